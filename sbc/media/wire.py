@@ -1,0 +1,155 @@
+"""What signalling and the media worker say to each other: the whole contract, versioned.
+
+MessagePack over a Unix SOCK_SEQPACKET pair, one message a packet, `CONTROL_MESSAGE_OCTETS` at most. Verbs are idempotent
+full state, never deltas: after a worker's death the same messages are said again and the same relay results.
+Generation numbers make a replay harmless: a `PutSession` older than what the worker holds changes nothing.
+Sockets travel beside `AddPorts` as descriptors (SCM_RIGHTS): RTP then RTCP of each port pair, in the order of `ports`.
+"""
+
+from typing import Final, Literal
+
+import msgspec
+from msgspec import Struct
+
+VERSION: Final = 1
+PORT_PAIRS_PER_MESSAGE: Final = 60  # two descriptors each; the kernel passes at most 253 at once (SCM_MAX_FD)
+
+Latching = Literal["strict", "address"]
+
+
+class Remote(Struct, frozen=True):
+    """Where the session description says media goes: IP literal, RTP port, RTCP port (0: none, RFC 3605 read)."""
+
+    host: str
+    port: int
+    rtcp_port: int
+
+
+class End(Struct, frozen=True):
+    """One leg's end of one stream: our port pair, and the far end as its SDP named it (None: not known yet, or held off).
+
+    `latching` strict: packets must come from the SDP's address and port; address: from its address, any port.
+    Either way we send only to the SDP's.
+    """
+
+    local: str
+    port: int
+    remote: Remote | None
+    latching: Latching = "address"
+
+
+class Stream(Struct, frozen=True):
+    """One m-line. `rtp` False: relayed as opaque UDP (T.38, unknown), not read as RTP."""
+
+    ingress: End
+    egress: End
+    rtp: bool = True
+
+
+# --- signalling to worker ---------------------------------------------------------------------------------------------
+
+
+class AddPorts(Struct, frozen=True, tag=True):
+    """Descriptors for port pairs on one local address come with this message."""
+
+    local: str
+    ports: tuple[int, ...]
+
+
+class PutSession(Struct, frozen=True, tag=True):
+    """The relay of one call as it shall be from now on. Replaces what was there; an equal stream keeps its counters."""
+
+    ref: str
+    generation: int
+    streams: tuple[Stream, ...]
+
+
+class DeleteSession(Struct, frozen=True, tag=True):
+    """Ends the relay of one call; answered by `SessionEnded`, also when there is none of that name."""
+
+    ref: str
+
+
+class Query(Struct, frozen=True, tag=True):
+    """Asks for `Report`: the counters of one session, or with an empty ref of every session (in several reports)."""
+
+    ref: str = ""
+
+
+Request = AddPorts | PutSession | DeleteSession | Query
+
+# --- worker to signalling ---------------------------------------------------------------------------------------------
+
+
+class EndCount(Struct, frozen=True):
+    """Counters of one end of one stream, since the session began.
+
+    received: RTP packets from this end's remote that were relayed to the other end; sent: relayed out towards it.
+    dropped: packets that came from a foreign source, or for which the other end had no address yet.
+    """
+
+    received: int = 0
+    received_octets: int = 0
+    sent: int = 0
+    sent_octets: int = 0
+    rtcp_received: int = 0
+    rtcp_sent: int = 0
+    dropped: int = 0
+
+
+class StreamCount(Struct, frozen=True):
+    ingress: EndCount
+    egress: EndCount
+
+
+class Running(Struct, frozen=True, tag=True):
+    """First message of a worker: nobody may use it before. `version` is checked against ours."""
+
+    pid: int
+    version: int
+
+
+class SessionEnded(Struct, frozen=True, tag=True):
+    ref: str
+    streams: tuple[StreamCount, ...]
+
+
+class SessionCount(Struct, frozen=True):
+    ref: str
+    generation: int
+    streams: tuple[StreamCount, ...]
+
+
+class Report(Struct, frozen=True, tag=True):
+    """Answer to `Query`. `last` marks the final part of an answer in several parts."""
+
+    sessions: tuple[SessionCount, ...]
+    last: bool = True
+
+
+class Refused(Struct, frozen=True, tag=True):
+    """A request that could not be carried out, in words for the log; the worker lives on."""
+
+    ref: str
+    reason: str
+
+
+Reply = Running | SessionEnded | Report | Refused
+
+_encoder = msgspec.msgpack.Encoder()
+_request_decoder: msgspec.msgpack.Decoder[Request] = msgspec.msgpack.Decoder(Request)
+_reply_decoder: msgspec.msgpack.Decoder[Reply] = msgspec.msgpack.Decoder(Reply)
+
+
+def encode(message: Request | Reply) -> bytes:
+    return _encoder.encode(message)
+
+
+def decode_request(data: bytes) -> Request:
+    """Raises msgspec.DecodeError (or its child ValidationError) on anything that is no request."""
+    return _request_decoder.decode(data)
+
+
+def decode_reply(data: bytes) -> Reply:
+    """Raises msgspec.DecodeError (or its child ValidationError) on anything that is no reply."""
+    return _reply_decoder.decode(data)
