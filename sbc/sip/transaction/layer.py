@@ -1,0 +1,210 @@
+"""Matches messages to transactions, creates and expires them (RFC 3261 §17, §8.2.2.2, §9.2).
+
+Strays are named cases: an ACK for a 2xx goes up, any other ACK without a transaction is dropped; a CANCEL without its
+INVITE gets 481; a response without a transaction is dropped (RFC 6026 §8.9). It parses nothing and knows no dialog.
+"""
+
+from collections.abc import Hashable
+from typing import Final
+
+from sbc.core.address import Flow
+from sbc.core.ids import IdSource
+from sbc.core.timers import Schedule
+from sbc.sip.build import echo_of, reply_flow, with_to_tag
+from sbc.sip.commands import SendMessage
+from sbc.sip.message import Fields, Request, Response
+from sbc.sip.serialize import serialize, serialize_request
+from sbc.sip.status import reason_phrase
+from sbc.sip.timing import DEFAULT_TIMING, Timing
+from sbc.sip.transaction.client import Client
+from sbc.sip.transaction.invite_client import InviteClient
+from sbc.sip.transaction.invite_server import InviteServer
+from sbc.sip.transaction.key import ClientKey, MergeKey, ServerKey, client_key, merge_key, server_key
+from sbc.sip.transaction.outputs import AckReceived, CancelReceived, Out
+from sbc.sip.transaction.server import Server
+
+_VIA_TRANSPORT: Final = {"udp": "SIP/2.0/UDP ", "tcp": "SIP/2.0/TCP ", "tls": "SIP/2.0/TLS "}
+
+
+class TransactionLayer:
+    """Every transaction of the program. Reports carry the `user` that a transaction was started or adopted with."""
+
+    def __init__(self, ids: IdSource, timing: Timing = DEFAULT_TIMING) -> None:
+        self._ids = ids
+        self._timing = timing
+        self._clients: dict[ClientKey, InviteClient | Client] = {}
+        self._servers: dict[ServerKey, InviteServer | Server] = {}
+        self._merges: dict[MergeKey, ServerKey] = {}
+        self._schedule: Schedule[tuple[str, ...]] = Schedule()
+
+    def __len__(self) -> int:
+        return len(self._clients) + len(self._servers)
+
+    # --- what came in -------------------------------------------------------------------------------------------------
+
+    def receive_request(self, request: Request, flow: Flow, now: float) -> list[Out]:
+        key = server_key(request)
+        server = self._servers.get(key)
+        if server is not None:
+            return self._settle_server(server, server.receive(request, now))
+        if request.method == "ACK":
+            return [AckReceived(request, flow)]
+        if request.method == "CANCEL":
+            return self._receive_cancel(key, request, flow, now)
+        merge = None
+        if request.to.tag is None:
+            merge = merge_key(request)
+            other = self._merges.get(merge)
+            if other is not None and other in self._servers:
+                server = self._create_server(key, None, request, flow)
+                return self.respond(server.key, 482, now)
+            self._merges[merge] = key
+        server = self._create_server(key, merge, request, flow)
+        return self._settle_server(server, server.start(now))
+
+    def receive_response(self, response: Response, now: float) -> list[Out]:
+        client = self._clients.get(client_key(response))
+        if client is None:
+            return []
+        return self._settle_client(client, client.receive(response, now))
+
+    def fail_flow(self, flow: Flow, reason: str, now: float) -> list[Out]:
+        """Octets for `flow.remote` could not be delivered: every request to it that nobody has answered has failed."""
+        hit = [
+            client
+            for client in self._clients.values()
+            if client.flow.remote == flow.remote and client.flow.transport == flow.transport and client.is_waiting
+        ]
+        outs: list[Out] = []
+        for client in hit:
+            outs += self._settle_client(client, client.fail(reason, now))
+        return outs
+
+    def tick(self, now: float) -> list[Out]:
+        outs: list[Out] = []
+        for key in self._schedule.pop_due(now):
+            client = self._clients.get(key) if len(key) == 2 else None  # type: ignore[call-overload]
+            if client is not None:
+                outs += self._settle_client(client, client.tick(now))
+                continue
+            server = self._servers.get(key)
+            if server is not None:
+                outs += self._settle_server(server, server.tick(now))
+        return outs
+
+    def next_deadline(self) -> float | None:
+        return self._schedule.next()
+
+    # --- what shall go out --------------------------------------------------------------------------------------------
+
+    def send_request(
+        self, request: Request, flow: Flow, sent_by: str, user: Hashable, now: float
+    ) -> tuple[ClientKey, list[Out]]:
+        """Start a client transaction. `request` has no Via: one with a new branch is put first."""
+        branch = self._ids.branch()
+        via = f"{_VIA_TRANSPORT[flow.transport]}{sent_by};branch={branch};rport"
+        return self._start_client((branch, request.method), request, via, flow, user, now)
+
+    def send_cancel(self, key: ClientKey, cancel: Request, now: float) -> list[Out]:
+        """Cancel the INVITE of `key`: same branch, same flow (§9.1). Nothing happens when that has had its final response."""
+        invite = self._clients.get(key)
+        if invite is None or invite.is_terminated:
+            return []
+        _, outs = self._start_client((key[0], "CANCEL"), cancel, invite.via, invite.flow, None, now)
+        return outs
+
+    def abandon(self, key: ClientKey, now: float) -> list[Out]:
+        """Wait no longer for a final response to a cancelled INVITE."""
+        client = self._clients.get(key)
+        if not isinstance(client, InviteClient):
+            return []
+        return self._settle_client(client, client.abandon(now))
+
+    def send_ack(self, request: Request, flow: Flow, sent_by: str) -> tuple[bytes, list[Out]]:
+        """The ACK of a 2xx: a transaction of its own without any state (§13.2.2.4). The octets serve for its repetition."""
+        via = f"{_VIA_TRANSPORT[flow.transport]}{sent_by};branch={self._ids.branch()};rport"
+        data = serialize_request("ACK", request.uri_text, request.fields, request.body, via)
+        return data, [SendMessage(flow, data)]
+
+    def adopt(self, key: ServerKey, user: Hashable) -> None:
+        """Name who wants to hear of a CANCEL of this request."""
+        server = self._servers.get(key)
+        if server is not None:
+            server.user = user
+
+    def respond(
+        self,
+        key: ServerKey,
+        status: int,
+        now: float,
+        *,
+        to_tag: str = "",
+        fields: Fields = (),
+        body: bytes = b"",
+        reason: str | None = None,
+    ) -> list[Out]:
+        """Answer the request of `key`; a response to a transaction that is gone or has answered goes nowhere."""
+        server = self._servers.get(key)
+        if server is None:
+            return []
+        echo = server.echo
+        if status > 100:
+            echo = with_to_tag(echo, to_tag or self._ids.tag())
+        response = Response(status, reason_phrase(status) if reason is None else reason, echo + fields, body)
+        return self._settle_server(server, server.send(status, serialize(response), now))
+
+    def resend(self, key: ServerKey) -> list[Out]:
+        """The last response again: a 2xx is repeated by its user until the ACK comes (§13.3.1.4)."""
+        server = self._servers.get(key)
+        if server is None or server.data is None:
+            return []
+        return [SendMessage(server.flow, server.data)]
+
+    # --- inside -------------------------------------------------------------------------------------------------------
+
+    def _receive_cancel(self, key: ServerKey, cancel: Request, flow: Flow, now: float) -> list[Out]:
+        server = self._create_server(key, None, cancel, flow)
+        invite_key = server_key(cancel, "INVITE")
+        invite = self._servers.get(invite_key)
+        if invite is None:
+            return self.respond(key, 481, now)
+        # "the To tag of the response to the CANCEL and the To tag in the response to the original request SHOULD be
+        # the same", §9.2: left to the user, who alone knows the tag, by way of the INVITE's adopted user.
+        outs = self.respond(key, 200, now)
+        if isinstance(invite, InviteServer) and invite.is_pending:
+            outs.append(CancelReceived(invite.user, invite_key, cancel))
+        return outs
+
+    def _create_server(self, key: ServerKey, merge: MergeKey | None, request: Request, flow: Flow) -> InviteServer | Server:
+        kind = InviteServer if request.method == "INVITE" else Server
+        echo = echo_of(request, flow.remote)
+        server = kind(key, merge, request, echo, reply_flow(request, flow), self._timing)
+        self._servers[key] = server
+        return server
+
+    def _start_client(
+        self, key: ClientKey, request: Request, via: str, flow: Flow, user: Hashable, now: float
+    ) -> tuple[ClientKey, list[Out]]:
+        data = serialize_request(request.method, request.uri_text, request.fields, request.body, via)
+        kind = InviteClient if request.method == "INVITE" else Client
+        client = kind(key, request, via, data, flow, user, self._timing)
+        self._clients[key] = client
+        return key, self._settle_client(client, client.start(now))
+
+    def _settle_client(self, client: InviteClient | Client, outs: list[Out]) -> list[Out]:
+        if client.is_terminated:
+            self._clients.pop(client.key, None)
+            self._schedule.set(client.key, None)
+        else:
+            self._schedule.set(client.key, client.next_deadline())
+        return outs
+
+    def _settle_server(self, server: InviteServer | Server, outs: list[Out]) -> list[Out]:
+        if server.is_terminated:
+            self._servers.pop(server.key, None)
+            self._schedule.set(server.key, None)
+            if server.merge is not None and self._merges.get(server.merge) == server.key:
+                del self._merges[server.merge]
+        else:
+            self._schedule.set(server.key, server.next_deadline())
+        return outs

@@ -1,0 +1,54 @@
+"""What comes out of a transaction: octets to send, and reports to the transaction user. Past tense: facts."""
+
+from collections.abc import Hashable
+from typing import Literal
+
+from msgspec import Struct
+
+from sbc.core.address import Flow
+from sbc.sip.commands import SendMessage
+from sbc.sip.message import Request, Response
+from sbc.sip.transaction.key import ClientKey, ServerKey
+
+
+class RequestReceived(Struct, frozen=True, eq=False):
+    """A new request; answer it with `TransactionLayer.respond(key, …)`."""
+
+    key: ServerKey
+    request: Request
+    flow: Flow
+
+
+class AckReceived(Struct, frozen=True, eq=False):
+    """An ACK that ends no transaction: it is for a 2xx, whose dialog the user knows."""
+
+    request: Request
+    flow: Flow
+
+
+class CancelReceived(Struct, frozen=True, eq=False):
+    """The INVITE of `key` shall be cancelled; the CANCEL itself is already answered (§9.2)."""
+
+    user: Hashable
+    key: ServerKey
+    request: Request
+
+
+class ResponseReceived(Struct, frozen=True, eq=False):
+    user: Hashable
+    key: ClientKey
+    response: Response
+    flow: Flow
+
+
+class TransactionFailed(Struct, frozen=True):
+    """A request of ours got no final answer. `heard`: a provisional had come."""
+
+    user: Hashable
+    key: ClientKey
+    why: Literal["timeout", "transport"]
+    detail: str = ""
+    heard: bool = False
+
+
+Out = SendMessage | RequestReceived | AckReceived | CancelReceived | ResponseReceived | TransactionFailed
