@@ -1,0 +1,96 @@
+"""The description for the other leg: our origin, address and ports instead of the peer's (RFC 3264, RFC 5853 §3.1).
+
+Codecs, directions, bandwidth and attributes that we do not know pass as they are. Everything that would name the peer's
+network or user, or offer what this relay cannot do (ICE, RTCP on RTP's port, BUNDLE, keys), stays behind.
+The m= lines keep number and order; one that we cannot relay crosses with port 0. Which ports, the call decides.
+"""
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+from sbc.sdp.direction import LINES, direction_of, is_hold_address
+from sbc.sdp.model import Connection, Media, Origin, SdpError, Session, address_type
+
+# Plain descriptions of codecs and streams; these pass unread, because a call has a dozen of them.
+_PASSED: Final = frozenset({
+    "rtpmap", "fmtp", "ptime", "maxptime", "sendrecv", "sendonly", "recvonly", "inactive", "rtcp-fb", "mid",
+    "silencesupp", "framerate", "imageattr", "extmap", "label", "content", "lang", "rtcp-rsize",
+    "t38faxversion", "t38maxbitrate", "t38faxratemanagement", "t38faxmaxbuffer", "t38faxmaxdatagram", "t38faxudpec",
+    "t38faxfillbitremoval", "t38faxtranscodingmmr", "t38faxtranscodingjbig", "t38vendorinfo",
+})  # fmt: skip
+
+_DROPPED: Final = frozenset({
+    # Addresses: RFC 8839, 3605, 6947, 4570.
+    "candidate", "end-of-candidates", "remote-candidates", "rtcp", "alt", "altc", "source-filter",
+    # Who or what speaks: RFC 5576 (its cname is often user@host), 8830, 8866 §6.3, 8827.
+    "ssrc", "ssrc-group", "msid", "msid-semantic", "tool", "identity",
+    # What this relay cannot do: RFC 5761, 8858, 8843.
+    "rtcp-mux", "rtcp-mux-only", "bundle-only",
+    # Keys and connections of the peer itself: RFC 4568, 4567, 8122, 4145, 8842.
+    "crypto", "key-mgmt", "fingerprint", "setup", "connection", "tls-id",
+    # Capability negotiation could turn an m= line into one of the above: RFC 5939.
+    "csup", "creq", "acap", "tcap", "pcfg", "acfg",
+})  # fmt: skip
+
+_SESSION_LINES: Final = frozenset("btrz")
+_LITERAL: Final = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}|::|(?:[0-9A-Fa-f]{1,4}:){3}")
+
+
+def anchor(session: Session, origin: Origin, address: str, ports: Sequence[int]) -> Session:
+    """`ports`: our RTP port for each m= line, 0 where the stream is refused. SdpError 488 if nothing can cross."""
+    check_relayable(session)
+    hosts = _hosts(session)
+    return Session(
+        str(origin),
+        "-",
+        Connection(address_type(address), address),
+        tuple([line for line in session.lines if _crosses(line, hosts, _SESSION_LINES)]),
+        tuple([_anchored(session, media, port, hosts) for media, port in zip(session.media, ports, strict=True)]),
+    )
+
+
+def check_relayable(session: Session) -> None:
+    """A description that wants streams, all of them in protocols that we cannot relay, is refused with 488."""
+    wanted = [media for media in session.media if media.port]
+    if wanted and not any(media.is_relayable for media in wanted):
+        raise SdpError(f"no stream in a protocol that can be relayed ({wanted[0].proto})", 488)
+
+
+def _anchored(session: Session, media: Media, port: int, hosts: tuple[str, ...]) -> Media:
+    if port == 0 or media.port == 0 or not media.is_relayable:
+        # "Any media formats listed are ignored. At least one MUST be present" (RFC 3264 §6). A group may name its mid.
+        return Media(media.kind, 0, media.proto, media.formats, None, _mids(media))
+    lines = [line for line in media.lines if _crosses(line, hosts, "b")]
+    if is_hold_address(media.connection or session.connection):
+        # Our address is never 0.0.0.0, so that the hold must be said in the words of RFC 3264 §8.4.
+        lines = [line for line in lines if line not in LINES]
+        lines.append(f"a={direction_of(session, media)}")
+    return Media(media.kind, port, media.proto, media.formats, None, tuple(lines))
+
+
+def _crosses(line: str, hosts: tuple[str, ...], letters: frozenset[str] | str) -> bool:
+    if not line.startswith("a="):
+        return line[0] in letters
+    name = line[2:].partition(":")[0].strip().lower()
+    if name in _PASSED:
+        return True
+    if name in _DROPPED or name.startswith("ice-"):
+        return False
+    if name == "group":
+        # A bundle shares one port (RFC 8843), which our ports do not; lip-sync and the like do no harm.
+        return "BUNDLE" not in line.upper()
+    # Deviation: an unknown attribute is dropped after all if it holds an address or a host of this description, because
+    # "no inner address reaches the other side" weighs more (RFC 5853 §3.1). See test_anchor.
+    return not (_LITERAL.search(line) or any(host in line for host in hosts))
+
+
+def _hosts(session: Session) -> tuple[str, ...]:
+    """The names and addresses by which this description calls its own side."""
+    hosts = {session.origin.rpartition(" ")[2]}
+    hosts.update([c.address for c in (session.connection, *[m.connection for m in session.media]) if c is not None])
+    return tuple(hosts)
+
+
+def _mids(media: Media) -> tuple[str, ...]:
+    return tuple([line for line in media.lines if line.startswith("a=mid:")])

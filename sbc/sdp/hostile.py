@@ -1,0 +1,49 @@
+"""Remote addresses that a description must not make us send to: ours, everybody's, nobody's.
+
+"Never loop": two of our own ports relaying to each other would never stop. Multicast and broadcast would make us an
+amplifier (RFC 3264 §11 names the attack). Loopback is allowed: whole installations run on 127/8.
+"""
+
+import ipaddress
+from collections.abc import Collection
+from functools import lru_cache
+
+from sbc.sdp.model import SdpError, Session
+from sbc.sdp.remotes import MediaRemote, media_remotes
+
+
+def check_hostile(session: Session, own: Collection[str], ports: tuple[int, int]) -> None:
+    """Raises SdpError 488. `own`: our media addresses, canonical; `ports`: first and last of our media ports."""
+    for remote in media_remotes(session):
+        check_hostile_remote(remote, own, ports)
+
+
+def check_hostile_remote(remote: MediaRemote, own: Collection[str], ports: tuple[int, int]) -> None:
+    """The same for one m= line whose remote is already known."""
+    if remote.refused or remote.held:
+        return
+    host = remote.host
+    if host is None:
+        # Deviation: RFC 3264 allows a name; resolving it would let a peer point media at any host it has a name for.
+        raise SdpError("media address is a name", 488)
+    fault = _fault(host)
+    if fault is not None:
+        raise SdpError(f"media address is {fault}", 488)
+    first, last = ports
+    if host in own and (first <= remote.port <= last or first <= remote.rtcp_port <= last):
+        raise SdpError("media address is our own", 488)
+
+
+@lru_cache(maxsize=4096)
+def _fault(host: str) -> str | None:
+    """What is wrong with sending to an address. Remembered, because the same few come all day."""
+    address = ipaddress.ip_address(host)
+    if address.is_multicast:
+        return "multicast"
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.scope_id is not None:
+            return "bound to a scope"  # the peer's interface names mean nothing here
+        return "unspecified" if address.is_unspecified else None
+    if address.packed[0] == 0:
+        return "unspecified"
+    return "broadcast or reserved" if address.packed[0] >= 240 else None

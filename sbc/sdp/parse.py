@@ -1,0 +1,154 @@
+"""Bytes to `Session` (RFC 8866 §5 and §9), bounded by core/limits, in one pass.
+
+Lenient where real peers are sloppy and nothing is at stake: line ends of LF only, blank lines at the end or no line end
+there, no s= or t= (put back in their RFC form), text that is not UTF-8 (read as Latin-1), lines out of order.
+Everything else that RFC 8866 does not allow is `SdpError`, and nothing else is ever raised.
+What a valid description means, and whether we want it, is decided elsewhere.
+"""
+
+from typing import Final
+
+from sbc.core.limits import FORMATS_PER_MEDIA, MEDIA_LINES, SDP_LINES, SDP_OCTETS
+from sbc.sdp.model import Connection, Media, SdpError, Session
+
+_CONTROLS: Final = bytes(i for i in range(32) if i not in b"\t\r\n") + b"\x7f"
+_LETTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyz")
+_BEFORE_TIME: Final = ("i=", "u=", "e=", "p=", "b=")
+
+
+def parse_sdp(data: bytes) -> Session:
+    lines = _lines(data)
+    starts = [i for i, line in enumerate(lines) if line.startswith("m=")]
+    if not starts:
+        return _session(lines, ())
+    if len(starts) > MEDIA_LINES:
+        raise SdpError("too many m= lines", 488)
+    ends = [*starts[1:], len(lines)]
+    media = tuple([_media(lines[start:end]) for start, end in zip(starts, ends, strict=True)])
+    return _session(lines[: starts[0]], media)
+
+
+def _lines(data: bytes) -> list[str]:
+    if len(data) > SDP_OCTETS:
+        raise SdpError("session description too long", 488)
+    if len(data.translate(None, _CONTROLS)) != len(data):
+        raise SdpError("control character in session description")
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        # Old phones write their s= in the local code page. The text goes no further than us, the rest is ASCII.
+        text = data.decode("latin-1")
+    text = text.replace("\r\n", "\n").rstrip("\n")
+    if "\r" in text:
+        raise SdpError("bare CR in session description")
+    # Not splitlines(), which would also split at U+0085 and U+2028.
+    lines = text.split("\n", SDP_LINES)
+    if len(lines) > SDP_LINES:
+        raise SdpError("too many lines in session description", 488)
+    return lines
+
+
+def _session(lines: list[str], media: tuple[Media, ...]) -> Session:
+    if lines[0].rstrip() != "v=0":
+        raise SdpError("session description does not begin with v=0")
+    origin = name = connection = None
+    has_time = False
+    kept = []
+    for line in lines[1:]:
+        letter = _letter(line)
+        if letter == "o" and origin is None:
+            origin = _origin(line)
+        elif letter == "s" and name is None:
+            name = line[2:]
+        elif letter == "c" and connection is None:
+            connection = _connection(line)
+        elif letter in "vosc":
+            raise SdpError(f"second {letter}= line")
+        else:
+            has_time = has_time or letter == "t"
+            kept.append(line)
+    if origin is None:
+        raise SdpError("no o= line")
+    if connection is None and any(m.port and m.connection is None for m in media):
+        raise SdpError("no c= line")
+    if not has_time:
+        kept.insert(_time_index(kept), "t=0 0")
+    return Session(origin, "-" if name is None else name, connection, tuple(kept), media)
+
+
+def _media(lines: list[str]) -> Media:
+    kind, port, proto, formats = _media_line(lines[0])
+    connection = None
+    kept = []
+    for line in lines[1:]:
+        letter = _letter(line)
+        if letter == "a":
+            kept.append(line)
+        elif letter == "c":
+            if connection is not None:
+                # Several c= lines for one m= line are layered multicast only (RFC 8866 §5.7).
+                raise SdpError("several c= lines for one m= line", 488)
+            connection = _connection(line)
+        elif letter in "vostrz":
+            raise SdpError(f"{letter}= below an m= line")
+        else:
+            kept.append(line)
+    return Media(kind, port, proto, formats, connection, tuple(kept))
+
+
+def _letter(line: str) -> str:
+    """The type of a line; "an SDP line is <type>=<value>, whitespace MUST NOT be used on either side of the =" §5."""
+    if line[1:2] != "=" or line[0] not in _LETTERS:
+        raise SdpError(f"not a session description line: {line[:20]!r}")
+    return line[0]
+
+
+def _origin(line: str) -> str:
+    # At least six: a user name with a blank in it is wrong, common, and of no interest to us.
+    if len(line.split(None, 5)) != 6:
+        raise SdpError("o= line without six fields")
+    return line[2:]
+
+
+def _connection(line: str) -> Connection:
+    fields = line[2:].split()
+    if len(fields) != 3 or not line.isascii():
+        raise SdpError("c= line without three fields")
+    network, kind, address = fields
+    if network != "IN" or kind not in {"IP4", "IP6"}:
+        raise SdpError("c= line for another network than the Internet", 488)
+    return Connection(kind, address)
+
+
+def _media_line(line: str) -> tuple[str, int, str, tuple[str, ...]]:
+    fields = line[2:].split()
+    if len(fields) < 3 or not line.isascii():
+        raise SdpError("m= line without four fields")
+    kind, port_text, proto, *formats = fields
+    port = _port(port_text)
+    if not formats:
+        if port:
+            raise SdpError("m= line without a format")
+        # Interop: some refuse a stream with nothing after the protocol; "at least one MUST be present" (RFC 3264 §6).
+        formats = ["0"]
+    elif len(formats) > FORMATS_PER_MEDIA:
+        raise SdpError("too many formats in one m= line", 488)
+    return kind, port, proto, tuple(formats)
+
+
+def _port(text: str) -> int:
+    digits, slash, count = text.partition("/")
+    if not digits.isdigit() or len(digits) > 5 or (port := int(digits)) > 65535:
+        raise SdpError("m= line with an impossible port")
+    if slash and count != "1":
+        # "49170/2" is two RTP pairs in one stream (RFC 8866 §5.14), meant for layered multicast.
+        raise SdpError("m= line with a number of ports", 488)
+    return port
+
+
+def _time_index(lines: list[str]) -> int:
+    """Where t= belongs: after the lines that RFC 8866 §5 puts before it."""
+    for i, line in enumerate(lines):
+        if not line.startswith(_BEFORE_TIME):
+            return i
+    return len(lines)
