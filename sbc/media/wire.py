@@ -1,8 +1,8 @@
 """What signalling and the media worker say to each other: the whole contract, versioned.
 
-MessagePack over a Unix SOCK_SEQPACKET pair, one message a packet, `CONTROL_MESSAGE_OCTETS` at most. Verbs are idempotent
-full state, never deltas: after a worker's death the same messages are said again and the same relay results.
-Generation numbers make a replay harmless: a `PutSession` older than what the worker holds changes nothing.
+MessagePack over a Unix SOCK_SEQPACKET pair, one message a packet, `CONTROL_MESSAGE_OCTETS` at most. Verbs are
+idempotent full state, never deltas: after a worker's death the same messages are said again and the same relay
+results. Generation numbers make a replay harmless: a `PutSession` older than what the worker holds changes nothing.
 Sockets travel beside `AddPorts` as descriptors (SCM_RIGHTS): RTP then RTCP of each port pair, in the order of `ports`.
 """
 
@@ -26,7 +26,7 @@ class Remote(Struct, frozen=True):
 
 
 class End(Struct, frozen=True):
-    """One leg's end of one stream: our port pair, and the far end as its SDP named it (None: not known yet, or held off).
+    """One leg's end of one stream: our port pair, and the far end as its SDP named it (None: unknown yet, or held off).
 
     `latching` strict: packets must come from the SDP's address and port; address: from its address, any port.
     Either way we send only to the SDP's.
@@ -57,7 +57,12 @@ class AddPorts(Struct, frozen=True, tag=True):
 
 
 class PutSession(Struct, frozen=True, tag=True):
-    """The relay of one call as it shall be from now on. Replaces what was there; an equal stream keeps its counters."""
+    """The relay of one call as it shall be from now on; replaces what was there.
+
+    An end keeps its counters for as long as the session uses its port pair, whatever else of the stream changes.
+    A port pair that another session still uses moves here: the later message is right. `Refused`, and nothing is
+    changed, where a port is not ours, is named twice, or a remote host is no IP literal of our socket's family.
+    """
 
     ref: str
     generation: int
