@@ -1,0 +1,40 @@
+"""What the admin API may see and ask: the border between it and the running program.
+
+`app` wires an object of this shape; tests bring their own.
+"""
+
+from typing import Protocol
+
+from msgspec import Struct
+
+from sbc.b2bua.snapshot import EngineView
+
+
+class RuntimeView(Struct, frozen=True):
+    """What only the runtime knows about itself."""
+
+    tasks: int = 0
+    lag_seconds: float = 0.0  # how late the engine's loop last woke up
+    alive: bool = True  # False: the engine's loop does not turn
+    dropped: tuple[tuple[str, int], ...] = ()  # reason, how many; besides what the engine dropped
+
+
+class Why(Struct, frozen=True):
+    """A dry run of the policy: its text for people, and whether the call would be refused."""
+
+    refused: bool
+    text: str
+
+
+class AdminState(Protocol):
+    def engine(self) -> EngineView: ...
+
+    def runtime(self) -> RuntimeView: ...
+
+    def ladder(self, ref: str) -> str | None:
+        """The ladder of a running or recent call; None for a call that is not remembered."""
+        ...
+
+    def why(self, peer: str, called: str, caller: str | None) -> Why:
+        """ValueError says what is wrong with the question, such as an unknown peer."""
+        ...

@@ -1,0 +1,42 @@
+"""The engine's snapshot as the API shows it: plain objects with the contract's keys, and nothing else.
+
+Pure; made anew for each request.
+"""
+
+from typing import Any
+
+from sbc.admin.state import RuntimeView
+from sbc.b2bua.snapshot import CallView, EngineView
+from sbc.cdr.format import time_text
+
+
+def status_object(engine: EngineView, runtime: RuntimeView) -> dict[str, Any]:
+    return {
+        "name": engine.name,
+        "ready": engine.ready,
+        "calls": len(engine.calls),
+        "transactions": engine.transactions,
+        "dialogs": engine.dialogs,
+        "ports": engine.ports,
+        "tasks": runtime.tasks,
+    }
+
+
+def call_object(call: CallView) -> dict[str, Any]:
+    return {
+        "ref": call.ref,
+        "state": call.state,
+        "ingress": call.ingress,
+        "egress": call.egress,
+        "route": call.route,
+        "caller": _text(call.caller),
+        "called": _text(call.called),
+        "started_at": time_text(call.started_at),
+        "answered_at": None if call.answered_at is None else time_text(call.answered_at),
+        "media": dict(call.media),
+    }
+
+
+def _text(of_peer: str) -> str:
+    """JSON is UTF-8; lone surrogates stand for octets of a peer that were none."""
+    return of_peer.encode("utf-8", "backslashreplace").decode()

@@ -1,0 +1,41 @@
+"""Read-only views of the engine, for the HTTP API, the metrics and the tests: values, made when somebody asks.
+
+Nothing in here can reach into the engine. Counters are totals since the start.
+"""
+
+from typing import Literal
+
+from msgspec import Struct
+
+CallState = Literal["trying", "ringing", "answered", "ending"]
+
+
+class CallView(Struct, frozen=True):
+    """One running call. Times are wall-clock seconds; `media` are key and value pairs for people."""
+
+    ref: str
+    state: CallState
+    ingress: str
+    egress: str | None
+    route: str | None
+    caller: str
+    called: str
+    started_at: float
+    answered_at: float | None = None
+    media: tuple[tuple[str, object], ...] = ()
+
+
+class EngineView(Struct, frozen=True):
+    """What is alive now, and what has been counted."""
+
+    name: str
+    ready: bool
+    calls: tuple[CallView, ...] = ()
+    transactions: int = 0
+    dialogs: int = 0
+    ports: int = 0  # media port pairs lent to calls
+    attempts: tuple[tuple[str, str, str, int], ...] = ()  # ingress, egress, outcome (the CDR's cause), how many
+    messages: tuple[
+        tuple[str, str, str, int], ...
+    ] = ()  # received or sent, method, status ("" for a request), how many
+    dropped: tuple[tuple[str, int], ...] = ()  # reason, how many

@@ -1,0 +1,170 @@
+"""The admin API on a socket: Starlette on hypercorn, behind `serve_admin`.
+
+What is answered is decided by `sbc.admin.api`; this half translates, and asks the CDR store in a thread.
+Slow to import, so `app` does that when the SIP listeners are up; the socket comes from `admin_socket` before.
+"""
+
+import ipaddress
+import socket
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+import trio
+from hypercorn.config import Config
+from hypercorn.trio import serve
+from starlette.applications import Starlette
+from starlette.requests import Request as HttpRequest
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from sbc.admin import api
+from sbc.admin.address import TcpAddress, parse_admin_address
+from sbc.admin.exchange import Order, ReadCdrs, Reply, Request, problem
+from sbc.admin.state import AdminState
+from sbc.b2bua.events import HangUpOrdered
+from sbc.cdr.store import CdrReader, Page, StoreError
+from sbc.core.errors import OperatorError
+from sbc.runtime.admin_socket import label_of, open_admin_socket, remove_socket
+
+CDR_READERS: Final = 2  # questions to the store at a time; more wait
+
+log = structlog.get_logger("admin")
+
+
+async def serve_admin(
+    admin: str | socket.socket,
+    state: AdminState,
+    order: Callable[[HangUpOrdered], None],
+    data_dir: Path,
+    *,
+    task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Serve until cancelled. `admin` is the policy's address, or a socket that `open_admin_socket` made of it.
+
+    Started with the address that clients use. OperatorError when the address cannot be had.
+    """
+    listener = open_admin_socket(admin) if isinstance(admin, str) else admin
+    label = label_of(listener)
+    app = _application(_Endpoint(state, order, data_dir, check_host=listener.family != socket.AF_UNIX))
+    with remove_socket(label):
+        await _serve(app, listener, lambda: task_status.started(label))
+
+
+class _Endpoint:
+    """The ASGI application behind every path."""
+
+    def __init__(
+        self, state: AdminState, order: Callable[[HangUpOrdered], None], data_dir: Path, *, check_host: bool
+    ) -> None:
+        self._state = state
+        self._order = order
+        self._data_dir = data_dir
+        self._check_host = check_host
+        self._readers = trio.CapacityLimiter(CDR_READERS)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        http = HttpRequest(scope, receive)
+        try:
+            reply = await self._reply(http)
+        except Exception:
+            log.exception("admin.failed", method=http.method, path=http.url.path)
+            reply = problem(500, "this is a bug of the SBC; its log says more")
+        response = Response(reply.body, reply.status, dict(reply.headers), reply.content_type)
+        await response(scope, receive, send)
+
+    async def _reply(self, http: HttpRequest) -> Reply:
+        if self._check_host and not _is_own_host(http.headers.get("host", "")):
+            return problem(421, "ask by a loopback address or as localhost")
+        query = tuple(http.query_params.multi_items())
+        request = Request(http.method, http.url.path, query, http.headers.get("accept", ""))
+        answer = api.answer(request, self._state)
+        match answer:
+            case Order(event, reply):
+                self._order(event)
+                return reply
+            case ReadCdrs():
+                return await trio.to_thread.run_sync(_read_cdrs, self._data_dir, answer, limiter=self._readers)
+            case Reply():
+                return answer
+
+
+def _read_cdrs(data_dir: Path, question: ReadCdrs) -> Reply:
+    """In a thread: SQLite blocks."""
+    try:
+        with CdrReader.open(data_dir) as reader:
+            return api.cdrs_reply(_page(reader, question))
+    except (StoreError, ValueError) as error:
+        return api.cdrs_failed(error)
+
+
+def _page(reader: CdrReader, question: ReadCdrs) -> Page:
+    if question.last:
+        return reader.latest(since=question.since, trunk=question.trunk, limit=question.limit)
+    return reader.page(since=question.since, trunk=question.trunk, after=question.after, limit=question.limit)
+
+
+def _is_own_host(host: str) -> bool:
+    """A web page that points its own name at 127.0.0.1 (DNS rebinding) must not reach the API from a browser."""
+    if not host:
+        return True
+    try:
+        name = parse_admin_address(host if host.rpartition("]")[2].count(":") else f"{host}:80")
+    except OperatorError:
+        return False
+    return isinstance(name, TcpAddress) and (name.host == "localhost" or _is_literal(name.host))
+
+
+def _is_literal(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _application(endpoint: _Endpoint) -> Starlette:
+    """One route for everything: paths are `api`'s to know. Web page and event streams will be routes beside it."""
+    return Starlette(routes=[Route("/{path:path}", endpoint)])
+
+
+async def _serve(app: Starlette, listener: socket.socket, started: Callable[[], None]) -> None:
+    config = Config()
+    config.bind = [f"fd://{listener.fileno()}"]
+    config.logger_class = _HypercornLog  # type: ignore[assignment]  # no common base
+    config.include_server_header = False
+    config.graceful_timeout = 1.0
+    listener.detach()  # hypercorn makes its own object of the descriptor
+    async with trio.open_nursery() as nursery:
+        await nursery.start(_hypercorn, app, config)
+        started()
+
+
+async def _hypercorn(app: Starlette, config: Config, *, task_status: trio.TaskStatus[list[str]]) -> None:
+    await serve(app, config, task_status=task_status)  # type: ignore[arg-type]
+
+
+class _HypercornLog:
+    """hypercorn's own words go where all others go; what it says about itself is detail."""
+
+    def __init__(self, _config: Config) -> None:
+        pass
+
+    async def access(self, *_: Any) -> None:
+        pass
+
+    async def _detail(self, message: str, *args: Any, **_: Any) -> None:
+        log.debug("admin.server", text=message % args if args else message)
+
+    async def _trouble(self, message: str, *args: Any, **_: Any) -> None:
+        log.error("admin.server", text=message % args if args else message, exc_info=sys.exc_info()[1] is not None)
+
+    debug: Callable[..., Awaitable[None]] = _detail
+    info: Callable[..., Awaitable[None]] = _detail
+    warning: Callable[..., Awaitable[None]] = _detail
+    error: Callable[..., Awaitable[None]] = _trouble
+    critical: Callable[..., Awaitable[None]] = _trouble
+    exception: Callable[..., Awaitable[None]] = _trouble
