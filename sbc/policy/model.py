@@ -32,7 +32,7 @@ class Listener(Struct, frozen=True):
 
 
 class Interface(Struct, frozen=True):
-    """One network that we have a foot in. `sip_advertise` and `media_advertise` are shown to peers instead of our own."""
+    """One network that we have a foot in. What is advertised is shown to peers instead of our own addresses."""
 
     name: str
     listeners: tuple[Listener, ...]
@@ -79,6 +79,40 @@ class Peer(Struct, frozen=True):
     where: Where | None = None
 
 
+class Route(Struct, frozen=True):
+    """One rule as written. Empty `from_peers`, `to` or `caller` mean: any. Patterns are compiled by `engine`."""
+
+    name: str
+    from_peers: tuple[str, ...] = ()
+    to: tuple[str, ...] = ()
+    caller: tuple[str, ...] = ()
+    strip: int = 0
+    prepend: str = ""
+    via: tuple[str, ...] = ()
+    reject: int = 0
+    no_answer: float | None = None
+    where: Where | None = None
+
+
+class DidRange(Struct, frozen=True):
+    """Consecutive numbers that one PBX owns, as E.164 where they have such a form; first and last are of one length."""
+
+    first: str
+    last: str
+    pbx: str
+    where: Where | None = None
+
+
+class Settings(Struct, frozen=True):
+    """The section `sbc`. `admin` is `host:port`, `[v6]:port`, `unix:PATH` or `off`."""
+
+    name: str = "sbc"
+    data_dir: str = "./var"
+    admin: str = "127.0.0.1:8088"
+    country: str = "US"
+    stop_after: float = 10.0
+
+
 class Target(Struct, frozen=True):
     """One step of the hunt: a peer, and the numbers as that peer shall see them."""
 
@@ -110,7 +144,7 @@ class Step(Struct, frozen=True):
 
 
 class Decision(Struct, frozen=True):
-    """First match wins. Either `hunt` has targets, or `reject` is a SIP status. `because` is data; rendered when asked for."""
+    """First match wins. Either `hunt` has targets, or `reject` is a SIP status. `because` is rendered on demand."""
 
     hunt: tuple[Target, ...] = ()
     reject: int = 0

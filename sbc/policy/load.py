@@ -1,0 +1,103 @@
+"""Policy files in, a `Policy` out, or every error that they hold. The one module here that touches files.
+
+Files are taken as given; a folder means its `*.yaml`, sorted by name, not recursive. `parse_policy` does the same from
+texts, for tests and for whoever has read the files already. The environment is an argument.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from msgspec import Struct
+
+from sbc.policy.build import build_policy
+from sbc.policy.documents import read_documents
+from sbc.policy.engine import Policy
+from sbc.policy.merge import read_sections
+from sbc.policy.model import Where
+from sbc.policy.problems import PolicyError, Problems
+
+_LARGEST_FILE: Final = 16 * 1024 * 1024  # octets; far beyond any policy written by people
+
+
+class Source(Struct, frozen=True):
+    """One file's name, as cited in errors, and its octets."""
+
+    file: str
+    data: bytes
+
+
+def load_policy(paths: Sequence[Path | str], *, environment: Mapping[str, str] | None = None) -> Policy:
+    """Raises `PolicyError` with all problems. `environment` gives the default of `data_dir`."""
+    problems = Problems()
+    sources = [source for path in _files(paths, problems) if (source := _read(path, problems)) is not None]
+    return _parse(sources, environment or {}, problems)
+
+
+def parse_policy(sources: Sequence[Source], *, environment: Mapping[str, str] | None = None) -> Policy:
+    return _parse(sources, environment or {}, Problems())
+
+
+def _parse(sources: Sequence[Source], environment: Mapping[str, str], problems: Problems) -> Policy:
+    files = tuple(source.file for source in sources)
+    documents = []
+    for source in sources:
+        text = _decode(source, problems)
+        if text is not None:
+            documents += read_documents(source.file, text, problems)
+    start = Where(files[0] if files else "policy", 1)
+    if not documents and not problems.errors:
+        problems.wrong(start, "the policy is empty", "expected the sections interfaces, pbxs, trunks and routes")
+    problems.raise_any(files)
+    draft = read_sections(documents, start, problems)
+    return build_policy(draft, start, files, environment, problems)
+
+
+def _decode(source: Source, problems: Problems) -> str | None:
+    try:
+        return source.data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        before = source.data[: error.start]
+        where = Where(source.file, before.count(b"\n") + 1, error.start - before.rfind(b"\n"))
+        problems.wrong(
+            where, f"the octet 0x{source.data[error.start]:02x} is not UTF-8", "expected a text file in UTF-8"
+        )
+        return None
+
+
+def _files(paths: Sequence[Path | str], problems: Problems) -> list[Path]:
+    """Every file once, in the order of the command line."""
+    files: dict[Path, Path] = {}
+    for given in paths:
+        path = Path(given)
+        for file in _in_folder(path, problems) if path.is_dir() else [path]:
+            files.setdefault(file.resolve(), file)
+    return list(files.values())
+
+
+def _in_folder(folder: Path, problems: Problems) -> list[Path]:
+    try:
+        found = sorted((file for file in folder.iterdir() if file.suffix == ".yaml"), key=lambda file: file.name)
+    except OSError as error:
+        problems.wrong(Where(str(folder), 1), f"cannot be read: {error.strerror}", "expected a readable folder")
+        return []
+    if not found:
+        problems.wrong(Where(str(folder), 1), "no *.yaml in this folder", "expected policy files")
+    return found
+
+
+def _read(file: Path, problems: Problems) -> Source | None:
+    try:
+        with file.open("rb") as stream:
+            data = stream.read(_LARGEST_FILE + 1)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        problems.wrong(Where(str(file), 1), f"cannot be read: {reason}", "expected a readable YAML file")
+        return None
+    if len(data) > _LARGEST_FILE:
+        problems.wrong(Where(str(file), 1), "larger than 16 MiB", "expected a policy")
+        return None
+    return Source(str(file), data)
+
+
+__all__ = ["PolicyError", "Source", "load_policy", "parse_policy"]

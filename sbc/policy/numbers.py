@@ -1,0 +1,204 @@
+"""Telephone numbers: what was dialled, its E.164 form by a country's plan, and the form that a peer wants to see.
+
+E.164 with a leading plus is the form inside. Numbers without one (extensions, names) pass as they were dialled.
+The plans are libphonenumber's. Looking a number up costs some 30 µs, so what was read is remembered, in bounds.
+"""
+
+from typing import TYPE_CHECKING, Final
+
+import phonenumbers
+from msgspec import Struct
+from phonenumbers import shortnumberinfo
+
+from sbc.policy.model import NumberForm
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+WORDS: Final = ("dids", "emergency", "national", "international", "premium")
+
+_REMEMBERED: Final = 8_192  # numbers; about 2 MiB
+_LONGEST: Final = 32  # digits; E.164 ends at 15, the rest is room for dialled prefixes
+_SEPARATORS: Final = str.maketrans("", "", "-.() ")  # RFC 3966 §5.1.1 visual separators
+_NANP: Final = "1"
+_SHORTEST_BARE_NATIONAL: Final = 7  # digits; shorter ones without a trunk prefix are extensions
+
+
+class Number(Struct, frozen=True):
+    """A number as dialled (visual separators removed) and in E.164; `e164` is empty where it has no such form."""
+
+    dialled: str
+    e164: str = ""
+    is_numeric: bool = False
+
+    @property
+    def best(self) -> str:
+        return self.e164 or self.dialled
+
+
+class NumberPlan:
+    """One country's way to read and write numbers."""
+
+    def __init__(self, country: str) -> None:
+        self.country = country
+        self.calling_code = str(phonenumbers.country_code_for_region(country))
+        metadata = phonenumbers.PhoneMetadata.metadata_for_region(country)
+        self._trunk_prefix = metadata.national_prefix or "" if metadata else ""
+        self._abroad_prefix = _abroad_prefix(metadata)
+        self._own = "+" + self.calling_code
+        self._writers: dict[NumberForm, Callable[[Number], str]] = {
+            "e164": _write_e164,
+            "e164-bare": _write_bare,
+            "national": self._write_national,
+            "national-1": self._write_national_1,
+            "last-4": _write_last_4,
+        }
+        self._read: dict[tuple[str, bool], Number] = {}
+        self._words: dict[Number, frozenset[str]] = {}
+
+    def read(self, user: str, *, bare: bool = False) -> Number:
+        """`bare`: the peer writes E.164 without its plus, so digits are tried as that first."""
+        key = (user, bare)
+        number = self._read.get(key)
+        if number is None:
+            number = self._parse(user, bare=bare)
+            if len(self._read) >= _REMEMBERED:
+                self._read.clear()
+            self._read[key] = number
+        return number
+
+    def words(self, number: Number) -> frozenset[str]:
+        """Which of the words emergency, national, international and premium apply."""
+        words = self._words.get(number)
+        if words is None:
+            words = self._classify(number)
+            if len(self._words) >= _REMEMBERED:
+                self._words.clear()
+            self._words[number] = words
+        return words
+
+    def write(self, number: Number, form: NumberForm) -> str:
+        """The number in a peer's form; what has no E.164 form goes as dialled."""
+        return self._writers[form](number)
+
+    def _parse(self, user: str, *, bare: bool) -> Number:
+        dialled = _without_separators(user)
+        if not _is_numeric(dialled):
+            return Number(user)
+        return Number(dialled, self._e164(dialled, bare=bare), is_numeric=True)
+
+    def _e164(self, dialled: str, *, bare: bool) -> str:
+        if dialled[0] == "+":
+            return dialled if _is_e164(dialled) else ""
+        if bare and dialled[0] != "0" and _is_possible("+" + dialled):
+            return "+" + dialled
+        if self.calling_code == _NANP and dialled[0] != "0":
+            return _nanp_e164(dialled)
+        return self._e164_by_plan(dialled)
+
+    def _e164_by_plan(self, dialled: str) -> str:
+        try:
+            parsed = phonenumbers.parse(dialled, self.country, keep_raw_input=True)
+        except phonenumbers.NumberParseException:
+            return ""
+        if phonenumbers.is_possible_number_with_reason(parsed) != phonenumbers.ValidationResult.IS_POSSIBLE:
+            return ""
+        from_abroad = parsed.country_code_source == phonenumbers.CountryCodeSource.FROM_NUMBER_WITH_IDD
+        with_trunk_prefix = self._trunk_prefix and dialled.startswith(self._trunk_prefix)
+        # "1000" is a possible German number, but nobody who dials it means Germany's +49 1000.
+        looks_national = len(dialled) >= _SHORTEST_BARE_NATIONAL and phonenumbers.is_valid_number(parsed)
+        if not (from_abroad or with_trunk_prefix or looks_national):
+            return ""
+        return phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
+
+    def _classify(self, number: Number) -> frozenset[str]:
+        if not number.is_numeric:
+            return frozenset()
+        words = set()
+        if shortnumberinfo.is_emergency_number(number.dialled, self.country):
+            words.add("emergency")
+        if number.e164:
+            words |= self._classify_e164(number.e164)
+        return frozenset(words)
+
+    def _classify_e164(self, e164: str) -> set[str]:
+        try:
+            parsed = phonenumbers.parse(e164)
+        except phonenumbers.NumberParseException:
+            return {"international"}
+        words = {"national" if self._is_national(e164, parsed) else "international"}
+        if phonenumbers.number_type(parsed) == phonenumbers.PhoneNumberType.PREMIUM_RATE:
+            words.add("premium")
+        return words
+
+    def _is_national(self, e164: str, parsed: phonenumbers.PhoneNumber) -> bool:
+        """The country's calling code, and not in a country that shares it: +1 876 is no national call in the US."""
+        if not e164.startswith(self._own):
+            return False
+        region = phonenumbers.region_code_for_number(parsed)
+        return region is None or phonenumbers.is_valid_number_for_region(parsed, self.country)
+
+    def _write_national(self, number: Number) -> str:
+        return self._write_by_plan(number, "")
+
+    def _write_national_1(self, number: Number) -> str:
+        return self._write_by_plan(number, self._trunk_prefix)
+
+    def _write_by_plan(self, number: Number, trunk_prefix: str) -> str:
+        e164 = number.e164
+        if not e164:
+            return number.dialled
+        if e164.startswith(self._own):
+            return trunk_prefix + e164[len(self._own) :]
+        return self._abroad_prefix + e164[1:]
+
+
+def is_country(code: str) -> bool:
+    return code in phonenumbers.SUPPORTED_REGIONS
+
+
+def _write_e164(number: Number) -> str:
+    return number.e164 or number.dialled
+
+
+def _write_bare(number: Number) -> str:
+    return number.e164[1:] or number.dialled
+
+
+def _write_last_4(number: Number) -> str:
+    return (number.e164 or number.dialled)[-4:] if number.is_numeric else number.dialled
+
+
+def _without_separators(user: str) -> str:
+    return user if user.isalnum() else user.translate(_SEPARATORS)
+
+
+def _is_numeric(dialled: str) -> bool:
+    digits = dialled[1:] if dialled[:1] == "+" else dialled
+    return digits.isdecimal() and digits.isascii() and len(digits) <= _LONGEST
+
+
+def _is_e164(number: str) -> bool:
+    """ITU-T E.164: a country code, which never begins with 0, and at most 15 digits in all."""
+    return number[1] != "0" and 3 <= len(number) - 1 <= 15
+
+
+def _is_possible(number: str) -> bool:
+    try:
+        parsed = phonenumbers.parse(number)
+    except phonenumbers.NumberParseException:
+        return False
+    return phonenumbers.is_possible_number_with_reason(parsed) == phonenumbers.ValidationResult.IS_POSSIBLE
+
+
+def _nanp_e164(dialled: str) -> str:
+    """NPA-NXX-XXXX with or without the leading 1; NPA and NXX begin with 2-9. The rest are extensions or codes."""
+    ten = dialled[1:] if dialled[0] == "1" else dialled
+    return "+1" + ten if len(ten) == 10 and ten[0] in "23456789" and ten[3] in "23456789" else ""
+
+
+def _abroad_prefix(metadata: phonenumbers.PhoneMetadata | None) -> str:
+    if metadata is None:
+        return "00"
+    preferred: str = metadata.preferred_international_prefix or metadata.international_prefix or "00"
+    return preferred.replace("~", "") if preferred.replace("~", "").isdecimal() else "00"

@@ -1,0 +1,59 @@
+"""What is wrong with a policy, said like a compiler says it: all at once, each with its place.
+
+A problem reads `file:line:column: what is wrong; what was expected`. Used by everything that reads policy files.
+"""
+
+from msgspec import Struct
+
+from sbc.core.errors import OperatorError
+from sbc.policy.model import Where
+
+
+class Problem(Struct, frozen=True):
+    where: Where
+    wrong: str
+    expected: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.wrong}; {self.expected}"
+
+
+class PolicyError(OperatorError):
+    """The policy cannot be used; nothing of it takes effect. Its text has one line per problem."""
+
+    def __init__(self, problems: tuple[Problem, ...]) -> None:
+        super().__init__("\n".join(map(str, problems)))
+        self.problems = problems
+
+
+class UnfitError(Exception):
+    """A text that does not fit its key. Inside this package only; the reader adds the place."""
+
+    def __init__(self, wrong: str, expected: str) -> None:
+        super().__init__(f"{wrong}; {expected}")
+        self.wrong = wrong
+        self.expected = expected
+
+
+class Problems:
+    """Collects; warnings are problems that stop nothing."""
+
+    def __init__(self) -> None:
+        self.errors: list[Problem] = []
+        self.warnings: list[Problem] = []
+
+    def wrong(self, where: Where, wrong: str, expected: str) -> None:
+        problem = Problem(where, wrong, expected)
+        if problem not in self.errors:
+            self.errors.append(problem)
+
+    def warn(self, where: Where, wrong: str, expected: str) -> None:
+        self.warnings.append(Problem(where, wrong, expected))
+
+    def raise_any(self, files: tuple[str, ...]) -> None:
+        """Raises what was collected, in the order of the files and of the lines in them."""
+        if not self.errors:
+            return
+        rank = {file: n for n, file in enumerate(files)}
+        ordered = sorted(self.errors, key=lambda p: (rank.get(p.where.file, -1), p.where.line, p.where.column))
+        raise PolicyError(tuple(ordered))
