@@ -1,18 +1,27 @@
-"""What the SIP stack orders the runtime to do. Imperative values; the runtime carries them out and never answers at once."""
+"""Imperative values of the SIP stack: first what it orders the runtime to do, then what it is told to do itself.
+
+The runtime carries its orders out and never answers at once; failures come back as events.
+"""
+
+from collections.abc import Hashable
 
 from msgspec import Struct
 
 from sbc.core.address import Flow
+from sbc.sip.message import Fields, Request
+
+# --- to the runtime ---------------------------------------------------------------------------------------------------
 
 
 class SendMessage(Struct, frozen=True):
     """Send these octets. A flow with connection 0 on a stream transport means: find or open one to `flow.remote`.
 
-    What fails later comes back as `FlowFailed` for the same flow.
+    What fails later comes back as `FlowFailed` for the same flow. `user` is whose transaction it is, for the trace.
     """
 
     flow: Flow
     data: bytes
+    user: Hashable = None
 
 
 class CloseFlow(Struct, frozen=True):
@@ -25,3 +34,63 @@ class Resolve(Struct, frozen=True):
     """Look up the addresses of a host name; answered by `Resolved`, also on failure (then without addresses)."""
 
     host: str
+
+
+# --- to the endpoint --------------------------------------------------------------------------------------------------
+
+
+class SendRequest(Struct, frozen=True, eq=False):
+    """Start a client transaction. `request` has neither Via nor Contact; both say how we are reached on the chosen flow.
+
+    `next_hop` is the URI whose host the request goes to, through `interface`. Answered by `ResponseReceived` and
+    `TransactionFailed` with the same `user`, which must be new. `contact` is the user part of our Contact; None: none.
+    """
+
+    user: Hashable
+    request: Request
+    interface: str
+    next_hop: str
+    contact: str | None = None
+
+
+class SendAck(Struct, frozen=True, eq=False):
+    """Acknowledge a 2xx to the INVITE that `user` sent; repeated for each repetition of that 2xx."""
+
+    user: Hashable
+    request: Request
+    interface: str
+    next_hop: str
+
+
+class CancelRequest(Struct, frozen=True):
+    """Cancel the INVITE that `user` sent. A 2xx may still come, and is then reported. `reason` is a Reason header value."""
+
+    user: Hashable
+    reason: str | None = None
+
+
+class Respond(Struct, frozen=True, eq=False):
+    """Answer a request. `contact` is the user part of our Contact; None: none."""
+
+    key: tuple[str, ...]
+    status: int
+    to_tag: str = ""
+    fields: Fields = ()
+    body: bytes = b""
+    contact: str | None = None
+
+
+class Adopt(Struct, frozen=True):
+    """From now on reports about the request of `key` name this user."""
+
+    key: tuple[str, ...]
+    user: Hashable
+
+
+class ResendResponse(Struct, frozen=True):
+    """The last response to the request of `key` again: a 2xx that waits for its ACK (RFC 3261 §13.3.1.4)."""
+
+    key: tuple[str, ...]
+
+
+Order = SendRequest | SendAck | CancelRequest | Respond | Adopt | ResendResponse

@@ -65,7 +65,7 @@ class Client:
         if not self._reliable:
             self._timers.set(Input.TIMER_E, now + self._interval)
         self._timers.set(Input.TIMER_F, now + self._timing.give_up)
-        return [SendMessage(self.flow, self.data)]
+        return [SendMessage(self.flow, self.data, self.user)]
 
     def receive(self, response: Response, now: float) -> list[Out]:
         return self._step(Input.RECV_1XX if response.status < 200 else Input.RECV_FINAL, response, now)
@@ -99,16 +99,16 @@ class Client:
     def _resend(self, _: None, now: float) -> list[Out]:
         self._interval = min(2 * self._interval, self._timing.t2)
         self._timers.set(Input.TIMER_E, now + self._interval)
-        return [SendMessage(self.flow, self.data)]
+        return [SendMessage(self.flow, self.data, self.user)]
 
     def _resend_slowly(self, _: None, now: float) -> list[Out]:
         # "Timer E MUST be reset with a value of T2 seconds" in the Proceeding state, §17.1.2.2
         self._interval = self._timing.t2
         self._timers.set(Input.TIMER_E, now + self._interval)
-        return [SendMessage(self.flow, self.data)]
+        return [SendMessage(self.flow, self.data, self.user)]
 
     def _pass_up(self, response: Response, _now: float) -> list[Out]:
-        return [ResponseReceived(self.user, self.key, response, self.flow)]
+        return [ResponseReceived(self.user, self.key, response, self.flow, self.request)]
 
     def _timed_out(self, _: None, _now: float) -> list[Out]:
         return [TransactionFailed(self.user, self.key, "timeout")]

@@ -128,15 +128,15 @@ class InviteServer:
 
     def _transmit(self, data: bytes, _now: float) -> list[Out]:
         self.data = data
-        return [SendMessage(self.flow, data)]
+        return [SendMessage(self.flow, data, self.user)]
 
     def _repeat(self, _: Request, _now: float) -> list[Out]:
-        return [] if self.data is None else [SendMessage(self.flow, self.data)]
+        return [] if self.data is None else [SendMessage(self.flow, self.data, self.user)]
 
     def _resend(self, _: None, now: float) -> list[Out]:
         self._interval = min(2 * self._interval, self._timing.t2)
         self._timers.set(Input.TIMER_G, now + self._interval)
-        return [] if self.data is None else [SendMessage(self.flow, self.data)]
+        return [] if self.data is None else [SendMessage(self.flow, self.data, self.user)]
 
     def _pass_ack(self, request: Request, _now: float) -> list[Out]:
         return [AckReceived(request, self.flow)]

@@ -10,7 +10,7 @@ from typing import Final
 from sbc.core.address import Flow
 from sbc.core.ids import IdSource
 from sbc.core.timers import Schedule
-from sbc.sip.build import echo_of, reply_flow, with_to_tag
+from sbc.sip.build import cancel_for, echo_of, reply_flow, with_to_tag
 from sbc.sip.commands import SendMessage
 from sbc.sip.message import Fields, Request, Response
 from sbc.sip.serialize import serialize, serialize_request
@@ -20,9 +20,10 @@ from sbc.sip.transaction.client import Client
 from sbc.sip.transaction.invite_client import InviteClient
 from sbc.sip.transaction.invite_server import InviteServer
 from sbc.sip.transaction.key import ClientKey, MergeKey, ServerKey, client_key, merge_key, server_key
-from sbc.sip.transaction.outputs import AckReceived, CancelReceived, Out
+from sbc.sip.transaction.outputs import AckReceived, CancelDue, CancelReceived, Out
 from sbc.sip.transaction.server import Server
 
+_NO_KEY: Final[ClientKey] = ("", "")
 _VIA_TRANSPORT: Final = {"udp": "SIP/2.0/UDP ", "tcp": "SIP/2.0/TCP ", "tls": "SIP/2.0/TLS "}
 
 
@@ -35,7 +36,9 @@ class TransactionLayer:
         self._clients: dict[ClientKey, InviteClient | Client] = {}
         self._servers: dict[ServerKey, InviteServer | Server] = {}
         self._merges: dict[MergeKey, ServerKey] = {}
+        self._invites: dict[Hashable, ClientKey] = {}  # by user, to cancel and to acknowledge
         self._schedule: Schedule[tuple[str, ...]] = Schedule()
+        self.taken_by: Hashable = None  # user of the transaction that took the last received message; for the trace
 
     def __len__(self) -> int:
         return len(self._clients) + len(self._servers)
@@ -45,7 +48,9 @@ class TransactionLayer:
     def receive_request(self, request: Request, flow: Flow, now: float) -> list[Out]:
         key = server_key(request)
         server = self._servers.get(key)
+        self.taken_by = None
         if server is not None:
+            self.taken_by = server.user
             return self._settle_server(server, server.receive(request, now))
         if request.method == "ACK":
             return [AckReceived(request, flow)]
@@ -65,8 +70,10 @@ class TransactionLayer:
     def receive_response(self, response: Response, now: float) -> list[Out]:
         client = self._clients.get(client_key(response))
         if client is None:
+            self.taken_by = None
             return []
-        return self._settle_client(client, client.receive(response, now))
+        self.taken_by = client.user
+        return self._settle_client(client, client.receive(response, now), now)
 
     def fail_flow(self, flow: Flow, reason: str, now: float) -> list[Out]:
         """Octets for `flow.remote` could not be delivered: every request to it that nobody has answered has failed."""
@@ -77,7 +84,7 @@ class TransactionLayer:
         ]
         outs: list[Out] = []
         for client in hit:
-            outs += self._settle_client(client, client.fail(reason, now))
+            outs += self._settle_client(client, client.fail(reason, now), now)
         return outs
 
     def tick(self, now: float) -> list[Out]:
@@ -85,7 +92,7 @@ class TransactionLayer:
         for key in self._schedule.pop_due(now):
             client = self._clients.get(key) if len(key) == 2 else None  # type: ignore[call-overload]
             if client is not None:
-                outs += self._settle_client(client, client.tick(now))
+                outs += self._settle_client(client, client.tick(now), now)
                 continue
             server = self._servers.get(key)
             if server is not None:
@@ -105,32 +112,36 @@ class TransactionLayer:
         via = f"{_VIA_TRANSPORT[flow.transport]}{sent_by};branch={branch};rport"
         return self._start_client((branch, request.method), request, via, flow, user, now)
 
-    def send_cancel(self, key: ClientKey, cancel: Request, now: float) -> list[Out]:
-        """Cancel the INVITE of `key`: same branch, same flow (§9.1). Nothing happens when that has had its final response."""
-        invite = self._clients.get(key)
-        if invite is None or invite.is_terminated:
-            return []
-        _, outs = self._start_client((key[0], "CANCEL"), cancel, invite.via, invite.flow, None, now)
-        return outs
-
-    def abandon(self, key: ClientKey, now: float) -> list[Out]:
-        """Wait no longer for a final response to a cancelled INVITE."""
-        client = self._clients.get(key)
+    def cancel(self, user: Hashable, now: float, reason: str | None = None) -> list[Out]:
+        """Cancel the INVITE of `user` as soon as that is allowed (§9.1); nothing happens once it has a final response."""
+        client = self._clients.get(self._invites.get(user, _NO_KEY))
         if not isinstance(client, InviteClient):
             return []
-        return self._settle_client(client, client.abandon(now))
+        return self._settle_client(client, client.cancel(cancel_for(client.request, reason=reason), now), now)
 
-    def send_ack(self, request: Request, flow: Flow, sent_by: str) -> tuple[bytes, list[Out]]:
-        """The ACK of a 2xx: a transaction of its own without any state (§13.2.2.4). The octets serve for its repetition."""
+    def send_ack(self, ack: Request, flow: Flow, sent_by: str, user: Hashable) -> list[Out]:
+        """The ACK of a 2xx: a transaction of its own without state (§13.2.2.4).
+
+        The INVITE transaction of `user` repeats it for every repetition of that 2xx.
+        """
         via = f"{_VIA_TRANSPORT[flow.transport]}{sent_by};branch={self._ids.branch()};rport"
-        data = serialize_request("ACK", request.uri_text, request.fields, request.body, via)
-        return data, [SendMessage(flow, data)]
+        data = serialize_request("ACK", ack.uri_text, ack.fields, ack.body, via)
+        message = SendMessage(flow, data, user)
+        invite = self._clients.get(self._invites.get(user, _NO_KEY))
+        if isinstance(invite, InviteClient):
+            invite.acknowledge(ack.to.tag, message)
+        return [message]
 
     def adopt(self, key: ServerKey, user: Hashable) -> None:
         """Name who wants to hear of a CANCEL of this request."""
         server = self._servers.get(key)
         if server is not None:
             server.user = user
+
+    def flow_of(self, key: ServerKey) -> Flow | None:
+        """Where the response to the request of `key` goes."""
+        server = self._servers.get(key)
+        return None if server is None else server.flow
 
     def respond(
         self,
@@ -158,7 +169,7 @@ class TransactionLayer:
         server = self._servers.get(key)
         if server is None or server.data is None:
             return []
-        return [SendMessage(server.flow, server.data)]
+        return [SendMessage(server.flow, server.data, server.user)]
 
     # --- inside -------------------------------------------------------------------------------------------------------
 
@@ -166,6 +177,7 @@ class TransactionLayer:
         server = self._create_server(key, None, cancel, flow)
         invite_key = server_key(cancel, "INVITE")
         invite = self._servers.get(invite_key)
+        self.taken_by = server.user = None if invite is None else invite.user
         if invite is None:
             return self.respond(key, 481, now)
         # "the To tag of the response to the CANCEL and the To tag in the response to the original request SHOULD be
@@ -189,14 +201,26 @@ class TransactionLayer:
         kind = InviteClient if request.method == "INVITE" else Client
         client = kind(key, request, via, data, flow, user, self._timing)
         self._clients[key] = client
-        return key, self._settle_client(client, client.start(now))
+        if kind is InviteClient:
+            self._invites[user] = key
+        return key, self._settle_client(client, client.start(now), now)
 
-    def _settle_client(self, client: InviteClient | Client, outs: list[Out]) -> list[Out]:
+    def _settle_client(self, client: InviteClient | Client, outs: list[Out], now: float) -> list[Out]:
+        if outs and type(outs[0]) is CancelDue:
+            outs = self._send_cancel(client, outs[0].cancel, now)
         if client.is_terminated:
             self._clients.pop(client.key, None)
             self._schedule.set(client.key, None)
+            if self._invites.get(client.user) == client.key:
+                del self._invites[client.user]
         else:
             self._schedule.set(client.key, client.next_deadline())
+        return outs
+
+    def _send_cancel(self, invite: InviteClient | Client, cancel: Request, now: float) -> list[Out]:
+        # "The Request-URI, Call-ID, To, the numeric part of CSeq, and From header fields in the CANCEL request MUST be
+        # identical to those in the request being cancelled" and the branch too, §9.1
+        _, outs = self._start_client((invite.key[0], "CANCEL"), cancel, invite.via, invite.flow, invite.user, now)
         return outs
 
     def _settle_server(self, server: InviteServer | Server, outs: list[Out]) -> list[Out]:

@@ -34,11 +34,21 @@ class CancelReceived(Struct, frozen=True, eq=False):
     request: Request
 
 
+class CancelDue(Struct, frozen=True, eq=False):
+    """To the layer alone: the INVITE of `key` may be cancelled now."""
+
+    key: ClientKey
+    cancel: Request
+
+
 class ResponseReceived(Struct, frozen=True, eq=False):
+    """A response to `request`, which is ours (without the Via that it went out with)."""
+
     user: Hashable
     key: ClientKey
     response: Response
     flow: Flow
+    request: Request
 
 
 class TransactionFailed(Struct, frozen=True):
@@ -51,4 +61,4 @@ class TransactionFailed(Struct, frozen=True):
     heard: bool = False
 
 
-Out = SendMessage | RequestReceived | AckReceived | CancelReceived | ResponseReceived | TransactionFailed
+Out = SendMessage | RequestReceived | AckReceived | CancelReceived | CancelDue | ResponseReceived | TransactionFailed

@@ -96,10 +96,10 @@ class Server:
 
     def _transmit(self, data: bytes, _now: float) -> list[Out]:
         self.data = data
-        return [SendMessage(self.flow, data)]
+        return [SendMessage(self.flow, data, self.user)]
 
     def _repeat(self, _: Request, _now: float) -> list[Out]:
-        return [] if self.data is None else [SendMessage(self.flow, self.data)]
+        return [] if self.data is None else [SendMessage(self.flow, self.data, self.user)]
 
 
 _Y, _P, _F, _T = State.TRYING, State.PROCEEDING, State.COMPLETED, State.TERMINATED

@@ -1,0 +1,108 @@
+"""The pool of media port pairs, as numbers: what is free, what is in use, what must rest before it is used again.
+
+The runtime opens the sockets and passes them to the media worker; a pair is handed out only once it is known to be open,
+so that no call waits for a socket. Pairs stay open and are used again. RTP takes the even port, RTCP the odd one above.
+A pair rests after use, because the former peer may go on sending for a while; when nothing else is left, the pair that
+has rested longest is taken, provided that it has rested for a minimum.
+"""
+
+from collections import deque
+from typing import Final
+
+from sbc.b2bua.commands import OpenPorts
+from sbc.core.ids import IdSource
+from sbc.core.limits import PORT_QUARANTINE_MINIMUM_SECONDS, PORT_QUARANTINE_SECONDS
+
+_BATCH: Final = 64  # pairs kept ready, and opened at a time
+_RETRY_SECONDS: Final = 5.0  # after the system had fewer ports than we asked for
+
+
+class _Address:
+    """The pairs of one local address."""
+
+    __slots__ = ("asked", "ready", "resting", "retry_at", "used")
+
+    def __init__(self) -> None:
+        self.ready: list[int] = []
+        self.resting: deque[tuple[float, int]] = deque()
+        self.used: set[int] = set()
+        self.asked = 0
+        self.retry_at = 0.0
+
+
+class PortPool:
+    def __init__(self, locals_: tuple[str, ...], first: int, last: int, ids: IdSource) -> None:
+        self._addresses = {local: _Address() for local in dict.fromkeys(locals_)}
+        self._capacity = len(range(first + first % 2, last, 2))
+        self._ids = ids
+
+    @property
+    def in_use(self) -> int:
+        """Pairs held by calls; those that rest are not counted."""
+        return sum(len(address.used) for address in self._addresses.values())
+
+    def start(self) -> list[OpenPorts]:
+        return [order for local in self._addresses for order in self._ask(local, 0.0)]
+
+    def opened(self, local: str, ports: tuple[int, ...], now: float) -> None:
+        address = self._addresses.get(local)
+        if address is None:
+            return
+        if len(ports) < address.asked:
+            address.retry_at = now + _RETRY_SECONDS
+        address.asked = 0
+        known = address.used.union(address.ready, (port for _, port in address.resting))
+        address.ready.extend(port for port in ports if port not in known)
+
+    def take(self, local: str, count: int, now: float) -> list[int] | None:
+        """`count` even ports on `local`, or None where so many are not to be had; then nothing is taken."""
+        address = self._addresses.get(local)
+        if address is None:
+            return None
+        self._wake(address, now - PORT_QUARANTINE_SECONDS)
+        if len(address.ready) < count:
+            self._wake(address, now - PORT_QUARANTINE_MINIMUM_SECONDS, count - len(address.ready))
+        if len(address.ready) < count:
+            return None
+        taken = [self._pick(address.ready) for _ in range(count)]
+        address.used.update(taken)
+        return taken
+
+    def give_back(self, local: str, ports: list[int], now: float) -> None:
+        """Ports that are not in use are ignored: giving back twice changes nothing."""
+        address = self._addresses.get(local)
+        if address is None:
+            return
+        for port in ports:
+            if port in address.used:
+                address.used.discard(port)
+                address.resting.append((now, port))
+
+    def replenish(self, now: float) -> list[OpenPorts]:
+        """Orders for more pairs where the ready ones run low; asked after calls have taken theirs."""
+        orders: list[OpenPorts] = []
+        for local, address in self._addresses.items():
+            if len(address.ready) < _BATCH // 2 and not address.asked:
+                orders += self._ask(local, now)
+        return orders
+
+    def _ask(self, local: str, now: float) -> list[OpenPorts]:
+        address = self._addresses[local]
+        known = len(address.ready) + len(address.used) + len(address.resting)
+        pairs = min(_BATCH, self._capacity - known)
+        if pairs <= 0 or now < address.retry_at:
+            return []
+        address.asked = pairs
+        return [OpenPorts(local, pairs)]
+
+    def _wake(self, address: _Address, rested_since: float, at_most: int | None = None) -> None:
+        while address.resting and address.resting[0][0] <= rested_since and at_most != 0:
+            address.ready.append(address.resting.popleft()[1])
+            if at_most is not None:
+                at_most -= 1
+
+    def _pick(self, ready: list[int]) -> int:
+        """A random one, so that a stranger cannot guess the next call's port."""
+        at = self._ids.number(len(ready))
+        ready[at], ready[-1] = ready[-1], ready[at]
+        return ready.pop()

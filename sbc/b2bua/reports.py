@@ -1,0 +1,106 @@
+"""What a leg reports to its call. Past tense: facts. `leg` is the leg's number within the call, 0 the ingress leg."""
+
+from msgspec import Struct
+
+from sbc.core.cause import Cause
+
+
+class LegProgressed(Struct, frozen=True):
+    """A provisional response beyond 100 came from an egress leg."""
+
+    leg: int
+    status: int
+    body: bytes
+
+
+class LegTried(Struct, frozen=True):
+    """The server answered 100: it is there."""
+
+    leg: int
+
+
+class LegAnswered(Struct, frozen=True):
+    """2xx to the first INVITE of an egress leg; not acknowledged yet."""
+
+    leg: int
+    body: bytes
+
+
+class LegRefused(Struct, frozen=True):
+    """Final failure of the first INVITE of an egress leg. `q850` is what the peer's Reason says, if anything."""
+
+    leg: int
+    status: int
+    q850: int | None = None
+
+
+class LegFailed(Struct, frozen=True):
+    """No final response to the first INVITE of an egress leg: silence, or the transport failed."""
+
+    leg: int
+    cause: Cause
+    detail: str = ""
+
+
+class LegAcknowledged(Struct, frozen=True):
+    """The ACK of our 2xx came; `body` is the answer where the 2xx carried the offer. `first`: of the call's INVITE."""
+
+    leg: int
+    body: bytes
+    first: bool
+
+
+class LegCancelled(Struct, frozen=True):
+    """The peer took its INVITE back: CANCEL, or BYE on the early dialog. `first`: the call's INVITE, not a re-INVITE."""
+
+    leg: int
+    first: bool
+
+
+class LegOffered(Struct, frozen=True):
+    """A re-INVITE came. An empty body asks us for an offer."""
+
+    leg: int
+    body: bytes
+
+
+class LegReanswered(Struct, frozen=True):
+    """2xx to a re-INVITE of ours; not acknowledged yet."""
+
+    leg: int
+    body: bytes
+
+
+class LegRerefused(Struct, frozen=True):
+    """Final failure of a re-INVITE of ours. `fatal`: the dialog is gone or silent (RFC 3261 §12.2.1.2)."""
+
+    leg: int
+    status: int
+    fatal: bool
+
+
+class LegHungUp(Struct, frozen=True):
+    leg: int
+    q850: int | None = None
+
+
+class LegUnacknowledged(Struct, frozen=True):
+    """64*T1 passed without an ACK of our 2xx."""
+
+    leg: int
+
+
+Report = (
+    LegProgressed
+    | LegTried
+    | LegAnswered
+    | LegRefused
+    | LegFailed
+    | LegAcknowledged
+    | LegCancelled
+    | LegOffered
+    | LegReanswered
+    | LegRerefused
+    | LegHungUp
+    | LegUnacknowledged
+)

@@ -1,0 +1,62 @@
+"""What every request from a peer is asked first, whatever it is about (RFC 3261 §8.2.1 to §8.2.3, §11, §16.3).
+
+Pure: a request in, a refusal out, or None. What a method then means is decided above.
+"""
+
+from typing import Final
+
+from msgspec import Struct
+
+from sbc.sip.message import Fields, Request
+from sbc.sip.uri import SipUri, TelUri
+
+ALLOWED: Final = ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS")
+ALLOW: Final = ("Allow", ", ".join(ALLOWED))
+ACCEPT: Final = ("Accept", "application/sdp")
+SUPPORTED: Final[tuple[str, ...]] = ()
+
+# Methods that exist and are not served get 405, what nobody has heard of 501 (§8.2.1, §21.5.2).
+_KNOWN: Final = frozenset(
+    (*ALLOWED, "REGISTER", "MESSAGE", "SUBSCRIBE", "NOTIFY", "PUBLISH", "INFO", "REFER", "UPDATE", "PRACK")
+)
+
+
+class Refusal(Struct, frozen=True):
+    status: int
+    fields: Fields = ()
+
+
+def refusal_of(request: Request) -> Refusal | None:
+    """The refusal that the request deserves by its method, URI, extensions or body; None: it may go on."""
+    method = request.method
+    if method not in _KNOWN:
+        return Refusal(501, (ALLOW,))
+    if method == "CANCEL":
+        return None  # "a UAS MUST NOT apply" Require to CANCEL, §8.2.2.3
+    if not isinstance(request.uri, SipUri | TelUri):
+        return Refusal(416)
+    if method not in ALLOWED:
+        return Refusal(405, (ALLOW,))
+    unsupported = [tag for tag in (*request.require, *request.proxy_require) if tag.lower() not in SUPPORTED]
+    if unsupported:
+        return Refusal(420, (("Unsupported", ", ".join(unsupported)),))
+    if method == "INVITE":
+        return _refusal_of_body(request)
+    return None
+
+
+def _refusal_of_body(request: Request) -> Refusal | None:
+    if request.body and request.content_type != "application/sdp":
+        return Refusal(415, (ACCEPT,))
+    encoding = request.header("Content-Encoding")
+    if request.body and encoding is not None and encoding.strip().lower() != "identity":
+        return Refusal(415, (("Accept-Encoding", "identity"),))
+    accept = request.accept
+    if accept and not any(_takes_sdp(value) for value in accept):
+        # Its answers could not carry a session description: RFC 4475 §3.3.15.
+        return Refusal(406, (ACCEPT,))
+    return None
+
+
+def _takes_sdp(media_range: str) -> bool:
+    return media_range.partition(";")[0].replace(" ", "").lower() in ("application/sdp", "application/*", "*/*")

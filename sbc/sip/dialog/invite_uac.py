@@ -1,0 +1,129 @@
+"""One INVITE that we sent, first or re-INVITE, from its sending to the ACK of its 2xx (RFC 3261 §13.2, §14.1, §9.1).
+
+Keeps early dialogs by To tag, makes the dialog of the first 2xx, ends the dialogs of other forks and of a 2xx that
+crossed our CANCEL. The transaction repeats requests and ACKs; this file knows what they mean.
+"""
+
+import enum
+from collections.abc import Hashable
+
+from msgspec import Struct
+
+from sbc.core.limits import EARLY_DIALOGS_PER_LEG
+from sbc.sip.commands import CancelRequest, Order, SendAck, SendRequest
+from sbc.sip.dialog.dialog import Dialog, dialog_of_uac
+from sbc.sip.message import Fields, Request, Response
+
+
+class State(enum.StrEnum):
+    CALLING = "calling"
+    CANCELLED = "cancelled"  # a CANCEL is ordered; a final response is still to come
+    ANSWERED = "answered"  # a 2xx came and its ACK is not ordered yet
+    ACKNOWLEDGED = "acknowledged"
+    ENDED = "ended"
+
+
+class Progressed(Struct, frozen=True, eq=False):
+    """A provisional response other than 100, within the early dialog `tag`."""
+
+    response: Response
+    tag: str
+
+
+class Accepted(Struct, frozen=True, eq=False):
+    """The first 2xx. It must be acknowledged."""
+
+    response: Response
+
+
+class Refused(Struct, frozen=True, eq=False):
+    """A final failure."""
+
+    response: Response
+
+
+Report = Progressed | Accepted | Refused
+
+
+class InviteUac:
+    """`dialog` is the existing one for a re-INVITE, or None until a response makes it."""
+
+    __slots__ = ("_is_first", "dialog", "early", "interface", "request", "state", "user")
+
+    def __init__(self, user: Hashable, request: Request, interface: str, dialog: Dialog | None = None) -> None:
+        self.user = user
+        self.request = request
+        self.interface = interface
+        self.dialog = dialog
+        self.early: dict[str, Dialog] = {}
+        self.state = State.CALLING
+        self._is_first = dialog is None
+
+    @property
+    def is_pending(self) -> bool:
+        return self.state is State.CALLING
+
+    def receive(self, response: Response) -> list[Order | Report]:
+        status = response.status
+        if status < 200:
+            return self._progressed(response)
+        if status >= 300:
+            if self.state is State.CALLING or self.state is State.CANCELLED:
+                self.state = State.ENDED
+                return [Refused(response)]
+            return []
+        if self.state is State.CALLING:
+            return self._accepted(response)
+        if self.state is State.CANCELLED and not self._is_first:
+            return self._accepted(response)  # the session has changed all the same, and the dialog goes on: §14.1
+        if self.state is State.CANCELLED:
+            self.state = State.ENDED
+            return list(end_unwanted(self.user, self.request, response, self.interface))
+        if self.dialog is not None and response.to.tag == self.dialog.remote_tag:
+            return []  # a repetition; its ACK is still to be ordered, or is being repeated by the transaction
+        return list(end_unwanted(self.user, self.request, response, self.interface))
+
+    def acknowledge(self, *, fields: Fields = (), body: bytes = b"") -> list[Order]:
+        if self.state is not State.ANSWERED or self.dialog is None:
+            return []
+        self.state = State.ACKNOWLEDGED
+        ack = self.dialog.ack(self.request.cseq.number, fields=fields, body=body)
+        return [SendAck(self.user, ack, self.interface, self.dialog.next_hop)]
+
+    def cancel(self, reason: str | None = None) -> list[Order]:
+        if self.state is not State.CALLING:
+            return []
+        self.state = State.CANCELLED
+        return [CancelRequest(self.user, reason)]
+
+    def fail(self) -> bool:
+        """The transaction ended without a final response; True when that matters to anyone."""
+        mattered = self.state is State.CALLING
+        self.state = State.ENDED
+        return mattered
+
+    def _progressed(self, response: Response) -> list[Order | Report]:
+        if self.state is not State.CALLING or response.status == 100:
+            return []
+        tag = response.to.tag or ""
+        if self._is_first and tag not in self.early and len(self.early) < EARLY_DIALOGS_PER_LEG:
+            self.early[tag] = dialog_of_uac(self.request, response, self.interface)
+        return [Progressed(response, tag)]
+
+    def _accepted(self, response: Response) -> list[Order | Report]:
+        self.state = State.ANSWERED
+        if self._is_first:
+            # "The route set … MUST be recomputed" from the 2xx even where an early dialog had one, §13.2.2.4
+            self.dialog = dialog_of_uac(self.request, response, self.interface)
+            self.early.clear()
+        elif self.dialog is not None:
+            self.dialog.refresh_target(response)
+        return [Accepted(response)]
+
+
+def end_unwanted(user: Hashable, invite: Request, response: Response, interface: str) -> list[Order]:
+    """ACK and BYE for a 2xx that nobody wants: another fork's, or one that crossed a CANCEL (§13.2.2.4, §15)."""
+    dialog = dialog_of_uac(invite, response, interface)
+    ack = SendAck(user, dialog.ack(invite.cseq.number), interface, dialog.next_hop)
+    bye = SendRequest((user, dialog.remote_tag), dialog.request("BYE"), interface, dialog.next_hop)
+    return [ack, bye]

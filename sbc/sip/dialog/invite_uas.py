@@ -1,0 +1,105 @@
+"""One INVITE that a peer sent, first or re-INVITE, from its receipt to its ACK (RFC 3261 §13.3, §14.2).
+
+Repeats the 2xx until the ACK comes and provisionals while it rings long; knows neither what is offered nor who is called.
+"""
+
+import enum
+from typing import Final
+
+from msgspec import Struct
+
+from sbc.sip.commands import Order, ResendResponse, Respond
+from sbc.sip.message import Fields, Request
+from sbc.sip.timing import Timing
+from sbc.sip.transaction.key import ServerKey
+
+# "the UAS MAY … send a non-100 provisional response at every minute", so that no proxy gives up: §13.3.1.1
+PROVISIONAL_REFRESH_SECONDS: Final = 60.0
+
+
+class State(enum.StrEnum):
+    PROCEEDING = "proceeding"
+    ANSWERED = "answered"  # the 2xx is out, its ACK is not in
+    CONFIRMED = "confirmed"
+    REFUSED = "refused"
+
+
+class AckMissing(Struct, frozen=True):
+    """64*T1 have passed since the 2xx without an ACK (§13.3.1.4)."""
+
+
+class InviteUas:
+    __slots__ = ("_give_up_at", "_interval", "_resend_at", "_timing", "cseq", "key", "request", "state", "to_tag")
+
+    def __init__(self, key: ServerKey, request: Request, to_tag: str, timing: Timing) -> None:
+        self.key = key
+        self.request = request
+        self.cseq = request.cseq.number
+        self.to_tag = to_tag
+        self.state = State.PROCEEDING
+        self._timing = timing
+        self._interval = timing.t1
+        self._resend_at: float | None = None
+        self._give_up_at: float | None = None
+
+    @property
+    def is_pending(self) -> bool:
+        return self.state is State.PROCEEDING
+
+    @property
+    def awaits_ack(self) -> bool:
+        return self.state is State.ANSWERED
+
+    def try_(self) -> list[Order]:
+        """100 at once, so that the peer stops repeating its INVITE (§8.2.6.1)."""
+        return [Respond(self.key, 100)]
+
+    def progress(self, status: int, now: float, *, contact: str, fields: Fields = (), body: bytes = b"") -> list[Order]:
+        if self.state is not State.PROCEEDING:
+            return []
+        self._resend_at = now + PROVISIONAL_REFRESH_SECONDS
+        return [Respond(self.key, status, self.to_tag, fields, body, contact)]
+
+    def answer(self, now: float, *, contact: str, fields: Fields = (), body: bytes = b"") -> list[Order]:
+        if self.state is not State.PROCEEDING:
+            return []
+        self.state = State.ANSWERED
+        # "an interval that starts at T1 seconds and doubles for each retransmission until it reaches T2", §13.3.1.4,
+        # over reliable transports too, because a hop behind the first may lose it.
+        self._resend_at = now + self._interval
+        self._give_up_at = now + self._timing.give_up
+        return [Respond(self.key, 200, self.to_tag, fields, body, contact)]
+
+    def refuse(self, status: int, *, fields: Fields = ()) -> list[Order]:
+        if self.state is not State.PROCEEDING:
+            return []
+        self.state = State.REFUSED
+        self._resend_at = None
+        return [Respond(self.key, status, self.to_tag, fields)]
+
+    def acknowledged(self) -> bool:
+        """An ACK with our CSeq came; True for the first of the 2xx."""
+        if self.state is not State.ANSWERED:
+            return False
+        self.state = State.CONFIRMED
+        self._resend_at = self._give_up_at = None
+        return True
+
+    def tick(self, now: float) -> list[Order | AckMissing]:
+        if self._give_up_at is not None and now >= self._give_up_at:
+            self.state = State.CONFIRMED
+            self._resend_at = self._give_up_at = None
+            return [AckMissing()]
+        if self._resend_at is None or now < self._resend_at:
+            return []
+        if self.state is State.PROCEEDING:
+            self._resend_at = now + PROVISIONAL_REFRESH_SECONDS
+        else:
+            self._interval = min(2 * self._interval, self._timing.t2)
+            self._resend_at = now + self._interval
+        return [ResendResponse(self.key)]
+
+    def next_deadline(self) -> float | None:
+        if self._resend_at is None:
+            return self._give_up_at
+        return self._resend_at if self._give_up_at is None else min(self._resend_at, self._give_up_at)

@@ -1,0 +1,109 @@
+"""From the URI of a next hop to a flow: transport, address and the listener that requests to it leave by.
+
+Names are looked up by A and AAAA (RFC 3263 §4.2 without NAPTR and SRV) through `Resolve`, and the last known answer
+stays in use while a new one is fetched. It asks nobody itself and starts no transaction.
+"""
+
+import ipaddress
+from collections.abc import Mapping
+from typing import Final
+
+from msgspec import Struct
+
+from sbc.core.address import Address, Flow, Transport, canonical_ip
+from sbc.sip.params import param
+from sbc.sip.uri import SipUri, parse_uri
+
+REFRESH_SECONDS: Final = 60.0
+_NAMES: Final = 10_000
+
+
+class Local(Struct, frozen=True):
+    """A listener of ours: the address that it is bound to, and what peers are told (`sent_by`: Via and Contact)."""
+
+    address: Address
+    sent_by: str
+
+
+LocalKey = tuple[str, Transport, bool]  # interface, transport, is IPv6
+
+
+class Unlocated(Struct, frozen=True):
+    """Why there is no flow (yet). `host` is the name whose look-up must be awaited; empty: there will be none."""
+
+    reason: str
+    host: str = ""
+
+
+class Locator:
+    def __init__(self, locals_: Mapping[LocalKey, Local]) -> None:
+        self.locals = dict(locals_)
+        self._names: dict[str, tuple[tuple[str, ...], float]] = {}
+        self._flows: dict[tuple[str, str], Flow] = {}  # for next hops that are IP literals
+
+    def locate(self, next_hop: str, interface: str) -> Flow | Unlocated:
+        known = self._flows.get((next_hop, interface))
+        if known is not None:
+            return known
+        uri = parse_uri(next_hop)
+        if not isinstance(uri, SipUri):
+            return Unlocated(f"{next_hop} is no SIP URI")
+        transport = _transport_of(uri)
+        if transport is None:
+            return Unlocated(f"transport {uri.transport} is not spoken here")
+        # "If the URI contains an maddr parameter … the target is the value of the maddr parameter", RFC 3263 §4
+        host = param(uri.params, "maddr") or uri.host
+        port = uri.port or transport.default_port
+        literal = canonical_ip(host)
+        if literal is not None:
+            flow = self._flow(interface, transport, literal, port)
+            if isinstance(flow, Flow):
+                if len(self._flows) >= _NAMES:
+                    self._flows.clear()
+                self._flows[next_hop, interface] = flow
+            return flow
+        answer = self._names.get(host.lower())
+        if answer is None:
+            return Unlocated(f"looking up {host}", host.lower())
+        flow = Unlocated(f"{host} has no address")
+        for address in answer[0]:
+            flow = self._flow(interface, transport, address, port)
+            if isinstance(flow, Flow):
+                break
+        return flow
+
+    def is_stale(self, host: str, now: float) -> bool:
+        answer = self._names.get(host)
+        return answer is None or now - answer[1] > REFRESH_SECONDS
+
+    def learn(self, host: str, addresses: tuple[str, ...], now: float) -> None:
+        """Keep an answer. An empty one does not displace addresses that were good before."""
+        host = host.lower()
+        old = self._names.get(host)
+        if not addresses and old is not None:
+            addresses = old[0]
+        if len(self._names) >= _NAMES and host not in self._names:
+            self._names.pop(next(iter(self._names)))
+        self._names[host] = (addresses, now)
+
+    def _flow(self, interface: str, transport: Transport, host: str, port: int) -> Flow | Unlocated:
+        address = ipaddress.ip_address(host.partition("%")[0])
+        if address.is_multicast or address.is_unspecified or host == "255.255.255.255":
+            return Unlocated(f"{host} is no address of a peer")
+        local = self.locals.get((interface, transport, ":" in host))
+        if local is None:
+            family = "IPv6" if ":" in host else "IPv4"
+            return Unlocated(f"interface {interface} has no {family} listener for {transport}")
+        return Flow(transport, interface, local.address, Address(host, port))
+
+
+def _transport_of(uri: SipUri) -> Transport | None:
+    named = uri.transport
+    if uri.scheme == "sips":
+        return Transport.TLS if named in (None, "tcp", "tls") else None
+    if named is None:
+        return Transport.UDP
+    try:
+        return Transport(named)
+    except ValueError:
+        return None
