@@ -33,7 +33,9 @@ TRANSACTIONS: Final = 200_000
 CALLS: Final = 50_000
 EARLY_DIALOGS_PER_LEG: Final = 16
 TRACE_MESSAGES_PER_CALL: Final = 200
-TRACE_CALLS: Final = 2_000
+TRACE_OCTETS_PER_CALL: Final = 262_144  # messages of one call kept for its ladder; the middle goes first
+TRACE_CALLS: Final = 2_000  # finished calls
+TRACE_OCTETS: Final = 67_108_864  # of all finished calls together
 
 # CDR
 CDR_QUEUE: Final = 10_000  # records waiting for the disk before new calls are refused

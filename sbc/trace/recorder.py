@@ -1,0 +1,131 @@
+"""What happened in each call: its messages and decisions, kept in memory for `sbc trace`, the API and the log.
+
+Bounded three ways: entries and octets per call, finished calls, octets of finished calls. A failed call is kept longer
+than one that went well. Nothing is rendered here, see `ladder`; nothing is written anywhere.
+Who uses it: the engine writes, the admin server and the tests read.
+"""
+
+from typing import Final
+
+from msgspec import Struct
+
+from sbc.core import limits
+
+# The beginning of a call says why it was routed so; of a long one the middle is left out.
+_HEAD: Final = limits.TRACE_MESSAGES_PER_CALL // 4
+_CUT: Final = limits.TRACE_MESSAGES_PER_CALL // 4
+# However many calls fail, this part of the ring stays for those that did not.
+_KEPT_FOR_GOOD_ONES: Final = limits.TRACE_CALLS // 4
+
+_Row = tuple[float, str, bool, bytes | None, object | None]
+
+
+class Entry(Struct, frozen=True):
+    """A message (`data`) on a leg, or a note: a text, or a value that is rendered when somebody looks."""
+
+    at: float
+    leg: str
+    sent: bool
+    data: bytes | None
+    note: object | None
+
+
+class LeftOut(Struct, frozen=True):
+    """Stands where entries were dropped from the middle of a long call."""
+
+    entries: int
+
+    def __str__(self) -> str:
+        return f"… {self.entries} entries left out …"
+
+
+class Recorder:
+    """One tape per call. `message` and `note` are appends; everything else is paid by whoever reads."""
+
+    __slots__ = ("_failed", "_good", "_octets", "_running")
+
+    def __init__(self) -> None:
+        self._running: dict[str, _Tape] = {}
+        self._good: dict[str, _Tape] = {}
+        self._failed: dict[str, _Tape] = {}
+        self._octets = 0  # of finished calls
+
+    def message(self, ref: str, at: float, leg: str, sent: bool, data: bytes) -> None:  # noqa: FBT001 - hot path
+        """`leg`: "ingress", "egress", "egress-2" and so on, one for each attempt. `sent`: by us."""
+        tape = self._running.get(ref) or self._open(ref)
+        tape.octets += len(data)
+        tape.rows.append((at, leg, sent, data, None))
+        if len(tape.rows) > limits.TRACE_MESSAGES_PER_CALL or tape.octets > limits.TRACE_OCTETS_PER_CALL:
+            tape.cut()
+
+    def note(self, ref: str, at: float, note: object) -> None:
+        """Anything with a readable str(), or a tuple of such: one line each."""
+        tape = self._running.get(ref) or self._open(ref)
+        tape.rows.append((at, "", False, None, note))
+        if len(tape.rows) > limits.TRACE_MESSAGES_PER_CALL:
+            tape.cut()
+
+    def end(self, ref: str, failed: bool, at: float) -> None:  # noqa: ARG002, FBT001 - `now` is last everywhere
+        """The call is over. What still comes under its ref is added while it is kept."""
+        tape = self._running.pop(ref, None)
+        if tape is None:
+            return
+        (self._failed if failed else self._good)[ref] = tape
+        tape.counted = tape.octets
+        self._octets += tape.octets
+        while len(self._good) + len(self._failed) > limits.TRACE_CALLS or self._octets > limits.TRACE_OCTETS:
+            self._forget_one()
+
+    def entries(self, ref: str) -> tuple[Entry, ...]:
+        """Everything known of a call, oldest first; empty when nothing is."""
+        tape = self._running.get(ref) or self._good.get(ref) or self._failed.get(ref)
+        return () if tape is None else tuple([Entry(*row) for row in tape.all_rows()])
+
+    def refs(self) -> tuple[str, ...]:
+        """Every call of which something is known: finished ones first, oldest first."""
+        return (*self._failed, *self._good, *self._running)
+
+    def __len__(self) -> int:
+        return len(self._running) + len(self._good) + len(self._failed)
+
+    def _open(self, ref: str) -> "_Tape":
+        finished = self._good.get(ref) or self._failed.get(ref)
+        if finished is not None:
+            return finished
+        if len(self._running) >= limits.CALLS:
+            del self._running[next(iter(self._running))]
+        tape = self._running[ref] = _Tape()
+        return tape
+
+    def _forget_one(self) -> None:
+        ring = self._good if len(self._good) > _KEPT_FOR_GOOD_ONES or not self._failed else self._failed
+        self._octets -= ring.pop(next(iter(ring))).counted
+
+
+class _Tape:
+    __slots__ = ("counted", "head", "octets", "rows", "skipped")
+
+    def __init__(self) -> None:
+        self.rows: list[_Row] = []
+        self.octets = 0
+        self.counted = 0  # octets as the recorder's sum has them
+        self.skipped = 0
+        self.head = 0  # entries before the gap
+
+    def cut(self) -> None:
+        """Drop from the middle: a quarter at a time, so that it costs nothing per entry."""
+        if not self.skipped:
+            self.head = min(_HEAD, len(self.rows) // 4)
+        head = self.head
+        end = max(head + 1, min(head + _CUT, len(self.rows) - 1))
+        self.octets -= sum(len(row[3]) for row in self.rows[head:end] if row[3] is not None)
+        self.skipped += end - head
+        del self.rows[head:end]
+
+    def all_rows(self) -> list[_Row]:
+        if not self.skipped:
+            return self.rows
+        head = self.head
+        at = self.rows[min(head, len(self.rows) - 1)][0]
+        gap: _Row = (at, "", False, None, LeftOut(self.skipped))
+        return [*self.rows[:head], gap, *self.rows[head:]]

@@ -1,0 +1,92 @@
+from sbc.trace.ladder import draw, label_of, moves
+from sbc.trace.recorder import Entry
+
+SDP = b"v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0\r\n"
+
+
+def message(start: str, cseq: str = "1 INVITE", body: bytes = b"", extra: str = "") -> bytes:
+    kind = "Content-Type: application/sdp\r\n" if body else ""
+    return f"{start}\r\nCSeq: {cseq}\r\n{extra}{kind}\r\n".encode() + body
+
+
+INVITE = message("INVITE sip:1@example.com SIP/2.0", body=SDP)
+TRYING = message("SIP/2.0 100 Trying")
+OK = message("SIP/2.0 200 OK", body=SDP)
+BYE = message("BYE sip:1@example.com SIP/2.0", "2 BYE")
+
+
+def test_plain_call_is_drawn_with_both_legs_and_its_notes():
+    entries = [
+        Entry(10.0, "ingress", False, INVITE, None),
+        Entry(10.0, "ingress", True, TRYING, None),
+        Entry(10.001, "", False, None, ("routes.yaml:9:3: outbound: matched", "hunt: carrier-a")),
+        Entry(10.001, "egress", True, INVITE, None),
+        Entry(10.25, "egress", False, OK, None),
+        Entry(10.25, "ingress", True, OK, None),
+        Entry(12.5, "egress", True, BYE, None),
+    ]
+    assert draw(entries).splitlines() == [
+        "         ingress peer                     sbc                          egress peer",
+        "   0.000  |---------- INVITE sdp --------->|                                |",
+        "   0.000  |<---- 100 Trying (INVITE) ------|                                |",
+        "   0.001  |                                * routes.yaml:9:3: outbound: matched",
+        "          |                                * hunt: carrier-a                |",
+        "   0.001  |                                |---------- INVITE sdp --------->|",
+        "   0.250  |                                |<---- 200 OK (INVITE) sdp ------|",
+        "   0.250  |<---- 200 OK (INVITE) sdp ------|                                |",
+        "   2.500  |                                |------------- BYE ------------->|",
+    ]
+
+
+def test_each_attempt_has_its_own_column():
+    entries = [
+        Entry(0.0, "ingress", False, INVITE, None),
+        Entry(0.0, "egress", True, INVITE, None),
+        Entry(4.0, "egress-2", True, INVITE, None),
+    ]
+    lines = draw(entries, names=("pbx", "sbc", "carrier-a", "carrier-b")).splitlines()
+    assert lines[0].split() == ["pbx", "sbc", "carrier-a", "carrier-b"]
+    assert lines[3].index(">") > lines[2].index(">")
+    assert len({line.rindex("|") for line in lines[1:]}) == 1
+    assert draw(entries).splitlines()[0].split()[-1] == "2"
+
+
+def test_a_repeated_message_is_marked():
+    entries = [Entry(0.0, "ingress", False, INVITE, None), Entry(0.5, "ingress", False, INVITE, None)]
+    lines = draw(entries).splitlines()
+    assert "(again)" not in lines[1]
+    assert "(again)" in lines[2]
+
+
+def test_direction_of_the_first_stream_is_shown_unless_it_is_sendrecv():
+    assert label_of(INVITE) == "INVITE sdp"
+    assert label_of(message("SIP/2.0 200 OK", body=SDP + b"a=recvonly\r\n")) == "200 OK (INVITE) sdp recvonly"
+    held = SDP.replace(b"c=IN IP4 192.0.2.1", b"c=IN IP4 0.0.0.0")
+    assert label_of(message("INVITE sip:1@example.com SIP/2.0", body=held)) == "INVITE sdp sendonly"
+
+
+def test_unreadable_sdp_is_said_and_not_raised():
+    assert label_of(message("SIP/2.0 183 Session Progress", body=b"v=?")) == "183 Session Progress (INVITE) sdp?"
+
+
+def test_nonsense_is_drawn_without_anything_that_a_terminal_obeys():
+    for data in (b"", b"\r\n\r\n", b"\x1b[2J\x00\xff sip:1 SIP/2.0\r\n\r\n"):
+        drawn = draw([Entry(0.0, "ingress", False, data, None)])
+        assert "\x1b" not in drawn
+        assert "\x00" not in drawn
+
+
+def test_credentials_are_not_drawn():
+    secret = 'Authorization: Digest username="u", response="5ccc069c403ebaf9f0171e9517f40e41"\r\n'
+    drawn = draw([Entry(0.0, "ingress", False, message("INVITE sip:a:pw@b SIP/2.0", extra=secret), None)])
+    assert "5ccc" not in drawn
+    assert "pw" not in drawn
+
+
+def test_moves_say_which_leg_and_which_way():
+    entries = [Entry(0.0, "ingress", False, INVITE, None), Entry(0.0, "egress", True, INVITE, None)]
+    assert moves(entries) == ["ingress > INVITE sdp", "egress < INVITE sdp"]
+
+
+def test_nothing_draws_nothing():
+    assert draw([]) == ""

@@ -1,0 +1,93 @@
+from sbc.core import limits
+from sbc.trace.recorder import Entry, LeftOut, Recorder
+
+
+def test_entries_come_back_in_the_order_in_which_they_were_written():
+    recorder = Recorder()
+    recorder.message("a", 1.0, "ingress", False, b"INVITE")
+    recorder.note("a", 1.1, "outbound matched")
+    recorder.message("a", 1.2, "egress", True, b"INVITE")
+    assert recorder.entries("a") == (
+        Entry(1.0, "ingress", False, b"INVITE", None),
+        Entry(1.1, "", False, None, "outbound matched"),
+        Entry(1.2, "egress", True, b"INVITE", None),
+    )
+
+
+def test_unknown_call_has_no_entries():
+    assert Recorder().entries("nobody") == ()
+
+
+def test_finished_call_keeps_its_entries_and_takes_late_ones():
+    recorder = Recorder()
+    recorder.message("a", 1.0, "ingress", False, b"INVITE")
+    recorder.end("a", False, 2.0)
+    recorder.message("a", 3.0, "ingress", False, b"BYE")
+    assert [entry.data for entry in recorder.entries("a")] == [b"INVITE", b"BYE"]
+    assert len(recorder) == 1
+
+
+def test_long_call_keeps_its_beginning_and_its_end_and_says_what_is_missing():
+    recorder = Recorder()
+    for n in range(1000):
+        recorder.message("a", float(n), "ingress", False, b"%d" % n)
+    entries = recorder.entries("a")
+    assert len(entries) <= limits.TRACE_MESSAGES_PER_CALL + 1
+    assert entries[0].data == b"0"
+    assert entries[-1].data == b"999"
+    gaps = [entry.note for entry in entries if isinstance(entry.note, LeftOut)]
+    assert len(gaps) == 1
+    assert gaps[0].entries + len(entries) - 1 == 1000
+    numbers = [int(entry.data) for entry in entries if entry.data is not None]
+    assert numbers == sorted(numbers)
+
+
+def test_huge_messages_are_bounded_in_octets_too():
+    recorder = Recorder()
+    for n in range(50):
+        recorder.message("a", float(n), "ingress", False, bytes([n]) * 60_000)
+    kept = sum(len(entry.data) for entry in recorder.entries("a") if entry.data is not None)
+    assert kept <= limits.TRACE_OCTETS_PER_CALL
+    assert recorder.entries("a")[0].data == bytes(60_000)
+    assert recorder.entries("a")[-1].data == bytes([49]) * 60_000
+
+
+def test_failed_calls_outlive_good_ones():
+    recorder = Recorder()
+    for n in range(limits.TRACE_CALLS + 500):
+        ref = f"{n}"
+        recorder.note(ref, float(n), "routed")
+        recorder.end(ref, n < 100, float(n))
+    assert len(recorder) == limits.TRACE_CALLS
+    assert all(recorder.entries(f"{n}") for n in range(100))
+    assert recorder.entries("100") == ()
+    assert recorder.entries(f"{limits.TRACE_CALLS + 499}")
+
+
+def test_a_flood_of_failed_calls_leaves_room_for_good_ones():
+    recorder = Recorder()
+    recorder.note("good", 0.0, "routed")
+    recorder.end("good", False, 0.0)
+    for n in range(2 * limits.TRACE_CALLS):
+        recorder.note(f"{n}", 1.0, "refused")
+        recorder.end(f"{n}", True, 1.0)
+    assert len(recorder) == limits.TRACE_CALLS
+    assert recorder.entries("good")
+    assert recorder.entries("0") == ()
+
+
+def test_finished_calls_are_bounded_in_octets_together(monkeypatch):
+    monkeypatch.setattr(limits, "TRACE_OCTETS", 10_000)
+    recorder = Recorder()
+    for n in range(10):
+        recorder.message(f"{n}", 0.0, "ingress", False, bytes(3_000))
+        recorder.end(f"{n}", False, 0.0)
+    assert [ref for ref in recorder.refs() if recorder.entries(ref)] == ["7", "8", "9"]
+
+
+def test_running_calls_are_bounded_even_if_nobody_ends_them(monkeypatch):
+    monkeypatch.setattr(limits, "CALLS", 3)
+    recorder = Recorder()
+    for n in range(5):
+        recorder.note(f"{n}", 0.0, "routed")
+    assert recorder.refs() == ("2", "3", "4")
