@@ -8,7 +8,7 @@ from sbc.sdp.describe import describe
 from sbc.sdp.direction import Direction, direction_of
 from sbc.sdp.hostile import check_hostile, check_hostile_remote
 from sbc.sdp.model import Connection, Media, Origin, SdpError, Session, same_except_origin
-from sbc.sdp.negotiate import answer, check_answer
+from sbc.sdp.negotiate import answer, check_answer, check_next_offer
 from sbc.sdp.parse import parse_sdp
 from sbc.sdp.remotes import MediaRemote, media_remotes
 from sbc.sdp.serialize import serialize_sdp
@@ -26,6 +26,7 @@ __all__ = [
     "check_answer",
     "check_hostile",
     "check_hostile_remote",
+    "check_next_offer",
     "check_relayable",
     "describe",
     "direction_of",

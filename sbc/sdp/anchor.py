@@ -12,12 +12,9 @@ from typing import Final
 from sbc.sdp.direction import LINES, direction_of, is_hold_address
 from sbc.sdp.model import Connection, Media, Origin, SdpError, Session, address_type
 
-# Plain descriptions of codecs and streams; these pass unread, because a call has a dozen of them.
+# What describes codecs and streams; these pass unread, because a call has a dozen of them.
 _PASSED: Final = frozenset({
-    "rtpmap", "fmtp", "ptime", "maxptime", "sendrecv", "sendonly", "recvonly", "inactive", "rtcp-fb", "mid",
-    "silencesupp", "framerate", "imageattr", "extmap", "label", "content", "lang", "rtcp-rsize",
-    "t38faxversion", "t38maxbitrate", "t38faxratemanagement", "t38faxmaxbuffer", "t38faxmaxdatagram", "t38faxudpec",
-    "t38faxfillbitremoval", "t38faxtranscodingmmr", "t38faxtranscodingjbig", "t38vendorinfo",
+    "rtpmap", "fmtp", "ptime", "maxptime", "sendrecv", "sendonly", "recvonly", "inactive", "rtcp-fb",
 })  # fmt: skip
 
 _DROPPED: Final = frozenset({
@@ -60,7 +57,8 @@ def check_relayable(session: Session) -> None:
 def _anchored(session: Session, media: Media, port: int, hosts: tuple[str, ...]) -> Media:
     if port == 0 or media.port == 0 or not media.is_relayable:
         # "Any media formats listed are ignored. At least one MUST be present" (RFC 3264 §6). A group may name its mid.
-        return Media(media.kind, 0, media.proto, media.formats, None, _mids(media))
+        mid = [line for line in media.lines if line.startswith("a=mid:") and not _reveals(line, hosts)]
+        return Media(media.kind, 0, media.proto, media.formats, None, tuple(mid))
     lines = [line for line in media.lines if _crosses(line, hosts, "b")]
     if is_hold_address(media.connection or session.connection):
         # Our address is never 0.0.0.0, so that the hold must be said in the words of RFC 3264 §8.4.
@@ -71,7 +69,7 @@ def _anchored(session: Session, media: Media, port: int, hosts: tuple[str, ...])
 
 def _crosses(line: str, hosts: tuple[str, ...], letters: frozenset[str] | str) -> bool:
     if not line.startswith("a="):
-        return line[0] in letters
+        return line[0] in letters and not _reveals(line, hosts)
     name = line[2:].partition(":")[0].strip().lower()
     if name in _PASSED:
         return True
@@ -82,15 +80,19 @@ def _crosses(line: str, hosts: tuple[str, ...], letters: frozenset[str] | str) -
         return "BUNDLE" not in line.upper()
     # Deviation: an unknown attribute is dropped after all if it holds an address or a host of this description, because
     # "no inner address reaches the other side" weighs more (RFC 5853 §3.1). See test_anchor.
-    return not (_LITERAL.search(line) or any(host in line for host in hosts))
+    return not _reveals(line, hosts)
+
+
+def _reveals(line: str, hosts: tuple[str, ...]) -> bool:
+    if _LITERAL.search(line):
+        return True
+    line = line.lower()
+    return any(host in line for host in hosts)
 
 
 def _hosts(session: Session) -> tuple[str, ...]:
-    """The names and addresses by which this description calls its own side."""
-    hosts = {session.origin.rpartition(" ")[2]}
-    hosts.update([c.address for c in (session.connection, *[m.connection for m in session.media]) if c is not None])
-    return tuple(hosts)
-
-
-def _mids(media: Media) -> tuple[str, ...]:
-    return tuple([line for line in media.lines if line.startswith("a=mid:")])
+    """The names by which this description calls its own side; IP literals are found by their form."""
+    connections = [session.connection, *[media.connection for media in session.media]]
+    hosts = {session.origin.rpartition(" ")[2], *[c.address for c in connections if c is not None]}
+    # A name of one or two letters would be found in every other attribute.
+    return tuple([host.lower() for host in hosts if len(host) > 2])

@@ -59,7 +59,7 @@ def stated_direction(lines: Iterable[str]) -> Direction | None:
 
 
 def is_hold_address(connection: Connection | None) -> bool:
-    """0.0.0.0 (RFC 3264 §8.4), its IPv6 form, and names under .invalid, which RFC 6157 §5.1 uses for the same."""
+    """0.0.0.0 (RFC 3264 §8.4), its IPv6 form, and the names under .invalid that RFC 6157 uses for the same."""
     if connection is None:
         return False
     address = connection.address

@@ -1,7 +1,8 @@
 """Remote addresses that a description must not make us send to: ours, everybody's, nobody's.
 
 "Never loop": two of our own ports relaying to each other would never stop. Multicast and broadcast would make us an
-amplifier (RFC 3264 §11 names the attack). Loopback is allowed: whole installations run on 127/8.
+amplifier. Loopback is allowed: whole installations run on 127/8.
+Used by the call on every description that it receives, before it takes a port for it.
 """
 
 import ipaddress

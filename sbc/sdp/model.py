@@ -71,7 +71,7 @@ class Media(Struct, frozen=True):
         proto = proto.upper()
         if proto in RTP_PROTOS or proto in _OPAQUE_PROTOS:
             return True
-        return proto.startswith("UDP/") and "TLS" not in proto
+        return proto.startswith("UDP/") and "TLS" not in proto and "SAVP" not in proto
 
 
 class Session(Struct, frozen=True):

@@ -27,6 +27,12 @@ def check_answer(offer: Session, reply: Session) -> None:
             raise SdpError("answer with another protocol than the offer", 488)
 
 
+def check_next_offer(previous: Session, offer: Session) -> None:
+    """SdpError 488 if a stream has vanished: "the new SDP MUST have at least N m= lines" (RFC 3264 §8)."""
+    if len(offer.media) < len(previous.media):
+        raise SdpError("offer with fewer m= lines than before", 488)
+
+
 def answer(offer: Session, ours: Session) -> Session:
     """The answer to `offer` of an end point that describes itself as `ours`: codecs, address, ports and directions.
 

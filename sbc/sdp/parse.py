@@ -1,7 +1,8 @@
 """Bytes to `Session` (RFC 8866 §5 and §9), bounded by core/limits, in one pass.
 
 Lenient where real peers are sloppy and nothing is at stake: line ends of LF only, blank lines at the end or no line end
-there, no s= or t= (put back in their RFC form), text that is not UTF-8 (read as Latin-1), lines out of order.
+there, no s= or t= (put back in their RFC form), blanks at the end of a line (dropped), text that is not UTF-8 (read as
+Latin-1), lines out of order.
 Everything else that RFC 8866 does not allow is `SdpError`, and nothing else is ever raised.
 What a valid description means, and whether we want it, is decided elsewhere.
 """
@@ -13,6 +14,7 @@ from sbc.sdp.model import Connection, Media, SdpError, Session
 
 _CONTROLS: Final = bytes(i for i in range(32) if i not in b"\t\r\n") + b"\x7f"
 _LETTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyz")
+_ADDRESS_OCTETS: Final = 255  # the longest host name there can be (RFC 1035 §2.3.4)
 _BEFORE_TIME: Final = ("i=", "u=", "e=", "p=", "b=")
 
 
@@ -36,7 +38,7 @@ def _lines(data: bytes) -> list[str]:
     try:
         text = data.decode()
     except UnicodeDecodeError:
-        # Old phones write their s= in the local code page. The text goes no further than us, the rest is ASCII.
+        # Old phones write their s= in the local code page; what of it goes on, goes on in valid UTF-8.
         text = data.decode("latin-1")
     text = text.replace("\r\n", "\n").rstrip("\n")
     if "\r" in text:
@@ -49,7 +51,7 @@ def _lines(data: bytes) -> list[str]:
 
 
 def _session(lines: list[str], media: tuple[Media, ...]) -> Session:
-    if lines[0].rstrip() != "v=0":
+    if not lines or lines[0].rstrip() != "v=0":
         raise SdpError("session description does not begin with v=0")
     origin = name = connection = None
     has_time = False
@@ -66,7 +68,7 @@ def _session(lines: list[str], media: tuple[Media, ...]) -> Session:
             raise SdpError(f"second {letter}= line")
         else:
             has_time = has_time or letter == "t"
-            kept.append(line)
+            kept.append(line.rstrip())
     if origin is None:
         raise SdpError("no o= line")
     if connection is None and any(m.port and m.connection is None for m in media):
@@ -83,7 +85,7 @@ def _media(lines: list[str]) -> Media:
     for line in lines[1:]:
         letter = _letter(line)
         if letter == "a":
-            kept.append(line)
+            kept.append(line.rstrip())
         elif letter == "c":
             if connection is not None:
                 # Several c= lines for one m= line are layered multicast only (RFC 8866 §5.7).
@@ -92,12 +94,12 @@ def _media(lines: list[str]) -> Media:
         elif letter in "vostrz":
             raise SdpError(f"{letter}= below an m= line")
         else:
-            kept.append(line)
+            kept.append(line.rstrip())
     return Media(kind, port, proto, formats, connection, tuple(kept))
 
 
 def _letter(line: str) -> str:
-    """The type of a line; "an SDP line is <type>=<value>, whitespace MUST NOT be used on either side of the =" §5."""
+    """The type of a line: one letter and "=", without "whitespace on either side" of it (RFC 8866 §5)."""
     if line[1:2] != "=" or line[0] not in _LETTERS:
         raise SdpError(f"not a session description line: {line[:20]!r}")
     return line[0]
@@ -112,7 +114,7 @@ def _origin(line: str) -> str:
 
 def _connection(line: str) -> Connection:
     fields = line[2:].split()
-    if len(fields) != 3 or not line.isascii():
+    if len(fields) != 3 or not line.isascii() or len(fields[2]) > _ADDRESS_OCTETS:
         raise SdpError("c= line without three fields")
     network, kind, address = fields
     if network != "IN" or kind not in {"IP4", "IP6"}:

@@ -5,6 +5,7 @@ One `MediaRemote` for each m= line, in order. It judges nothing; see `hostile` f
 """
 
 from functools import lru_cache
+from typing import Final
 
 from msgspec import Struct
 
@@ -12,6 +13,8 @@ from sbc.core.address import canonical_ip
 from sbc.sdp.codecs import format_name
 from sbc.sdp.direction import Direction, direction_of, is_hold_address
 from sbc.sdp.model import Media, Session, attribute_values
+
+_RTCP_OCTETS: Final = 255  # read of one a=rtcp value; keeps what `_host` remembers small
 
 
 class MediaRemote(Struct, frozen=True):
@@ -68,7 +71,7 @@ def _rtcp_port(media: Media, host: str | None) -> int:
     values = attribute_values(media.lines, "rtcp")
     if not values or media.port == 0:
         return default
-    port_text, *where = values[0].split() or [""]
+    port_text, *where = values[0][:_RTCP_OCTETS].split() or [""]
     if len(where) == 3 and _host(where[2]) not in {host, None}:
         return 0
     if not (port_text.isascii() and port_text.isdigit()) or len(port_text) > 5:
