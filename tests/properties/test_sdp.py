@@ -80,6 +80,14 @@ pieces = st.sampled_from([
 ])  # fmt: skip
 
 
+@given(st.binary(max_size=200))
+@example(b"v=0\r\n")
+@example(b"\xff\xfe")
+def test_noise_is_refused_with_sdp_error_and_nothing_else(noise):
+    with pytest.raises(SdpError):
+        use(noise)
+
+
 @given(st.lists(pieces | texts, max_size=12), st.sampled_from(["\n", "\r\n", "\r"]))
 def test_near_descriptions_are_used_or_refused_with_sdp_error(lines, line_end):
     head = ["v=0", "o=- 1 1 IN IP4 1.2.3.4", "c=IN IP4 1.2.3.4"]
