@@ -8,6 +8,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from sbc.b2bua.snapshot import EngineView
+from sbc.policy.engine import Policy
 
 
 class RuntimeView(Struct, frozen=True):
@@ -19,13 +20,6 @@ class RuntimeView(Struct, frozen=True):
     dropped: tuple[tuple[str, int], ...] = ()  # reason, how many; besides what the engine dropped
 
 
-class Why(Struct, frozen=True):
-    """A dry run of the policy: its text for people, and whether the call would be refused."""
-
-    refused: bool
-    text: str
-
-
 class AdminState(Protocol):
     def engine(self) -> EngineView: ...
 
@@ -35,6 +29,6 @@ class AdminState(Protocol):
         """The ladder of a running or recent call; None for a call that is not remembered."""
         ...
 
-    def why(self, peer: str, called: str, caller: str | None) -> Why:
-        """ValueError says what is wrong with the question, such as an unknown peer."""
+    def policy(self) -> Policy:
+        """The policy in force."""
         ...

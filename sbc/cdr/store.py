@@ -300,8 +300,9 @@ def _storable(row: Row) -> Row:
     return tuple(v.encode("utf-8", "backslashreplace").decode() if isinstance(v, str) else v for v in row)
 
 
-def _insert(table: str, columns: Sequence[str]) -> str:
-    return f"INSERT OR IGNORE INTO {table}({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"  # noqa: S608
+def _insert(table: str, columns: Sequence[str], *, key: str) -> str:
+    values = ", ".join("?" * len(columns))
+    return f"INSERT INTO {table}({', '.join(columns)}) VALUES ({values}) ON CONFLICT({key}) DO NOTHING"  # noqa: S608
 
 
 def _reason(error: OSError) -> str:
@@ -309,8 +310,8 @@ def _reason(error: OSError) -> str:
 
 
 _ENDED_AT: Final = CDR_COLUMNS.index("ended_at")
-_INSERT_CDR: Final = _insert("cdr", CDR_COLUMNS)
-_INSERT_ATTEMPT: Final = _insert("attempt", ATTEMPT_COLUMNS)
+_INSERT_CDR: Final = _insert("cdr", CDR_COLUMNS, key="ref")
+_INSERT_ATTEMPT: Final = _insert("attempt", ATTEMPT_COLUMNS, key="ref, n")
 _SELECT_ATTEMPTS: Final = f"SELECT {', '.join(ATTEMPT_COLUMNS)} FROM attempt WHERE ref = ? ORDER BY n"  # noqa: S608
 
 _SENTENCES: Final = {
@@ -327,17 +328,15 @@ _SENTENCES: Final = {
     sqlite3.SQLITE_IOERR: "the disk gave an input/output error",
 }
 
+# No NOT NULL: a record with a gap is worth more than one that was refused.
 _SCHEMA: Final = (
     """CREATE TABLE cdr(
-        ref TEXT PRIMARY KEY NOT NULL, ingress TEXT NOT NULL, egress TEXT, route TEXT,
-        caller TEXT NOT NULL, called TEXT NOT NULL, called_as_sent TEXT,
-        started_at TEXT NOT NULL, ringing_at TEXT, answered_at TEXT, ended_at TEXT NOT NULL,
-        billable_ms INTEGER NOT NULL, sip_status INTEGER NOT NULL, q850 INTEGER NOT NULL,
-        ended_by TEXT NOT NULL, cause TEXT NOT NULL, emergency INTEGER NOT NULL, disaster INTEGER NOT NULL,
-        media TEXT, ingress_call_id TEXT NOT NULL, egress_call_id TEXT)""",
+        ref TEXT PRIMARY KEY NOT NULL, ingress TEXT, egress TEXT, route TEXT, caller TEXT, called TEXT,
+        called_as_sent TEXT, started_at TEXT, ringing_at TEXT, answered_at TEXT, ended_at TEXT, billable_ms INTEGER,
+        sip_status INTEGER, q850 INTEGER, ended_by TEXT, cause TEXT, emergency INTEGER, disaster INTEGER, media TEXT,
+        ingress_call_id TEXT, egress_call_id TEXT)""",
     """CREATE TABLE attempt(
-        ref TEXT NOT NULL, n INTEGER NOT NULL, peer TEXT NOT NULL, server TEXT NOT NULL, called_as_sent TEXT NOT NULL,
-        started_at TEXT NOT NULL, ended_at TEXT, sip_status INTEGER, cause TEXT NOT NULL, call_id TEXT NOT NULL,
-        PRIMARY KEY (ref, n)) WITHOUT ROWID""",
+        ref TEXT NOT NULL, n INTEGER NOT NULL, peer TEXT, server TEXT, called_as_sent TEXT, started_at TEXT,
+        ended_at TEXT, sip_status INTEGER, cause TEXT, call_id TEXT, PRIMARY KEY (ref, n)) WITHOUT ROWID""",
     "CREATE INDEX cdr_by_end ON cdr(ended_at, ref)",
 )

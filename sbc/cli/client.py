@@ -1,0 +1,77 @@
+"""Asks a running SBC over its admin API: TCP or Unix socket, found by `--admin`, $SBC_ADMIN or the policy.
+
+Every way to fail is an OperatorError of one line. It prints nothing.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote
+
+import httpx2
+
+from sbc.admin.address import DEFAULT, UnixAddress, parse_admin_address
+from sbc.core.errors import OperatorError
+
+ANSWER_SECONDS: Final = 10.0
+
+
+def find_admin(admin: str | None, policy: Sequence[Path] | None) -> str:
+    """The address in the order that the contract names."""
+    found = admin or os.environ.get("SBC_ADMIN")
+    if found is None and policy:
+        from sbc.policy.load import load_policy
+
+        found = load_policy(policy, environment=os.environ).admin
+    found = found or DEFAULT
+    if found == "off":
+        raise OperatorError("this policy says admin: off, so the running SBC cannot be asked")
+    return found
+
+
+def ask(address: str, path: str, query: Mapping[str, str] | None = None, *, method: str = "GET") -> Any:
+    """The decoded JSON of a successful answer."""
+    parsed = parse_admin_address(address)
+    uds = parsed.path if isinstance(parsed, UnixAddress) else None
+    base = "http://localhost" if uds else f"http://{parsed}"
+    # No proxy of the environment may stand between an operator and the own machine.
+    transport = httpx2.HTTPTransport(uds=uds, trust_env=False)
+    try:
+        with httpx2.Client(base_url=base, transport=transport, timeout=ANSWER_SECONDS, trust_env=False) as client:
+            response = client.request(method, path, params=query)
+    except httpx2.TimeoutException as error:
+        raise OperatorError(f"{parsed}: no answer within {ANSWER_SECONDS:.0f} s") from error
+    except (httpx2.TransportError, httpx2.InvalidURL) as error:
+        raise OperatorError(f"{parsed}: {_why_unreachable(error)}") from error
+    return _decoded(response, str(parsed))
+
+
+def ref_path(ref: str) -> str:
+    return f"/api/v1/calls/{quote(ref, safe='')}"
+
+
+def _decoded(response: httpx2.Response, address: str) -> Any:
+    try:
+        body = response.json()
+    except ValueError:
+        raise OperatorError(f"{address}: what answers there (status {response.status_code}) is no sbc") from None
+    if response.is_success:
+        return body
+    detail = body.get("detail") if isinstance(body, dict) else None
+    raise OperatorError(str(detail or f"{address}: status {response.status_code}"))
+
+
+def _why_unreachable(error: BaseException) -> str:
+    cause: BaseException | None = error
+    while cause is not None:
+        match cause:
+            case ConnectionRefusedError():
+                return "nobody listens there; is sbc running? (--admin names another address)"
+            case FileNotFoundError():
+                return "there is no such socket; is sbc running? (--admin names another address)"
+            case PermissionError():
+                return "this user may not connect to it"
+            case _:
+                cause = cause.__cause__ or cause.__context__
+    return f"{str(error) or type(error).__name__}; is sbc running there?"

@@ -1,0 +1,187 @@
+"""What can be typed: every command, its arguments and its help. What each one does is in the module that it imports.
+
+Examples must not stand under a heading such as `Examples:`; cyclopts would take that for a docstring's section.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import App, Parameter
+
+import sbc
+
+Policies = Annotated[list[Path], Parameter(name="POLICY", help="Policy files; a folder means its *.yaml.")]
+Admin = Annotated[
+    str | None,
+    Parameter(name="--admin", help="The running SBC: HOST:PORT, [v6]:PORT or unix:PATH. Default: $SBC_ADMIN, else "
+              "what --policy says, else 127.0.0.1:8088."),
+]  # fmt: skip
+FromPolicy = Annotated[
+    list[Path] | None, Parameter(name="--policy", help="Take the admin address from this policy; may be repeated.")
+]
+Json = Annotated[bool, Parameter(name="--json", show_default=False, help="The API's answer instead of a table.")]
+LogFormat = Annotated[Literal["console", "json"], Parameter(name="--log-format", help="How log lines look on stderr.")]
+
+app = App(
+    name="sbc",
+    help="""A session border controller between an IP-PBX and its carriers.
+
+See it work, without root and without configuration: sbc demo
+
+Exit status: 0 done, 1 refused with a reason, 2 wrong usage.
+Where an unexpected error came from: sbc --debug COMMAND""",
+    version=f"sbc {sbc.__version__}",
+    help_format="plaintext",
+    default_parameter=Parameter(negative=()),
+)
+cdr = App(name="cdr", help="Call detail records.")
+app.command(cdr)
+
+
+@app.command(
+    help="""Run in the foreground until SIGTERM or SIGINT.
+
+When everything is up, a line that begins `sbc: ready` goes to stderr.
+A second signal ends the program at once.
+
+  sbc run /etc/sbc
+  sbc run policies/quickstart --log-format json""",
+)
+def run(policy: Policies, /, *, log_format: LogFormat = "console") -> int:
+    from sbc.cli.local import run_policy
+
+    return run_policy(policy, log_format)
+
+
+@app.command(
+    help="""Read a policy and say what is wrong with it, or what would run.
+
+All errors are shown at once, as FILE:LINE:COLUMN: what is wrong; what was
+expected. Exit status 1 on any error.
+
+  sbc check /etc/sbc
+  sbc check peers.yaml routes.yaml""",
+)
+def check(policy: Policies, /) -> int:
+    from sbc.cli.local import check_policy
+
+    return check_policy(policy)
+
+
+@app.command(
+    help="""Show how a call would be routed, and why: a dry run.
+
+Which rule matched, which did not and for what reason, with file and line.
+Exit status 1 if the call is refused.
+
+  sbc why /etc/sbc --from office --to 911
+  sbc why /etc/sbc --from carrier-a --to +14155550100 --caller +442079460000""",
+)
+def why(
+    policy: Policies,
+    /,
+    *,
+    from_: Annotated[str, Parameter(name="--from", help="The pbx or trunk that the call comes from.")],
+    to: Annotated[str, Parameter(help="The number as dialled.")],
+    caller: Annotated[str | None, Parameter(help="The calling number.")] = None,
+) -> int:
+    from sbc.cli.local import explain_call
+
+    return explain_call(policy, from_, to, caller)
+
+
+@app.command(
+    help="""Show it work: a scripted PBX and carrier, one call each way with audio.
+
+All on 127/8, without root and without configuration, in at most 20 seconds.
+Exit status 0 only if audio was heard both ways.
+
+  sbc demo""",
+)
+def demo() -> int:
+    from sbc.cli.demo import run_demo
+
+    return run_demo()
+
+
+@app.command(
+    help="""Measure this program on this machine.
+
+  sbc bench""",
+)
+def bench() -> int:
+    from sbc.cli.bench import run_bench
+
+    return run_bench()
+
+
+@app.command(
+    help="""What is alive in the running SBC.
+
+Calls, transactions, dialogs, media port pairs in use, tasks.
+
+  sbc status
+  sbc status --admin unix:/run/sbc/admin --json""",
+)
+def status(*, admin: Admin = None, policy: FromPolicy = None, json: Json = False) -> int:
+    from sbc.cli.remote import show_status
+
+    return show_status(admin, policy, json=json)
+
+
+@app.command(
+    help="""The running calls.
+
+  sbc calls
+  sbc calls --json | jq .calls""",
+)
+def calls(*, admin: Admin = None, policy: FromPolicy = None, json: Json = False) -> int:
+    from sbc.cli.remote import show_calls
+
+    return show_calls(admin, policy, json=json)
+
+
+@app.command(
+    help="""End a running call, on both legs.
+
+  sbc hangup k3v7q2mxya""",
+)
+def hangup(
+    ref: Annotated[str, Parameter(name="REF", help="The call's ref, from sbc calls.")],
+    /,
+    *,
+    admin: Admin = None,
+    policy: FromPolicy = None,
+    json: Json = False,
+) -> int:
+    from sbc.cli.remote import hang_up
+
+    return hang_up(ref, admin, policy, json=json)
+
+
+@cdr.command(
+    name="list",
+    help="""The last calls, the newest at the end.
+
+From the running SBC; with --data-dir from the disk, whether one runs or not.
+
+  sbc cdr list
+  sbc cdr list --since 2h --trunk carrier-a
+  sbc cdr list --data-dir /var/lib/sbc --since 2025-01-31 --json""",
+)
+def cdr_list(
+    *,
+    since: Annotated[
+        str | None,
+        Parameter(help="Calls that ended at this time or later: 2025-01-31T09:00:00Z (UTC), or 30m, 2h, 7d ago."),
+    ] = None,
+    trunk: Annotated[str | None, Parameter(help="Calls that came from or went to this pbx or trunk.")] = None,
+    limit: Annotated[int, Parameter(help="At most this many, 1 to 1000.")] = 50,
+    data_dir: Annotated[Path | None, Parameter(help="Read the records in this folder; no SBC needs to run.")] = None,
+    admin: Admin = None,
+    policy: FromPolicy = None,
+    json: Json = False,
+) -> int:
+    from sbc.cli.records import list_records
+
+    return list_records(since=since, trunk=trunk, limit=limit, data_dir=data_dir, admin=admin, policy=policy, json=json)

@@ -1,0 +1,61 @@
+"""`sbc status`, `calls` and `hangup`: questions to the running SBC, and how their answers look."""
+
+import datetime as dt
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from sbc.cdr.format import parse_time
+from sbc.cli.client import ask, find_admin, ref_path
+from sbc.cli.output import printable, show_json, show_table
+
+
+def show_status(admin: str | None, policy: Sequence[Path] | None, *, json: bool) -> int:
+    status = ask(find_admin(admin, policy), "/api/v1/status")
+    if json:
+        show_json(status)
+    else:
+        show_table(("WHAT", "NOW"), [(name, _word(value)) for name, value in status.items()])
+    return 0
+
+
+def show_calls(admin: str | None, policy: Sequence[Path] | None, *, json: bool) -> int:
+    body = ask(find_admin(admin, policy), "/api/v1/calls")
+    if json:
+        show_json(body)
+        return 0
+    now = dt.datetime.now(dt.UTC).timestamp()
+    columns = ("REF", "STATE", "INGRESS", "EGRESS", "ROUTE", "CALLER", "CALLED", "STARTED", "TALKING")
+    show_table(columns, [_call_row(call, now) for call in body["calls"]])
+    return 0
+
+
+def hang_up(ref: str, admin: str | None, policy: Sequence[Path] | None, *, json: bool) -> int:
+    call = ask(find_admin(admin, policy), ref_path(ref), method="DELETE")
+    if json:
+        show_json(call)
+    else:
+        print(f"{printable(str(call['ref']))}: ending")
+    return 0
+
+
+def minutes(seconds: float) -> str:
+    """A duration as people say it: 0:07, 12:34, 1:02:03."""
+    whole = max(0, int(seconds))
+    hours, rest = divmod(whole, 3600)
+    return f"{hours}:{rest // 60:02d}:{rest % 60:02d}" if hours else f"{rest // 60}:{rest % 60:02d}"
+
+
+def short_time(text: str | None) -> str | None:
+    """To the second, which is enough for a table."""
+    return None if text is None else f"{text[:19]}Z"
+
+
+def _call_row(call: dict[str, Any], now: float) -> list[str | None]:
+    talking = minutes(now - parse_time(call["answered_at"])) if call["answered_at"] else None
+    names = ("ref", "state", "ingress", "egress", "route", "caller", "called")
+    return [*(call[name] for name in names), short_time(call["started_at"]), talking]
+
+
+def _word(value: object) -> str:
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
