@@ -81,6 +81,12 @@ def test_an_opaque_stream_is_answered_by_its_formats():
     assert shape(answer(offer, ours)) == [("image", 7006, ("t38",))]
 
 
+def test_a_stream_that_cannot_be_relayed_is_refused_even_if_we_have_its_like():
+    offer = with_media("m=audio 4000 RTP/AVP 0", "m=message 4006 TCP/MSRP *")
+    ours = with_media("m=audio 7000 RTP/AVP 0", "m=message 7006 TCP/MSRP *")
+    assert shape(answer(offer, ours)) == [("audio", 7000, ("0",)), ("message", 0, ("*",))]
+
+
 def test_audio_and_video():
     offer = with_media("m=audio 4000 RTP/AVP 0", "m=video 4002 RTP/AVP 97", "a=rtpmap:97 H264/90000")
     reply = answer(offer, describe("198.51.100.7", 7000, video_port=7002))
