@@ -1,0 +1,230 @@
+"""One stream connection: reads and frames, writes from a bounded outbox, closes in order (RFC 3261 §18.3, §18.4).
+
+Three ends: `finish` (send what is queued, then close), the peer's end of file, `abort` (now). Nothing is ever read
+after a frame that cannot be trusted. Used by `tcp`, which owns the table of connections and the tasks.
+"""
+
+import os
+import socket
+from collections import Counter, deque
+from collections.abc import Callable
+from typing import Final, Protocol
+
+import trio
+
+from sbc.core import limits
+from sbc.core.address import Flow
+from sbc.sip.events import FlowFailed
+from sbc.sip.framing import BadFrame, Ping, StreamFramer
+
+_READ_OCTETS: Final = 65_536
+_FLUSH_SECONDS: Final = 10.0  # for a peer that reads slowly, to get what was queued before our end
+_LINGER_SECONDS: Final = 2.0  # after our end: reading on keeps the kernel from resetting what the peer has not read yet
+_HALF_CLOSED_SECONDS: Final = 10.0  # after the peer's end: time for answers to what it asked
+_PONG: Final = b"\r\n"
+
+
+class Receiver(Protocol):
+    """The driver, as far as streams need it."""
+
+    def receive(self, data: bytes, flow: Flow) -> None: ...
+    def bad_frame(self, data: bytes, flow: Flow, reason: str) -> None: ...
+    def handle(self, event: FlowFailed) -> None: ...
+
+
+class Connection:
+    """`flow` names it for ever; `senders` are the flows under which the engine has sent here."""
+
+    def __init__(
+        self, sock: socket.socket, flow: Flow, driver: Receiver, drops: Counter[str], now: Callable[[], float]
+    ) -> None:
+        self.socket = sock
+        self.flow = flow
+        self._driver = driver
+        self._drops = drops
+        self._now = now
+        self._framer = StreamFramer()
+        self._senders: dict[Flow, None] = {}
+        self._outbox: deque[bytes | memoryview] = deque()
+        self._queued = 0
+        self._is_connected = False
+        self._is_finishing = False
+        self._is_dead = False
+        self._heard_at = now()
+        self._more = trio.Event()
+        self._written = trio.Event()
+        self._ended = trio.CancelScope()
+
+    # --- sending --------------------------------------------------------------------------------------------------
+
+    def send(self, data: bytes, flow: Flow | None = None) -> None:
+        """Goes out at once where it can. A full outbox closes the connection: a stream cannot leave anything out."""
+        if flow is not None and flow not in self._senders:
+            self._senders[flow] = None
+        if self._is_dead or self._is_finishing:
+            if flow is not None:
+                self._driver.handle(FlowFailed(flow, "the connection is closed"))
+            return
+        rest: bytes | memoryview = data
+        if self._is_connected and not self._outbox:
+            try:
+                sent = self.socket.send(data)
+            except BlockingIOError:
+                sent = 0
+            except OSError as error:
+                self.abort(_words(error))
+                return
+            if sent == len(data):
+                return
+            rest = memoryview(data)[sent:]
+        if self._queued + len(rest) > limits.OUTBOX_OCTETS:
+            self._drops["tcp_outbox_full"] += 1
+            self.abort("the peer does not read: outbox full")
+            return
+        self._outbox.append(rest)
+        self._queued += len(rest)
+        self._more.set()
+
+    def connected(self) -> None:
+        self._is_connected = True
+        self._heard_at = self._now()
+
+    async def write(self) -> None:
+        """The one writer. Ends when everything is out and no more may come."""
+        while True:
+            while self._outbox:
+                if not self._write_some():
+                    return
+                if self._outbox:
+                    await trio.lowlevel.wait_writable(self.socket)
+            if self._is_finishing:
+                self._shut_down()
+                return
+            self._more = trio.Event()
+            await self._more.wait()
+
+    def _write_some(self) -> bool:
+        """False when the connection died of it."""
+        while self._outbox:
+            data = self._outbox[0]
+            try:
+                sent = self.socket.send(data)
+            except BlockingIOError:
+                return True
+            except OSError as error:
+                self.abort(_words(error))
+                return False
+            self._queued -= sent
+            if sent == len(data):
+                self._outbox.popleft()
+            else:
+                self._outbox[0] = memoryview(data)[sent:]
+        return True
+
+    # --- ends -----------------------------------------------------------------------------------------------------
+
+    def finish(self) -> None:
+        """No more may be sent; what is queued still goes, then the connection closes."""
+        if self._is_finishing or self._is_dead:
+            return
+        self._is_finishing = True
+        self._more.set()
+        self._ended.deadline = trio.current_time() + _FLUSH_SECONDS
+
+    def _shut_down(self) -> None:
+        self._ended.deadline = trio.current_time() + _LINGER_SECONDS
+        self._written.set()
+        try:
+            self.socket.shutdown(socket.SHUT_WR)
+        except OSError as error:
+            self.abort(_words(error))
+
+    def abort(self, reason: str) -> None:
+        """Close now. With a reason, or with octets unsent, whoever sent here learns of it."""
+        if self._is_dead:
+            return
+        self._is_dead = True
+        unsent = bool(self._outbox)
+        self._outbox.clear()
+        self._queued = 0
+        self._ended.cancel()
+        trio.lowlevel.notify_closing(self.socket)
+        self.socket.close()
+        if reason or unsent:
+            for flow in self._senders or {self.flow: None}:
+                self._driver.handle(FlowFailed(flow, reason or "the connection was closed"))
+
+    # --- receiving ------------------------------------------------------------------------------------------------
+
+    async def read(self, stop_reuse: Callable[[], None]) -> None:
+        """Until either side ends it, an incomplete message is overdue, or nothing has come for long."""
+        with self._ended:
+            try:
+                await self._read_messages()
+                stop_reuse()
+                await self._read_nothing()
+            except (OSError, trio.ClosedResourceError) as error:
+                self.abort("" if isinstance(error, trio.ClosedResourceError) else _words(error))
+
+    async def _read_messages(self) -> None:
+        while not self._is_finishing:
+            data = await self._receive()
+            if data is None:
+                self._drops["tcp_timed_out"] += 1
+                self.abort("")
+                return
+            if not data:
+                # A half-closed peer may still wait for answers; half a message will never be whole.
+                if self._framer.deadline is not None:
+                    self.abort("")
+                self._ended.deadline = trio.current_time() + _HALF_CLOSED_SECONDS
+                return
+            if not self._feed(data):
+                return
+
+    async def _receive(self) -> bytes | None:
+        """Some octets; none at the end of the stream; None when a deadline passed."""
+        deadline = self._heard_at + limits.IDLE_CONNECTION_SECONDS
+        if self._framer.deadline is not None:
+            deadline = min(deadline, self._framer.deadline)
+        with trio.move_on_after(max(0.0, deadline - self._now())):
+            while True:
+                await trio.lowlevel.wait_readable(self.socket)
+                try:
+                    return self.socket.recv(_READ_OCTETS)
+                except BlockingIOError:
+                    continue
+        return None
+
+    def _feed(self, data: bytes) -> bool:
+        """False after a frame that leaves no way to find the next one."""
+        now = self._heard_at = self._now()
+        for item in self._framer.feed(data, now):
+            match item:
+                case BadFrame(data=bad, reason=reason):
+                    self._driver.bad_frame(bad, self.flow, reason)
+                    self.finish()
+                    return False
+                case Ping():
+                    self.send(_PONG)
+                case _:
+                    self._driver.receive(item, self.flow)
+            if self._is_dead:
+                return False
+        return True
+
+    async def _read_nothing(self) -> None:
+        """Discard what still comes, so that closing does not destroy what the peer has yet to read."""
+        while not self._is_dead:
+            await trio.lowlevel.wait_readable(self.socket)
+            try:
+                at_end = not self.socket.recv(_READ_OCTETS)
+            except BlockingIOError:
+                continue
+            if at_end:
+                await self._written.wait()
+                return
+
+
+def _words(error: OSError) -> str:
+    return os.strerror(error.errno).lower() if error.errno else str(error)

@@ -1,0 +1,149 @@
+"""The one loop that moves the engine: feed one thing, perform every command, then feed the next.
+
+No task, lock or queue stands between a received message and what the engine does about it: receivers call `feed` from
+where they read, and no performer awaits, so no task switch can happen in the middle. `run` is the only task here: it
+sleeps until the engine's next deadline. It knows no protocol; `app` tells it who performs which command.
+"""
+
+import math
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Protocol
+
+import trio
+
+from sbc.b2bua.commands import Command
+from sbc.b2bua.events import ClockSet, Event
+from sbc.core.address import Flow
+from sbc.runtime import clock
+
+BEAT_SECONDS: Final = 1.0  # the longest sleep: proof of life, and where a stepped wall clock is noticed
+_GRAIN_SECONDS: Final = 0.001  # the shortest sleep, so that a deadline that will not go away cannot take the processor
+
+
+class Engine(Protocol):
+    """What the driver moves; `b2bua.switch` in production."""
+
+    def start(self, now: float) -> list[Command]: ...
+    def receive(self, data: bytes, flow: Flow, now: float) -> list[Command]: ...
+    def bad_frame(self, data: bytes, flow: Flow, reason: str, now: float) -> list[Command]: ...
+    def handle(self, event: Event, now: float) -> list[Command]: ...
+    def tick(self, now: float) -> list[Command]: ...
+    def next_deadline(self) -> float | None: ...
+
+
+Performers = Mapping[type[Any], Callable[[Any], None]]
+
+
+class Driver:
+    """Owns the engine. `escaped` is told of every exception that came out of the engine or of a performer."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        escaped: Callable[[Exception, str], None],
+        *,
+        now: Callable[[], float] = clock.boot_seconds,
+        wall_at_zero: Callable[[], float] = clock.wall_at_zero,
+    ) -> None:
+        self.performers: Performers = {}
+        self.failures = 0
+        self.lag = 0.0  # how late the loop came to its deadlines lately, seconds
+        self.beat_at = -math.inf
+        self._engine = engine
+        self._escaped = escaped
+        self._now = now
+        self._wall_at_zero = wall_at_zero
+        self._wall = math.nan
+        self._feeding = False
+        self._waiting: deque[tuple[Callable[..., list[Command]], tuple[Any, ...]]] = deque()
+        self._sleeping_until = -math.inf
+        self._wake = trio.Event()
+
+    # --- what goes in ---------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """The engine learns the wall clock before anything else."""
+        self._watch_wall()
+        self.feed(self._engine.start)
+
+    def receive(self, data: bytes, flow: Flow) -> None:
+        self.feed(self._engine.receive, data, flow)
+
+    def bad_frame(self, data: bytes, flow: Flow, reason: str) -> None:
+        self.feed(self._engine.bad_frame, data, flow, reason)
+
+    def handle(self, event: Event) -> None:
+        self.feed(self._engine.handle, event)
+
+    def feed(self, step: Callable[..., list[Command]], *args: Any) -> None:
+        """One step of the engine and everything it orders. What performing brings about waits its turn."""
+        if self._feeding:
+            self._waiting.append((step, args))
+            return
+        self._feeding = True
+        self._step(step, args)
+        while self._waiting:
+            self._step(*self._waiting.popleft())
+        self._feeding = False
+        deadline = self._next_deadline()
+        if deadline is not None and deadline < self._sleeping_until:
+            self._sleeping_until = -math.inf
+            self._wake.set()
+
+    def _step(self, step: Callable[..., list[Command]], args: tuple[Any, ...]) -> None:
+        try:
+            commands = step(*args, self._now())
+        except Exception as error:  # noqa: BLE001 - the outermost barrier: no message may end the process
+            self._report(error, getattr(step, "__name__", "step"))
+            return
+        performers = self.performers
+        for command in commands:
+            try:
+                performers[type(command)](command)
+            except Exception as error:  # noqa: BLE001 - the other commands must still be performed
+                self._report(error, type(command).__name__)
+
+    def _report(self, error: Exception, where: str) -> None:
+        self.failures += 1
+        self._escaped(error, where)
+
+    def _next_deadline(self) -> float | None:
+        try:
+            return self._engine.next_deadline()
+        except Exception as error:  # noqa: BLE001 - as in `_step`
+            self._report(error, "next_deadline")
+            return None
+
+    # --- time -----------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Ticks the engine whenever its deadline has come."""
+        while True:
+            now = self._now()
+            deadline = self._next_deadline()
+            until = now + BEAT_SECONDS if deadline is None else min(deadline, now + BEAT_SECONDS)
+            self._wake = trio.Event()
+            self._sleeping_until = until
+            with trio.move_on_after(max(until - now, _GRAIN_SECONDS)) as slept:
+                await self._wake.wait()
+            self._sleeping_until = -math.inf
+            if slept.cancelled_caught:
+                self._turn(until)
+
+    def _turn(self, planned: float) -> None:
+        now = self._now()
+        late = now - planned
+        # A peak that fades: a scrape every few seconds still sees it.
+        self.lag = late if late > self.lag else max(late, 0.0, self.lag * 0.9)
+        self.beat_at = now
+        self._watch_wall()
+        deadline = self._next_deadline()
+        if deadline is not None and deadline <= now:
+            self.feed(self._engine.tick)
+
+    def _watch_wall(self) -> None:
+        wall = self._wall_at_zero()
+        if not abs(wall - self._wall) <= clock.WALL_STEP_SECONDS:  # also true for the first, which is no number
+            self._wall = wall
+            self.handle(ClockSet(wall))

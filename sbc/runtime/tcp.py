@@ -1,0 +1,247 @@
+"""SIP over TCP: connections accepted and opened, reused, bounded, closed in order (RFC 3261 §18, RFC 5626 §4.4.1).
+
+One reader task per connection feeds the framer; what is sent goes out at once or waits in a bounded outbox for the one
+writer. A stranger is closed without a byte. It does not know SIP beyond `sip.framing`; the driver gets whole messages.
+Connections that we open are known to the engine by the listener's address, never by their own port.
+"""
+
+import errno
+import itertools
+import os
+import socket
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import structlog
+import trio
+
+from sbc.core import limits
+from sbc.core.address import Address, Flow, Transport, canonical_ip
+from sbc.runtime.connection import Connection, Receiver
+from sbc.runtime.sockets import OpenSocket, set_dscp, socket_address
+from sbc.sip.events import FlowFailed
+
+_ACCEPT_PAUSE_SECONDS: Final = 0.2
+_NO_ROOM: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+
+log = structlog.get_logger("tcp")
+
+
+class TcpTransport:
+    """Every TCP listener and connection. `is_known(interface, host, port)` tells peers from strangers."""
+
+    def __init__(
+        self,
+        opened: Sequence[OpenSocket],
+        driver: Receiver,
+        is_known: Callable[[str, str, int], bool],
+        drops: Counter[str],
+        now: Callable[[], float],
+    ) -> None:
+        self.connecting = 0  # attempts under way
+        self._listeners = {(entry.interface, entry.listener.address): entry for entry in opened}
+        self._driver = driver
+        self._is_known = is_known
+        self._drops = drops
+        self._now = now
+        self._connections: dict[int, Connection] = {}
+        self._reusable: dict[tuple[str, Address], Connection] = {}
+        self._numbers = itertools.count(1)
+        self._nursery: trio.Nursery | None = None
+
+    @property
+    def connections(self) -> int:
+        return len(self._connections)
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Started when connections can be opened; accepting begins with `listen`."""
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            task_status.started()
+            await trio.sleep_forever()
+
+    def listen(self) -> None:
+        """Begin to accept."""
+        for entry in self._listeners.values():
+            self._spawn(self._accept_all, entry)
+
+    # --- what the engine orders -----------------------------------------------------------------------------------
+
+    def send(self, data: bytes, flow: Flow) -> None:
+        connection = self._find(flow)
+        if connection is None and not flow.connection:
+            connection = self._open(flow)
+        if connection is None:
+            self._driver.handle(FlowFailed(flow, "the connection is closed"))
+            return
+        connection.send(data, flow)
+
+    def close(self, flow: Flow) -> None:
+        """After what is already queued has been sent."""
+        connection = self._find(flow)
+        if connection is not None:
+            self._forget_for_reuse(connection)
+            connection.finish()
+
+    def _find(self, flow: Flow) -> Connection | None:
+        if flow.connection:
+            return self._connections.get(flow.connection)
+        return self._reusable.get((flow.interface, flow.remote))
+
+    def _spawn(self, task: Callable[..., object], *args: object) -> None:
+        if self._nursery is None:
+            raise RuntimeError("TcpTransport.run has not been started")
+        self._nursery.start_soon(task, *args)  # type: ignore[arg-type]
+
+    # --- connections that we open ---------------------------------------------------------------------------------
+
+    def _open(self, flow: Flow) -> Connection | None:
+        """At once there is a connection to queue on; it may turn out that nobody answers."""
+        entry = self._listeners.get((flow.interface, flow.local))
+        if entry is None:
+            return None
+        remote = flow.remote
+        try:
+            sock = socket.socket(socket.AF_INET6 if remote.is_ipv6 else socket.AF_INET, socket.SOCK_STREAM)
+        except OSError as error:
+            self._no_socket(error)
+            return None
+        connection = self._add(sock, entry, remote)
+        self._reusable[flow.interface, remote] = connection
+        self._spawn(self._connect_and_serve, connection, entry)
+        return connection
+
+    async def _connect_and_serve(self, connection: Connection, entry: OpenSocket) -> None:
+        self.connecting += 1
+        try:
+            reason = await _connect(connection.socket, entry, connection.flow.remote)
+        finally:
+            self.connecting -= 1
+        if reason:
+            log.info("tcp.connect_failed", remote=str(connection.flow.remote), reason=reason)
+            self._drop(connection)
+            connection.abort(reason)
+            return
+        connection.connected()
+        await self._serve(connection)
+
+    # --- connections that we accept -------------------------------------------------------------------------------
+
+    async def _accept_all(self, entry: OpenSocket) -> None:
+        accepted = _Count()
+        while True:
+            await trio.lowlevel.wait_readable(entry.socket)
+            try:
+                sock, source = entry.socket.accept()
+            except BlockingIOError:
+                continue
+            except OSError as error:
+                # The connection was gone before we took it, or there is no room for it: it waits in the kernel.
+                if error.errno in _NO_ROOM:
+                    self._no_socket(error)
+                    await trio.sleep(_ACCEPT_PAUSE_SECONDS)
+                continue
+            self._accept(sock, source, entry, accepted)
+
+    def _accept(self, sock: socket.socket, source: tuple[str, int], entry: OpenSocket, accepted: "_Count") -> None:
+        remote = Address(canonical_ip(source[0]) or source[0], source[1])
+        if not self._is_known(entry.interface, remote.host, remote.port):
+            self._drops["tcp_unknown_source"] += 1
+            sock.close()
+            return
+        if accepted.n >= limits.CONNECTIONS_PER_LISTENER:
+            self._drops["tcp_connections_full"] += 1
+            sock.close()
+            return
+        try:
+            _tune(sock, entry.dscp)
+        except OSError:
+            sock.close()
+            return
+        connection = self._add(sock, entry, remote)
+        connection.connected()
+        # A peer that connects from its own listening port can be reached on this connection.
+        self._reusable.setdefault((entry.interface, remote), connection)
+        accepted.n += 1
+        self._spawn(self._serve_accepted, connection, accepted)
+
+    async def _serve_accepted(self, connection: Connection, accepted: "_Count") -> None:
+        try:
+            await self._serve(connection)
+        finally:
+            accepted.n -= 1
+
+    # --- all connections ------------------------------------------------------------------------------------------
+
+    def _add(self, sock: socket.socket, entry: OpenSocket, remote: Address) -> Connection:
+        number = next(self._numbers)
+        flow = Flow(Transport.TCP, entry.interface, entry.listener.address, remote, number)
+        connection = Connection(sock, flow, self._driver, self._drops, self._now)
+        self._connections[number] = connection
+        return connection
+
+    async def _serve(self, connection: Connection) -> None:
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(connection.write)
+                await connection.read(lambda: self._forget_for_reuse(connection))
+                nursery.cancel_scope.cancel()
+        finally:
+            self._drop(connection)
+            connection.abort("")
+
+    def _no_socket(self, error: OSError) -> None:
+        self._drops["tcp_no_socket"] += 1
+        log.error("tcp.no_socket", alarm=True, reason=_words(error))
+
+    def _drop(self, connection: Connection) -> None:
+        self._connections.pop(connection.flow.connection, None)
+        self._forget_for_reuse(connection)
+
+    def _forget_for_reuse(self, connection: Connection) -> None:
+        key = (connection.flow.interface, connection.flow.remote)
+        if self._reusable.get(key) is connection:
+            del self._reusable[key]
+
+
+class _Count:
+    """Connections that one listener has accepted and that live."""
+
+    __slots__ = ("n",)
+
+    def __init__(self) -> None:
+        self.n = 0
+
+
+async def _connect(sock: socket.socket, entry: OpenSocket, remote: Address) -> str:
+    """Empty when connected, else why not. The source address is the listener's, so that the peer knows us by it."""
+    try:
+        _tune(sock, entry.dscp)
+        if remote.is_ipv6 == entry.listener.address.is_ipv6:
+            sock.bind(socket_address(Address(entry.listener.address.host, 0)))
+        with trio.move_on_after(limits.CONNECT_SECONDS) as patience:
+            try:
+                sock.connect(socket_address(remote))
+            except BlockingIOError:
+                await trio.lowlevel.wait_writable(sock)
+            number = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            if number:
+                return os.strerror(number).lower()
+    except trio.ClosedResourceError:
+        return "closed before it was connected"
+    except (OSError, ValueError, OverflowError) as error:
+        return _words(error)
+    return "no answer to the connection attempt" if patience.cancelled_caught else ""
+
+
+def _tune(sock: socket.socket, dscp: int) -> None:
+    sock.setblocking(False)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    set_dscp(sock, dscp)
+
+
+def _words(error: Exception) -> str:
+    number = getattr(error, "errno", None)
+    return os.strerror(number).lower() if number else str(error)

@@ -1,0 +1,171 @@
+"""SIP over UDP: drains what has arrived into the driver, sends at once, reports refusals (RFC 3261 §18.1.1, §18.4).
+
+A readable socket is drained by plain non-blocking calls, up to a bound, because a task switch per datagram costs more
+than the datagram. A send that would block waits in a short backlog; what does not fit is lost, as datagrams may be.
+It does not know SIP. Used by `app`, which hands it sockets that are already open.
+"""
+
+import errno
+import os
+import socket
+import struct
+from collections import Counter, deque
+from collections.abc import Callable
+from typing import Final
+
+import trio
+
+from sbc.core import limits
+from sbc.core.address import Address, Flow, Transport, canonical_ip
+from sbc.runtime.sockets import IP_RECVERR, IPV6_RECVERR, OpenSocket, socket_address
+from sbc.sip.events import FlowFailed
+
+_BACKLOG_DATAGRAMS: Final = 256
+_KNOWN_SOURCES: Final = 8_192  # flows remembered per socket; forgotten together, so that strangers cost no memory
+_KEEP_ALIVE_OCTETS: Final = 4  # CRLF CRLF (RFC 5626 §3.5.1), or the odd NUL that NAT boxes are fed with
+_ERRORS_PER_DRAIN: Final = 64
+_EXTENDED_ERROR: Final = struct.Struct("=IBBBBII")  # struct sock_extended_err, linux/errqueue.h
+_ORIGIN_ICMP: Final = 2
+_ORIGIN_ICMP6: Final = 3
+_ICMP_UNREACHABLE: Final = 3
+_ICMP_FRAGMENTATION_NEEDED: Final = 4
+_ICMP6_UNREACHABLE: Final = 1
+
+# A local firewall dropped it, or memory is short for a moment: the same to us as a loss on the way.
+_LOST: Final = frozenset({errno.EPERM, errno.ENOBUFS, errno.ENOMEM})
+
+
+class UdpSocket:
+    """One listener. `receive(data, flow)` and `failed(event)` go to the driver."""
+
+    def __init__(
+        self,
+        opened: OpenSocket,
+        receive: Callable[[bytes, Flow], None],
+        failed: Callable[[FlowFailed], None],
+        drops: Counter[str],
+    ) -> None:
+        self.interface = opened.interface
+        self.local = opened.listener.address
+        self._socket = opened.socket
+        self._receive = receive
+        self._failed = failed
+        self._drops = drops
+        self._flows: dict[object, Flow] = {}
+        self._backlog: deque[tuple[bytes, Flow]] = deque()
+        self._blocked = trio.Event()
+        self._buffer = memoryview(bytearray(limits.MESSAGE_OCTETS + 1))
+
+    async def run(self) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._send_backlog)
+            while True:
+                await trio.lowlevel.wait_readable(self._socket)
+                self._drain()
+
+    # --- receiving ------------------------------------------------------------------------------------------------
+
+    def _drain(self) -> None:
+        receive_into, buffer, flows = self._socket.recvfrom_into, self._buffer, self._flows
+        for n in range(limits.DATAGRAMS_PER_WAKEUP):
+            try:
+                size, source = receive_into(buffer)
+            except BlockingIOError:
+                if n == 0:  # readable, but no datagram: the error queue wakes us until it is empty
+                    self._drain_errors()
+                return
+            except OSError:  # an ICMP error's echo; what it means stands in the error queue
+                self._drain_errors()
+                continue
+            if size <= _KEEP_ALIVE_OCTETS:
+                continue
+            flow = flows.get(source) or self._flow(source)
+            self._receive(bytes(buffer[:size]), flow)
+
+    def _flow(self, source: tuple[str, int]) -> Flow:
+        if len(self._flows) >= _KNOWN_SOURCES:
+            self._flows.clear()
+        host = canonical_ip(source[0]) or source[0]
+        flow = self._flows[source] = Flow(Transport.UDP, self.interface, self.local, Address(host, source[1]))
+        return flow
+
+    def _drain_errors(self) -> None:
+        for _ in range(_ERRORS_PER_DRAIN):
+            try:
+                _, ancillary, _, destination = self._socket.recvmsg(64, 256, socket.MSG_ERRQUEUE)
+            except OSError:
+                return
+            for level, kind, data in ancillary:
+                if (level, kind) in _RECVERR and len(data) >= _EXTENDED_ERROR.size:
+                    self._refused(_EXTENDED_ERROR.unpack_from(data), destination)
+
+    def _refused(self, error: tuple[int, ...], destination: tuple[str, int]) -> None:
+        """RFC 3261 §18.4: of ICMP errors, only "host, network, port or protocol unreachable" are failures."""
+        number, origin, kind, code = error[:4]
+        unreachable = (origin == _ORIGIN_ICMP and kind == _ICMP_UNREACHABLE and code != _ICMP_FRAGMENTATION_NEEDED) or (
+            origin == _ORIGIN_ICMP6 and kind == _ICMP6_UNREACHABLE
+        )
+        if not unreachable or not destination:
+            return
+        self._drops["icmp_unreachable"] += 1
+        self._failed(FlowFailed(self._flow(destination[:2]), f"ICMP: {_words(number)}"))
+
+    # --- sending --------------------------------------------------------------------------------------------------
+
+    def send(self, data: bytes, flow: Flow) -> None:
+        if self._backlog:
+            self._queue(data, flow)
+            return
+        remote = flow.remote
+        try:
+            self._socket.sendto(data, (remote.host, remote.port))
+        except BlockingIOError:
+            self._queue(data, flow)
+        except (OSError, ValueError, OverflowError) as error:
+            self._send_failed(error, data, flow)
+
+    def _queue(self, data: bytes, flow: Flow) -> None:
+        if len(self._backlog) >= _BACKLOG_DATAGRAMS:
+            self._drops["udp_backlog_full"] += 1
+            return
+        self._backlog.append((data, flow))
+        self._blocked.set()
+
+    def _send_failed(self, error: Exception, data: bytes, flow: Flow) -> None:
+        """An earlier datagram's ICMP error surfaces at the next send, to whomever that goes: look, then send again."""
+        if getattr(error, "errno", None) in {errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH}:
+            self._drain_errors()
+            try:
+                self._socket.sendto(data, socket_address(flow.remote))
+            except OSError as second:
+                error = second
+            else:
+                return
+        if getattr(error, "errno", None) in _LOST or isinstance(error, BlockingIOError):
+            self._drops["udp_send_lost"] += 1
+            return
+        self._drops["udp_send_failed"] += 1
+        self._failed(FlowFailed(flow, _words(getattr(error, "errno", None)) or str(error)))
+
+    async def _send_backlog(self) -> None:
+        while True:
+            await self._blocked.wait()
+            await trio.lowlevel.wait_writable(self._socket)
+            while self._backlog:
+                data, flow = self._backlog[0]
+                try:
+                    self._socket.sendto(data, socket_address(flow.remote))
+                except BlockingIOError:
+                    break
+                except (OSError, ValueError, OverflowError) as error:
+                    self._send_failed(error, data, flow)
+                self._backlog.popleft()
+            else:
+                self._blocked = trio.Event()
+
+
+def _words(number: int | None) -> str:
+    return os.strerror(number).lower() if number else ""
+
+
+_RECVERR: Final = frozenset({(socket.IPPROTO_IP, IP_RECVERR), (socket.IPPROTO_IPV6, IPV6_RECVERR)})

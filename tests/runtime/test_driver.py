@@ -1,0 +1,156 @@
+"""The one loop: order of feeding and performing, deadlines, the outermost barrier."""
+
+import pytest
+import trio
+import trio.testing
+
+from sbc.b2bua.commands import Log
+from sbc.b2bua.events import CdrDurable, ClockSet
+from sbc.core.address import Address, Flow, Transport
+from sbc.runtime.driver import BEAT_SECONDS, Driver
+from sbc.sip.commands import SendMessage
+from sbc.sip.events import FlowFailed
+
+FLOW = Flow(Transport.UDP, "inside", Address("127.0.0.10", 5060), Address("127.0.0.30", 5060))
+
+
+class Rig:
+    def __init__(self, engine, now=trio.current_time, wall=lambda: 1000.0):
+        self.engine = engine
+        self.sent = []
+        self.escaped = []
+        self.driver = Driver(
+            self.engine,
+            lambda error, where: self.escaped.append((str(error), where)),
+            now=now,
+            wall_at_zero=wall,
+        )
+        self.driver.performers = {SendMessage: lambda command: self.sent.append(command.data)}
+
+
+@pytest.fixture
+def rig(autojump_clock, engine):
+    return Rig(engine)
+
+
+async def test_every_command_is_performed_before_the_next_input(rig, autojump_clock):
+    """A send that fails at once brings an event about; it waits until the other commands have been performed."""
+    order = []
+
+    def send(command):
+        order.append(command.data)
+        if command.data == b"one":
+            rig.driver.handle(FlowFailed(FLOW, "refused"))
+
+    rig.driver.performers = {SendMessage: send}
+    rig.engine.on_receive = lambda _data, flow: [SendMessage(flow, b"one"), SendMessage(flow, b"two")]
+    rig.engine.on_event = lambda _event: [SendMessage(FLOW, b"three")]
+
+    rig.driver.receive(b"x", FLOW)
+
+    assert order == [b"one", b"two", b"three"]
+
+
+async def test_the_engine_is_ticked_at_its_deadline_and_not_before(rig, autojump_clock):
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(rig.driver.run)
+        rig.engine.deadlines = [trio.current_time() + 0.5]
+        start = trio.current_time()
+        await trio.sleep(10)
+        nursery.cancel_scope.cancel()
+
+    assert rig.engine.ticks == [pytest.approx(start + 0.5, abs=0.01)]
+
+
+async def test_a_deadline_brought_forward_by_a_message_wakes_the_loop(rig, autojump_clock):
+    def arm(data, flow):
+        rig.engine.deadlines.append(trio.current_time() + 0.2)
+        return []
+
+    rig.engine.on_receive = arm
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(rig.driver.run)
+        await trio.testing.wait_all_tasks_blocked()
+        start = trio.current_time()
+        rig.driver.receive(b"x", FLOW)
+        await trio.sleep(10)
+        nursery.cancel_scope.cancel()
+
+    assert rig.engine.ticks == [pytest.approx(start + 0.2, abs=0.01)]
+
+
+async def test_a_deadline_that_does_not_go_away_does_not_take_the_processor(rig, autojump_clock):
+    rig.engine.next_deadline = lambda: 0.0
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(rig.driver.run)
+        await trio.sleep(1)
+        nursery.cancel_scope.cancel()
+
+    assert 500 < len(rig.engine.ticks) <= 1001
+
+
+async def test_an_exception_out_of_the_engine_is_reported_and_the_next_message_is_served(rig, autojump_clock):
+    def fail(data, flow):
+        if data == b"bad":
+            raise RuntimeError("bug")
+        return [SendMessage(flow, data)]
+
+    rig.engine.on_receive = fail
+    rig.driver.receive(b"bad", FLOW)
+    rig.driver.receive(b"good", FLOW)
+
+    assert rig.escaped == [("bug", "receive")]
+    assert rig.sent == [b"good"]
+    assert rig.driver.failures == 1
+
+
+async def test_a_command_that_cannot_be_performed_does_not_stop_the_others(rig, autojump_clock):
+    rig.engine.on_receive = lambda data, flow: [Log("info", "nobody performs this"), SendMessage(flow, data)]
+    rig.driver.receive(b"x", FLOW)
+
+    assert [where for _, where in rig.escaped] == ["Log"]
+    assert rig.sent == [b"x"]
+
+
+async def test_the_wall_clock_is_said_at_start_and_after_a_step(autojump_clock, engine):
+    wall = [1000.0]
+    rig = Rig(engine, wall=lambda: wall[0])
+    rig.driver.start()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(rig.driver.run)
+        await trio.sleep(5)
+        wall[0] = 1000.01  # ordinary slewing
+        await trio.sleep(5)
+        wall[0] = 4600.0
+        await trio.sleep(5)
+        nursery.cancel_scope.cancel()
+
+    assert rig.engine.events == [ClockSet(1000.0), ClockSet(4600.0)]
+
+
+async def test_lag_is_how_late_the_loop_came(autojump_clock, engine):
+    offset = [0.0]
+    rig = Rig(engine, now=lambda: trio.current_time() + offset[0])
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(rig.driver.run)
+        await trio.sleep(BEAT_SECONDS / 2)
+        offset[0] = 3.0  # the loop was held up for three seconds
+        await trio.sleep(BEAT_SECONDS)
+        nursery.cancel_scope.cancel()
+
+    assert rig.driver.lag == pytest.approx(3.0, abs=0.01)
+
+
+async def test_the_loop_beats_without_deadlines(rig, autojump_clock):
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(rig.driver.run)
+        await trio.sleep(5.5)
+        at = rig.driver.beat_at
+        nursery.cancel_scope.cancel()
+
+    assert trio.current_time() - at <= BEAT_SECONDS
+
+
+async def test_events_are_handed_to_the_engine(rig, autojump_clock):
+    rig.driver.handle(CdrDurable("abc"))
+    assert rig.engine.events == [CdrDurable("abc")]
