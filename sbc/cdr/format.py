@@ -22,12 +22,14 @@ ATTEMPT_COLUMNS: Final = (
     "ref", "n", "peer", "server", "called_as_sent", "started_at", "ended_at", "sip_status", "cause", "call_id",
 )  # fmt: skip
 
+_EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+
 Row = tuple[str | int | None, ...]
 
 
 def time_text(seconds: float) -> str:
     """Wall-clock seconds as `2025-01-31T09:00:00.123Z`; such texts sort like the times that they stand for."""
-    moment = dt.datetime.fromtimestamp(round(seconds * 1000) / 1000, dt.UTC)
+    moment = _EPOCH + dt.timedelta(milliseconds=round(seconds * 1000))
     return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
 
 

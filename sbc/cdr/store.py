@@ -28,6 +28,9 @@ LOCK: Final = "lock"
 SCHEMA_VERSION: Final = 1
 PAGE_RECORDS: Final = 100
 PAGE_RECORDS_MAXIMUM: Final = 1_000
+_FILE_MODE: Final = 0o640
+_FOLDER_MODE: Final = 0o750
+_MAGIC: Final = b"SQLite format 3\0"  # https://www.sqlite.org/fileformat2.html, section 1.3
 _BUSY_SECONDS: Final = 5.0  # how long a writer waits for a foreign hand in the database (an operator's sqlite3 shell)
 
 
@@ -104,7 +107,7 @@ class CdrReader:
     @classmethod
     def open(cls, data_dir: Path) -> Self:
         path = data_dir / DATABASE
-        if not path.exists():
+        if not _exists(path):
             raise StoreError(f"{path}: there is no CDR database here (sbc run creates it; is this the right data_dir?)")
         with _told_to_operators(path):
             connection = _connect_read_only(path)
@@ -195,8 +198,8 @@ def _lock_folder(data_dir: Path) -> int:
     """SQLite before 3.51.3 can lose pages of a write-ahead log with two writing connections: there must be one."""
     path = data_dir / LOCK
     try:
-        data_dir.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        data_dir.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _FILE_MODE)
     except OSError as error:
         raise StoreError(f"{data_dir}: cannot keep CDRs here: {_reason(error)}") from error
     try:
@@ -210,6 +213,7 @@ def _lock_folder(data_dir: Path) -> int:
 
 
 def _open_for_writing(path: Path) -> sqlite3.Connection:
+    _prepare_file(path)
     with _told_to_operators(path):
         connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         try:
@@ -225,6 +229,22 @@ def _open_for_writing(path: Path) -> sqlite3.Connection:
             connection.close()
             raise
     return connection
+
+
+def _prepare_file(path: Path) -> None:
+    """Who called whom is nobody else's business: SQLite gives its other files the permissions of this one.
+
+    SQLite takes a file of a few octets for an empty database and would write over it. This may only look before the first
+    connection: closing a file drops every lock that this process has on it.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, _FILE_MODE)
+        with open(descriptor, "rb") as file:
+            start = file.read(len(_MAGIC))
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be opened: {_reason(error)}") from error
+    if start not in (b"", _MAGIC):
+        raise StoreError(f"{path}: {_SENTENCES[sqlite3.SQLITE_NOTADB]}")
 
 
 def _connect_read_only(path: Path) -> sqlite3.Connection:
@@ -303,6 +323,13 @@ def _storable(row: Row) -> Row:
 def _insert(table: str, columns: Sequence[str], *, key: str) -> str:
     values = ", ".join("?" * len(columns))
     return f"INSERT INTO {table}({', '.join(columns)}) VALUES ({values}) ON CONFLICT({key}) DO NOTHING"  # noqa: S608
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError as error:
+        raise StoreError(f"{path}: {_reason(error)}") from error
 
 
 def _reason(error: OSError) -> str:

@@ -42,7 +42,7 @@ def run_command(tokens: Sequence[str]) -> int:
     debug = tokens[:1] == ["--debug"]
     try:
         status = _dispatch(tokens[1:] if debug else tokens)
-        sys.stdout.flush()
+        _flush()
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
@@ -71,6 +71,15 @@ def _dispatch(tokens: Sequence[str]) -> int:
     # `sbc cdr` alone shows its help, which is not what was asked for.
     is_unasked_help = command == app.help_print and not _HELP_FLAGS.intersection(tokens)
     return WRONG_USAGE if is_unasked_help else status
+
+
+def _flush() -> None:
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OperatorError(f"the output cannot be written: {error.strerror}") from error
 
 
 def _tell(error: Exception) -> int:
