@@ -2,15 +2,17 @@
 
 import ipaddress
 from collections.abc import Sequence
-from itertools import combinations
+from typing import Final
 
-from sbc.core.address import Transport, canonical_ip
+from sbc.core.address import Address, Transport, canonical_ip
 from sbc.policy import values
 from sbc.policy.merge import Draft
-from sbc.policy.model import DidRange, Listener, Peer, Where
+from sbc.policy.model import DidRange, Listener, Peer, Server, Where
 from sbc.policy.problems import Problems, UnfitError
 from sbc.policy.schema import At, Fields, nearest
 from sbc.policy.sources import source_ports
+
+_NOWHERE: Final = Where("policy", 1)
 
 
 def check_draft(draft: Draft, start: Where, problems: Problems) -> None:
@@ -106,12 +108,14 @@ def _check_peer(name: str, fields: Fields, interfaces: dict[str, Fields], proble
 
 
 def _check_reachable(name: str, fields: Fields, interface: Fields, problems: Problems) -> None:
-    """A server's transport needs a listener of that kind: UDP is sent from it, and Via and Contact show it."""
+    """A server is not ourselves, and needs a listener of its transport: Via and Contact show that one."""
     listeners: list[Listener] = [at.value for at in interface.get("sip", ())]
     if not listeners:
         return
     for at in (*fields.get("address", ()), *fields.get("servers", ())):
         literal = canonical_ip(at.value.host)
+        if any(_is_at(listener, at.value) for listener in listeners):
+            problems.wrong(at.where, f"`{at.value.text}` is our own listener", f"expected where `{name}` listens")
         fitting = [
             listener
             for listener in listeners
@@ -126,6 +130,11 @@ def _check_reachable(name: str, fields: Fields, interface: Fields, problems: Pro
                 f"no{family} {at.value.transport} listener on `{where}` to reach `{at.value.text}` from",
                 f"expected one in interfaces.{where}.sip, or another transport for `{name}`",
             )
+
+
+def _is_at(listener: Listener, server: Server) -> bool:
+    port = server.port or server.transport.default_port
+    return listener == Listener(server.transport, Address(server.host, port))
 
 
 def _check_routes(routes: Sequence[Fields], peers: dict[str, Fields], problems: Problems) -> None:
@@ -178,21 +187,26 @@ def check_sources(peers: Sequence[Peer], problems: Problems) -> None:
         for source in _sources(peer):
             by_source.setdefault((peer.interface, source), []).append(peer)
     for (_, source), sharing in by_source.items():
-        for first, second in combinations(sharing, 2):
-            if second.where is None:
-                continue
-            if source_ports(first) & source_ports(second):
-                problems.wrong(
-                    second.where,
-                    f"`{second.name}` and `{first.name}` both accept {source} on `{second.interface}`",
-                    f"expected sources that differ (registration or DID cannot tell yet); other at {first.where}",
-                )
-            else:
-                problems.warn(
-                    second.where,
-                    f"`{second.name}` and `{first.name}` share {source} and are told apart by source port",
-                    "what comes from another port there meets silence",
-                )
+        _check_sharing(source, sharing, problems)
+
+
+def _check_sharing(source: str, sharing: Sequence[Peer], problems: Problems) -> None:
+    by_port: dict[int, Peer] = {}
+    for peer in sharing:
+        clash = next((by_port[port] for port in source_ports(peer) if port in by_port), None)
+        by_port.update(dict.fromkeys(source_ports(peer), peer))
+        if clash is not None:
+            problems.wrong(
+                peer.where or _NOWHERE,
+                f"`{peer.name}` and `{clash.name}` both accept {source} on `{peer.interface}`",
+                f"expected sources that differ (registration or DID cannot tell yet); other at {clash.where}",
+            )
+        elif peer is not sharing[0]:
+            problems.warn(
+                peer.where or _NOWHERE,
+                f"`{peer.name}` and `{sharing[0].name}` share {source} and are told apart by source port",
+                "what comes from any other port there meets silence",
+            )
 
 
 def _sources(peer: Peer) -> tuple[str, ...]:

@@ -119,7 +119,7 @@ class _Rule:
         self._rewrites = bool(route.strip or route.prepend)
         self._via = tuple(policy.peers[name] for name in route.via)
         self._matched = Step(route.where, route.name, matched=True)
-        self._not_from = self._refusal(f"from is not {_either(route.from_peers)}")
+        self._not_from = self._refusal(f"the call is not from {_either(route.from_peers)}")
         self._not_to = self._refusal(f"the called number is not {_either(route.to)}")
         self._not_caller = self._refusal(f"the caller is not {_either(route.caller)}")
 

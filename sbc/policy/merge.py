@@ -80,4 +80,6 @@ def _read_list(section: Section, node: Node, problems: Problems) -> list[Fields]
     if node.items is None:
         problems.wrong(node.where, f"`{section.name}` is {node.kind}", "expected a list")
         return []
-    return [read_fields(item, section.keys, f"an entry of `{section.name}`", problems) for item in node.items]
+    what = f"an entry of `{section.name}`"
+    entries = [(item, read_fields(item, section.keys, what, problems)) for item in node.items]
+    return [fields for item, fields in entries if item.pairs is not None]

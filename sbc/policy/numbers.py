@@ -90,7 +90,7 @@ class NumberPlan:
     def _e164(self, dialled: str, *, bare: bool) -> str:
         if dialled[0] == "+":
             return dialled if _is_e164(dialled) else ""
-        if bare and dialled[0] != "0" and _is_possible("+" + dialled):
+        if bare and _is_e164("+" + dialled) and _is_possible("+" + dialled):
             return "+" + dialled
         if self.calling_code == _NANP and dialled[0] != "0":
             return _nanp_e164(dialled)
@@ -109,7 +109,8 @@ class NumberPlan:
         looks_national = len(dialled) >= _SHORTEST_BARE_NATIONAL and phonenumbers.is_valid_number(parsed)
         if not (from_abroad or with_trunk_prefix or looks_national):
             return ""
-        return phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
+        e164: str = phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
+        return e164 if _is_e164(e164) else ""
 
     def _classify(self, number: Number) -> frozenset[str]:
         if not number.is_numeric:
@@ -192,9 +193,9 @@ def _is_possible(number: str) -> bool:
 
 
 def _nanp_e164(dialled: str) -> str:
-    """NPA-NXX-XXXX with or without the leading 1; NPA and NXX begin with 2-9. The rest are extensions or codes."""
+    """An area code begins with 2-9; seven digits follow, and a 1 may stand before. The rest are extensions or codes."""
     ten = dialled[1:] if dialled[0] == "1" else dialled
-    return "+1" + ten if len(ten) == 10 and ten[0] in "23456789" and ten[3] in "23456789" else ""
+    return "+1" + ten if len(ten) == 10 and ten[0] in "23456789" else ""
 
 
 def _abroad_prefix(metadata: phonenumbers.PhoneMetadata | None) -> str:

@@ -6,6 +6,7 @@ dialled, then as E.164. Regular expressions that could take more than linear tim
 """
 
 import re
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -162,8 +163,10 @@ def _safe_regex(source: str) -> str:
     if len(source) > _LONGEST_REGEX:
         raise UnfitError("the regular expression is too long", f"expected at most {_LONGEST_REGEX} characters")
     try:
-        re.compile(source, re.ASCII)
-    except (re.error, RecursionError, OverflowError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # an expression whose meaning Python plans to change
+            re.compile(source, re.ASCII)
+    except (re.error, RecursionError, OverflowError, Warning) as error:
         raise UnfitError(f"`/{source}/` is no regular expression: {error}", "expected Python's syntax") from None
     if re.search(r"\(\?(?![:P])|\\[1-9]|\(\?P[=>]", source):
         raise UnfitError(

@@ -39,13 +39,11 @@ class Problems:
     """Collects; warnings are problems that stop nothing."""
 
     def __init__(self) -> None:
-        self.errors: list[Problem] = []
+        self.errors: dict[Problem, None] = {}  # a set that keeps its order
         self.warnings: list[Problem] = []
 
     def wrong(self, where: Where, wrong: str, expected: str) -> None:
-        problem = Problem(where, wrong, expected)
-        if problem not in self.errors:
-            self.errors.append(problem)
+        self.errors[Problem(where, wrong, expected)] = None
 
     def warn(self, where: Where, wrong: str, expected: str) -> None:
         self.warnings.append(Problem(where, wrong, expected))

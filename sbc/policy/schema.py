@@ -63,7 +63,7 @@ def read_fields(node: Node, keys: Sequence[Key], what: str, problems: Problems) 
         if key is None:
             problems.wrong(key_node.where, f"unknown key `{name}` in {what}", nearest(name, known))
             continue
-        if value.is_null:
+        if value.is_null and key.read is not None:
             problems.wrong(value.where, f"`{name}` is empty", f"expected {key.type}")
             continue
         read = _read_key(key, key_node, value, problems)

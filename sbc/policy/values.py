@@ -105,7 +105,7 @@ def country(text: str) -> str:
 
 
 def ip_literal(text: str) -> str:
-    literal = canonical_ip(text)
+    literal = _literal(text)
     if literal is None:
         raise UnfitError(f"`{text}` is not an IP address", "expected an IPv4 or IPv6 literal")
     return literal
@@ -128,7 +128,7 @@ def network(text: str) -> str:
         raise UnfitError(
             "`accept: any` requires `auth`, which is not built yet", "expected networks such as 192.0.2.0/24"
         )
-    literal = canonical_ip(text)
+    literal = _literal(text)
     try:
         return str(ipaddress.ip_network(literal or text))
     except ValueError as error:
@@ -171,7 +171,7 @@ def admin(text: str) -> str:
 def advertised(text: str) -> str:
     """A host, or a host and port, as shown in Via and Contact."""
     host, port = _host_and_port(text)
-    shown = bracketed(canonical_ip(host) or _host_name(host, text))
+    shown = bracketed(_literal(host) or _host_name(host, text))
     return shown if port is None else f"{shown}:{port}"
 
 
@@ -185,13 +185,13 @@ def server(text: str) -> Server:
         raise UnfitError(
             f"`{text}` names more than a server", "expected sip:HOST[:PORT][;transport=udp|tcp] without a user"
         )
-    host = canonical_ip(found["host"]) or _host_name(found["host"], text)
+    host = _literal(found["host"]) or _host_name(found["host"], text)
     port = None if found["port"] is None else _port(found["port"], text)
     return Server(host, port, _transport(found["params"] or "", text), text)
 
 
 def domain(text: str) -> str:
-    return bracketed(canonical_ip(text) or _host_name(text, text))
+    return bracketed(_literal(text) or _host_name(text, text))
 
 
 def media_ports(text: str) -> tuple[int, int]:
@@ -237,6 +237,14 @@ def did(text: str) -> tuple[str, str]:
         )
     found = parse_range(text)
     return found.first, found.last
+
+
+def _literal(host: str) -> str | None:
+    """Canonical, or None for a name. A zone would make the address mean something else on every host."""
+    literal = canonical_ip(host)
+    if literal is not None and "%" in literal:
+        raise UnfitError(f"`{host}` has a zone", "expected an address without %")
+    return literal
 
 
 def _host_and_port(text: str) -> tuple[str, int | None]:

@@ -1,0 +1,103 @@
+"""The policy reference, made from the tables that the reader itself uses: `docs/reference/policy.md`.
+
+A test fails when that page is stale; `python -m sbc.policy.reference > docs/reference/policy.md` makes it anew.
+"""
+
+import sys
+from collections.abc import Iterator
+from typing import Final
+
+from sbc.policy.schema import Key
+from sbc.policy.sections import ADVERTISE, DSCP, SECTIONS, Section
+
+_INTRODUCTION: Final = """\
+# Policy reference
+
+Made by `python -m sbc.policy.reference`; do not edit.
+
+`sbc run PATH...` takes YAML files and folders; a folder means its `*.yaml`, sorted by name, not recursive. Documents
+are merged: a section may stand in several files, a name in a section may not, and names are unique across pbxs and
+trunks. Relative paths are relative to the working directory.
+
+A key marked *not built yet* is known and refused, but for the values shown, which ask for what happens anyway.
+
+**Scalars are text.** `0441234`, `NO` and `+14155550100` mean what was typed, with or without quotes. YAML's aliases
+work; its tags and merge keys (`<<`) do not.
+
+**Durations** are a number and `ms`, `s`, `m`, `h` or `d`; a bare number is an error.
+
+**Patterns** match the whole number, as dialled or as E.164: `X` 0-9, `Z` 1-9, `N` 2-9, `[135-7]` a set, a last `.`
+one or more digits; `A-B` a range of equal lengths; `/re/` a regular expression that matches in full; the words
+`dids`, `emergency`, `national`, `international`, `premium`. Nothing else is special. Regular expressions are
+Python's, without look-around, flags and back references; a group that varies may not repeat, at most two repetitions
+are without bound, and numbers beyond 40 characters match none, so that no caller can make one slow.
+
+**Words** follow the country's plan: `national` has the country's calling code and is not of another country that
+shares it (+1 876 is international in the US); `international` is every other number with an E.164 form; `premium` is
+a number of any country that its plan calls premium rate; `emergency` is an emergency number, as dialled; `dids` are
+the numbers that PBXs own.
+
+**Numbers** are read as E.164 by the country's plan: with `+`, with the prefix for calls abroad, with the trunk
+prefix, or without one where seven digits or more make a valid national number. What a trunk of the form `e164-bare`
+sends is tried as E.164 without its plus first. Everything else, such as the extension `100` or the name `alice`,
+passes as it is.
+
+| form | a number of the country | another country's | no E.164 form |
+|---|---|---|---|
+| `e164` | `+14155550100` | `+442079460000` | as dialled |
+| `e164-bare` | `14155550100` | `442079460000` | as dialled |
+| `national` | `4155550100`, without trunk prefix | `011442079460000` | as dialled |
+| `national-1` | `14155550100`, with trunk prefix (in the UK `02079460000`) | `011442079460000` | as dialled |
+| `last-4` | `0100` | `0000` | the last four digits |
+
+**Source match**: interface, longest `accept` prefix, then source port. Two peers that accept the same network on one
+interface must have servers on different ports; then what comes from any other port there meets silence.
+"""
+
+
+def render() -> str:
+    return "\n".join(_lines())
+
+
+def _lines() -> Iterator[str]:
+    yield _INTRODUCTION
+    for section in SECTIONS:
+        yield from _section(section)
+    yield from _table("`interfaces.NAME.dscp`", DSCP)
+    yield from _table("`interfaces.NAME.advertise`", ADVERTISE)
+
+
+def _section(section: Section) -> Iterator[str]:
+    path = {"settings": "", "named": ".NAME", "list": "[]"}[section.shape]
+    title = f"`{section.name}{path}`"
+    if section.is_built:
+        yield from _table(title, section.keys, section.about)
+    else:
+        yield from (f"## {title}", "", section.about, "", "*Not built yet.*", "")
+
+
+def _table(title: str, keys: tuple[Key, ...], about: str = "") -> Iterator[str]:
+    yield f"## {title}"
+    yield ""
+    if about:
+        yield from (about, "")
+    yield "| key | type | default | meaning |"
+    yield "|---|---|---|---|"
+    for key in keys:
+        yield f"| `{key.name}` | {key.type} | {_default(key)} | {_meaning(key)} |"
+    yield ""
+
+
+def _default(key: Key) -> str:
+    return "required" if key.required else key.default
+
+
+def _meaning(key: Key) -> str:
+    if key.read is not None:
+        return key.about
+    except_for = f", except for {' and '.join(f'`{value}`' for value in key.harmless)}" if key.harmless else ""
+    return f"{key.about}; *not built yet{except_for}*"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(render())

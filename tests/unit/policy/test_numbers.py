@@ -1,0 +1,153 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sbc.policy.numbers import Number, NumberPlan, is_country
+
+US = NumberPlan("US")
+GB = NumberPlan("GB")
+DE = NumberPlan("DE")
+IT = NumberPlan("IT")
+
+
+@pytest.mark.parametrize(
+    ("plan", "dialled", "e164"),
+    [
+        (US, "+14155550123", "+14155550123"),
+        (US, "4155550123", "+14155550123"),
+        (US, "14155550123", "+14155550123"),
+        (US, "415-555-0123", "+14155550123"),
+        (US, "+1 (415) 555.0123", "+14155550123"),
+        (US, "011442079460000", "+442079460000"),
+        (GB, "02079460000", "+442079460000"),
+        (GB, "0014155550123", "+14155550123"),
+        (GB, "2079460000", "+442079460000"),
+        (DE, "030123456", "+4930123456"),
+        (IT, "0612345678", "+390612345678"),
+    ],
+)
+def test_a_number_is_read_by_the_countrys_plan(plan, dialled, e164):
+    assert plan.read(dialled).e164 == e164
+
+
+@pytest.mark.parametrize(
+    ("plan", "dialled"),
+    [
+        (US, "100"),
+        (US, "911"),
+        (US, "5550123"),
+        (US, "1155550123"),
+        (US, "94155550123"),
+        (DE, "1000"),
+        (DE, "112"),
+        (GB, "2001"),
+        (US, "+0123456789"),
+        (US, "+1234567890123456"),
+        (US, "+12"),
+    ],
+)
+def test_extensions_and_short_codes_have_no_e164_form_and_pass_as_dialled(plan, dialled):
+    number = plan.read(dialled)
+    assert number.e164 == ""
+    assert {plan.write(number, form) for form in ("e164", "e164-bare", "national", "national-1")} == {dialled}
+
+
+@pytest.mark.parametrize(
+    "user", ["alice", "a-b.c", "", "+", "*67", "anonymous", "+1x", "٣٤٥", "1" * 33, "+" + "9" * 200]
+)
+def test_what_is_no_number_passes_as_it_is(user):
+    number = US.read(user)
+    assert number == Number(user)
+    assert US.write(number, "last-4") == user
+    assert US.words(number) == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("plan", "form", "own", "foreign"),
+    [
+        (US, "e164", "+14155550123", "+442079460000"),
+        (US, "e164-bare", "14155550123", "442079460000"),
+        (US, "national", "4155550123", "011442079460000"),
+        (US, "national-1", "14155550123", "011442079460000"),
+        (US, "last-4", "0123", "0000"),
+        (GB, "national", "2079460000", "0014155550123"),
+        (GB, "national-1", "02079460000", "0014155550123"),
+        (IT, "national", "0612345678", "0014155550123"),
+        (IT, "national-1", "0612345678", "0014155550123"),
+    ],
+)
+def test_each_form_of_numbers_at_home_and_abroad(plan, form, own, foreign):
+    ours = {US: "+14155550123", GB: "+442079460000", IT: "+390612345678"}[plan]
+    theirs = "+442079460000" if plan is US else "+14155550123"
+    assert plan.write(plan.read(ours), form) == own
+    assert plan.write(plan.read(theirs), form) == foreign
+
+
+def test_bare_reads_digits_as_e164_first():
+    assert US.read("442079460000", bare=True).e164 == "+442079460000"
+    assert US.read("14155550123", bare=True).e164 == "+14155550123"
+    assert US.read("442079460000").e164 == ""
+
+
+def test_bare_falls_back_to_the_plan():
+    assert US.read("011442079460000", bare=True).e164 == "+442079460000"
+    assert US.read("100", bare=True).e164 == ""
+
+
+@pytest.mark.parametrize(
+    ("plan", "dialled", "words"),
+    [
+        (US, "4155550123", {"national"}),
+        (US, "18005551234", {"national"}),
+        (US, "19005551234", {"national", "premium"}),
+        (US, "+18762345678", {"international"}),
+        (US, "+442079460000", {"international"}),
+        (US, "911", {"emergency"}),
+        (GB, "999", {"emergency"}),
+        (GB, "112", {"emergency"}),
+        (GB, "09098790000", {"national", "premium"}),
+        (US, "100", set()),
+        (US, "+999123456", {"international"}),
+    ],
+)
+def test_words_follow_the_countrys_plan(plan, dialled, words):
+    assert plan.words(plan.read(dialled)) == words
+
+
+@given(st.from_regex(r"[2-9][0-9]{9}", fullmatch=True), st.sampled_from(["e164", "national", "national-1"]))
+def test_what_is_written_in_a_form_reads_as_the_same_number(ten, form):
+    number = US.read(ten)
+    assert number.e164 == "+1" + ten
+    assert US.read(US.write(number, form)).e164 == number.e164
+
+
+@given(st.text(max_size=60))
+def test_any_user_part_is_read_and_written_without_a_crash(user):
+    for plan in (US, DE):
+        number = plan.read(user)
+        plan.words(number)
+        for form in ("e164", "e164-bare", "national", "national-1", "last-4"):
+            plan.write(number, form)
+        assert number.e164 == "" or number.e164[1:].isdecimal()
+
+
+@given(st.from_regex(r"\+?[0-9]{1,32}", fullmatch=True))
+def test_any_digits_are_read_without_a_crash_and_e164_is_a_fixed_point(digits):
+    for plan in (US, GB, DE, IT):
+        for bare in (False, True):
+            e164 = plan.read(digits, bare=bare).e164
+            assert e164 == "" or plan.read(e164).e164 == e164
+
+
+def test_what_is_remembered_is_bounded():
+    plan = NumberPlan("US")
+    for n in range(10_000):
+        plan.words(plan.read(f"{n:05d}"))
+    assert len(plan._read) <= 8_192
+    assert len(plan._words) <= 8_192
+
+
+def test_countries_are_those_with_a_plan():
+    assert is_country("US")
+    assert not is_country("UK")
+    assert not is_country("XX")

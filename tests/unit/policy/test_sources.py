@@ -1,0 +1,120 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sbc.core.address import Transport
+from sbc.policy.model import Peer, Server
+from sbc.policy.sources import SourceTable
+
+
+def peer(name, *servers, accept=(), interface="outside"):
+    return Peer(name, "trunk", interface, tuple(Server(host, port) for host, port in servers), accept=accept)
+
+
+A = peer("a", ("192.0.2.1", 5060))
+
+
+def find(table, host, port=5060, interface="outside"):
+    found = table.find(interface, host, port)
+    return found.name if found else None
+
+
+def test_servers_given_as_literals_are_accepted_from_any_port():
+    table = SourceTable([A])
+    assert find(table, "192.0.2.1") == "a"
+    assert find(table, "192.0.2.1", 33_000) == "a"
+
+
+def test_strangers_and_other_interfaces_are_nobody():
+    table = SourceTable([A])
+    assert find(table, "192.0.2.2") is None
+    assert find(table, "192.0.2.2") is None
+    assert find(table, "192.0.2.1", interface="inside") is None
+    assert find(table, "not an address") is None
+
+
+def test_accept_replaces_the_servers_addresses():
+    table = SourceTable([peer("a", ("192.0.2.1", None), accept=("198.51.100.0/24",))])
+    assert find(table, "192.0.2.1") is None
+    assert find(table, "198.51.100.7") == "a"
+
+
+def test_the_longest_prefix_wins():
+    table = SourceTable(
+        [
+            peer("wide", ("h", None), accept=("10.0.0.0/8",)),
+            peer("narrow", ("h", None), accept=("10.1.0.0/16", "2001:db8::/32")),
+            peer("host", ("h", None), accept=("10.1.1.1/32",)),
+            peer("all6", ("h", None), accept=("::/0",)),
+        ]
+    )
+    hosts = ("10.9.9.9", "10.1.9.9", "10.1.1.1", "2001:db8::1", "2001:db9::1", "11.0.0.1")
+    assert [find(table, host) for host in hosts] == [
+        "wide", "narrow", "host", "narrow", "all6", None,
+    ]  # fmt: skip
+
+
+def test_peers_at_one_address_are_told_apart_by_source_port():
+    table = SourceTable([peer("a", ("192.0.2.1", None)), peer("b", ("192.0.2.1", 5070), ("192.0.2.1", 5080))])
+    assert [find(table, "192.0.2.1", port) for port in (5060, 5070, 5080, 33_000)] == ["a", "b", "b", None]
+
+
+def test_the_default_port_of_a_server_is_its_transports():
+    tls = Peer("a", "trunk", "outside", (Server("192.0.2.1", None, Transport.TLS),))
+    table = SourceTable([tls, peer("b", ("192.0.2.1", None))])
+    assert find(table, "192.0.2.1", 5061) == "a"
+
+
+def test_a_host_name_is_nobody_until_it_is_learned_and_then_what_it_resolves_to_now():
+    table = SourceTable([peer("a", ("SIP.example.com", None))])
+    assert find(table, "192.0.2.7") is None
+    table.learn("sip.example.com", ["192.0.2.7", "2001:DB8::7"])
+    assert find(table, "192.0.2.7") == "a"
+    assert find(table, "2001:db8::7") == "a"
+    table.learn("sip.example.com", ["192.0.2.8"])
+    assert find(table, "192.0.2.7") is None
+    assert find(table, "192.0.2.8") == "a"
+
+
+def test_an_empty_answer_takes_nothing_back():
+    table = SourceTable([peer("a", ("sip.example.com", None))])
+    table.learn("sip.example.com", ["192.0.2.7"])
+    table.learn("sip.example.com", [])
+    assert find(table, "192.0.2.7") == "a"
+
+
+def test_learning_does_not_widen_an_accept_of_its_own():
+    table = SourceTable([peer("a", ("sip.example.com", None), accept=("198.51.100.0/24",))])
+    table.learn("sip.example.com", ["192.0.2.7"])
+    assert find(table, "192.0.2.7") is None
+
+
+def test_a_flood_of_strangers_takes_bounded_memory_and_forgets_no_peer():
+    table = SourceTable([A])
+    for n in range(20_000):
+        table.find("outside", f"10.0.{n >> 8}.{n & 255}", 5060)
+    assert len(table._strangers["outside"]) <= 16_384
+    assert find(table, "192.0.2.1") == "a"
+
+
+def test_a_flood_from_a_wide_accept_takes_bounded_memory():
+    table = SourceTable([peer("a", ("h", None), accept=("10.0.0.0/8",))])
+    for n in range(20_000):
+        table.find("outside", f"10.0.{n >> 8}.{n & 255}", 5060)
+    assert len(table._known["outside"]) <= 16_384
+
+
+@given(st.ip_addresses(), st.lists(st.integers(0, 32), min_size=1, max_size=5))
+def test_longest_prefix_agrees_with_a_plain_search(address, lengths):
+    import ipaddress
+
+    networks = {ipaddress.ip_network(f"10.20.30.40/{n}", strict=False) for n in lengths}
+    table = SourceTable([peer(str(n), ("h", None), accept=(str(n),)) for n in networks])
+    holding = [n for n in networks if n.version == address.version and address in n]
+    expected = str(max(holding, key=lambda n: n.prefixlen)) if holding else None
+    assert find(table, str(address)) == expected
+
+
+@pytest.mark.parametrize("host", ["", "::1%eth0", "256.1.1.1", "a" * 1000])
+def test_nonsense_is_nobody(host):
+    assert find(SourceTable([A]), host) is None
