@@ -29,10 +29,11 @@ class AckMissing(Struct, frozen=True):
 
 
 class InviteUas:
-    __slots__ = ("_give_up_at", "_interval", "_resend_at", "_timing", "cseq", "key", "request", "state", "to_tag")
+    __slots__ = ("_give_up_at", "_interval", "_resend_at", "_timing", "cseq", "first", "key", "request", "state", "to_tag")
 
-    def __init__(self, key: ServerKey, request: Request, to_tag: str, timing: Timing) -> None:
+    def __init__(self, key: ServerKey, request: Request, to_tag: str, timing: Timing, *, first: bool) -> None:
         self.key = key
+        self.first = first
         self.request = request
         self.cseq = request.cseq.number
         self.to_tag = to_tag

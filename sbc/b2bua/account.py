@@ -1,0 +1,114 @@
+"""Keeps what the CDR will say while a call lives. Times are those of the engine's clock; the record has the wall clock's.
+
+Durations are differences of the engine's clock, so that a step of the wall clock bills nobody.
+"""
+
+from typing import Literal
+
+from msgspec import Struct
+
+from sbc.b2bua.hunt import Attempt, server_uri
+from sbc.cdr.record import AttemptRecord, CallRecord
+from sbc.core.cause import Cause
+
+Who = Literal["caller", "callee", "sbc"]
+
+
+class WallClock:
+    """Wall-clock seconds at zero of the engine's clock; set by the runtime."""
+
+    __slots__ = ("at_zero",)
+
+    def __init__(self, at_zero: float = 0.0) -> None:
+        self.at_zero = at_zero
+
+    def of(self, now: float) -> float:
+        return self.at_zero + now
+
+
+class _Try(Struct):
+    attempt: Attempt
+    call_id: str
+    started_at: float
+    ended_at: float | None = None
+    status: int | None = None
+    cause: Cause = Cause.NORMAL
+
+
+class Ending(Struct, frozen=True):
+    """How a call ended."""
+
+    cause: Cause
+    status: int
+    q850: int
+    by: Who
+
+
+class Account:
+    def __init__(self, ref: str, ingress: str, call_id: str, now: float) -> None:
+        self.ref = ref
+        self.ingress = ingress
+        self.ingress_call_id = call_id
+        self.started_at = now
+        self.ringing_at: float | None = None
+        self.answered_at: float | None = None
+        self.route: str | None = None
+        self.caller = ""
+        self.called = ""
+        self.tries: list[_Try] = []
+        self.media: str | None = None
+
+    def dialled(self, attempt: Attempt, call_id: str, now: float) -> None:
+        self.tries.append(_Try(attempt, call_id, now))
+
+    def attempt_ended(self, status: int | None, cause: Cause, now: float) -> None:
+        """The attempt under way is over; the last one's end says nothing if it was said before."""
+        last = self.tries[-1] if self.tries else None
+        if last is not None and last.ended_at is None:
+            last.ended_at, last.status, last.cause = now, status, cause
+
+    def rang(self, now: float) -> None:
+        if self.ringing_at is None:
+            self.ringing_at = now
+
+    def record(self, ending: Ending, ended_at: float, wall: WallClock) -> CallRecord:
+        last = self.tries[-1] if self.tries else None
+        answered_at = self.answered_at
+        return CallRecord(
+            ref=self.ref,
+            ingress=self.ingress,
+            egress=None if last is None else last.attempt.target.peer.name,
+            route=self.route,
+            caller=self.caller,
+            called=self.called,
+            called_as_sent=None if last is None else last.attempt.target.called,
+            started_at=wall.of(self.started_at),
+            ringing_at=None if self.ringing_at is None else wall.of(self.ringing_at),
+            answered_at=None if answered_at is None else wall.of(answered_at),
+            ended_at=wall.of(ended_at),
+            billable_ms=0 if answered_at is None else round((ended_at - answered_at) * 1000),
+            sip_status=ending.status,
+            q850=ending.q850,
+            ended_by=ending.by,
+            cause=ending.cause,
+            emergency=False,
+            disaster=False,
+            media=self.media,
+            ingress_call_id=self.ingress_call_id,
+            egress_call_id=None if last is None else last.call_id,
+            attempts=tuple(self._row(i, one, wall) for i, one in enumerate(self.tries, 1)),
+        )
+
+    def _row(self, n: int, one: _Try, wall: WallClock) -> AttemptRecord:
+        target = one.attempt.target
+        return AttemptRecord(
+            n=n,
+            peer=target.peer.name,
+            server=one.attempt.server.text or server_uri(one.attempt.server),
+            called_as_sent=target.called,
+            started_at=wall.of(one.started_at),
+            ended_at=None if one.ended_at is None else wall.of(one.ended_at),
+            sip_status=one.status,
+            cause=one.cause,
+            call_id=one.call_id,
+        )

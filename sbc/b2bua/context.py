@@ -1,0 +1,56 @@
+"""What every call is given: policy's answer, identifiers, timers, ports, the clock, the trace. No call changes any of it
+but the tables named as such."""
+
+from collections.abc import Callable, Mapping
+
+from msgspec import Struct
+
+from sbc.b2bua.account import WallClock
+from sbc.b2bua.media import MediaRules
+from sbc.b2bua.ports import PortPool
+from sbc.core.ids import IdSource
+from sbc.policy.model import Decision, Facts, Interface
+from sbc.sip.timing import Timing
+from sbc.trace.recorder import Recorder
+
+
+class MediaAddress(Struct, frozen=True):
+    """Where an interface's media ports are bound, and what stands in SDP."""
+
+    local: str
+    shown: str
+
+
+class Context:
+    """`dialogs` is a table: our tag of every dialog to (call ref, leg number)."""
+
+    __slots__ = ("decide", "dialogs", "hosts", "ids", "interfaces", "media_rules", "ports", "timing", "trace", "wall")
+
+    def __init__(
+        self,
+        decide: Callable[[Facts], Decision],
+        interfaces: Mapping[str, Interface],
+        *,
+        ids: IdSource,
+        timing: Timing,
+        ports: PortPool,
+        media_rules: MediaRules,
+        hosts: Mapping[str, str],
+        trace: Recorder,
+    ) -> None:
+        self.decide = decide
+        self.interfaces = interfaces
+        self.ids = ids
+        self.timing = timing
+        self.ports = ports
+        self.media_rules = media_rules
+        self.hosts = hosts  # by interface: the host by which its peers know us
+        self.trace = trace
+        self.wall = WallClock()
+        self.dialogs: dict[str, tuple[str, int]] = {}
+
+    def media_address(self, interface: str, *, ipv6: bool) -> MediaAddress:
+        """The media address of an interface in the wanted family, else in the one that it has."""
+        known = self.interfaces[interface]
+        local = next((address for address in known.media if (":" in address) is ipv6), known.media[0])
+        return MediaAddress(local, known.media_advertise or local)

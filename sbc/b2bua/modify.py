@@ -1,0 +1,104 @@
+"""Changing a session that is up: a re-INVITE on one leg becomes a re-INVITE on the other (RFC 3261 §14, RFC 3264 §8).
+
+One change at a time: while one is under way the peer that comes second gets 491. A failure crosses and the session stays
+as it was. It belongs to one call and speaks to its legs through it.
+"""
+
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from sbc.b2bua.commands import AskMedia
+from sbc.b2bua.media import OutOfPortsError, SideName
+from sbc.b2bua.reports import LegAcknowledged, LegCancelled, LegOffered, LegReanswered, LegRerefused, Report
+from sbc.core.cause import Cause
+from sbc.sdp.model import SdpError
+
+if TYPE_CHECKING:
+    from sbc.b2bua.call import Call, Out
+    from sbc.b2bua.leg import Leg
+
+
+class Change(Struct, frozen=True):
+    """`by` is the leg that asked. `late`: its re-INVITE had no offer, so that its ACK will have the answer."""
+
+    by: int
+    late: bool
+
+
+class Modification:
+    def __init__(self, call: "Call") -> None:
+        self._call = call
+        self._change: Change | None = None
+
+    def handle(self, report: Report, now: float) -> "list[Out]":
+        change = self._change
+        match report:
+            case LegOffered(leg, body):
+                return self._offered(leg, body, now)
+            case LegReanswered(leg, body) if change is not None and leg != change.by:
+                return self._reanswered(change, leg, body, now)
+            case LegReanswered(leg):
+                return list(self._call.legs[leg].acknowledge())  # its sender has cancelled it meanwhile
+            case LegRerefused(_, _, True):
+                return self._call.fail(Cause.FAILED, now)
+            case LegRerefused(_, status) if change is not None:
+                self._finish()
+                return list(self._call.legs[change.by].refuse(status if status >= 400 else 488))
+            case LegCancelled(leg) if change is not None and leg == change.by:
+                self._finish()
+                return list(self._opposite(leg).cancel_offer())
+            case LegAcknowledged(leg, body) if change is not None and change.late and leg == change.by:
+                return self._late_answer(change, body, now)
+            case _:
+                return []  # an ACK that brings nothing, or what crossed a change that is over
+
+    def _offered(self, leg: int, body: bytes, now: float) -> "list[Out]":
+        asking, asked = self._call.legs[leg], self._opposite(leg)
+        if self._change is not None or not asked.is_modifiable:
+            return list(asking.refuse(491))
+        passed = b""
+        if body:
+            media = self._call.media
+            try:
+                passed = media.pass_offer(_side(leg), media.read(body), now)
+            except SdpError as error:
+                return list(asking.refuse(error.status))
+            except OutOfPortsError:
+                return list(asking.refuse(503))
+        self._change = Change(leg, late=not body)
+        return list(asked.offer(passed))
+
+    def _reanswered(self, change: Change, leg: int, body: bytes, now: float) -> "list[Out]":
+        media = self._call.media
+        asking, asked = self._call.legs[change.by], self._call.legs[leg]
+        try:
+            session = media.read(body)
+            if change.late:
+                return list(asking.answer(media.pass_offer(_side(leg), session, now), now))
+            passed = media.pass_answer(session)
+        except (SdpError, OutOfPortsError):
+            # The asked side believes in a session that cannot be told to the asking one: neither can be kept.
+            return self._call.fail(Cause.FAILED, now)
+        self._finish()
+        return [*asked.acknowledge(), AskMedia(media.relay()), *asking.answer(passed, now)]
+
+    def _late_answer(self, change: Change, body: bytes, now: float) -> "list[Out]":
+        media = self._call.media
+        try:
+            passed = media.pass_answer(media.read(body))
+        except SdpError:
+            return self._call.fail(Cause.FAILED, now)
+        self._finish()
+        return [*self._opposite(change.by).acknowledge(passed), AskMedia(media.relay())]
+
+    def _finish(self) -> None:
+        self._change = None
+        self._call.media.settle()
+
+    def _opposite(self, leg: int) -> "Leg":
+        return self._call.legs[-1] if leg == 0 else self._call.legs[0]
+
+
+def _side(leg: int) -> SideName:
+    return "ingress" if leg == 0 else "egress"

@@ -1,0 +1,402 @@
+"""The engine: every call, every dialog, every transaction, behind the four methods that move it.
+
+It finds who speaks, to which call a message belongs, and guards the others against one call's bug. It decides nothing
+that a call or policy could decide. The runtime feeds it one thing at a time and performs everything that comes out.
+"""
+
+from collections import deque
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from typing import Final
+
+from sbc.b2bua.call import Call, Hunting, Talking
+from sbc.b2bua.call import Out as CallOut
+from sbc.b2bua.commands import AskMedia, Command, Log, OpenPorts, WriteCdr
+from sbc.b2bua.context import Context
+from sbc.b2bua.events import (
+    CdrDurable,
+    CdrFailed,
+    ClockSet,
+    DrainOrdered,
+    Event,
+    HangUpOrdered,
+    MediaReplied,
+    PortsOpened,
+)
+from sbc.b2bua.media import MediaRules
+from sbc.b2bua.ports import PortPool
+from sbc.b2bua.snapshot import CallView, EngineView
+from sbc.core import limits
+from sbc.core.address import Flow, bracketed, canonical_ip
+from sbc.core.cause import Cause
+from sbc.core.ids import IdSource
+from sbc.core.timers import Schedule
+from sbc.media import wire
+from sbc.policy.engine import Policy
+from sbc.policy.model import Interface, Listener, Peer
+from sbc.sip.checks import ACCEPT, ALLOW, refusal_of
+from sbc.sip.commands import CloseFlow, Order, Resolve, Respond, SendMessage
+from sbc.sip.dialog.invite_uac import end_unwanted
+from sbc.sip.endpoint import Endpoint
+from sbc.sip.endpoint import Out as SipOut
+from sbc.sip.events import FlowFailed, Resolved
+from sbc.sip.locate import Local, LocalKey
+from sbc.sip.message import Request, Response
+from sbc.sip.timing import DEFAULT_TIMING, Timing
+from sbc.sip.transaction.outputs import (
+    AckReceived,
+    CancelReceived,
+    RequestReceived,
+    ResponseReceived,
+    TransactionFailed,
+)
+from sbc.trace.recorder import Recorder
+
+SERVER_NAME: Final = "sbc"
+_RETRY_AFTER_DRAIN: Final = "30"  # seconds; small, because another node or the next start is near
+_COMMANDS: Final = frozenset({SendMessage, CloseFlow, Resolve, AskMedia, OpenPorts, WriteCdr, Log})
+
+Out = CallOut | SipOut
+
+
+class Switch:
+    def __init__(self, policy: Policy, ids: IdSource, *, timing: Timing = DEFAULT_TIMING) -> None:
+        self.policy = policy
+        self.trace = Recorder()
+        self.calls: dict[str, Call] = {}
+        self.endpoint = Endpoint(_locals(policy.interfaces.values()), ids, SERVER_NAME, timing)
+        media = policy.media
+        addresses = tuple(address for interface in policy.interfaces.values() for address in interface.media)
+        shown = tuple(i.media_advertise for i in policy.interfaces.values() if i.media_advertise)
+        self.ports = PortPool(addresses, media.first_port, media.last_port, ids)
+        self._ids = ids
+        self._context = Context(
+            policy.decide,
+            policy.interfaces,
+            ids=ids,
+            timing=timing,
+            ports=self.ports,
+            media_rules=MediaRules(frozenset((*addresses, *shown)), (media.first_port, media.last_port)),
+            hosts={name: _host(interface) for name, interface in policy.interfaces.items()},
+            trace=self.trace,
+        )
+        self._deadlines: Schedule[str] = Schedule()
+        self._drain_at: float | None = None
+        self.is_draining = False
+
+    # --- what moves it ------------------------------------------------------------------------------------------------
+
+    def start(self, now: float) -> list[Command]:
+        orders: list[Out] = [*self.ports.start(), *(Resolve(host) for host in self.policy.host_names)]
+        return self._run(orders, now)
+
+    def receive(self, data: bytes, flow: Flow, now: float) -> list[Command]:
+        """One whole SIP message. A stranger gets silence and leaves no state."""
+        peer = self.policy.identify(flow.interface, flow.remote.host, flow.remote.port)
+        if peer is None:
+            self.endpoint.dropped["unknown_source"] += 1
+            return []
+        message, outs = self.endpoint.receive(data, flow, now)
+        if message is not None:
+            self._trace_received(self.endpoint.layer.taken_by, data, now)
+        return self._run(outs, now, peer, data)
+
+    def bad_frame(self, data: bytes, flow: Flow, reason: str, now: float) -> list[Command]:
+        """A stream whose next message cannot be found: answered if possible, then closed."""
+        if self.policy.identify(flow.interface, flow.remote.host, flow.remote.port) is None:
+            self.endpoint.dropped["unknown_source"] += 1
+            return [CloseFlow(flow)]
+        self.endpoint.dropped["bad_frame"] += 1
+        log = Log("warning", "sip.bad_frame", (("source", str(flow.remote)), ("reason", reason)))
+        return [log, *self._run(self.endpoint.bad_frame(data, flow), now)]
+
+    def handle(self, event: Event, now: float) -> list[Command]:
+        match event:
+            case FlowFailed() | Resolved():
+                if isinstance(event, Resolved):
+                    self.policy.learn_addresses(event.host, event.addresses)
+                return self._run(self.endpoint.handle(event, now), now)
+            case MediaReplied(reply):
+                return self._media_replied(reply, now)
+            case PortsOpened(local, ports):
+                self.ports.opened(local, ports, now)
+                return []
+            case CdrDurable(ref):
+                return self._with_call(ref, lambda call: call.record_stored() or [], now)
+            case CdrFailed(ref, reason):
+                return [Log("error", "cdr.not_stored", (("ref", ref), ("reason", reason)))]
+            case HangUpOrdered(ref):
+                return self._with_call(ref, lambda call: call.hang_up(Cause.OPERATOR, now), now)
+            case DrainOrdered(deadline):
+                self.is_draining = True
+                self._drain_at = deadline
+                return self.tick(now)
+            case ClockSet(wall_at_zero):
+                self._context.wall.at_zero = wall_at_zero
+                return []
+
+    def tick(self, now: float) -> list[Command]:
+        outs: list[Out] = list(self.endpoint.tick(now))
+        commands = self._run(outs, now)
+        if self._drain_at is not None and now >= self._drain_at:
+            self._drain_at = None
+            for ref in list(self.calls):
+                commands += self._with_call(ref, lambda call: call.hang_up(Cause.SHUTDOWN, now), now)
+        for ref in self._deadlines.pop_due(now):
+            commands += self._with_call(ref, lambda call: call.tick(now), now)
+        return commands
+
+    def next_deadline(self) -> float | None:
+        deadlines = [
+            at for at in (self.endpoint.next_deadline(), self._deadlines.next(), self._drain_at) if at is not None
+        ]
+        return min(deadlines) if deadlines else None
+
+    # --- what can be seen of it ---------------------------------------------------------------------------------------
+
+    @property
+    def is_idle(self) -> bool:
+        """No call is left, and nothing that waits for a peer or for the disk on a call's behalf."""
+        return not self.calls
+
+    def snapshot(self, now: float) -> EngineView:
+        del now
+        wall = self._context.wall
+        return EngineView(
+            name=self.policy.name,
+            ready=not self.is_draining,
+            calls=tuple(_view(call, wall.of(0.0)) for call in self.calls.values()),
+            transactions=len(self.endpoint.layer),
+            dialogs=len(self._context.dialogs),
+            ports=self.ports.in_use,
+            messages=tuple((*key, count) for key, count in self.endpoint.counts.items()),
+            dropped=tuple(self.endpoint.dropped.items()),
+        )
+
+    # --- inside: everything that comes out is run until nothing is left ------------------------------------------------
+
+    def _run(
+        self, outs: Iterable[Out], now: float, peer: Peer | None = None, data: bytes = b""
+    ) -> list[Command]:
+        """Carry out orders and deliver reports until only commands for the runtime are left. `peer`: who sent `data`."""
+        queue: deque[Out] = deque(outs)
+        commands: list[Command] = []
+        while queue:
+            out = queue.popleft()
+            kind = type(out)
+            if kind is SendMessage:
+                self._trace_sent(out, now)  # type: ignore[arg-type]
+                commands.append(out)  # type: ignore[arg-type]
+            elif kind in _COMMANDS:
+                commands.append(out)  # type: ignore[arg-type]
+            else:
+                queue.extendleft(reversed(self._follow(out, now, peer, data)))  # type: ignore[arg-type]
+        return commands
+
+    def _follow(self, out: Order | SipOut, now: float, peer: Peer | None, data: bytes) -> Sequence[Out]:
+        match out:
+            case RequestReceived():
+                return [] if peer is None else self._request(out, peer, data, now)
+            case ResponseReceived(user):
+                return self._response(user, out, now)
+            case AckReceived(request):
+                return self._ack(request, data, now)
+            case CancelReceived((str(ref), int(leg), int())):
+                return self._guarded(ref, lambda call: call.take_cancel(leg, now), now)
+            case TransactionFailed((str(ref), int(leg), int(n))):
+                return self._guarded(ref, lambda call: call.take_failure(leg, n, out, now), now)
+            case CancelReceived() | TransactionFailed():
+                return []  # of a call that is gone
+            case order:
+                return self.endpoint.perform(order, now)  # type: ignore[arg-type]
+
+    # --- requests -----------------------------------------------------------------------------------------------------
+
+    def _request(self, out: RequestReceived, peer: Peer, data: bytes, now: float) -> Sequence[Out]:
+        request = out.request
+        refusal = refusal_of(request)
+        if refusal is not None:
+            return [Respond(out.key, refusal.status, fields=refusal.fields)]
+        if request.to.tag is not None:
+            return self._in_dialog(out, peer, data, now)
+        if request.method == "OPTIONS":
+            if self.is_draining:
+                return [Respond(out.key, 503)]
+            return [Respond(out.key, 200, fields=(ALLOW, ACCEPT), contact="")]
+        if request.method == "INVITE":
+            return self._invite(out, peer, data, now)
+        return [Respond(out.key, 481)]
+
+    def _invite(self, out: RequestReceived, peer: Peer, data: bytes, now: float) -> Sequence[Out]:
+        if self.is_draining:
+            return [Respond(out.key, 503, fields=(("Retry-After", _RETRY_AFTER_DRAIN),))]
+        if len(self.calls) >= limits.CALLS:
+            self.endpoint.dropped["calls_full"] += 1
+            return [Respond(out.key, 503)]
+        ref = self._ids.ref()
+        self.trace.message(ref, now, "ingress", False, data)  # noqa: FBT003  hot path: positional
+        call = Call(ref, peer, out.key, out.request, self._context, now)
+        self.calls[ref] = call
+        outs = self._guarded(ref, lambda call: call.start(now), now)
+        return [*outs, *self.ports.replenish(now)]
+
+    def _in_dialog(self, out: RequestReceived, peer: Peer, data: bytes, now: float) -> Sequence[Out]:
+        found = self._dialog_of(out.request, peer)
+        if found is None:
+            return [Respond(out.key, 481)]
+        ref, leg = found
+        self._trace_received((ref, leg, 0), data, now)
+        self.endpoint.layer.adopt(out.key, (ref, leg, 0))
+        return self._guarded(ref, lambda call: call.take_request(leg, out.key, out.request, now), now)
+
+    def _ack(self, request: Request, data: bytes, now: float) -> Sequence[Out]:
+        found = self._dialog_of(request, None)
+        if found is None:
+            return []
+        ref, leg = found
+        if self.endpoint.layer.taken_by is None:
+            self._trace_received((ref, leg, 0), data, now)
+        return self._guarded(ref, lambda call: call.take_ack(leg, request, now), now)
+
+    def _dialog_of(self, request: Request, peer: Peer | None) -> tuple[str, int] | None:
+        """By dialog id (RFC 3261 §12), never by source address; but a peer can only speak in its own dialogs."""
+        found = self._context.dialogs.get(request.to.tag or "")
+        if found is None:
+            return None
+        leg = self.calls[found[0]].legs[found[1]]
+        dialog = leg.dialog
+        if dialog is None or dialog.call_id != request.call_id or dialog.remote_tag != (request.from_.tag or ""):
+            return None
+        return None if peer is not None and peer.name != leg.peer.name else found
+
+    # --- responses ----------------------------------------------------------------------------------------------------
+
+    def _response(self, user: Hashable, out: ResponseReceived, now: float) -> Sequence[Out]:
+        match user:
+            case (str(ref), int(leg), int(n)) if ref in self.calls:
+                return self._guarded(ref, lambda call: call.take_response(leg, n, out.response, now), now)
+            case _:
+                return self._orphan(user, out)
+
+    def _orphan(self, user: Hashable, out: ResponseReceived) -> Sequence[Out]:
+        """A late 2xx for an INVITE of a call that is gone: nobody may be left talking to nobody."""
+        response: Response = out.response
+        if out.request.method != "INVITE" or not 200 <= response.status < 300:
+            return []
+        return end_unwanted(user, out.request, response, out.flow.interface)
+
+    # --- calls --------------------------------------------------------------------------------------------------------
+
+    def _media_replied(self, reply: wire.SessionEnded | wire.Report | wire.Refused, now: float) -> list[Command]:
+        match reply:
+            case wire.SessionEnded(ref, streams):
+                return self._with_call(ref, lambda call: call.take_counts(streams), now)
+            case wire.Refused(ref, reason):
+                return [Log("error", "media.refused", (("ref", ref), ("reason", reason)))]
+            case wire.Report():
+                return []
+
+    def _with_call(self, ref: str, step: Callable[[Call], Sequence[CallOut]], now: float) -> list[Command]:
+        return self._run(self._guarded(ref, step, now), now)
+
+    def _guarded(self, ref: str, step: Callable[[Call], Sequence[CallOut]], now: float) -> Sequence[CallOut]:
+        """The crash barrier: one call's bug ends one call."""
+        call = self.calls.get(ref)
+        if call is None:
+            return []
+        outs: Sequence[CallOut]
+        try:
+            outs = step(call)
+        except Exception as error:  # noqa: BLE001  the one broad except of the engine
+            self.trace.note(ref, now, f"internal error: {error!r}")
+            outs = [_crash(ref, error), *call.abort(now)]
+        if call.is_over:
+            self._forget(call)
+        else:
+            self._deadlines.set(ref, call.next_deadline())
+        return outs
+
+    def _forget(self, call: Call) -> None:
+        self._deadlines.set(call.ref, None)
+        for tag in call.tags:
+            self._context.dialogs.pop(tag, None)
+        self.calls.pop(call.ref, None)
+
+    # --- trace --------------------------------------------------------------------------------------------------------
+
+    def _trace_received(self, user: Hashable, data: bytes, now: float) -> None:
+        if isinstance(user, tuple) and len(user) == 3:
+            self.trace.message(user[0], now, _leg_name(user[1]), False, data)  # noqa: FBT003
+
+    def _trace_sent(self, out: SendMessage, now: float) -> None:
+        user = out.user
+        if isinstance(user, tuple) and len(user) == 3:
+            self.trace.message(user[0], now, _leg_name(user[1]), True, out.data)  # noqa: FBT003
+
+
+def _leg_name(leg: int) -> str:
+    return "ingress" if leg == 0 else "egress" if leg == 1 else f"egress-{leg}"
+
+
+def _crash(ref: str, error: Exception) -> Log:
+    place = error.__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    where = "" if place is None else f"{place.tb_frame.f_code.co_filename}:{place.tb_lineno}"
+    return Log("error", "call.crashed", (("ref", ref), ("error", repr(error)), ("where", where)))
+
+
+def _view(call: Call, wall_at_zero: float) -> CallView:
+    account, state = call.account, call.state
+    egress = call.egress
+    match state:
+        case Hunting(rang=rang):
+            word = "ringing" if rang else "trying"
+        case Talking():
+            word = "answered"
+        case _:
+            word = "ending"
+    return CallView(
+        ref=call.ref,
+        state=word,
+        ingress=account.ingress,
+        egress=None if egress is None else egress.peer.name,
+        route=account.route,
+        caller=account.caller,
+        called=account.called,
+        started_at=wall_at_zero + account.started_at,
+        answered_at=None if account.answered_at is None else wall_at_zero + account.answered_at,
+        media=call.media.describe_live(),
+    )
+
+
+def _locals(interfaces: Iterable[Interface]) -> dict[LocalKey, Local]:
+    """The listener that requests leave by, for each interface, transport and family: the first that is named."""
+    locals_: dict[LocalKey, Local] = {}
+    for interface in interfaces:
+        for listener in interface.listeners:
+            key = (interface.name, listener.transport, listener.address.is_ipv6)
+            locals_.setdefault(key, Local(listener.address, _sent_by(interface, listener)))
+    return locals_
+
+
+def _sent_by(interface: Interface, listener: Listener) -> str:
+    shown = interface.sip_advertise
+    if shown is None:
+        return str(listener.address)
+    if canonical_ip(shown) is not None:
+        return f"{bracketed(shown)}:{listener.address.port}"
+    return shown if _has_port(shown) else f"{shown}:{listener.address.port}"
+
+
+def _has_port(shown: str) -> bool:
+    return shown.rpartition(":")[2].isdigit() and (shown.count(":") == 1 or "]:" in shown)
+
+
+def _host(interface: Interface) -> str:
+    """The host by which an interface's peers know us: for From, where no domain is configured."""
+    shown = interface.sip_advertise
+    if shown is None:
+        return bracketed(interface.listeners[0].address.host)
+    if canonical_ip(shown) is not None:
+        return bracketed(shown)
+    return shown.rpartition(":")[0] if _has_port(shown) else shown

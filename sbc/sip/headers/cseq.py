@@ -1,0 +1,25 @@
+"""CSeq (RFC 3261 §20.16): "The sequence number MUST be expressible as a 32-bit unsigned integer" and, by §8.1.1.5, be
+less than 2**31."""
+
+import re
+from typing import Final
+
+from msgspec import Struct
+
+from sbc.sip.errors import ParseError
+from sbc.sip.scan import TOKEN_CHARS, number
+
+_CSEQ: Final = re.compile(rf"([0-9]+)[ \t]+([{TOKEN_CHARS}]+)")
+LARGEST_CSEQ: Final = 2**31 - 1
+
+
+class CSeq(Struct, frozen=True):
+    number: int
+    method: str
+
+
+def parse_cseq(text: str) -> CSeq:
+    match = _CSEQ.fullmatch(text)
+    if match is None:
+        raise ParseError("bad CSeq", header="CSeq")
+    return CSeq(number(match[1], LARGEST_CSEQ, "CSeq"), match[2])

@@ -1,0 +1,61 @@
+"""`"Name" <uri>;params`: the shape of From, To, Contact, Route, P-Asserted-Identity and their like (RFC 3261 §20.10)."""
+
+import re
+from typing import Final
+
+from msgspec import Struct
+
+from sbc.sip.errors import ParseError
+from sbc.sip.params import Params, param, params_text, parse_params
+from sbc.sip.scan import quoted, unquoted
+from sbc.sip.uri import Uri, parse_uri
+
+# A display name without quotes is tokens and blanks; letters beyond ASCII are let through, they come from real peers.
+_BRACKETED: Final = re.compile(
+    r"""(?:("(?:[^"\\]|\\.)*+")|([^<>",;:@()\[\]{}?=/\\]*+))[ \t]*<([^<>\s]*+)>[ \t]*(?:;(.*))?""", re.DOTALL
+)
+_BARE: Final = re.compile(r"""([^<>"\s;,?]++)[ \t]*(?:;(.*))?""", re.DOTALL)
+
+
+class NameAddr(Struct, frozen=True):
+    """`display` is without quotes and escapes; "" where there is none."""
+
+    display: str
+    uri: Uri
+    params: Params = ()
+
+    @property
+    def tag(self) -> str | None:
+        return param(self.params, "tag")
+
+    def __str__(self) -> str:
+        display = f"{quoted(self.display)} " if self.display else ""
+        return f"{display}<{self.uri}>{params_text(self.params)}"
+
+
+class Star(Struct, frozen=True):
+    """`Contact: *`, the removal of all bindings (RFC 3261 §10.2.2)."""
+
+
+def parse_name_addr(text: str, header: str = "address") -> NameAddr:
+    """Raises ParseError. Blanks within <> and an unquoted comma are errors: guessing has misled others (RFC 4475 §3.1.2)."""
+    match = _BRACKETED.fullmatch(text)
+    if match is not None:
+        params = match[4]
+        display = unquoted(match[1]) if match[1] is not None else match[2].strip()
+        return NameAddr(display, _uri(match[3], header), () if params is None else parse_params(params, header))
+    match = _BARE.fullmatch(text)
+    if match is None:
+        raise ParseError("bad address", header=header)
+    # "If the URI is not enclosed in angle brackets, any semicolon-delimited parameters are header-parameters", §20
+    params = match[2]
+    return NameAddr("", _uri(match[1], header), () if params is None else parse_params(params, header))
+
+
+def _uri(text: str, header: str) -> Uri:
+    try:
+        return parse_uri(text)
+    except ParseError as error:
+        raise ParseError(error.reason, header=header) from None
+
+

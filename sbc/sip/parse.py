@@ -1,0 +1,228 @@
+"""Octets to messages (RFC 3261 §7, §25). Every bound is checked before the work that it bounds.
+
+Raises ParseError and nothing else. What is checked here, at the door, are the start line, the header section's form, the
+base headers (Via, From, To, Call-ID, CSeq) and those that route (Contact, Route, Record-Route, Max-Forwards); all other
+headers are read by whoever needs them. Odd but legal input is accepted as RFC 4475 has it.
+"""
+
+import re
+from typing import Final
+
+from sbc.core import limits
+from sbc.sip.errors import ParseError
+from sbc.sip.headers.cseq import parse_cseq
+from sbc.sip.headers.names import KNOWN, canonical_name
+from sbc.sip.headers.via import parse_sent_by, parse_via
+from sbc.sip.message import Fields, Request, Response
+from sbc.sip.method import KNOWN_METHODS
+from sbc.sip.nameaddr import parse_name_addr
+from sbc.sip.scan import has_stray_control, is_token, split_list
+from sbc.sip.uri import parse_uri
+
+__all__ = ["ParseError", "parse_message"]
+
+_FOLD: Final = re.compile(r"[ \t]*\r\n[ \t]+")
+_VERSION: Final = re.compile(r"SIP/\d{1,4}\.\d{1,4}", re.IGNORECASE)
+_STATUS_LINE: Final = re.compile(r"SIP/2\.0 ([1-6][0-9]{2})(?: (.*))?", re.IGNORECASE | re.DOTALL)
+_CALL_ID: Final = re.compile(r"[^\s,;\"<>]+(?:@[^\s,;]+)?|[!-~]+")
+
+# Only once in a message; "the differing values" of a second one have fooled many (RFC 4475 §3.3.8, §3.3.9).
+_SINGLE: Final = frozenset(
+    ("From", "To", "Call-ID", "CSeq", "Max-Forwards", "Content-Length", "Content-Type", "Expires", "Min-Expires")
+)
+_BASE: Final = frozenset(("Via", "From", "To", "Call-ID", "CSeq"))
+# Octets that need no second look in a header section: everything but controls.
+_PLAIN: Final = bytes(range(0x20, 0x7F)) + bytes(range(0x80, 0x100)) + b"\t\r\n"
+
+
+def parse_message(data: bytes, *, stream: bool) -> Request | Response:
+    """One whole message. On a datagram octets past Content-Length are dropped (§18.3); on a stream there are none."""
+    if len(data) > limits.MESSAGE_OCTETS:
+        raise ParseError("Message Too Large", status=513)
+    if data[:1] in (b"\r", b"\n"):
+        data = data.lstrip(b"\r\n")  # "implementations SHOULD ignore any CRLF appearing before the start-line", §7.5
+    end = data.find(b"\r\n\r\n", 0, limits.HEADER_SECTION_OCTETS)
+    head = data[:end] if end >= 0 else data[: limits.HEADER_SECTION_OCTETS].rstrip(b"\r\n")
+    text = head.decode("utf-8", "surrogateescape")
+    fault = _fault_of_octets(head, text)
+    if end < 0:
+        too_long = len(data) >= limits.HEADER_SECTION_OCTETS
+        fault = ParseError("Message Too Large", status=513) if too_long else ParseError("Header Section Not Ended")
+    if "\r\n " in text or "\r\n\t" in text:
+        text = _FOLD.sub(" ", text)
+    lines = text.split("\r\n")
+    if lines[0][:4].upper() == "SIP/":
+        return _response(lines, data[end + 4 :], fault, stream=stream)
+    return _request(lines, data[end + 4 :], fault, stream=stream)
+
+
+def _fault_of_octets(head: bytes, text: str) -> ParseError | None:
+    crlf = head.count(b"\r\n")
+    if head.count(b"\r") != crlf or head.count(b"\n") != crlf:
+        return ParseError("Bare CR or LF")
+    if head.translate(None, _PLAIN) and has_stray_control(text):
+        return ParseError("Control Character In Header")
+    return None
+
+
+# --- requests ---------------------------------------------------------------------------------------------------------
+
+
+def _request(lines: list[str], body: bytes, fault: ParseError | None, *, stream: bool) -> Request:
+    parts = lines[0].split(" ")
+    method = parts[0]
+    if not is_token(method):
+        raise ParseError("Bad Request Line")  # nobody to answer: this may be anything
+    fields, bad_field = _fields(lines)
+    try:
+        if fault is not None:
+            raise fault
+        uri_text = _request_line(parts)
+        if bad_field is not None:
+            raise bad_field
+        request = Request(method, uri_text, fields, _body(fields, body, stream=stream))
+        _check_base(request)
+        _check_request(request)
+    except ParseError as error:
+        error.partial = _partial(method, parts, fields)
+        raise
+    return request
+
+
+def _request_line(parts: list[str]) -> str:
+    """The Request-URI. Exactly two single blanks, no angle brackets, no headers in the URI (RFC 4475 §3.1.2)."""
+    if len(parts) != 3 or not parts[1]:
+        raise ParseError("Bad Request Line")
+    if parts[2] != "SIP/2.0" and parts[2].upper() != "SIP/2.0":
+        if _VERSION.fullmatch(parts[2]):
+            raise ParseError("Version Not Supported", status=505)
+        raise ParseError("Bad Request Line")
+    uri = parse_uri(parts[1])
+    if getattr(uri, "headers", ""):
+        raise ParseError("Headers In Request-URI")
+    return parts[1]
+
+
+def _check_request(request: Request) -> None:
+    if request.method != request.cseq.method:
+        # An unknown method deserves to be told so first (RFC 4475 §3.1.2.18).
+        if request.method not in KNOWN_METHODS:
+            raise ParseError("Not Implemented", status=501)
+        raise ParseError("CSeq Method Mismatch")
+    request.max_forwards  # noqa: B018  checked by being read
+    _check_routing(request)
+
+
+def _partial(method: str, parts: list[str], fields: Fields) -> Request | None:
+    """What an answer needs: at least where it goes. None where not even the topmost Via can be read."""
+    via = next((value for name, value in fields if name == "Via"), None)
+    if via is None or method == "ACK":
+        return None
+    request = Request(method, parts[1] if len(parts) > 1 else "", fields)
+    try:
+        request.via  # noqa: B018
+    except ParseError:
+        try:
+            sent_by = parse_sent_by(via)
+        except ParseError:
+            return None
+        if sent_by is None:
+            return None
+        request.cache["via"] = sent_by
+    return request
+
+
+# --- responses --------------------------------------------------------------------------------------------------------
+
+
+def _response(lines: list[str], body: bytes, fault: ParseError | None, *, stream: bool) -> Response:
+    match = _STATUS_LINE.fullmatch(lines[0])
+    if match is None:
+        raise ParseError("Bad Status Line")
+    if fault is not None:
+        raise fault
+    fields, bad_field = _fields(lines)
+    if bad_field is not None:
+        raise bad_field
+    response = Response(int(match[1]), match[2] or "", fields, _body(fields, body, stream=stream))
+    _check_base(response)
+    _check_routing(response)
+    return response
+
+
+# --- both -------------------------------------------------------------------------------------------------------------
+
+
+def _fields(lines: list[str]) -> tuple[Fields, ParseError | None]:
+    """Every field that can be read, and the first fault."""
+    fields: list[tuple[str, str]] = []
+    fault: ParseError | None = None
+    if len(lines) > limits.HEADER_FIELDS:
+        fault = ParseError("Too Many Headers", status=513)
+        lines = lines[: limits.HEADER_FIELDS]
+    known = KNOWN.get
+    for line in lines[1:]:
+        name, colon, value = line.partition(":")
+        canonical = known(name)
+        if canonical is None:
+            try:
+                canonical = canonical_name(name)
+            except ParseError as error:
+                fault = fault or error
+                continue
+        if not colon:
+            fault = fault or ParseError("Header Without Colon")
+            continue
+        if len(value) > limits.HEADER_VALUE_OCTETS:
+            fault = fault or ParseError("Header Too Long", status=513)
+        fields.append((canonical, value.strip()))
+    return tuple(fields), fault
+
+
+def _check_base(message: Request | Response) -> None:
+    seen: set[str] = set()
+    for name, _ in message.fields:
+        if name in _SINGLE and name in seen:
+            raise ParseError(f"Repeated {name}", header=name)
+        seen.add(name)
+    missing = _BASE - seen
+    if missing:
+        raise ParseError(f"Missing {min(missing)}", header=min(missing))
+    cache = message.cache
+    vias = message.headers("Via")
+    if len(vias) > limits.VIA_VALUES or sum(via.count(",") for via in vias) > limits.VIA_VALUES:
+        raise ParseError("Too Many Via", status=513)
+    for i, text in enumerate(split_list(vias[0])):
+        via = parse_via(text)
+        if i == 0:
+            cache["via"] = via
+    cache["from"] = parse_name_addr(message.header("From") or "", "From")
+    cache["to"] = parse_name_addr(message.header("To") or "", "To")
+    if _CALL_ID.fullmatch(message.call_id) is None:
+        raise ParseError("bad Call-ID", header="Call-ID")
+    cache["cseq"] = parse_cseq(message.header("CSeq") or "")
+
+
+def _check_routing(message: Request | Response) -> None:
+    """Headers that later requests are routed by must be readable now; later there is nobody to answer."""
+    names = {name for name, _ in message.fields}
+    if "Contact" in names:
+        message.contacts  # noqa: B018
+    if "Record-Route" in names and len(message.record_routes) > limits.ROUTE_VALUES:
+        raise ParseError("Too Many Record-Route", status=513)
+    if "Route" in names and len(message.routes) > limits.ROUTE_VALUES:
+        raise ParseError("Too Many Route", status=513)
+
+
+def _body(fields: Fields, rest: bytes, *, stream: bool) -> bytes:
+    length = next((value for name, value in fields if name == "Content-Length"), None)
+    if length is None:
+        if stream:
+            raise ParseError("Missing Content-Length", header="Content-Length")  # mandatory on streams, §20.14
+        return rest
+    if not (length.isascii() and length.isdigit()) or len(length) > 10:
+        raise ParseError("Bad Content-Length", header="Content-Length")
+    octets = int(length)
+    if octets > len(rest):
+        raise ParseError("Body Shorter Than Content-Length", header="Content-Length")
+    return rest[:octets] if octets < len(rest) else rest

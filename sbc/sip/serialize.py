@@ -1,0 +1,26 @@
+"""Messages to octets: the only place that knows CRLF (RFC 3261 §7).
+
+Field values come from parsed messages or from `build`; neither can hold CR or LF, so nothing is escaped here.
+"""
+
+from sbc.sip.message import Fields, Request, Response
+
+
+def serialize(message: Request | Response) -> bytes:
+    """Content-Length is ours, whatever the fields say."""
+    if isinstance(message, Request):
+        start = f"{message.method} {message.uri_text} SIP/2.0\r\n"
+    else:
+        start = f"SIP/2.0 {message.status} {message.reason}\r\n"
+    return _octets(start, message.fields, message.body)
+
+
+def serialize_request(method: str, uri_text: str, fields: Fields, body: bytes, via: str) -> bytes:
+    """A request of ours; `via` is the value of the one Via that it goes out with."""
+    return _octets(f"{method} {uri_text} SIP/2.0\r\nVia: {via}\r\n", fields, body)
+
+
+def _octets(start: str, fields: Fields, body: bytes) -> bytes:
+    lines = [f"{name}: {value}\r\n" for name, value in fields if name != "Content-Length"]
+    head = f"{start}{''.join(lines)}Content-Length: {len(body)}\r\n\r\n"
+    return head.encode("utf-8", "surrogateescape") + body
