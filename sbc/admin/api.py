@@ -9,14 +9,11 @@ from typing import Final
 from sbc.admin import metrics
 from sbc.admin.exchange import Answer, Order, ReadCdrs, Reply, Request, json_reply, problem, text_reply
 from sbc.admin.state import AdminState
-from sbc.admin.views import call_object, status_object, why_object
+from sbc.admin.views import call_object, status_object
 from sbc.b2bua.events import HangUpOrdered
 from sbc.b2bua.snapshot import CallView
 from sbc.cdr.format import parse_time
 from sbc.cdr.store import PAGE_RECORDS, PAGE_RECORDS_MAXIMUM, Page, StoreError
-from sbc.core.errors import OperatorError
-from sbc.policy.explain import explain
-from sbc.policy.model import Facts
 
 Handler = Callable[[Request, AdminState, str], Answer]
 
@@ -118,15 +115,13 @@ def _why(request: Request, state: AdminState, _name: str) -> Reply:
     peer, called = query.get("from"), query.get("to")
     if not peer or not called:
         return problem(400, "expected ?from=PEER&to=NUMBER, and perhaps &caller=NUMBER")
-    policy = state.policy()
-    facts = Facts(peer, called, query.get("caller") or "")
     try:
-        text = explain(policy, facts)
-    except OperatorError as error:
+        why = state.why(peer, called, query.get("caller") or None)
+    except ValueError as error:
         return problem(400, str(error))
     if _wants_text(request.accept):
-        return text_reply(text)
-    return json_reply(why_object(policy.decide(facts), text))
+        return text_reply(why.text)
+    return json_reply({"refused": why.refused, "text": why.text})
 
 
 def _running(state: AdminState, ref: str) -> CallView | None:

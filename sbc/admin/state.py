@@ -8,7 +8,6 @@ from typing import Protocol
 from msgspec import Struct
 
 from sbc.b2bua.snapshot import EngineView
-from sbc.policy.engine import Policy
 
 
 class RuntimeView(Struct, frozen=True):
@@ -20,6 +19,13 @@ class RuntimeView(Struct, frozen=True):
     dropped: tuple[tuple[str, int], ...] = ()  # reason, how many; besides what the engine dropped
 
 
+class Why(Struct, frozen=True):
+    """A dry run of the policy: whether the call would be refused, and the text of `sbc why`."""
+
+    refused: bool
+    text: str
+
+
 class AdminState(Protocol):
     def engine(self) -> EngineView: ...
 
@@ -29,6 +35,6 @@ class AdminState(Protocol):
         """The ladder of a running or recent call; None for a call that is not remembered."""
         ...
 
-    def policy(self) -> Policy:
-        """The policy in force."""
+    def why(self, peer: str, called: str, caller: str | None) -> Why:
+        """A dry run with the policy in force. ValueError says what is wrong with the question: an unknown peer."""
         ...

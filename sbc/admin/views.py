@@ -8,7 +8,6 @@ from typing import Any
 from sbc.admin.state import RuntimeView
 from sbc.b2bua.snapshot import CallView, EngineView
 from sbc.cdr.format import time_text
-from sbc.policy.model import Decision
 
 
 def status_object(engine: EngineView, runtime: RuntimeView) -> dict[str, Any]:
@@ -35,18 +34,6 @@ def call_object(call: CallView) -> dict[str, Any]:
         "started_at": time_text(call.started_at),
         "answered_at": None if call.answered_at is None else time_text(call.answered_at),
         "media": dict(call.media),
-    }
-
-
-def why_object(decision: Decision, text: str) -> dict[str, Any]:
-    """A dry run: what `sbc why` prints as `text`, and the same as data."""
-    return {
-        "refused": not decision.hunt,
-        "status": decision.reject or None,
-        "route": decision.route,
-        "hunt": [{"peer": t.peer.name, "called": t.called, "caller": t.caller} for t in decision.hunt],
-        "because": [str(step) for step in decision.because],
-        "text": text,
     }
 
 

@@ -1,0 +1,201 @@
+"""What the admin API answers, without a socket: shapes of the contract, problem documents, orders and questions."""
+
+import json
+
+import pytest
+
+from sbc.admin.api import answer, cdrs_failed, cdrs_reply
+from sbc.admin.exchange import PROBLEM, Order, ReadCdrs, Reply, Request
+from sbc.admin.state import RuntimeView
+from sbc.b2bua.events import HangUpOrdered
+from sbc.b2bua.snapshot import CallView, EngineView
+from sbc.cdr.store import Page, StoreError
+
+from .state import CALL, StillState
+
+LADDER = "office   sbc   carrier-a\n  |--INVITE-->|"
+
+
+def ask(path, *, method="GET", state=None, accept="", **query):
+    pairs = tuple((name.rstrip("_"), value) for name, value in query.items())
+    return answer(Request(method, path, pairs, accept), state or StillState())
+
+
+def body(reply):
+    return json.loads(reply.body)
+
+
+def is_problem(reply, status):
+    document = body(reply)
+    return (
+        reply.status == document["status"] == status
+        and reply.content_type == PROBLEM
+        and document["type"] == "about:blank"
+        and bool(document["title"])
+        and bool(document["detail"])
+    )
+
+
+def test_status_has_the_contracts_keys_and_nothing_else():
+    assert body(ask("/api/v1/status")) == {
+        "name": "hq",
+        "ready": True,
+        "calls": 1,
+        "transactions": 3,
+        "dialogs": 2,
+        "ports": 4,
+        "tasks": 17,
+    }
+
+
+def test_calls_have_the_contracts_keys_and_nothing_else():
+    assert body(ask("/api/v1/calls")) == {
+        "calls": [
+            {
+                "ref": "k3v7q2mxya",
+                "state": "answered",
+                "ingress": "office",
+                "egress": "carrier-a",
+                "route": "outbound",
+                "caller": "+14155550100",
+                "called": "+442079460000",
+                "started_at": "2025-01-31T09:00:00.000Z",
+                "answered_at": "2025-01-31T09:00:05.250Z",
+                "media": {"engine": "userland"},
+            }
+        ]
+    }
+
+
+def test_a_call_that_rings_has_no_answer_time():
+    ringing = CallView("r2", "ringing", "office", None, None, "1", "2", 0.0)
+
+    shown = body(ask("/api/v1/calls/r2", state=StillState(EngineView("hq", ready=True, calls=(ringing,)))))
+
+    assert shown["answered_at"] is None
+    assert shown["egress"] is None
+    assert shown["media"] == {}
+
+
+def test_octets_of_a_peer_that_are_no_utf8_are_shown_escaped():
+    odd = CallView("r2", "ringing", "office", None, None, b"\xe9".decode("utf-8", "surrogateescape"), "2", 0.0)
+
+    shown = body(ask("/api/v1/calls", state=StillState(EngineView("hq", ready=True, calls=(odd,)))))
+
+    assert shown["calls"][0]["caller"] == "\\udce9"
+
+
+def test_one_call_is_found_by_its_ref():
+    assert body(ask(f"/api/v1/calls/{CALL.ref}"))["ref"] == CALL.ref
+    assert is_problem(ask("/api/v1/calls/nobody"), 404)
+
+
+def test_deleting_a_call_is_an_order_for_the_engine():
+    order = ask(f"/api/v1/calls/{CALL.ref}", method="DELETE")
+
+    assert isinstance(order, Order)
+    assert order.event == HangUpOrdered(CALL.ref)
+    assert order.reply.status == 202
+    assert body(order.reply)["state"] == "ending"
+
+
+def test_deleting_an_unknown_call_is_no_order():
+    assert is_problem(ask("/api/v1/calls/nobody", method="DELETE"), 404)
+
+
+def test_a_ladder_is_json_or_plain_text_as_asked():
+    state = StillState(ladders={"old": LADDER})
+
+    assert body(ask("/api/v1/calls/old/ladder", state=state, accept="*/*")) == {"ladder": LADDER}
+    assert body(ask("/api/v1/calls/old/ladder", state=state, accept="application/json, text/plain")) == {
+        "ladder": LADDER
+    }
+    text = ask("/api/v1/calls/old/ladder", state=state, accept="Text/Plain;q=0.9")
+    assert (text.body.decode(), text.content_type) == (LADDER, "text/plain; charset=utf-8")
+    assert is_problem(ask("/api/v1/calls/other/ladder", state=state), 404)
+
+
+def test_health_is_200_while_the_loop_turns():
+    assert ask("/healthz").status == 200
+    assert is_problem(ask("/healthz", state=StillState(runtime=RuntimeView(alive=False))), 503)
+
+
+def test_ready_is_503_while_starting_or_draining():
+    assert ask("/readyz").status == 200
+    draining = StillState(EngineView("hq", ready=False))
+    assert is_problem(ask("/readyz", state=draining), 503)
+    assert ask("/healthz", state=draining).status == 200
+
+
+def test_cdrs_are_a_question_to_the_store():
+    question = ask("/api/v1/cdrs", since="2025-01-31T09:00:00Z", trunk="carrier-a", next_="x,y", limit="7")
+
+    assert question == ReadCdrs(since=1_738_314_000.0, trunk="carrier-a", after="x,y", limit=7)
+    assert ask("/api/v1/cdrs") == ReadCdrs()
+    assert ask("/api/v1/cdrs", since="", trunk="") == ReadCdrs()
+    assert ask("/api/v1/cdrs", last="5") == ReadCdrs(limit=5, last=True)
+
+
+@pytest.mark.parametrize(
+    "query", [{"since": "x"}, {"limit": "0"}, {"limit": "1001"}, {"limit": "-1"}, {"last": "٣"}, {"limit": "9" * 9999}]
+)
+def test_a_wrong_question_about_cdrs_is_400(query):
+    reply = ask("/api/v1/cdrs", **query)
+
+    assert is_problem(reply, 400)
+    assert len(reply.body) < 500
+
+
+def test_what_the_store_says_becomes_a_reply():
+    assert body(cdrs_reply(Page([{"ref": "r1"}], "c"))) == {"cdrs": [{"ref": "r1"}], "next": "c"}
+    assert is_problem(cdrs_failed(StoreError("the disk is full")), 503)
+    assert is_problem(cdrs_failed(ValueError("no cursor")), 400)
+
+
+def test_why_is_a_dry_run_of_the_policy():
+    assert body(ask("/api/v1/why", from_="office", to="911", caller="100")) == {
+        "refused": False,
+        "text": "pbx office calls 911 as 100",
+    }
+    assert body(ask("/api/v1/why", from_="office", to="666"))["refused"] is True
+
+
+def test_why_as_text_is_what_the_command_prints():
+    assert ask("/api/v1/why", from_="office", to="911", accept="text/plain").body == b"pbx office calls 911 as None"
+
+
+@pytest.mark.parametrize("query", [{}, {"from_": "office"}, {"to": "911"}, {"from_": "nobody", "to": "911"}])
+def test_a_wrong_question_why_is_400(query):
+    assert is_problem(ask("/api/v1/why", **query), 400)
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/", "", "/api", "/api/v1/calls/", "/api/v1/calls/x/y", "/api/v1/calls//ladder", "/api/v1/status/", "/a" * 9999],
+)
+def test_anything_else_is_404(path):
+    reply = ask(path)
+
+    assert is_problem(reply, 404)
+    assert len(reply.body) < 500
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "allowed"),
+    [
+        ("/api/v1/status", "POST", "GET"),
+        ("/metrics", "DELETE", "GET"),
+        ("/api/v1/calls/any", "PUT", "GET, DELETE"),
+        ("/api/v1/calls/any/ladder", "DELETE", "GET"),
+    ],
+)
+def test_a_wrong_method_is_405_with_what_is_allowed(path, method, allowed):
+    reply = ask(path, method=method)
+
+    assert is_problem(reply, 405)
+    assert reply.headers == (("Allow", allowed),)
+
+
+def test_head_is_answered_like_get():
+    assert isinstance(ask("/healthz", method="HEAD"), Reply)
+    assert ask("/healthz", method="HEAD").status == 200

@@ -1,0 +1,166 @@
+"""The admin API on real sockets, and the sockets themselves: permissions, left-overs, errors for operators."""
+
+import socket
+import stat
+from contextlib import asynccontextmanager, closing
+
+import httpx2
+import pytest
+import trio
+from cdr.records import record
+
+from sbc.b2bua.events import HangUpOrdered
+from sbc.cdr.store import CdrWriter
+from sbc.core.errors import OperatorError
+from sbc.runtime.admin_socket import open_admin_socket
+from sbc.runtime.http import serve_admin
+
+from .state import CALL, StillState
+
+pytestmark = pytest.mark.loopback
+
+
+class Served:
+    def __init__(self, address, orders):
+        self.address = address
+        self.orders = orders
+
+    async def ask(self, path, method="GET", headers=None):
+        uds = self.address.removeprefix("unix:") if self.address.startswith("unix:") else None
+        base = "http://localhost" if uds else f"http://{self.address}"
+        transport = httpx2.AsyncHTTPTransport(uds=uds)
+        async with httpx2.AsyncClient(base_url=base, transport=transport) as client:
+            return await client.request(method, path, headers=headers)
+
+
+@asynccontextmanager
+async def serving(folder, address="127.0.0.1:0", state=None):
+    orders = []
+    async with trio.open_nursery() as nursery:
+        with trio.fail_after(10):
+            bound = await nursery.start(serve_admin, address, state or StillState(), orders.append, folder)
+            yield Served(bound, orders)
+        nursery.cancel_scope.cancel()
+
+
+async def test_the_api_is_served_over_tcp(tmp_path):
+    async with serving(tmp_path) as served:
+        assert (await served.ask("/api/v1/status")).json()["name"] == "hq"
+        missing = await served.ask("/nowhere")
+        assert missing.status_code == 404
+        assert missing.headers["content-type"] == "application/problem+json"
+        assert (await served.ask("/metrics")).headers["content-type"].startswith("text/plain; version=0.0.4")
+
+
+async def test_the_api_is_served_over_ipv6(tmp_path):
+    async with serving(tmp_path, "[::1]:0") as served:
+        assert (await served.ask("/healthz")).status_code == 200
+
+
+async def test_the_api_is_served_over_a_unix_socket_for_user_and_group_only(tmp_path):
+    path = tmp_path / "admin"
+
+    async with serving(tmp_path, f"unix:{path}") as served:
+        assert served.address == f"unix:{path}"
+        assert stat.S_IMODE(path.stat().st_mode) == 0o660
+        assert (await served.ask("/healthz")).status_code == 200
+
+    assert not path.exists()
+
+
+async def test_an_order_reaches_the_engine(tmp_path):
+    async with serving(tmp_path) as served:
+        reply = await served.ask(f"/api/v1/calls/{CALL.ref}", "DELETE")
+
+    assert reply.status_code == 202
+    assert served.orders == [HangUpOrdered(CALL.ref)]
+
+
+async def test_cdrs_come_from_the_store(tmp_path):
+    with CdrWriter.open(tmp_path) as writer:
+        writer.write([record("r1"), record("r2", egress="carrier-b")])
+        async with serving(tmp_path) as served:
+            first = (await served.ask("/api/v1/cdrs?limit=1")).json()
+            second = (await served.ask(f"/api/v1/cdrs?next={first['next']}")).json()
+            trunk = (await served.ask("/api/v1/cdrs?trunk=carrier-b&last=5")).json()
+            wrong = await served.ask("/api/v1/cdrs?next=nonsense")
+
+    assert [shown["ref"] for shown in first["cdrs"]] == ["r1"]
+    assert [shown["ref"] for shown in second["cdrs"]] == ["r2"]
+    assert second["next"] is None
+    assert [shown["ref"] for shown in trunk["cdrs"]] == ["r2"]
+    assert wrong.status_code == 400
+
+
+async def test_a_store_that_is_not_there_is_503(tmp_path):
+    async with serving(tmp_path) as served:
+        assert (await served.ask("/api/v1/cdrs")).status_code == 503
+
+
+async def test_a_bug_is_500_and_the_server_goes_on(tmp_path):
+    class Broken(StillState):
+        def ladder(self, ref):
+            raise RuntimeError(ref)
+
+    async with serving(tmp_path, state=Broken()) as served:
+        reply = await served.ask("/api/v1/calls/x/ladder")
+        assert reply.status_code == 500
+        assert reply.headers["content-type"] == "application/problem+json"
+        assert (await served.ask("/healthz")).status_code == 200
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:8088", "127.0.0.1.evil.example", "[", "a:b:c"])
+async def test_a_browser_that_was_lured_by_dns_rebinding_is_refused(tmp_path, host):
+    async with serving(tmp_path) as served:
+        assert (await served.ask("/api/v1/calls", headers={"host": host})).status_code == 421
+
+
+@pytest.mark.parametrize("host", ["localhost", "localhost:8088", "127.0.0.1", "[::1]:8088", "[::1]", "LOCALHOST:1"])
+async def test_own_names_are_served(tmp_path, host):
+    async with serving(tmp_path) as served:
+        assert (await served.ask("/api/v1/calls", headers={"host": host})).status_code == 200
+
+
+def test_a_taken_port_is_an_operators_error():
+    with closing(open_admin_socket("127.0.0.1:0")) as listener:
+        port = listener.getsockname()[1]
+        with pytest.raises(OperatorError, match=f"admin 127.0.0.1:{port}: another program listens there already"):
+            open_admin_socket(f"127.0.0.1:{port}")
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0:0", "[::]:0", "192.0.2.1:8088", "sbc.example.com:8088"])
+def test_an_address_that_is_not_loopback_is_refused(address):
+    with pytest.raises(OperatorError, match="loopback or a Unix socket only"):
+        open_admin_socket(address)
+
+
+def test_a_socket_left_by_a_crash_is_replaced(tmp_path):
+    path = tmp_path / "admin"
+    left = socket.socket(socket.AF_UNIX)
+    left.bind(str(path))
+    left.close()
+
+    open_admin_socket(f"unix:{path}").close()
+
+
+def test_a_socket_that_is_served_is_not_stolen(tmp_path):
+    with (
+        closing(open_admin_socket(f"unix:{tmp_path}/admin")),
+        pytest.raises(OperatorError, match="listens there already"),
+    ):
+        open_admin_socket(f"unix:{tmp_path}/admin")
+
+
+def test_a_file_at_the_sockets_path_is_left_as_it_is(tmp_path):
+    path = tmp_path / "admin"
+    path.write_text("notes")
+
+    with pytest.raises(OperatorError, match="left as it is"):
+        open_admin_socket(f"unix:{path}")
+
+    assert path.read_text() == "notes"
+
+
+def test_a_folder_that_does_not_exist_is_said(tmp_path):
+    with pytest.raises(OperatorError, match="the folder does not exist"):
+        open_admin_socket(f"unix:{tmp_path}/nowhere/admin")
