@@ -25,7 +25,7 @@ def check_draft(draft: Draft, start: Where, problems: Problems) -> None:
     elif not draft.lists["routes"]:
         problems.warn(start, "no route is defined", "every call will get 404")
     _check_names(draft, problems)
-    _check_listeners(interfaces, draft.settings["media"], problems)
+    _check_listeners(draft, problems)
     for name, fields in interfaces.items():
         _check_media_addresses(name, fields, problems)
     for name, fields in peers.items():
@@ -54,10 +54,11 @@ def _check_name(name: str, where: Where, problems: Problems) -> None:
         problems.wrong(where, error.wrong, error.expected)
 
 
-def _check_listeners(interfaces: dict[str, Fields], media: Fields, problems: Problems) -> None:
-    first, last = media.get("ports", (20_000, 29_999))
-    seen: dict[tuple[bool, str, int], At] = {}
-    for fields in interfaces.values():
+def _check_listeners(draft: Draft, problems: Problems) -> None:
+    """No two on one address and port, the admin's among them; and none where media ports are taken at random."""
+    first, last = draft.settings["media"].get("ports", (20_000, 29_999))
+    seen = _admin_listener(draft.settings["sbc"])
+    for fields in draft.named["interfaces"].values():
         media_hosts = {at.value for at in fields.get("media", ())}
         for at in fields.get("sip", ()):
             listener: Listener = at.value
@@ -74,6 +75,14 @@ def _check_listeners(interfaces: dict[str, Fields], media: Fields, problems: Pro
                 problems.warn(
                     at.where, "this listener's port lies within media.ports", "one of the two may find it taken"
                 )
+
+
+def _admin_listener(fields: Fields) -> dict[tuple[bool, str, int], At]:
+    address = fields.get("admin", "127.0.0.1:8088")
+    if address == "off" or address.startswith("unix:"):
+        return {}
+    host, _, port = address.rpartition(":")
+    return {(False, canonical_ip(host) or host, int(port)): At(address, fields.place("admin"))}
 
 
 def _check_media_addresses(name: str, fields: Fields, problems: Problems) -> None:

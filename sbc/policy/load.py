@@ -70,14 +70,31 @@ def _files(paths: Sequence[Path | str], problems: Problems) -> list[Path]:
     files: dict[Path, Path] = {}
     for given in paths:
         path = Path(given)
-        for file in _in_folder(path, problems) if path.is_dir() else [path]:
-            files.setdefault(file.resolve(), file)
+        for file in _in_folder(path, problems) if _is_folder(path) else [path]:
+            files.setdefault(_identity(file), file)
     return list(files.values())
 
 
-def _in_folder(folder: Path, problems: Problems) -> list[Path]:
+def _is_folder(path: Path) -> bool:
     try:
-        found = sorted((file for file in folder.iterdir() if file.suffix == ".yaml"), key=lambda file: file.name)
+        return path.is_dir()
+    except OSError:
+        return False  # reading it as a file will say why
+
+
+def _identity(file: Path) -> Path:
+    """The same for two ways to write one path."""
+    try:
+        return file.resolve()
+    except (OSError, RuntimeError, ValueError):  # a loop of links, an impossible name: reading it will say so
+        return file
+
+
+def _in_folder(folder: Path, problems: Problems) -> list[Path]:
+    """As the shell's `*.yaml` would: no hidden files, which are editors' locks and backups, and no folders."""
+    try:
+        names = [file for file in folder.iterdir() if file.suffix == ".yaml" and not file.name.startswith(".")]
+        found = sorted((file for file in names if not file.is_dir()), key=lambda file: file.name)
     except OSError as error:
         problems.wrong(Where(str(folder), 1), f"cannot be read: {error.strerror}", "expected a readable folder")
         return []

@@ -10,6 +10,7 @@ import phonenumbers
 from msgspec import Struct
 from phonenumbers import shortnumberinfo
 
+from sbc.core.errors import OperatorError
 from sbc.policy.model import NumberForm
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 WORDS: Final = ("dids", "emergency", "national", "international", "premium")
 
 _REMEMBERED: Final = 8_192  # numbers; about 2 MiB
+_LONGEST_REMEMBERED: Final = 64  # characters; what is longer is not dialled twice
 _LONGEST: Final = 32  # digits; E.164 ends at 15, the rest is room for dialled prefixes
 _SEPARATORS: Final = str.maketrans("", "", "-.() ")  # RFC 3966 §5.1.1 visual separators
 _NANP: Final = "1"
@@ -43,7 +45,9 @@ class NumberPlan:
         self.country = country
         self.calling_code = str(phonenumbers.country_code_for_region(country))
         metadata = phonenumbers.PhoneMetadata.metadata_for_region(country)
-        self._trunk_prefix = metadata.national_prefix or "" if metadata else ""
+        if metadata is None:
+            raise OperatorError(f"`{country}` is no country with a numbering plan")
+        self._trunk_prefix = metadata.national_prefix or ""
         self._abroad_prefix = _abroad_prefix(metadata)
         self._own = "+" + self.calling_code
         self._writers: dict[NumberForm, Callable[[Number], str]] = {
@@ -62,6 +66,8 @@ class NumberPlan:
         number = self._read.get(key)
         if number is None:
             number = self._parse(user, bare=bare)
+            if len(user) > _LONGEST_REMEMBERED:
+                return number
             if len(self._read) >= _REMEMBERED:
                 self._read.clear()
             self._read[key] = number
@@ -82,7 +88,8 @@ class NumberPlan:
         return self._writers[form](number)
 
     def _parse(self, user: str, *, bare: bool) -> Number:
-        dialled = _without_separators(user)
+        # A telephone-subscriber may carry parameters, such as ;npdi;rn=+12125550100 (RFC 3261 §19.1.6, RFC 4694).
+        dialled = _without_separators(user.partition(";")[0])
         if not _is_numeric(dialled):
             return Number(user)
         return Number(dialled, self._e164(dialled, bare=bare), is_numeric=True)
@@ -198,8 +205,7 @@ def _nanp_e164(dialled: str) -> str:
     return "+1" + ten if len(ten) == 10 and ten[0] in "23456789" else ""
 
 
-def _abroad_prefix(metadata: phonenumbers.PhoneMetadata | None) -> str:
-    if metadata is None:
-        return "00"
+def _abroad_prefix(metadata: phonenumbers.PhoneMetadata) -> str:
+    """What is dialled before a country code. Where it is a choice of carriers, libphonenumber may prefer one."""
     preferred: str = metadata.preferred_international_prefix or metadata.international_prefix or "00"
     return preferred.replace("~", "") if preferred.replace("~", "").isdecimal() else "00"

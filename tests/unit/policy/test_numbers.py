@@ -2,6 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sbc.core.errors import OperatorError
 from sbc.policy.numbers import Number, NumberPlan, is_country
 
 US = NumberPlan("US")
@@ -151,3 +152,24 @@ def test_countries_are_those_with_a_plan():
     assert is_country("US")
     assert not is_country("UK")
     assert not is_country("XX")
+
+
+def test_parameters_behind_a_number_are_no_part_of_it():
+    assert US.read("+14155550123;npdi;rn=+12125550100") == Number("+14155550123", "+14155550123", is_numeric=True)
+    assert US.read("alice;x=1") == Number("alice;x=1")
+
+
+def test_a_user_part_beyond_all_numbers_is_not_remembered():
+    plan = NumberPlan("US")
+    plan.read("a" * 65)
+    assert not plan._read
+
+
+def test_a_plan_needs_a_country():
+    with pytest.raises(OperatorError, match="`XX` is no country"):
+        NumberPlan("XX")
+
+
+def test_the_prefix_for_calls_abroad_is_the_countrys():
+    assert NumberPlan("AU").write(US.read("+14155550123"), "national") == "001114155550123"
+    assert NumberPlan("RU").write(US.read("+14155550123"), "national") == "81014155550123"

@@ -118,3 +118,7 @@ def test_longest_prefix_agrees_with_a_plain_search(address, lengths):
 @pytest.mark.parametrize("host", ["", "::1%eth0", "256.1.1.1", "a" * 1000])
 def test_nonsense_is_nobody(host):
     assert find(SourceTable([A]), host) is None
+
+
+def test_a_network_accepted_twice_is_one_peers():
+    assert find(SourceTable([peer("a", ("h", None), accept=("10.0.0.1/32", "10.0.0.1/32"))]), "10.0.0.1", 9) == "a"

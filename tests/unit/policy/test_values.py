@@ -202,3 +202,17 @@ def test_any_text_is_a_value_or_says_what_is_wrong(parse, text):
     else:
         return
     assert all(parts)
+
+
+def test_a_path_is_not_empty():
+    assert values.path("./var") == "./var"
+    assert wrong(values.path, "") == "an empty path; expected the path of a directory"
+
+
+def test_patience_ends_after_a_day():
+    assert wrong(values.patience, "2d") == "`2d` is out of range; expected 0s to 1d"
+
+
+@pytest.mark.parametrize("text", ["", "a\tb", "a" * 65])
+def test_no_label(text):
+    assert wrong(values.label, text) == "this cannot be a name; expected 1 to 64 printable characters"

@@ -1,0 +1,76 @@
+# ruff: noqa: E501, ISC004 (tables of exact texts)
+"""Reading a mapping by its table: unknown, empty, doubled and unbuilt keys, each with its place."""
+
+import pytest
+
+ERRORS = [
+    ("{W}sbc: {contry: US}", "a.yaml:8:7: unknown key `contry` in `sbc`; did you mean `country`?"),
+    ("{W}sbc: [a]", "a.yaml:8:6: `sbc` is a list; expected a mapping"),
+    ("{W}sbc: a", "a.yaml:8:6: `sbc` is a text; expected a mapping"),
+    ("{W}sbc: {name: [a]}", "a.yaml:8:13: this is a list; expected a single value"),
+    ("{W}sbc: {name: }", "a.yaml:8:12: `name` is empty; expected a text"),
+    ("{W}sbc: {[a]: b}", "a.yaml:8:7: a list as a key of `sbc`; expected a text"),
+    ("{W}sbc: {name: a, name: b}", "a.yaml:8:16: `name` is defined twice; expected it once; first at a.yaml:8:7"),
+    ("{W}sbc: {stop_after: 10}", "a.yaml:8:19: `10` has no unit; expected a number with ms, s, m, h or d, such as 10s"),
+    (
+        "{W}sbc: {country: XX}",
+        "a.yaml:8:16: `XX` is no country with a numbering plan; expected a two-letter country code such as US",
+    ),
+    (
+        "{W}sbc: {admin: '0.0.0.0:8088'}",
+        "a.yaml:8:14: `0.0.0.0:8088` is not on loopback, and the API has no token yet; "
+        "expected 127.0.0.1:8088, [::1]:8088 or unix:PATH",
+    ),
+    (
+        "{W}media: {ports: 2-1}",
+        "a.yaml:8:16: `2-1` is out of range or runs backwards; expected FIRST-LAST within 1024-65535, such as 20000-29999",
+    ),
+    ("{W}routes: [{reject: 200}]", "a.yaml:8:19: `200` is no SIP failure; expected a status from 400 to 699"),
+    ("{W}routes: [{strip: x, via: office}]", "a.yaml:8:18: `x` is not a number from 0 to 32; expected 0 to 32"),
+    (
+        "{W}routes: [{prepend: a, via: office}]",
+        "a.yaml:8:20: `a` cannot be put before a number; expected digits, * and #, with or without a plus",
+    ),
+    ("{W}routes: [{via: []}]", "a.yaml:8:16: an empty list; expected at least one element"),
+    ("{W}routes: [{via: [office, ~]}]", "a.yaml:8:25: this is nothing; expected a single value"),
+    (
+        "{W}routes: [{to: 9-10, via: office}]",
+        "a.yaml:8:15: the ends of the range `9-10` differ in length; expected FIRST-LAST of equal lengths",
+    ),
+    ("{W}sbc: {cps: 50}", "a.yaml:8:7: `cps` is not built yet; leave it out for now"),
+    ("{W}sbc: {alerts: }", "a.yaml:8:7: `alerts` is not built yet; leave it out for now"),
+    ("{W}media: {engine: kernel}", "a.yaml:8:17: `kernel` is not built yet; expected auto or userland"),
+    ("{W}media: {workers: 2}", "a.yaml:8:18: more than one media worker is not built yet; expected 1"),
+    (
+        "{W}routes: [{via: [{to: office, weight: 70}]}]",
+        "a.yaml:8:17: weights in `via` are not built yet; expected the name of a peer",
+    ),
+    (
+        "{W}routes: [{emergency: true, via: office}]",
+        "a.yaml:8:11: `emergency` is not built yet; leave it out, or say false",
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "error"), ERRORS, ids=[error.split(": ", 1)[1][:50] for _, error in ERRORS])
+def test_an_error_says_where_what_and_what_was_expected(errors, well, text, error):
+    assert error in errors(text.replace("{W}", well).replace("{W1}", "a"))
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["health: {options: 30s}", "health: passive", "codecs: [pcma]", "transfer: refuse", "t38: refuse", "dtmf: info", "methods: []",
+     "headers: []", "srtp: required", "tls: {}", "auth: {}", "media_from: [10.0.0.0/8]", "register: {}", "call_paths: 24",
+     "when_full: {}", "cps: 10", "limits: {}"],
+)  # fmt: skip
+def test_every_other_key_of_a_trunk_is_known_but_not_built(errors, well, key):
+    name = key.split(":")[0]
+    found = errors(well, f"trunks:\n  x: {{interface: outside, servers: sip:h, {key}}}\n")
+    assert [line.split(";")[0] for line in found] == [f"b.yaml:2:43: `{name}` is not built yet"]
+
+
+def test_values_that_ask_for_what_happens_anyway_pass(load, well):
+    load(
+        well,
+        "trunks:\n  x: {interface: outside, servers: sip:h, srtp: off, tls: off, t38: pass, health: off, latching: address}\n",
+    )
