@@ -136,9 +136,10 @@ class Call:
         self.account.media = self.media.report(counts)
         return self._write_record()
 
-    def record_stored(self) -> None:
+    def record_stored(self) -> list[Out]:
         if isinstance(self.state, Ended):
             self.state = Ended(self.state.ending, self.state.ended_at, written=True, durable=True)
+        return []
 
     def hang_up(self, cause: Cause, now: float) -> list[Out]:
         """End it by our own will: an operator, a shutdown, a limit."""

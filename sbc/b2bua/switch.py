@@ -24,7 +24,7 @@ from sbc.b2bua.events import (
 )
 from sbc.b2bua.media import MediaRules
 from sbc.b2bua.ports import PortPool
-from sbc.b2bua.snapshot import CallView, EngineView
+from sbc.b2bua.snapshot import CallState, CallView, EngineView
 from sbc.core import limits
 from sbc.core.address import Flow, bracketed, canonical_ip
 from sbc.core.cause import Cause
@@ -121,7 +121,7 @@ class Switch:
                 self.ports.opened(local, ports, now)
                 return []
             case CdrDurable(ref):
-                return self._with_call(ref, lambda call: call.record_stored() or [], now)
+                return self._with_call(ref, Call.record_stored, now)
             case CdrFailed(ref, reason):
                 return [Log("error", "cdr.not_stored", (("ref", ref), ("reason", reason)))]
             case HangUpOrdered(ref):
@@ -348,13 +348,11 @@ def _crash(ref: str, error: Exception) -> Log:
 def _view(call: Call, wall_at_zero: float) -> CallView:
     account, state = call.account, call.state
     egress = call.egress
-    match state:
-        case Hunting(rang=rang):
-            word = "ringing" if rang else "trying"
-        case Talking():
-            word = "answered"
-        case _:
-            word = "ending"
+    word: CallState = "ending"
+    if isinstance(state, Hunting):
+        word = "ringing" if state.rang else "trying"
+    elif isinstance(state, Talking):
+        word = "answered"
     return CallView(
         ref=call.ref,
         state=word,

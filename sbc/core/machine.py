@@ -10,13 +10,13 @@
 from typing import Protocol, TypeVar
 
 EventT = TypeVar("EventT", contravariant=True)
-OutT = TypeVar("OutT", covariant=True)
+OutT = TypeVar("OutT")
 
 
 class Machine(Protocol[EventT, OutT]):
-    def handle(self, event: EventT, now: float) -> list[OutT]: ...  # type: ignore[misc]
+    def handle(self, event: EventT, now: float) -> list[OutT]: ...
 
-    def tick(self, now: float) -> list[OutT]:  # type: ignore[misc]
+    def tick(self, now: float) -> list[OutT]:
         """Fire what is due; safe early, late or twice."""
         ...
 

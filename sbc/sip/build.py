@@ -19,9 +19,9 @@ def echo_of(request: Request, source: Address) -> Fields:
         if name == "Via":
             fields.append((name, value if fields else stamped_via(request, value, source)))
     for wanted in _ECHOED:
-        value = request.header(wanted)
-        if value is not None:
-            fields.append((wanted, value))
+        found = request.header(wanted)
+        if found is not None:
+            fields.append((wanted, found))
     return tuple(fields)
 
 

@@ -90,7 +90,7 @@ class TransactionLayer:
     def tick(self, now: float) -> list[Out]:
         outs: list[Out] = []
         for key in self._schedule.pop_due(now):
-            client = self._clients.get(key) if len(key) == 2 else None  # type: ignore[call-overload]
+            client = self._clients.get(key) if len(key) == 2 else None
             if client is not None:
                 outs += self._settle_client(client, client.tick(now), now)
                 continue
