@@ -1,0 +1,599 @@
+"""A SIP user agent without sockets: places and takes calls as a real one would, and complains about what is wrong.
+
+RFC 3261 §8, §12 to §15 on top of the transaction layer; its dialogs are its own, not the SBC's, so that an error there
+is not made twice. What it does by itself stands in its `Script`; everything else somebody tells it to do.
+Who uses it: `phone` in the network in memory, the demo on real sockets. It judges what it receives: see `complaints`.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+from msgspec.structs import replace
+
+from sbc.core.address import Address, Flow, Transport
+from sbc.core.ids import IdSource
+from sbc.core.timers import Schedule
+from sbc.sdp import (
+    Direction,
+    Origin,
+    SdpError,
+    Session,
+    answer,
+    describe,
+    parse_sdp,
+    same_except_origin,
+    serialize_sdp,
+)
+from sbc.sip.commands import SendMessage
+from sbc.sip.message import Fields, Request, Response
+from sbc.sip.parse import ParseError, parse_message
+from sbc.sip.timing import DEFAULT_TIMING, Timing
+from sbc.sip.transaction.layer import TransactionLayer
+from sbc.sip.transaction.outputs import (
+    AckReceived,
+    CancelReceived,
+    Out,
+    RequestReceived,
+    ResponseReceived,
+    TransactionFailed,
+)
+from sbc.testing.inspect import complaints_about, complaints_about_sdp
+from sbc.testing.party import Party, Script, Stage
+
+ALLOW: Final = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE"
+_SDP_TYPE: Final = ("Content-Type", "application/sdp")
+
+
+class UserAgent:
+    """`user` and `name` stand in From, Contact and User-Agent: what topology hiding must keep from the far side."""
+
+    def __init__(
+        self,
+        name: str,
+        address: Address,
+        ids: IdSource,
+        *,
+        user: str = "1000",
+        transport: Transport = Transport.UDP,
+        interface: str = "",
+        timing: Timing = DEFAULT_TIMING,
+        media: Address | None = None,
+        codecs: tuple[str, ...] = ("PCMU", "PCMA", "telephone-event"),
+        video_port: int | None = None,
+        domain: str | None = None,
+    ) -> None:
+        self.name = name
+        self.address = address
+        self.user = user
+        self.transport = transport
+        self.interface = interface
+        self.timing = timing
+        self.media = media or Address(address.host, 4000)
+        self.codecs = codecs
+        self.video_port = video_port
+        self.domain = domain or str(address)
+        self.script = Script()
+        self.parties: list[Party] = []
+        self.heard: list[str] = []
+        self.complaints: list[str] = []
+        self.layer = TransactionLayer(ids, timing)
+        self._ids = ids
+        self._names: dict[str, str] = {}  # host names in URIs of the far side
+        self._due: Schedule[tuple[int, str]] = Schedule()
+        self._out: list[SendMessage] = []
+
+    # --- what a host must have ----------------------------------------------------------------------------------------
+
+    def receive(self, data: bytes, flow: Flow, now: float) -> list[SendMessage]:
+        if self.script.deaf:
+            return []
+        try:
+            message = parse_message(data, stream=flow.transport is not Transport.UDP)
+        except ParseError as error:
+            self.complaints.append(f"unreadable: {error.reason}: {data[:80]!r}")
+            return []
+        if isinstance(message, Request):
+            if message.method in self.script.ignored:
+                return []
+            self._take(self.layer.receive_request(message, flow, now), now)
+        else:
+            self._take(self.layer.receive_response(message, now), now)
+        return self._drain()
+
+    def bad_frame(self, data: bytes, flow: Flow, reason: str, now: float) -> list[SendMessage]:  # noqa: ARG002
+        self.complaints.append(f"bad frame: {reason}: {data[:80]!r}")
+        return []
+
+    def flow_failed(self, flow: Flow, reason: str, now: float) -> list[SendMessage]:
+        self._take(self.layer.fail_flow(flow, reason, now), now)
+        return self._drain()
+
+    def tick(self, now: float) -> list[SendMessage]:
+        self._take(self.layer.tick(now), now)
+        for n, what in self._due.pop_due(now):
+            _TIMERS[what](self, self.parties[n], now)
+        return self._drain()
+
+    def next_deadline(self) -> float | None:
+        times = [at for at in (self.layer.next_deadline(), self._due.next()) if at is not None]
+        return min(times) if times else None
+
+    # --- what it can be told ------------------------------------------------------------------------------------------
+
+    def invite(
+        self,
+        number: str,
+        to: Address,
+        now: float,
+        *,
+        sdp: bool = True,
+        fields: Fields = (),
+        domain: str | None = None,
+        caller: str | None = None,
+    ) -> list[SendMessage]:
+        """Call `number` through `to`. Without `sdp` the offer is left to the other side."""
+        party = self._new_party(is_caller=True)
+        party.call_id = f"{self._ids.call_id()[:12]}@{self.name}.{self.domain.partition(':')[0]}"
+        party.local_tag = self._ids.tag()
+        party.local = f"<sip:{caller or self.user}@{self.domain}>"
+        party.remote = f"<sip:{number}@{domain or to}>"
+        party.target = party.remote[1:-1]
+        party.next_hop = to
+        party.stage = Stage.CALLING
+        party.local_seq = 1 + self._ids.number(1000)
+        self._send_invite(party, now, sdp=self._own(party) if sdp else None, fields=fields)
+        return self._drain()
+
+    def ring(self, party: Party, now: float, status: int = 180, *, sdp: bool = False) -> list[SendMessage]:
+        self._ring(party, now, status, sdp=sdp)
+        return self._drain()
+
+    def accept(self, party: Party, now: float) -> list[SendMessage]:
+        """200 to the INVITE that waits: with an answer, or with an offer where the INVITE had none."""
+        self._accept(party, now)
+        return self._drain()
+
+    def refuse(self, party: Party, status: int, now: float, fields: Fields = ()) -> list[SendMessage]:
+        self._refuse(party, status, now, fields)
+        return self._drain()
+
+    def cancel(self, party: Party, now: float) -> list[SendMessage]:
+        party.cancelled = True
+        self._take(self.layer.cancel(party.user(), now), now)
+        return self._drain()
+
+    def hang_up(self, party: Party, now: float, fields: Fields = ()) -> list[SendMessage]:
+        """BYE on the confirmed dialog (§15.1.1)."""
+        self._hang_up(party, now, fields)
+        return self._drain()
+
+    def reinvite(
+        self, party: Party, now: float, direction: Direction | None = None, *, sdp: bool = True
+    ) -> list[SendMessage]:
+        """Another offer: with a direction to hold (sendonly, inactive) or resume (sendrecv), or without SDP."""
+        if direction is not None:
+            party.direction = direction
+        self._send_invite(party, now, sdp=self._own(party) if sdp else None)
+        return self._drain()
+
+    def request(
+        self, party: Party, method: str, now: float, *, fields: Fields = (), body: bytes = b""
+    ) -> list[SendMessage]:
+        """Any other request within the dialog."""
+        self._request(party, method, now, fields=fields, body=body)
+        return self._drain()
+
+    def ask(self, method: str, uri: str, to: Address, now: float, *, fields: Fields = ()) -> list[SendMessage]:
+        """A request outside of any dialog, such as OPTIONS; its response is found in `heard`."""
+        base: Fields = (
+            ("Max-Forwards", "70"),
+            ("From", f"<sip:{self.user}@{self.domain}>;tag={self._ids.tag()}"),
+            ("To", f"<{uri}>"),
+            ("Call-ID", f"{self._ids.call_id()}@{self.name}"),
+            ("CSeq", f"1 {method}"),
+            ("User-Agent", self.name),
+        )
+        self._start(Request(method, uri, base + fields), to, ("ask", len(self.heard)), now)
+        return self._drain()
+
+    def knows(self, host: str, address: str) -> None:
+        """What a host name in the far side's URIs resolves to."""
+        self._names[host.lower()] = address
+
+    @property
+    def is_idle(self) -> bool:
+        """Every party has ended and no transaction is left."""
+        return len(self.layer) == 0 and all(p.stage is Stage.ENDED for p in self.parties) and self._due.next() is None
+
+    # --- what the transactions report ---------------------------------------------------------------------------------
+
+    def _take(self, outs: list[Out], now: float) -> None:
+        for out in outs:
+            match out:
+                case SendMessage():
+                    self._out.append(out)
+                case RequestReceived(key=key, request=request):
+                    self._hear(request, None)
+                    self._received(key, request, now)
+                case AckReceived(request=request):
+                    self._received_ack(request, now)
+                case CancelReceived(user=user):
+                    self._received_cancel(user, now)
+                case ResponseReceived(user=user, response=response, request=request):
+                    self._received_response(user, response, request, now)
+                case TransactionFailed(user=user, why=why):
+                    self._failed(user, why, now)
+                case _:
+                    raise AssertionError(f"a phone does not know what to do with {out}")
+
+    def _received(self, key: tuple[str, ...], request: Request, now: float) -> None:
+        party = self._party_of(request)
+        if party is not None:
+            self.complaints += complaints_about(request, party)
+            party.remote_seq = max(party.remote_seq, request.cseq.number)
+            party.heard.append(request.method)
+        if request.method == "INVITE":
+            self._received_invite(key, request, party, now)
+        elif request.method == "BYE":
+            self._received_bye(key, party, now)
+        elif request.method in ("OPTIONS", "INFO", "UPDATE", "NOTIFY", "MESSAGE"):
+            self._take(self.layer.respond(key, 200 if party or not request.to.tag else 481, now, fields=_allow()), now)
+        else:
+            self._take(self.layer.respond(key, 501, now), now)
+
+    def _received_invite(self, key: tuple[str, ...], request: Request, party: Party | None, now: float) -> None:
+        if party is None and request.to.tag is not None:
+            self._take(self.layer.respond(key, 481, now), now)
+            return
+        is_new = party is None
+        if party is None:
+            party = self._new_party(is_caller=False)
+            party.take_invite(request, self._ids.tag())
+            party.heard.append("INVITE")
+            self.complaints += complaints_about(request, party)
+        elif party.stage is Stage.ENDED:
+            self._take(self.layer.respond(key, 481, now), now)
+            return
+        party.invite_key = key
+        party.invite = request
+        self.layer.adopt(key, ("invite", party.n, "taken"))
+        party.refresh_target(request.contacts)
+        if not self._note_sdp(party, request.body):
+            self._refuse(party, 400, now)
+            return
+        party.offered = bool(request.body)
+        if is_new:
+            self._play_script(party, now)
+        elif self.script.reinvites is not None:
+            self._answer_reinvite(party, self.script.reinvites, now)
+
+    def _play_script(self, party: Party, now: float) -> None:
+        script = self.script
+        if script.trying:
+            self._respond(party, 100, now, b"")
+        if script.rings is not None:
+            self._ring(party, now, script.rings, sdp=script.rings == 183)
+        if script.refuses is not None:
+            self._refuse(party, script.refuses, now)
+        elif script.answers_after is not None:
+            self._due.set((party.n, "answer"), now + script.answers_after)
+
+    def _answer_reinvite(self, party: Party, status: int, now: float) -> None:
+        if status == 200:
+            self._accept(party, now)
+        else:
+            self._refuse(party, status, now)
+
+    def _received_bye(self, key: tuple[str, ...], party: Party | None, now: float) -> None:
+        self._take(self.layer.respond(key, 200 if party is not None else 481, now), now)
+        if party is None:
+            return
+        if party.invite_key is not None and party.answered_at is None:
+            self._respond(party, 487, now, b"")
+        self._end(party, party.status)
+
+    def _received_ack(self, request: Request, now: float) -> None:
+        party = self._party_of(request)
+        if party is None:
+            self.complaints.append(f"ACK for no dialog of ours: {request.call_id}")
+            return
+        self.heard.append("ACK")
+        if party.heard[-1:] != ["ACK"]:
+            party.heard.append("ACK")
+        self.complaints += complaints_about(request, party)
+        if not self.script.hears_acks:
+            return
+        self._due.set((party.n, "resend"), None)
+        self._due.set((party.n, "no ack"), None)
+        if party.invite_key is not None:
+            party.invite_key = None
+            if not party.offered and not self._note_sdp(party, request.body):
+                self._hang_up(party, now)
+
+    def _received_cancel(self, user: object, now: float) -> None:
+        self.heard.append("CANCEL")
+        if not isinstance(user, tuple):
+            return
+        party = self.parties[user[1]]
+        party.heard.append("CANCEL")
+        if party.answered_at is None:
+            self._respond(party, 487, now, b"")
+            self._end(party, 487)
+
+    def _received_response(self, user: object, response: Response, request: Request, now: float) -> None:
+        self._hear(response, request)
+        if not isinstance(user, tuple) or user[0] == "ask":
+            return
+        party = self.parties[user[1]]
+        party.heard.append(str(response.status) + ("" if request.method == "INVITE" else f" {request.method}"))
+        if request.method == "INVITE":
+            self.complaints += complaints_about(response, party)
+            self._received_invite_response(party, response, request, now)
+        elif request.method == "BYE" and response.status >= 200:
+            self._end(party, party.status)
+
+    def _received_invite_response(self, party: Party, response: Response, request: Request, now: float) -> None:
+        if response.status < 200:
+            if party.stage is Stage.CALLING and response.status > 100:
+                party.stage = Stage.RINGING
+            party.remote_tag = party.remote_tag or response.to.tag
+            self._note_sdp(party, response.body)
+            return
+        if response.status >= 300:
+            party.last_status = response.status
+            if party.answered_at is None:
+                self._end(party, response.status)
+            return
+        self._received_2xx(party, response, request, now)
+
+    def _received_2xx(self, party: Party, response: Response, request: Request, now: float) -> None:
+        if party.answered_at is not None and response.to.tag != party.remote_tag:
+            self.complaints.append("a second 2xx with another To tag: a fork, which the SBC must hide")
+        is_first = party.answered_at is None
+        party.last_status = 200
+        party.remote_tag = response.to.tag
+        party.refresh_target(response.contacts)
+        if is_first:
+            party.answered_at = now
+            party.status = response.status
+            party.route_set = tuple(str(route) for route in reversed(response.record_routes))
+            party.stage = Stage.TALKING
+        self._note_sdp(party, response.body)
+        if self.script.acks:
+            self._ack(party, request, needs_answer=not request.body and bool(response.body))
+        if is_first and party.cancelled:
+            self._hang_up(party, now)
+        elif is_first and self.script.hangs_up_after is not None:
+            self._due.set((party.n, "hang up"), now + self.script.hangs_up_after)
+
+    def _failed(self, user: object, why: str, now: float) -> None:  # noqa: ARG002
+        self.heard.append(why)
+        if not isinstance(user, tuple) or user[0] == "ask":
+            return
+        party = self.parties[user[1]]
+        party.heard.append(why)
+        party.last_status = 408 if why == "timeout" else 503
+        if party.answered_at is None:
+            self._end(party, party.last_status)
+
+    # --- what it does -------------------------------------------------------------------------------------------------
+
+    def _ring(self, party: Party, now: float, status: int, *, sdp: bool) -> None:
+        self._respond(party, status, now, self._answer(party) if sdp else b"")
+        party.stage = Stage.RINGING
+
+    def _accept(self, party: Party, now: float) -> None:
+        self._respond(party, 200, now, self._answer(party))
+        if party.answered_at is None:
+            party.answered_at = now
+        party.stage = Stage.TALKING
+        party.resend_after = self.timing.t1
+        self._due.set((party.n, "resend"), now + party.resend_after)
+        self._due.set((party.n, "no ack"), now + self.timing.give_up)
+        if self.script.hangs_up_after is not None:
+            self._due.set((party.n, "hang up"), now + self.script.hangs_up_after)
+
+    def _refuse(self, party: Party, status: int, now: float, fields: Fields = ()) -> None:
+        self._respond(party, status, now, b"", fields)
+        if party.stage is not Stage.TALKING:
+            self._end(party, status)
+        party.invite_key = None
+
+    def _hang_up(self, party: Party, now: float, fields: Fields = ()) -> None:
+        self._request(party, "BYE", now, fields=fields)
+        self._end(party, party.status)
+
+    # --- what goes out ------------------------------------------------------------------------------------------------
+
+    def _send_invite(self, party: Party, now: float, *, sdp: bytes | None, fields: Fields = ()) -> None:
+        party.local_seq += 1
+        party.last_status = 0
+        base = (("Contact", self._contact()), ("Allow", ALLOW), *fields)
+        if sdp is not None:
+            base = (*base, _SDP_TYPE)
+        request = self._in_dialog(party, "INVITE", party.local_seq, base, sdp or b"")
+        self._start(request, self._next_hop(party), party.user(), now)
+
+    def _request(self, party: Party, method: str, now: float, *, fields: Fields = (), body: bytes = b"") -> None:
+        party.local_seq += 1
+        request = self._in_dialog(party, method, party.local_seq, fields, body)
+        self._start(request, self._next_hop(party), (method, party.n, party.local_seq), now)
+
+    def _ack(self, party: Party, invite: Request, *, needs_answer: bool) -> None:
+        """The ACK of a 2xx goes where any request in the dialog goes, with the INVITE's number (§13.2.2.4)."""
+        body = self._answer(party) if needs_answer else b""
+        ack = self._in_dialog(party, "ACK", invite.cseq.number, (_SDP_TYPE,) if body else (), body)
+        user = ("invite", party.n, invite.cseq.number)
+        self._take(self.layer.send_ack(ack, self._flow(self._next_hop(party)), str(self.address), user), 0.0)
+
+    def _in_dialog(self, party: Party, method: str, seq: int, fields: Fields, body: bytes) -> Request:
+        uri, routes = party.target, party.route_set
+        if routes and ";lr" not in routes[0].lower():
+            # A strict router wants its own URI there, and the target as the last Route (§12.2.1.1).
+            uri, routes = routes[0].strip("<>"), (*routes[1:], f"<{party.target}>")
+        to = (
+            f"{party.remote};tag={party.remote_tag}"
+            if party.remote_tag and party.answered_at is not None
+            else party.remote
+        )
+        base: Fields = (
+            *[("Route", route) for route in routes],
+            ("Max-Forwards", "70"),
+            ("From", f"{party.local};tag={party.local_tag}"),
+            ("To", to),
+            ("Call-ID", party.call_id),
+            ("CSeq", f"{seq} {method}"),
+            ("User-Agent", f"{self.name}-phone/7.1"),
+        )
+        return Request(method, uri, base + fields, body)
+
+    def _start(self, request: Request, to: Address, user: tuple[object, ...], now: float) -> None:
+        _, outs = self.layer.send_request(request, self._flow(to), str(self.address), user, now)
+        self._take(outs, now)
+
+    def _respond(self, party: Party, status: int, now: float, body: bytes, fields: Fields = ()) -> None:
+        if party.invite_key is None or party.invite is None:
+            return
+        if status > 100:
+            fields = (*party.record_routes(), *fields)
+        if 100 < status < 300:
+            fields = (("Contact", self._contact()), ("Allow", ALLOW), *fields)
+        if body:
+            fields = (*fields, _SDP_TYPE)
+        fields = (*fields, ("Server", f"{self.name}-phone/7.1"))
+        party.status = status if status >= 200 and party.answered_at is None else party.status
+        key = party.invite_key
+        self._take(self.layer.respond(key, status, now, to_tag=party.local_tag, fields=fields, body=body), now)
+
+    def _resend(self, party: Party, now: float) -> None:
+        """ "If the server retransmits the 2xx …, starts at T1 and doubles until it reaches T2", §13.3.1.4."""
+        if party.invite_key is None:
+            return
+        self._take(self.layer.resend(party.invite_key), now)
+        party.resend_after = min(2 * party.resend_after, self.timing.t2)
+        self._due.set((party.n, "resend"), now + party.resend_after)
+
+    def _give_up_on_ack(self, party: Party, now: float) -> None:
+        """ "If the server retransmits the 2xx response for 64*T1 seconds without receiving an ACK …", §13.3.1.4."""
+        self._due.set((party.n, "resend"), None)
+        party.heard.append("no ack")
+        if party.stage is Stage.TALKING:
+            self._hang_up(party, now)
+
+    def _answer_if_waiting(self, party: Party, now: float) -> None:
+        if party.stage in (Stage.NEW, Stage.RINGING):
+            self._accept(party, now)
+
+    def _hang_up_if_talking(self, party: Party, now: float) -> None:
+        if party.stage is Stage.TALKING:
+            self._hang_up(party, now)
+
+    # --- session descriptions -----------------------------------------------------------------------------------------
+
+    def _own(self, party: Party) -> bytes:
+        """Our own description; its version goes up when it says something new (RFC 3264 §8)."""
+        return self._print(party, self._describe(party))
+
+    def _answer(self, party: Party) -> bytes:
+        offer = party.remote_sdp
+        if offer is None or not party.offer_waits:
+            return self._own(party)
+        party.offer_waits = False
+        try:
+            return self._print(party, answer(offer, self._describe(party)))
+        except SdpError as error:
+            self.complaints.append(f"offer without anything in common: {error}")
+            return self._own(party)
+
+    def _describe(self, party: Party) -> Session:
+        return describe(
+            self.media.host,
+            self.media.port,
+            self.codecs,
+            self.video_port,
+            party.direction,
+            session_id=party.n + 77,
+            version=party.version,
+        )
+
+    def _print(self, party: Party, session: Session) -> bytes:
+        if party.local_sdp is not None and not same_except_origin(session, party.local_sdp):
+            party.version += 1
+            session = replace(session, origin=str(Origin(party.n + 77, party.version, self.media.host)))
+        party.local_sdp = session
+        return serialize_sdp(session)
+
+    def _note_sdp(self, party: Party, body: bytes) -> bool:
+        """Keep what the other side says of itself; False if it cannot be read."""
+        if not body:
+            return True
+        try:
+            session = parse_sdp(body)
+        except SdpError as error:
+            self.complaints.append(f"unreadable SDP: {error}: {body!r}")
+            return False
+        self.complaints += complaints_about_sdp(party.remote_sdp, session)
+        party.remote_sdp = session
+        party.offer_waits = True
+        return True
+
+    # --- small things -------------------------------------------------------------------------------------------------
+
+    def _new_party(self, *, is_caller: bool) -> Party:
+        party = Party(len(self.parties), is_caller)
+        self.parties.append(party)
+        return party
+
+    def _party_of(self, request: Request) -> Party | None:
+        for party in self.parties:
+            if party.call_id == request.call_id and party.local_tag == request.to.tag:
+                return party
+        return None
+
+    def _hear(self, message: Request | Response, request: Request | None) -> None:
+        if isinstance(message, Request):
+            self.heard.append(message.method)
+        else:
+            method = request.method if request is not None else message.cseq.method
+            self.heard.append(f"{message.status} {method}")
+
+    def _end(self, party: Party, status: int) -> None:
+        party.stage = Stage.ENDED
+        party.status = status
+        for what in _TIMERS:
+            self._due.set((party.n, what), None)
+
+    def _next_hop(self, party: Party) -> Address:
+        if party.answered_at is None and party.next_hop is not None:
+            return party.next_hop
+        uri = party.route_set[0].strip("<>") if party.route_set else party.target
+        return self._address_of(uri)
+
+    def _address_of(self, uri: str) -> Address:
+        host = uri.partition(":")[2].rpartition("@")[2].partition(";")[0].partition("?")[0]
+        name, _, port = host.rpartition(":") if not host.endswith("]") and ":" in host else (host, "", "")
+        name = name.strip("[]")
+        return Address(self._names.get(name.lower(), name), int(port or 5060))
+
+    def _flow(self, to: Address) -> Flow:
+        return Flow(self.transport, self.interface, self.address, to)
+
+    def _contact(self) -> str:
+        suffix = "" if self.transport is Transport.UDP else f";transport={self.transport}"
+        return f"<sip:{self.user}@{self.address}{suffix}>"
+
+    def _drain(self) -> list[SendMessage]:
+        out, self._out = self._out, []
+        return out
+
+
+def _allow() -> Fields:
+    return (("Allow", ALLOW),)
+
+
+_TIMERS: Final[dict[str, Callable[[UserAgent, Party, float], object]]] = {
+    "resend": UserAgent._resend,
+    "no ack": UserAgent._give_up_on_ack,
+    "answer": UserAgent._answer_if_waiting,
+    "hang up": UserAgent._hang_up_if_talking,
+}

@@ -1,0 +1,303 @@
+"""The whole SBC in memory and in virtual time: policy, engine, media worker, CDR store, network, phones.
+
+What the runtime does with the engine's commands, this does at once and without I/O; the engine is the real one.
+Every story ends with `world.idle()`. Who uses it: tests/flows, and whoever wants to see a policy at work.
+"""
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from sbc.b2bua.commands import AskMedia, Command, Log, OpenPorts, WriteCdr
+from sbc.b2bua.events import CdrDurable, CdrFailed, ClockSet, Event, MediaReplied, PortsOpened
+from sbc.b2bua.switch import Switch
+from sbc.cdr.record import CallRecord
+from sbc.core.address import Address, Flow, Transport
+from sbc.media import wire
+from sbc.policy.engine import Policy
+from sbc.policy.load import Source, load_policy, parse_policy
+from sbc.sdp import media_remotes
+from sbc.sip.commands import CloseFlow, Resolve, SendMessage
+from sbc.sip.events import FlowFailed, Resolved
+from sbc.sip.timing import DEFAULT_TIMING, Timing
+from sbc.testing.beside import beside
+from sbc.testing.media import FakeMedia, Packet
+from sbc.testing.net import Conditions, Network
+from sbc.testing.phone import Phone, address_of
+from sbc.testing.rtp import Tone
+from sbc.testing.seeds import seeded_ids
+from sbc.trace.ladder import draw, moves
+
+OFFICE: Final = "10.0.0.5:5060"
+CARRIER: Final = "198.51.100.7:5060"
+INSIDE: Final = "10.0.0.1:5060"
+OUTSIDE: Final = "203.0.113.1:5060"
+DID: Final = "+14155550100"
+FAR: Final = "+442079460001"
+
+POLICY: Final = """
+sbc: {name: test, data_dir: /nowhere, country: US}
+interfaces:
+  inside: {sip: [udp:10.0.0.1:5060, tcp:10.0.0.1:5060], media: 10.0.0.1}
+  outside: {sip: [udp:203.0.113.1:5060, tcp:203.0.113.1:5060], media: 203.0.113.1}
+pbxs:
+  office: {interface: inside, address: sip:10.0.0.5:5060, dids: ["+14155550100-+14155550199"]}
+trunks:
+  carrier: {interface: outside, servers: ["sip:198.51.100.7:5060"]}
+routes:
+  - {name: outbound, from: office, to: [national, "+44X."], via: [carrier]}
+  - {name: inbound, from: carrier, to: dids}
+"""
+WALL_AT_ZERO: Final = 1_735_689_600.0  # 2025-01-01, so that CDRs in tests have honest dates
+_QUIET: Final = 80.0  # after so long every transaction, retransmission and lingering timer is over
+
+
+class Cdrs(list[CallRecord]):
+    """The records written, in order."""
+
+    @property
+    def only(self) -> CallRecord:
+        if len(self) != 1:
+            raise AssertionError(f"{len(self)} CDRs, not one: {[(r.ref, r.cause) for r in self]}")
+        return self[0]
+
+
+class World:
+    """`policy`: YAML text, a path to files or folders, or a policy. `names` is the DNS."""
+
+    def __init__(
+        self,
+        policy: str | Path | Policy = POLICY,
+        *,
+        seed: int = 0,
+        conditions: Conditions | None = None,
+        timing: Timing = DEFAULT_TIMING,
+        names: Mapping[str, Sequence[str]] | None = None,
+        media_ports: tuple[int, int] = (20000, 29999),
+    ) -> None:
+        self.policy = read_policy(policy)
+        self.timing = timing
+        self.ids = seeded_ids(seed)
+        self.net = Network(seed=seed, conditions=conditions)
+        self.switch = Switch(self.policy, seeded_ids(seed + 1), timing=timing)
+        self.media = FakeMedia(*media_ports)
+        self.cdr = Cdrs()
+        self.logs: list[Log] = []
+        self.names = dict(names or {})
+        self.disk_is_full = False
+        self.phones: list[Phone] = []
+        self.host = _SbcHost(self)
+        self._tones = 0
+        for interface in self.policy.interfaces.values():
+            listeners = [(listener.transport, listener.address) for listener in interface.listeners]
+            self.net.attach(self.host, *listeners, interface=interface.name)
+        now = self.net.now
+        self.net.perform(self.host, self.host.perform(self.switch.start(now), now))
+        self.tell(ClockSet(WALL_AT_ZERO))
+
+    # --- who takes part -----------------------------------------------------------------------------------------------
+
+    def phone(
+        self,
+        name: str,
+        address: str,
+        *,
+        through: str,
+        user: str = "1000",
+        transport: Transport = Transport.UDP,
+        video_port: int | None = None,
+        domain: str | None = None,
+    ) -> Phone:
+        phone = Phone(
+            self.net, name, address, self.ids, through=through, user=user, transport=transport,
+            timing=self.timing, video_port=video_port, domain=domain,
+        )  # fmt: skip
+        self.phones.append(phone)
+        return phone
+
+    def office(self, **options: Any) -> Phone:
+        """The PBX of `POLICY`."""
+        return self.phone("pbx-77.office.internal", OFFICE, through=INSIDE, user=DID, **options)
+
+    def carrier(self, **options: Any) -> Phone:
+        """The carrier of `POLICY`."""
+        return self.phone("softswitch-3.carrier.net", CARRIER, through=OUTSIDE, user=FAR, **options)
+
+    # --- time and events ----------------------------------------------------------------------------------------------
+
+    @property
+    def now(self) -> float:
+        return self.net.now
+
+    def run(self, seconds: float) -> None:
+        self.net.run(seconds)
+
+    def settle(self) -> None:
+        self.net.settle()
+
+    def tell(self, event: Event) -> None:
+        """Something happens to the engine that is no message: an operator's order, a step of the clock."""
+        self.net.perform(self.host, self.host.perform(self.switch.handle(event, self.now), self.now))
+        self.net.settle()
+
+    # --- media --------------------------------------------------------------------------------------------------------
+
+    def hears(self, listener: Phone, speaker: Phone) -> bool:
+        """Whether a packet of RTP from one phone comes out at the other, from the address that its SDP names."""
+        session, expected = speaker.call.remote_sdp, listener.call.remote_sdp
+        if session is None or expected is None:
+            return False
+        target, source = media_remotes(session)[0], media_remotes(expected)[0]
+        if target.host is None or not target.port:
+            return False
+        self._tones += 1
+        data = Tone(self._tones, 400).packet()
+        packet = Packet(Address(target.host, target.port), speaker.agent.media, data)
+        out = self.media.relay(packet)
+        return any(
+            p.remote == listener.agent.media and p.data == data and p.local == Address(source.host or "", source.port)
+            for p in out
+        )
+
+    def worker_dies(self) -> None:
+        self.media.kill()
+
+    def worker_starts(self) -> None:
+        for reply in self.media.start():
+            self._replied(reply)
+
+    # --- what is left -------------------------------------------------------------------------------------------------
+
+    def idle(self, *, after: float = _QUIET) -> bool:
+        """Let the last timers expire; then nothing may be alive, anywhere, and nobody may have complained."""
+        self.run(after)
+        view = self.switch.snapshot(self.now)
+        left = {
+            "calls": [(call.ref, call.state) for call in view.calls],
+            "transactions": view.transactions,
+            "dialogs": view.dialogs,
+            "ports": view.ports,
+            "media sessions": self.media.worker.sessions if self.media.worker else (),
+            "deadline": self.switch.next_deadline() if not self._may_wait() else None,
+            "phones": [phone.name for phone in self.phones if not phone.agent.is_idle],
+            "complaints": [f"{phone.name}: {text}" for phone in self.phones for text in phone.agent.complaints],
+            "errors": [log for log in self.logs if log.level == "error"],
+        }
+        alive = {name: what for name, what in left.items() if what}
+        if alive:
+            raise AssertionError("not idle: " + "; ".join(f"{name}: {what}" for name, what in alive.items()))
+        return True
+
+    def expects(self, *expected: str, ref: str | None = None) -> None:
+        """Compare the messages of a call, as `moves` names them, with a story; show both on a difference."""
+        actual = moves(self.switch.trace.entries(ref or self.cdr.only.ref))
+        if list(expected) != actual:
+            raise AssertionError("the call went another way:\n" + beside(expected, actual))
+
+    def story(self) -> str:
+        """Everything that helps to see what happened: ladders, what phones heard, log lines."""
+        trace = self.switch.trace
+        parts = [f"call {ref}\n{draw(trace.entries(ref))}" for ref in trace.refs()]
+        for phone in self.phones:
+            calls = "; ".join(f"{party.stage}: {' '.join(party.heard)}" for party in phone.agent.parties)
+            parts.append(f"{phone.name}: {calls or phone.heard}")
+            parts += [f"  complains: {text}" for text in phone.agent.complaints]
+        parts += [f"log {log.level}: {log.event} {dict(log.fields)}" for log in self.logs]
+        lost = [f"{sent.at:.3f} {sent.fate} {sent.data[:40]!r}" for sent in self.net.log if sent.fate != "delivered"]
+        parts += lost[:40]
+        return "\n".join(parts)
+
+    def leaks(self, phone: Phone, *secrets: str) -> list[str]:
+        """Which of these words any octet ever sent to this phone contains, in whatever case."""
+        octets = b"\n".join(self.net.sent_to(phone.name)).lower()
+        return [secret for secret in secrets if secret.lower().encode() in octets]
+
+    def _replied(self, reply: wire.Reply) -> None:
+        if not isinstance(reply, wire.Running):
+            self.tell(MediaReplied(reply))
+
+    def _may_wait(self) -> bool:
+        """A deadline far away is a port's rest or a health check; one that is due at once and again is a leak."""
+        deadline = self.switch.next_deadline()
+        return deadline is None or deadline > self.now
+
+
+class _SbcHost:
+    """The engine as a host of the network: performs its commands as the runtime would."""
+
+    name = "sbc"
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def receive(self, data: bytes, flow: Flow, now: float) -> list[SendMessage | CloseFlow]:
+        return self.perform(self._world.switch.receive(data, flow, now), now)
+
+    def bad_frame(self, data: bytes, flow: Flow, reason: str, now: float) -> list[SendMessage | CloseFlow]:
+        return self.perform(self._world.switch.bad_frame(data, flow, reason, now), now)
+
+    def flow_failed(self, flow: Flow, reason: str, now: float) -> list[SendMessage | CloseFlow]:
+        return self.perform(self._world.switch.handle(FlowFailed(flow, reason), now), now)
+
+    def tick(self, now: float) -> list[SendMessage | CloseFlow]:
+        return self.perform(self._world.switch.tick(now), now)
+
+    def next_deadline(self) -> float | None:
+        return self._world.switch.next_deadline()
+
+    def perform(self, commands: Sequence[Command], now: float) -> list[SendMessage | CloseFlow]:
+        """Every command of a batch first, then the answers to them one after another."""
+        sends: list[SendMessage | CloseFlow] = []
+        events: deque[Event] = deque()
+        self._perform(commands, sends, events)
+        while events:
+            self._perform(self._world.switch.handle(events.popleft(), now), sends, events)
+        return sends
+
+    def _perform(self, commands: Sequence[Command], sends: list[SendMessage | CloseFlow], events: deque[Event]) -> None:
+        world = self._world
+        for command in commands:
+            match command:
+                case SendMessage() | CloseFlow():
+                    sends.append(command)
+                case OpenPorts(local=local, pairs=pairs):
+                    events.append(PortsOpened(local, world.media.open_ports(local, pairs)))
+                case AskMedia(request=request):
+                    replies = world.media.ask(request)
+                    events += [MediaReplied(reply) for reply in replies if not isinstance(reply, wire.Running)]
+                case Resolve(host=host):
+                    events.append(Resolved(host, tuple(world.names.get(host, ()))))
+                case WriteCdr(record=record):
+                    events.append(self._write(record))
+                case Log():
+                    world.logs.append(command)
+
+    def _write(self, record: CallRecord) -> Event:
+        if self._world.disk_is_full:
+            return CdrFailed(record.ref, "disk full")
+        self._world.cdr.append(record)
+        return CdrDurable(record.ref)
+
+
+def read_policy(policy: str | Path | Policy) -> Policy:
+    if isinstance(policy, Policy):
+        return policy
+    if isinstance(policy, Path):
+        return load_policy([policy])
+    return parse_policy([Source("test.yaml", policy.encode())])
+
+
+__all__ = [
+    "CARRIER",
+    "DID",
+    "FAR",
+    "INSIDE",
+    "OFFICE",
+    "OUTSIDE",
+    "POLICY",
+    "Cdrs",
+    "World",
+    "address_of",
+    "read_policy",
+]

@@ -1,0 +1,45 @@
+"""Fixtures of all tests. A flow test that fails shows the ladder of every call in its world."""
+
+import pytest
+
+from sbc.testing.seeds import seeded_ids
+
+CHAOS_SEEDS = range(20)
+
+
+@pytest.fixture
+def ids():
+    """Identifiers that are the same in every run."""
+    return seeded_ids()
+
+
+@pytest.fixture
+def world(request):
+    """A function that makes a `World`; what it made is told when the test fails."""
+    from sbc.testing.world import World
+
+    worlds = request.node._worlds = []
+
+    def make(*args, **options):
+        worlds.append(World(*args, **options))
+        return worlds[-1]
+
+    return make
+
+
+@pytest.fixture(params=CHAOS_SEEDS, ids=lambda seed: f"seed{seed}")
+def chaos(request):
+    """Arguments that make any world a bad one: a fifth of all datagrams lost, some doubled, some late."""
+    from sbc.testing.net import Conditions
+
+    bad = Conditions(delay=0.005, jitter=0.01, loss=0.2, duplicate=0.1, reorder=0.2)
+    return {"seed": request.param, "conditions": bad}
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    outcome = yield
+    report = outcome.get_result()
+    if call.when == "call" and report.failed:
+        for world in getattr(item, "_worlds", ()):
+            report.sections.append(("what happened", world.story()))
