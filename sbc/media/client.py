@@ -33,20 +33,32 @@ class Outgoing(Struct, frozen=True):
 class _Session:
     """One session as last put, and its counts: `base` from workers that are gone, `last` from the one that runs."""
 
-    __slots__ = ("base", "deleted", "ends", "last", "put")
+    __slots__ = ("base", "deleted", "ends", "last", "put", "relayed")
 
     def __init__(self, put: wire.PutSession) -> None:
         self.put = put
         self.deleted = False
+        self.relayed = False  # a worker was told of these ends: what waits in their sockets is this session's
         self.ends: dict[int, tuple[tuple[_Key, _Key], ...]] = {put.generation: _ends(put)}
         self.base: dict[_Key, wire.EndCount] = {}
         self.last: dict[_Key, wire.EndCount] = {}
 
     def replace(self, put: wire.PutSession) -> None:
+        self.relayed = self.relayed and _ends(put) == _ends(self.put)
         self.put = put
         self.ends[put.generation] = _ends(put)
         while len(self.ends) > _GENERATIONS_REMEMBERED:
             del self.ends[next(iter(self.ends))]
+
+    def said_again(self) -> list[wire.PutSession | wire.DeleteSession]:
+        """For a fresh worker. A deleted session is put and deleted, so that its ports are silent afterwards."""
+        again: list[wire.PutSession | wire.DeleteSession] = []
+        if self.put.streams or not self.deleted:
+            again.append(msgspec.structs.replace(self.put, resumed=self.relayed))
+        if self.deleted:
+            again.append(wire.DeleteSession(self.put.ref))
+        self.relayed = True
+        return again
 
     def worker_lost(self) -> None:
         for key, count in self.last.items():
@@ -100,12 +112,16 @@ class MediaClient:
         return list(_add_ports(local, added)) if self._running else []
 
     def worker_started(self) -> list[Outgoing]:
-        """A fresh worker said `Running`: everything it has to know, in an order that it can carry out."""
+        """A fresh worker said `Running`: all that it has to know, what running sessions wait for first."""
         self._running = True
-        messages = [message for local, ports in self._ports.items() for message in _add_ports(local, ports)]
-        for ref, session in self._sessions.items():
-            request = wire.DeleteSession(ref) if session.deleted else session.put
-            messages.append(Outgoing(wire.encode(request)))
+        used = {key for session in self._sessions.values() for ends in _ends(session.put) for key in ends}
+        messages: list[Outgoing] = []
+        for local, ports in self._ports.items():
+            messages += _add_ports(local, [port for port in ports if (local, port) in used])
+        for session in self._sessions.values():
+            messages += [Outgoing(wire.encode(request)) for request in session.said_again()]
+        for local, ports in self._ports.items():
+            messages += _add_ports(local, [port for port in ports if (local, port) not in used])
         messages += [Outgoing(wire.encode(wire.Query(ref))) for ref in self._queries]
         self._queries.clear()
         return messages
@@ -149,11 +165,13 @@ class MediaClient:
         return sum(len(ports) for ports in self._ports.values())
 
     def _put(self, request: wire.PutSession) -> None:
-        session = self._sessions.get(request.ref)
+        session = self._sessions.pop(request.ref, None)
         if session is None or session.deleted:
-            self._sessions[request.ref] = _Session(request)
+            session = _Session(request)
         elif request.generation >= session.put.generation:
             session.replace(request)
+        session.relayed = session.relayed or self._running
+        self._sessions[request.ref] = session  # at the end: the order of the latest words, should two want one port
 
     def _ended(self, ref: str, streams: tuple[wire.StreamCount, ...]) -> list[wire.Reply]:
         session = self._sessions.get(ref)

@@ -62,11 +62,14 @@ class PutSession(Struct, frozen=True, tag=True):
     An end keeps its counters for as long as the session uses its port pair, whatever else of the stream changes.
     A port pair that another session still uses moves here: the later message is right. `Refused`, and nothing is
     changed, where a port is not ours, is named twice, or a remote host is no IP literal of our socket's family.
+    `resumed`: said again after a worker's death. What waits in the sockets is the call's and is relayed; otherwise it
+    came before the session, belongs to nobody and is thrown away. Set by `media.client`, not by who asks it.
     """
 
     ref: str
     generation: int
     streams: tuple[Stream, ...]
+    resumed: bool = False
 
 
 class DeleteSession(Struct, frozen=True, tag=True):

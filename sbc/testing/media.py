@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from sbc.core.address import Address
+from sbc.core.address import Address, canonical_ip
 from sbc.media import wire
 from sbc.media.client import MediaClient, Outgoing
 
@@ -119,6 +119,8 @@ class FakeWorker:
             return [wire.Refused(put.ref, f"no such media port: {missing[0]}")]
         if len(set(addresses)) != len(addresses):
             return [wire.Refused(put.ref, "a media port is named twice")]
+        if not put.ref or not all(_is_usable(end) for end in ends):
+            return [wire.Refused(put.ref, "no name, or no remote address")]
         if session is None:
             session = self._sessions[put.ref] = _Session(put)
         self._release(put.ref)
@@ -216,6 +218,14 @@ def _find(streams: Iterable[wire.Stream], rtp: Address) -> tuple[wire.Stream, wi
         if _rtp_address(stream.egress) == rtp:
             return stream, stream.egress, stream.ingress
     return None
+
+
+def _is_usable(end: wire.End) -> bool:
+    if end.remote is None:
+        return True
+    host = end.remote.host
+    same_family = (":" in host) == (":" in end.local)
+    return same_family and canonical_ip(host) == host and 0 < end.remote.port < 65_536
 
 
 def _target(end: wire.End, *, is_rtcp: bool) -> Address | None:

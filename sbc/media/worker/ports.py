@@ -1,0 +1,73 @@
+"""The port pairs that were handed down: their sockets, and which session uses which.
+
+A pair that no session uses is muted in the kernel and not watched, so that strangers can neither fill it nor wake us.
+The runtime opens pairs muted; they are muted again here when a session lets go of them.
+"""
+
+import contextlib
+from collections.abc import Sequence
+from typing import Final, Protocol
+
+from sbc.media.mute import mute, unmute
+
+_QUEUED_AT_MOST: Final = 4096  # datagrams in one socket's queue; muted meanwhile, so it cannot grow
+
+
+class Udp(Protocol):
+    """What the relay uses of a UDP socket; tests have one in memory."""
+
+    def fileno(self) -> int: ...
+    def recvfrom_into(self, buffer: bytearray, /) -> tuple[int, tuple[str, int]]: ...
+    def sendto(self, data: bytes | memoryview, address: tuple[str, int], /) -> int: ...
+    def setsockopt(self, level: int, option: int, value: bytes | int, /) -> None: ...
+
+
+class Pair:
+    """RTP and RTCP socket of one even port, and the session that uses them ("": none)."""
+
+    __slots__ = ("local", "owner", "port", "rtcp", "rtp")
+
+    def __init__(self, local: str, port: int, rtp: Udp, rtcp: Udp) -> None:
+        self.local = local
+        self.port = port
+        self.rtp = rtp
+        self.rtcp = rtcp
+        self.owner = ""
+
+    def open(self, *, drained: bool) -> None:
+        """Hear again. What came before belongs to nobody, unless a worker died over it: then it is not drained."""
+        for one in (self.rtp, self.rtcp):
+            if drained:
+                mute(one)
+                _drain(one)
+            unmute(one)
+
+    def close(self) -> None:
+        for one in (self.rtp, self.rtcp):
+            mute(one)
+
+
+class Ports:
+    __slots__ = ("_pairs",)
+
+    def __init__(self) -> None:
+        self._pairs: dict[tuple[str, int], Pair] = {}
+
+    def add(self, local: str, ports: Sequence[int], sockets: Sequence[Udp]) -> None:
+        """Sockets come as RTP, RTCP of each port. A pair that we have already stays as it is: it may be in use."""
+        for i, port in enumerate(ports):
+            self._pairs.setdefault((local, port), Pair(local, port, sockets[2 * i], sockets[2 * i + 1]))
+
+    def __contains__(self, key: tuple[str, int]) -> bool:
+        return key in self._pairs
+
+    def pair(self, local: str, port: int) -> Pair:
+        return self._pairs[local, port]
+
+
+def _drain(one: Udp) -> None:
+    scrap = bytearray(1)
+    with contextlib.suppress(BlockingIOError):
+        for _ in range(_QUEUED_AT_MOST):
+            with contextlib.suppress(ConnectionError):  # an ICMP refusal is reported once and is gone then
+                one.recvfrom_into(scrap)

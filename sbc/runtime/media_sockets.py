@@ -1,0 +1,114 @@
+"""Opening media ports: pairs of UDP sockets, even for RTP and odd for RTCP (RFC 3550 §11), at random places of a range.
+
+Random, because a port that can be guessed can be aimed at before the call's first packet. Ports are opened muted (see
+`media.mute`) and handed to the media worker as descriptors; we keep ours open, so that they outlive a worker and nobody
+else gets the port. Used by `media_pool`.
+"""
+
+import contextlib
+import errno
+import resource
+import socket
+from collections.abc import Callable, Collection
+from typing import Final
+
+from msgspec import Struct
+
+from sbc.media.mute import mute
+
+RECEIVE_BUFFER: Final = 65_536  # doubled by the kernel: about 170 packets of G.711, 3.4 s, while a worker starts again
+_NO_MORE: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+_TAKEN: Final = (errno.EADDRINUSE, errno.EACCES)
+
+
+class Pair(Struct, frozen=True, eq=False):
+    """An open pair on `local`: `port` is RTP's, RTCP's is one above."""
+
+    local: str
+    port: int
+    rtp: socket.socket
+    rtcp: socket.socket
+
+    def close(self) -> None:
+        self.rtp.close()
+        self.rtcp.close()
+
+
+def open_pairs(
+    local: str,
+    ports: tuple[int, int],
+    pairs: int,
+    taken: Collection[int],
+    number: Callable[[int], int],
+    *,
+    dscp: int = 0,
+) -> list[Pair]:
+    """Up to `pairs` pairs within the range `ports` (first, last), none of them in `taken`; `number(n)` picks below n.
+
+    Fewer where the range or the descriptors are used up. Raises OSError where `local` is no address of this machine.
+    """
+    first, last = ports
+    free = [port for port in range(first + first % 2, last, 2) if port not in taken]
+    opened: list[Pair] = []
+    try:
+        while free and len(opened) < pairs:
+            at = number(len(free))
+            free[at], free[-1] = free[-1], free[at]
+            pair = _open_pair(local, free.pop(), dscp)
+            if pair is not None:
+                opened.append(pair)
+    except OSError as error:
+        if error.errno in _NO_MORE:
+            return opened
+        for pair in opened:
+            pair.close()
+        raise
+    return opened
+
+
+def open_media_socket(local: str, port: int, dscp: int = 0) -> socket.socket:
+    """One bound, non-blocking UDP socket, not muted. Raises OSError."""
+    is_ipv6 = ":" in local
+    one = socket.socket(socket.AF_INET6 if is_ipv6 else socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        one.setblocking(False)
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+        if is_ipv6:
+            one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        if dscp and is_ipv6:
+            one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_TCLASS, dscp << 2)
+        elif dscp:
+            one.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, dscp << 2)
+        one.bind((local, port))
+    except OSError:
+        one.close()
+        raise
+    return one
+
+
+def raise_descriptor_limit() -> int:
+    """As many descriptors as the system lets us have (two for each pair); returns how many that are."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
+def _open_pair(local: str, port: int, dscp: int) -> Pair | None:
+    """None where somebody else has one of the two ports."""
+    try:
+        rtp = open_media_socket(local, port, dscp)
+    except OSError as error:
+        if error.errno in _TAKEN:
+            return None
+        raise
+    try:
+        rtcp = open_media_socket(local, port + 1, dscp)
+    except OSError as error:
+        rtp.close()
+        if error.errno in _TAKEN:
+            return None
+        raise
+    mute(rtp)
+    mute(rtcp)
+    return Pair(local, port, rtp, rtcp)

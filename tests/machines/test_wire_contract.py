@@ -1,0 +1,507 @@
+"""What `media.wire` promises, asked of the fake worker, of the real worker's service in memory, and of its process.
+
+A subject says requests and sends packets; packets that come out are returned with the far end that got them.
+"""
+
+import os
+import select
+import socket
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Iterator
+from typing import Protocol
+
+import pytest
+
+from sbc.core.address import Address
+from sbc.media import wire
+from sbc.media.worker.relay import Inlet, relay
+from sbc.media.worker.service import Service
+from sbc.runtime.media_sockets import Pair, open_pairs
+from sbc.testing.media import FakeWorker, Packet
+
+INSIDE, OUTSIDE = "127.0.0.10", "127.0.0.20"
+PBX, CARRIER, STRANGER = "127.0.0.30", "127.0.0.40", "127.0.0.66"
+RTP = bytes([0x80, 8, 0, 1]) + bytes(168)
+RTCP = bytes([0x80, 200, 0, 6]) + bytes(24)
+STUN = bytes([0, 1, 0, 0]) + bytes(16)
+
+TURNS = 200  # answers to wait for before a packet counts as not relayed
+
+Heard = list[tuple[Address, Address, bytes]]  # from which of our ports, who, what
+
+
+class Subject(Protocol):
+    inside: list[int]  # even ports that are open on INSIDE
+    outside: list[int]
+
+    def say(self, request: wire.Request) -> list[wire.Reply]: ...
+    def far(self, host: str, n: int) -> int:
+        """The port of the n-th far end on a host; even n are RTP, n + 1 is the port above."""
+
+    def send(self, host: str, n: int, local: str, port: int, data: bytes) -> Heard: ...
+
+
+class Fake:
+    def __init__(self) -> None:
+        self.worker = FakeWorker()
+        self.inside = self.outside = [20000, 20002, 20004, 20006]
+        for local in (INSIDE, OUTSIDE):
+            self.say(wire.AddPorts(local, tuple(self.inside)))
+
+    def say(self, request: wire.Request) -> list[wire.Reply]:
+        return [wire.decode_reply(data) for data in self.worker.receive(wire.encode(request))]
+
+    def far(self, host: str, n: int) -> int:
+        return 40000 + n
+
+    def send(self, host: str, n: int, local: str, port: int, data: bytes) -> Heard:
+        out = self.worker.relay(Packet(Address(local, port), Address(host, self.far(host, n)), data))
+        return [(packet.local, packet.remote, packet.data) for packet in out]
+
+
+class MemorySocket:
+    def __init__(self, address: Address, sent: Heard) -> None:
+        self.address = address
+        self.queue: deque[tuple[bytes, Address]] = deque()
+        self.sent = sent
+
+    def fileno(self) -> int:
+        return id(self)
+
+    def recvfrom_into(self, buffer: bytearray) -> tuple[int, tuple[str, int]]:
+        if not self.queue:
+            raise BlockingIOError
+        data, source = self.queue.popleft()
+        buffer[: len(data)] = data
+        return len(data), (source.host, source.port)
+
+    def sendto(self, data: bytes | memoryview, address: tuple[str, int]) -> int:
+        self.sent.append((self.address, Address(*address), bytes(data)))
+        return len(data)
+
+    def setsockopt(self, level: int, option: int, value: bytes | int) -> None:
+        pass
+
+
+class MemoryService:
+    """The real service and relay, without epoll."""
+
+    def __init__(self) -> None:
+        self.sent: Heard = []
+        self.watched: dict[int, Inlet] = {}
+        self.service = Service(self)
+        self.inside = self.outside = [20000, 20002, 20004, 20006]
+        self.sockets: dict[Address, MemorySocket] = {}
+        for local in (INSIDE, OUTSIDE):
+            addresses = [Address(local, port + i) for port in self.inside for i in (0, 1)]
+            sockets = [MemorySocket(address, self.sent) for address in addresses]
+            self.sockets |= dict(zip(addresses, sockets, strict=True))
+            self.service.receive(wire.encode(wire.AddPorts(local, tuple(self.inside))), sockets)
+
+    def set(self, one: MemorySocket, inlet: Inlet) -> None:
+        self.watched[one.fileno()] = inlet
+
+    def unset(self, one: MemorySocket) -> None:
+        self.watched.pop(one.fileno(), None)
+
+    def say(self, request: wire.Request) -> list[wire.Reply]:
+        return [wire.decode_reply(wire.encode(reply)) for reply in self.service.receive(wire.encode(request))]
+
+    def far(self, host: str, n: int) -> int:
+        return 40000 + n
+
+    def send(self, host: str, n: int, local: str, port: int, data: bytes) -> Heard:
+        one = self.sockets[Address(local, port)]
+        one.queue.append((data, Address(host, self.far(host, n))))
+        self.sent.clear()
+        inlet = self.watched.get(one.fileno())
+        if inlet:
+            relay(inlet, 32)
+        return list(self.sent)
+
+
+class Process:
+    """The real thing: a process, descriptors passed to it, sockets on 127/8."""
+
+    def __init__(self) -> None:
+        self.control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.control.settimeout(10)
+        number = str(theirs.fileno())
+        command = [sys.executable, "-m", "sbc.media.worker", "--control-fd", number]
+        self.process = subprocess.Popen(command, pass_fds=[theirs.fileno()])
+        theirs.close()
+        self.running = wire.decode_reply(self.control.recv(65536))
+        self.pairs = [self.open(local) for local in (INSIDE, OUTSIDE)]
+        self.inside, self.outside = ([pair.port for pair in pairs] for pairs in self.pairs)
+        self.fars: dict[tuple[str, int], socket.socket] = {}
+
+    def open(self, local: str) -> list[Pair]:
+        pairs = open_pairs(local, (20000, 29999), 4, (), lambda below: int.from_bytes(os.urandom(4)) % below)
+        fds = [one.fileno() for pair in pairs for one in (pair.rtp, pair.rtcp)]
+        request = wire.AddPorts(local, tuple(pair.port for pair in pairs))
+        socket.send_fds(self.control, [wire.encode(request)], fds)
+        return pairs
+
+    def say(self, request: wire.Request) -> list[wire.Reply]:
+        """All answers: up to the last of a query's, or else up to that of a query that is sent behind the request."""
+        self.control.send(wire.encode(request))
+        if not isinstance(request, wire.Query):
+            self.control.send(wire.encode(wire.Query()))
+        replies = [wire.decode_reply(self.control.recv(65536))]
+        while not (isinstance(replies[-1], wire.Report) and replies[-1].last):
+            replies.append(wire.decode_reply(self.control.recv(65536)))
+        return replies if isinstance(request, wire.Query) else [r for r in replies if not isinstance(r, wire.Report)]
+
+    def seen(self) -> tuple[int, int]:
+        """Packets of all sessions: relayed, dropped."""
+        reports = [reply for reply in self.say(wire.Query()) if isinstance(reply, wire.Report)]
+        streams = [stream for report in reports for session in report.sessions for stream in session.streams]
+        ends = [end for stream in streams for end in (stream.ingress, stream.egress)]
+        return sum(end.received + end.rtcp_received for end in ends), sum(end.dropped for end in ends)
+
+    def far(self, host: str, n: int) -> int:
+        if (host, n) not in self.fars:
+            pair = _far_pair(host)
+            self.fars[host, n & ~1], self.fars[host, n | 1] = pair
+        return self.fars[host, n].getsockname()[1]
+
+    def send(self, host: str, n: int, local: str, port: int, data: bytes) -> Heard:
+        """The kernel delivers when it likes: wait until the packet is counted, which on an idle port it never is."""
+        self.far(host, n)
+        before = self.seen()
+        self.fars[host, n].sendto(data, (local, port))
+        for _ in range(TURNS):
+            now = self.seen()
+            if now != before:
+                break
+        ready, _, _ = select.select(list(self.fars.values()), [], [], 10 if now[0] > before[0] else 0)
+        return [
+            (Address(*source), Address(*one.getsockname()), got)
+            for one in ready
+            for got, source in [one.recvfrom(2048)]
+        ]
+
+    def close(self) -> None:
+        self.control.close()
+        assert self.process.wait(10) == 0
+        for pairs in self.pairs:
+            for pair in pairs:
+                pair.close()
+        for one in self.fars.values():
+            one.close()
+
+
+def _far_pair(host: str) -> tuple[socket.socket, socket.socket]:
+    """Two sockets on neighbouring ports, even and odd."""
+    while True:
+        rtp, rtcp = (socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2))
+        rtp.bind((host, 0))
+        port = rtp.getsockname()[1]
+        try:
+            if port % 2 == 0:
+                rtcp.bind((host, port + 1))
+                rtp.setblocking(False)
+                rtcp.setblocking(False)
+                return rtp, rtcp
+        except OSError:
+            pass
+        rtp.close()
+        rtcp.close()
+
+
+@pytest.fixture(params=["fake", "service", pytest.param("process", marks=pytest.mark.loopback)])
+def worker(request: pytest.FixtureRequest) -> Iterator[Subject]:
+    if request.param == "fake":
+        yield Fake()
+    elif request.param == "service":
+        yield MemoryService()
+    else:
+        process = Process()
+        yield process
+        process.close()
+
+
+def remote(worker: Subject, host: str, n: int = 0, rtcp: int | None = None) -> wire.Remote:
+    return wire.Remote(host, worker.far(host, n), worker.far(host, n + 1) if rtcp is None else rtcp)
+
+
+def stream(worker: Subject, i: int = 0, *, latching: wire.Latching = "address", rtp: bool = True) -> wire.Stream:
+    ingress = wire.End(INSIDE, worker.inside[i], remote(worker, PBX), latching)
+    egress = wire.End(OUTSIDE, worker.outside[i], remote(worker, CARRIER), latching)
+    return wire.Stream(ingress, egress, rtp)
+
+
+def put(worker: Subject, *streams: wire.Stream, ref: str = "a", generation: int = 1) -> list[wire.Reply]:
+    return worker.say(wire.PutSession(ref, generation, streams))
+
+
+def counts(worker: Subject, ref: str = "a") -> tuple[wire.StreamCount, ...]:
+    (report,) = worker.say(wire.Query(ref))
+    assert isinstance(report, wire.Report)
+    return report.sessions[0].streams
+
+
+def from_pbx(worker: Subject, data: bytes = RTP, n: int = 0, host: str = PBX, i: int = 0) -> Heard:
+    return worker.send(host, n, INSIDE, worker.inside[i] + n % 2, data)
+
+
+def from_carrier(worker: Subject, data: bytes = RTP, n: int = 0, host: str = CARRIER, i: int = 0) -> Heard:
+    return worker.send(host, n, OUTSIDE, worker.outside[i] + n % 2, data)
+
+
+def at_carrier(worker: Subject, data: bytes, n: int = 0, i: int = 0) -> Heard:
+    return [(Address(OUTSIDE, worker.outside[i] + n % 2), Address(CARRIER, worker.far(CARRIER, n)), data)]
+
+
+def at_pbx(worker: Subject, data: bytes, n: int = 0, i: int = 0) -> Heard:
+    return [(Address(INSIDE, worker.inside[i] + n % 2), Address(PBX, worker.far(PBX, n)), data)]
+
+
+# --- relaying ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_put_session_relays_rtp_both_ways_out_of_the_other_ends_port(worker: Subject) -> None:
+    assert put(worker, stream(worker)) == []
+    assert from_pbx(worker) == at_carrier(worker, RTP)
+    assert from_carrier(worker) == at_pbx(worker, RTP)
+
+
+def test_rtcp_takes_the_odd_ports(worker: Subject) -> None:
+    put(worker, stream(worker))
+    assert from_pbx(worker, RTCP, 1) == at_carrier(worker, RTCP, 1)
+    assert from_carrier(worker, RTCP, 1) == at_pbx(worker, RTCP, 1)
+    (count,) = counts(worker)
+    assert (count.ingress.rtcp_received, count.ingress.rtcp_sent, count.ingress.received) == (1, 1, 0)
+
+
+def test_a_side_that_wants_no_rtcp_gets_none(worker: Subject) -> None:
+    both = stream(worker)
+    egress = wire.End(both.egress.local, both.egress.port, remote(worker, CARRIER, rtcp=0))
+    put(worker, wire.Stream(both.ingress, egress))
+    assert from_pbx(worker, RTCP, 1) == []
+    assert counts(worker)[0].ingress.dropped == 1
+    assert from_pbx(worker) == at_carrier(worker, RTP)
+
+
+def test_packets_and_octets_are_counted_at_both_ends(worker: Subject) -> None:
+    put(worker, stream(worker))
+    for _ in range(3):
+        from_pbx(worker)
+    from_carrier(worker)
+    assert counts(worker) == (
+        wire.StreamCount(wire.EndCount(3, 516, 1, 172, 0, 0, 0), wire.EndCount(1, 172, 3, 516, 0, 0, 0)),
+    )
+
+
+def test_an_end_without_remote_gets_nothing_and_lets_nobody_in(worker: Subject) -> None:
+    both = stream(worker)
+    early = wire.Stream(both.ingress, wire.End(OUTSIDE, worker.outside[0], None))
+    put(worker, early)
+    assert from_pbx(worker) == []
+    assert from_carrier(worker) == []
+    (count,) = counts(worker)
+    assert (count.ingress.dropped, count.egress.dropped) == (1, 1)
+    put(worker, both, generation=2)
+    assert from_pbx(worker) == at_carrier(worker, RTP)
+
+
+def test_each_stream_of_a_session_has_its_own_ports(worker: Subject) -> None:
+    put(worker, stream(worker, 0), stream(worker, 1))
+    assert from_pbx(worker, i=1) == at_carrier(worker, RTP, i=1)
+    assert [count.ingress.received for count in counts(worker)] == [0, 1]
+
+
+def test_an_idle_port_relays_nothing(worker: Subject) -> None:
+    put(worker, stream(worker, 0))
+    assert from_pbx(worker, i=1) == []
+
+
+# --- sources ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_foreign_source_is_dropped_and_counted(worker: Subject) -> None:
+    put(worker, stream(worker))
+    assert from_pbx(worker, host=STRANGER) == []
+    assert from_pbx(worker, RTCP, 1, host=STRANGER) == []
+    assert counts(worker)[0].ingress.dropped == 2
+    assert from_pbx(worker) == at_carrier(worker, RTP)
+
+
+def test_address_latching_goes_on_when_the_source_port_changes_and_still_sends_to_the_sdps(worker: Subject) -> None:
+    put(worker, stream(worker))
+    assert from_pbx(worker) == at_carrier(worker, RTP)
+    assert from_pbx(worker, n=2) == at_carrier(worker, RTP)
+    assert from_carrier(worker) == at_pbx(worker, RTP)
+
+
+def test_strict_latching_wants_the_sdps_port(worker: Subject) -> None:
+    put(worker, stream(worker, latching="strict"))
+    assert from_pbx(worker, n=2) == []
+    assert from_pbx(worker, RTCP, 3) == []
+    assert counts(worker)[0].ingress.dropped == 2
+    assert from_pbx(worker) == at_carrier(worker, RTP)
+    assert from_pbx(worker, RTCP, 1) == at_carrier(worker, RTCP, 1)
+
+
+def test_strict_latching_lets_no_rtcp_in_from_a_side_that_has_none(worker: Subject) -> None:
+    both = stream(worker, latching="strict")
+    ingress = wire.End(INSIDE, worker.inside[0], remote(worker, PBX, rtcp=0), "strict")
+    put(worker, wire.Stream(ingress, both.egress))
+    assert from_pbx(worker, RTCP, 1) == []
+    assert counts(worker)[0].ingress.dropped == 1
+
+
+@pytest.mark.parametrize(
+    "data", [STUN, b"", b"\x80", RTP[:11], bytes([0xC0]) + RTP[1:], bytes([0x40]) + RTP[1:], bytes([20]) + RTP[1:]]
+)
+def test_what_is_not_rtp_is_dropped_and_counted(worker: Subject, data: bytes) -> None:
+    put(worker, stream(worker))
+    assert from_pbx(worker, data) == []
+    assert counts(worker)[0].ingress == wire.EndCount(dropped=1)
+
+
+def test_rtcp_has_a_header_of_its_own_length(worker: Subject) -> None:
+    put(worker, stream(worker))
+    empty_receiver_report = bytes([0x80, 201, 0, 1]) + bytes(4)
+    assert from_pbx(worker, empty_receiver_report, 1) == at_carrier(worker, empty_receiver_report, 1)
+    assert from_pbx(worker, empty_receiver_report[:7], 1) == []
+
+
+@pytest.mark.parametrize("data", [b"x", b"\x00\x01t38", STUN])
+def test_an_opaque_stream_relays_anything(worker: Subject, data: bytes) -> None:
+    put(worker, stream(worker, rtp=False))
+    assert from_pbx(worker, data) == at_carrier(worker, data)
+    assert counts(worker)[0].ingress.received_octets == len(data)
+
+
+# --- sessions ---------------------------------------------------------------------------------------------------------
+
+
+def test_putting_again_keeps_the_counters(worker: Subject) -> None:
+    put(worker, stream(worker))
+    from_pbx(worker)
+    put(worker, stream(worker))
+    put(worker, stream(worker), generation=2)
+    from_pbx(worker)
+    assert counts(worker)[0].ingress.received == 2
+
+
+def test_an_older_generation_changes_nothing(worker: Subject) -> None:
+    put(worker, stream(worker), generation=5)
+    assert put(worker, generation=4) == []
+    assert from_pbx(worker) == at_carrier(worker, RTP)
+
+
+def test_a_new_remote_is_sent_to_and_the_end_keeps_its_counters(worker: Subject) -> None:
+    both = stream(worker)
+    put(worker, both)
+    from_pbx(worker)
+    moved = wire.End(OUTSIDE, worker.outside[0], remote(worker, CARRIER, 4))
+    put(worker, wire.Stream(both.ingress, moved), generation=2)
+    assert from_pbx(worker) == at_carrier(worker, RTP, 4)
+    assert counts(worker)[0].egress.sent == 2
+
+
+def test_a_new_port_begins_at_zero_and_the_old_one_is_silent(worker: Subject) -> None:
+    first, second = stream(worker, 0), stream(worker, 1)
+    put(worker, first)
+    from_pbx(worker)
+    put(worker, wire.Stream(first.ingress, second.egress), generation=2)
+    assert from_pbx(worker) == at_carrier(worker, RTP, i=1)
+    assert from_carrier(worker) == []
+    (count,) = counts(worker)
+    assert (count.ingress.received, count.egress.sent) == (2, 1)
+
+
+def test_a_stream_that_goes_and_comes_keeps_its_counters(worker: Subject) -> None:
+    put(worker, stream(worker))
+    from_pbx(worker)
+    put(worker, generation=2)
+    assert from_pbx(worker) == []
+    put(worker, stream(worker), generation=3)
+    from_pbx(worker)
+    assert counts(worker)[0].ingress.received == 2
+
+
+def test_a_port_moves_to_the_session_that_names_it_last(worker: Subject) -> None:
+    put(worker, stream(worker, 0), ref="a")
+    taking = wire.Stream(stream(worker, 0).ingress, stream(worker, 1).egress)
+    put(worker, taking, ref="b")
+    assert from_pbx(worker) == at_carrier(worker, RTP, i=1)
+    assert from_carrier(worker) == []
+    assert counts(worker, "a")[0].egress.dropped == 1
+    worker.say(wire.DeleteSession("a"))
+    assert from_pbx(worker) == at_carrier(worker, RTP, i=1)
+    assert counts(worker, "b")[0].ingress.received == 2
+
+
+def test_a_port_that_was_let_go_serves_the_next_session(worker: Subject) -> None:
+    put(worker, stream(worker), ref="a")
+    worker.say(wire.DeleteSession("a"))
+    put(worker, stream(worker), ref="b")
+    assert from_carrier(worker) == at_pbx(worker, RTP)
+    assert counts(worker, "b")[0].egress.received == 1
+
+
+def test_deletion_answers_with_the_counters_and_ends_the_relay(worker: Subject) -> None:
+    put(worker, stream(worker))
+    from_pbx(worker)
+    (ended,) = worker.say(wire.DeleteSession("a"))
+    assert isinstance(ended, wire.SessionEnded)
+    assert (ended.ref, ended.streams[0].ingress.received) == ("a", 1)
+    assert from_pbx(worker) == []
+    assert worker.say(wire.DeleteSession("a")) == [wire.SessionEnded("a", ())]
+
+
+def test_a_query_about_everything_reports_every_session_and_says_which_report_is_last(worker: Subject) -> None:
+    expected = {f"empty-{i}" for i in range(300)}
+    for ref in expected:
+        put(worker, ref=ref)
+    put(worker, stream(worker), generation=7)
+    reports = [reply for reply in worker.say(wire.Query()) if isinstance(reply, wire.Report)]
+    assert [report.last for report in reports] == [False] * (len(reports) - 1) + [True]
+    sessions = [session for report in reports for session in report.sessions]
+    assert {session.ref for session in sessions} == expected | {"a"}
+    assert [session.generation for session in sessions if session.ref == "a"] == [7]
+    assert all(len(wire.encode(report)) <= 65536 for report in reports)
+
+
+# --- refusals ---------------------------------------------------------------------------------------------------------
+
+
+def _refused(replies: list[wire.Reply], ref: str) -> bool:
+    return [type(reply) for reply in replies] == [wire.Refused] and replies[0].ref == ref
+
+
+def test_a_port_that_is_not_ours_is_refused_and_nothing_changes(worker: Subject) -> None:
+    both = stream(worker)
+    put(worker, both)
+    wrong = wire.Stream(both.ingress, wire.End(OUTSIDE, 2, both.egress.remote))
+    assert _refused(put(worker, wrong, generation=2), "a")
+    assert from_pbx(worker) == at_carrier(worker, RTP)
+
+
+def test_a_port_named_twice_is_refused(worker: Subject) -> None:
+    both = stream(worker)
+    assert _refused(put(worker, wire.Stream(both.ingress, both.ingress)), "a")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [wire.Remote("pbx.example", 4000, 0), wire.Remote("::1", 4000, 0), wire.Remote(PBX, 0, 0), wire.Remote("", 1, 0)],
+)
+def test_a_remote_that_cannot_be_sent_to_is_refused(worker: Subject, wrong: wire.Remote) -> None:
+    both = stream(worker)
+    assert _refused(put(worker, wire.Stream(wire.End(INSIDE, worker.inside[0], wrong), both.egress)), "a")
+
+
+def test_a_session_needs_a_name(worker: Subject) -> None:
+    assert _refused(put(worker, stream(worker), ref=""), "")
+
+
+def test_nonsense_is_refused_and_the_worker_lives_on() -> None:
+    for receive in (Service(MemoryService()).receive, lambda data: map(wire.decode_reply, FakeWorker().receive(data))):
+        for nonsense in (b"", b"\xff", b"\x80", wire.encode(wire.Running(1, 1))):
+            assert [type(reply) for reply in receive(nonsense)] == [wire.Refused]
