@@ -42,7 +42,7 @@ def run_command(tokens: Sequence[str]) -> int:
     debug = tokens[:1] == ["--debug"]
     try:
         status = _dispatch(tokens[1:] if debug else tokens)
-        _flush()
+        sys.stdout.flush()
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
@@ -73,15 +73,6 @@ def _dispatch(tokens: Sequence[str]) -> int:
     return WRONG_USAGE if is_unasked_help else status
 
 
-def _flush() -> None:
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        raise OperatorError(f"the output cannot be written: {error.strerror}") from error
-
-
 def _tell(error: Exception) -> int:
     status = DONE
     for leaf in _leaves(error):
@@ -91,10 +82,12 @@ def _tell(error: Exception) -> int:
 
 
 def _sentence(error: BaseException) -> str:
+    if isinstance(error, OSError):
+        return f"sbc: {error.filename or 'the output'}: {error.strerror or error}"
     if not isinstance(error, OperatorError):
         return f"sbc: unexpected {type(error).__name__}: {error} (sbc --debug COMMAND shows where)"
     # A policy's errors begin with their place, as a compiler's do, so that editors find it.
-    return str(error) if hasattr(error, "problems") else f"sbc: {error}"
+    return str(error) if hasattr(error, "problems") else "\n".join(f"sbc: {line}" for line in str(error).split("\n"))
 
 
 def _leaves(error: BaseException) -> Iterator[BaseException]:

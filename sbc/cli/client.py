@@ -30,10 +30,12 @@ def find_admin(admin: str | None, policy: Sequence[Path] | None) -> str:
     return found
 
 
-def ask(address: str, path: str, query: Mapping[str, str] | None = None, *, method: str = "GET") -> Any:
-    """The decoded JSON of a successful answer."""
+def ask(
+    address: str, path: str, query: Mapping[str, str] | None = None, *, key: str, method: str = "GET"
+) -> dict[str, Any]:
+    """The decoded JSON of a successful answer, which is an object that has `key`."""
     parsed = parse_admin_address(address)
-    uds = parsed.path if isinstance(parsed, UnixAddress) else None
+    uds = _existing(parsed) if isinstance(parsed, UnixAddress) else None
     base = "http://localhost" if uds else f"http://{parsed}"
     # No proxy of the environment may stand between an operator and the own machine.
     transport = httpx2.HTTPTransport(uds=uds, trust_env=False)
@@ -44,22 +46,31 @@ def ask(address: str, path: str, query: Mapping[str, str] | None = None, *, meth
         raise OperatorError(f"{parsed}: no answer within {ANSWER_SECONDS:.0f} s") from error
     except (httpx2.TransportError, httpx2.InvalidURL) as error:
         raise OperatorError(f"{parsed}: {_why_unreachable(error)}") from error
-    return _decoded(response, str(parsed))
+    return _decoded(response, str(parsed), key)
 
 
 def ref_path(ref: str) -> str:
     return f"/api/v1/calls/{quote(ref, safe='')}"
 
 
-def _decoded(response: httpx2.Response, address: str) -> Any:
+def _existing(address: UnixAddress) -> str:
+    try:
+        Path(address.path).stat()
+    except OSError as error:
+        raise OperatorError(f"{address}: {_why_unreachable(error)}") from error
+    return address.path
+
+
+def _decoded(response: httpx2.Response, address: str, key: str) -> dict[str, Any]:
     try:
         body = response.json()
     except ValueError:
-        raise OperatorError(f"{address}: what answers there (status {response.status_code}) is no sbc") from None
-    if response.is_success:
+        body = None
+    if isinstance(body, dict) and response.is_success and key in body:
         return body
-    detail = body.get("detail") if isinstance(body, dict) else None
-    raise OperatorError(str(detail or f"{address}: status {response.status_code}"))
+    if isinstance(body, dict) and not response.is_success and "detail" in body:
+        raise OperatorError(str(body["detail"]))
+    raise OperatorError(f"{address}: what answers there (status {response.status_code}) is no sbc")
 
 
 def _why_unreachable(error: BaseException) -> str:

@@ -107,6 +107,8 @@ def demo() -> int:
 @app.command(
     help="""Measure this program on this machine.
 
+Costs are printed beside a yardstick measured in the same run.
+
   sbc bench""",
 )
 def bench() -> int:
@@ -132,6 +134,8 @@ def status(*, admin: Admin = None, policy: FromPolicy = None, json: Json = False
 @app.command(
     help="""The running calls.
 
+Their refs are what sbc hangup and the log lines go by.
+
   sbc calls
   sbc calls --json | jq .calls""",
 )
@@ -143,6 +147,8 @@ def calls(*, admin: Admin = None, policy: FromPolicy = None, json: Json = False)
 
 @app.command(
     help="""End a running call, on both legs.
+
+Its record will say that the operator ended it.
 
   sbc hangup k3v7q2mxya""",
 )

@@ -55,13 +55,13 @@ def _from_disk(data_dir: Path, start: float | None, trunk: str | None, limit: in
     return {"cdrs": page.cdrs, "next": page.next}
 
 
-def _from_api(admin: str, start: float | None, trunk: str | None, limit: int) -> Any:
+def _from_api(admin: str, start: float | None, trunk: str | None, limit: int) -> dict[str, Any]:
     query = {"last": str(limit)}
     if start is not None:
         query["since"] = time_text(start)
     if trunk is not None:
         query["trunk"] = trunk
-    return ask(admin, "/api/v1/cdrs", query)
+    return ask(admin, "/api/v1/cdrs", query, key="cdrs")
 
 
 def _row(record: dict[str, Any]) -> list[str | int | None]:

@@ -11,7 +11,7 @@ from sbc.cli.output import printable, show_json, show_table
 
 
 def show_status(admin: str | None, policy: Sequence[Path] | None, *, json: bool) -> int:
-    status = ask(find_admin(admin, policy), "/api/v1/status")
+    status = ask(find_admin(admin, policy), "/api/v1/status", key="name")
     if json:
         show_json(status)
     else:
@@ -20,7 +20,7 @@ def show_status(admin: str | None, policy: Sequence[Path] | None, *, json: bool)
 
 
 def show_calls(admin: str | None, policy: Sequence[Path] | None, *, json: bool) -> int:
-    body = ask(find_admin(admin, policy), "/api/v1/calls")
+    body = ask(find_admin(admin, policy), "/api/v1/calls", key="calls")
     if json:
         show_json(body)
         return 0
@@ -31,7 +31,7 @@ def show_calls(admin: str | None, policy: Sequence[Path] | None, *, json: bool) 
 
 
 def hang_up(ref: str, admin: str | None, policy: Sequence[Path] | None, *, json: bool) -> int:
-    call = ask(find_admin(admin, policy), ref_path(ref), method="DELETE")
+    call = ask(find_admin(admin, policy), ref_path(ref), key="ref", method="DELETE")
     if json:
         show_json(call)
     else:

@@ -1,0 +1,210 @@
+"""Commands that ask a running SBC: a real socket with canned answers, and every way in which asking fails."""
+
+import http.server
+import json
+import socket
+import socketserver
+import threading
+from urllib.parse import unquote_plus
+
+import pytest
+
+from sbc.cli import run_command
+from sbc.cli.client import find_admin
+from sbc.core.errors import OperatorError
+
+pytestmark = pytest.mark.loopback
+
+CALL = {
+    "ref": "k3v7q2mxya",
+    "state": "answered",
+    "ingress": "office",
+    "egress": None,
+    "route": "outbound",
+    "caller": "\x1b[2J100",
+    "called": "911",
+    "started_at": "2025-01-31T09:00:00.000Z",
+    "answered_at": "2025-01-31T09:00:05.250Z",
+    "media": {},
+}
+STATUS = {"name": "hq", "ready": True, "calls": 1, "transactions": 3, "dialogs": 2, "ports": 4, "tasks": 17}
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.server.asked.append(f"{self.command} {self.path}")
+        status, kind, body = self.server.replies.get(
+            f"{self.command} {self.path.partition('?')[0]}", (404, "text/html", "?")
+        )
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.end_headers()
+        self.wfile.write(body.encode())
+
+    def do_DELETE(self):
+        self.do_GET()
+
+    def address_string(self):
+        return "client"
+
+    def log_message(self, *_):
+        pass
+
+
+class TcpServer(socketserver.TCPServer):
+    allow_reuse_address = True
+
+
+class UnixServer(socketserver.UnixStreamServer):
+    pass
+
+
+@pytest.fixture(params=["tcp", "unix"])
+def sbc(request, tmp_path):
+    """A server with canned answers; `address` is what --admin takes."""
+    if request.param == "tcp":
+        server = TcpServer(("127.0.0.1", 0), Handler)
+        server.address = f"127.0.0.1:{server.server_address[1]}"
+    else:
+        server = UnixServer(str(tmp_path / "admin"), Handler)
+        server.address = f"unix:{tmp_path}/admin"
+    server.asked = []
+    server.replies = {}
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def knows(server, what, body, status=200, kind="application/json"):
+    server.replies[what] = (status, kind, json.dumps(body))
+
+
+def test_status_is_a_table_or_the_apis_body(sbc, capsys):
+    knows(sbc, "GET /api/v1/status", STATUS)
+
+    assert run_command(["status", "--admin", sbc.address]) == 0
+    assert "name          hq\nready         yes\ncalls         1\n" in capsys.readouterr().out
+    assert run_command(["status", "--admin", sbc.address, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == STATUS
+
+
+def test_calls_are_a_table_or_the_apis_body(sbc, capsys):
+    knows(sbc, "GET /api/v1/calls", {"calls": [CALL]})
+
+    assert run_command(["calls", "--admin", sbc.address]) == 0
+    header, line = capsys.readouterr().out.splitlines()
+    assert header.split()[:4] == ["REF", "STATE", "INGRESS", "EGRESS"]
+    assert line.split()[:7] == ["k3v7q2mxya", "answered", "office", "-", "outbound", "\\x1b[2J100", "911"]
+    assert run_command(["calls", "--admin", sbc.address, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"calls": [CALL]}
+
+
+def test_hangup_deletes_the_call(sbc, capsys):
+    knows(sbc, "DELETE /api/v1/calls/k3v7q2mxya", CALL | {"state": "ending"}, status=202)
+
+    assert run_command(["hangup", "k3v7q2mxya", "--admin", sbc.address]) == 0
+    assert sbc.asked == ["DELETE /api/v1/calls/k3v7q2mxya"]
+    assert capsys.readouterr().out == "k3v7q2mxya: ending\n"
+
+
+def test_a_ref_cannot_become_another_path(sbc):
+    assert run_command(["hangup", "../status?x=/", "--admin", sbc.address]) == 1
+    assert sbc.asked == ["DELETE /api/v1/calls/..%2Fstatus%3Fx%3D%2F"]
+
+
+def test_a_problem_document_becomes_a_line_and_1(sbc, capsys):
+    problem = {"type": "about:blank", "title": "Not Found", "status": 404, "detail": "no running call has the ref x"}
+    knows(sbc, "DELETE /api/v1/calls/x", problem, status=404, kind="application/problem+json")
+
+    assert run_command(["hangup", "x", "--admin", sbc.address]) == 1
+    assert capsys.readouterr().err == "sbc: no running call has the ref x\n"
+
+
+def test_cdr_list_asks_for_the_last_ones(sbc, capsys):
+    record = dict.fromkeys(("ref", "ingress", "egress", "called", "cause", "ended_by"), "x")
+    record |= {"caller": None, "started_at": "2025-01-31T09:00:00.123Z", "billable_ms": 61_900, "sip_status": 200}
+    knows(sbc, "GET /api/v1/cdrs", {"cdrs": [record], "next": None})
+    command = ["cdr", "list", "--admin", sbc.address, "--since", "2025-01-31", "--trunk", "a b", "--limit", "3"]
+
+    assert run_command(command) == 0
+    asked = [unquote_plus(line) for line in sbc.asked]
+    assert asked == ["GET /api/v1/cdrs?last=3&since=2025-01-31T00:00:00.000Z&trunk=a b"]
+    line = capsys.readouterr().out.splitlines()[1]
+    assert line.split() == ["2025-01-31T09:00:00Z", "x", "x", "x", "-", "x", "1:01", "200", "x", "x"]
+
+
+def test_something_else_that_answers_is_no_sbc(sbc, capsys):
+    assert run_command(["status", "--admin", sbc.address]) == 1
+    assert capsys.readouterr().err == f"sbc: {sbc.address}: what answers there (status 404) is no sbc\n"
+
+
+def test_json_of_another_shape_is_no_sbc(sbc, capsys):
+    knows(sbc, "GET /api/v1/calls", ["what"])
+
+    assert run_command(["calls", "--admin", sbc.address]) == 1
+    assert "is no sbc" in capsys.readouterr().err
+
+
+def test_a_proxy_of_the_environment_is_not_asked(sbc, monkeypatch):
+    knows(sbc, "GET /api/v1/status", STATUS)
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+
+    assert run_command(["status", "--admin", sbc.address]) == 0
+
+
+def test_nobody_listening_is_one_line_and_1(capsys):
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{unused.getsockname()[1]}"
+        assert run_command(["status", "--admin", address]) == 1
+
+    said = capsys.readouterr().err
+    assert said.startswith(f"sbc: {address}: nobody listens there; is sbc running?")
+    assert len(said.splitlines()) == 1
+
+
+def test_a_unix_socket_that_is_not_there_is_one_line_and_1(tmp_path, capsys):
+    assert run_command(["status", "--admin", f"unix:{tmp_path}/admin"]) == 1
+    assert f"sbc: unix:{tmp_path}/admin: there is no such socket; is sbc running?" in capsys.readouterr().err
+
+
+def test_an_address_that_is_none_is_one_line_and_1(capsys):
+    assert run_command(["status", "--admin", "somewhere"]) == 1
+    assert "expected 127.0.0.1:8088" in capsys.readouterr().err
+
+
+@pytest.fixture
+def policy(tmp_path):
+    def write(admin):
+        path = tmp_path / "policy.yaml"
+        path.write_text(f"""
+sbc: {{admin: "{admin}"}}
+interfaces: {{inside: {{sip: ["udp:127.0.0.10:5060"], media: 127.0.0.10}}}}
+pbxs: {{office: {{interface: inside, address: "sip:127.0.0.30:5060"}}}}
+routes: [{{name: none, from: office, to: national, reject: 403}}]
+""")
+        return path
+
+    return write
+
+
+def test_the_admin_address_is_the_option_then_the_environment_then_the_policy_then_the_default(monkeypatch, policy):
+    monkeypatch.delenv("SBC_ADMIN", raising=False)
+    path = policy("127.0.0.1:7777")
+
+    assert find_admin(None, None) == "127.0.0.1:8088"
+    assert find_admin(None, [path]) == "127.0.0.1:7777"
+    monkeypatch.setenv("SBC_ADMIN", "127.0.0.1:6666")
+    assert find_admin(None, [path]) == "127.0.0.1:6666"
+    assert find_admin("127.0.0.1:5555", [path]) == "127.0.0.1:5555"
+
+
+def test_a_policy_that_switches_the_api_off_is_said(monkeypatch, policy):
+    monkeypatch.delenv("SBC_ADMIN", raising=False)
+
+    with pytest.raises(OperatorError, match="admin: off"):
+        find_admin(None, [policy("off")])
