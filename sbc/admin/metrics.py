@@ -25,7 +25,7 @@ def render(engine: EngineView, runtime: RuntimeView) -> str:
             _family(
                 "sbc_call_attempts_total",
                 "counter",
-                "INVITEs sent for calls, and calls refused before one was sent (egress empty), by outcome",
+                "Ended calls by where they came from and went (egress empty: nowhere) and the CDR's cause",
                 ("ingress", "egress", "outcome"),
                 _counted(engine.attempts),
             ),

@@ -34,7 +34,9 @@ class EngineView(Struct, frozen=True):
     transactions: int = 0
     dialogs: int = 0
     ports: int = 0  # media port pairs lent to calls
-    attempts: tuple[tuple[str, str, str, int], ...] = ()  # ingress, egress, outcome (the CDR's cause), how many
+    attempts: tuple[
+        tuple[str, str, str, int], ...
+    ] = ()  # ended calls: ingress, egress or "", the CDR's cause, how many
     messages: tuple[
         tuple[str, str, str, int], ...
     ] = ()  # received or sent, method, status ("" for a request), how many
