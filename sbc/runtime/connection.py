@@ -4,6 +4,7 @@ Three ends: `finish` (send what is queued, then close), the peer's end of file, 
 after a frame that cannot be trusted. Used by `tcp`, which owns the table of connections and the tasks.
 """
 
+import math
 import os
 import socket
 from collections import Counter, deque
@@ -20,7 +21,7 @@ from sbc.sip.framing import BadFrame, Ping, StreamFramer
 _READ_OCTETS: Final = 65_536
 _FLUSH_SECONDS: Final = 10.0  # for a peer that reads slowly, to get what was queued before our end
 _LINGER_SECONDS: Final = 2.0  # after our end: reading on keeps the kernel from resetting what the peer has not read yet
-_HALF_CLOSED_SECONDS: Final = 10.0  # after the peer's end: time for answers to what it asked
+_HALF_CLOSED_SECONDS: Final = 10.0  # after what a peer asked before its end: time for the answer
 _PONG: Final = b"\r\n"
 
 
@@ -51,6 +52,7 @@ class Connection:
         self._is_finishing = False
         self._is_dead = False
         self._heard_at = now()
+        self._asked_at = -math.inf
         self._more = trio.Event()
         self._written = trio.Event()
         self._ended = trio.CancelScope()
@@ -174,13 +176,20 @@ class Connection:
                 self.abort("")
                 return
             if not data:
-                # A half-closed peer may still wait for answers; half a message will never be whole.
-                if self._framer.deadline is not None:
-                    self.abort("")
-                self._ended.deadline = trio.current_time() + _HALF_CLOSED_SECONDS
+                self._peer_ended()
                 return
             if not self._feed(data):
                 return
+
+    def _peer_ended(self) -> None:
+        """It may have closed one half only and wait for answers; half a message will never be whole."""
+        patience = self._asked_at + _HALF_CLOSED_SECONDS - self._now()
+        if self._framer.deadline is not None:
+            self.abort("")
+        elif patience > 0:
+            self._ended.deadline = trio.current_time() + patience
+        else:
+            self.finish()
 
     async def _receive(self) -> bytes | None:
         """Some octets; none at the end of the stream; None when a deadline passed."""
@@ -208,6 +217,7 @@ class Connection:
                 case Ping():
                     self.send(_PONG)
                 case _:
+                    self._asked_at = now
                     self._driver.receive(item, self.flow)
             if self._is_dead:
                 return False

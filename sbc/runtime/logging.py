@@ -89,15 +89,16 @@ class LogWriter:
     def _write_all(self) -> None:
         while True:
             item = self._queue.get()
-            if item is None:
-                return
             try:
-                self._stream.write(item + "\n" if isinstance(item, str) else self._line(item))
-                if self._queue.empty():
+                if item is not None:
+                    self._stream.write(item + "\n" if isinstance(item, str) else self._line(item))
+                if item is None or self._queue.empty():
                     self._say_dropped()
                     self._stream.flush()
             except (OSError, ValueError):  # nobody reads any more; the calls go on
                 self.dropped += 1
+            if item is None:
+                return
 
     def _line(self, item: dict[str, Any]) -> str:
         at = item["at"]

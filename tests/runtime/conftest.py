@@ -1,7 +1,5 @@
 """An engine for the runtime's tests: does what it is told, remembers what it was given."""
 
-from collections.abc import Callable
-
 import pytest
 
 from sbc.b2bua.commands import Command
@@ -19,9 +17,9 @@ class FakeEngine:
         self.events: list[Event] = []
         self.ticks: list[float] = []
         self.deadlines: list[float] = []
-        self.on_receive: Callable[[bytes, Flow], list[Command]] = lambda data, flow: [SendMessage(flow, data)]
-        self.on_bad_frame: Callable[[bytes, Flow], list[Command]] = lambda _data, _flow: []
-        self.on_event: Callable[[Event], list[Command]] = lambda _event: []
+        self.on_receive = lambda data, flow: [SendMessage(flow, data)]
+        self.on_bad_frame = lambda _data, _flow: []
+        self.on_event = lambda _event: []
 
     def start(self, now: float) -> list[Command]:
         return []

@@ -1,0 +1,261 @@
+"""The composition root: the only module that knows every other. It opens, builds, wires, and ends things in order.
+
+Sockets and files first, all problems said at once; then the media worker, the engine, the listeners, the admin API;
+then one line, `sbc: ready …`. A stop drains: the engine ends what is left, every record gets to the disk, then all else
+goes.
+Used by `sbc run` and `sbc demo`.
+"""
+
+import contextlib
+import os
+import socket
+import sys
+from collections import Counter
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Final, Protocol
+
+import structlog
+import trio
+from msgspec import Struct
+
+from sbc.b2bua.commands import AskMedia, Log, OpenPorts, WriteCdr
+from sbc.b2bua.events import DrainOrdered
+from sbc.b2bua.switch import Switch
+from sbc.cdr.store import CdrWriter
+from sbc.core.errors import OperatorError
+from sbc.core.ids import IdSource
+from sbc.policy.engine import Policy
+from sbc.policy.load import load_policy
+from sbc.runtime import clock, sockets
+from sbc.runtime.admin_socket import label_of, open_admin_socket, remove_socket
+from sbc.runtime.cdr_sink import CdrSink
+from sbc.runtime.data_dir import make_data_dir
+from sbc.runtime.dns import Resolver
+from sbc.runtime.driver import Driver, Engine
+from sbc.runtime.logging import LogFormat, LogWriter
+from sbc.runtime.media_pool import MediaPool
+from sbc.runtime.notify import notify
+from sbc.runtime.signals import watch_signals
+from sbc.runtime.sockets import OpenSocket
+from sbc.runtime.transports import Transports
+from sbc.runtime.view import ProgramView, Viewed
+from sbc.sip.commands import CloseFlow, Resolve, SendMessage
+
+_FIRST_LOOK_UPS_SECONDS: Final = 2.0  # for the policy's host names, before the first message is read
+_LAST_TRANSACTIONS_SECONDS: Final = 2.0  # after the last call: time for answers to the last BYE
+_OVERTIME_SECONDS: Final = 5.0  # beyond `stop_after`, whatever happens
+_STOP_NOW_SECONDS: Final = 0.5
+_FLUSH_SECONDS: Final = 5.0  # for records that are not on disk yet
+_LOOK_SECONDS: Final = 0.05
+
+log = structlog.get_logger("app")
+
+
+class RunningEngine(Engine, Viewed, Protocol):
+    """What the app needs of `b2bua.switch.Switch`; tests bring their own."""
+
+
+MakeEngine = Callable[[Policy, IdSource], RunningEngine]
+Ready = Callable[[str], None]
+
+
+class Stop:
+    """How to end a running program: `drain` first; `now` does not wait for calls."""
+
+    def __init__(self) -> None:
+        self.drain = trio.Event()
+        self.now = trio.Event()
+
+
+def run(paths: Sequence[Path | str], *, log_format: LogFormat = "console") -> int:
+    """`sbc run`: until a signal ends it. Raises OperatorError for what the operator can put right."""
+    policy = load_policy(paths, environment=os.environ)
+    trio.run(partial(serve, policy, log_format=log_format))
+    return 0
+
+
+async def serve(
+    policy: Policy,
+    *,
+    log_format: LogFormat = "console",
+    admin_override: str | None = None,
+    ready: Ready | None = None,
+    stop: Stop | None = None,
+    make_engine: MakeEngine = Switch,
+) -> None:
+    """Runs until it is stopped: by `stop` where one is given, else by signals. Cancelling it ends it without draining.
+
+    `ready` is told the admin address instead of the line on stderr.
+    """
+    sockets.raise_descriptor_limit()
+    with contextlib.ExitStack() as stack:
+        opened = _open_all(policy, admin_override or policy.admin, stack)
+        writer = stack.enter_context(LogWriter(sys.stderr, log_format))
+        for warning in policy.warnings:
+            log.warning("policy.warning", text=str(warning))
+        await _Program(policy, opened, writer, make_engine).run(ready, stop)
+
+
+class _Opened(Struct, frozen=True, eq=False):
+    """Everything that can be missing or taken, held before anything is started."""
+
+    listeners: tuple[OpenSocket, ...]
+    admin: socket.socket | None
+    store: CdrWriter
+
+
+def _open_all(policy: Policy, admin: str, stack: contextlib.ExitStack) -> _Opened:
+    """All of it, or one OperatorError with every problem; then nothing stays open."""
+    problems: list[str] = []
+    listeners: tuple[OpenSocket, ...] = ()
+    admin_socket: socket.socket | None = None
+    store: CdrWriter | None = None
+    try:
+        listeners = sockets.open_listeners(policy.interfaces.values())
+        stack.callback(sockets.close_all, listeners)
+    except OperatorError as error:
+        problems.append(str(error))
+    try:
+        admin_socket = _open_admin(admin, stack)
+    except OperatorError as error:
+        problems.append(str(error))
+    try:
+        store = stack.enter_context(CdrWriter.open(make_data_dir(Path(policy.data_dir))))
+    except OperatorError as error:
+        problems.append(str(error))
+    if problems or store is None:
+        raise OperatorError("\n".join(problems))
+    return _Opened(listeners, admin_socket, store)
+
+
+def _open_admin(address: str, stack: contextlib.ExitStack) -> socket.socket | None:
+    if address == "off":
+        return None
+    listener = open_admin_socket(address)
+    stack.enter_context(remove_socket(label_of(listener)))
+    stack.enter_context(listener)
+    return listener
+
+
+class _Program:
+    """The parts and their wiring. `run` is the life of the process."""
+
+    def __init__(self, policy: Policy, opened: _Opened, writer: LogWriter, make_engine: MakeEngine) -> None:
+        self._policy = policy
+        self._opened = opened
+        self._writer = writer
+        self._drops: Counter[str] = Counter()
+        self._engine = make_engine(policy, IdSource(os.urandom))  # noqa: TID251 - here it comes in
+        self._driver = driver = Driver(self._engine, _escaped)
+        self._sink = CdrSink(opened.store, driver.handle)
+        self._resolver = Resolver(driver.handle, policy.host_names, self._drops)
+        self._media = MediaPool(policy, driver.handle)
+        self._transports = Transports(opened.listeners, driver, self._is_known, self._drops, clock.boot_seconds)
+        driver.performers = {
+            SendMessage: self._transports.send,
+            CloseFlow: self._transports.close,
+            Resolve: self._resolver.resolve,
+            AskMedia: self._media.ask,
+            OpenPorts: self._media.open_ports,
+            WriteCdr: self._sink.write,
+            Log: writer.perform,
+        }
+
+    async def run(self, ready: Ready | None, stop: Stop | None) -> None:
+        unsaved = 0
+        try:
+            async with trio.open_nursery() as nursery:
+                await self._start(nursery, ready)
+                await self._until_stopped(nursery, stop or Stop(), by_signal=stop is None)
+                nursery.cancel_scope.cancel()
+        finally:
+            with trio.CancelScope(shield=True):
+                unsaved = await self._sink.finish(_FLUSH_SECONDS)
+        if unsaved:
+            raise OperatorError(f"{self._opened.store.path}: {unsaved} call records could not be stored and are lost")
+
+    # --- beginning ------------------------------------------------------------------------------------------------
+
+    async def _start(self, nursery: trio.Nursery, ready: Ready | None) -> None:
+        self._sink.start()
+        await nursery.start(self._media.run)
+        await nursery.start(self._resolver.run)
+        await nursery.start(self._transports.run)
+        self._driver.start()
+        nursery.start_soon(self._driver.run)
+        await self._first_look_ups()
+        self._transports.listen()
+        label = await self._start_admin(nursery)
+        if ready is not None:
+            ready(label)
+        else:
+            self._writer.plain(f"sbc: ready name={self._policy.name} admin={label}")
+        notify("READY=1")
+
+    async def _first_look_ups(self) -> None:
+        """Who may speak to us can depend on what a name resolves to; but a dead name server must not keep us down."""
+        with trio.move_on_after(_FIRST_LOOK_UPS_SECONDS):
+            await _until(lambda: not self._resolver.under_way)
+
+    async def _start_admin(self, nursery: trio.Nursery) -> str:
+        listener = self._opened.admin
+        if listener is None:
+            return "off"
+        # Slow to import, and not needed for calls.
+        from sbc.runtime.http import serve_admin  # noqa: PLC0415
+
+        view = ProgramView(
+            self._engine,
+            self._driver,
+            self._policy,
+            self._drops,
+            now=clock.boot_seconds,
+            tasks=lambda: self._resolver.under_way + self._transports.connecting,
+            log_dropped=lambda: self._writer.dropped,
+        )
+        data_dir = self._opened.store.path.parent
+        label: str = await nursery.start(serve_admin, listener, view, self._driver.handle, data_dir)
+        return label
+
+    def _is_known(self, interface: str, host: str, port: int) -> bool:
+        return self._policy.identify(interface, host, port) is not None
+
+    # --- ending ---------------------------------------------------------------------------------------------------
+
+    async def _until_stopped(self, nursery: trio.Nursery, stop: Stop, *, by_signal: bool) -> None:
+        if by_signal:
+            await nursery.start(watch_signals, stop.drain.set, stop.now.set)
+        await stop.drain.wait()
+        notify("STOPPING=1")
+        patience = self._policy.stop_after
+        self._driver.handle(DrainOrdered(clock.boot_seconds() + patience))
+        async with trio.open_nursery() as waiting:
+            waiting.start_soon(self._end_at_once, stop.now, waiting.cancel_scope)
+            with trio.move_on_after(patience + _OVERTIME_SECONDS):
+                await _until(self._calls_are_over)
+                with trio.move_on_after(_LAST_TRANSACTIONS_SECONDS):
+                    await _until(lambda: not self._engine.snapshot(clock.boot_seconds()).transactions)
+            waiting.cancel_scope.cancel()
+
+    async def _end_at_once(self, now: trio.Event, waiting: trio.CancelScope) -> None:
+        """Calls are ended, not left: their BYEs are sent once and their records written."""
+        await now.wait()
+        self._driver.handle(DrainOrdered(clock.boot_seconds()))
+        with trio.move_on_after(_STOP_NOW_SECONDS):
+            await _until(self._calls_are_over)
+        waiting.cancel()
+
+    def _calls_are_over(self) -> bool:
+        return not self._sink.pending and not self._engine.snapshot(clock.boot_seconds()).calls
+
+
+async def _until(condition: Callable[[], bool]) -> None:
+    """The engine tells nobody that it is idle; at the two ends of its life that is worth asking."""
+    while not condition():  # noqa: ASYNC110
+        await trio.sleep(_LOOK_SECONDS)
+
+
+def _escaped(error: Exception, where: str) -> None:
+    log.error("engine.failure", where=where, exc_info=error)

@@ -1,0 +1,80 @@
+"""What the admin API sees of the running program (`admin.state.AdminState`): values, made when somebody asks.
+
+Used by `app`, which hands it to `runtime.http`.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from sbc.admin.state import RuntimeView, Why
+from sbc.b2bua.snapshot import EngineView
+from sbc.core.errors import OperatorError
+from sbc.policy.engine import Policy
+from sbc.policy.explain import explain
+from sbc.policy.model import Facts
+from sbc.runtime.driver import Driver
+from sbc.trace.ladder import draw
+from sbc.trace.recorder import Recorder
+
+_ALIVE_SECONDS: Final = 5.0  # a loop that has not turned for as long does not turn
+
+
+class Viewed(Protocol):
+    """The engine, as far as it lets itself be seen."""
+
+    @property
+    def trace(self) -> Recorder: ...
+
+    def snapshot(self, now: float) -> EngineView: ...
+
+
+class ProgramView:
+    """`tasks` counts what works for calls in the background; 0 when idle."""
+
+    def __init__(
+        self,
+        engine: Viewed,
+        driver: Driver,
+        policy: Policy,
+        drops: Counter[str],
+        *,
+        now: Callable[[], float],
+        tasks: Callable[[], int],
+        log_dropped: Callable[[], int],
+    ) -> None:
+        self._engine = engine
+        self._driver = driver
+        self._policy = policy
+        self._drops = drops
+        self._now = now
+        self._tasks = tasks
+        self._log_dropped = log_dropped
+
+    def engine(self) -> EngineView:
+        return self._engine.snapshot(self._now())
+
+    def runtime(self) -> RuntimeView:
+        drops = dict(self._drops)
+        if self._log_dropped():
+            drops["log_queue_full"] = self._log_dropped()
+        if self._driver.failures:
+            drops["engine_failure"] = self._driver.failures
+        return RuntimeView(
+            tasks=self._tasks(),
+            lag_seconds=self._driver.lag,
+            alive=self._now() - self._driver.beat_at < _ALIVE_SECONDS,
+            dropped=tuple(sorted(drops.items())),
+        )
+
+    def ladder(self, ref: str) -> str | None:
+        entries = self._engine.trace.entries(ref)
+        return draw(entries) if entries else None
+
+    def why(self, peer: str, called: str, caller: str | None) -> Why:
+        facts = Facts(peer, called, caller or "")
+        try:
+            text = explain(self._policy, facts)
+        except OperatorError as error:
+            raise ValueError(str(error)) from error
+        return Why(not self._policy.decide(facts).hunt, text)
