@@ -37,7 +37,7 @@ from sbc.b2bua.reports import (
 from sbc.core.cause import Cause, cause_of_status, q850_of_status
 from sbc.core.timers import TimerTable
 from sbc.media import wire
-from sbc.policy.model import Facts, Peer
+from sbc.policy.model import Decision, Facts, Peer
 from sbc.sdp.model import SdpError, Session
 from sbc.sip.commands import Order
 from sbc.sip.message import Request, Response
@@ -104,14 +104,14 @@ class Call:
             self._context.trace.note(self.ref, now, f"session description refused: {error.reason}")
             return outs + self._refuse(Cause.FAILED, error.status, now)
         decision = self._context.decide(Facts(self.ingress.peer.name, self.parties.called, self.parties.caller))
-        self._context.trace.note(self.ref, now, decision)
+        self._context.trace.note(self.ref, now, decision.because)
         account.route = decision.route
         account.caller = decision.caller_e164 or account.caller
         account.called = decision.called_e164 or account.called
         outs.append(self._log("call.started"))
         attempts = plan(decision.hunt)
         if not attempts:
-            cause = Cause.REJECTED if decision.route is not None else Cause.NO_ROUTE
+            cause = _cause_of_refusal(decision)
             return outs + self._refuse(cause, decision.reject or cause.status, now)
         return outs + self._dial(attempts[0], attempts[1:], now)
 
@@ -388,6 +388,7 @@ class Call:
         self.media.release(now)
         self._context.trace.note(self.ref, now, f"ended: {ending.cause} ({ending.status}) by {ending.by}")
         self._context.trace.end(self.ref, failed=ending.cause is not Cause.NORMAL, at=now)
+        self._context.outcomes[self.ingress.peer.name, self.legs[-1].peer.name if self.egress else "", ending.cause] += 1
         outs.append(self._log("call.ended", ("cause", str(ending.cause)), ("status", ending.status), ("by", ending.by)))
         if not self.media.is_up:
             return outs + self._write_record()
@@ -429,6 +430,12 @@ class Call:
                 *fields,
             ),
         )
+
+
+def _cause_of_refusal(decision: Decision) -> Cause:
+    if decision.route is None:
+        return Cause.NO_ROUTE
+    return Cause.NOT_FOUND if decision.reject in (404, 484) else Cause.REJECTED
 
 
 def _who(leg: int) -> Who:

@@ -1,6 +1,7 @@
 """What every call is given: policy's answer, identifiers, timers, ports, the clock, the trace. No call changes any of it
 but the tables named as such."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 
 from msgspec import Struct
@@ -22,9 +23,10 @@ class MediaAddress(Struct, frozen=True):
 
 
 class Context:
-    """`dialogs` is a table: our tag of every dialog to (call ref, leg number)."""
+    """Tables that calls write in: `dialogs`, our tag of every dialog to (call ref, leg number), and `outcomes`, how many
+    calls ended how, by ingress, egress and cause."""
 
-    __slots__ = ("decide", "dialogs", "hosts", "ids", "interfaces", "media_rules", "ports", "timing", "trace", "wall")
+    __slots__ = ("decide", "dialogs", "hosts", "ids", "interfaces", "media_rules", "outcomes", "ports", "timing", "trace", "wall")
 
     def __init__(
         self,
@@ -48,6 +50,7 @@ class Context:
         self.trace = trace
         self.wall = WallClock()
         self.dialogs: dict[str, tuple[str, int]] = {}
+        self.outcomes: Counter[tuple[str, str, str]] = Counter()
 
     def media_address(self, interface: str, *, ipv6: bool) -> MediaAddress:
         """The media address of an interface in the wanted family, else in the one that it has."""

@@ -168,6 +168,7 @@ class Switch:
             transactions=len(self.endpoint.layer),
             dialogs=len(self._context.dialogs),
             ports=self.ports.in_use,
+            attempts=tuple((*key, count) for key, count in self._context.outcomes.items()),
             messages=tuple((*key, count) for key, count in self.endpoint.counts.items()),
             dropped=tuple(self.endpoint.dropped.items()),
         )

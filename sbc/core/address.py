@@ -6,6 +6,7 @@ Hosts are IP literals in one canonical text form, never names; names are resolve
 
 import enum
 import ipaddress
+from functools import lru_cache
 
 from msgspec import Struct
 
@@ -53,6 +54,7 @@ class Flow(Struct, frozen=True):
         return f"{self.transport}:{self.local}-{self.remote}"
 
 
+@lru_cache(maxsize=4096)
 def canonical_ip(host: str) -> str | None:
     """The one text form of an IP literal (brackets allowed), or None where `host` is a name.
 
