@@ -1,4 +1,4 @@
-"""Keeps what the CDR will say while a call lives. Times are those of the engine's clock; the record has the wall clock's.
+"""Keeps what the CDR will say while a call lives. Times are the engine clock's; the record has the wall clock's.
 
 Durations are differences of the engine's clock, so that a step of the wall clock bills nobody.
 """

@@ -353,7 +353,7 @@ class Call:
     def _timer(self, timer: str, now: float) -> list[Out]:
         match self.state, timer:
             case Hunting() as state, "no_reply" | "no_progress":
-                outs: list[Out] = list(self.legs[-1].release(0, (), now))
+                outs: list[Out] = list(self.legs[-1].release(0, ()))
                 ending = Ending(Cause.NO_REPLY, 408, Cause.NO_REPLY.q850, "sbc")
                 self._context.trace.note(self.ref, now, f"{timer} after {self.legs[-1].peer.name} said too little")
                 return outs + self._next_attempt(state, ending, now)
@@ -384,11 +384,13 @@ class Call:
         outs: list[Out] = []
         fields = () if ending.cause in (Cause.NORMAL, Cause.CANCELLED) else reason_fields(ending.q850)
         for leg in self.legs:
-            outs += leg.release(ending.status, fields, now)
+            outs += leg.release(ending.status, fields)
         self.media.release(now)
         self._context.trace.note(self.ref, now, f"ended: {ending.cause} ({ending.status}) by {ending.by}")
         self._context.trace.end(self.ref, failed=ending.cause is not Cause.NORMAL, at=now)
-        self._context.outcomes[self.ingress.peer.name, self.legs[-1].peer.name if self.egress else "", ending.cause] += 1
+        self._context.outcomes[
+            self.ingress.peer.name, self.legs[-1].peer.name if self.egress else "", ending.cause
+        ] += 1
         outs.append(self._log("call.ended", ("cause", str(ending.cause)), ("status", ending.status), ("by", ending.by)))
         if not self.media.is_up:
             return outs + self._write_record()
@@ -443,7 +445,7 @@ def _who(leg: int) -> Who:
 
 
 def _crossing_status(status: int) -> int:
-    """What the caller gets for what the callee's side said. A redirection and a challenge are for us and never cross."""
+    """What the caller gets for what the callee's side said. Redirections and challenges are for us and never cross."""
     if status < 400:
         return 502
     return 403 if status in (401, 407) else status

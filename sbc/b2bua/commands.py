@@ -29,7 +29,7 @@ class WriteCdr(Struct, frozen=True):
 
 
 class Log(Struct, frozen=True):
-    """One structured log line. `fields` are key and value pairs; telephone numbers among them are masked by the runtime."""
+    """One structured log line. `fields` are key and value pairs; the runtime masks telephone numbers among them."""
 
     level: Literal["debug", "info", "warning", "error"]
     event: str

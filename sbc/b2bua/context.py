@@ -1,5 +1,7 @@
-"""What every call is given: policy's answer, identifiers, timers, ports, the clock, the trace. No call changes any of it
-but the tables named as such."""
+"""What every call is given: policy's answer, identifiers, timers, ports, the clock, the trace.
+
+No call changes any of it but the tables that are named so.
+"""
 
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -23,10 +25,23 @@ class MediaAddress(Struct, frozen=True):
 
 
 class Context:
-    """Tables that calls write in: `dialogs`, our tag of every dialog to (call ref, leg number), and `outcomes`, how many
-    calls ended how, by ingress, egress and cause."""
+    """Tables that calls write in: `dialogs`, our tag of every dialog to (call ref, leg number); `outcomes`, how many
+    calls ended how, by ingress, egress and cause.
+    """
 
-    __slots__ = ("decide", "dialogs", "hosts", "ids", "interfaces", "media_rules", "outcomes", "ports", "timing", "trace", "wall")
+    __slots__ = (
+        "decide",
+        "dialogs",
+        "hosts",
+        "ids",
+        "interfaces",
+        "media_rules",
+        "outcomes",
+        "ports",
+        "timing",
+        "trace",
+        "wall",
+    )
 
     def __init__(
         self,

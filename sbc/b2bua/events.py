@@ -48,4 +48,14 @@ class ClockSet(Struct, frozen=True):
     wall_at_zero: float
 
 
-Event = FlowFailed | Resolved | MediaReplied | PortsOpened | CdrDurable | CdrFailed | HangUpOrdered | DrainOrdered | ClockSet
+Event = (
+    FlowFailed
+    | Resolved
+    | MediaReplied
+    | PortsOpened
+    | CdrDurable
+    | CdrFailed
+    | HangUpOrdered
+    | DrainOrdered
+    | ClockSet
+)

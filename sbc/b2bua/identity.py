@@ -19,7 +19,8 @@ from sbc.sip.nameaddr import parse_name_addr
 from sbc.sip.uri import SipUri, TelUri
 
 DEFAULT_MAX_FORWARDS: Final = 70  # RFC 3261 §8.1.1.6; also for peers that send none
-_USER_SAFE: Final = "-_.!~*'()&=+$,/?"  # RFC 3261 §25.1 unreserved and user-unreserved; ";" is escaped, it misleads
+# RFC 3261 §25.1 unreserved and user-unreserved; ";" is escaped, because it misleads.
+_USER_SAFE: Final = "-_.!~*'()&=+$,/?"
 ANONYMOUS: Final = "anonymous"
 
 
@@ -42,11 +43,11 @@ def parties_of(invite: Request, peer: Peer) -> Parties:
     )
 
 
-def egress_invite(
-    attempt: Attempt, parties: Parties, *, our_host: str, call_id: str, tag: str, body: bytes
-) -> Request:
-    """The INVITE of an attempt, without Via and Contact. `our_host` is how the peer knows us; it stands in From of a PBX's
-    leg, where no domain is configured."""
+def egress_invite(attempt: Attempt, parties: Parties, *, our_host: str, call_id: str, tag: str, body: bytes) -> Request:
+    """The INVITE of an attempt, without Via and Contact.
+
+    `our_host` is how the peer knows us; it stands in From of a PBX's leg, where no domain is configured.
+    """
     target, server = attempt.target, attempt.server
     host = target.peer.domain
     port = "" if host or server.port is None else f":{server.port}"
@@ -105,5 +106,3 @@ def _user(uri: object) -> str:
     if isinstance(uri, TelUri):
         return uri.number
     return ""
-
-

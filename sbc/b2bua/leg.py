@@ -52,7 +52,20 @@ class State(enum.StrEnum):
 class Leg:
     """`contact` is the user part of our Contact on this leg; `user` the prefix of its transactions' users."""
 
-    __slots__ = ("_bye", "_bye_fields", "_timing", "_uacs", "contact", "dialog", "n", "peer", "ref", "requests", "state", "uas")
+    __slots__ = (
+        "_bye",
+        "_bye_fields",
+        "_timing",
+        "_uacs",
+        "contact",
+        "dialog",
+        "n",
+        "peer",
+        "ref",
+        "requests",
+        "state",
+        "uas",
+    )
 
     def __init__(self, ref: str, n: int, peer: Peer, contact: str, timing: Timing) -> None:
         self.ref = ref
@@ -148,7 +161,7 @@ class Leg:
         uac = self._uac
         return [] if uac is None else uac.cancel()
 
-    def release(self, status: int, fields: Fields, now: float) -> list[Order]:
+    def release(self, status: int, fields: Fields) -> list[Order]:
         """End it, whatever it is doing: refuse, cancel or BYE. `fields` go with it (Reason)."""
         match self.state:
             case State.SETUP if self.uas is not None:
@@ -193,7 +206,10 @@ class Leg:
         self._bye = user[2]
         return [
             SendRequest(
-                user, self.dialog.request("BYE", fields=self._bye_fields or ()), self.peer.interface, self.dialog.next_hop
+                user,
+                self.dialog.request("BYE", fields=self._bye_fields or ()),
+                self.peer.interface,
+                self.dialog.next_hop,
             )
         ]
 

@@ -61,7 +61,7 @@ class Side:
 
 
 class Offer(Struct, frozen=True):
-    """An offer that has crossed and has no final answer yet. `received` as its side sent it, `forwarded` as we passed it."""
+    """An offer that has crossed and has no final answer yet: as its side sent it, and as we passed it."""
 
     by: SideName
     received: Session
@@ -142,7 +142,7 @@ class CallMedia:
                 continue
             ends = (_end(ingress, i, one), _end(egress, i, other))
             streams.append(wire.Stream(*ends, rtp=one.rtp and other.rtp))
-            self._codecs.append(other.codec if other.codec else one.codec)
+            self._codecs.append(other.codec or one.codec)
         self._generation += 1
         self.is_up = True
         return wire.PutSession(self.ref, self._generation, tuple(streams))

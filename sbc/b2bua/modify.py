@@ -1,7 +1,7 @@
 """Changing a session that is up: a re-INVITE on one leg becomes a re-INVITE on the other (RFC 3261 §14, RFC 3264 §8).
 
-One change at a time: while one is under way the peer that comes second gets 491. A failure crosses and the session stays
-as it was. It belongs to one call and speaks to its legs through it.
+One change at a time: while one is under way the peer that comes second gets 491. A failure crosses and the session
+stays as it was. It belongs to one call and speaks to its legs through it.
 """
 
 from typing import TYPE_CHECKING

@@ -1,9 +1,9 @@
 """The pool of media port pairs, as numbers: what is free, what is in use, what must rest before it is used again.
 
-The runtime opens the sockets and passes them to the media worker; a pair is handed out only once it is known to be open,
-so that no call waits for a socket. Pairs stay open and are used again. RTP takes the even port, RTCP the odd one above.
-A pair rests after use, because the former peer may go on sending for a while; when nothing else is left, the pair that
-has rested longest is taken, provided that it has rested for a minimum.
+The runtime opens the sockets and passes them to the media worker; a pair is handed out only once it is known to be
+open, so that no call waits for a socket. Pairs stay open and are used again. RTP takes the even port, RTCP the odd one
+above. A pair rests after use, because the former peer may go on sending for a while; when nothing else is left, the
+pair that has rested longest is taken, provided that it has rested for a minimum.
 """
 
 from collections import deque

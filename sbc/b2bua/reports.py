@@ -43,7 +43,7 @@ class LegFailed(Struct, frozen=True):
 
 
 class LegAcknowledged(Struct, frozen=True):
-    """The ACK of our 2xx came; `body` is the answer where the 2xx carried the offer. `first`: of the call's INVITE."""
+    """The ACK of our 2xx came, with the answer where the 2xx carried the offer. `first`: of the call's INVITE."""
 
     leg: int
     body: bytes

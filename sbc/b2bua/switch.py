@@ -173,12 +173,10 @@ class Switch:
             dropped=tuple(self.endpoint.dropped.items()),
         )
 
-    # --- inside: everything that comes out is run until nothing is left ------------------------------------------------
+    # --- inside: what comes out is run until nothing is left ----------------------------------------------------------
 
-    def _run(
-        self, outs: Iterable[Out], now: float, peer: Peer | None = None, data: bytes = b""
-    ) -> list[Command]:
-        """Carry out orders and deliver reports until only commands for the runtime are left. `peer`: who sent `data`."""
+    def _run(self, outs: Iterable[Out], now: float, peer: Peer | None = None, data: bytes = b"") -> list[Command]:
+        """Carry out orders, deliver reports, until only commands for the runtime are left. `peer`: who sent `data`."""
         queue: deque[Out] = deque(outs)
         commands: list[Command] = []
         while queue:
@@ -234,7 +232,7 @@ class Switch:
             self.endpoint.dropped["calls_full"] += 1
             return [Respond(out.key, 503)]
         ref = self._ids.ref()
-        self.trace.message(ref, now, "ingress", False, data)  # noqa: FBT003  hot path: positional
+        self.trace.message(ref, now, "ingress", False, data)
         call = Call(ref, peer, out.key, out.request, self._context, now)
         self.calls[ref] = call
         outs = self._guarded(ref, lambda call: call.start(now), now)
@@ -326,12 +324,12 @@ class Switch:
 
     def _trace_received(self, user: Hashable, data: bytes, now: float) -> None:
         if isinstance(user, tuple) and len(user) == 3:
-            self.trace.message(user[0], now, _leg_name(user[1]), False, data)  # noqa: FBT003
+            self.trace.message(user[0], now, _leg_name(user[1]), False, data)
 
     def _trace_sent(self, out: SendMessage, now: float) -> None:
         user = out.user
         if isinstance(user, tuple) and len(user) == 3:
-            self.trace.message(user[0], now, _leg_name(user[1]), True, out.data)  # noqa: FBT003
+            self.trace.message(user[0], now, _leg_name(user[1]), True, out.data)
 
 
 def _leg_name(leg: int) -> str:
