@@ -25,7 +25,7 @@ ANONYMOUS: Final = "anonymous"
 
 
 class Parties(Struct, frozen=True):
-    """What an INVITE says of its two ends. `called` and `caller` are user parts without parameters, escapes resolved."""
+    """What an INVITE says of its two ends. `called`, `caller`: user parts without parameters, escapes resolved."""
 
     called: str
     caller: str

@@ -51,7 +51,7 @@ class LegAcknowledged(Struct, frozen=True):
 
 
 class LegCancelled(Struct, frozen=True):
-    """The peer took its INVITE back: CANCEL, or BYE on the early dialog. `first`: the call's INVITE, not a re-INVITE."""
+    """The peer took its INVITE back: CANCEL, or BYE on the early dialog. `first`: of the call, not a re-INVITE."""
 
     leg: int
     first: bool
