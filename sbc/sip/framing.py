@@ -11,8 +11,8 @@ from msgspec import Struct
 
 from sbc.core import limits
 
-_FOLD: Final = re.compile(rb"[ \t]*\r\n[ \t]+")
-_LENGTH: Final = re.compile(rb"\r\n(?:content-length|l)[ \t]*:[ \t]*([^\r\n]*)", re.IGNORECASE)
+_FOLD: Final = re.compile(rb"\r\n[ \t]++")
+_LENGTH: Final = re.compile(rb"\r\n(?:content-length|l)[ \t]*+:[ \t]*+([^\r\n]*+)", re.IGNORECASE)
 
 
 class Ping(Struct, frozen=True):
@@ -46,6 +46,8 @@ class StreamFramer:
 
     def feed(self, data: bytes, now: float) -> list[Frame]:
         frames: list[Frame] = []
+        if self._is_broken:
+            return frames
         self._buffer += data
         while not self._is_broken:
             frame = self._next(now)
@@ -68,31 +70,28 @@ class StreamFramer:
                 return None
             self._started_at = now
         if self._need is None:
-            end = buffer.find(b"\r\n\r\n", self._searched)
+            end = buffer.find(b"\r\n\r\n", self._searched, limits.HEADER_SECTION_OCTETS)
             if end < 0:
                 self._searched = max(0, len(buffer) - 3)
-                return self._broken("header section too large") if len(buffer) > limits.HEADER_SECTION_OCTETS else None
-            if end > limits.HEADER_SECTION_OCTETS:
-                return self._broken("header section too large")
+                if len(buffer) < limits.HEADER_SECTION_OCTETS:
+                    return None
+                return self._broken("header section too large", limits.HEADER_SECTION_OCTETS)
             length = _content_length(bytes(buffer[:end]))
             if isinstance(length, str):
-                return self._broken(length)
+                return self._broken(length, end + 4)
+            if end + 4 + length > limits.MESSAGE_OCTETS:
+                return self._broken("message too large", end + 4)
             self._need = end + 4 + length
-            if self._need > limits.MESSAGE_OCTETS:
-                # The peer is told at the deadline by the closing: a length alone says nothing about what will come.
-                self._need = limits.MESSAGE_OCTETS + 1
         if len(buffer) < self._need:
             return None
-        if self._need > limits.MESSAGE_OCTETS:
-            return self._broken("message too large")
         message = bytes(buffer[: self._need])
         del buffer[: self._need]
         self._searched, self._need, self._started_at = 0, None, None
         return message
 
-    def _broken(self, reason: str) -> BadFrame:
+    def _broken(self, reason: str, octets: int) -> BadFrame:
         self._is_broken = True
-        data = bytes(self._buffer[: limits.HEADER_SECTION_OCTETS])
+        data = bytes(self._buffer[:octets])
         self._buffer.clear()
         self._started_at = None
         return BadFrame(data, reason)

@@ -1,5 +1,5 @@
-"""Requests and responses as values (RFC 3261 §7). Header fields keep their order and text; typed views are made on first
-use and remembered.
+"""Requests and responses as values (RFC 3261 §7). Header fields keep their order and text; typed views are made on
+first use and remembered.
 
 A received message was checked at the door (`parse`), so that the typed views of the headers named there never fail; a
 message that we build is right by construction. Bodies are opaque octets.
@@ -150,5 +150,3 @@ class Response(_Headers, frozen=True, eq=False):
     fields: Fields
     body: bytes = b""
     cache: dict[str, Any] = field(default_factory=dict)
-
-

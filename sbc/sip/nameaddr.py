@@ -1,4 +1,4 @@
-"""`"Name" <uri>;params`: the shape of From, To, Contact, Route, P-Asserted-Identity and their like (RFC 3261 §20.10)."""
+"""`"Name" <uri>;params`: the shape of From, To, Contact, Route, P-Asserted-Identity and others (RFC 3261 §20.10)."""
 
 import re
 from typing import Final
@@ -10,11 +10,12 @@ from sbc.sip.params import Params, param, params_text, parse_params
 from sbc.sip.scan import quoted, unquoted
 from sbc.sip.uri import Uri, parse_uri
 
-# A display name without quotes is tokens and blanks; letters beyond ASCII are let through, they come from real peers.
+# Interop: a display name without quotes is tokens and blanks by the grammar; real peers also send brackets, slashes and
+# letters beyond ASCII. What could end the name or the header for another reader is refused; we always print quotes.
 _BRACKETED: Final = re.compile(
-    r"""(?:("(?:[^"\\]|\\.)*+")|([^<>",;:@()\[\]{}?=/\\]*+))[ \t]*<([^<>\s]*+)>[ \t]*(?:;(.*))?""", re.DOTALL
+    r"""(?:("(?:[^"\\]|\\.)*+")[ \t]*+|([^<>",;\\]*+))<([^<>"\s]++)>[ \t]*+(?:;(.*))?""", re.DOTALL | re.ASCII
 )
-_BARE: Final = re.compile(r"""([^<>"\s;,?]++)[ \t]*(?:;(.*))?""", re.DOTALL)
+_BARE: Final = re.compile(r"""([^<>"\s;,?]++)[ \t]*+(?:;(.*))?""", re.DOTALL | re.ASCII)
 
 
 class NameAddr(Struct, frozen=True):
@@ -38,15 +39,15 @@ class Star(Struct, frozen=True):
 
 
 def parse_name_addr(text: str, header: str = "address") -> NameAddr:
-    """Raises ParseError. Blanks within <> and an unquoted comma are errors: guessing has misled others (RFC 4475 §3.1.2)."""
+    """Raises ParseError. Blanks within <> and an unquoted comma are errors: guesses mislead (RFC 4475 §3.1.2)."""
     match = _BRACKETED.fullmatch(text)
     if match is not None:
         params = match[4]
-        display = unquoted(match[1]) if match[1] is not None else match[2].strip()
+        display = unquoted(match[1]) if match[1] is not None else match[2].strip(" \t")
         return NameAddr(display, _uri(match[3], header), () if params is None else parse_params(params, header))
     match = _BARE.fullmatch(text)
     if match is None:
-        raise ParseError("bad address", header=header)
+        raise ParseError("Malformed Address", header=header)
     # "If the URI is not enclosed in angle brackets, any semicolon-delimited parameters are header-parameters", §20
     params = match[2]
     return NameAddr("", _uri(match[1], header), () if params is None else parse_params(params, header))
@@ -57,5 +58,3 @@ def _uri(text: str, header: str) -> Uri:
         return parse_uri(text)
     except ParseError as error:
         raise ParseError(error.reason, header=header) from None
-
-

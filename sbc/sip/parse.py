@@ -1,8 +1,8 @@
 """Octets to messages (RFC 3261 §7, §25). Every bound is checked before the work that it bounds.
 
-Raises ParseError and nothing else. What is checked here, at the door, are the start line, the header section's form, the
-base headers (Via, From, To, Call-ID, CSeq) and those that route (Contact, Route, Record-Route, Max-Forwards); all other
-headers are read by whoever needs them. Odd but legal input is accepted as RFC 4475 has it.
+Raises ParseError and nothing else. What is checked here, at the door, are the start line, the header section's form,
+the base headers (Via, From, To, Call-ID, CSeq) and those that route (Contact, Route, Record-Route, Max-Forwards); all
+others are read by whoever needs them. Odd but legal input is accepted as RFC 4475 has it.
 """
 
 import re
@@ -12,7 +12,7 @@ from sbc.core import limits
 from sbc.sip.errors import ParseError
 from sbc.sip.headers.cseq import parse_cseq
 from sbc.sip.headers.names import KNOWN, canonical_name
-from sbc.sip.headers.via import parse_sent_by, parse_via
+from sbc.sip.headers.via import Via, parse_via, salvage_via
 from sbc.sip.message import Fields, Request, Response
 from sbc.sip.method import KNOWN_METHODS
 from sbc.sip.nameaddr import parse_name_addr
@@ -21,10 +21,10 @@ from sbc.sip.uri import parse_uri
 
 __all__ = ["ParseError", "parse_message"]
 
-_FOLD: Final = re.compile(r"[ \t]*\r\n[ \t]+")
-_VERSION: Final = re.compile(r"SIP/\d{1,4}\.\d{1,4}", re.IGNORECASE)
-_STATUS_LINE: Final = re.compile(r"SIP/2\.0 ([1-6][0-9]{2})(?: (.*))?", re.IGNORECASE | re.DOTALL)
-_CALL_ID: Final = re.compile(r"[^\s,;\"<>]+(?:@[^\s,;]+)?|[!-~]+")
+_FOLD: Final = re.compile(r"\r\n[ \t]++")  # blanks before it are kept: a search for them too would not be linear
+_VERSION: Final = re.compile(r"SIP/[0-9]{1,4}\.[0-9]{1,4}", re.IGNORECASE | re.ASCII)
+_STATUS_LINE: Final = re.compile(r"SIP/2\.0 ([1-6][0-9]{2})(?: (.*))?", re.IGNORECASE | re.DOTALL | re.ASCII)
+_CALL_ID: Final = re.compile(r"[!-~]++")
 
 # Only once in a message; "the differing values" of a second one have fooled many (RFC 4475 §3.3.8, §3.3.9).
 _SINGLE: Final = frozenset(
@@ -44,25 +44,23 @@ def parse_message(data: bytes, *, stream: bool) -> Request | Response:
     end = data.find(b"\r\n\r\n", 0, limits.HEADER_SECTION_OCTETS)
     head = data[:end] if end >= 0 else data[: limits.HEADER_SECTION_OCTETS].rstrip(b"\r\n")
     text = head.decode("utf-8", "surrogateescape")
-    fault = _fault_of_octets(head, text)
+    fault: ParseError | None = None
     if end < 0:
         too_long = len(data) >= limits.HEADER_SECTION_OCTETS
         fault = ParseError("Message Too Large", status=513) if too_long else ParseError("Header Section Not Ended")
     if "\r\n " in text or "\r\n\t" in text:
+        if text[text.find("\r\n") + 2] in " \t":
+            fault = fault or ParseError("Folded Start Line")
         text = _FOLD.sub(" ", text)
     lines = text.split("\r\n")
+    if head.translate(None, _PLAIN) or text.count("\r") >= len(lines) or text.count("\n") >= len(lines):
+        clean = [line for line in lines if not has_stray_control(line)]
+        if len(clean) < len(lines):
+            fault = fault or ParseError("Control Character In Header")
+            lines = clean if clean[:1] == lines[:1] else lines[:1] + clean
     if lines[0][:4].upper() == "SIP/":
         return _response(lines, data[end + 4 :], fault, stream=stream)
     return _request(lines, data[end + 4 :], fault, stream=stream)
-
-
-def _fault_of_octets(head: bytes, text: str) -> ParseError | None:
-    crlf = head.count(b"\r\n")
-    if head.count(b"\r") != crlf or head.count(b"\n") != crlf:
-        return ParseError("Bare CR or LF")
-    if head.translate(None, _PLAIN) and has_stray_control(text):
-        return ParseError("Control Character In Header")
-    return None
 
 
 # --- requests ---------------------------------------------------------------------------------------------------------
@@ -115,21 +113,25 @@ def _check_request(request: Request) -> None:
 
 def _partial(method: str, parts: list[str], fields: Fields) -> Request | None:
     """What an answer needs: at least where it goes. None where not even the topmost Via can be read."""
-    via = next((value for name, value in fields if name == "Via"), None)
-    if via is None or method == "ACK":
+    if method == "ACK":
+        return None  # never answered
+    vias: list[Via] = []
+    for value in [value for name, value in fields if name == "Via"][: limits.VIA_VALUES]:
+        for text in split_list(value):
+            try:
+                vias.append(parse_via(text))
+            except ParseError:
+                via = salvage_via(text)
+                if via is not None:
+                    vias.append(via)
+                elif not vias:
+                    return None
+    if not vias:
         return None
-    request = Request(method, parts[1] if len(parts) > 1 else "", fields)
-    try:
-        request.via  # noqa: B018
-    except ParseError:
-        try:
-            sent_by = parse_sent_by(via)
-        except ParseError:
-            return None
-        if sent_by is None:
-            return None
-        request.cache["via"] = sent_by
-    return request
+    # An answer repeats the Via; it repeats what we could read, never what we could not.
+    kept = [("Via", str(via)) for via in vias[: limits.VIA_VALUES]]
+    kept += [(name, value) for name, value in fields if name != "Via"]
+    return Request(method, parts[1] if len(parts) > 1 else "", tuple(kept))
 
 
 # --- responses --------------------------------------------------------------------------------------------------------
@@ -157,9 +159,9 @@ def _fields(lines: list[str]) -> tuple[Fields, ParseError | None]:
     """Every field that can be read, and the first fault."""
     fields: list[tuple[str, str]] = []
     fault: ParseError | None = None
-    if len(lines) > limits.HEADER_FIELDS:
+    if len(lines) > limits.HEADER_FIELDS + 1:
         fault = ParseError("Too Many Headers", status=513)
-        lines = lines[: limits.HEADER_FIELDS]
+        lines = lines[: limits.HEADER_FIELDS + 1]
     known = KNOWN.get
     for line in lines[1:]:
         name, colon, value = line.partition(":")
@@ -175,7 +177,7 @@ def _fields(lines: list[str]) -> tuple[Fields, ParseError | None]:
             continue
         if len(value) > limits.HEADER_VALUE_OCTETS:
             fault = fault or ParseError("Header Too Long", status=513)
-        fields.append((canonical, value.strip()))
+        fields.append((canonical, value.strip(" \t")))
     return tuple(fields), fault
 
 
@@ -192,14 +194,13 @@ def _check_base(message: Request | Response) -> None:
     vias = message.headers("Via")
     if len(vias) > limits.VIA_VALUES or sum(via.count(",") for via in vias) > limits.VIA_VALUES:
         raise ParseError("Too Many Via", status=513)
-    for i, text in enumerate(split_list(vias[0])):
-        via = parse_via(text)
-        if i == 0:
-            cache["via"] = via
+    # All of them, because an answer repeats them all.
+    parsed = [parse_via(text) for via in vias for text in split_list(via)]
+    cache["via"] = parsed[0]
     cache["from"] = parse_name_addr(message.header("From") or "", "From")
     cache["to"] = parse_name_addr(message.header("To") or "", "To")
     if _CALL_ID.fullmatch(message.call_id) is None:
-        raise ParseError("bad Call-ID", header="Call-ID")
+        raise ParseError("Malformed Call-ID", header="Call-ID")
     cache["cseq"] = parse_cseq(message.header("CSeq") or "")
 
 

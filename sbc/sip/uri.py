@@ -3,7 +3,6 @@
 Escapes are kept as they came; `user_text` resolves them. Headers in a URI ("?…") are kept and never acted upon.
 """
 
-import ipaddress
 import re
 from functools import lru_cache
 from typing import Final
@@ -11,25 +10,35 @@ from urllib.parse import unquote
 
 from msgspec import Struct
 
+from sbc.core.address import bracketed, canonical_ip
 from sbc.core.limits import URI_OCTETS
 from sbc.sip.errors import ParseError
 from sbc.sip.params import Params, param, params_text
 
 _UNRESERVED: Final = r"A-Za-z0-9\-_.!~*'()"
+# Interop: telephones send these without escaping them ("*67#"); they are escaped here, because our output is strict.
+_TOLERATED: Final = r"\#\[\]{}|^`"
 _ESCAPED: Final = r"%[0-9A-Fa-f]{2}"
 _SIP: Final = re.compile(
     rf"""(?P<scheme>sips?):
-    (?:(?P<user>(?:[{_UNRESERVED}&=+$,;?/]|{_ESCAPED})++)(?::(?P<password>(?:[{_UNRESERVED}&=+$,]|{_ESCAPED})*+))?@)?
+    (?:(?P<user>(?:[{_UNRESERVED}&=+$,;?/{_TOLERATED}]++|{_ESCAPED})++)
+       (?::(?P<password>(?:[{_UNRESERVED}&=+$,]++|{_ESCAPED})*+))?@)?+
     (?P<host>\[[0-9A-Fa-f:.]++\]|[A-Za-z0-9.\-_]++)
-    (?::(?P<port>[0-9]{{1,5}}))?
-    (?P<params>(?:;(?:[{_UNRESERVED}\[\]/:&+$=]|{_ESCAPED})++)*+)
-    (?:\?(?P<headers>[!-~]*))?""",
-    re.VERBOSE | re.IGNORECASE,
+    (?::(?P<port>[0-9]{{1,5}}))?+
+    (?P<params>(?:;(?:[{_UNRESERVED}\[\]/:&+$=]++|{_ESCAPED})++)*+)
+    (?:\?(?P<headers>(?:[{_UNRESERVED}\[\]/?:+$=&]++|{_ESCAPED})++))?+""",
+    re.VERBOSE | re.IGNORECASE | re.ASCII,
 )
-_TEL: Final = re.compile(r"tel:(\+?[0-9A-Fa-f*#\-.()]+)((?:;[!-:<-~]+)*)", re.IGNORECASE)
-_SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*):([!-;=?-~]+)")
+_TEL: Final = re.compile(
+    rf"tel:(\+?[0-9A-Fa-f*#\-.()]++)((?:;(?:[{_UNRESERVED}\[\]/:&+$=]++|{_ESCAPED})++)*+)", re.IGNORECASE | re.ASCII
+)
+_SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*+):([!#-;=?-~]++)", re.ASCII)
 _SEPARATORS: Final = str.maketrans("", "", "-.()")
-_CACHE: Final = 8192
+_ESCAPE: Final = re.compile("%([0-9A-Fa-f]{2})")
+_TO_ESCAPE: Final = re.compile(f"[{_TOLERATED}]")
+_PLAIN: Final = re.compile(f"[{_UNRESERVED}]")
+_REMEMBERED: Final = 4096
+_REMEMBERED_OCTETS: Final = 200  # longer ones are read anew each time: what strangers send must not fill the memory
 
 # A difference in one of these counts also where the other URI lacks it (RFC 3261 §19.1.4).
 _ALWAYS_COMPARED: Final = ("user", "ttl", "method", "maddr", "transport")
@@ -45,11 +54,12 @@ class SipUri(Struct, frozen=True):
     headers: str = ""
 
     def __str__(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        user = "" if self.user is None else f"{self.user}@" if self.password is None else f"{self.user}:{self.password}@"
+        user = (
+            "" if self.user is None else f"{self.user}@" if self.password is None else f"{self.user}:{self.password}@"
+        )
         port = "" if self.port is None else f":{self.port}"
         headers = f"?{self.headers}" if self.headers else ""
-        return f"{self.scheme}:{user}{host}{port}{params_text(self.params)}{headers}"
+        return f"{self.scheme}:{user}{bracketed(self.host)}{port}{params_text(self.params)}{headers}"
 
     @property
     def user_text(self) -> str:
@@ -106,11 +116,16 @@ class OtherUri(Struct, frozen=True):
 Uri = SipUri | TelUri | OtherUri
 
 
-@lru_cache(maxsize=_CACHE)
 def parse_uri(text: str) -> Uri:
-    """Raises ParseError. The same few URIs come all day, so that answers are remembered."""
+    """Raises ParseError. The same few URIs come all day, so that results are remembered."""
+    if len(text) <= _REMEMBERED_OCTETS:
+        return _remembered(text)
     if len(text) > URI_OCTETS:
-        raise ParseError("URI too long", status=414)
+        raise ParseError("URI Too Long", status=414)
+    return _read(text)
+
+
+def _read(text: str) -> Uri:
     scheme = text[:5].lower()
     if scheme.startswith(("sip:", "sips:")):
         return _sip(text)
@@ -118,27 +133,33 @@ def parse_uri(text: str) -> Uri:
         return _tel(text)
     match = _SCHEME.fullmatch(text)
     if match is None:
-        raise ParseError("bad URI")
+        raise ParseError("Malformed URI")
     return OtherUri(match[1].lower(), text)
+
+
+_remembered: Final = lru_cache(maxsize=_REMEMBERED)(_read)
 
 
 def _sip(text: str) -> SipUri:
     match = _SIP.fullmatch(text)
     if match is None:
-        raise ParseError("bad SIP URI")
+        raise ParseError("Malformed URI")
     port = None if match["port"] is None else int(match["port"])
-    if port is not None and port > 65535:
-        raise ParseError("bad port in SIP URI")
+    if port is not None and not 0 < port <= 65535:
+        raise ParseError("Malformed URI")
     host = match["host"].lower()
     if host.startswith("["):
-        try:
-            host = str(ipaddress.IPv6Address(host[1:-1]))
-        except ValueError:
-            raise ParseError("bad IPv6 address in SIP URI") from None
+        address = canonical_ip(host)
+        if address is None:
+            raise ParseError("Malformed URI")
+        host = address
+    user = match["user"]
+    if user is not None and _TO_ESCAPE.search(user) is not None:
+        user = _TO_ESCAPE.sub(lambda char: f"%{ord(char[0]):02X}", user)
     params = match["params"]
     return SipUri(
         match["scheme"].lower(),
-        match["user"],
+        user,
         match["password"],
         host,
         port,
@@ -150,8 +171,11 @@ def _sip(text: str) -> SipUri:
 def _tel(text: str) -> TelUri:
     match = _TEL.fullmatch(text)
     if match is None:
-        raise ParseError("bad tel URI")
-    return TelUri(match[1].translate(_SEPARATORS), _params(match[2]) if match[2] else ())
+        raise ParseError("Malformed URI")
+    number = match[1].translate(_SEPARATORS)
+    if number in ("", "+"):
+        raise ParseError("Malformed URI")
+    return TelUri(number, _params(match[2]) if match[2] else ())
 
 
 def _params(text: str) -> Params:
@@ -159,13 +183,27 @@ def _params(text: str) -> Params:
     for part in text[1:].split(";"):
         name, equals, value = part.partition("=")
         if not name:
-            raise ParseError("empty URI parameter")
+            raise ParseError("Malformed URI")
         params.append((name.lower(), value if equals else None))
+    if len(params) > 1:
+        values = dict(params)
+        # "Even though an arbitrary number of URI parameters may be included in a URI, any given parameter-name MUST NOT
+        # appear more than once", §19.1.1. A mere repetition is dropped.
+        if len(values) < len(params):
+            if any(values[name] != value for name, value in params):
+                raise ParseError("Malformed URI")
+            return tuple(values.items())
     return tuple(params)
 
 
 def _resolved(text: str | None) -> str | None:
-    return None if text is None else unquote(text, errors="surrogateescape")
+    """Escapes resolved of "characters other than those in the "reserved" set", §19.1.4; the others in one spelling."""
+    return None if text is None else _ESCAPE.sub(_resolved_one, text) if "%" in text else text
+
+
+def _resolved_one(escape: re.Match[str]) -> str:
+    char = chr(int(escape[1], 16))
+    return char if _PLAIN.match(char) else escape[0].upper()
 
 
 def _folded(params: Params) -> dict[str, str | None]:
@@ -181,5 +219,9 @@ def _same_params(one: Params, other: Params) -> bool:
 
 
 def _same_headers(one: str, other: str) -> bool:
-    """"Any present header component MUST be present in both URIs and match for the URIs to match"."""
-    return sorted(one.lower().split("&")) == sorted(other.lower().split("&"))
+    """ "Any present header component MUST be present in both URIs and match for the URIs to match"."""
+    return one == other or sorted(_resolved_headers(one)) == sorted(_resolved_headers(other))
+
+
+def _resolved_headers(text: str) -> list[str]:
+    return [(_resolved(part) or "").lower() for part in text.split("&")]

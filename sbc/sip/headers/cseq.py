@@ -9,7 +9,7 @@ from msgspec import Struct
 from sbc.sip.errors import ParseError
 from sbc.sip.scan import TOKEN_CHARS, number
 
-_CSEQ: Final = re.compile(rf"([0-9]+)[ \t]+([{TOKEN_CHARS}]+)")
+_CSEQ: Final = re.compile(rf"([0-9]++)[ \t]++([{TOKEN_CHARS}]++)")
 LARGEST_CSEQ: Final = 2**31 - 1
 
 
@@ -21,5 +21,5 @@ class CSeq(Struct, frozen=True):
 def parse_cseq(text: str) -> CSeq:
     match = _CSEQ.fullmatch(text)
     if match is None:
-        raise ParseError("bad CSeq", header="CSeq")
+        raise ParseError("Malformed CSeq", header="CSeq")
     return CSeq(number(match[1], LARGEST_CSEQ, "CSeq"), match[2])

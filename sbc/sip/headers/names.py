@@ -29,6 +29,7 @@ _COMPACT: Final = {
     "n": "Identity-Info", "o": "Event", "r": "Refer-To", "s": "Subject", "t": "To", "u": "Allow-Events", "v": "Via",
     "x": "Session-Expires", "y": "Identity",
 }  # fmt: skip
+_LONGEST: Final = 256  # characters of a name; they are remembered, so that they must not be long
 _BY_LOWER: Final = {name.lower(): name for name in _NAMES} | _COMPACT
 # As most peers spell them: found without lowering.
 KNOWN: Final = {name: name for name in _NAMES} | _COMPACT | {key.upper(): name for key, name in _COMPACT.items()}
@@ -41,6 +42,6 @@ def canonical_name(name: str) -> str:
     known = _BY_LOWER.get(name.lower())
     if known is not None:
         return known
-    if not is_token(name):
-        raise ParseError("bad header name")
+    if len(name) > _LONGEST or not is_token(name):
+        raise ParseError("Malformed Header Name")
     return "-".join([part[:1].upper() + part[1:].lower() for part in name.split("-")])

@@ -1,15 +1,24 @@
-"""Reason (RFC 3326): why a request was sent, or with RFC 6432 why a response was. Read leniently: it decides no syntax."""
+"""Reason (RFC 3326): why a request was sent, or with RFC 6432 why a response was. Read leniently, it is mere advice."""
 
 from msgspec import Struct
 
 from sbc.sip.errors import ParseError
 from sbc.sip.message import Request, Response
-from sbc.sip.params import Params, param, parse_params
+from sbc.sip.params import Params, param, params_text, parse_params
+from sbc.sip.scan import is_token, unquoted
 
 
 class ReasonValue(Struct, frozen=True):
     protocol: str  # upper-case: "Q.850", "SIP"
     params: Params = ()
+
+    def __str__(self) -> str:
+        return self.protocol + params_text(self.params)
+
+    @property
+    def text(self) -> str | None:
+        value = param(self.params, "text")
+        return None if value is None else unquoted(value)
 
     @property
     def cause(self) -> int | None:
@@ -20,8 +29,11 @@ class ReasonValue(Struct, frozen=True):
 def parse_reason(text: str) -> ReasonValue | None:
     """None for a value that cannot be read."""
     protocol, semicolon, rest = text.partition(";")
+    protocol = protocol.strip(" \t").upper()
+    if not is_token(protocol):
+        return None
     try:
-        return ReasonValue(protocol.strip().upper(), parse_params(rest, "Reason") if semicolon else ())
+        return ReasonValue(protocol, parse_params(rest, "Reason") if semicolon else ())
     except ParseError:
         return None
 
