@@ -21,7 +21,7 @@ import trio
 from msgspec import Struct
 
 from sbc.b2bua.commands import AskMedia, Log, OpenPorts, WriteCdr
-from sbc.b2bua.events import DrainOrdered
+from sbc.b2bua.events import DrainOrdered, PortsOpened
 from sbc.b2bua.switch import Switch
 from sbc.cdr.store import CdrWriter
 from sbc.core.errors import OperatorError
@@ -147,18 +147,25 @@ class _Program:
         self._opened = opened
         self._writer = writer
         self._drops: Counter[str] = Counter()
-        self._engine = make_engine(policy, IdSource(os.urandom))  # noqa: TID251 - here it comes in
+        ids = IdSource(os.urandom)  # noqa: TID251 - here it comes in
+        self._engine = make_engine(policy, ids)
         self._driver = driver = Driver(self._engine, _escaped)
         self._sink = CdrSink(opened.store, driver.handle)
         self._resolver = Resolver(driver.handle, policy.host_names, self._drops)
-        self._media = MediaPool(policy, driver.handle)
+        media = policy.media
+        self._media = MediaPool(
+            (media.first_port, media.last_port),
+            ids.number,
+            driver.handle,
+            {local: interface.dscp_media for interface in policy.interfaces.values() for local in interface.media},
+        )
         self._transports = Transports(opened.listeners, driver, self._is_known, self._drops, clock.boot_seconds)
         driver.performers = {
             SendMessage: self._transports.send,
             CloseFlow: self._transports.close,
             Resolve: self._resolver.resolve,
-            AskMedia: self._media.ask,
-            OpenPorts: self._media.open_ports,
+            AskMedia: lambda command: self._media.ask(command.request),
+            OpenPorts: self._open_ports,
             WriteCdr: self._sink.write,
             Log: writer.perform,
         }
@@ -171,6 +178,7 @@ class _Program:
                 await self._until_stopped(nursery, stop or Stop(), by_signal=stop is None)
                 nursery.cancel_scope.cancel()
         finally:
+            self._media.close()
             with trio.CancelScope(shield=True):
                 unsaved = await self._sink.finish(_FLUSH_SECONDS)
         if unsaved:
@@ -219,6 +227,14 @@ class _Program:
         label: str = await nursery.start(serve_admin, listener, view, self._driver.handle, data_dir)
         return label
 
+    def _open_ports(self, command: OpenPorts) -> None:
+        try:
+            answer = self._media.open_ports(command.local, command.pairs)
+        except OSError as error:  # the address went away while we ran
+            log.error("media.no_ports", alarm=True, local=command.local, reason=sockets.explain(error))  # noqa: TRY400
+            answer = PortsOpened(command.local, ())
+        self._driver.handle(answer)
+
     def _is_known(self, interface: str, host: str, port: int) -> bool:
         return self._policy.identify(interface, host, port) is not None
 
@@ -230,12 +246,13 @@ class _Program:
         await stop.drain.wait()
         notify("STOPPING=1")
         patience = self._policy.stop_after
+        had_calls = not self._calls_are_over()
         self._driver.handle(DrainOrdered(clock.boot_seconds() + patience))
         async with trio.open_nursery() as waiting:
             waiting.start_soon(self._end_at_once, stop.now, waiting.cancel_scope)
             with trio.move_on_after(patience + _OVERTIME_SECONDS):
                 await _until(self._calls_are_over)
-                with trio.move_on_after(_LAST_TRANSACTIONS_SECONDS):
+                with trio.move_on_after(_LAST_TRANSACTIONS_SECONDS if had_calls else 0.0):
                     await _until(lambda: not self._engine.snapshot(clock.boot_seconds()).transactions)
             waiting.cancel_scope.cancel()
 
