@@ -1,0 +1,47 @@
+"""`sbc bench`: what this machine does with our program, each figure as a ratio where the same run has something to compare.
+
+It prints what it measures and judges nothing: the machine may be busy. Loopback only; about half a minute.
+"""
+
+from typing import Final
+
+from sbc.cli import bench_calls, bench_engine
+
+PARSE_AIM_US: Final = 60.0
+CALL_AIM_MS: Final = 1.5
+MEMORY_AIM_KIB: Final = 48.0
+
+
+def run_bench() -> int:
+    print("SIP messages (the bench's INVITE: 14 header fields and a session description)")
+    parse_us, print_us = bench_engine.parse_and_print()
+    total = parse_us + print_us
+    _line("parse", f"{parse_us:.1f} µs CPU")
+    _line("print", f"{print_us:.1f} µs CPU")
+    _line("parse and print", f"{total:.1f} µs CPU", f"{total / PARSE_AIM_US:.2f} of the aim of {PARSE_AIM_US:.0f} µs")
+
+    print("One complete call in the engine (14 messages, both legs, routing, SDP, CDR; no sockets)")
+    call_us = bench_engine.call_cost()
+    _line("engine", f"{call_us / 1000:.2f} ms CPU", f"{call_us / total:.0f} × parse and print of one INVITE")
+    octets = bench_engine.memory_per_call()
+    _line(
+        "memory per established call",
+        f"{octets / 1024:.1f} KiB",
+        f"{octets / 1024 / MEMORY_AIM_KIB:.2f} of the aim of {MEMORY_AIM_KIB:.0f} KiB",
+    )
+
+    print("One complete call through `sbc run` and real UDP sockets (signalling process)")
+    cost = bench_calls.call_cost()
+    _line(f"{cost.calls} calls at {cost.rate:.0f}/s", f"{cost.failed} failed")
+    _line("sbc run", f"{cost.sbc_ms:.2f} ms CPU", f"{cost.sbc_ms / CALL_AIM_MS:.2f} of the aim of {CALL_AIM_MS} ms")
+    _line("bare sockets", f"{cost.bare_ms:.3f} ms CPU", f"sbc run costs {cost.sbc_ms / cost.bare_ms:.1f} × as much")
+
+    from sbc.cli import bench_media
+
+    print("RTP relay in user space")
+    bench_media.run()
+    return 0 if cost.failed == 0 else 1
+
+
+def _line(what: str, value: str, ratio: str = "") -> None:
+    print(f"  {what:<32}{value:>16}   {ratio}".rstrip())
