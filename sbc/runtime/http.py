@@ -4,7 +4,9 @@ What is answered is decided by `sbc.admin.api`; this half translates, and asks t
 Slow to import, so `app` does that when the SIP listeners are up; the socket comes from `admin_socket` before.
 """
 
+import contextlib
 import ipaddress
+import os
 import socket
 import sys
 from collections.abc import Awaitable, Callable
@@ -50,8 +52,12 @@ async def serve_admin(
     listener = open_admin_socket(admin) if isinstance(admin, str) else admin
     label = label_of(listener)
     app = _application(_Endpoint(state, order, data_dir, check_host=listener.family != socket.AF_UNIX))
-    with remove_socket(label):
-        await _serve(app, listener, lambda: task_status.started(label))
+    with listener, remove_socket(label):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_drop_clients_at_the_end, listener.getsockname())
+            # Who connects from now on waits until hypercorn accepts.
+            task_status.started(label)
+            await _serve(app, listener)
 
 
 class _Endpoint:
@@ -131,20 +137,39 @@ def _application(endpoint: _Endpoint) -> Starlette:
     return Starlette(routes=[Route("/{path:path}", endpoint)])
 
 
-async def _serve(app: Starlette, listener: socket.socket, started: Callable[[], None]) -> None:
+async def _serve(app: Starlette, listener: socket.socket) -> None:
+    """A failure of the web server costs a second of the API, and no calls."""
     config = Config()
-    config.bind = [f"fd://{listener.fileno()}"]
     config.logger_class = _HypercornLog  # type: ignore[assignment]  # no common base
     config.include_server_header = False
     config.graceful_timeout = 1.0
-    listener.detach()  # hypercorn makes its own object of the descriptor
-    async with trio.open_nursery() as nursery:
-        await nursery.start(_hypercorn, app, config)
-        started()
+    while True:
+        # hypercorn makes its own socket of the descriptor, and closes it.
+        config.bind = [f"fd://{os.dup(listener.fileno())}"]
+        try:
+            await serve(app, config)  # type: ignore[arg-type]
+        except Exception:
+            log.exception("admin.server_failed")
+        await trio.sleep(1.0)
 
 
-async def _hypercorn(app: Starlette, config: Config, *, task_status: trio.TaskStatus[list[str]]) -> None:
-    await serve(app, config, task_status=task_status)  # type: ignore[arg-type]
+async def _drop_clients_at_the_end(name: object) -> None:
+    """hypercorn's sends cannot be cancelled: a client that has stopped reading would hold up the end of the program."""
+    try:
+        await trio.sleep_forever()
+    finally:
+        _drop_clients(name)
+
+
+def _drop_clients(name: object) -> None:
+    """The clients' sockets are hypercorn's secret, but they have the listener's address."""
+    for entry in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):
+            if not str(entry.readlink()).startswith("socket:"):
+                continue
+            with socket.socket(fileno=os.dup(int(entry.name))) as one:
+                if one.type == socket.SOCK_STREAM and one.getsockname() == name:
+                    one.shutdown(socket.SHUT_RDWR)
 
 
 class _HypercornLog:

@@ -1,5 +1,6 @@
 """The admin API on real sockets, and the sockets themselves: permissions, left-overs, errors for operators."""
 
+import os
 import socket
 import stat
 from contextlib import asynccontextmanager, closing
@@ -7,9 +8,9 @@ from contextlib import asynccontextmanager, closing
 import httpx2
 import pytest
 import trio
-from cdr.records import record
 
 from sbc.b2bua.events import HangUpOrdered
+from sbc.b2bua.snapshot import EngineView
 from sbc.cdr.store import CdrWriter
 from sbc.core.errors import OperatorError
 from sbc.runtime.admin_socket import open_admin_socket
@@ -76,7 +77,7 @@ async def test_an_order_reaches_the_engine(tmp_path):
     assert served.orders == [HangUpOrdered(CALL.ref)]
 
 
-async def test_cdrs_come_from_the_store(tmp_path):
+async def test_cdrs_come_from_the_store(tmp_path, record):
     with CdrWriter.open(tmp_path) as writer:
         writer.write([record("r1"), record("r2", egress="carrier-b")])
         async with serving(tmp_path) as served:
@@ -119,6 +120,41 @@ async def test_a_browser_that_was_lured_by_dns_rebinding_is_refused(tmp_path, ho
 async def test_own_names_are_served(tmp_path, host):
     async with serving(tmp_path) as served:
         assert (await served.ask("/api/v1/calls", headers={"host": host})).status_code == 200
+
+
+@pytest.mark.parametrize("kind", ["tcp", "unix"])
+async def test_a_client_that_stops_reading_does_not_hold_up_the_end(tmp_path, kind):
+    many = StillState(EngineView("hq", ready=True, calls=(CALL,) * 20_000))
+    address = "127.0.0.1:0" if kind == "tcp" else f"unix:{tmp_path}/admin"
+    with socket.socket(socket.AF_INET if kind == "tcp" else socket.AF_UNIX) as stuck:
+        if kind == "tcp":
+            stuck.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        async with serving(tmp_path, address, many) as served:
+            host, _, port = served.address.removeprefix("unix:").rpartition(":")
+            stuck.connect((host, int(port)) if kind == "tcp" else str(tmp_path / "admin"))
+            stuck.sendall(b"GET /api/v1/calls HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            await served.ask("/healthz")  # by now the answer to the other one is under way
+            before_the_end = trio.current_time()
+
+        assert trio.current_time() - before_the_end < 2.0
+
+
+async def test_a_failure_of_the_web_server_is_survived(tmp_path, monkeypatch, autojump_clock):
+    rounds = []
+
+    async def failing(_app, config):
+        rounds.append(config.bind)
+        os.close(int(config.bind[0].removeprefix("fd://")))
+        if len(rounds) == 3:
+            await trio.sleep_forever()
+        raise RuntimeError("no")
+
+    monkeypatch.setattr("sbc.runtime.http.serve", failing)
+
+    async with serving(tmp_path):
+        await trio.sleep(5)
+
+    assert len(rounds) == 3
 
 
 def test_a_taken_port_is_an_operators_error():

@@ -7,8 +7,6 @@ from hypothesis import strategies as st
 from sbc.cdr.format import ATTEMPT_COLUMNS, CDR_COLUMNS, attempt_row, cdr_object, cdr_row, parse_time, time_text
 from sbc.cdr.record import AttemptRecord, CallRecord
 
-from .records import record
-
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
@@ -55,7 +53,7 @@ def test_what_is_no_time_is_refused_with_what_was_expected(text):
     assert len(str(caught.value)) < 200
 
 
-def test_a_row_has_the_values_of_its_columns():
+def test_a_row_has_the_values_of_its_columns(record):
     call = record("r1", emergency=True)
 
     shown = dict(zip(CDR_COLUMNS, cdr_row(call), strict=True))
@@ -91,7 +89,7 @@ def test_columns_cover_every_field_of_the_records():
     assert set(ATTEMPT_COLUMNS) == set(AttemptRecord.__struct_fields__) | {"ref"}
 
 
-def test_an_object_shows_media_as_data_and_attempts_without_the_ref():
+def test_an_object_shows_media_as_data_and_attempts_without_the_ref(record):
     call = record("r1", media='{"ingress": [{"codec": "PCMU"}], "egress": []}')
 
     shown = cdr_object(cdr_row(call), [attempt_row("r1", attempt) for attempt in call.attempts])
@@ -101,6 +99,6 @@ def test_an_object_shows_media_as_data_and_attempts_without_the_ref():
     assert "ref" not in shown["attempts"][0]
 
 
-def test_media_that_is_no_json_is_shown_as_it_is():
+def test_media_that_is_no_json_is_shown_as_it_is(record):
     assert cdr_object(cdr_row(record("r1", media="{")))["media"] == "{"
     assert cdr_object(cdr_row(record("r1", media=None)))["media"] is None

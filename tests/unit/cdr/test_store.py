@@ -8,12 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from sbc.cdr.record import AttemptRecord
 from sbc.cdr.store import CdrReader, CdrWriter, StoreError
-
-from .records import EPOCH, record
 
 CONTRACT = {
     "cdr": "ref ingress egress route caller called called_as_sent started_at ringing_at answered_at ended_at "
@@ -54,10 +53,10 @@ def test_the_schema_says_its_version(tmp_path):
     assert rows(tmp_path, "PRAGMA user_version") == [(1,)]
 
 
-def test_a_record_is_stored_with_its_attempts(tmp_path):
+def test_a_record_is_stored_with_its_attempts(tmp_path, record, epoch):
     attempts = (
-        AttemptRecord(1, "carrier-a", "sip:a", "442", EPOCH, EPOCH + 4, None, "no_reply", "first"),
-        AttemptRecord(2, "carrier-b", "sip:b", "442", EPOCH + 4, EPOCH + 65.5, 200, "normal", "second"),
+        AttemptRecord(1, "carrier-a", "sip:a", "442", epoch, epoch + 4, None, "no_reply", "first"),
+        AttemptRecord(2, "carrier-b", "sip:b", "442", epoch + 4, epoch + 65.5, 200, "normal", "second"),
     )
     store(tmp_path, record("r1", attempts=attempts))
 
@@ -70,7 +69,7 @@ def test_a_record_is_stored_with_its_attempts(tmp_path):
     ]
 
 
-def test_writing_a_record_again_changes_nothing(tmp_path):
+def test_writing_a_record_again_changes_nothing(tmp_path, record):
     store(tmp_path, record("r1"), record("r1"))
     store(tmp_path, record("r1", cause="internal"), record("r2"))
 
@@ -78,7 +77,7 @@ def test_writing_a_record_again_changes_nothing(tmp_path):
     assert rows(tmp_path, "SELECT count(*) FROM attempt") == [(2,)]
 
 
-def test_a_batch_is_stored_whole_or_not_at_all(tmp_path):
+def test_a_batch_is_stored_whole_or_not_at_all(tmp_path, record):
     broken = record("r2", billable_ms=object())
 
     with CdrWriter.open(tmp_path) as writer:
@@ -90,14 +89,15 @@ def test_a_batch_is_stored_whole_or_not_at_all(tmp_path):
     assert rows(tmp_path, "SELECT ref FROM cdr") == [("r1",)]
 
 
-def test_what_write_returned_for_survives_a_killed_process(tmp_path):
+def test_what_write_returned_for_survives_a_killed_process(tmp_path, record):
     program = f"""
 import os, pathlib, signal, sys
 sys.path[:0] = {sys.path!r}
+import msgspec
+from sbc.cdr.record import CallRecord
 from sbc.cdr.store import CdrWriter
-from cdr.records import record
 writer = CdrWriter.open(pathlib.Path({str(tmp_path)!r}))
-writer.write([record("r1")])
+writer.write([msgspec.json.decode({msgspec.json.encode(record("r1"))!r}, type=CallRecord)])
 os.kill(os.getpid(), signal.SIGKILL)
 """
     ended = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True)
@@ -113,14 +113,14 @@ def test_commits_are_synced_to_the_disk(tmp_path):
         assert writer._connection.execute("PRAGMA synchronous").fetchone() == (2,)  # FULL
 
 
-def test_octets_of_a_peer_that_are_no_utf8_are_stored_escaped(tmp_path):
+def test_octets_of_a_peer_that_are_no_utf8_are_stored_escaped(tmp_path, record):
     store(tmp_path, record("r1"), record("r2", caller=b"caf\xe9".decode("utf-8", "surrogateescape")))
 
     assert rows(tmp_path, "SELECT caller FROM cdr WHERE ref = 'r2'") == [("caf\\udce9",)]
     assert rows(tmp_path, "SELECT count(*) FROM cdr") == [(2,)]
 
 
-def test_a_missing_folder_is_made(tmp_path):
+def test_a_missing_folder_is_made(tmp_path, record):
     store(tmp_path / "var" / "lib", record("r1"))
 
     assert rows(tmp_path / "var" / "lib", "SELECT ref FROM cdr") == [("r1",)]
@@ -133,7 +133,7 @@ def test_a_second_writer_on_the_same_folder_is_refused(tmp_path):
     CdrWriter.open(tmp_path).close()
 
 
-def test_an_empty_file_becomes_a_store(tmp_path):
+def test_an_empty_file_becomes_a_store(tmp_path, record):
     (tmp_path / "cdr.db").touch()
 
     store(tmp_path, record("r1"))
@@ -156,7 +156,7 @@ def test_a_file_that_is_no_database_is_refused_and_left_as_it_is(tmp_path, conte
     assert path.read_bytes() == content
 
 
-def test_a_damaged_database_is_refused_and_left_as_it_is(tmp_path):
+def test_a_damaged_database_is_refused_and_left_as_it_is(tmp_path, record):
     store(tmp_path, *(record(f"r{n:04d}") for n in range(500)))
     path = tmp_path / "cdr.db"
     whole = path.read_bytes()
@@ -169,7 +169,7 @@ def test_a_damaged_database_is_refused_and_left_as_it_is(tmp_path):
     assert path.read_bytes() == damaged
 
 
-def test_a_truncated_database_is_refused_and_left_as_it_is(tmp_path):
+def test_a_truncated_database_is_refused_and_left_as_it_is(tmp_path, record):
     store(tmp_path, *(record(f"r{n:04d}") for n in range(500)))
     path = tmp_path / "cdr.db"
     cut = path.read_bytes()[:8192]
@@ -181,7 +181,7 @@ def test_a_truncated_database_is_refused_and_left_as_it_is(tmp_path):
     assert path.read_bytes() == cut
 
 
-def test_the_lock_is_free_again_after_a_failed_opening(tmp_path):
+def test_the_lock_is_free_again_after_a_failed_opening(tmp_path, record):
     path = tmp_path / "cdr.db"
     path.write_bytes(b"notes" * 100)
     with pytest.raises(StoreError):
@@ -215,7 +215,7 @@ def test_somebody_elses_database_is_refused_and_gets_no_tables(tmp_path):
     assert rows(tmp_path, "SELECT name FROM sqlite_schema") == [("recipe",)]
 
 
-def test_a_full_disk_is_said_and_loses_nothing_that_was_stored(tmp_path):
+def test_a_full_disk_is_said_and_loses_nothing_that_was_stored(tmp_path, record):
     with CdrWriter.open(tmp_path) as writer:
         writer.write([record("r1")])
         pages = writer._connection.execute("PRAGMA page_count").fetchone()[0]
@@ -228,7 +228,7 @@ def test_a_full_disk_is_said_and_loses_nothing_that_was_stored(tmp_path):
     assert rows(tmp_path, "SELECT ref FROM cdr ORDER BY ref") == [("r1",), ("r2",)]
 
 
-def test_a_file_size_limit_is_an_error_of_the_store_and_no_crash(tmp_path):
+def test_a_file_size_limit_is_an_error_of_the_store_and_no_crash(tmp_path, record):
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     try:
@@ -268,7 +268,7 @@ def test_reading_where_nothing_was_ever_written_says_so(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_readers_see_records_while_the_writer_is_at_work(tmp_path):
+def test_readers_see_records_while_the_writer_is_at_work(tmp_path, record):
     with CdrWriter.open(tmp_path) as writer, CdrReader.open(tmp_path) as reader:
         writer.write([record("r1")])
         assert refs(reader.page()) == ["r1"]
@@ -276,14 +276,14 @@ def test_readers_see_records_while_the_writer_is_at_work(tmp_path):
         assert refs(reader.page()) == ["r1", "r2"]
 
 
-def test_readers_cannot_write(tmp_path):
+def test_readers_cannot_write(tmp_path, record):
     store(tmp_path, record("r1"))
 
     with CdrReader.open(tmp_path) as reader, pytest.raises(sqlite3.OperationalError):
         reader._connection.execute("DELETE FROM cdr")
 
 
-def test_a_folder_with_odd_characters_can_be_read(tmp_path):
+def test_a_folder_with_odd_characters_can_be_read(tmp_path, record):
     folder = tmp_path / "50% of ?mode=rw #1"
     store(folder, record("r1"))
 
@@ -291,16 +291,16 @@ def test_a_folder_with_odd_characters_can_be_read(tmp_path):
         assert refs(reader.page()) == ["r1"]
 
 
-def test_since_takes_calls_that_ended_then_or_later(tmp_path):
-    store(tmp_path, record("early", ended_at=EPOCH), record("late", ended_at=EPOCH + 0.001))
+def test_since_takes_calls_that_ended_then_or_later(tmp_path, record, epoch):
+    store(tmp_path, record("early", ended_at=epoch), record("late", ended_at=epoch + 0.001))
 
     with CdrReader.open(tmp_path) as reader:
-        assert refs(reader.page(since=EPOCH)) == ["early", "late"]
-        assert refs(reader.page(since=EPOCH + 0.001)) == ["late"]
-        assert refs(reader.page(since=EPOCH + 1)) == []
+        assert refs(reader.page(since=epoch)) == ["early", "late"]
+        assert refs(reader.page(since=epoch + 0.001)) == ["late"]
+        assert refs(reader.page(since=epoch + 1)) == []
 
 
-def test_trunk_takes_calls_from_it_and_to_it(tmp_path):
+def test_trunk_takes_calls_from_it_and_to_it(tmp_path, record):
     store(
         tmp_path,
         record("out", ingress="office", egress="carrier-a"),
@@ -314,8 +314,8 @@ def test_trunk_takes_calls_from_it_and_to_it(tmp_path):
         assert refs(reader.page(trunk="' OR 1=1 --")) == []
 
 
-def test_pages_follow_each_other_without_gap_or_repetition(tmp_path):
-    store(tmp_path, *(record(f"r{n:02d}", ended_at=EPOCH + n // 3) for n in range(20)))
+def test_pages_follow_each_other_without_gap_or_repetition(tmp_path, record, epoch):
+    store(tmp_path, *(record(f"r{n:02d}", ended_at=epoch + n // 3) for n in range(20)))
 
     seen, after = [], None
     with CdrReader.open(tmp_path) as reader:
@@ -329,16 +329,16 @@ def test_pages_follow_each_other_without_gap_or_repetition(tmp_path):
     assert seen == [f"r{n:02d}" for n in range(20)]
 
 
-def test_a_cursor_stays_good_while_records_are_added(tmp_path):
+def test_a_cursor_stays_good_while_records_are_added(tmp_path, record, epoch):
     with CdrWriter.open(tmp_path) as writer, CdrReader.open(tmp_path) as reader:
-        writer.write([record(f"r{n}", ended_at=EPOCH + n) for n in range(4)])
+        writer.write([record(f"r{n}", ended_at=epoch + n) for n in range(4)])
         first = reader.page(limit=2)
-        writer.write([record("r4", ended_at=EPOCH + 4), record("r5", ended_at=EPOCH + 5)])
+        writer.write([record("r4", ended_at=epoch + 4), record("r5", ended_at=epoch + 5)])
 
         assert refs(reader.page(after=first.next)) == ["r2", "r3", "r4", "r5"]
 
 
-def test_a_last_page_that_is_exactly_full_has_no_next(tmp_path):
+def test_a_last_page_that_is_exactly_full_has_no_next(tmp_path, record):
     store(tmp_path, record("r1"), record("r2"))
 
     with CdrReader.open(tmp_path) as reader:
@@ -353,20 +353,20 @@ def test_a_cursor_that_is_none_is_refused(tmp_path, cursor):
         reader.page(after=cursor)
 
 
-def test_latest_are_the_newest_with_the_oldest_of_them_first(tmp_path):
-    store(tmp_path, *(record(f"r{n}", ended_at=EPOCH + n) for n in range(5)))
+def test_latest_are_the_newest_with_the_oldest_of_them_first(tmp_path, record, epoch):
+    store(tmp_path, *(record(f"r{n}", ended_at=epoch + n) for n in range(5)))
 
     with CdrReader.open(tmp_path) as reader:
         assert refs(reader.latest(limit=2)) == ["r3", "r4"]
 
 
-def test_a_closed_store_leaves_one_file_that_can_be_copied(tmp_path):
+def test_a_closed_store_leaves_one_file_that_can_be_copied(tmp_path, record):
     store(tmp_path, record("r1"))
 
     assert {path.name for path in Path(tmp_path).iterdir()} == {"cdr.db", "lock"}
 
 
-def test_other_users_cannot_read_who_called_whom(tmp_path):
+def test_other_users_cannot_read_who_called_whom(tmp_path, record):
     with CdrWriter.open(tmp_path / "var") as writer:
         writer.write([record("r1")])
         modes = {path.name: path.stat().st_mode & 0o007 for path in (tmp_path / "var").iterdir()}

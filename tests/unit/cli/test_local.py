@@ -3,7 +3,6 @@
 import json
 
 import pytest
-from cdr.records import EPOCH, record
 
 from sbc.cdr.store import CdrWriter
 from sbc.cli import UsageError, run_command
@@ -55,9 +54,9 @@ def test_why_of_an_unknown_peer_is_1(capsys):
     assert "nobody" in capsys.readouterr().err
 
 
-def test_cdr_list_reads_a_folder(tmp_path, capsys):
+def test_cdr_list_reads_a_folder(tmp_path, capsys, record, epoch):
     with CdrWriter.open(tmp_path) as writer:
-        writer.write([record("r1", caller="\x1b]0;owned\x07"), record("r2", ended_at=EPOCH + 100)])
+        writer.write([record("r1", caller="\x1b]0;owned\x07"), record("r2", ended_at=epoch + 100)])
 
     assert run_command(["cdr", "list", "--data-dir", str(tmp_path)]) == 0
     out = capsys.readouterr().out
@@ -66,9 +65,9 @@ def test_cdr_list_reads_a_folder(tmp_path, capsys):
     assert "\x07" not in out
 
 
-def test_cdr_list_filters_and_shows_json(tmp_path, capsys):
+def test_cdr_list_filters_and_shows_json(tmp_path, capsys, record, epoch):
     with CdrWriter.open(tmp_path) as writer:
-        writer.write([record("r1"), record("r2", egress="carrier-b"), record("r3", ended_at=EPOCH)])
+        writer.write([record("r1"), record("r2", egress="carrier-b"), record("r3", ended_at=epoch)])
     command = ["cdr", "list", "--data-dir", str(tmp_path), "--json", "--since", "2025-01-31T09:00:01Z"]
 
     run_command([*command, "--trunk", "carrier-a"])
@@ -84,18 +83,18 @@ def test_cdr_list_of_a_folder_without_records_is_1(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("30m", 1800), ("2h", 7200), ("7d", 604_800)])
-def test_since_may_be_a_time_ago(text, seconds):
-    assert since_seconds(text, EPOCH) == EPOCH - seconds
+def test_since_may_be_a_time_ago(text, seconds, epoch):
+    assert since_seconds(text, epoch) == epoch - seconds
 
 
-def test_since_may_be_a_time():
-    assert since_seconds("2025-01-31T09:00:00Z", 0.0) == EPOCH
+def test_since_may_be_a_time(epoch):
+    assert since_seconds("2025-01-31T09:00:00Z", 0.0) == epoch
 
 
 @pytest.mark.parametrize("text", ["2", "2w", "-2h", "٣h", "now"])
-def test_since_that_is_neither_is_wrong_usage(text):
+def test_since_that_is_neither_is_wrong_usage(text, epoch):
     with pytest.raises(UsageError, match="--since"):
-        since_seconds(text, EPOCH)
+        since_seconds(text, epoch)
 
 
 def test_an_example_that_is_missing_is_an_operators_error():

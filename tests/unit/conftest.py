@@ -1,11 +1,27 @@
-"""A call record for tests: a plain answered call, changed where a test cares."""
+"""What several units' tests share."""
+
+import pytest
 
 from sbc.cdr.record import AttemptRecord, CallRecord
 
 EPOCH = 1_738_314_000.0  # 2025-01-31T09:00:00Z
 
 
-def record(ref, **changes):
+@pytest.fixture
+def epoch():
+    return EPOCH
+
+
+@pytest.fixture
+def record():
+    """Makes call records: a plain answered call, changed where a test cares."""
+    return make_record
+
+
+def make_record(ref, **changes):
+    attempt = AttemptRecord(
+        1, "carrier-a", "sip:127.0.0.40:5060", "+442079460000", EPOCH, None, 200, "normal", f"out-{ref}"
+    )
     fields = {
         "ingress": "office",
         "egress": "carrier-a",
@@ -27,10 +43,6 @@ def record(ref, **changes):
         "media": '{"ingress":[],"egress":[]}',
         "ingress_call_id": f"in-{ref}",
         "egress_call_id": f"out-{ref}",
-        "attempts": (
-            AttemptRecord(
-                1, "carrier-a", "sip:127.0.0.40:5060", "+442079460000", EPOCH, None, 200, "normal", f"out-{ref}"
-            ),
-        ),
+        "attempts": (attempt,),
     }
     return CallRecord(ref=ref, **(fields | changes))
