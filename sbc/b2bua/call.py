@@ -345,10 +345,8 @@ class Call:
     def _refused(self, state: Hunting, status: int, q850: int | None, now: float) -> list[Out]:
         cause = cause_of_status(status)
         ending = Ending(cause, _crossing_status(status), q850 or q850_of_status(status), "callee")
-        if goes_on(status, q850):
-            return self._next_attempt(state, ending, now)
-        self.account.attempt_ended(status, cause, now)
-        return self._end(ending, now)
+        self.account.attempt_ended(status, cause, now)  # what was heard, which need not be what crosses
+        return self._next_attempt(state, ending, now) if goes_on(status, q850) else self._end(ending, now)
 
     def _timer(self, timer: str, now: float) -> list[Out]:
         match self.state, timer:

@@ -42,6 +42,7 @@ from sbc.sip.events import FlowFailed, Resolved
 from sbc.sip.locate import Local, LocalKey
 from sbc.sip.message import Request, Response
 from sbc.sip.timing import DEFAULT_TIMING, Timing
+from sbc.sip.transaction.key import ServerKey
 from sbc.sip.transaction.outputs import (
     AckReceived,
     CancelReceived,
@@ -201,6 +202,8 @@ class Switch:
                 return self._ack(request, data, now)
             case CancelReceived((str(ref), int(leg), int())):
                 return self._guarded(ref, lambda call: call.take_cancel(leg, now), now)
+            case TransactionFailed(key=(_, "CANCEL")):
+                return []  # the INVITE's own transaction says when it is over
             case TransactionFailed((str(ref), int(leg), int(n))):
                 return self._guarded(ref, lambda call: call.take_failure(leg, n, out, now), now)
             case CancelReceived() | TransactionFailed():
@@ -235,7 +238,7 @@ class Switch:
         self.trace.message(ref, now, "ingress", False, data)
         call = Call(ref, peer, out.key, out.request, self._context, now)
         self.calls[ref] = call
-        outs = self._guarded(ref, lambda call: call.start(now), now)
+        outs = self._guarded(ref, lambda call: call.start(now), now, out.key)
         return [*outs, *self.ports.replenish(now)]
 
     def _in_dialog(self, out: RequestReceived, peer: Peer, data: bytes, now: float) -> Sequence[Out]:
@@ -245,7 +248,7 @@ class Switch:
         ref, leg = found
         self._trace_received((ref, leg, 0), data, now)
         self.endpoint.layer.adopt(out.key, (ref, leg, 0))
-        return self._guarded(ref, lambda call: call.take_request(leg, out.key, out.request, now), now)
+        return self._guarded(ref, lambda call: call.take_request(leg, out.key, out.request, now), now, out.key)
 
     def _ack(self, request: Request, data: bytes, now: float) -> Sequence[Out]:
         found = self._dialog_of(request, None)
@@ -270,6 +273,8 @@ class Switch:
     # --- responses ----------------------------------------------------------------------------------------------------
 
     def _response(self, user: Hashable, out: ResponseReceived, now: float) -> Sequence[Out]:
+        if out.request.method == "CANCEL":
+            return []  # it has its INVITE's user, and its 200 says nothing about that INVITE (RFC 3261 §9.1)
         match user:
             case (str(ref), int(leg), int(n)) if ref in self.calls:
                 return self._guarded(ref, lambda call: call.take_response(leg, n, out.response, now), now)
@@ -297,8 +302,10 @@ class Switch:
     def _with_call(self, ref: str, step: Callable[[Call], Sequence[CallOut]], now: float) -> list[Command]:
         return self._run(self._guarded(ref, step, now), now)
 
-    def _guarded(self, ref: str, step: Callable[[Call], Sequence[CallOut]], now: float) -> Sequence[CallOut]:
-        """The crash barrier: one call's bug ends one call."""
+    def _guarded(
+        self, ref: str, step: Callable[[Call], Sequence[CallOut]], now: float, key: ServerKey | None = None
+    ) -> Sequence[CallOut]:
+        """The crash barrier: one call's bug ends one call. `key`: the request that the step is to answer."""
         call = self.calls.get(ref)
         if call is None:
             return []
@@ -308,6 +315,8 @@ class Switch:
         except Exception as error:  # noqa: BLE001  the one broad except of the engine
             self.trace.note(ref, now, f"internal error: {error!r}")
             outs = [_crash(ref, error), *call.abort(now)]
+            if key is not None:
+                outs.append(Respond(key, 500))  # goes nowhere if the request has its answer
         if call.is_over:
             self._forget(call)
         else:

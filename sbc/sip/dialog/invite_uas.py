@@ -29,7 +29,18 @@ class AckMissing(Struct, frozen=True):
 
 
 class InviteUas:
-    __slots__ = ("_give_up_at", "_interval", "_resend_at", "_timing", "cseq", "first", "key", "request", "state", "to_tag")
+    __slots__ = (
+        "_give_up_at",
+        "_interval",
+        "_resend_at",
+        "_timing",
+        "cseq",
+        "first",
+        "key",
+        "request",
+        "state",
+        "to_tag",
+    )
 
     def __init__(self, key: ServerKey, request: Request, to_tag: str, timing: Timing, *, first: bool) -> None:
         self.key = key
@@ -59,7 +70,7 @@ class InviteUas:
         if self.state is not State.PROCEEDING:
             return []
         self._resend_at = now + PROVISIONAL_REFRESH_SECONDS
-        return [Respond(self.key, status, self.to_tag, fields, body, contact)]
+        return [Respond(self.key, status, self.to_tag, self._record_routes() + fields, body, contact)]
 
     def answer(self, now: float, *, contact: str, fields: Fields = (), body: bytes = b"") -> list[Order]:
         if self.state is not State.PROCEEDING:
@@ -69,7 +80,7 @@ class InviteUas:
         # over reliable transports too, because a hop behind the first may lose it.
         self._resend_at = now + self._interval
         self._give_up_at = now + self._timing.give_up
-        return [Respond(self.key, 200, self.to_tag, fields, body, contact)]
+        return [Respond(self.key, 200, self.to_tag, self._record_routes() + fields, body, contact)]
 
     def refuse(self, status: int, *, fields: Fields = ()) -> list[Order]:
         if self.state is not State.PROCEEDING:
@@ -77,6 +88,12 @@ class InviteUas:
         self.state = State.REFUSED
         self._resend_at = None
         return [Respond(self.key, status, self.to_tag, fields)]
+
+    def _record_routes(self) -> Fields:
+        """What makes the peer's route set: "the UAS MUST copy all Record-Route … values … into the response", §12.1.1."""
+        if not self.first:
+            return ()
+        return tuple([(name, value) for name, value in self.request.fields if name == "Record-Route"])
 
     def acknowledged(self) -> bool:
         """An ACK with our CSeq came; True for the first of the 2xx."""
