@@ -152,3 +152,8 @@ class Decision(Struct, frozen=True):
     called_e164: str = ""  # as E.164 where it has such a form, else as dialled
     caller_e164: str = ""
     because: tuple[Step, ...] = field(default=())
+
+    def __str__(self) -> str:
+        """For the call's ladder: every rule that was looked at, then what came of it."""
+        steps = [f"{target.peer.name} as {target.called}" for target in self.hunt]
+        return "\n".join([*map(str, self.because), f"reject {self.reject}" if self.reject else f"hunt: {', '.join(steps)}"])

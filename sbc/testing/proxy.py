@@ -95,8 +95,8 @@ class Proxy:
         return Address(host, int(port or 5060))
 
     def _is_failure_ack(self, request: Request) -> bool:
-        """It goes where its INVITE went, with that INVITE's branch."""
-        return request.method == "ACK" and not request.headers("Route") and not self._is_ours(request.uri_text)
+        """It goes where its INVITE went (§17.1.1.3); the ACK of a 2xx has a route set, or our own URI in its place."""
+        return request.method == "ACK" and not request.headers("Route")
 
     def _via(self, request: Request) -> str:
         # "the branch parameter … MUST be … a function of the topmost Via's branch" for one that keeps no state, §16.11.

@@ -1,0 +1,67 @@
+"""What an operator orders: hang up, drain; and what a full disk means."""
+
+from sbc.b2bua.events import DrainOrdered, HangUpOrdered
+from sbc.testing.world import FAR
+
+
+def test_hang_up_ends_an_answered_call_on_both_sides(world):
+    sbc = world()
+    office, carrier = sbc.office(), sbc.carrier()
+    office.invites(FAR)
+    carrier.answers()
+    [call] = sbc.switch.snapshot(sbc.now).calls
+    assert (call.state, call.ingress, call.egress, call.called) == ("answered", "office", "carrier", FAR)
+    sbc.tell(HangUpOrdered(call.ref))
+    assert office.got(200, "BYE")
+    assert carrier.got("ACK", "BYE")
+    assert (sbc.cdr.only.cause, sbc.cdr.only.ended_by) == ("operator", "sbc")
+    assert sbc.idle()
+
+
+def test_hang_up_of_a_ringing_call(world):
+    sbc = world()
+    office, carrier = sbc.office(), sbc.carrier()
+    office.invites(FAR)
+    carrier.rings()
+    sbc.tell(HangUpOrdered(sbc.switch.snapshot(sbc.now).calls[0].ref))
+    assert office.got(180, 480)
+    assert carrier.got("INVITE", "CANCEL")
+    assert sbc.cdr.only.cause == "operator"
+    assert sbc.idle()
+
+
+def test_hang_up_of_no_call_changes_nothing(world):
+    sbc = world()
+    sbc.tell(HangUpOrdered("nobody"))
+    assert sbc.idle()
+
+
+def test_a_drain_refuses_new_calls_and_ends_the_rest_at_its_deadline(world):
+    sbc = world()
+    office, carrier = sbc.office(), sbc.carrier()
+    office.invites(FAR)
+    carrier.answers()
+    first = office.call
+    sbc.tell(DrainOrdered(sbc.now + 10.0))
+    office.invites(FAR)
+    assert office.call.status == 503
+    assert first.stage == "talking"
+    sbc.run(11.0)
+    assert first.stage == "ended"
+    assert carrier.got("ACK", "BYE")
+    assert [record.cause for record in sbc.cdr] == ["shutdown"]
+    assert sbc.idle()
+
+
+def test_a_call_is_not_forgotten_before_its_record_is_durable(world):
+    sbc = world()
+    office, carrier = sbc.office(), sbc.carrier()
+    sbc.disk_is_full = True
+    office.invites(FAR)
+    carrier.answers()
+    office.hangs_up()
+    sbc.run(60.0)
+    assert [call.state for call in sbc.switch.snapshot(sbc.now).calls] == ["ending"]
+    sbc.disk_has_room()
+    assert sbc.cdr.only.cause == "normal"
+    assert sbc.idle(but=["errors"])
