@@ -1,0 +1,234 @@
+"""The media pool with a real worker process and real sockets on 127/8: descriptors, counters, and `kill -9`."""
+
+import itertools
+import os
+import random
+import signal
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+import trio
+from msgspec import Struct
+
+from sbc.b2bua.events import MediaReplied
+from sbc.media import wire
+from sbc.runtime.media_pool import MediaPool
+from sbc.runtime.media_sockets import open_media_socket, open_pairs
+
+pytestmark = [pytest.mark.loopback, pytest.mark.slow]
+
+INSIDE, OUTSIDE, PBX, CARRIER = "127.0.0.10", "127.0.0.20", "127.0.0.30", "127.0.0.40"
+PORTS = (30000, 39998)
+PACKET_SECONDS = 0.02
+PATIENCE = 30.0
+
+
+class Running(Struct, eq=False):
+    pool: MediaPool
+    replies: list[wire.Reply]
+    calls: list["Call"]
+
+    async def until(self, is_true: Callable[[], bool]) -> None:
+        with trio.fail_after(PATIENCE):
+            while not is_true():  # noqa: ASYNC110 - the other process is waited for, no event of ours
+                await trio.sleep(0.001)
+
+    async def kill_and_replace(self) -> None:
+        killed = self.pool.pid
+        assert killed
+        os.kill(killed, signal.SIGKILL)
+        await self.until(lambda: self.pool.pid not in (None, killed))
+
+    async def ask(self, request: wire.PutSession | wire.DeleteSession | wire.Query) -> wire.Reply:
+        before = len(self.replies)
+        self.pool.ask(request)
+        await self.until(lambda: len(self.replies) > before)
+        return self.replies[-1]
+
+
+@asynccontextmanager
+async def running() -> AsyncIterator[Running]:
+    replies: list[wire.Reply] = []
+    calls: list[Call] = []
+
+    def deliver(event: MediaReplied) -> None:
+        replies.append(event.reply)
+
+    pool = MediaPool(PORTS, random.Random(os.getpid()).randrange, deliver)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(pool.run)
+        try:
+            yield Running(pool, replies, calls)
+        finally:
+            nursery.cancel_scope.cancel()
+            pool.close()
+            for call in calls:
+                call.close()
+
+
+class Call:
+    """Two far ends and the session between them; packets are numbered, so that a lost one is known."""
+
+    def __init__(self, ref: str, inside: int, outside: int) -> None:
+        self.ref = ref
+        self.pbx, self.carrier = open_media_socket(PBX, 0), open_media_socket(CARRIER, 0)
+        self.inside, self.outside = inside, outside
+        self.sent = 0
+        self.heard: list[tuple[float, int]] = []
+
+    @property
+    def put(self) -> wire.PutSession:
+        ingress = wire.End(INSIDE, self.inside, wire.Remote(PBX, self.pbx.getsockname()[1], 0))
+        egress = wire.End(OUTSIDE, self.outside, wire.Remote(CARRIER, self.carrier.getsockname()[1], 0))
+        return wire.PutSession(self.ref, 1, (wire.Stream(ingress, egress),))
+
+    def speak(self) -> None:
+        self.sent += 1
+        self.pbx.sendto(bytes([0x80, 8]) + self.sent.to_bytes(2) + bytes(168), (INSIDE, self.inside))
+
+    async def listen(self) -> None:
+        while True:
+            await trio.lowlevel.wait_readable(self.carrier)
+            data, source = self.carrier.recvfrom(2048)
+            assert source == (OUTSIDE, self.outside)
+            self.heard.append((trio.current_time(), int.from_bytes(data[2:4])))
+
+    @property
+    def lost(self) -> int:
+        return self.sent - len({number for _, number in self.heard})
+
+    @property
+    def gap(self) -> float:
+        """The longest silence."""
+        times = [at for at, _ in self.heard]
+        return max(after - before for before, after in itertools.pairwise(times))
+
+    def close(self) -> None:
+        self.pbx.close()
+        self.carrier.close()
+
+
+async def _calls(worker: Running, n: int) -> list[Call]:
+    inside = worker.pool.open_ports(INSIDE, n).ports
+    outside = worker.pool.open_ports(OUTSIDE, n).ports
+    worker.calls.extend(Call(f"call-{i}", *ports) for i, ports in enumerate(zip(inside, outside, strict=True)))
+    for call in worker.calls:
+        worker.pool.ask(call.put)
+    await worker.ask(wire.Query("nothing"))
+    return worker.calls
+
+
+async def _speak(calls: list[Call], seconds: float) -> None:
+    for _ in range(round(seconds / PACKET_SECONDS)):
+        for call in calls:
+            call.speak()
+        await trio.sleep(PACKET_SECONDS)
+
+
+async def test_a_killed_worker_is_replaced_and_every_call_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
+    async with running() as worker, trio.open_nursery() as nursery:
+        calls = await _calls(worker, 50)
+        for call in calls:
+            nursery.start_soon(call.listen)
+        await _speak(calls, 0.5)
+        killed = worker.pool.pid
+        assert killed
+        os.kill(killed, signal.SIGKILL)
+        await _speak(calls, 1.5)
+        await worker.until(lambda: all(call.heard[-1][1] == call.sent for call in calls))
+        nursery.cancel_scope.cancel()
+        assert worker.pool.pid not in (None, killed)
+        gap, lost = max(call.gap for call in calls), sum(call.lost for call in calls)
+        with capsys.disabled():
+            total = sum(call.sent for call in calls)
+            print(f"\nmedia worker killed: longest gap {gap * 1000:.0f} ms, {lost} of {total} packets lost, 50 calls")
+        assert lost <= 1, "what waits in the sockets is relayed later; lost is at most what the worker had in its hands"
+
+
+async def test_counters_continue_over_a_death() -> None:
+    async with running() as worker, trio.open_nursery() as nursery:
+        (call,) = await _calls(worker, 1)
+        nursery.start_soon(call.listen)
+        for _ in range(2):
+            before = call.sent
+            await _speak([call], 0.1)
+            await worker.until(lambda: call.lost == 0)
+            assert call.sent > before
+            report = await worker.ask(wire.Query(call.ref))
+            assert isinstance(report, wire.Report)
+            assert report.sessions[0].streams[0].ingress.received == call.sent
+            await worker.kill_and_replace()
+        ended = await worker.ask(wire.DeleteSession(call.ref))
+        assert isinstance(ended, wire.SessionEnded)
+        assert ended.streams[0].egress.sent == call.sent
+        assert worker.pool.sessions == 0
+        nursery.cancel_scope.cancel()
+
+
+async def test_what_is_asked_while_no_worker_runs_is_answered_by_the_next() -> None:
+    async with running() as worker:
+        (call,) = await _calls(worker, 1)
+        killed = worker.pool.pid or 0
+        os.kill(killed, signal.SIGKILL)
+        await worker.until(lambda: worker.pool.pid is None)
+        ended = await worker.ask(wire.DeleteSession(call.ref))
+        assert ended == wire.SessionEnded(call.ref, (wire.StreamCount(wire.EndCount(), wire.EndCount()),))
+
+
+async def test_a_worker_ends_when_signalling_does() -> None:
+    async with running() as worker:
+        pid = worker.pool.pid or 0
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+async def test_what_came_before_the_session_is_not_relayed() -> None:
+    async with running() as worker, trio.open_nursery() as nursery:
+        (inside,), (outside,) = (worker.pool.open_ports(local, 1).ports for local in (INSIDE, OUTSIDE))
+        call = Call("late", inside, outside)
+        worker.calls.append(call)
+        call.speak()
+        worker.pool.ask(call.put)
+        await worker.ask(wire.Query())
+        call.speak()
+        nursery.start_soon(call.listen)
+        await worker.until(lambda: bool(call.heard))
+        assert [number for _, number in call.heard] == [2]
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_thousand_pairs_are_handed_over() -> None:
+    async with running() as worker:
+        ports = worker.pool.open_ports(INSIDE, 1000).ports
+        assert len(set(ports)) == worker.pool.pairs == 1000
+        assert all(port % 2 == 0 and PORTS[0] <= port < PORTS[1] for port in ports)
+        last = wire.PutSession(
+            "last", 1, (wire.Stream(wire.End(INSIDE, ports[0], None), wire.End(INSIDE, ports[-1], None)),)
+        )
+        worker.pool.ask(last)
+        report = await worker.ask(wire.Query())
+        assert isinstance(report, wire.Report)
+        assert [session.ref for session in report.sessions] == ["last"]
+
+
+def test_a_range_that_is_used_up_gives_fewer_and_an_absent_address_is_an_error() -> None:
+    pairs = open_pairs(INSIDE, (39001, 39008), 9, {39004}, lambda _: 0)
+    assert sorted(pair.port for pair in pairs) == [39002, 39006]
+    pairs += open_pairs(INSIDE, (39001, 39008), 9, (), lambda _: 0)
+    assert sorted(pair.port for pair in pairs) == [39002, 39004, 39006]
+    for pair in pairs:
+        pair.close()
+    with pytest.raises(OSError, match="assign"):
+        open_pairs("192.0.2.1", (39000, 39010), 1, (), lambda _: 0)
+
+
+def test_pairs_carry_the_dscp_and_ipv6_keeps_to_itself() -> None:
+    (four,) = open_pairs(INSIDE, (39100, 39198), 1, (), lambda _: 0, dscp=46)
+    (six,) = open_pairs("::1", (39100, 39198), 1, (), lambda _: 0, dscp=46)
+    assert four.rtcp.getsockopt(socket.IPPROTO_IP, socket.IP_TOS) == 184
+    assert six.rtp.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_TCLASS) == 184
+    assert six.rtp.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY) == 1
+    four.close()
+    six.close()
