@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Final
 
-from sbc.b2bua.call import Call, Hunting, Talking
+from sbc.b2bua.call import Call
 from sbc.b2bua.call import Out as CallOut
 from sbc.b2bua.commands import AskMedia, Command, Log, OpenPorts, WriteCdr
 from sbc.b2bua.context import Context
@@ -25,6 +25,7 @@ from sbc.b2bua.events import (
 from sbc.b2bua.media import MediaRules
 from sbc.b2bua.ports import PortPool
 from sbc.b2bua.snapshot import CallState, CallView, EngineView
+from sbc.b2bua.states import Asking, Hunting, Talking
 from sbc.core import limits
 from sbc.core.address import Flow, bracketed, canonical_ip
 from sbc.core.cause import Cause
@@ -357,8 +358,8 @@ def _view(call: Call, wall_at_zero: float) -> CallView:
     account, state = call.account, call.state
     egress = call.egress
     word: CallState = "ending"
-    if isinstance(state, Hunting):
-        word = "ringing" if state.rang else "trying"
+    if isinstance(state, Asking | Hunting):
+        word = "ringing" if isinstance(state, Hunting) and state.rang else "trying"
     elif isinstance(state, Talking):
         word = "answered"
     return CallView(
