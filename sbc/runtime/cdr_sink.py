@@ -20,6 +20,7 @@ from sbc.cdr.record import CallRecord
 from sbc.cdr.store import StoreError
 
 _BATCH: Final = 500
+_GATHER_SECONDS: Final = 0.05  # a commit costs much more than a record, so some are waited for
 _PAUSES_SECONDS: Final = (0.5, 1.0, 2.0, 5.0, 10.0)
 
 log = structlog.get_logger("cdr")
@@ -39,6 +40,7 @@ class CdrSink:
         self._queue: queue.SimpleQueue[CallRecord | None] = queue.SimpleQueue()
         self._said: deque[CdrDurable | CdrFailed] = deque()
         self._token: trio.lowlevel.TrioToken | None = None
+        self._finishing = threading.Event()
         self._giving_up = threading.Event()
         self._thread = threading.Thread(target=self._write_all, name="cdr-writer", daemon=True)
 
@@ -53,6 +55,7 @@ class CdrSink:
     async def finish(self, patience: float) -> int:
         """Store what waits; the number of records that could not be stored within `patience` seconds."""
         self._queue.put(None)
+        self._finishing.set()
         await trio.to_thread.run_sync(self._thread.join, patience)
         self._giving_up.set()
         await trio.to_thread.run_sync(self._thread.join, 1.0)
@@ -78,9 +81,10 @@ class CdrSink:
                 self._store_batch(batch)
 
     def _next_batch(self) -> tuple[list[CallRecord], bool]:
-        """Waits for one record, then takes what else is there."""
+        """Waits for one record, gives others a moment, then takes what is there."""
         batch: list[CallRecord] = []
         item = self._queue.get()
+        self._finishing.wait(_GATHER_SECONDS)
         while item is not None:
             batch.append(item)
             if len(batch) >= _BATCH:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Mapping, MutableMapping
 from typing import Any, Final, Literal, Self, TextIO
 
+import msgspec
 import structlog
 
 from sbc.b2bua.commands import Log
@@ -20,15 +21,19 @@ from sbc.b2bua.commands import Log
 LogFormat = Literal["console", "json"]
 
 QUEUE_LINES: Final = 10_000
+_GATHER_SECONDS: Final = 0.02  # between batches of lines: a thread that wakes up for each takes turns from the loop
 _NUMBER_KEYS: Final = frozenset({"caller", "called", "called_as_sent", "number", "from", "to"})
 _SHOWN_DIGITS: Final = 2
 # A number in running text: seven digits or more, or a plus and five. Dots end it, so that addresses stay readable.
 _NUMBER: Final = re.compile(r"(?<![0-9A-Za-z.])(?:\+\d(?:-?\d){4,}|\d{7,})(?![0-9A-Za-z])")
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 
 
 def mask(text: str) -> str:
-    """Telephone numbers in running text lose all but their last digits."""
+    """Telephone numbers in running text lose all but their last digits; what a terminal would obey is escaped."""
+    if not text.isprintable():
+        text = _CONTROL.sub(lambda found: ascii(found[0])[1:-1], text)
     return _NUMBER.sub(lambda found: "…" + found[0][-_SHOWN_DIGITS:], text)
 
 
@@ -42,6 +47,7 @@ class LogWriter:
         self._render = _renderer(stream, log_format)
         self._queue: queue.SimpleQueue[dict[str, Any] | str | None] = queue.SimpleQueue()
         self._said_dropped = 0
+        self._ending = threading.Event()
         self._thread = threading.Thread(target=self._write_all, name="log-writer", daemon=True)
 
     def __enter__(self) -> Self:
@@ -60,6 +66,7 @@ class LogWriter:
         logging.getLogger().removeHandler(self._bridge)
         structlog.reset_defaults()
         self._queue.put(None)
+        self._ending.set()
         self._thread.join(timeout=1.0)
 
     # --- in front -------------------------------------------------------------------------------------------------
@@ -87,18 +94,22 @@ class LogWriter:
     # --- in the thread --------------------------------------------------------------------------------------------
 
     def _write_all(self) -> None:
+        is_empty = True
         while True:
             item = self._queue.get()
             try:
                 if item is not None:
                     self._stream.write(item + "\n" if isinstance(item, str) else self._line(item))
-                if item is None or self._queue.empty():
+                is_empty = item is None or self._queue.empty()
+                if is_empty:
                     self._say_dropped()
                     self._stream.flush()
-            except (OSError, ValueError):  # nobody reads any more; the calls go on
+            except Exception:  # noqa: BLE001 - nobody reads any more, or a value cannot be printed; the calls go on
                 self.dropped += 1
             if item is None:
                 return
+            if is_empty:
+                self._ending.wait(_GATHER_SECONDS)
 
     def _line(self, item: dict[str, Any]) -> str:
         at = item["at"]
@@ -141,9 +152,8 @@ class _NoLogger:
 def _masked(key: str, value: Any) -> Any:
     if not isinstance(value, str):
         return value if value is None or isinstance(value, int | float) else mask(str(value))
-    if key in _NUMBER_KEYS:
-        digits = sum(character.isdigit() for character in value)
-        return value if digits <= _SHOWN_DIGITS + 1 else "…" + value[-_SHOWN_DIGITS:]
+    if key in _NUMBER_KEYS and sum(character.isdigit() for character in value) > _SHOWN_DIGITS + 1:
+        return "…" + mask(value[-_SHOWN_DIGITS:])
     return mask(value)
 
 
@@ -152,7 +162,11 @@ def _exception_as_text(_logger: object, method: str, event: MutableMapping[str, 
     return structlog.processors.format_exc_info(_logger, method, event)
 
 
+def _json(event: Any, **how: Any) -> str:
+    return msgspec.json.encode(event, enc_hook=how["default"]).decode("utf-8", "backslashreplace")
+
+
 def _renderer(stream: TextIO, log_format: LogFormat) -> structlog.typing.Processor:
     if log_format == "json":
-        return structlog.processors.JSONRenderer(ensure_ascii=False, default=str)
+        return structlog.processors.JSONRenderer(_json, default=str)
     return structlog.dev.ConsoleRenderer(colors=stream.isatty() and stream is sys.stderr, sort_keys=False)

@@ -29,10 +29,12 @@ class FakeStore:
         self.batches = []
         self.full = False
         self.refused = threading.Event()
+        self.called = threading.Event()
         self.gate = threading.Event()
         self.gate.set()
 
     def write(self, records):
+        self.called.set()
         self.gate.wait(5)
         if self.full:
             self.refused.set()
@@ -48,6 +50,7 @@ def store():
 @pytest.fixture
 def rig(store, monkeypatch):
     monkeypatch.setattr(cdr_sink, "_PAUSES_SECONDS", (0.01,))
+    monkeypatch.setattr(cdr_sink, "_GATHER_SECONDS", 0.01)
     told = []
     sink = CdrSink(store, told.append)
     sink.told = told
@@ -74,18 +77,20 @@ async def test_a_record_is_durable_only_after_the_store_has_returned(rig, store)
     assert await rig.finish(5) == 0
 
 
-async def test_what_comes_while_the_disk_is_busy_is_one_batch(rig, store):
+async def test_what_comes_within_a_moment_or_while_the_disk_is_busy_is_one_batch(rig, store):
     store.gate.clear()
     rig.start()
     rig.write(WriteCdr(record("first")))
-    await until(rig._queue.empty)
+    rig.write(WriteCdr(record("second")))
+    with trio.fail_after(5):
+        await trio.to_thread.run_sync(store.called.wait, 5)
     for n in range(100):
         rig.write(WriteCdr(record(str(n))))
     store.gate.set()
     await until(lambda: rig.pending == 0)
 
-    assert [len(batch) for batch in store.batches] == [1, 100]
-    assert len(rig.told) == 101
+    assert [len(batch) for batch in store.batches] == [2, 100]
+    assert len(rig.told) == 102
     await rig.finish(5)
 
 

@@ -37,6 +37,16 @@ def test_telephone_numbers_are_masked_and_nothing_else(text, shown):
     assert mask(text) == shown
 
 
+@pytest.mark.parametrize("log_format", ["json", "console"])
+def test_octets_of_a_peer_cannot_command_the_terminal_or_break_the_line(log_format):
+    stream, writer = written(log_format)
+    with writer:
+        writer.perform(Log("info", "odd", (("caller", "\x1b[2Jx"), ("text", "\x1b[31m\r\udcff\u2028\x9b1m"))))
+    (line,) = stream.getvalue().splitlines()
+    assert "\\x1b" in line
+    assert line.isprintable()
+
+
 def test_fields_that_hold_numbers_are_masked_however_short():
     stream, writer = written()
     with writer:
