@@ -42,8 +42,8 @@ class IdSource:
         return self._take(32)
 
     def ref(self) -> str:
-        """Our own name of a call: ten letters and digits that can be read out over a telephone."""
-        return base64.b32encode(bytes.fromhex(self._take(14))).decode("ascii")[:10].lower()
+        """Our own name of a call: twelve letters and digits (60 bits) that can be read out over a telephone."""
+        return base64.b32encode(bytes.fromhex(self._take(16))).decode("ascii")[:12].lower()
 
     def number(self, below: int) -> int:
         """A uniform integer in [0, below); `below` up to 2**48."""
