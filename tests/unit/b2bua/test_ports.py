@@ -1,0 +1,122 @@
+"""The port pool: open before use, rest after use, nothing twice."""
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sbc.b2bua.commands import OpenPorts
+from sbc.b2bua.ports import PortPool
+from sbc.core.ids import IdSource
+from sbc.core.limits import PORT_QUARANTINE_MINIMUM_SECONDS, PORT_QUARANTINE_SECONDS
+
+LOCAL = "127.0.0.10"
+
+
+def _pool(first=20000, last=20007):
+    return PortPool((LOCAL,), first, last, IdSource(random.Random(1).randbytes))
+
+
+def test_asks_for_as_many_pairs_as_the_range_holds_and_no_more():
+    assert _pool(20000, 20007).start() == [OpenPorts(LOCAL, 4)]
+    assert _pool(20001, 20007).start() == [OpenPorts(LOCAL, 3)]  # an odd first port is nobody's RTP port
+
+
+def test_hands_out_nothing_that_is_not_open():
+    pool = _pool()
+    assert pool.take(LOCAL, 1, 0.0) is None
+    pool.opened(LOCAL, (20000, 20002), 0.0)
+    assert sorted(pool.take(LOCAL, 2, 0.0)) == [20000, 20002]
+    assert pool.take(LOCAL, 1, 0.0) is None
+    assert pool.in_use == 2
+
+
+def test_taking_more_than_there_is_takes_nothing():
+    pool = _pool()
+    pool.opened(LOCAL, (20000,), 0.0)
+    assert pool.take(LOCAL, 2, 0.0) is None
+    assert pool.take(LOCAL, 1, 0.0) == [20000]
+
+
+def test_a_pair_rests_before_it_is_used_again():
+    pool = _pool()
+    pool.opened(LOCAL, (20000, 20002), 0.0)
+    [port] = pool.take(LOCAL, 1, 0.0)
+    pool.give_back(LOCAL, [port], 10.0)
+    assert pool.take(LOCAL, 1, 10.0 + PORT_QUARANTINE_SECONDS / 2) == [20002 if port == 20000 else 20000]
+
+
+def test_when_nothing_else_is_left_the_pair_that_rested_longest_is_taken():
+    pool = _pool()
+    pool.opened(LOCAL, (20000, 20002), 0.0)
+    first, second = pool.take(LOCAL, 2, 0.0)
+    pool.give_back(LOCAL, [second], 5.0)
+    pool.give_back(LOCAL, [first], 6.0)
+    assert pool.take(LOCAL, 1, 5.0 + PORT_QUARANTINE_MINIMUM_SECONDS - 0.1) is None
+    assert pool.take(LOCAL, 1, 6.0 + PORT_QUARANTINE_MINIMUM_SECONDS) == [second]
+
+
+def test_giving_back_twice_changes_nothing():
+    pool = _pool()
+    pool.opened(LOCAL, (20000,), 0.0)
+    [port] = pool.take(LOCAL, 1, 0.0)
+    pool.give_back(LOCAL, [port], 1.0)
+    pool.give_back(LOCAL, [port], 1.0)
+    assert pool.in_use == 0
+    assert pool.take(LOCAL, 1, 100.0) == [port]
+    assert pool.take(LOCAL, 1, 100.0) is None
+
+
+def test_an_unknown_address_has_no_ports():
+    pool = _pool()
+    pool.opened("192.0.2.1", (20000,), 0.0)
+    assert pool.take("192.0.2.1", 1, 0.0) is None
+
+
+def test_asks_for_more_when_few_are_ready_and_not_twice_at_once():
+    pool = _pool(20000, 20999)
+    [order] = pool.start()
+    assert pool.replenish(0.0) == []  # the first order is still on its way
+    pool.opened(LOCAL, tuple(range(20000, 20000 + 2 * order.pairs, 2)), 0.0)
+    assert pool.replenish(0.0) == []
+    pool.take(LOCAL, order.pairs - 10, 0.0)
+    assert pool.replenish(0.0) == [OpenPorts(LOCAL, order.pairs)]
+
+
+def test_a_system_that_had_fewer_is_left_alone_for_a_while():
+    pool = _pool(20000, 20999)
+    pool.start()
+    pool.opened(LOCAL, (20000,), 0.0)
+    assert pool.replenish(1.0) == []
+    assert pool.replenish(6.0) != []
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(1, 3), st.floats(0, 5)), max_size=60))
+def test_no_port_is_ever_lent_twice_and_none_is_lost(steps):
+    pool = _pool(20000, 20039)
+    pool.opened(LOCAL, tuple(range(20000, 20040, 2)), 0.0)
+    held, now = [], 0.0
+    for takes, count, passes in steps:
+        now += passes
+        if takes:
+            taken = pool.take(LOCAL, count, now)
+            if taken is not None:
+                assert not set(taken) & {port for ports in held for port in ports}
+                held.append(taken)
+        elif held:
+            pool.give_back(LOCAL, held.pop(), now)
+        assert pool.in_use == sum(map(len, held))
+    for ports in held:
+        pool.give_back(LOCAL, ports, now)
+    assert len(pool.take(LOCAL, 20, now + PORT_QUARANTINE_SECONDS + 1)) == 20
+
+
+@pytest.mark.parametrize("pairs", [1, 8])
+def test_which_port_comes_next_cannot_be_told(pairs):
+    seen = set()
+    for seed in range(40):
+        pool = PortPool((LOCAL,), 20000, 20999, IdSource(random.Random(seed).randbytes))
+        pool.opened(LOCAL, tuple(range(20000, 20000 + 2 * pairs, 2)), 0.0)
+        seen.add(pool.take(LOCAL, 1, 0.0)[0])
+    assert len(seen) == pairs
