@@ -82,6 +82,7 @@ class Switch:
             trace=self.trace,
         )
         self._deadlines: Schedule[str] = Schedule()
+        self._unstored: set[str] = set()  # calls whose records the disk does not take
         self._drain_at: float | None = None
         self.is_draining = False
 
@@ -123,9 +124,11 @@ class Switch:
                 self.ports.opened(local, ports, now)
                 return []
             case CdrDurable(ref):
+                self._unstored.discard(ref)
                 return self._with_call(ref, Call.record_stored, now)
-            case CdrFailed(ref, reason):
-                return [Log("error", "cdr.not_stored", (("ref", ref), ("reason", reason)))]
+            case CdrFailed(ref):
+                self._unstored.add(ref)
+                return []
             case HangUpOrdered(ref):
                 return self._with_call(ref, lambda call: call.hang_up(Cause.OPERATOR, now), now)
             case DrainOrdered(deadline):
@@ -232,8 +235,8 @@ class Switch:
     def _invite(self, out: RequestReceived, peer: Peer, data: bytes, now: float) -> Sequence[Out]:
         if self.is_draining:
             return [Respond(out.key, 503, fields=(("Retry-After", _RETRY_AFTER_DRAIN),))]
-        if len(self.calls) >= limits.CALLS:
-            self.endpoint.dropped["calls_full"] += 1
+        if len(self.calls) >= limits.CALLS or len(self._unstored) >= limits.CDR_QUEUE:
+            self.endpoint.dropped["calls_full" if len(self.calls) >= limits.CALLS else "records_full"] += 1
             return [Respond(out.key, 503)]
         ref = self._ids.ref()
         self.trace.message(ref, now, "ingress", False, data)
