@@ -4,24 +4,38 @@ RFC 3261 §8.2.6 (responses), §17.1.1.3 (ACK), §9.1 (CANCEL), §18.2.1 and RFC
 Who uses it: the transactions and the endpoint. Requests within a dialog are built by the dialog.
 """
 
+import re
+from typing import Final
+
+from msgspec.structs import replace
+
 from sbc.core.address import Address, Flow, Transport
+from sbc.sip.errors import ParseError
 from sbc.sip.message import Fields, Request, Response
+from sbc.sip.scan import split_list
 from sbc.sip.serialize import serialize_request
 
-# What a response repeats of its request, in this order (§8.2.6.2).
-_ECHOED = ("From", "To", "Call-ID", "CSeq")
+# What a response repeats of its request besides Via (§8.2.6.2). Timestamp is owed to a 100 alone (§8.2.6.1) and allowed
+# in all responses (§20, table 3); Record-Route is for those that make a dialog, and put in by whoever makes it.
+_ECHOED: Final = frozenset(("From", "To", "Call-ID", "CSeq", "Timestamp"))
+_RPORT: Final = re.compile(r";[ \t]*+rport(?=[ \t]*+(?:;|\Z))", re.IGNORECASE)
 
 
 def echo_of(request: Request, source: Address) -> Fields:
-    """The fields that every response to `request` repeats; the top Via is stamped with where the request came from."""
+    """The fields that every response to `request` repeats; the top Via is stamped with where the request came from.
+
+    Of a field that may be there only once the first is taken: the request may be a bad one that had two.
+    """
     fields: list[tuple[str, str]] = []
-    for name, value in request.fields:
+    seen: set[str] = set()
+    for field in request.fields:
+        name = field[0]
         if name == "Via":
-            fields.append((name, value if fields else stamped_via(request, value, source)))
-    for wanted in _ECHOED:
-        found = request.header(wanted)
-        if found is not None:
-            fields.append((wanted, found))
+            fields.append(field if "Via" in seen else ("Via", stamped_via(request, field[1], source)))
+            seen.add(name)
+        elif name in _ECHOED and name not in seen:
+            fields.append(field)
+            seen.add(name)
     return tuple(fields)
 
 
@@ -31,28 +45,36 @@ def stamped_via(request: Request, text: str, source: Address) -> str:
     wants_port = via.rport is not None
     # "If the host portion of the "sent-by" parameter contains a domain name, or if it contains an IP address that
     # differs from the packet source address, the server MUST add a "received" parameter", §18.2.1; with rport always.
-    if not wants_port and via.host == source.host:
+    if not wants_port and via.host == source.host and via.received is None:
         return text
-    first, comma, rest = _split_first(text)
-    if via.received is None:
-        first += f";received={source.host}"
-    if wants_port and not via.rport:
-        first = _fill_rport(first, source.port)
-    return first + comma + rest
+    if "," not in text and '"' not in text and via.received is None:
+        stamped = f"{text};received={source.host}"
+        return _RPORT.sub(f";rport={source.port}", stamped, count=1) if wants_port else stamped
+    # Rare: several values in one field, quotes, or a `received` that is not ours and would mislead. Printed anew.
+    params = [(name, value) for name, value in via.params if name not in ("received", "rport")]
+    params.append(("received", source.host))
+    if wants_port:
+        params.append(("rport", via.rport or str(source.port)))
+    return ", ".join([str(replace(via, params=tuple(params))), *split_list(text)[1:]])
 
 
-def with_to_tag(echo: Fields, tag: str) -> Fields:
-    """`echo` with our tag on To, unless the request carried one (§8.2.6.2)."""
-    return tuple(
-        (name, f"{value};tag={tag}") if name == "To" and not _has_tag(value) else (name, value) for name, value in echo
-    )
+def with_to_tag(request: Request, echo: Fields, tag: str) -> Fields:
+    """`echo` of `request` with our tag on To, unless the request carried one (§8.2.6.2)."""
+    if _has_to_tag(request):
+        return echo
+    return tuple([(name, f"{value};tag={tag}") if name == "To" else (name, value) for name, value in echo])
+
+
+def _has_to_tag(request: Request) -> bool:
+    try:
+        return request.to.tag is not None
+    except ParseError:
+        return True  # a To that cannot be read is given back as it came
 
 
 def reply_flow(request: Request, flow: Flow) -> Flow:
-    """Where responses to `request` go (§18.2.2, RFC 3581 §4).
-
-    Deviation: `maddr` is not followed, because a response that goes where a stranger says can be aimed at a third party.
-    """
+    """Where responses to `request` go (§18.2.2, RFC 3581 §4)."""
+    # Deviation: `maddr` of the Via is not followed (§18.2.2): it would let a peer aim our responses at a third party.
     if flow.transport is not Transport.UDP:
         return flow
     via = request.via
@@ -67,7 +89,9 @@ def reply_flow(request: Request, flow: Flow) -> Flow:
 def ack_for_failure(invite: Request, via: str, response: Response) -> bytes:
     """The ACK that belongs to the INVITE transaction itself: same branch, To as in the response (§17.1.1.3)."""
     fields = [
-        (name, value) for name, value in invite.fields if name in ("Route", "From", "Call-ID", "Max-Forwards", "User-Agent")
+        (name, value)
+        for name, value in invite.fields
+        if name in ("Route", "From", "Call-ID", "Max-Forwards", "User-Agent")
     ]
     fields.append(("To", response.header("To") or invite.header("To") or ""))
     fields.append(("CSeq", f"{invite.cseq.number} ACK"))
@@ -85,34 +109,3 @@ def cancel_for(invite: Request, *, reason: str | None = None) -> Request:
     if reason is not None:
         fields.append(("Reason", reason))
     return Request("CANCEL", invite.uri_text, tuple(fields))
-
-
-def _split_first(text: str) -> tuple[str, str, str]:
-    if '"' not in text:
-        return text.partition(",")
-    quoted = False
-    for at, char in enumerate(text):
-        if char == '"':
-            quoted = not quoted
-        elif char == "," and not quoted:
-            return text[:at], ",", text[at + 1 :]
-    return text, "", ""
-
-
-def _fill_rport(via: str, port: int) -> str:
-    lowered = via.lower()
-    at = lowered.find("rport")
-    while at >= 0:
-        before = lowered[:at].rstrip()
-        after = via[at + 5 :].lstrip()
-        if before.endswith(";") and (not after or after[0] in ";="):
-            value = after[1:].lstrip() if after.startswith("=") else after
-            tail = value[value.find(";") :] if ";" in value else ""
-            return f"{via[:at]}rport={port}{tail}"
-        at = lowered.find("rport", at + 5)
-    return via
-
-
-def _has_tag(value: str) -> bool:
-    tail = value.rpartition(">")[2] if ">" in value else value
-    return any(part.strip().lower().startswith("tag") and "=" in part for part in tail.split(";")[1:])

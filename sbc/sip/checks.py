@@ -7,6 +7,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from sbc.sip.dialog.dialog import contact_uri
 from sbc.sip.message import Fields, Request
 from sbc.sip.uri import SipUri, TelUri
 
@@ -41,6 +42,10 @@ def refusal_of(request: Request) -> Refusal | None:
     if unsupported:
         return Refusal(420, (("Unsupported", ", ".join(unsupported)),))
     if method == "INVITE":
+        # "The Contact header field MUST be present and contain exactly one SIP or SIPS URI in any request that can
+        # result in the establishment of a dialog", §8.1.1.8. Later INVITEs without one leave the target as it is.
+        if request.to.tag is None and contact_uri(request) is None:
+            return Refusal(400)
         return _refusal_of_body(request)
     return None
 
@@ -51,8 +56,8 @@ def _refusal_of_body(request: Request) -> Refusal | None:
     encoding = request.header("Content-Encoding")
     if request.body and encoding is not None and encoding.strip().lower() != "identity":
         return Refusal(415, (("Accept-Encoding", "identity"),))
-    accept = request.accept
-    if accept and not any(_takes_sdp(value) for value in accept):
+    # "An empty Accept header field means that no formats are acceptable", §20.1
+    if request.header("Accept") is not None and not any(_takes_sdp(value) for value in request.accept):
         # Its answers could not carry a session description: RFC 4475 §3.3.15.
         return Refusal(406, (ACCEPT,))
     return None

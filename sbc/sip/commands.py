@@ -40,7 +40,7 @@ class Resolve(Struct, frozen=True):
 
 
 class SendRequest(Struct, frozen=True, eq=False):
-    """Start a client transaction. `request` has neither Via nor Contact; both say how we are reached on the chosen flow.
+    """Start a client transaction. `request` has neither Via nor Contact; both say how we are reached on its flow.
 
     `next_hop` is the URI whose host the request goes to, through `interface`. Answered by `ResponseReceived` and
     `TransactionFailed` with the same `user`, which must be new. `contact` is the user part of our Contact; None: none.
@@ -63,7 +63,7 @@ class SendAck(Struct, frozen=True, eq=False):
 
 
 class CancelRequest(Struct, frozen=True):
-    """Cancel the INVITE that `user` sent. A 2xx may still come, and is then reported. `reason` is a Reason header value."""
+    """Cancel the INVITE that `user` sent. A 2xx may still come, and is then reported. `reason`: a Reason header value."""
 
     user: Hashable
     reason: str | None = None

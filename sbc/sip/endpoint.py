@@ -25,6 +25,7 @@ from sbc.sip.commands import (
 from sbc.sip.events import FlowFailed, Resolved
 from sbc.sip.locate import Local, LocalKey, Locator, Unlocated
 from sbc.sip.message import Fields, Request, Response
+from sbc.sip.method import KNOWN_METHODS
 from sbc.sip.parse import ParseError, parse_message
 from sbc.sip.serialize import serialize
 from sbc.sip.status import reason_phrase
@@ -44,7 +45,7 @@ class Endpoint:
     ) -> None:
         self.layer = TransactionLayer(ids, timing)
         self.locator = Locator(locals_)
-        self.counts: Counter[tuple[str, str, str]] = Counter()  # (direction, method, status)
+        self.counts: Counter[tuple[str, str, str]] = Counter()  # (direction, method or "other", status)
         self.dropped: Counter[str] = Counter()
         self._ids = ids
         self._user_agent: Fields = (("User-Agent", server_name),)
@@ -60,9 +61,9 @@ class Endpoint:
         except ParseError as error:
             return None, self._refuse_unreadable(error, flow)
         if isinstance(message, Request):
-            self.counts["received", message.method, ""] += 1
+            self.counts["received", _counted(message.method), ""] += 1
             return message, list(self.layer.receive_request(message, flow, now))
-        self.counts["received", message.cseq.method, str(message.status)] += 1
+        self.counts["received", _counted(message.cseq.method), str(message.status)] += 1
         return message, list(self.layer.receive_response(message, now))
 
     def bad_frame(self, data: bytes, flow: Flow) -> list[Out]:
@@ -114,29 +115,29 @@ class Endpoint:
                 fields = (("Contact", self._contact(order.contact, flow)), *fields)
         if order.status > 100:
             fields = self._server + fields
-        self.counts["sent", order.key[-1], str(order.status)] += 1
+        self.counts["sent", _counted(order.key[-1]), str(order.status)] += 1
         return list(
             self.layer.respond(order.key, order.status, now, to_tag=order.to_tag, fields=fields, body=order.body)
         )
 
     def _send(self, order: SendRequest | SendAck, now: float) -> list[Out]:
         flow = self.locator.locate(order.next_hop, order.interface)
+        due = self.locator.due(order.next_hop, order.interface, now)
+        again: list[Out] = [] if due is None else [Resolve(due)]
         if isinstance(flow, Unlocated):
-            return self._wait_or_fail(order, flow)
+            return again + self._wait_or_fail(order, flow)
         local = self.locator.locals[flow.interface, flow.transport, flow.remote.is_ipv6]
         request = order.request
         self.counts["sent", request.method, ""] += 1
         if isinstance(order, SendAck):
             request = Request(request.method, request.uri_text, request.fields + self._user_agent, request.body)
-            return list(
-                self.layer.send_ack(request, flow, local.sent_by, order.user)
-            )
+            return again + self.layer.send_ack(request, flow, local.sent_by, order.user)
         extra = self._user_agent
         if order.contact is not None:
             extra = (("Contact", self._contact(order.contact, flow)), *extra)
         request = Request(request.method, request.uri_text, request.fields + extra, request.body)
         _, outs = self.layer.send_request(request, flow, local.sent_by, order.user, now)
-        return list(outs)
+        return again + outs
 
     def _wait_or_fail(self, order: SendRequest | SendAck, unlocated: Unlocated) -> list[Out]:
         if unlocated.host:
@@ -152,8 +153,10 @@ class Endpoint:
         for orders in self._waiting.values():
             for order in orders:
                 if order.user == user:
-                    orders.remove(order)
-                    return []
+                    orders.remove(order)  # "no provisional response": it is not even out, and nobody else will end it
+                    return [
+                        TransactionFailed(user, ("", order.request.method), "transport", "cancelled before it was sent")
+                    ]
         return list(self.layer.cancel(user, now, reason))
 
     def _contact(self, user: str, flow: Flow) -> str:
@@ -168,7 +171,12 @@ class Endpoint:
         request = error.partial
         if request is None or request.method == "ACK":
             return []
-        echo = with_to_tag(echo_of(request, flow.remote), self._ids.tag())
-        self.counts["sent", request.method, str(error.status)] += 1
+        echo = with_to_tag(request, echo_of(request, flow.remote), self._ids.tag())
+        self.counts["sent", _counted(request.method), str(error.status)] += 1
         response = Response(error.status, error.reason or reason_phrase(error.status), echo + self._server)
         return [SendMessage(reply_flow(request, flow), serialize(response))]
+
+
+def _counted(method: str) -> str:
+    """Methods are counted by name only where we know the name: a peer must not make counters."""
+    return method if method in KNOWN_METHODS else "other"

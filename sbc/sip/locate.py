@@ -15,6 +15,7 @@ from sbc.sip.params import param
 from sbc.sip.uri import SipUri, parse_uri
 
 REFRESH_SECONDS: Final = 60.0
+RETRY_SECONDS: Final = 5.0  # for a name that had no address
 _NAMES: Final = 10_000
 
 
@@ -72,9 +73,19 @@ class Locator:
                 break
         return flow
 
-    def is_stale(self, host: str, now: float) -> bool:
+    def due(self, next_hop: str, interface: str, now: float) -> str | None:
+        """The name in `next_hop`, if it is time to look it up once more: asked for once, not for every request."""
+        if (next_hop, interface) in self._flows:
+            return None
+        uri = parse_uri(next_hop)
+        if not isinstance(uri, SipUri):
+            return None
+        host = (param(uri.params, "maddr") or uri.host).lower()
         answer = self._names.get(host)
-        return answer is None or now - answer[1] > REFRESH_SECONDS
+        if answer is None or now - answer[1] < (REFRESH_SECONDS if answer[0] else RETRY_SECONDS):
+            return None
+        self._names[host] = (answer[0], now)
+        return host
 
     def learn(self, host: str, addresses: tuple[str, ...], now: float) -> None:
         """Keep an answer. An empty one does not displace addresses that were good before."""

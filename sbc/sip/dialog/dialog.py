@@ -5,9 +5,10 @@ nothing, and knows neither transactions nor what a call is.
 """
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from sbc.sip.message import Fields, Request, Response
-from sbc.sip.nameaddr import NameAddr, parse_name_addr
+from sbc.sip.nameaddr import parse_name_addr
 from sbc.sip.params import has_param
 from sbc.sip.uri import SipUri
 
@@ -17,7 +18,7 @@ MAX_FORWARDS = ("Max-Forwards", "70")
 class Dialog(Struct):
     """One dialog. `local` and `remote` are the From and To values, tags included, as our own requests carry them.
 
-    `next_hop` is the URI that requests are sent towards; `strict` says that the first route is a strict router (§12.2.1.1).
+    `next_hop` is the URI that requests are sent towards; `strict`: the first route is a strict router (§12.2.1.1).
     """
 
     call_id: str
@@ -128,9 +129,16 @@ def dialog_of_uac(request: Request, response: Response, interface: str) -> Dialo
 
 
 def contact_uri(message: Request | Response) -> str | None:
-    """The first Contact of a message as URI text, or None where there is none that requests can be sent to."""
+    """The first Contact of a message as URI text, or None where there is none that requests can be sent to.
+
+    Without headers and `method`, which a Request-URI must not have (§19.1.1, table 1); kept, they would be injected.
+    """
     contacts = message.contacts
     if not isinstance(contacts, tuple) or not contacts:
         return None
-    first: NameAddr = contacts[0]
-    return str(first.uri) if isinstance(first.uri, SipUri) else None
+    uri = contacts[0].uri
+    if not isinstance(uri, SipUri):
+        return None
+    if uri.headers or has_param(uri.params, "method"):
+        uri = replace(uri, headers="", params=tuple([param for param in uri.params if param[0] != "method"]))
+    return str(uri)

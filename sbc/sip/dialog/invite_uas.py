@@ -1,6 +1,6 @@
 """One INVITE that a peer sent, first or re-INVITE, from its receipt to its ACK (RFC 3261 §13.3, §14.2).
 
-Repeats the 2xx until the ACK comes and provisionals while it rings long; knows neither what is offered nor who is called.
+Repeats the 2xx until the ACK comes, and provisionals while it rings long. It does not know what is offered or called.
 """
 
 import enum
@@ -90,7 +90,7 @@ class InviteUas:
         return [Respond(self.key, status, self.to_tag, fields)]
 
     def _record_routes(self) -> Fields:
-        """What makes the peer's route set: "the UAS MUST copy all Record-Route … values … into the response", §12.1.1."""
+        """ "The UAS MUST copy all Record-Route header field values from the request into the response", §12.1.1."""
         if not self.first:
             return ()
         return tuple([(name, value) for name, value in self.request.fields if name == "Record-Route"])

@@ -36,7 +36,19 @@ class Input(enum.StrEnum):
 class Client:
     """One request of ours that is neither INVITE nor ACK."""
 
-    __slots__ = ("_interval", "_reliable", "_timers", "_timing", "data", "flow", "key", "request", "state", "user", "via")
+    __slots__ = (
+        "_interval",
+        "_reliable",
+        "_timers",
+        "_timing",
+        "data",
+        "flow",
+        "key",
+        "request",
+        "state",
+        "user",
+        "via",
+    )
 
     def __init__(
         self, key: ClientKey, request: Request, via: str, data: bytes, flow: Flow, user: Hashable, timing: Timing
@@ -113,6 +125,12 @@ class Client:
     def _timed_out(self, _: None, _now: float) -> list[Out]:
         return [TransactionFailed(self.user, self.key, "timeout")]
 
+    def _timed_out_late(self, _: None, _now: float) -> list[Out]:
+        return [TransactionFailed(self.user, self.key, "timeout", heard=True)]
+
+    def _transport_failed_late(self, reason: str, _now: float) -> list[Out]:
+        return [TransactionFailed(self.user, self.key, "transport", reason, heard=True)]
+
     def _transport_failed(self, reason: str, _now: float) -> list[Out]:
         return [TransactionFailed(self.user, self.key, "transport", reason)]
 
@@ -127,10 +145,10 @@ TABLE: Final[Table[State, Input]] = {
     (_Y, Input.TRANSPORT_FAILED): (Client._transport_failed, _T),
     **drops(_Y, Input.TIMER_K),
     (_P, Input.TIMER_E): (Client._resend_slowly, _P),
-    (_P, Input.TIMER_F): (Client._timed_out, _T),
+    (_P, Input.TIMER_F): (Client._timed_out_late, _T),
     (_P, Input.RECV_1XX): (Client._pass_up, _P),
     (_P, Input.RECV_FINAL): (Client._pass_up, _F),
-    (_P, Input.TRANSPORT_FAILED): (Client._transport_failed, _T),
+    (_P, Input.TRANSPORT_FAILED): (Client._transport_failed_late, _T),
     **drops(_P, Input.TIMER_K),
     (_F, Input.TIMER_K): (None, _T),
     **drops(_F, Input.TIMER_E, Input.TIMER_F, Input.RECV_1XX, Input.RECV_FINAL, Input.TRANSPORT_FAILED),

@@ -47,7 +47,7 @@ class Input(enum.StrEnum):
 
 
 class InviteClient:
-    """One INVITE of ours. `data` is the INVITE as sent, `via` its Via value, which CANCEL and ACK repeat (§9.1, §17.1.1.3)."""
+    """One INVITE of ours. `data`: as sent; `via`: its Via value, which CANCEL and ACK repeat (§9.1, §17.1.1.3)."""
 
     __slots__ = (
         "_cancel",
@@ -106,8 +106,10 @@ class InviteClient:
         return self._step(Input.TRANSPORT_FAILED, reason, now)
 
     def cancel(self, cancel: Request, now: float) -> list[Out]:
-        """Send this CANCEL as soon as that is allowed: "If no provisional response has been received, the CANCEL request
-        MUST NOT be sent", §9.1. A 2xx that crosses it goes up like any other."""
+        """Send this CANCEL as soon as that is allowed; a 2xx that crosses it goes up like any other.
+
+        "If no provisional response has been received, the CANCEL request MUST NOT be sent", §9.1.
+        """
         return self._step(Input.CANCEL, cancel, now)
 
     def acknowledge(self, tag: str | None, ack: SendMessage) -> None:

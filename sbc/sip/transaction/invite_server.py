@@ -40,7 +40,7 @@ class Input(enum.StrEnum):
 
 
 class InviteServer:
-    """One INVITE of a peer. `flow` is where responses go, `echo` what every response repeats of the request (§8.2.6.2)."""
+    """One INVITE of a peer. `flow`: where responses go; `echo`: what each repeats of the request (§8.2.6.2)."""
 
     __slots__ = (
         "_interval",
@@ -54,6 +54,7 @@ class InviteServer:
         "merge",
         "request",
         "state",
+        "to_tag",
         "user",
     )
 
@@ -68,6 +69,7 @@ class InviteServer:
         self.user: Hashable = None
         self.state = State.PROCEEDING
         self.data: bytes | None = None
+        self.to_tag = ""  # of our responses, once one has gone out
         self._timing = timing
         self._reliable = flow.transport.is_reliable
         self._interval = timing.t1

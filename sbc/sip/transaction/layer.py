@@ -1,12 +1,14 @@
 """Matches messages to transactions, creates and expires them (RFC 3261 §17, §8.2.2.2, §9.2).
 
 Strays are named cases: an ACK for a 2xx goes up, any other ACK without a transaction is dropped; a CANCEL without its
-INVITE gets 481; a response without a transaction is dropped (RFC 6026 §8.9). It parses nothing and knows no dialog.
+INVITE gets 481; a response without a transaction is dropped (RFC 6026 §8.9). How a CANCEL of ours fares is told to
+nobody: what counts is the INVITE's final response, or its absence. It parses nothing and knows no dialog.
 """
 
 from collections.abc import Hashable
 from typing import Final
 
+from sbc.core import limits
 from sbc.core.address import Flow
 from sbc.core.ids import IdSource
 from sbc.core.timers import Schedule
@@ -54,6 +56,8 @@ class TransactionLayer:
             return self._settle_server(server, server.receive(request, now))
         if request.method == "ACK":
             return [AckReceived(request, flow)]
+        if len(self._servers) >= limits.TRANSACTIONS:
+            return self._refuse_statelessly(request, flow)
         if request.method == "CANCEL":
             return self._receive_cancel(key, request, flow, now)
         merge = None
@@ -69,7 +73,8 @@ class TransactionLayer:
 
     def receive_response(self, response: Response, now: float) -> list[Out]:
         client = self._clients.get(client_key(response))
-        if client is None:
+        # "If more than one Via header field value is present in a response, the UAC SHOULD discard" it, §8.1.3.3
+        if client is None or len(response.values("Via")) > 1:
             self.taken_by = None
             return []
         self.taken_by = client.user
@@ -113,7 +118,7 @@ class TransactionLayer:
         return self._start_client((branch, request.method), request, via, flow, user, now)
 
     def cancel(self, user: Hashable, now: float, reason: str | None = None) -> list[Out]:
-        """Cancel the INVITE of `user` as soon as that is allowed (§9.1); nothing happens once it has a final response."""
+        """Cancel the INVITE of `user` as soon as that is allowed (§9.1); once it has a final response nothing happens."""
         client = self._clients.get(self._invites.get(user, _NO_KEY))
         if not isinstance(client, InviteClient):
             return []
@@ -160,7 +165,9 @@ class TransactionLayer:
             return []
         echo = server.echo
         if status > 100:
-            echo = with_to_tag(echo, to_tag or self._ids.tag())
+            # "the same To tag MUST be used for all responses to that request" but 100, §8.2.6.2
+            server.to_tag = to_tag or server.to_tag or self._ids.tag()
+            echo = with_to_tag(server.request, echo, server.to_tag)
         response = Response(status, reason_phrase(status) if reason is None else reason, echo + fields, body)
         return self._settle_server(server, server.send(status, serialize(response), now))
 
@@ -181,13 +188,20 @@ class TransactionLayer:
         if invite is None:
             return self.respond(key, 481, now)
         # "the To tag of the response to the CANCEL and the To tag in the response to the original request SHOULD be
-        # the same", §9.2: left to the user, who alone knows the tag, by way of the INVITE's adopted user.
-        outs = self.respond(key, 200, now)
+        # the same", §9.2. Before a response with a tag has gone out there is none to repeat.
+        outs = self.respond(key, 200, now, to_tag=invite.to_tag)
         if isinstance(invite, InviteServer) and invite.is_pending:
             outs.append(CancelReceived(invite.user, invite_key, cancel))
         return outs
 
-    def _create_server(self, key: ServerKey, merge: MergeKey | None, request: Request, flow: Flow) -> InviteServer | Server:
+    def _refuse_statelessly(self, request: Request, flow: Flow) -> list[Out]:
+        """503 and nothing remembered: what is under way goes on, what is new must wait."""
+        echo = with_to_tag(request, echo_of(request, flow.remote), self._ids.tag())
+        return [SendMessage(reply_flow(request, flow), serialize(Response(503, reason_phrase(503), echo)))]
+
+    def _create_server(
+        self, key: ServerKey, merge: MergeKey | None, request: Request, flow: Flow
+    ) -> InviteServer | Server:
         kind = InviteServer if request.method == "INVITE" else Server
         echo = echo_of(request, flow.remote)
         server = kind(key, merge, request, echo, reply_flow(request, flow), self._timing)
@@ -215,6 +229,8 @@ class TransactionLayer:
                 del self._invites[client.user]
         else:
             self._schedule.set(client.key, client.next_deadline())
+        if client.key[1] == "CANCEL":
+            return [out for out in outs if type(out) is SendMessage]
         return outs
 
     def _send_cancel(self, invite: InviteClient | Client, cancel: Request, now: float) -> list[Out]:

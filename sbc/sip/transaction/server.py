@@ -29,13 +29,27 @@ class Input(enum.StrEnum):
     SEND_1XX = "send 1xx"
     SEND_FINAL = "send 200-699"
     TIMER_J = "timer J"
+    UNANSWERED = "64*T1 without final"
     TRANSPORT_FAILED = "transport failed"
 
 
 class Server:
     """One request of a peer that is neither INVITE nor ACK."""
 
-    __slots__ = ("_reliable", "_timers", "_timing", "data", "echo", "flow", "key", "merge", "request", "state", "user")
+    __slots__ = (
+        "_reliable",
+        "_timers",
+        "_timing",
+        "data",
+        "echo",
+        "flow",
+        "key",
+        "merge",
+        "request",
+        "state",
+        "to_tag",
+        "user",
+    )
 
     def __init__(
         self, key: ServerKey, merge: MergeKey | None, request: Request, echo: Fields, flow: Flow, timing: Timing
@@ -48,6 +62,7 @@ class Server:
         self.user: Hashable = None
         self.state = State.TRYING
         self.data: bytes | None = None
+        self.to_tag = ""  # of our responses, once one has gone out
         self._timing = timing
         self._reliable = flow.transport.is_reliable
         self._timers: TimerTable[Input] = TimerTable()
@@ -60,7 +75,9 @@ class Server:
     def is_pending(self) -> bool:
         return self.state in (State.TRYING, State.PROCEEDING)
 
-    def start(self, _now: float) -> list[Out]:
+    def start(self, now: float) -> list[Out]:
+        # By then the client has given up, and a response would be of no use (timer F; RFC 4320 §4.2 forbids a 408).
+        self._timers.set(Input.UNANSWERED, now + self._timing.give_up)
         return [RequestReceived(self.key, self.request, self.flow)]
 
     def receive(self, request: Request, now: float) -> list[Out]:
@@ -89,6 +106,8 @@ class Server:
         return action(self, event, now) if action is not None else []
 
     def _enter(self, now: float) -> None:
+        if self.state is State.PROCEEDING:
+            return
         self._timers.clear()
         if self.state is State.COMPLETED:
             # Timer J: 64*T1, zero for reliable transports, §17.2.2
@@ -107,14 +126,17 @@ _Y, _P, _F, _T = State.TRYING, State.PROCEEDING, State.COMPLETED, State.TERMINAT
 TABLE: Final[Table[State, Input]] = {
     (_Y, Input.SEND_1XX): (Server._transmit, _P),
     (_Y, Input.SEND_FINAL): (Server._transmit, _F),
+    (_Y, Input.UNANSWERED): (None, _T),
     **drops(_Y, Input.RECV_REQUEST, Input.TIMER_J, Input.TRANSPORT_FAILED),
     (_P, Input.RECV_REQUEST): (Server._repeat, _P),
     (_P, Input.SEND_1XX): (Server._transmit, _P),
     (_P, Input.SEND_FINAL): (Server._transmit, _F),
-    **drops(_P, Input.TIMER_J, Input.TRANSPORT_FAILED),
+    (_P, Input.UNANSWERED): (None, _T),
+    (_P, Input.TRANSPORT_FAILED): (None, _T),
+    **drops(_P, Input.TIMER_J),
     (_F, Input.RECV_REQUEST): (Server._repeat, _F),
     (_F, Input.TIMER_J): (None, _T),
     (_F, Input.TRANSPORT_FAILED): (None, _T),
-    **drops(_F, Input.SEND_1XX, Input.SEND_FINAL),
+    **drops(_F, Input.SEND_1XX, Input.SEND_FINAL, Input.UNANSWERED),
     **drops(_T, *Input),
 }
