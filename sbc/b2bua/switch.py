@@ -96,6 +96,8 @@ class Switch:
         """One whole SIP message. A stranger gets silence and leaves no state."""
         peer = self.policy.identify(flow.interface, flow.remote.host, flow.remote.port)
         if peer is None:
+            # Deviation: RFC 3261 §8.2 has every request answered; an answer to a stranger tells a scanner that we are
+            # here, and a spoofed one would hit a third party.
             self.endpoint.dropped["unknown_source"] += 1
             return []
         message, outs = self.endpoint.receive(data, flow, now)
