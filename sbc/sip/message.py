@@ -6,11 +6,12 @@ message that we build is right by construction. Bodies are opaque octets.
 """
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from msgspec import Struct, field
 
 from sbc.sip.headers.cseq import CSeq, parse_cseq
+from sbc.sip.headers.reason import ReasonValue, parse_reason
 from sbc.sip.headers.via import Via, parse_via
 from sbc.sip.nameaddr import NameAddr, Star, parse_name_addr
 from sbc.sip.scan import number, split_list
@@ -19,7 +20,8 @@ from sbc.sip.uri import Uri, parse_uri
 Fields = tuple[tuple[str, str], ...]
 T = TypeVar("T")
 
-LARGEST_MAX_FORWARDS = 255
+LARGEST_MAX_FORWARDS: Final = 255
+LARGEST_EXPIRES: Final = 2**32 - 1
 
 
 class _Headers(Struct, frozen=True, eq=False):
@@ -117,6 +119,21 @@ class _Headers(Struct, frozen=True, eq=False):
         """Lower-case type and subtype, without parameters."""
         value = self.header("Content-Type")
         return None if value is None else value.partition(";")[0].replace(" ", "").replace("\t", "").lower()
+
+    @property
+    def expires(self) -> int | None:
+        """None also for what is no number; a larger one than 32 bits hold is the largest that they do (§20.19)."""
+        value = self.header("Expires")
+        if value is None or not (value.isascii() and value.isdigit()):
+            return None
+        digits = value.lstrip("0") or "0"
+        return min(int(digits), LARGEST_EXPIRES) if len(digits) <= 10 else LARGEST_EXPIRES
+
+    @property
+    def reason_header(self) -> tuple[ReasonValue, ...]:
+        """The values that can be read; the phrase of a response's status line is `reason`."""
+        found = [parse_reason(text) for text in self.values("Reason")]
+        return tuple([value for value in found if value is not None])
 
     def _addresses(self, name: str) -> tuple[NameAddr, ...]:
         return tuple([parse_name_addr(text, name) for text in self.values(name)])

@@ -148,7 +148,8 @@ def _response(lines: list[str], body: bytes, fault: ParseError | None, *, stream
         raise bad_field
     response = Response(int(match[1]), match[2] or "", fields, _body(fields, body, stream=stream))
     _check_base(response)
-    _check_routing(response)
+    if response.status < 300:  # others make no dialog; a refusal with a broken Contact is still a refusal
+        _check_routing(response)
     return response
 
 
@@ -192,7 +193,7 @@ def _check_base(message: Request | Response) -> None:
         raise ParseError(f"Missing {min(missing)}", header=min(missing))
     cache = message.cache
     vias = message.headers("Via")
-    if len(vias) > limits.VIA_VALUES or sum(via.count(",") for via in vias) > limits.VIA_VALUES:
+    if len(vias) + sum([via.count(",") for via in vias]) > limits.VIA_VALUES:
         raise ParseError("Too Many Via", status=513)
     # All of them, because an answer repeats them all.
     parsed = [parse_via(text) for via in vias for text in split_list(via)]

@@ -1,11 +1,17 @@
 """Reason (RFC 3326): why a request was sent, or with RFC 6432 why a response was. Read leniently, it is mere advice."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from msgspec import Struct
 
 from sbc.sip.errors import ParseError
-from sbc.sip.message import Request, Response
 from sbc.sip.params import Params, param, params_text, parse_params
 from sbc.sip.scan import is_token, unquoted
+
+if TYPE_CHECKING:
+    from sbc.sip.message import Request, Response
 
 
 class ReasonValue(Struct, frozen=True):
@@ -40,8 +46,7 @@ def parse_reason(text: str) -> ReasonValue | None:
 
 def q850_of(message: Request | Response) -> int | None:
     """The Q.850 cause that a message names, if it names one (1 to 127)."""
-    for text in message.values("Reason"):
-        value = parse_reason(text)
-        if value is not None and value.protocol == "Q.850" and value.cause is not None and 1 <= value.cause <= 127:
+    for value in message.reason_header:
+        if value.protocol == "Q.850" and value.cause is not None and 1 <= value.cause <= 127:
             return value.cause
     return None
