@@ -219,7 +219,7 @@ class World:
         return "\n".join(parts)
 
     def leaks(self) -> list[str]:
-        """What any octet that we ever sent to one side tells about the other: addresses, names, Call-IDs, user agents."""
+        """What any octet that we ever sent to one side tells about the other: addresses, names, Call-IDs."""
         sides = set(self._sides.values())
         secrets = {side: re.compile(rf"(?<![\w.])(?:{self._secrets_from(side)})(?!\w)") for side in sides}
         found = []
@@ -227,8 +227,8 @@ class World:
             side = self._sides.get(sent.receiver or "")
             if sent.sender != self.host.name or side is None:
                 continue
-            for match in secrets[side].finditer(sent.data.decode("latin-1").lower()):
-                found.append(f"{match[0]} in {sent.data[:60]!r} to {sent.receiver}")
+            words = sorted(set(secrets[side].findall(sent.data.decode("latin-1").lower())))
+            found += [f"{word} in {sent.data[:60]!r} to {sent.receiver}" for word in words]
         return found
 
     def _secrets_from(self, side: str) -> str:
@@ -242,7 +242,7 @@ class World:
         for phone in self.phones:
             if self._sides[phone.name] != side:
                 words |= {phone.address.host, phone.name, *(party.call_id for party in phone.agent.parties)}
-        return "|".join(re.escape(word.lower()) for word in sorted(words) if word)
+        return "|".join(re.escape(word.lower()) for word in sorted(words) if word) or "(?!)"
 
     def inject(self, data: bytes, sender: Phone) -> None:
         """Octets that arrive as if this phone had sent them; what comes back is in `net.sent_to(sender)`."""

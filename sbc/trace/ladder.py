@@ -12,7 +12,7 @@ from sbc.sdp import Direction, SdpError, direction_of, parse_sdp
 from sbc.trace.recorder import Entry
 
 NAMES: Final = ("ingress peer", "sbc", "egress peer")
-_WIDTH: Final = 32  # from one line of life to the next
+_WIDTH: Final = 38  # from one line of life to the next
 _MARGIN: Final = 10
 _CSEQ: Final = re.compile(rb"\r?\ncseq[ \t]*:[ \t]*\d+[ \t]+([^\s]{1,20})", re.IGNORECASE)
 _SDP: Final = re.compile(rb"\r?\n(?:content-type|c)[ \t]*:[ \t]*application/sdp", re.IGNORECASE)

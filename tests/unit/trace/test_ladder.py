@@ -26,15 +26,15 @@ def test_plain_call_is_drawn_with_both_legs_and_its_notes():
         Entry(12.5, "egress", True, BYE, None),
     ]
     assert draw(entries).splitlines() == [
-        "         ingress peer                     sbc                          egress peer",
-        "   0.000  |---------- INVITE sdp --------->|                                |",
-        "   0.000  |<---- 100 Trying (INVITE) ------|                                |",
-        "   0.001  |                                * routes.yaml:9:3: outbound: matched",
-        "          |                                * hunt: carrier-a                |",
-        "   0.001  |                                |---------- INVITE sdp --------->|",
-        "   0.250  |                                |<---- 200 OK (INVITE) sdp ------|",
-        "   0.250  |<---- 200 OK (INVITE) sdp ------|                                |",
-        "   2.500  |                                |------------- BYE ------------->|",
+        "         ingress peer                           sbc                                egress peer",
+        "   0.000  |------------- INVITE sdp ------------>|                                      |",
+        "   0.000  |<------- 100 Trying (INVITE) ---------|                                      |",
+        "   0.001  |                                      * routes.yaml:9:3: outbound: matched   |",
+        "          |                                      * hunt: carrier-a                      |",
+        "   0.001  |                                      |------------- INVITE sdp ------------>|",
+        "   0.250  |                                      |<------- 200 OK (INVITE) sdp ---------|",
+        "   0.250  |<------- 200 OK (INVITE) sdp ---------|                                      |",
+        "   2.500  |                                      |---------------- BYE ---------------->|",
     ]
 
 
