@@ -45,8 +45,9 @@ def test_via_is_read(text, via):
 
 @pytest.mark.parametrize(
     "text",
-    ["", "SIP/2.0/UDP", "SIP/2.0/UDP ", "SIP/2.0 h", "SIP/3.0/UDP h", "SIP/2.0/UDP h:", "SIP/2.0/UDP h:0", "SIP/2.0/UDP h:65536",
-     "SIP/2.0/UDP [::g]", "SIP/2.0/UDP ::1", "SIP/2.0/UDP h;", "SIP/2.0/UDP h;branch=a;branch=b", "SIP/2.0/UDP h h"],
+    ["", "SIP/2.0/UDP", "SIP/2.0/UDP ", "SIP/2.0 h", "SIP/3.0/UDP h", "SIP/2.0/UDP h:", "SIP/2.0/UDP h:0",
+     "SIP/2.0/UDP h:65536", "SIP/2.0/UDP [::g]", "SIP/2.0/UDP ::1", "SIP/2.0/UDP h;", "SIP/2.0/UDP h;branch=a;branch=b",
+     "SIP/2.0/UDP h h"],
 )  # fmt: skip
 def test_a_malformed_via_is_refused(text):
     with pytest.raises(ParseError):
