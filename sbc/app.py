@@ -174,8 +174,11 @@ class _Program:
         unsaved = 0
         try:
             async with trio.open_nursery() as nursery:
+                if stop is None:
+                    stop = Stop()
+                    await nursery.start(watch_signals, stop.drain.set, stop.now.set)
                 await self._start(nursery, ready)
-                await self._until_stopped(nursery, stop or Stop(), by_signal=stop is None)
+                await self._until_stopped(stop)
                 nursery.cancel_scope.cancel()
         finally:
             self._media.close()
@@ -240,9 +243,7 @@ class _Program:
 
     # --- ending ---------------------------------------------------------------------------------------------------
 
-    async def _until_stopped(self, nursery: trio.Nursery, stop: Stop, *, by_signal: bool) -> None:
-        if by_signal:
-            await nursery.start(watch_signals, stop.drain.set, stop.now.set)
+    async def _until_stopped(self, stop: Stop) -> None:
         await stop.drain.wait()
         notify("STOPPING=1")
         patience = self._policy.stop_after

@@ -1,0 +1,327 @@
+"""`sbc run` as a process: what it says, what it holds, how it ends. Real sockets, a real media worker."""
+
+import http.client
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+READY = re.compile(r"^sbc: ready name=(\S+) admin=(\S+)$", re.MULTILINE)
+PATIENCE = 20.0
+
+pytestmark = [pytest.mark.loopback, pytest.mark.slow]
+
+POLICY = """
+sbc: {{name: test, data_dir: {data_dir}, admin: "{admin}", stop_after: 1s}}
+interfaces:
+  inside: {{sip: ["udp:{host}.10:5060", "tcp:{host}.10:5060"], media: {host}.10}}
+  outside: {{sip: ["udp:{host}.20:5060"], media: {host}.20}}
+media: {{ports: 20000-20999}}
+pbxs:
+  office: {{interface: inside, address: "sip:{host}.30:5060", dids: ["+14155550100"]}}
+trunks:
+  carrier: {{interface: outside, servers: ["sip:{host}.40:5060"]}}
+routes:
+  - {{name: out, from: office, to: ["+X."], via: [carrier]}}
+"""
+
+
+class Process:
+    """One `sbc run`, its stderr in a file."""
+
+    def __init__(self, folder, host, **changes):
+        self.host = host
+        self.log = folder / "stderr"
+        self.admin = folder / "admin.sock"
+        settings = {"data_dir": folder / "data", "admin": f"unix:{self.admin}", "host": host} | changes
+        policy = folder / "policy.yaml"
+        policy.write_text(POLICY.format(**settings))
+        with self.log.open("wb") as stderr:
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", "from sbc.cli import main; main()", "run", str(policy), "--log-format", "json"],
+                stderr=stderr,
+                stdin=subprocess.DEVNULL,
+                cwd=folder,
+                env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"},
+            )
+
+    @property
+    def text(self):
+        return self.log.read_text()
+
+    def events(self, name):
+        lines = (line for line in self.text.splitlines() if line.startswith("{"))
+        return [event for event in map(json.loads, lines) if event["event"] == name]
+
+    def until(self, condition):
+        deadline = time.monotonic() + PATIENCE
+        while not condition():
+            assert time.monotonic() < deadline, self.text
+            assert self.process.poll() is None, self.text
+            time.sleep(0.02)
+
+    def ready(self):
+        self.until(lambda: READY.search(self.text))
+        return self
+
+    def ends(self):
+        return self.process.wait(PATIENCE)
+
+    def get(self, path):
+        connection = http.client.HTTPConnection("localhost")
+        connection.sock = socket.socket(socket.AF_UNIX)
+        connection.sock.connect(str(self.admin))
+        try:
+            connection.request("GET", path)
+            return json.loads(connection.getresponse().read())
+        finally:
+            connection.close()
+
+    def address(self, last):
+        return (f"{self.host}.{last}", 5060)
+
+
+@pytest.fixture
+def host():
+    """A corner of 127/8 of our own, for tests that run side by side."""
+    return f"127.{os.getpid() % 200 + 20}.{os.getpid() // 200 % 250 + 1}"
+
+
+@pytest.fixture
+def start(tmp_path, host):
+    started = []
+
+    def start(name="one", **changes):
+        folder = tmp_path / name
+        folder.mkdir()
+        process = Process(folder, **({"host": host} | changes))
+        started.append(process)
+        return process
+
+    yield start
+    for one in started:
+        one.process.kill()
+        one.process.wait()
+
+
+@pytest.fixture
+def peer(host):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind((f"{host}.30", 5060))
+        sock.settimeout(PATIENCE)
+        yield sock
+
+
+def options(host, transport="UDP", branch="1", last=30):
+    return (
+        f"OPTIONS sip:{host}.10 SIP/2.0\r\n"
+        f"Via: SIP/2.0/{transport} {host}.{last}:5060;branch=z9hG4bK{branch}\r\n"
+        "Max-Forwards: 70\r\n"
+        f"From: <sip:a@{host}.30>;tag=1{branch}\r\nTo: <sip:{host}.10>\r\nCall-ID: {branch}\r\n"
+        "CSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n"
+    ).encode()
+
+
+def status_of(data):
+    return data.split(b"\r\n", 1)[0]
+
+
+def test_it_says_ready_once_serves_and_ends_with_status_zero(start, peer, host):
+    sbc = start().ready()
+    assert READY.findall(sbc.text) == [("test", f"unix:{sbc.admin}")]
+    assert sbc.get("/api/v1/status") == {
+        "name": "test", "ready": True, "calls": 0, "transactions": 0, "dialogs": 0, "ports": 0, "tasks": 0,
+    }  # fmt: skip
+    assert (sbc.admin.parent / "data").stat().st_mode & 0o777 == 0o700
+
+    peer.sendto(options(host), sbc.address(10))
+    assert status_of(peer.recv(4096)) == b"SIP/2.0 200 OK"
+
+    worker = sbc.events("media.worker_started")[0]["pid"]
+    sbc.process.send_signal(signal.SIGTERM)
+    assert sbc.ends() == 0
+    assert not Path(f"/proc/{worker}").exists()
+    assert not sbc.admin.exists()
+    assert len(READY.findall(sbc.text)) == 1
+
+
+def test_messages_come_by_tcp_and_strangers_get_nothing(start, host):
+    sbc = start().ready()
+    with socket.create_connection(sbc.address(10), PATIENCE, source_address=(f"{host}.30", 0)) as known:
+        known.sendall(options(host, "TCP", "tcp"))
+        assert status_of(known.recv(4096)) == b"SIP/2.0 200 OK"
+        known.sendall(b"\r\n\r\n")
+        assert known.recv(4096) == b"\r\n"
+    with socket.create_connection(sbc.address(10), PATIENCE, source_address=(f"{host}.99", 0)) as stranger:
+        assert stranger.recv(4096) == b""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+        stranger.bind((f"{host}.99", 5060))
+        stranger.settimeout(0.3)
+        stranger.sendto(options(host, branch="stranger", last=99), sbc.address(10))
+        with pytest.raises(TimeoutError):
+            stranger.recv(4096)
+    assert sbc.get("/api/v1/status")["transactions"] == 0
+
+
+def test_everything_that_is_taken_is_said_at_once_and_the_first_one_goes_on(start, peer, host):
+    first = start().ready()
+    data_dir = first.admin.parent / "data"
+    second = start("two", data_dir=data_dir, admin=f"unix:{first.admin}")
+    assert second.ends() == 1
+    lines = second.text.splitlines()
+    assert [line.startswith("sbc: ready") for line in lines] == [False] * 5
+    assert [line for line in lines if "address already in use" in line] == [
+        f"sbc: interfaces.{name}.sip {listener}: address already in use; "
+        "stop the program that holds it (ss -lnp) or choose another port"
+        for name, listener in (
+            ("inside", f"udp:{host}.10:5060"),
+            ("inside", f"tcp:{host}.10:5060"),
+            ("outside", f"udp:{host}.20:5060"),
+        )
+    ]
+    assert any(str(first.admin) in line for line in lines)
+    assert any("in use by another sbc process" in line for line in lines)
+
+    peer.sendto(options(host), first.address(10))
+    assert status_of(peer.recv(4096)) == b"SIP/2.0 200 OK"
+    assert first.get("/api/v1/status")["ready"]
+
+
+def test_an_absent_address_and_a_bad_data_dir_start_nothing(start, tmp_path):
+    (tmp_path / "file").write_text("")
+    sbc = start(host="192.0.2", data_dir=tmp_path / "file" / "data")
+    assert sbc.ends() == 1
+    lines = sbc.text.splitlines()
+    assert "sbc: interfaces.inside.sip udp:192.0.2.10:5060: no network interface of this machine has" in lines[0]
+    assert "sbc: interfaces.inside.media 192.0.2.10: no network interface of this machine has the address" in sbc.text
+    assert f"sbc.data_dir {tmp_path}/file/data: cannot be made: not a directory" in lines[-1]
+    assert not sbc.admin.exists()
+
+
+def test_a_worker_that_is_killed_is_replaced_and_signalling_never_stops(start, peer, host):
+    sbc = start().ready()
+    os.kill(sbc.events("media.worker_started")[0]["pid"], signal.SIGKILL)
+    peer.sendto(options(host), sbc.address(10))
+    assert status_of(peer.recv(4096)) == b"SIP/2.0 200 OK"
+    sbc.until(lambda: len(sbc.events("media.worker_started")) == 2)
+
+
+def test_a_hangup_signal_is_a_warning_for_now(start):
+    sbc = start().ready()
+    sbc.process.send_signal(signal.SIGHUP)
+    sbc.until(lambda: sbc.events("reload.not_built"))
+    assert sbc.get("/api/v1/status")["ready"]
+
+
+def test_admin_off_opens_no_admin_socket(start, peer, host):
+    sbc = start(admin="off").ready()
+    assert READY.findall(sbc.text) == [("test", "off")]
+    peer.sendto(options(host), sbc.address(10))
+    assert status_of(peer.recv(4096)) == b"SIP/2.0 200 OK"
+
+
+def test_systemd_is_told(tmp_path, start, monkeypatch):
+    path = tmp_path / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(path))
+        systemd.settimeout(PATIENCE)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(path))
+        sbc = start()
+        assert systemd.recv(100) == b"READY=1"
+        sbc.process.send_signal(signal.SIGINT)
+        assert systemd.recv(100) == b"STOPPING=1"
+        assert sbc.ends() == 0
+
+
+# --- with a call ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def carrier(host):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind((f"{host}.40", 5060))
+        sock.settimeout(PATIENCE)
+        yield sock
+
+
+def description(address):
+    return f"v=0\r\no=- 1 1 IN IP4 {address}\r\ns=-\r\nc=IN IP4 {address}\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0\r\n"
+
+
+def invite(host):
+    sdp = description(f"{host}.30")
+    return (
+        f"INVITE sip:+442079460000@{host}.10 SIP/2.0\r\nVia: SIP/2.0/UDP {host}.30:5060;branch=z9hG4bKinvite\r\n"
+        f"Max-Forwards: 70\r\nFrom: <sip:+14155550100@{host}.30>;tag=a\r\nTo: <sip:+442079460000@{host}.10>\r\n"
+        f"Call-ID: call\r\nCSeq: 1 INVITE\r\nContact: <sip:{host}.30>\r\nContent-Type: application/sdp\r\n"
+        f"Content-Length: {len(sdp)}\r\n\r\n{sdp}"
+    ).encode()
+
+
+def answer_of(request, status, sdp=b""):
+    lines = request.split(b"\r\n\r\n")[0].split(b"\r\n")[1:]
+    kept = [line for line in lines if line.split(b":")[0] in {b"Via", b"From", b"Call-ID", b"CSeq"}]
+    kept += [line + b";tag=b" for line in lines if line.startswith(b"To:")]
+    kept += [b"Contact: <sip:carrier@%b:5060>" % re.search(rb"sip:.*@([\d.]+)", request)[1]]
+    kept += [b"Content-Type: application/sdp"] if sdp else []
+    return b"\r\n".join([b"SIP/2.0 " + status, *kept, b"Content-Length: %d" % len(sdp), b"", sdp])
+
+
+def talking(sbc, peer, carrier, host):
+    """A call that has been answered."""
+    peer.sendto(invite(host), sbc.address(10))
+    request, sbc_outside = carrier.recvfrom(4096)
+    carrier.sendto(answer_of(request, b"200 OK", description(f"{host}.40").encode()), sbc_outside)
+    while not (data := peer.recv(4096)).startswith(b"SIP/2.0 200"):
+        assert data.startswith(b"SIP/2.0 1")
+    sbc.until(lambda: sbc.get("/api/v1/status")["calls"] == 1)
+
+
+def cdrs(sbc):
+    import sqlite3
+
+    connection = sqlite3.connect(sbc.admin.parent / "data" / "cdr.db")
+    try:
+        return connection.execute("SELECT cause, ended_by, sip_status FROM cdr").fetchall()
+    finally:
+        connection.close()
+
+
+def test_a_stop_ends_the_calls_that_are_left_and_stores_their_records(start, peer, carrier, host):
+    sbc = start().ready()
+    talking(sbc, peer, carrier, host)
+    sbc.process.send_signal(signal.SIGTERM)
+    begun = time.monotonic()
+    assert sbc.ends() == 0
+    assert 0.9 <= time.monotonic() - begun < 8  # stop_after is one second; the peers answer no BYE
+    assert cdrs(sbc) == [("shutdown", "sbc", 200)]
+
+
+def test_a_second_signal_ends_at_once_and_still_stores_the_records(start, peer, carrier, host):
+    sbc = start(name="one").ready()
+    talking(sbc, peer, carrier, host)
+    sbc.process.send_signal(signal.SIGTERM)
+    sbc.until(lambda: sbc.events("stop.drain"))
+    sbc.process.send_signal(signal.SIGTERM)
+    begun = time.monotonic()
+    assert sbc.ends() == 0
+    assert time.monotonic() - begun < 2
+    assert cdrs(sbc) == [("shutdown", "sbc", 200)]
+
+
+def test_numbers_do_not_stand_in_the_log(start, peer, carrier, host):
+    sbc = start().ready()
+    talking(sbc, peer, carrier, host)
+    sbc.process.send_signal(signal.SIGTERM)
+    assert sbc.ends() == 0
+    assert sbc.events("call.ended")
+    assert "2079460000" not in sbc.text
+    assert "4155550100" not in sbc.text
