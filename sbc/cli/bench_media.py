@@ -1,0 +1,186 @@
+"""What the media worker spends on a packet, against a bare receive-and-send loop in the same run. Used by `sbc bench`.
+
+Both run as processes of their own on the same kind of sockets, take turns under the same load, and are judged by the
+CPU time of their process, system calls included. The bare loop is epoll, `recv_into` and `send` on connected sockets,
+each drained until EAGAIN: no source is checked, nothing is counted. The worker does all that it does for a call.
+"""
+
+import contextlib
+import os
+import select
+import socket
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from msgspec import Struct
+
+from sbc.media import wire
+from sbc.media.mute import unmute
+from sbc.runtime.media_sockets import Pair, open_media_socket, open_pairs
+
+AIM: Final = 1.6
+_LOCAL: Final = ("127.0.0.10", "127.0.0.20")  # where the relay is
+_FAR: Final = ("127.0.0.30", "127.0.0.40")
+_PORTS: Final = (40000, 59998)
+_PACKET: Final = bytes([0x80, 8]) + bytes(170)  # G.711, 20 ms
+_TURNS: Final = 15
+_PACKETS_PER_TURN: Final = 10_000
+_PATIENCE: Final = 5.0
+
+
+class _Load(Struct, frozen=True):
+    """`streams` one-way streams, `burst` packets of each at once; the next when these have come through."""
+
+    name: str
+    streams: int
+    burst: int
+
+
+_LOADS: Final = (
+    _Load("50 streams, packet by packet", 50, 1),
+    _Load("4 streams, 16 packets at once", 4, 16),
+)
+
+
+class _Relay(Struct, eq=False):
+    """A relaying process, and the far ends of its streams."""
+
+    pid: int
+    senders: list[socket.socket]
+    receivers: list[socket.socket]
+
+
+def run() -> None:
+    """Print the table."""
+    for load in _LOADS:
+        with _bare(load.streams) as bare, _worker(load.streams) as worker:
+            turns = [(_microseconds(bare, load), _microseconds(worker, load)) for _ in range(_TURNS + 1)][1:]
+        base, ours = (statistics.median(column) for column in zip(*turns, strict=True))
+        ratio = statistics.median(worker_us / bare_us for bare_us, worker_us in turns)
+        print(f"  {load.name}")
+        print(f"    {'bare loop':<30}{base:>13.2f} µs CPU")
+        print(f"    {'media worker':<30}{ours:>13.2f} µs CPU   {ratio:.2f} × the bare loop (aim {AIM} ×)")
+
+
+def _microseconds(relay: _Relay, load: _Load) -> float:
+    """CPU per relayed packet of the relaying process."""
+    rounds = _PACKETS_PER_TURN // (load.streams * load.burst)
+    before = _cpu_ns(relay.pid)
+    for _ in range(rounds):
+        for _ in range(load.burst):
+            for sender in relay.senders:
+                sender.send(_PACKET)
+        for receiver in relay.receivers:
+            for _ in range(load.burst):
+                receiver.recv(2048)
+    return (_cpu_ns(relay.pid) - before) / (rounds * load.streams * load.burst) / 1000
+
+
+def _cpu_ns(pid: int) -> int:
+    """The CPU clock of another process: clock_getcpuclockid(3), as Linux makes it of the pid."""
+    return time.clock_gettime_ns((~pid << 3) | 2)
+
+
+@contextlib.contextmanager
+def _streams(streams: int) -> Iterator[tuple[list[Pair], list[Pair], _Relay]]:
+    """Open pairs on both sides, and far ends that are connected to them."""
+    inside, outside = (open_pairs(local, _PORTS, streams, (), _number) for local in _LOCAL)
+    senders, receivers = ([open_media_socket(host, 0) for _ in range(streams)] for host in _FAR)
+    for pairs, far in ((inside, senders), (outside, receivers)):
+        for pair, one in zip(pairs, far, strict=True):
+            one.connect((pair.local, pair.port))
+            one.settimeout(_PATIENCE)
+    try:
+        yield inside, outside, _Relay(0, senders, receivers)
+    finally:
+        for pair in (*inside, *outside):
+            pair.close()
+        for one in (*senders, *receivers):
+            one.close()
+
+
+@contextlib.contextmanager
+def _worker(streams: int) -> Iterator[_Relay]:
+    """The real worker, told as the pool tells it."""
+    control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    command = [sys.executable, "-m", "sbc.media.worker", "--control-fd", str(theirs.fileno())]
+    with (
+        _streams(streams) as (inside, outside, relay),
+        subprocess.Popen(command, pass_fds=[theirs.fileno()]) as process,  # noqa: S603 - it is ourselves
+        control,  # closed first: then the worker ends
+        theirs,
+    ):
+        for pairs in (inside, outside):
+            for at in range(0, streams, wire.PORT_PAIRS_PER_MESSAGE):
+                some = pairs[at : at + wire.PORT_PAIRS_PER_MESSAGE]
+                request = wire.AddPorts(some[0].local, tuple(pair.port for pair in some))
+                fds = [one.fileno() for pair in some for one in (pair.rtp, pair.rtcp)]
+                socket.send_fds(control, [wire.encode(request)], fds)
+        for i, pair in enumerate(inside):
+            ingress = wire.End(pair.local, pair.port, _remote(relay.senders[i]))
+            egress = wire.End(outside[i].local, outside[i].port, _remote(relay.receivers[i]))
+            control.send(wire.encode(wire.PutSession(f"call-{i}", 1, (wire.Stream(ingress, egress),))))
+        control.send(wire.encode(wire.Query("nothing")))
+        while not isinstance(wire.decode_reply(control.recv(65_536)), wire.Report):
+            pass
+        yield _Relay(process.pid, relay.senders, relay.receivers)
+
+
+@contextlib.contextmanager
+def _bare(streams: int) -> Iterator[_Relay]:
+    """This module as a process: `bare_loop` on the descriptors of connected sockets, inside and outside in turn."""
+    with _streams(streams) as (inside, outside, relay):
+        fds: list[int] = []
+        for pairs, far in ((inside, relay.senders), (outside, relay.receivers)):
+            for pair, one in zip(pairs, far, strict=True):
+                unmute(pair.rtp)
+                pair.rtp.connect(one.getsockname())
+        for here, there in zip(inside, outside, strict=True):
+            fds += [here.rtp.fileno(), there.rtp.fileno()]
+        command = [sys.executable, "-m", "sbc.cli.bench_media", *map(str, fds)]
+        with subprocess.Popen(command, pass_fds=fds) as process:  # noqa: S603 - it is ourselves
+            try:
+                yield _Relay(process.pid, relay.senders, relay.receivers)
+            finally:
+                process.kill()
+
+
+def _remote(one: socket.socket) -> wire.Remote:
+    host, port = one.getsockname()
+    return wire.Remote(host, port, 0)
+
+
+def _number(below: int) -> int:
+    return int.from_bytes(os.urandom(6)) % below
+
+
+def bare_loop(fds: Sequence[int]) -> None:
+    """The least that a relay in Python can do, for ever."""
+    sockets = {fd: socket.socket(fileno=fd) for fd in fds}
+    poller = select.epoll()
+    routes = {}
+    for one, other in zip(fds[::2], fds[1::2], strict=True):
+        routes[one] = (sockets[one].recv_into, sockets[other].send)
+        routes[other] = (sockets[other].recv_into, sockets[one].send)
+    for fd in fds:
+        sockets[fd].setblocking(False)
+        poller.register(fd, select.EPOLLIN)
+    buffer = bytearray(2048)
+    view = memoryview(buffer)
+    while True:
+        for fd, _ in poller.poll():
+            receive, send = routes[fd]
+            while True:
+                try:
+                    size = receive(buffer)
+                except BlockingIOError:
+                    break
+                send(view[:size])
+
+
+if __name__ == "__main__":
+    bare_loop([int(argument) for argument in sys.argv[1:]])

@@ -1,0 +1,233 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sbc.core.address import Address
+from sbc.media import wire
+from sbc.media.client import MediaClient, Outgoing
+from sbc.testing.media import FakeMedia, Packet
+
+INSIDE, OUTSIDE = "192.0.2.1", "198.51.100.1"
+PBX, CARRIER = wire.Remote("192.0.2.30", 4000, 4001), wire.Remote("198.51.100.40", 5000, 5001)
+RTP = bytes([0x80]) + bytes(19)
+
+
+def session(ref: str = "a", generation: int = 1, *, inside: int = 20000, outside: int = 20000) -> wire.PutSession:
+    stream = wire.Stream(wire.End(INSIDE, inside, PBX), wire.End(OUTSIDE, outside, CARRIER))
+    return wire.PutSession(ref, generation, (stream,))
+
+
+def requests(messages: list[Outgoing]) -> list[wire.Request]:
+    return [wire.decode_request(message.data) for message in messages]
+
+
+def running() -> MediaClient:
+    client = MediaClient()
+    client.worker_started()
+    return client
+
+
+def test_nothing_is_said_before_a_worker_runs_and_everything_then() -> None:
+    client = MediaClient()
+    assert client.ports_opened(INSIDE, [20000]) == []
+    assert client.ports_opened(OUTSIDE, [20000, 20002]) == []
+    assert client.ask(session()) == []
+    assert client.ask(wire.Query("a")) == []
+    assert requests(client.worker_started()) == [
+        wire.AddPorts(INSIDE, (20000,)),
+        wire.AddPorts(OUTSIDE, (20000,)),
+        session(),
+        wire.AddPorts(OUTSIDE, (20002,)),
+        wire.Query("a"),
+    ]
+
+
+def test_a_message_names_the_ports_whose_descriptors_go_with_it() -> None:
+    (message,) = running().ports_opened(INSIDE, [20000, 20002])
+    assert (message.local, message.ports) == (INSIDE, (20000, 20002))
+
+
+def test_descriptors_travel_in_groups_that_the_kernel_passes() -> None:
+    messages = running().ports_opened(INSIDE, range(20000, 20300, 2))
+    assert [len(message.ports) for message in messages] == [60, 60, 30]
+
+
+def test_what_is_asked_while_a_worker_runs_is_said_at_once() -> None:
+    client = running()
+    assert requests(client.ask(session())) == [session()]
+    assert requests(client.ask(wire.Query("a"))) == [wire.Query("a")]
+    assert requests(client.ask(wire.DeleteSession("a"))) == [wire.DeleteSession("a")]
+
+
+def test_the_next_worker_hears_the_session_as_last_put_and_that_its_packets_wait() -> None:
+    client = running()
+    client.ask(session())
+    client.ask(session(generation=2))
+    client.worker_lost()
+    (again,) = requests(client.worker_started())
+    assert isinstance(again, wire.PutSession)
+    assert (again.generation, again.resumed) == (2, True)
+
+
+def test_an_older_generation_is_not_remembered() -> None:
+    client = running()
+    client.ask(session(generation=2))
+    client.ask(session(generation=1))
+    client.worker_lost()
+    (again,) = requests(client.worker_started())
+    assert isinstance(again, wire.PutSession)
+    assert again.generation == 2
+
+
+def test_ports_that_no_worker_was_told_of_hold_strangers_packets() -> None:
+    client = running()
+    client.ask(session())
+    client.worker_lost()
+    client.ask(session(generation=2, outside=20002))
+    (again,) = requests(client.worker_started())
+    assert again == session(generation=2, outside=20002)
+
+
+def test_a_deletion_is_said_again_until_it_is_answered_and_silences_the_ports() -> None:
+    client = running()
+    client.ask(session())
+    client.ask(wire.DeleteSession("a"))
+    for _ in range(2):
+        client.worker_lost()
+        put, delete = requests(client.worker_started())
+        assert isinstance(put, wire.PutSession)
+        assert delete == wire.DeleteSession("a")
+    client.received(wire.encode(wire.SessionEnded("a", ())))
+    client.worker_lost()
+    assert client.worker_started() == []
+
+
+def test_the_deletion_of_an_unknown_session_is_answered() -> None:
+    client = running()
+    assert requests(client.ask(wire.DeleteSession("x"))) == [wire.DeleteSession("x")]
+    ended = wire.SessionEnded("x", ())
+    assert client.received(wire.encode(ended)) == [ended]
+    assert client.received(wire.encode(ended)) == [ended]
+
+
+def test_an_unanswered_deletion_of_an_unknown_session_is_said_again_without_a_put() -> None:
+    client = running()
+    client.ask(wire.DeleteSession("x"))
+    client.worker_lost()
+    assert requests(client.worker_started()) == [wire.DeleteSession("x")]
+
+
+def test_sessions_that_are_being_deleted_do_not_count() -> None:
+    client = running()
+    client.ports_opened(INSIDE, [20000, 20002])
+    client.ask(session("a"))
+    client.ask(session("b"))
+    client.ask(wire.DeleteSession("a"))
+    assert (client.sessions, client.ports) == (1, 2)
+
+
+def test_it_polls_only_a_running_worker_that_has_sessions() -> None:
+    client = MediaClient()
+    client.ask(session())
+    assert client.poll() == []
+    client.worker_started()
+    assert requests(client.poll()) == [wire.Query()]
+    client.ask(wire.DeleteSession("a"))
+    client.received(wire.encode(wire.SessionEnded("a", ())))
+    assert client.poll() == []
+
+
+@pytest.mark.parametrize("data", [b"", b"\xff\xff", wire.encode(wire.Query())])
+def test_what_is_no_reply_becomes_a_refusal(data: bytes) -> None:
+    (refused,) = MediaClient().received(data)
+    assert isinstance(refused, wire.Refused)
+    assert "no reply" in refused.reason
+
+
+def test_a_worker_of_another_version_is_not_taken_for_running() -> None:
+    client = MediaClient()
+    (refused,) = client.received(wire.encode(wire.Running(1, 99)))
+    assert isinstance(refused, wire.Refused)
+    running_ = wire.Running(1, wire.VERSION)
+    assert client.received(wire.encode(running_)) == [running_]
+
+
+def test_a_refusal_is_passed_on() -> None:
+    refused = wire.Refused("a", "why")
+    assert MediaClient().received(wire.encode(refused)) == [refused]
+
+
+# --- counters ---------------------------------------------------------------------------------------------------------
+
+
+def counted(received: int, sent: int = 0) -> wire.StreamCount:
+    return wire.StreamCount(wire.EndCount(received, 20 * received), wire.EndCount(sent=sent))
+
+
+def report(generation: int, *streams: wire.StreamCount, ref: str = "a") -> bytes:
+    return wire.encode(wire.Report((wire.SessionCount(ref, generation, streams),)))
+
+
+def ingress_received(replies: list[wire.Reply]) -> int:
+    (reply,) = replies
+    assert isinstance(reply, wire.Report)
+    return reply.sessions[0].streams[0].ingress.received
+
+
+def test_totals_continue_over_a_death_from_the_last_report() -> None:
+    client = running()
+    client.ask(session())
+    assert ingress_received(client.received(report(1, counted(10)))) == 10
+    client.worker_lost()
+    client.worker_started()
+    assert ingress_received(client.received(report(1, counted(3)))) == 13
+    client.worker_lost()
+    client.worker_started()
+    client.ask(wire.DeleteSession("a"))
+    (ended,) = client.received(wire.encode(wire.SessionEnded("a", (counted(1),))))
+    assert ended == wire.SessionEnded("a", (wire.StreamCount(wire.EndCount(14, 280), wire.EndCount()),))
+
+
+def test_a_report_about_the_generation_before_is_counted_at_its_own_ports() -> None:
+    client = running()
+    client.ask(session(generation=1))
+    client.ask(session(generation=2, outside=20002))
+    client.received(report(1, counted(10, 10)))
+    client.worker_lost()
+    client.worker_started()
+    (reply,) = client.received(report(2, counted(1, 1)))
+    assert isinstance(reply, wire.Report)
+    assert reply.sessions[0].streams == (wire.StreamCount(wire.EndCount(11, 220), wire.EndCount(sent=1)),)
+
+
+def test_reports_about_what_is_not_remembered_pass_as_they_are() -> None:
+    client = running()
+    client.ask(session(generation=1))
+    for generation in range(2, 20):
+        client.ask(session(generation=generation))
+    assert ingress_received(client.received(report(1, counted(5)))) == 5
+    assert ingress_received(client.received(report(1, counted(5), ref="stranger"))) == 5
+
+
+@given(st.lists(st.sampled_from(["packet", "poll", "kill"]), max_size=40))
+def test_totals_never_go_backwards_and_miss_only_what_no_report_told(steps: list[str]) -> None:
+    media = FakeMedia()
+    for local in (INSIDE, OUTSIDE):
+        media.open_ports(local, 1)
+    media.ask(session())
+    packet = Packet(Address(INSIDE, 20000), Address(PBX.host, PBX.port), RTP)
+    relayed = unpolled = lost = last = 0
+    for step in [*steps, "poll"]:
+        match step:
+            case "packet":
+                assert media.relay(packet)
+                relayed, unpolled = relayed + 1, unpolled + 1
+            case "poll":
+                total = ingress_received(media.poll())
+                assert last <= total == relayed - lost
+                last, unpolled = total, 0
+            case _:
+                media.kill()
+                lost, unpolled = lost + unpolled, 0
+                assert media.relay(packet) == []
+                media.start()
