@@ -63,11 +63,14 @@ class MediaPool:
         number: Callable[[int], int],
         deliver: Callable[[MediaReplied], None],
         dscp: Mapping[str, int] | None = None,
+        *,
+        poll_seconds: float = POLL_SECONDS,
     ) -> None:
         self._ports = ports
         self._number = number
         self._deliver = deliver
         self._dscp = dscp or {}
+        self._poll_seconds = poll_seconds
         self._client = MediaClient()
         self._pairs: dict[str, dict[int, Pair]] = {}
         self._worker: _Worker | None = None
@@ -233,7 +236,7 @@ class MediaPool:
     async def _poll(self) -> None:
         """Keep the counters fresh, and notice a worker that hangs."""
         while True:
-            await trio.sleep(POLL_SECONDS)
+            await trio.sleep(self._poll_seconds)
             worker = self._worker
             if worker is None:
                 continue

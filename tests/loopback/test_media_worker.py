@@ -49,14 +49,14 @@ class Running(Struct, eq=False):
 
 
 @asynccontextmanager
-async def running() -> AsyncIterator[Running]:
+async def running(poll_seconds: float = 2.0) -> AsyncIterator[Running]:
     replies: list[wire.Reply] = []
     calls: list[Call] = []
 
     def deliver(event: MediaReplied) -> None:
         replies.append(event.reply)
 
-    pool = MediaPool(PORTS, random.Random(os.getpid()).randrange, deliver)
+    pool = MediaPool(PORTS, random.Random(os.getpid()).randrange, deliver, poll_seconds=poll_seconds)
     async with trio.open_nursery() as nursery:
         await nursery.start(pool.run)
         try:
@@ -175,6 +175,34 @@ async def test_what_is_asked_while_no_worker_runs_is_answered_by_the_next() -> N
         await worker.until(lambda: worker.pool.pid is None)
         ended = await worker.ask(wire.DeleteSession(call.ref))
         assert ended == wire.SessionEnded(call.ref, (wire.StreamCount(wire.EndCount(), wire.EndCount()),))
+
+
+async def test_a_worker_that_hangs_is_replaced() -> None:
+    async with running(poll_seconds=0.05) as worker, trio.open_nursery() as nursery:
+        (call,) = await _calls(worker, 1)
+        nursery.start_soon(call.listen)
+        hung = worker.pool.pid
+        assert hung
+        os.kill(hung, signal.SIGSTOP)
+        await worker.until(lambda: worker.pool.pid not in (None, hung))
+        call.speak()
+        await worker.until(lambda: call.lost == 0)
+        nursery.cancel_scope.cancel()
+
+
+async def test_ipv4_and_ipv6_ends_are_relayed_to_each_other() -> None:
+    async with running() as worker:
+        (inside,), (outside,) = (worker.pool.open_ports(local, 1).ports for local in (INSIDE, "::1"))
+        with open_media_socket(PBX, 0) as pbx, open_media_socket("::1", 0) as carrier:
+            ingress = wire.End(INSIDE, inside, wire.Remote(PBX, pbx.getsockname()[1], 0))
+            egress = wire.End("::1", outside, wire.Remote("::1", carrier.getsockname()[1], 0), "strict")
+            worker.pool.ask(wire.PutSession("mixed", 1, (wire.Stream(ingress, egress),)))
+            await worker.ask(wire.Query())
+            for one, other, port in ((pbx, carrier, (INSIDE, inside)), (carrier, pbx, ("::1", outside))):
+                one.sendto(bytes([0x80]) + bytes(30), port)
+                with trio.fail_after(PATIENCE):
+                    await trio.lowlevel.wait_readable(other)
+                assert len(other.recv(99)) == 31
 
 
 async def test_a_worker_ends_when_signalling_does() -> None:

@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from typing import Protocol
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sbc.core.address import Address
 from sbc.media import wire
@@ -507,3 +509,48 @@ def test_nonsense_is_refused_and_the_worker_lives_on() -> None:
     for receive in (Service(MemoryService()).receive, lambda data: map(wire.decode_reply, FakeWorker().receive(data))):
         for nonsense in (b"", b"\xff", b"\x80", wire.encode(wire.Running(1, 1))):
             assert [type(reply) for reply in receive(nonsense)] == [wire.Refused]
+
+
+# --- the fake does what the real one does, whatever it is told --------------------------------------------------------
+
+_REMOTES = st.sampled_from(
+    [None, wire.Remote(PBX, 40000, 40001), wire.Remote(CARRIER, 40000, 0), wire.Remote("::1", 9, 9)]
+)
+_ENDS = st.builds(
+    wire.End,
+    st.sampled_from([INSIDE, OUTSIDE]),
+    st.sampled_from([20000, 20002, 20004, 30000]),
+    _REMOTES,
+    st.sampled_from(["strict", "address"]),
+)
+_REFS = st.sampled_from(["a", "b", "c"])
+_PUTS = st.builds(
+    wire.PutSession,
+    _REFS,
+    st.integers(0, 3),
+    st.lists(st.builds(wire.Stream, _ENDS, _ENDS, st.booleans()), max_size=2).map(tuple),
+)
+_PACKETS = st.tuples(
+    st.sampled_from([PBX, CARRIER, STRANGER]),
+    st.integers(0, 2),
+    st.sampled_from([INSIDE, OUTSIDE]),
+    st.sampled_from([20000, 20001, 20002, 20003]),
+    st.sampled_from([RTP, RTCP, STUN]),
+)
+_STEPS = _PUTS | _PACKETS | st.builds(wire.DeleteSession, _REFS) | st.builds(wire.Query, _REFS)
+
+
+@given(st.lists(_STEPS, max_size=30))
+def test_the_fake_and_the_real_worker_answer_and_relay_alike(
+    steps: list[wire.PutSession | wire.DeleteSession | wire.Query | tuple[str, int, str, int, bytes]],
+) -> None:
+    fake, real = Fake(), MemoryService()
+    for step in steps:
+        if isinstance(step, tuple):
+            assert fake.send(*step) == real.send(*step)
+        else:
+            assert [_without_words(reply) for reply in fake.say(step)] == [_without_words(r) for r in real.say(step)]
+
+
+def _without_words(reply: wire.Reply) -> wire.Reply:
+    return wire.Refused(reply.ref, "") if isinstance(reply, wire.Refused) else reply
