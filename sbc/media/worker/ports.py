@@ -10,7 +10,7 @@ from typing import Final, Protocol
 
 from sbc.media.mute import mute, unmute
 
-_QUEUED_AT_MOST: Final = 4096  # datagrams in one socket's queue; muted meanwhile, so it cannot grow
+_QUEUED_AT_MOST: Final = 4096  # more datagrams than one socket's queue holds; a muted one cannot grow meanwhile
 
 
 class Udp(Protocol):
@@ -38,7 +38,8 @@ class Pair:
         """Hear again. What came before belongs to nobody, unless a worker died over it: then it is not drained."""
         for one in (self.rtp, self.rtcp):
             if drained:
-                mute(one)
+                if self.owner:  # taken from another session: it was not silent yet
+                    mute(one)
                 _drain(one)
             unmute(one)
 
