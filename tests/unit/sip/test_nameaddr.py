@@ -33,10 +33,12 @@ def test_addresses_are_read(text, expected):
 @pytest.mark.parametrize(
     "text",
     [
-        "", "Bob", "<>", "<sip:bob@example.net", "sip:bob@example.net>", "< sip:bob@example.net>", "<sip:bob@example.net >",
+        "", "Bob", "<>", "<sip:bob@example.net", "sip:bob@example.net>", "< sip:bob@example.net>",
+        "<sip:bob@example.net >",
         "Bell, Alexander <sip:bob@example.net>", '"Bob <sip:bob@example.net>', 'B"ob" <sip:bob@example.net>',
         "sip:bob@example.net?a=b", "sip:bo,b@example.net", "sip:bob@example.net extra", "<sip:bob@example.net> extra",
-        "<sip:bob@example.net>;", "<sip:bob@example.net>;;", "<<sip:bob@example.net>>", "<sip:bob@example.net>,<sip:a@b>",
+        "<sip:bob@example.net>;", "<sip:bob@example.net>;;", "<<sip:bob@example.net>>",
+        "<sip:bob@example.net>,<sip:a@b>",
         "<sip:bob@example.net>;tag=1;tag=2", '<sip:"bob"@example.net>', "a;b <sip:bob@example.net>",
     ],
 )  # fmt: skip

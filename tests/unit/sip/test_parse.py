@@ -141,9 +141,7 @@ def test_max_forwards_is_a_number_up_to_255(value):
 
 
 def test_what_rfc_2543_lacked_may_be_missing():
-    message = parse(
-        request(via="SIP/2.0/UDP 192.0.2.1", max_forwards=None, **{"From": "sip:a@b", "content_length": None})
-    )
+    message = parse(request(via="SIP/2.0/UDP 192.0.2.1", max_forwards=None, From="sip:a@b", content_length=None))
     assert (message.via.branch, message.from_.tag, message.max_forwards, message.body) == (None, None, None, BODY)
 
 
@@ -247,7 +245,7 @@ def test_what_is_over_a_bound_is_answered_513(lines):
     assert error.partial is not None
 
 
-# --- what an answer can be made of --------------------------------------------------------------------------------------
+# --- what an answer can be made of ------------------------------------------------------------------------------------
 
 
 def test_an_answer_repeats_only_a_via_that_could_be_read():
