@@ -63,7 +63,7 @@ class SendAck(Struct, frozen=True, eq=False):
 
 
 class CancelRequest(Struct, frozen=True):
-    """Cancel the INVITE that `user` sent. A 2xx may still come, and is then reported. `reason`: a Reason header value."""
+    """Cancel the INVITE that `user` sent. A 2xx may still come, and is then reported. `reason`: value of a Reason."""
 
     user: Hashable
     reason: str | None = None

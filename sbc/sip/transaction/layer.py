@@ -118,7 +118,7 @@ class TransactionLayer:
         return self._start_client((branch, request.method), request, via, flow, user, now)
 
     def cancel(self, user: Hashable, now: float, reason: str | None = None) -> list[Out]:
-        """Cancel the INVITE of `user` as soon as that is allowed (§9.1); once it has a final response nothing happens."""
+        """Cancel the INVITE of `user` as soon as that is allowed (§9.1); after its final response nothing happens."""
         client = self._clients.get(self._invites.get(user, _NO_KEY))
         if not isinstance(client, InviteClient):
             return []

@@ -1,6 +1,6 @@
 """How a transaction's table is read. A table is total: every (state, input) pair is in it, also what changes nothing.
 
-There is no default, because a default hides the pair that was forgotten. Timers start on entry to a state, nowhere else.
+There is no default, because a default hides the pair that was forgotten. Timers are armed on entry to a state.
 """
 
 from collections.abc import Callable, Iterable
