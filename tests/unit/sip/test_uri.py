@@ -55,8 +55,8 @@ def test_an_odd_uri_is_repaired(text, canonical):
         "", "sip", "sip:", "sip:@", "sip:a@", "sip:@b", "sip:a@b@c", "sip:a b@c", "sip:a@b c", "sip:a%@b", "sip:a%4@b",
         "sip:a@b:", "sip:a@b:0", "sip:a@b:65536", "sip:a@b:123456", "sip:a@[::1", "sip:a@[::g]", "sip:a@::1",
         "sip:a@[]", "sip:a@b;", "sip:a@b;;c", "sip:a@b;=c", "sip:a@b;x=1;x=2", "sip:a@b?", "sip:a@b;x=<y>", 'sip:"a"@b',
-        "sip:é@b", "sip:a@ſ", "sip:\u212a", "<sip:a@b>", "tel:", "tel:-", "tel:+", "tel:+1;", "tel:xyz", "1a:b", "a b:c",
-        "x:", "*",
+        "sip:é@b", "sip:a@ſ", "sip:\u212a", "<sip:a@b>", "tel:", "tel:-", "tel:+", "tel:+1;", "tel:xyz", "1a:b",
+        "a b:c", "x:", "*",
     ],
 )  # fmt: skip
 def test_what_is_no_uri_is_refused(text):
