@@ -158,6 +158,7 @@ class Leg:
         return self._send_invite(uac, self.dialog.next_hop)
 
     def cancel_offer(self) -> list[Order]:
+        """Also what lets the transaction of an offer end that a peer never answers beyond a provisional (§9.1)."""
         uac = self._uac
         return [] if uac is None else uac.cancel()
 
@@ -191,6 +192,7 @@ class Leg:
         uac = self._uac
         if uac is not None and uac.state is invite_uac.State.ANSWERED:
             orders += uac.acknowledge()
+        orders += self.cancel_offer()
         if self.uas is not None and self.uas.is_pending:
             orders += self.uas.refuse(487)
         # "the callee's UA MUST NOT send a BYE on a confirmed dialog until it has received an ACK for its 2xx response
@@ -236,6 +238,7 @@ class Leg:
 
     def _take_bye(self, key: ServerKey, request: Request) -> list[Out]:
         outs: list[Out] = [Respond(key, 200)]
+        outs += self.cancel_offer()
         was, self.state = self.state, State.CLOSED
         if self.uas is not None:
             # "MUST respond to any pending requests … with a 487", §15.1.2; a 2xx needs no ACK any more.

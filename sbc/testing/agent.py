@@ -202,8 +202,12 @@ class UserAgent:
 
     @property
     def is_idle(self) -> bool:
-        """Every party has ended and no transaction is left."""
-        return len(self.layer) == 0 and all(p.stage is Stage.ENDED for p in self.parties) and self._due.next() is None
+        """Every party has ended, and nothing is due.
+
+        An INVITE within a dialog that is over may wait for a final response that nobody owes it any more.
+        """
+        ended = all(party.stage is Stage.ENDED for party in self.parties)
+        return ended and self._due.next() is None and self.layer.next_deadline() is None
 
     # --- what the transactions report ---------------------------------------------------------------------------------
 
@@ -266,6 +270,8 @@ class UserAgent:
             self._play_script(party, now)
         elif self.script.reinvites is not None:
             self._answer_reinvite(party, self.script.reinvites, now)
+        elif self.script.trying:
+            self._respond(party, 100, now, b"")
 
     def _play_script(self, party: Party, now: float) -> None:
         script = self.script

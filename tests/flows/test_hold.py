@@ -137,3 +137,14 @@ def test_hold_of_rfc_2543_is_understood(world):
     assert b"0.0.0.0" not in sbc.net.sent_to(carrier.name)[-2]
     office.hangs_up()
     assert sbc.idle()
+
+
+@pytest.mark.parametrize("ender", ["office", "carrier"])
+def test_a_reinvite_that_is_never_answered_does_not_outlive_its_call(world, ender):
+    sbc, office, carrier = talking(world)
+    carrier.script.reinvites = None  # 100, and never a final response
+    office.holds()
+    assert carrier.got("ACK", "INVITE")
+    (office if ender == "office" else carrier).hangs_up()
+    assert sbc.cdr.only.cause == "normal"
+    assert sbc.idle()
