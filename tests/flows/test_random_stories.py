@@ -66,7 +66,9 @@ def test_whatever_happens_there_is_one_record_and_nothing_is_left(world, seed, b
                 sbc.net.perform(phone.agent, phone.agent.hang_up(party, sbc.now))
                 sbc.run(40.0)
     sbc.run(300.0)
-    arrived = sum(party.is_caller and party.heard != ["timeout"] for p in (office, carrier) for party in p.agent.parties)
+    arrived = sum(
+        party.is_caller and party.heard != ["timeout"] for p in (office, carrier) for party in p.agent.parties
+    )
     assert len({record.ref for record in sbc.cdr}) == len(sbc.cdr)
     assert arrived <= len(sbc.cdr) <= sum(party.is_caller for p in (office, carrier) for party in p.agent.parties)
     assert sbc.idle(but=["complaints"] if bad else [])

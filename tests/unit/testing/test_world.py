@@ -1,0 +1,85 @@
+"""The world itself: that it notices what a flow test relies on it to notice."""
+
+import pytest
+
+from sbc.b2bua.call import Call
+from sbc.sip.commands import SendMessage
+from sbc.testing.world import FAR, World
+
+
+def talking():
+    sbc = World()
+    office, carrier = sbc.office(), sbc.carrier()
+    office.invites(FAR)
+    carrier.answers()
+    return sbc, office, carrier
+
+
+def test_a_call_that_is_still_up_is_not_idle():
+    sbc, _office, _carrier = talking()
+    with pytest.raises(AssertionError, match=r"calls: .*dialogs: 2; ports: 2; media sessions.*phones"):
+        sbc.idle()
+
+
+def test_a_call_that_never_ends_by_itself_is_not_idle(monkeypatch):
+    sbc, office, _carrier = talking()
+    monkeypatch.setattr(Call, "is_over", property(lambda _self: False))
+    office.hangs_up()
+    with pytest.raises(AssertionError, match="calls:"):
+        sbc.idle()
+
+
+def test_a_word_of_one_side_that_is_sent_to_the_other_is_a_leak():
+    sbc, office, carrier = talking()
+    flow = next(m for m in carrier.agent.request(carrier.call, "OPTIONS", sbc.now)).flow
+    for word in (office.name.upper(), office.address.host, office.call.call_id, "10.0.0.1"):
+        data = f"NOTIFY sip:x SIP/2.0\r\nX-Leak: {word};\r\n\r\n".encode()
+        back = flow.__class__(flow.transport, "outside", flow.remote, flow.local)
+        sbc.net.perform(sbc.host, [SendMessage(back, data)])
+        assert len(sbc.leaks()) == 1, word
+        sbc.net.log.pop()
+
+
+def test_numbers_that_only_contain_an_address_are_no_leak():
+    sbc, _office, carrier = talking()
+    flow = next(m for m in carrier.agent.request(carrier.call, "OPTIONS", sbc.now)).flow
+    back = flow.__class__(flow.transport, "outside", flow.remote, flow.local)
+    sbc.net.perform(sbc.host, [SendMessage(back, b"NOTIFY sip:110.0.0.1 SIP/2.0\r\nX: 10.0.0.12 10.0.0.51\r\n\r\n")])
+    assert sbc.leaks() == []
+
+
+def test_a_call_that_went_another_way_is_shown_beside_its_story():
+    sbc, office, _carrier = talking()
+    office.hangs_up()
+    with pytest.raises(AssertionError) as info:
+        sbc.expects("ingress > INVITE sdp", "ingress < 486 Busy Here (INVITE)")
+    assert "expected" in str(info.value)
+    assert "! ingress < 486 Busy Here (INVITE) | ingress < 100 Trying (INVITE)" in str(info.value)
+
+
+def test_story_has_ladders_phones_and_logs():
+    sbc, office, carrier = talking()
+    story = sbc.story()
+    assert "ingress peer" in story
+    assert f"{office.name}: talking: 100 200" in story
+    assert f"{carrier.name}: talking: INVITE ACK" in story
+    assert "call.answered" in story
+
+
+def test_more_or_fewer_records_than_one_are_not_the_only_one():
+    with pytest.raises(AssertionError, match="0 CDRs"):
+        _ = World().cdr.only
+
+
+def test_the_same_seed_tells_the_same_story():
+    def octets():
+        sbc, office, _carrier = talking()
+        office.hangs_up()
+        return [sent.data for sent in sbc.net.log]
+
+    assert octets() == octets()
+
+
+def test_a_phone_behind_nothing_of_ours_must_say_its_side():
+    with pytest.raises(ValueError, match="no listener"):
+        World().phone("x", "192.0.2.5:5060", through="192.0.2.6:5060")
