@@ -8,8 +8,7 @@ import random
 import time
 import tracemalloc
 from collections.abc import Sequence
-
-from msgspec import Struct
+from typing import TypeVar
 
 from sbc.b2bua.commands import AskMedia, Command, OpenPorts, WriteCdr
 from sbc.b2bua.events import CdrDurable, Event, MediaReplied, PortsOpened
@@ -69,13 +68,7 @@ def bench_invite(n: int = 0) -> bytes:
     )
 
 
-class Costs(Struct, frozen=True):
-    """Microseconds of CPU, and octets."""
-
-    parse_us: float
-    print_us: float
-    call_us: float
-    octets_per_call: float
+_M = TypeVar("_M", Request, Response)
 
 
 def parse_and_print(rounds: int = 4000) -> tuple[float, float]:
@@ -202,7 +195,7 @@ def memory_per_call(calls: int = 1000) -> float:
     return (after - before) / calls
 
 
-def _only(out: Sequence[SendMessage], flow: Flow, kind: type) -> "Request | Response":  # type: ignore[type-arg]
+def _only(out: Sequence[SendMessage], flow: Flow, kind: type[_M]) -> _M:
     for command in out:
         if command.flow.remote == flow.remote:
             message = parse_message(command.data, stream=False)
