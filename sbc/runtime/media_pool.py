@@ -21,7 +21,7 @@ import trio
 from msgspec import Struct
 
 from sbc.b2bua.events import MediaReplied, PortsOpened
-from sbc.core.errors import SbcError
+from sbc.core.errors import OperatorError
 from sbc.core.limits import CONTROL_MESSAGE_OCTETS
 from sbc.media import wire
 from sbc.media.client import POLL_SECONDS, MediaClient, Outgoing
@@ -38,7 +38,7 @@ _MESSAGES_PER_TURN: Final = 64
 _log = structlog.get_logger()
 
 
-class MediaWorkerError(SbcError):
+class MediaWorkerError(OperatorError):
     """The first media worker did not come up: the program cannot run."""
 
 
@@ -49,7 +49,7 @@ class _Worker(Struct, eq=False):
     control: socket.socket
     outbox: deque[Outgoing]
     stuck: trio.Event  # set when the kernel did not take everything
-    limit: int = QUEUE_MESSAGES
+    limit: float = QUEUE_MESSAGES
     running_since: float = math.inf
     unanswered: int = 0
 
@@ -65,12 +65,14 @@ class MediaPool:
         dscp: Mapping[str, int] | None = None,
         *,
         poll_seconds: float = POLL_SECONDS,
+        start_seconds: float = FIRST_START_SECONDS,
     ) -> None:
         self._ports = ports
         self._number = number
         self._deliver = deliver
         self._dscp = dscp or {}
         self._poll_seconds = poll_seconds
+        self._start_seconds = start_seconds
         self._client = MediaClient()
         self._pairs: dict[str, dict[int, Pair]] = {}
         self._worker: _Worker | None = None
@@ -79,7 +81,8 @@ class MediaPool:
     @property
     def pid(self) -> int | None:
         """Of the worker that runs now."""
-        return self._worker.process.pid if self._worker and self._running.is_set() else None
+        worker = self._worker
+        return worker.process.pid if worker and worker.running_since < math.inf else None
 
     @property
     def sessions(self) -> int:
@@ -113,11 +116,13 @@ class MediaPool:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._keep_one)
             nursery.start_soon(self._poll)
-            with trio.move_on_after(FIRST_START_SECONDS):
+            with trio.move_on_after(self._start_seconds):
                 await self._running.wait()
+                task_status.started()
             if not self._running.is_set():
-                raise MediaWorkerError(f"the media worker did not start within {FIRST_START_SECONDS:.0f} s")
-            task_status.started()
+                nursery.cancel_scope.cancel()
+        if not self._running.is_set():
+            raise MediaWorkerError(f"the media worker did not start within {self._start_seconds:.0f} s")
 
     async def _keep_one(self) -> None:
         back_off = 0.0
@@ -198,6 +203,8 @@ class MediaPool:
         if len(worker.outbox) > worker.limit:
             _log.error("media.worker_killed", pid=worker.process.pid, reason="it does not read what it is told")
             worker.process.kill()
+            worker.outbox.clear()  # the next worker is told all of it
+            worker.limit = math.inf
         elif was_empty and not self._flush(worker):
             worker.stuck.set()
 

@@ -5,6 +5,7 @@ import os
 import random
 import signal
 import socket
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -14,7 +15,7 @@ from msgspec import Struct
 
 from sbc.b2bua.events import MediaReplied
 from sbc.media import wire
-from sbc.runtime.media_pool import MediaPool
+from sbc.runtime.media_pool import QUEUE_MESSAGES, MediaPool, MediaWorkerError
 from sbc.runtime.media_sockets import open_media_socket, open_pairs
 
 pytestmark = [pytest.mark.loopback, pytest.mark.slow]
@@ -120,6 +121,10 @@ async def _calls(worker: Running, n: int) -> list[Call]:
     return worker.calls
 
 
+def _is_last(reply: wire.Reply) -> bool:
+    return isinstance(reply, wire.Report) and reply.last
+
+
 async def _speak(calls: list[Call], seconds: float) -> None:
     for _ in range(round(seconds / PACKET_SECONDS)):
         for call in calls:
@@ -188,6 +193,51 @@ async def test_a_worker_that_hangs_is_replaced() -> None:
         call.speak()
         await worker.until(lambda: call.lost == 0)
         nursery.cancel_scope.cancel()
+
+
+async def test_a_slow_worker_is_told_everything_in_the_end() -> None:
+    async with running() as worker:
+        slow = worker.pool.pid
+        assert slow
+        os.kill(slow, signal.SIGSTOP)
+        for i in range(5000):
+            worker.pool.ask(wire.PutSession(f"call-{i}", 1, ()))
+        ports = worker.pool.open_ports(INSIDE, 300).ports
+        os.kill(slow, signal.SIGCONT)
+        ends = [wire.End(INSIDE, port, None) for port in ports]
+        worker.pool.ask(wire.PutSession("last", 1, (wire.Stream(ends[0], ends[-1]),)))
+        worker.pool.ask(wire.Query())
+        await worker.until(lambda: worker.replies[-1:] != [] and _is_last(worker.replies[-1]))
+        reports = [reply for reply in worker.replies if isinstance(reply, wire.Report)]
+        assert sum(len(report.sessions) for report in reports) == 5001
+        assert worker.pool.pid == slow
+
+
+async def test_a_worker_that_does_not_read_is_replaced_before_its_queue_eats_the_memory() -> None:
+    async with running(poll_seconds=PATIENCE) as worker:
+        hung = worker.pool.pid
+        assert hung
+        os.kill(hung, signal.SIGSTOP)
+        for i in range(QUEUE_MESSAGES + 2000):
+            worker.pool.ask(wire.Query(f"call-{i}"))
+        await worker.until(lambda: worker.pool.pid not in (None, hung))
+
+
+async def test_a_worker_ignores_what_a_terminal_or_an_init_system_sends_to_everybody() -> None:
+    async with running() as worker:
+        pid = worker.pool.pid
+        assert pid
+        for number in (signal.SIGINT, signal.SIGTERM):
+            os.kill(pid, number)
+        assert await worker.ask(wire.Query()) == wire.Report(())
+        assert worker.pool.pid == pid
+
+
+async def test_a_worker_that_cannot_start_is_a_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/nonexistent/python")
+    pool = MediaPool(PORTS, random.Random(0).randrange, lambda event: None, start_seconds=0.3)
+    with pytest.raises(MediaWorkerError, match="did not start"):
+        await pool.run()
 
 
 async def test_ipv4_and_ipv6_ends_are_relayed_to_each_other() -> None:

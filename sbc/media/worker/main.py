@@ -35,7 +35,11 @@ def main() -> None:
             pass
         case _:
             sys.exit("usage: python -m sbc.media.worker --control-fd N (started by sbc run, never by hand)")
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal: it is signalling that drains first
+    for sent_to_everybody in (
+        signal.SIGINT,
+        signal.SIGTERM,
+    ):  # by a terminal or an init system: signalling drains first
+        signal.signal(sent_to_everybody, signal.SIG_IGN)
     with contextlib.suppress(OSError, ValueError):
         hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
@@ -121,8 +125,8 @@ class Link:
 
     def _answers(self, data: bytes, descriptors: list[int]) -> list[wire.Reply]:
         """The crash barrier: a request that breaks us is refused, and the other calls go on."""
-        sockets = [_udp(fd) for fd in descriptors]  # those that nobody keeps are closed when they go out of scope
         try:
+            sockets = [_udp(fd) for fd in descriptors]  # those that nobody keeps are closed when they go out of scope
             return self._service.receive(data, sockets)
         except Exception as error:  # noqa: BLE001
             import traceback  # noqa: PLC0415 - costs start-up time, which is a gap that callers hear
