@@ -1,0 +1,71 @@
+"""What interop tests share: addresses of their own, and children that end with the test."""
+
+import contextlib
+import itertools
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from .children import needs_root, program
+from .namespaces import Namespaces
+from .node import Node
+
+_nets = itertools.count(1)
+
+
+@pytest.fixture
+def net() -> str:
+    """The first three parts of a loopback network that no other test uses, also none of a run beside this one."""
+    return f"127.{64 + os.getpid() % 128}.{next(_nets)}"
+
+
+@pytest.fixture
+def stack() -> Iterator[contextlib.ExitStack]:
+    with contextlib.ExitStack() as stack:
+        yield stack
+
+
+@pytest.fixture
+def started(stack: contextlib.ExitStack) -> Callable[[Any], Any]:
+    """`started(Sipp(...))`: it is stopped when the test ends."""
+
+    def remember(child: Any) -> Any:
+        stack.callback(child.stop)
+        return child
+
+    return remember
+
+
+@pytest.fixture
+def node(request, net: str, tmp_path, started) -> Callable[..., Node]:
+    """A function that starts the SBC between a PBX at .30 and a carrier at .40."""
+
+    request.node.nodes = []
+
+    def start(**options: Any) -> Node:
+        addresses = {"inside": f"{net}.10", "outside": f"{net}.20", "pbx": f"{net}.30", "carrier": f"{net}.40"}
+        node = started(Node(tmp_path, **(addresses | options)))
+        request.node.nodes.append(node)
+        return node
+
+    return start
+
+
+@pytest.fixture
+def namespaces() -> Iterator[Namespaces]:
+    """A PBX's network, the SBC, a carrier's network: three namespaces with cables between them."""
+    needs_root()
+    with Namespaces(program("ip")) as made:
+        yield made
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    """A failed test tells what the SBC said and what became of the first call that did not end well."""
+    outcome = yield
+    report = outcome.get_result()
+    if call.when == "call" and report.failed:
+        for node in getattr(item, "nodes", ()):
+            report.sections.append(("the SBC", node.story()))

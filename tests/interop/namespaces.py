@@ -1,0 +1,80 @@
+"""Three network namespaces in a row: the PBX's network, the SBC, the carrier's network. Made and removed by the test."""
+
+import os
+import subprocess
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Self
+
+from .children import missing, program
+
+PBX, INSIDE = "10.77.0.30", "10.77.0.10"
+CARRIER, OUTSIDE = "198.51.100.40", "198.51.100.20"
+
+
+_RULES = """
+table inet loss {{
+  chain input {{
+    type filter hook input priority 0
+    udp dport 5060 numgen random mod 100 < {percent} counter drop
+    udp dport 5060 counter
+  }}
+}}
+"""
+
+
+class Namespaces:
+    """`enter("sbc")` is the prefix of a command that runs in there."""
+
+    def __init__(self, ip: str) -> None:
+        self._ip = ip
+        self._stack = ExitStack()
+        self._names = {part: f"sbctest-{os.getpid()}-{part}" for part in ("pbx", "sbc", "carrier")}
+
+    def __enter__(self) -> Self:
+        try:
+            self._make()
+        except BaseException:
+            self._stack.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    def enter(self, part: str) -> tuple[str, ...]:
+        return (self._ip, "netns", "exec", self._names[part])
+
+    def lose(self, percent: int) -> None:
+        """Of all SIP packets that reach a namespace, so many are lost at random. Nothing else is touched."""
+        for part in self._names:
+            self._run(*self.enter(part), program("nft"), "-f", "-", text=_RULES.format(percent=percent))
+
+    def lost(self) -> str:
+        """The counters of the rules, as nft prints them."""
+        return "".join(self._run(*self.enter(part), program("nft"), "list", "ruleset") for part in self._names)
+
+    def _make(self) -> None:
+        for name in self._names.values():
+            refused = subprocess.run([self._ip, "netns", "add", name], capture_output=True, text=True, check=False)
+            if refused.returncode:
+                missing(f"network namespaces are not allowed here: {refused.stderr.strip()}")
+            self._stack.callback(self._run, self._ip, "netns", "del", name)
+            self._run(self._ip, "-n", name, "link", "set", "lo", "up")
+        self._cable("pbx", PBX, "inside", INSIDE)
+        self._cable("carrier", CARRIER, "outside", OUTSIDE)
+
+    def _cable(self, part: str, far: str, device: str, near: str) -> None:
+        """A veth pair between `part` and the SBC; the SBC's end is called `device`."""
+        there, here = self._names[part], self._names["sbc"]
+        self._run(self._ip, "-n", here, "link", "add", device, "type", "veth", "peer", "name", "eth0", "netns", there)
+        for name, link, address in ((here, device, near), (there, "eth0", far)):
+            self._run(self._ip, "-n", name, "address", "add", f"{address}/24", "dev", link)
+            self._run(self._ip, "-n", name, "link", "set", link, "up")
+
+    def _run(self, *argv: str, text: str = "") -> str:
+        done = subprocess.run(argv, check=False, capture_output=True, text=True, input=text)
+        assert done.returncode == 0, f"{' '.join(argv)}: {done.stderr}"
+        return done.stdout

@@ -1,0 +1,189 @@
+"""`sbc run` as a child, with a policy of one PBX and one carrier; its admin API and its database seen from outside."""
+
+import http.client
+import json
+import os
+import shutil
+import socket
+import sqlite3
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from .children import Child, until
+
+POLICY = """
+sbc:
+  name: interop
+  country: US
+  data_dir: {folder}/data
+  admin: unix:{admin}
+interfaces:
+  inside: {{sip: [udp:{inside}:5060, tcp:{inside}:5060], media: {inside}}}
+  outside: {{sip: [udp:{outside}:5060, tcp:{outside}:5060], media: {outside}}}
+media: {{ports: 20000-29999}}
+pbxs:
+  office:
+    interface: inside
+    address: sip:{pbx}:5060
+    dids: ["+14155550100-+14155550199"]
+    {pbx_more}
+trunks:
+  carrier-a:
+    interface: outside
+    servers: ["sip:{carrier}:5060"]
+    numbers: e164
+    {trunk_more}
+routes:
+  - {{name: outbound, from: office, to: [national], via: [carrier-a]}}
+  - {{name: inbound, from: carrier-a, to: dids}}
+"""
+IDLE = {"calls": 0, "transactions": 0, "dialogs": 0, "ports": 0, "tasks": 0}
+
+
+class Node:
+    """A running SBC between the addresses `pbx` - `inside` and `outside` - `carrier`."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        inside: str,
+        outside: str,
+        pbx: str,
+        carrier: str,
+        prefix: Sequence[str] = (),
+        pbx_more: str = "",
+        trunk_more: str = "",
+    ) -> None:
+        self.inside, self.outside, self.pbx, self.carrier = inside, outside, pbx, carrier
+        self.folder = folder / "sbc"
+        (self.folder / "policy").mkdir(parents=True)
+        # The name of a Unix socket is short, and pytest's folders need not be.
+        self._short = Path(tempfile.mkdtemp(prefix="sbc-"))
+        self.admin = self._short / "admin"
+        text = POLICY.format(
+            folder=self.folder, admin=self.admin, inside=inside, outside=outside, pbx=pbx, carrier=carrier,
+            pbx_more=pbx_more, trunk_more=trunk_more,
+        )  # fmt: skip
+        (self.folder / "policy" / "all.yaml").write_text(text)
+        self.child = Child("sbc", [sys.executable, "-m", "sbc", "run", "policy"], self.folder, prefix=prefix)
+        self.child.until("sbc: ready ")
+
+    def stop(self) -> None:
+        self.child.stop()
+        shutil.rmtree(self._short, ignore_errors=True)
+
+    # --- the admin API --------------------------------------------------------------------------------------------
+
+    def ask(self, path: str) -> dict[str, Any]:
+        connection = _UnixConnection(str(self.admin))
+        try:
+            connection.request("GET", f"/api/v1/{path}")
+            answer = connection.getresponse()
+            body = json.loads(answer.read())
+        finally:
+            connection.close()
+        assert answer.status == 200, body
+        return body
+
+    def status(self) -> dict[str, Any]:
+        return self.ask("status")
+
+    def alive(self) -> dict[str, int]:
+        """What of a call is alive."""
+        status = self.status()
+        return {name: status[name] for name in IDLE}
+
+    def is_idle_within(self, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        until(lambda: self.alive() == IDLE, "nothing of a call to be alive", seconds, self.alive)
+        print(f"nothing alive {seconds - (end - time.monotonic()):.1f} s after the calls (allowed: {seconds} s)")
+
+    def worker_pid(self) -> int:
+        """The media worker: the only child of the SBC that is one."""
+        found = [pid for pid in _children(self.child.pid) if b"sbc.media.worker" in _command_line(pid)]
+        assert len(found) == 1, found
+        return found[0]
+
+    # --- the database ---------------------------------------------------------------------------------------------
+
+    def cdrs(self) -> list[dict[str, Any]]:
+        return self._rows("SELECT * FROM cdr ORDER BY started_at")
+
+    def attempts(self) -> list[dict[str, Any]]:
+        return self._rows("SELECT * FROM attempt ORDER BY ref, n")
+
+    def _rows(self, query: str) -> list[dict[str, Any]]:
+        connection = sqlite3.connect(f"file:{self.folder}/data/cdr.db?mode=ro", uri=True)
+        connection.row_factory = sqlite3.Row
+        try:
+            return [dict(row) for row in connection.execute(query)]
+        finally:
+            connection.close()
+
+    def cdr_of_only_call(self) -> dict[str, Any]:
+        until(self.cdrs, "a call record")
+        (cdr,) = self.cdrs()
+        return cdr
+
+    # --- what it said ---------------------------------------------------------------------------------------------
+
+    def complaints(self) -> list[str]:
+        """Lines of its log that tell of a bug."""
+        return [line for line in self.child.log.splitlines() if "Traceback" in line or "failure" in line]
+
+    def story(self) -> str:
+        """For a failed test: its log, how calls ended, the ladder of one that did not end well."""
+        parts = [self.child.log[-4000:]]
+        if self.child.is_running:
+            cdrs = self.cdrs()
+            parts.append(str(Counter((cdr["cause"], cdr["sip_status"], cdr["ended_by"]) for cdr in cdrs)))
+            bad = [cdr for cdr in cdrs if cdr["cause"] != "normal"] or cdrs
+            parts += [f"{cdr}\n{self.ladder(cdr['ref'])}" for cdr in bad[:1]]
+        return "\n".join(parts)
+
+    def ladder(self, ref: str) -> str:
+        return str(self.ask(f"calls/{ref}/ladder")["ladder"])
+
+
+def ms_between(earlier: str, later: str) -> float:
+    from datetime import datetime
+
+    return (datetime.fromisoformat(later) - datetime.fromisoformat(earlier)).total_seconds() * 1000
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: str) -> None:
+        super().__init__("localhost", timeout=10)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(10)
+        self.sock.connect(self._path)
+
+
+def _children(pid: int) -> list[int]:
+    found = []
+    for entry in os.listdir("/proc"):
+        if not entry.isdigit():
+            continue
+        try:
+            stat = Path(f"/proc/{entry}/stat").read_text()
+        except OSError:
+            continue
+        if int(stat.rpartition(")")[2].split()[1]) == pid:
+            found.append(int(entry))
+    return found
+
+
+def _command_line(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
