@@ -84,7 +84,7 @@ class Call:
             context.trace.note(self.ref, now, f"session description refused: {error.reason}")
             return outs + self.refuse(Cause.FAILED, error.status, now)
         decision = context.decide(Facts(self.ingress.peer.name, self.parties.called, self.parties.caller))
-        context.trace.note(self.ref, now, decision.because)
+        context.trace.note(self.ref, now, decision)
         account.route = decision.route
         account.caller = decision.caller_e164 or account.caller
         account.called = decision.called_e164 or account.called
@@ -204,6 +204,8 @@ class Call:
         match self.state, timer:
             case Hunting() as state, _:
                 return self._setup.timer(state, timer, now)
+            case Talking(), "change":
+                return self._modification.timer(now)
             case Ended(), "media report":
                 return self._write_record()
             case _:

@@ -4,7 +4,7 @@ One change at a time: while one is under way the peer that comes second gets 491
 stays as it was. It belongs to one call and speaks to its legs through it.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
@@ -17,6 +17,9 @@ from sbc.sdp.model import SdpError
 if TYPE_CHECKING:
     from sbc.b2bua.call import Call, Out
     from sbc.b2bua.leg import Leg
+
+
+ANSWER_SECONDS: Final = 60.0  # for a person to be asked, say whether video is wanted; then the offer is taken back
 
 
 class Change(Struct, frozen=True):
@@ -53,6 +56,15 @@ class Modification:
             case _:
                 return []  # an ACK that brings nothing, or what crossed a change that is over
 
+    def timer(self, now: float) -> "list[Out]":
+        """The asked peer has said 100 and no more. Its INVITE ends by CANCEL; the session stays as it was."""
+        change = self._change
+        if change is None:
+            return []
+        self._finish()
+        self._call.context.trace.note(self._call.ref, now, "the offer got no final answer")
+        return [*self._opposite(change.by).cancel_offer(), *self._call.legs[change.by].refuse(504)]
+
     def _offered(self, leg: int, body: bytes, now: float) -> "list[Out]":
         asking, asked = self._call.legs[leg], self._opposite(leg)
         if self._change is not None or not asked.is_modifiable:
@@ -67,6 +79,7 @@ class Modification:
             except OutOfPortsError:
                 return list(asking.refuse(503))
         self._change = Change(leg, late=not body)
+        self._call.timers.set("change", now + ANSWER_SECONDS)
         return list(asked.offer(passed))
 
     def _reanswered(self, change: Change, leg: int, body: bytes, now: float) -> "list[Out]":
@@ -94,6 +107,7 @@ class Modification:
 
     def _finish(self) -> None:
         self._change = None
+        self._call.timers.stop("change")
         self._call.media.settle()
 
     def _opposite(self, leg: int) -> "Leg":

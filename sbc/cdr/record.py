@@ -22,7 +22,7 @@ class AttemptRecord(Struct, frozen=True):
 
 
 class CallRecord(Struct, frozen=True):
-    """One call. `media` is JSON text `{"ingress": [], "egress": []}`, a stream each: codec, packets, lost, jitter_ms, mos."""
+    """One call. `media`: JSON `{"ingress": [], "egress": []}`, a stream each: codec, packets, lost, jitter_ms, mos."""
 
     ref: str
     ingress: str

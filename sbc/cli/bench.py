@@ -1,4 +1,4 @@
-"""`sbc bench`: what this machine does with our program, each figure as a ratio where the same run has something to compare.
+"""`sbc bench`: what a message, a call and a packet cost here, as ratios where the same run has something to compare.
 
 It prints what it measures and judges nothing: the machine may be busy. Loopback only; about half a minute.
 """

@@ -156,4 +156,5 @@ class Decision(Struct, frozen=True):
     def __str__(self) -> str:
         """For the call's ladder: every rule that was looked at, then what came of it."""
         steps = [f"{target.peer.name} as {target.called}" for target in self.hunt]
-        return "\n".join([*map(str, self.because), f"reject {self.reject}" if self.reject else f"hunt: {', '.join(steps)}"])
+        end = f"reject {self.reject}" if self.reject else f"hunt: {', '.join(steps)}"
+        return "\n".join([*map(str, self.because), end])

@@ -109,8 +109,8 @@ class Locator:
 
 
 def _transport_of(uri: SipUri) -> Transport | None:
-    # Deviation: RFC 3261 §18.1.1 has requests near the path MTU go by TCP. A carrier that speaks UDP alone would swallow
-    # them, so that what the URI says decides, and a large request goes as fragments.
+    # Deviation: RFC 3261 §18.1.1 has requests near the path MTU go by TCP. A carrier that speaks UDP alone would
+    # swallow them, so that what the URI says decides, and a large request goes as fragments.
     named = uri.transport
     if uri.scheme == "sips":
         return Transport.TLS if named in (None, "tcp", "tls") else None
