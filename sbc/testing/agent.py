@@ -8,22 +8,10 @@ Who uses it: `phone` in the network in memory, the demo on real sockets. It judg
 from collections.abc import Callable
 from typing import Final
 
-from msgspec.structs import replace
-
 from sbc.core.address import Address, Flow, Transport
 from sbc.core.ids import IdSource
 from sbc.core.timers import Schedule
-from sbc.sdp import (
-    Direction,
-    Origin,
-    SdpError,
-    Session,
-    answer,
-    describe,
-    parse_sdp,
-    same_except_origin,
-    serialize_sdp,
-)
+from sbc.sdp import Direction
 from sbc.sip.commands import SendMessage
 from sbc.sip.message import Fields, Request, Response
 from sbc.sip.parse import ParseError, parse_message
@@ -37,11 +25,10 @@ from sbc.sip.transaction.outputs import (
     ResponseReceived,
     TransactionFailed,
 )
-from sbc.testing.inspect import complaints_about, complaints_about_sdp
+from sbc.testing.inspect import complaints_about
+from sbc.testing.line import ALLOW, Identity, Line
 from sbc.testing.party import Party, Script, Stage
-
-ALLOW: Final = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE"
-_SDP_TYPE: Final = ("Content-Type", "application/sdp")
+from sbc.testing.voice import Voice, note_sdp
 
 
 class UserAgent:
@@ -64,21 +51,16 @@ class UserAgent:
     ) -> None:
         self.name = name
         self.address = address
-        self.user = user
-        self.transport = transport
-        self.interface = interface
         self.timing = timing
-        self.media = media or Address(address.host, 4000)
-        self.codecs = codecs
-        self.video_port = video_port
-        self.domain = domain or str(address)
+        self.voice = Voice(media or Address(address.host, 4000), codecs, video_port)
         self.script = Script()
         self.parties: list[Party] = []
         self.heard: list[str] = []
         self.complaints: list[str] = []
         self.layer = TransactionLayer(ids, timing)
+        me = Identity(name, user, domain or str(address), address, transport, interface)
+        self.line = Line(me, self.layer, ids)
         self._ids = ids
-        self._names: dict[str, str] = {}  # host names in URIs of the far side
         self._due: Schedule[tuple[int, str]] = Schedule()
         self._out: list[SendMessage] = []
 
@@ -133,15 +115,9 @@ class UserAgent:
     ) -> list[SendMessage]:
         """Call `number` through `to`. Without `sdp` the offer is left to the other side."""
         party = self._new_party(is_caller=True)
-        party.call_id = f"{self._ids.call_id()[:12]}@{self.name}.{self.domain.partition(':')[0]}"
-        party.local_tag = self._ids.tag()
-        party.local = f"<sip:{caller or self.user}@{self.domain}>"
-        party.remote = f"<sip:{number}@{domain or to}>"
-        party.target = party.remote[1:-1]
-        party.next_hop = to
-        party.stage = Stage.CALLING
-        party.local_seq = 1 + self._ids.number(1000)
-        self._send_invite(party, now, sdp=self._own(party) if sdp else None, fields=fields)
+        self.line.begin(party, number, to, domain=domain, caller=caller)
+        offer = self.voice.describe(party) if sdp else None
+        self._take(self.line.invite(party, now, sdp=offer, fields=fields), now)
         return self._drain()
 
     def ring(self, party: Party, now: float, status: int = 180, *, sdp: bool = False) -> list[SendMessage]:
@@ -173,32 +149,34 @@ class UserAgent:
         """Another offer: with a direction to hold (sendonly, inactive) or resume (sendrecv), or without SDP."""
         if direction is not None:
             party.direction = direction
-        self._send_invite(party, now, sdp=self._own(party) if sdp else None)
+        offer = self.voice.describe(party) if sdp else None
+        self._take(self.line.invite(party, now, sdp=offer), now)
         return self._drain()
 
     def request(
         self, party: Party, method: str, now: float, *, fields: Fields = (), body: bytes = b""
     ) -> list[SendMessage]:
         """Any other request within the dialog."""
-        self._request(party, method, now, fields=fields, body=body)
+        self._take(self.line.request(party, method, now, fields=fields, body=body), now)
         return self._drain()
 
     def ask(self, method: str, uri: str, to: Address, now: float, *, fields: Fields = ()) -> list[SendMessage]:
         """A request outside of any dialog, such as OPTIONS; its response is found in `heard`."""
-        base: Fields = (
-            ("Max-Forwards", "70"),
-            ("From", f"<sip:{self.user}@{self.domain}>;tag={self._ids.tag()}"),
-            ("To", f"<{uri}>"),
-            ("Call-ID", f"{self._ids.call_id()}@{self.name}"),
-            ("CSeq", f"1 {method}"),
-            ("User-Agent", self.name),
-        )
-        self._start(Request(method, uri, base + fields), to, ("ask", len(self.heard)), now)
+        self._take(self.line.ask(method, uri, to, now, fields), now)
         return self._drain()
 
     def knows(self, host: str, address: str) -> None:
         """What a host name in the far side's URIs resolves to."""
-        self._names[host.lower()] = address
+        self.line.names[host.lower()] = address
+
+    @property
+    def media(self) -> Address:
+        """Where its audio is to be sent."""
+        return self.voice.media
+
+    @media.setter
+    def media(self, address: Address) -> None:
+        self.voice = Voice(address, self.voice.codecs, self.voice.video_port)
 
     @property
     def is_idle(self) -> bool:
@@ -241,7 +219,7 @@ class UserAgent:
         elif request.method == "BYE":
             self._received_bye(key, party, now)
         elif request.method in ("OPTIONS", "INFO", "UPDATE", "NOTIFY", "MESSAGE"):
-            self._take(self.layer.respond(key, 200 if party or not request.to.tag else 481, now, fields=_allow()), now)
+            self._take(self.layer.respond(key, 200 if party or not request.to.tag else 481, now, fields=(ALLOW,)), now)
         else:
             self._take(self.layer.respond(key, 501, now), now)
 
@@ -366,7 +344,8 @@ class UserAgent:
             party.stage = Stage.TALKING
         self._note_sdp(party, response.body)
         if self.script.acks:
-            self._ack(party, request, needs_answer=not request.body and bool(response.body))
+            body = self._answer(party) if response.body and not request.body else b""
+            self._take(self.line.ack(party, request, body), now)
         if is_first and party.cancelled:
             self._hang_up(party, now)
         elif is_first and self.script.hangs_up_after is not None:
@@ -406,70 +385,15 @@ class UserAgent:
         party.invite_key = None
 
     def _hang_up(self, party: Party, now: float, fields: Fields = ()) -> None:
-        self._request(party, "BYE", now, fields=fields)
+        self._take(self.line.request(party, "BYE", now, fields=fields), now)
         self._end(party, party.status)
 
-    # --- what goes out ------------------------------------------------------------------------------------------------
-
-    def _send_invite(self, party: Party, now: float, *, sdp: bytes | None, fields: Fields = ()) -> None:
-        party.local_seq += 1
-        party.last_status = 0
-        base = (("Contact", self._contact()), ("Allow", ALLOW), *fields)
-        if sdp is not None:
-            base = (*base, _SDP_TYPE)
-        request = self._in_dialog(party, "INVITE", party.local_seq, base, sdp or b"")
-        self._start(request, self._next_hop(party), party.user(), now)
-
-    def _request(self, party: Party, method: str, now: float, *, fields: Fields = (), body: bytes = b"") -> None:
-        party.local_seq += 1
-        request = self._in_dialog(party, method, party.local_seq, fields, body)
-        self._start(request, self._next_hop(party), (method, party.n, party.local_seq), now)
-
-    def _ack(self, party: Party, invite: Request, *, needs_answer: bool) -> None:
-        """The ACK of a 2xx goes where any request in the dialog goes, with the INVITE's number (§13.2.2.4)."""
-        body = self._answer(party) if needs_answer else b""
-        ack = self._in_dialog(party, "ACK", invite.cseq.number, (_SDP_TYPE,) if body else (), body)
-        user = ("invite", party.n, invite.cseq.number)
-        self._take(self.layer.send_ack(ack, self._flow(self._next_hop(party)), str(self.address), user), 0.0)
-
-    def _in_dialog(self, party: Party, method: str, seq: int, fields: Fields, body: bytes) -> Request:
-        uri, routes = party.target, party.route_set
-        if routes and ";lr" not in routes[0].lower():
-            # A strict router wants its own URI there, and the target as the last Route (§12.2.1.1).
-            uri, routes = routes[0].strip("<>"), (*routes[1:], f"<{party.target}>")
-        to = (
-            f"{party.remote};tag={party.remote_tag}"
-            if party.remote_tag and party.answered_at is not None
-            else party.remote
-        )
-        base: Fields = (
-            *[("Route", route) for route in routes],
-            ("Max-Forwards", "70"),
-            ("From", f"{party.local};tag={party.local_tag}"),
-            ("To", to),
-            ("Call-ID", party.call_id),
-            ("CSeq", f"{seq} {method}"),
-            ("User-Agent", f"{self.name}-phone/7.1"),
-        )
-        return Request(method, uri, base + fields, body)
-
-    def _start(self, request: Request, to: Address, user: tuple[object, ...], now: float) -> None:
-        _, outs = self.layer.send_request(request, self._flow(to), str(self.address), user, now)
-        self._take(outs, now)
-
     def _respond(self, party: Party, status: int, now: float, body: bytes, fields: Fields = ()) -> None:
-        if party.invite_key is None or party.invite is None:
-            return
-        if status > 100:
-            fields = (*party.record_routes(), *fields)
-        if 100 < status < 300:
-            fields = (("Contact", self._contact()), ("Allow", ALLOW), *fields)
-        if body:
-            fields = (*fields, _SDP_TYPE)
-        fields = (*fields, ("Server", f"{self.name}-phone/7.1"))
-        party.status = status if status >= 200 and party.answered_at is None else party.status
-        key = party.invite_key
-        self._take(self.layer.respond(key, status, now, to_tag=party.local_tag, fields=fields, body=body), now)
+        if status >= 200 and party.invite_key is not None and party.answered_at is None:
+            party.status = status
+        self._take(self.line.respond(party, status, now, body, fields), now)
+
+    # --- what it does after a while -----------------------------------------------------------------------------------
 
     def _resend(self, party: Party, now: float) -> None:
         """ "If the server retransmits the 2xx …, starts at T1 and doubles until it reaches T2", §13.3.1.4."""
@@ -496,52 +420,18 @@ class UserAgent:
 
     # --- session descriptions -----------------------------------------------------------------------------------------
 
-    def _own(self, party: Party) -> bytes:
-        """Our own description; its version goes up when it says something new (RFC 3264 §8)."""
-        return self._print(party, self._describe(party))
-
     def _answer(self, party: Party) -> bytes:
-        offer = party.remote_sdp
-        if offer is None or not party.offer_waits:
-            return self._own(party)
-        party.offer_waits = False
-        try:
-            return self._print(party, answer(offer, self._describe(party)))
-        except SdpError as error:
-            self.complaints.append(f"offer without anything in common: {error}")
-            return self._own(party)
-
-    def _describe(self, party: Party) -> Session:
-        return describe(
-            self.media.host,
-            self.media.port,
-            self.codecs,
-            self.video_port,
-            party.direction,
-            session_id=party.n + 77,
-            version=party.version,
-        )
-
-    def _print(self, party: Party, session: Session) -> bytes:
-        if party.local_sdp is not None and not same_except_origin(session, party.local_sdp):
-            party.version += 1
-            session = replace(session, origin=str(Origin(party.n + 77, party.version, self.media.host)))
-        party.local_sdp = session
-        return serialize_sdp(session)
+        body, complaint = self.voice.answer(party)
+        self.complaints += complaint
+        return body
 
     def _note_sdp(self, party: Party, body: bytes) -> bool:
         """Keep what the other side says of itself; False if it cannot be read."""
         if not body:
             return True
-        try:
-            session = parse_sdp(body)
-        except SdpError as error:
-            self.complaints.append(f"unreadable SDP: {error}: {body!r}")
-            return False
-        self.complaints += complaints_about_sdp(party.remote_sdp, session)
-        party.remote_sdp = session
-        party.offer_waits = True
-        return True
+        found = note_sdp(party, body)
+        self.complaints += found
+        return party.offer_waits
 
     # --- small things -------------------------------------------------------------------------------------------------
 
@@ -569,32 +459,9 @@ class UserAgent:
         for what in _TIMERS:
             self._due.set((party.n, what), None)
 
-    def _next_hop(self, party: Party) -> Address:
-        if party.answered_at is None and party.next_hop is not None:
-            return party.next_hop
-        uri = party.route_set[0].strip("<>") if party.route_set else party.target
-        return self._address_of(uri)
-
-    def _address_of(self, uri: str) -> Address:
-        host = uri.partition(":")[2].rpartition("@")[2].partition(";")[0].partition("?")[0]
-        name, _, port = host.rpartition(":") if not host.endswith("]") and ":" in host else (host, "", "")
-        name = name.strip("[]")
-        return Address(self._names.get(name.lower(), name), int(port or 5060))
-
-    def _flow(self, to: Address) -> Flow:
-        return Flow(self.transport, self.interface, self.address, to)
-
-    def _contact(self) -> str:
-        suffix = "" if self.transport is Transport.UDP else f";transport={self.transport}"
-        return f"<sip:{self.user}@{self.address}{suffix}>"
-
     def _drain(self) -> list[SendMessage]:
         out, self._out = self._out, []
         return out
-
-
-def _allow() -> Fields:
-    return (("Allow", ALLOW),)
 
 
 _TIMERS: Final[dict[str, Callable[[UserAgent, Party, float], object]]] = {

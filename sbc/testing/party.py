@@ -85,6 +85,23 @@ class Party(Struct, eq=False):
         if isinstance(contacts, tuple) and contacts and isinstance(contacts[0], NameAddr):
             self.target = str(contacts[0].uri)
 
+    def request(self, method: str, number: int, fields: Fields, body: bytes) -> Request:
+        """A request within the dialog, or the INVITE that begins it (§12.2.1.1, §8.1.1)."""
+        uri, routes = self.target, self.route_set
+        if routes and ";lr" not in routes[0].lower():
+            # A strict router wants its own URI there, and the target as the last Route.
+            uri, routes = routes[0].strip("<>"), (*routes[1:], f"<{self.target}>")
+        has_dialog = self.remote_tag is not None and self.answered_at is not None
+        base: Fields = (
+            *[("Route", route) for route in routes],
+            ("Max-Forwards", "70"),
+            ("From", f"{self.local};tag={self.local_tag}"),
+            ("To", f"{self.remote};tag={self.remote_tag}" if has_dialog else self.remote),
+            ("Call-ID", self.call_id),
+            ("CSeq", f"{number} {method}"),
+        )
+        return Request(method, uri, base + fields, body)
+
     def record_routes(self) -> Fields:
         """What a response that makes a dialog repeats of the INVITE (§12.1.1)."""
         if self.invite is None:

@@ -72,7 +72,7 @@ def test_a_peer_cannot_end_a_call_of_another_peer(world):
 def _bye_of(phone) -> bytes:
     """The BYE that this phone would send now, taken off the wire."""
     [message] = [m for m in phone.agent.hang_up(phone.call, phone.net.now) if m.data.startswith(b"BYE")]
-    phone.agent.layer.__init__(phone.agent._ids, phone.agent.timing)
+    phone.agent.layer.__init__(phone.agent._ids, phone.agent.timing)  # it forgets that it sent it
     phone.call.stage = phone.call.stage.TALKING
     phone.call.local_seq += 1
     return message.data

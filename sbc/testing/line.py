@@ -1,0 +1,125 @@
+"""A test phone's line: what it sends, in which dialog and to whom, by way of the transaction layer.
+
+RFC 3261 §8.1.1 (requests), §8.2.6 (responses), §12.2.1.1 (within a dialog), §13.2.2.4 (ACK). It decides nothing and
+hears nothing; `agent` does.
+"""
+
+from typing import Final
+
+from msgspec import Struct
+
+from sbc.core.address import Address, Flow, Transport
+from sbc.core.ids import IdSource
+from sbc.sip.message import Fields, Request
+from sbc.sip.transaction.layer import TransactionLayer
+from sbc.sip.transaction.outputs import Out
+from sbc.testing.party import Party, Stage
+
+ALLOW: Final = ("Allow", "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE")
+_SDP_TYPE: Final = ("Content-Type", "application/sdp")
+
+
+class Identity(Struct, frozen=True):
+    """Who the phone is: `user`, `domain` and `name` stand in From, Contact, Call-ID and User-Agent."""
+
+    name: str
+    user: str
+    domain: str
+    address: Address
+    transport: Transport
+    interface: str
+
+    @property
+    def software(self) -> str:
+        return f"{self.name}-phone/7.1"
+
+    @property
+    def contact(self) -> tuple[str, str]:
+        suffix = "" if self.transport is Transport.UDP else f";transport={self.transport}"
+        return ("Contact", f"<sip:{self.user}@{self.address}{suffix}>")
+
+
+class Line:
+    def __init__(self, identity: Identity, layer: TransactionLayer, ids: IdSource) -> None:
+        self.identity = identity
+        self.layer = layer
+        self.names: dict[str, str] = {}  # what host names in the far side's URIs resolve to
+        self._ids = ids
+        self._asked = 0
+
+    def begin(self, party: Party, number: str, to: Address, *, domain: str | None, caller: str | None) -> None:
+        """The dialog that a call of ours will have."""
+        me = self.identity
+        party.call_id = f"{self._ids.call_id()[:12]}@{me.name}.{me.domain.partition(':')[0]}"
+        party.local_tag = self._ids.tag()
+        party.local = f"<sip:{caller or me.user}@{me.domain}>"
+        party.remote = f"<sip:{number}@{domain or to}>"
+        party.target = party.remote[1:-1]
+        party.next_hop = to
+        party.stage = Stage.CALLING
+        party.local_seq = 1 + self._ids.number(1000)
+
+    def invite(self, party: Party, now: float, *, sdp: bytes | None, fields: Fields = ()) -> list[Out]:
+        party.local_seq += 1
+        party.last_status = 0
+        base: Fields = (self.identity.contact, ALLOW, *fields, *(() if sdp is None else (_SDP_TYPE,)))
+        return self._start(party, "INVITE", base, sdp or b"", party.user(), now)
+
+    def request(self, party: Party, method: str, now: float, *, fields: Fields = (), body: bytes = b"") -> list[Out]:
+        party.local_seq += 1
+        return self._start(party, method, fields, body, (method, party.n, party.local_seq), now)
+
+    def ack(self, party: Party, invite: Request, body: bytes) -> list[Out]:
+        """The ACK of a 2xx goes where any request in the dialog goes, with the INVITE's number (§13.2.2.4)."""
+        ack = party.request("ACK", invite.cseq.number, (_SDP_TYPE,) if body else (), body)
+        user = ("invite", party.n, invite.cseq.number)
+        return self.layer.send_ack(ack, self._flow(self._next_hop(party)), str(self.identity.address), user)
+
+    def respond(self, party: Party, status: int, now: float, body: bytes, fields: Fields = ()) -> list[Out]:
+        """To the INVITE that waits."""
+        if party.invite_key is None:
+            return []
+        if status > 100:
+            fields = (*party.record_routes(), *fields)
+        if 100 < status < 300:
+            fields = (self.identity.contact, ALLOW, *fields)
+        if body:
+            fields = (*fields, _SDP_TYPE)
+        fields = (*fields, ("Server", self.identity.software))
+        return self.layer.respond(party.invite_key, status, now, to_tag=party.local_tag, fields=fields, body=body)
+
+    def ask(self, method: str, uri: str, to: Address, now: float, fields: Fields) -> list[Out]:
+        """A request outside of any dialog."""
+        me = self.identity
+        self._asked += 1
+        base: Fields = (
+            ("Max-Forwards", "70"),
+            ("From", f"<sip:{me.user}@{me.domain}>;tag={self._ids.tag()}"),
+            ("To", f"<{uri}>"),
+            ("Call-ID", f"{self._ids.call_id()}@{me.name}"),
+            ("CSeq", f"1 {method}"),
+            ("User-Agent", me.software),
+        )
+        request = Request(method, uri, base + fields)
+        return self.layer.send_request(request, self._flow(to), str(me.address), ("ask", self._asked), now)[1]
+
+    def _start(
+        self, party: Party, method: str, fields: Fields, body: bytes, user: tuple[str, int, int], now: float
+    ) -> list[Out]:
+        fields = (*fields, ("User-Agent", self.identity.software))
+        request = party.request(method, party.local_seq, fields, body)
+        flow = self._flow(self._next_hop(party))
+        return self.layer.send_request(request, flow, str(self.identity.address), user, now)[1]
+
+    def _next_hop(self, party: Party) -> Address:
+        if party.answered_at is None and party.next_hop is not None:
+            return party.next_hop
+        uri = party.route_set[0].strip("<>") if party.route_set else party.target
+        host = uri.partition(":")[2].rpartition("@")[2].partition(";")[0].partition("?")[0]
+        name, _, port = host.rpartition(":") if not host.endswith("]") and ":" in host else (host, "", "")
+        name = name.strip("[]")
+        return Address(self.names.get(name.lower(), name), int(port or 5060))
+
+    def _flow(self, to: Address) -> Flow:
+        me = self.identity
+        return Flow(me.transport, me.interface, me.address, to)
