@@ -4,6 +4,7 @@ RFC 3261 §8.1.1 (requests), §8.2.6 (responses), §12.2.1.1 (within a dialog), 
 hears nothing; `agent` does.
 """
 
+from collections.abc import Callable
 from typing import Final
 
 from msgspec import Struct
@@ -44,6 +45,7 @@ class Line:
         self.identity = identity
         self.layer = layer
         self.names: dict[str, str] = {}  # what host names in the far side's URIs resolve to
+        self.spoil: Callable[[bytes], bytes] = bytes  # a test's hand on every description that goes out
         self._ids = ids
         self._asked = 0
 
@@ -63,7 +65,7 @@ class Line:
         party.local_seq += 1
         party.last_status = 0
         base: Fields = (self.identity.contact, ALLOW, *fields, *(() if sdp is None else (_SDP_TYPE,)))
-        return self._start(party, "INVITE", base, sdp or b"", party.user(), now)
+        return self._start(party, "INVITE", base, self.spoil(sdp or b""), party.user(), now)
 
     def request(self, party: Party, method: str, now: float, *, fields: Fields = (), body: bytes = b"") -> list[Out]:
         party.local_seq += 1
@@ -84,6 +86,7 @@ class Line:
         if 100 < status < 300:
             fields = (self.identity.contact, ALLOW, *fields)
         if body:
+            body = self.spoil(body)
             fields = (*fields, _SDP_TYPE)
         fields = (*fields, ("Server", self.identity.software))
         return self.layer.respond(party.invite_key, status, now, to_tag=party.local_tag, fields=fields, body=body)
