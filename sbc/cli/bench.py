@@ -10,6 +10,7 @@ from sbc.cli import bench_calls, bench_engine
 PARSE_AIM_US: Final = 60.0
 CALL_AIM_MS: Final = 1.5
 MEMORY_AIM_KIB: Final = 48.0
+CALL_RATES: Final = (60.0, 200.0)  # the first is where other programs have been measured
 
 
 def run_bench() -> int:
@@ -31,16 +32,22 @@ def run_bench() -> int:
     )
 
     print("One complete call through `sbc run` and real UDP sockets (signalling process)")
-    cost = bench_calls.call_cost()
-    _line(f"{cost.calls} calls at {cost.rate:.0f}/s", f"{cost.failed} failed")
-    _line("sbc run", f"{cost.sbc_ms:.2f} ms CPU", f"{cost.sbc_ms / CALL_AIM_MS:.2f} of the aim of {CALL_AIM_MS} ms")
-    _line("bare sockets", f"{cost.bare_ms:.3f} ms CPU", f"sbc run costs {cost.sbc_ms / cost.bare_ms:.1f} × as much")
+    failed = 0
+    for rate in CALL_RATES:
+        cost = bench_calls.call_cost(calls=round(rate * 8), rate=rate)
+        failed += cost.failed
+        _line(
+            f"at {rate:.0f} calls/s",
+            f"{cost.sbc_ms:.2f} ms CPU",
+            f"{cost.sbc_ms / CALL_AIM_MS:.2f} of the aim of {CALL_AIM_MS} ms, "
+            f"{cost.sbc_ms / cost.bare_ms:.0f} × bare sockets, {cost.failed} of {cost.calls} failed",
+        )
 
     from sbc.cli import bench_media
 
     print("RTP relay in user space")
     bench_media.run()
-    return 0 if cost.failed == 0 else 1
+    return 0 if failed == 0 else 1
 
 
 def _line(what: str, value: str, ratio: str = "") -> None:

@@ -18,7 +18,9 @@ from sbc.core.address import Flow
 from sbc.runtime import clock
 
 BEAT_SECONDS: Final = 1.0  # the longest sleep: proof of life, and where a stepped wall clock is noticed
-_GRAIN_SECONDS: Final = 0.001  # the shortest sleep, so that a deadline that will not go away cannot take the processor
+# Between two turns: the timers of dead transactions come one by one, and a wake-up costs as much as what it serves.
+# No timer of SIP is shorter than half a second, so that a hundredth more or less is nothing to a peer.
+_GRAIN_SECONDS: Final = 0.01
 
 
 class Engine(Protocol):
@@ -87,7 +89,7 @@ class Driver:
             self._step(*self._waiting.popleft())
         self._feeding = False
         deadline = self._next_deadline()
-        if deadline is not None and deadline < self._sleeping_until:
+        if deadline is not None and deadline + _GRAIN_SECONDS < self._sleeping_until:
             self._sleeping_until = -math.inf
             self._wake.set()
 
@@ -122,10 +124,12 @@ class Driver:
         while True:
             now = self._now()
             deadline = self._next_deadline()
-            until = now + BEAT_SECONDS if deadline is None else min(deadline, now + BEAT_SECONDS)
+            until = now + BEAT_SECONDS
+            if deadline is not None:
+                until = max(now + _GRAIN_SECONDS, min(deadline, until))
             self._wake = trio.Event()
             self._sleeping_until = until
-            with trio.move_on_after(max(until - now, _GRAIN_SECONDS)) as slept:
+            with trio.move_on_after(until - now) as slept:
                 await self._wake.wait()
             self._sleeping_until = -math.inf
             if slept.cancelled_caught:
