@@ -7,6 +7,7 @@ Used by `sbc run` and `sbc demo`.
 """
 
 import contextlib
+import gc
 import os
 import socket
 import sys
@@ -49,6 +50,8 @@ _OVERTIME_SECONDS: Final = 5.0  # beyond `stop_after`, whatever happens
 _STOP_NOW_SECONDS: Final = 0.5
 _FLUSH_SECONDS: Final = 5.0  # for records that are not on disk yet
 _LOOK_SECONDS: Final = 0.05
+# Calls leave hardly any cycles. At Python's own pace (700, 10, 10) collecting cost 0.2 ms a call, in pauses of up to 90 ms.
+_COLLECT_AFTER: Final = (20_000, 20, 20)
 
 log = structlog.get_logger("app")
 
@@ -199,6 +202,7 @@ class _Program:
         await self._first_look_ups()
         self._transports.listen()
         label = await self._start_admin(nursery)
+        _settle_memory()
         if ready is not None:
             ready(label)
         else:
@@ -267,6 +271,13 @@ class _Program:
 
     def _calls_are_over(self) -> bool:
         return not self._sink.pending and not self._engine.snapshot(clock.boot_seconds()).calls
+
+
+def _settle_memory() -> None:
+    """What is loaded now stays for good: the collector need not look at it again, nor look often at what calls make."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*_COLLECT_AFTER)
 
 
 async def _until(condition: Callable[[], bool]) -> None:
