@@ -38,6 +38,7 @@ _STEP_SECONDS: Final = 3.0  # how long any one step may take on a slow machine
 _START_SECONDS: Final = 8.0
 _ALL_SECONDS: Final = 19.0
 _STOP_SECONDS: Final = 4.0
+_PATH_OCTETS: Final = 80
 _SPEECH_RATIO: Final = 0.9  # of what was sent must be heard; the first packets of a call may outrun its relay
 
 
@@ -57,8 +58,15 @@ class Voice(Struct, frozen=True):
 
 def run_demo() -> int:
     _say("sbc demo: a PBX, this SBC and a carrier on the loopback interface; one call each way.")
-    with tempfile.TemporaryDirectory(prefix="sbc-demo-") as folder:
-        return trio.run(_within_limits, Path(folder))
+    # A Unix socket's path must be short (unix(7)), and it will be in there.
+    roomy = len(tempfile.gettempdir()) <= _PATH_OCTETS
+    with tempfile.TemporaryDirectory(prefix="sbc-demo-", dir=None if roomy else "/tmp") as folder:  # noqa: S108
+        try:
+            return trio.run(_within_limits, Path(folder))
+        except BaseExceptionGroup as group:
+            if group.subgroup(KeyboardInterrupt) is not None:
+                raise KeyboardInterrupt from None
+            raise
 
 
 async def _within_limits(folder: Path) -> int:

@@ -3,6 +3,7 @@
 Copies the files into a temporary folder, says which ports it changed, and opens the sockets of the two phones.
 """
 
+import json
 import re
 import socket
 from contextlib import ExitStack
@@ -48,7 +49,8 @@ def write_policy(example: Path, folder: Path, stack: ExitStack) -> DemoPolicy:
             text = re.sub(rf"\b{re.escape(str(address))}\b", f"{address.host}:{port}", text)
         (copies / path.name).write_text(text, encoding="utf-8")
     data_dir, admin = folder / "data", f"unix:{folder / 'admin'}"
-    (copies / "zz-demo.yaml").write_text(f"sbc:\n  data_dir: {data_dir}\n  admin: {admin}\n", encoding="utf-8")
+    ours = {"sbc": {"data_dir": str(data_dir), "admin": admin}}
+    (copies / "zz-demo.yaml").write_text(json.dumps(ours) + "\n", encoding="utf-8")  # which is YAML too
     return DemoPolicy(
         copies,
         data_dir,

@@ -107,7 +107,7 @@ class Network:
 
     @contextmanager
     def holding(self, host: Host | str) -> Iterator[None]:
-        """What this host sends and what is sent to it stays in flight until the end of the block."""
+        """What this host sends and what is sent to it stays in flight until the end of the block; then it arrives."""
         name = host if isinstance(host, str) else host.name
         held = self._held.setdefault(name, [])
         try:
@@ -116,6 +116,7 @@ class Network:
             del self._held[name]
             for deliver in held:
                 deliver()
+        self.settle()
 
     # --- what is sent -------------------------------------------------------------------------------------------------
 
