@@ -50,7 +50,7 @@ _OVERTIME_SECONDS: Final = 5.0  # beyond `stop_after`, whatever happens
 _STOP_NOW_SECONDS: Final = 0.5
 _FLUSH_SECONDS: Final = 5.0  # for records that are not on disk yet
 _LOOK_SECONDS: Final = 0.05
-# Calls leave hardly any cycles. At Python's own pace (700, 10, 10) collecting cost 0.2 ms a call, in pauses of up to 90 ms.
+# Calls leave hardly any cycles. At its own pace the collector cost 0.2 ms a call, in pauses of up to 90 ms.
 _COLLECT_AFTER: Final = (20_000, 20, 20)
 
 log = structlog.get_logger("app")
