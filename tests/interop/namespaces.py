@@ -1,9 +1,8 @@
-"""Three network namespaces in a row: the PBX's network, the SBC, the carrier's network. Made and removed by the test."""
+"""Three network namespaces in a row: the PBX's network, the SBC, the carrier's network. Each test makes its own."""
 
 import os
 import subprocess
 from contextlib import ExitStack
-from types import TracebackType
 from typing import Self
 
 from .children import missing, program
@@ -39,9 +38,7 @@ class Namespaces:
             raise
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._stack.close()
 
     def enter(self, part: str) -> tuple[str, ...]:

@@ -2,7 +2,6 @@
 
 import http.client
 import json
-import os
 import shutil
 import socket
 import sqlite3
@@ -170,15 +169,15 @@ class _UnixConnection(http.client.HTTPConnection):
 
 def _children(pid: int) -> list[int]:
     found = []
-    for entry in os.listdir("/proc"):
-        if not entry.isdigit():
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
             continue
         try:
-            stat = Path(f"/proc/{entry}/stat").read_text()
+            stat = (entry / "stat").read_text()
         except OSError:
             continue
         if int(stat.rpartition(")")[2].split()[1]) == pid:
-            found.append(int(entry))
+            found.append(int(entry.name))
     return found
 
 

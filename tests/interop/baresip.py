@@ -1,0 +1,99 @@
+"""baresip as a telephone without a sound card: it plays a tone from a file and writes what it hears to others."""
+
+import math
+import struct
+import wave
+from collections.abc import Sequence
+from pathlib import Path
+
+from .children import Child, program
+
+RATE = 8000
+_CONFIG = """
+poll_method epoll
+sip_listen {address}:5060
+net_interface eth0
+call_local_timeout 120
+call_max_calls 4
+audio_player aubridge,nobody
+audio_source aufile,{folder}/tone.wav
+audio_alert aufile,{folder}/alert.wav
+ausrc_srate 8000
+auplay_srate 8000
+ausrc_channels 1
+auplay_channels 1
+rtp_ports 10000-10100
+rtp_stats no
+module_path {modules}
+module stdio.so
+module g711.so
+module aufile.so
+module aubridge.so
+module sndfile.so
+snd_path {folder}
+module_tmp account.so
+module_app menu.so
+"""
+
+
+class Baresip:
+    def __init__(
+        self, name: str, folder: Path, *, address: str, through: str, user: str, hertz: int, prefix: Sequence[str] = ()
+    ) -> None:
+        self.folder = folder / name
+        self.folder.mkdir()
+        _write_tone(self.folder / "tone.wav", hertz)
+        (self.folder / "config").write_text(_CONFIG.format(address=address, folder=self.folder, modules=_modules()))
+        account = f'<sip:{user}@{address}>;regint=0;answermode=auto;audio_codecs=PCMU;outbound="sip:{through}:5060"'
+        (self.folder / "accounts").write_text(account + "\n")
+        (self.folder / "contacts").write_text("")
+        argv = [program("baresip"), "-f", self.folder, "-p", self.folder]
+        self.child = Child(name, argv, self.folder, prefix=prefix, keep_stdin=True)
+        self.child.until("baresip is ready")
+
+    def says(self, command: str) -> None:
+        """A command of its menu: `dial sip:…`, `hold`, `resume`, `hangup`."""
+        assert self.child.process.stdin
+        self.child.process.stdin.write(f"/{command}\n".encode())
+        self.child.process.stdin.flush()
+
+    def stop(self) -> None:
+        self.child.stop()
+
+    def heard(self) -> dict[int, float]:
+        """Loudness by pitch of what it heard, 0 to 1, in its loudest second. Read it when the call is over."""
+        seconds = [second for path in self.folder.glob("dump-*-dec.wav") for second in _seconds(path)]
+        return {hertz: max((_loudness(second, hertz) for second in seconds), default=0.0) for hertz in (400, 1000)}
+
+
+def _seconds(path: Path) -> list[tuple[int, ...]]:
+    with wave.open(str(path)) as file:
+        assert (file.getframerate(), file.getnchannels(), file.getsampwidth()) == (RATE, 1, 2)
+        frames = file.readframes(file.getnframes())
+    return [
+        struct.unpack(f"<{RATE}h", frames[n : n + 2 * RATE]) for n in range(0, len(frames) - 2 * RATE + 1, 2 * RATE)
+    ]
+
+
+def _loudness(samples: Sequence[int], hertz: int) -> float:
+    """Amplitude of one frequency, by Goertzel's method."""
+    factor = 2 * math.cos(2 * math.pi * hertz / RATE)
+    before = now = 0.0
+    for sample in samples:
+        before, now = now, sample / 32768 + factor * now - before
+    power = now * now + before * before - factor * now * before
+    return 2 * math.sqrt(max(0.0, power)) / len(samples)
+
+
+def _write_tone(path: Path, hertz: int, seconds: int = 60) -> None:
+    one = struct.pack(f"<{RATE}h", *(round(16000 * math.sin(2 * math.pi * hertz * n / RATE)) for n in range(RATE)))
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(RATE)
+        file.writeframes(one * seconds)
+
+
+def _modules() -> Path:
+    """Debian 12 keeps them in /usr/lib/baresip/modules, others below the machine's library folder."""
+    return next(iter(sorted(Path("/usr/lib").glob("**/baresip/modules"))))

@@ -1,0 +1,261 @@
+"""Many calls at once with RTP both ways, from one process: a PBX and a carrier that only know how a plain call goes.
+
+Each packet names its call and direction (SSRC) and its place (sequence number), so that a lost one, a doubled one and
+one that went to somebody else are known. For networks without loss: nothing is sent twice here.
+"""
+
+import re
+import selectors
+import socket
+import struct
+import time
+from dataclasses import dataclass, field
+from typing import Literal, Self
+
+import pytest
+
+from .node import Node
+
+Side = Literal["pbx", "carrier"]
+SIDES: tuple[Side, Side] = ("pbx", "carrier")
+PACKET_SECONDS = 0.02
+_SLICES = 4  # a call's packets leave in one of so many moments of the 20 ms
+_RTP = struct.Struct("!BBHII")
+_PAYLOAD = bytes(160)
+_FIRST_PORT = 6000
+
+
+@dataclass
+class End:
+    """One end of one call: where its RTP comes in, where it must send to, what it sent and heard."""
+
+    ssrc: int
+    expects: int  # the SSRC of the other end
+    sock: socket.socket
+    to: tuple[str, int] | None = None  # the SBC's media address, by its SDP
+    sent: int = 0
+    heard: list[int] = field(default_factory=list)
+    heard_at: list[float] = field(default_factory=list)
+    foreign: list[str] = field(default_factory=list)
+
+    def send(self) -> None:
+        assert self.to is not None
+        header = _RTP.pack(0x80, 0, self.sent & 0xFFFF, self.sent * 160, self.ssrc)
+        self.sock.sendto(header + _PAYLOAD, self.to)
+        self.sent += 1
+
+    def drain(self, now: float) -> None:
+        while True:
+            try:
+                data, source = self.sock.recvfrom(2048)
+            except BlockingIOError:
+                return
+            _, _, sequence, _, ssrc = _RTP.unpack_from(data)
+            if ssrc == self.expects and source == self.to:
+                self.heard.append(sequence)
+                self.heard_at.append(now)
+            else:
+                self.foreign.append(f"ssrc {ssrc} from {source}; expected {self.expects} from {self.to}")
+
+    def longest_gap(self) -> float:
+        return max(later - earlier for earlier, later in zip(self.heard_at, self.heard_at[1:], strict=False))
+
+
+@dataclass
+class Call:
+    call_id: str
+    ends: dict[Side, End]
+    answer: str = ""  # the 200 that the PBX got: the dialog
+
+
+class TalkingCalls:
+    """`with TalkingCalls(node, 50) as calls: calls.talk(30)`; on leaving, the PBX hangs up."""
+
+    def __init__(self, node: Node, count: int) -> None:
+        self._node = node
+        self._addresses: dict[Side, str] = {"pbx": node.pbx, "carrier": node.carrier}
+        self._sip = {side: _socket(address, 5060) for side, address in self._addresses.items()}
+        self.calls = [self._call(n) for n in range(count)]
+        self._by_id = {call.call_id: call for call in self.calls}
+        self._selector = selectors.DefaultSelector()
+        for call in self.calls:
+            for end in call.ends.values():
+                self._selector.register(end.sock, selectors.EVENT_READ, end)
+        self._ended: set[str] = set()
+
+    def __enter__(self) -> Self:
+        try:
+            for call in self.calls:
+                self._say("pbx", self._invite(call))
+                self._handle_sip(until=lambda call=call: call.answer, what=f"the answer to {call.call_id}")
+            self._handle_sip(until=self._all_know_where_to_send, what="every SDP")
+        except BaseException:
+            self._close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            for call in self.calls:
+                self._say("pbx", self._in_dialog(call, "BYE", 2))
+            self._handle_sip(until=lambda: len(self._ended) == len(self.calls), what="200 to every BYE")
+        finally:
+            self._close()
+
+    @property
+    def ends(self) -> list[End]:
+        return [end for call in self.calls for end in call.ends.values()]
+
+    # --- RTP ------------------------------------------------------------------------------------------------------
+
+    def talk(self, seconds: float) -> None:
+        ends = self.ends
+        start = time.monotonic()
+        for n in range(round(seconds / PACKET_SECONDS * _SLICES)):
+            self._listen_until(start + n * PACKET_SECONDS / _SLICES)
+            for end in ends[n % _SLICES :: _SLICES]:
+                end.send()
+        self._listen_until(time.monotonic() + 0.5)
+
+    def lost(self) -> int:
+        """Packets that were sent and not heard, over all calls and directions."""
+        return sum(
+            len(set(range(call.ends[a].sent)) - set(call.ends[b].heard))
+            for call in self.calls
+            for a, b in (SIDES, SIDES[::-1])
+        )
+
+    def doubled(self) -> int:
+        return sum(len(end.heard) - len(set(end.heard)) for end in self.ends)
+
+    def astray(self) -> list[str]:
+        return [line for end in self.ends for line in end.foreign]
+
+    def _listen_until(self, moment: float) -> None:
+        while True:
+            left = moment - time.monotonic()
+            ready = self._selector.select(max(0.0, left))
+            now = time.monotonic()
+            for key, _ in ready:
+                key.data.drain(now)
+            if left <= 0:
+                return
+
+    # --- SIP ------------------------------------------------------------------------------------------------------
+
+    def _handle_sip(self, *, until, what: str) -> None:
+        end = time.monotonic() + 15
+        with selectors.DefaultSelector() as selector:
+            for side, sock in self._sip.items():
+                selector.register(sock, selectors.EVENT_READ, side)
+            while not until():
+                if time.monotonic() > end:
+                    pytest.fail(f"waited 15 s for {what}")
+                for key, _ in selector.select(0.1):
+                    text = self._sip[key.data].recv(65535).decode()
+                    (self._heard_by_pbx if key.data == "pbx" else self._heard_by_carrier)(text)
+
+    def _heard_by_pbx(self, text: str) -> None:
+        call = self._by_id[_header(text, "Call-ID")]
+        status, method = text.split(" ")[1], _header(text, "CSeq").split()[1]
+        if (status, method) == ("200", "INVITE"):
+            call.answer = text
+            call.ends["pbx"].to = _media_of(text)
+            self._say("pbx", self._in_dialog(call, "ACK", 1))
+        elif method == "BYE":
+            self._ended.add(call.call_id)
+            assert status == "200", text
+        else:
+            assert status in ("100", "180"), text
+
+    def _heard_by_carrier(self, text: str) -> None:
+        method = text.partition(" ")[0]
+        if method == "INVITE":
+            called = re.search(r"sip:\+1415555(\d{4})@", text)
+            assert called, text
+            end = self.calls[int(called[1]) - 2000].ends["carrier"]
+            end.to = _media_of(text)
+            self._reply(text, "180 Ringing", "")
+            self._reply(text, "200 OK", self._sdp("carrier", end))
+        elif method == "BYE":
+            self._reply(text, "200 OK", "")
+        else:
+            assert method == "ACK", text
+
+    def _all_know_where_to_send(self) -> bool:
+        return all(end.to for end in self.ends)
+
+    def _invite(self, call: Call) -> str:
+        uri = f"sip:+1415555{2000 + self.calls.index(call)}@{self._node.inside}"
+        return self._request("INVITE", uri, call, f"<{uri}>", 1, self._sdp("pbx", call.ends["pbx"]))
+
+    def _in_dialog(self, call: Call, method: str, number: int) -> str:
+        target = re.search(r"<([^>]+)>", _header(call.answer, "Contact"))
+        assert target, call.answer
+        return self._request(method, target[1], call, _header(call.answer, "To"), number, "")
+
+    def _request(self, method: str, uri: str, call: Call, to: str, number: int, body: str) -> str:
+        here = self._addresses["pbx"]
+        branch = f"z9hG4bK-{call.call_id}-{method}"
+        return _message(
+            f"{method} {uri} SIP/2.0", f"Via: SIP/2.0/UDP {here}:5060;branch={branch}", "Max-Forwards: 70",
+            f"From: <sip:+14155550100@{here}>;tag=t{call.call_id}", f"To: {to}", f"Call-ID: {call.call_id}",
+            f"CSeq: {number} {method}", f"Contact: <sip:pbx@{here}:5060>", body=body,
+        )  # fmt: skip
+
+    def _reply(self, request: str, status: str, body: str) -> None:
+        to = _header(request, "To")
+        to += "" if ";tag=" in to else ";tag=carrier"
+        lines = [f"{name}: {_header(request, name)}" for name in ("Via", "From", "Call-ID", "CSeq")]
+        here = self._addresses["carrier"]
+        self._say(
+            "carrier", _message(f"SIP/2.0 {status}", *lines, f"To: {to}", f"Contact: <sip:{here}:5060>", body=body)
+        )
+
+    def _sdp(self, side: Side, end: End) -> str:
+        here, port = end.sock.getsockname()
+        return f"v=0\r\no={side} 1 1 IN IP4 {here}\r\ns=-\r\nc=IN IP4 {here}\r\nt=0 0\r\nm=audio {port} RTP/AVP 0\r\n"
+
+    def _say(self, side: Side, text: str) -> None:
+        to = self._node.inside if side == "pbx" else self._node.outside
+        self._sip[side].sendto(text.encode(), (to, 5060))
+
+    # --- sockets --------------------------------------------------------------------------------------------------
+
+    def _call(self, n: int) -> Call:
+        ends: dict[Side, End] = {
+            side: End(2 * n + 1 + i, 2 * n + 2 - i, _socket(self._addresses[side], _FIRST_PORT + 2 * n))
+            for i, side in enumerate(SIDES)
+        }
+        return Call(f"talk{n}", ends)
+
+    def _close(self) -> None:
+        self._selector.close()
+        for sock in [*self._sip.values(), *(end.sock for end in self.ends)]:
+            sock.close()
+
+
+def _socket(host: str, port: int) -> socket.socket:
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+    sock.setblocking(False)
+    sock.bind((host, port))
+    return sock
+
+
+def _header(text: str, name: str) -> str:
+    found = re.search(rf"^{name}: (.*)\r$", text, re.MULTILINE)
+    assert found, f"no {name} in {text}"
+    return found[1]
+
+
+def _media_of(text: str) -> tuple[str, int]:
+    host, port = re.search(r"^c=IN IP4 (\S+)", text, re.MULTILINE), re.search(r"^m=audio (\d+)", text, re.MULTILINE)
+    assert host, text
+    assert port, text
+    return host[1], int(port[1])
+
+
+def _message(start: str, *lines: str, body: str) -> str:
+    described = ("Content-Type: application/sdp",) if body else ()
+    return "\r\n".join([start, *lines, *described, f"Content-Length: {len(body)}", "", body])

@@ -1,0 +1,76 @@
+"""Two baresip telephones talk through the SBC, hold and resume, and learn nothing of each other's network."""
+
+import platform
+import time
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from .baresip import Baresip
+from .capture import Capture, Datagram, leaks
+from .namespaces import CARRIER, INSIDE, OUTSIDE, PBX
+
+pytestmark = [pytest.mark.interop, pytest.mark.root, pytest.mark.slow]
+
+
+def test_two_phones_hear_each_other_hold_and_resume(namespaces, node, started, tmp_path):
+    sbc = node(inside=INSIDE, outside=OUTSIDE, pbx=PBX, carrier=CARRIER, prefix=namespaces.enter("sbc"))
+    cables = [started(Capture(side, tmp_path, namespaces.enter(side))) for side in ("pbx", "carrier")]
+    callee = started(
+        Baresip("callee", tmp_path, address=CARRIER, through=OUTSIDE, user="+14155559999", hertz=1000,
+                prefix=namespaces.enter("carrier"))
+    )  # fmt: skip
+    caller = started(
+        Baresip("caller", tmp_path, address=PBX, through=INSIDE, user="+14155550100", hertz=400,
+                prefix=namespaces.enter("pbx"))
+    )  # fmt: skip
+    moments = []
+
+    def talk(seconds: float) -> None:
+        moments.append(time.time())
+        time.sleep(seconds)
+
+    caller.says(f"dial sip:+14155559999@{INSIDE}")
+    caller.child.until("Call established")
+    talk(3)
+    caller.says("hold")
+    talk(2.5)
+    caller.says("resume")
+    talk(3)
+    caller.says("hangup")
+    callee.child.until("session closed")
+    talk(0)
+    cdr = sbc.cdr_of_only_call()
+    for phone in (caller, callee):
+        phone.stop()
+
+    assert (cdr["cause"], cdr["sip_status"], cdr["ended_by"]) == ("normal", 200, "caller")
+    assert 8_000 <= cdr["billable_ms"] <= 12_000
+    assert caller.heard()[1000] > 0.1 > caller.heard()[400]
+    assert callee.heard()[400] > 0.1 > callee.heard()[1000]
+    inside, outside = (cable.datagrams() for cable in cables)
+    for cable, source in ((outside, CARRIER), (inside, INSIDE)):
+        talked, held, resumed = (_rtp(cable, source, *window) for window in pairwise(moments))
+        print(f"RTP per second from {source}: {talked:.0f} at first, {held:.0f} on hold, {resumed:.0f} after")
+        assert talked > 40
+        assert held < 5
+        assert resumed > 40
+    _no_network_shows(cdr, inside, outside)
+
+
+def _rtp(cable: Sequence[Datagram], source: str, start: float, end: float) -> float:
+    """Packets per second; the first half second of a window belongs to the signalling."""
+    start += 0.5
+    found = [one for one in cable if one.is_rtp and one.source[0] == source and start <= one.at < end]
+    return len(found) / (end - start)
+
+
+def _no_network_shows(cdr: dict[str, Any], inside: Sequence[Datagram], outside: Sequence[Datagram]) -> None:
+    of_pbx = [PBX, INSIDE, "10.77.", cdr["ingress_call_id"], "baresip", platform.node()]
+    of_carrier = [CARRIER, OUTSIDE, "198.51.100.", cdr["egress_call_id"], "baresip", platform.node()]
+    assert leaks(outside, OUTSIDE, of_pbx) == []
+    assert leaks(inside, INSIDE, of_carrier) == []
+    assert leaks(outside, CARRIER, of_carrier)  # what is looked for is there where it may be
+    assert leaks(inside, PBX, of_pbx)
