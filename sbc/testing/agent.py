@@ -245,6 +245,7 @@ class UserAgent:
             return
         party.offered = bool(request.body)
         if is_new:
+            self._due.set((party.n, "tired"), now + self.script.patience)
             self._play_script(party, now)
         elif self.script.reinvites is not None:
             self._answer_reinvite(party, self.script.reinvites, now)
@@ -300,8 +301,9 @@ class UserAgent:
             return
         party = self.parties[user[1]]
         party.heard.append("CANCEL")
+        self._respond(party, 487, now, b"")
+        party.invite_key = None
         if party.answered_at is None:
-            self._respond(party, 487, now, b"")
             self._end(party, 487)
 
     def _received_response(self, user: object, response: Response, request: Request, now: float) -> None:
@@ -372,6 +374,7 @@ class UserAgent:
         if party.answered_at is None:
             party.answered_at = now
         party.stage = Stage.TALKING
+        self._due.set((party.n, "tired"), None)
         party.resend_after = self.timing.t1
         self._due.set((party.n, "resend"), now + party.resend_after)
         self._due.set((party.n, "no ack"), now + self.timing.give_up)
@@ -409,6 +412,10 @@ class UserAgent:
         party.heard.append("no ack")
         if party.stage is Stage.TALKING:
             self._hang_up(party, now)
+
+    def _refuse_if_waiting(self, party: Party, now: float) -> None:
+        if party.stage in (Stage.NEW, Stage.RINGING):
+            self._refuse(party, 480, now)
 
     def _answer_if_waiting(self, party: Party, now: float) -> None:
         if party.stage in (Stage.NEW, Stage.RINGING):
@@ -467,6 +474,7 @@ class UserAgent:
 _TIMERS: Final[dict[str, Callable[[UserAgent, Party, float], object]]] = {
     "resend": UserAgent._resend,
     "no ack": UserAgent._give_up_on_ack,
+    "tired": UserAgent._refuse_if_waiting,
     "answer": UserAgent._answer_if_waiting,
     "hang up": UserAgent._hang_up_if_talking,
 }

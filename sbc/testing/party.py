@@ -29,6 +29,7 @@ class Script(Struct):
     refuses: int | None = None
     answers_after: float | None = None
     hangs_up_after: float | None = None  # counted from the answer
+    patience: float = 180.0  # rings so long, then says 480
     reinvites: int | None = 200  # how a re-INVITE is answered; None: somebody will say
     acks: bool = True  # acknowledges a 2xx
     hears_acks: bool = True

@@ -148,3 +148,43 @@ def test_a_reinvite_that_is_never_answered_does_not_outlive_its_call(world, ende
     (office if ender == "office" else carrier).hangs_up()
     assert sbc.cdr.only.cause == "normal"
     assert sbc.idle()
+
+
+def test_a_hold_that_nobody_answers_is_taken_back_and_the_call_goes_on(world):
+    sbc, office, carrier = talking(world)
+    carrier.script.reinvites = None  # 100, and no more
+    office.holds()
+    sbc.run(100.0)
+    assert carrier.got("ACK", "INVITE", "CANCEL")
+    assert office.got(200, 504)
+    carrier.script.reinvites = 200
+    office.reinvites()
+    assert office.got(200, 504, 200)
+    assert office.is_talking
+    carrier.hangs_up()
+    assert sbc.cdr.only.cause == "normal"
+    assert sbc.idle()
+
+
+@pytest.mark.parametrize("crossing", [False, True])
+def test_a_hold_that_its_sender_cancels(world, crossing):
+    sbc, office, carrier = talking(world)
+    carrier.script.reinvites = None
+    office.holds()
+    if crossing:
+        with sbc.net.holding(carrier.agent):
+            sbc.net.perform(carrier.agent, carrier.agent.accept(carrier.call, sbc.now))
+            sbc.net.perform(office.agent, office.agent.cancel(office.call, sbc.now))
+            sbc.run(0.1)
+    else:
+        sbc.net.perform(office.agent, office.agent.cancel(office.call, sbc.now))
+    sbc.run(5.0)
+    assert office.got(200, 487)
+    assert office.is_talking
+    assert carrier.is_talking
+    carrier.script.reinvites = 200
+    office.resumes()
+    assert office.direction is Direction.SENDRECV
+    office.hangs_up()
+    assert sbc.cdr.only.cause == "normal"
+    assert sbc.idle()

@@ -19,7 +19,7 @@ def possible_moves(phone, party, now):
     """What this phone may do with this call, as a real one might."""
     agent = phone.agent
     if party.stage is Stage.TALKING:
-        moves = [lambda: agent.hang_up(party, now)]
+        moves = [lambda: agent.hang_up(party, now), lambda: agent.cancel(party, now)]
         if party.last_status or not party.is_caller:
             moves += [
                 lambda: agent.reinvite(party, now, Direction.SENDONLY),
