@@ -53,6 +53,8 @@ class TransactionLayer:
         self.taken_by = None
         if server is not None:
             self.taken_by = server.user
+            if flow.connection != server.flow.connection:
+                server.flow = flow  # the peer has connected anew and asks again: that is where it listens, §18.2.2
             return self._settle_server(server, server.receive(request, now))
         if request.method == "ACK":
             return [AckReceived(request, flow)]
