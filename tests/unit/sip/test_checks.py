@@ -1,0 +1,104 @@
+"""What every request is asked first, in the order of RFC 3261 §8.2: method, URI, extensions, body."""
+
+import pytest
+
+from sbc.sip.checks import ACCEPT, ALLOW, Refusal, refusal_of
+from sbc.sip.parse import parse_message
+
+from .messages import request as octets
+
+
+def refused(*extra, method="INVITE", uri="sip:bob@example.net", **changes):
+    changes.setdefault("CSeq", f"1 {method}")
+    return refusal_of(parse_message(octets(*extra, line=f"{method} {uri} SIP/2.0", **changes), stream=False))
+
+
+@pytest.mark.parametrize("method", ["INVITE", "BYE", "OPTIONS"])
+def test_what_we_serve_may_go_on(method):
+    assert refused(method=method) is None
+
+
+@pytest.mark.parametrize(
+    "method", ["REGISTER", "MESSAGE", "SUBSCRIBE", "NOTIFY", "PUBLISH", "REFER", "INFO", "UPDATE", "PRACK"]
+)
+def test_known_methods_that_we_do_not_serve_get_405_with_allow(method):
+    assert refused(method=method) == Refusal(405, (ALLOW,))
+
+
+@pytest.mark.parametrize("method", ["invite", "FOO", "RE%47IST%45R"])
+def test_unknown_methods_get_501_and_case_matters(method):
+    assert refused(method=method).status == 501
+
+
+@pytest.mark.parametrize(
+    ("uri", "status"),
+    [
+        ("sip:a@b", None),
+        ("sips:a@b", None),
+        ("tel:+14155550100", None),
+        ("http://example.com", 416),
+        ("urn:service:sos", 416),
+        ("nobodyKnowsThisScheme:totallyopaquecontent", 416),
+    ],
+)
+def test_only_schemes_that_we_speak(uri, status):
+    refusal = refused(uri=uri)
+    assert (refusal and refusal.status) == status
+
+
+def test_unsupported_names_every_extension_that_was_required():
+    refusal = refused("Require: 100rel, timer", "Proxy-Require: foo", "Require: bar")
+    assert refusal == Refusal(420, (("Unsupported", "100rel, timer, bar, foo"),))
+
+
+def test_require_does_not_apply_to_cancel():
+    assert refused("Require: 100rel", method="CANCEL") is None
+
+
+def test_supported_and_an_empty_require_are_no_demands():
+    assert refused("Supported: 100rel, timer", "Require: ") is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "refusal"),
+    [
+        ({"Content_Type": "text/plain"}, Refusal(415, (ACCEPT,))),
+        ({"Content_Type": None}, Refusal(415, (ACCEPT,))),
+        ({"Content_Type": "multipart/mixed;boundary=x"}, Refusal(415, (ACCEPT,))),
+        ({"Content_Type": "Application / SDP ; x=y"}, None),
+        ({"Content_Encoding": "gzip"}, Refusal(415, (("Accept-Encoding", "identity"),))),
+        ({"Content_Encoding": "Identity"}, None),
+        ({"Content_Type": "text/plain", "body": b"", "Content_Length": "0"}, None),
+    ],
+)
+def test_a_body_must_be_sdp_as_it_is(changes, refusal):
+    body = changes.get("body", b"v=0\r\n")
+    changes = {name: value for name, value in changes.items() if name != "body"}
+    assert refused(body=body, **changes) == refusal
+
+
+@pytest.mark.parametrize(
+    ("accept", "status"),
+    [
+        ("application/sdp", None),
+        ("text/html, application/SDP;level=1", None),
+        ("application/*", None),
+        ("*/*", None),
+        ("text/nobodyKnowsThis", 406),
+        ("", 406),
+    ],
+)
+def test_a_caller_that_does_not_take_sdp_cannot_be_answered(accept, status):
+    refusal = refused(f"Accept: {accept}")
+    assert (refusal and refusal.status) == status
+
+
+@pytest.mark.parametrize("contact", [None, "<tel:+14155550100>"])
+def test_an_invite_that_makes_a_dialog_says_where_its_sender_is_reached(contact):
+    assert refused(Contact=contact) == Refusal(400)
+    assert refused(Contact=contact, To="<sip:bob@example.net>;tag=b") is None
+    assert refused(Contact=contact, method="OPTIONS") is None
+
+
+def test_peers_of_rfc_2543_need_no_contact():
+    assert refused(Contact=None, From="<sip:alice@example.com>", Via="SIP/2.0/UDP 192.0.2.30") is None
