@@ -86,6 +86,18 @@ def reply_flow(request: Request, flow: Flow) -> Flow:
     return Flow(flow.transport, flow.interface, flow.local, Address(flow.remote.host, port))
 
 
+def fallback_flow(request: Request, flow: Flow) -> Flow | None:
+    """Where responses go when the connection that brought the request is gone; None where there is no other way.
+
+    "the server SHOULD open a connection to the IP address in the "received" parameter, if present, using the port in
+    the "sent-by" value, or the default port for that transport, if no port is specified", §18.2.2.
+    """
+    if not flow.connection:
+        return None
+    port = request.via.port or flow.transport.default_port
+    return Flow(flow.transport, flow.interface, flow.local, Address(flow.remote.host, port))
+
+
 def ack_for_failure(invite: Request, via: str, response: Response) -> bytes:
     """The ACK that belongs to the INVITE transaction itself: same branch, To as in the response (§17.1.1.3)."""
     fields = [

@@ -117,3 +117,23 @@ def test_a_connection_that_breaks_is_opened_again(world):
 def test_addresses_of_the_default_policy_are_what_the_phones_have():
     assert OFFICE.partition(":")[0] in POLICY
     assert CARRIER.partition(":")[0] in POLICY
+
+
+@pytest.mark.parametrize("end", ["answer", "refusal"])
+def test_a_response_whose_connection_is_gone_is_sent_on_a_new_one(world, end):
+    """RFC 3261 §18.2.2: to the source address, at the port that Via names."""
+    sbc = world(OVER_TCP)
+    office, carrier = sbc.office(transport=Transport.TCP), sbc.carrier(transport=Transport.TCP)
+    office.invites(FAR)
+    carrier.rings()
+    sbc.net.reset(office.agent)
+    sbc.run(1.0)
+    if end == "refusal":
+        carrier.refuses(486)
+        assert office.got(180, 486)
+    else:
+        carrier.answers()
+        assert office.got(180, 200)
+        carrier.hangs_up()
+        assert office.got("BYE")
+    assert sbc.idle()

@@ -12,7 +12,7 @@ from sbc.core import limits
 from sbc.core.address import Flow
 from sbc.core.ids import IdSource
 from sbc.core.timers import Schedule
-from sbc.sip.build import cancel_for, echo_of, reply_flow, with_to_tag
+from sbc.sip.build import cancel_for, echo_of, fallback_flow, reply_flow, with_to_tag
 from sbc.sip.commands import SendMessage
 from sbc.sip.message import Fields, Request, Response
 from sbc.sip.serialize import serialize, serialize_request
@@ -83,7 +83,10 @@ class TransactionLayer:
         return self._settle_client(client, client.receive(response, now), now)
 
     def fail_flow(self, flow: Flow, reason: str, now: float) -> list[Out]:
-        """Octets for `flow.remote` could not be delivered: every request to it that nobody has answered has failed."""
+        """Octets for `flow.remote` could not be delivered: every request to it that nobody has answered has failed.
+
+        A response whose connection is gone is sent again on a new one.
+        """
         hit = [
             client
             for client in self._clients.values()
@@ -92,6 +95,10 @@ class TransactionLayer:
         outs: list[Out] = []
         for client in hit:
             outs += self._settle_client(client, client.fail(reason, now), now)
+        if flow.connection:
+            for server in self._servers.values():
+                if server.flow == flow:
+                    outs += self._reroute(server)
         return outs
 
     def tick(self, now: float) -> list[Out]:
@@ -181,6 +188,10 @@ class TransactionLayer:
         return [SendMessage(server.flow, server.data, server.user)]
 
     # --- inside -------------------------------------------------------------------------------------------------------
+
+    def _reroute(self, server: InviteServer | Server) -> list[Out]:
+        server.flow = fallback_flow(server.request, server.flow) or server.flow
+        return [] if server.data is None else [SendMessage(server.flow, server.data, server.user)]
 
     def _receive_cancel(self, key: ServerKey, cancel: Request, flow: Flow, now: float) -> list[Out]:
         server = self._create_server(key, None, cancel, flow)
