@@ -33,7 +33,8 @@ class Capture:
 
     def __init__(self, name: str, folder: Path, prefix: Sequence[str]) -> None:
         self._path = folder / f"{name}.pcap"
-        argv = [program("tcpdump"), "-i", "eth0", "-n", "-U", "-s", "0", "-Z", "root", "-w", str(self._path), "udp"]
+        options = ["-i", "eth0", "-n", "-U", "--immediate-mode", "-s", "0", "-Z", "root", "-w", str(self._path)]
+        argv = [program("tcpdump"), *options, "udp"]
         self._child = Child(name, argv, folder, prefix=prefix)
         self._child.until("listening on")
 

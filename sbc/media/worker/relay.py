@@ -10,6 +10,7 @@ from itertools import repeat
 from typing import Final
 
 from sbc.media.worker.latch import Latch
+from sbc.media.worker.names import hide_names
 from sbc.media.worker.ports import Udp
 
 RTP_OCTETS: Final = 12  # fixed header, RFC 3550 §5.1
@@ -23,17 +24,21 @@ class Inlet:
     """One direction: packets from the latch's source that reach `socket` leave by `outlet` for `target`.
 
     `least` is how many octets a packet must have to be RTP or RTCP; 0 for an opaque stream, which is not read.
+    `names`: these are RTCP packets; what names their sender is hidden by this secret.
     """
 
-    __slots__ = ("dropped", "host", "least", "octets", "packets", "port", "recv", "send", "target")
+    __slots__ = ("dropped", "host", "least", "names", "octets", "packets", "port", "recv", "send", "target")
 
-    def __init__(self, socket: Udp, outlet: Udp, source: Latch, target: tuple[str, int], least: int) -> None:
+    def __init__(
+        self, socket: Udp, outlet: Udp, source: Latch, target: tuple[str, int], least: int, names: bytes | None = None
+    ) -> None:
         self.recv = socket.recvfrom_into
         self.send = outlet.sendto
         self.host = source.host
         self.port = source.port
         self.target = target
         self.least = least
+        self.names = names
         self.packets = 0
         self.octets = 0
         self.dropped = 0
@@ -56,6 +61,8 @@ def relay(inlet: Inlet, budget: int) -> None:
         if inlet.least and (size < inlet.least or not 128 <= _buffer[0] < 192):
             inlet.dropped += 1
             continue
+        if inlet.names is not None:
+            hide_names(_buffer, size, inlet.names)
         try:
             inlet.send(_view[:size], inlet.target)
         except OSError as error:

@@ -82,14 +82,14 @@ class _Way:
         self.opposite = opposite
         self.is_cut = is_cut
 
-    def inlet(self, least: int, *, is_rtcp: bool) -> Inlet:
+    def inlet(self, least: int, names: bytes | None = None, *, is_rtcp: bool) -> Inlet:
         """Where there is nowhere to send to, nobody is let in: packets are dropped and counted."""
         socket = self.pair.rtcp if is_rtcp else self.pair.rtp
         outlet = self.opposite.rtcp if is_rtcp else self.opposite.rtp
         to = None if self.is_cut else target(self.other, is_rtcp=is_rtcp)
         if to is None:
             return Inlet(socket, outlet, NOBODY, NOWHERE, least)
-        return Inlet(socket, outlet, latch(self.end, is_rtcp=is_rtcp), to, least)
+        return Inlet(socket, outlet, latch(self.end, is_rtcp=is_rtcp), to, least, names)
 
 
 class Session:
@@ -125,7 +125,7 @@ class Session:
 
     def _direction(self, way: _Way, least: tuple[int, int], watch: Watch) -> Direction:
         rtp = way.inlet(least[0], is_rtcp=False)
-        rtcp = way.inlet(least[1], is_rtcp=True)
+        rtcp = way.inlet(least[1], self.put.ref.encode() if least[1] else None, is_rtcp=True)
         watch.set(way.pair.rtp, rtp)
         watch.set(way.pair.rtcp, rtcp)
         return Direction(self._tally(way.end), self._tally(way.other), rtp, rtcp)
