@@ -152,7 +152,7 @@ class Endpoint:
     def _cancel(self, user: Hashable, reason: str | None, now: float) -> list[Out]:
         for orders in self._waiting.values():
             for order in orders:
-                if order.user == user:
+                if order.user == user and isinstance(order, SendRequest):
                     orders.remove(order)  # "no provisional response": it is not even out, and nobody else will end it
                     return [
                         TransactionFailed(user, ("", order.request.method), "transport", "cancelled before it was sent")

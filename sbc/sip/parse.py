@@ -225,6 +225,8 @@ def _body(fields: Fields, rest: bytes, *, stream: bool) -> bytes:
     if not (length.isascii() and length.isdigit()) or len(length) > 10:
         raise ParseError("Bad Content-Length", header="Content-Length")
     octets = int(length)
+    if stream and octets > limits.MESSAGE_OCTETS:
+        raise ParseError("Message Too Large", status=513)
     if octets > len(rest):
         raise ParseError("Body Shorter Than Content-Length", header="Content-Length")
     return rest[:octets] if octets < len(rest) else rest

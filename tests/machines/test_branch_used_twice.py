@@ -13,14 +13,17 @@ UDP = Flow(Transport.UDP, "inside", Address("192.0.2.1", 5060), Address("192.0.2
 
 
 def _tcp(connection):
-    return Flow(Transport.TCP, "inside", Address("192.0.2.1", 5060), Address("192.0.2.9", 40000 + connection), connection)
+    return Flow(
+        Transport.TCP, "inside", Address("192.0.2.1", 5060), Address("192.0.2.9", 40000 + connection), connection
+    )
 
 
 def _options(call_id):
     return parse_message(
         (
             "OPTIONS sip:a@b SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.9;branch=z9hG4bKsame\r\nMax-Forwards: 70\r\n"
-            f"From: <sip:x@y>;tag=1\r\nTo: <sip:a@b>\r\nCall-ID: {call_id}\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n"
+            f"From: <sip:x@y>;tag=1\r\nTo: <sip:a@b>\r\nCall-ID: {call_id}\r\nCSeq: 1 OPTIONS\r\n"
+            "Content-Length: 0\r\n\r\n"
         ).encode(),
         stream=False,
     )

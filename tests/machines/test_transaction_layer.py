@@ -15,7 +15,7 @@ from sbc.sip.transaction.outputs import (
     ResponseReceived,
     TransactionFailed,
 )
-from sbc.testing.build import FLOW, HERE, THERE, request, response_to
+from sbc.testing.build import FLOW, HERE, request, response_to
 from sbc.testing.timeline import run_until
 
 SENT_BY = "192.0.2.1:5060"
@@ -269,6 +269,8 @@ def test_a_failed_flow_fails_what_nobody_has_answered_on_it(layer):
         (2, "transport", "connection refused"),
     }
     assert layer.fail_flow(FLOW, "connection refused", 0.3) == []
+    assert layer.fail_flow(Flow(Transport.UDP, "outside", HERE, OTHER.remote), "refused", 0.3) == [], "another network"
+    assert layer.fail_flow(Flow(Transport.TCP, "inside", HERE, OTHER.remote), "refused", 0.3) == [], "another transport"
     assert len(layer) == 2
 
 

@@ -20,8 +20,8 @@ def server_key(request: Request, method: str | None = None) -> ServerKey:
     via = request.via
     branch = via.branch
     if branch is not None and len(branch) > len(MAGIC_COOKIE) and branch.startswith(MAGIC_COOKIE):
-        # Deviation: §17.2.3 compares branch, sent-by and method alone. The Call-ID is compared as well: peers that use a
-        # branch twice within 32 s exist (so do RFC 4475 §3.3.2 and §3.3.3), and would get another request's answer.
+        # Deviation: §17.2.3 compares branch, sent-by and method alone. The Call-ID is compared as well: peers that use
+        # a branch twice within 32 s exist (so do RFC 4475 §3.3.2 and §3.3.3), and would get another request's answer.
         return (branch, f"{via.host}:{via.port or ''}", request.call_id, method)
     # RFC 2543 peers, and a branch that is nothing but the cookie (RFC 4475 §3.2.1): §17.2.3, second list.
     # The To tag is left out: an ACK carries the one that we chose, its INVITE has none.

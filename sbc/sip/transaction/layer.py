@@ -87,10 +87,12 @@ class TransactionLayer:
 
         A response whose connection is gone is sent again on a new one.
         """
+        # Not the connection: ours are known by it only once they are open. But the interface: networks may overlap.
+        way = (flow.remote, flow.transport, flow.interface)
         hit = [
             client
             for client in self._clients.values()
-            if client.flow.remote == flow.remote and client.flow.transport == flow.transport and client.is_waiting
+            if client.is_waiting and (client.flow.remote, client.flow.transport, client.flow.interface) == way
         ]
         outs: list[Out] = []
         for client in hit:

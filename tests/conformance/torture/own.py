@@ -48,6 +48,7 @@ OWN = {
     "zipped sdp": (octets(INVITE, CONTACT, TYPE, "Content-Encoding: gzip", body=SDP), 415, 415),
     "two call-ids": (octets(OPTIONS, "i: another"), 400, 400),
     "two equal from": (octets(OPTIONS, "f: <sip:a@127.0.0.30>;tag=1"), 400, 400),
+    "a length beyond every bound": (octets(OPTIONS, "Content-Length: 70000", length=False), 400, (513, CLOSED)),
     "two lengths": (octets(OPTIONS, "l: 5"), 400, (400, CLOSED)),
     "folded length": (octets(OPTIONS, "Content-Length:\r\n 0", length=False), 200, 200),
     "no length": (octets(OPTIONS, length=False), 200, (400, CLOSED)),
