@@ -34,7 +34,7 @@ def deviations() -> str:
     return "\n".join([
         "# Deviations",
         "",
-        "Where this program knowingly leaves an RFC, and why. Made from the comments in the code by `docs/generate.py`.",
+        "Where this program knowingly leaves an RFC, and why. From the comments in the code, by `docs/generate.py`.",
         "",
         "| where | what and why |",
         "|---|---|",
@@ -51,7 +51,7 @@ def causes() -> str:
     return "\n".join([
         "# Causes",
         "",
-        "The values of `cause` in a call record, with the SIP status that an unanswered caller gets and the Q.850 cause",
+        "The values of `cause` in a call record, the SIP status that an unanswered caller gets, and the Q.850 cause",
         "when nothing more exact is known: what a peer itself says, crosses. Made by `docs/generate.py`.",
         "",
         "| cause | SIP status | Q.850 |",

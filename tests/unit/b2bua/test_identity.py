@@ -32,8 +32,8 @@ def test_called_number_comes_from_where_this_carrier_puts_it():
     in_to = Peer("t", "trunk", "o", (), called_from="to")
     in_header = Peer("t", "trunk", "o", (), called_from="p-called-party-id")
     assert parties_of(_invite(), in_to).called == "200"
-    assert parties_of(_invite(**{"P_Called_Party_ID": "<sip:300@x>"}), in_header).called == "300"
-    assert parties_of(_invite(**{"P_Called_Party_ID": "<<<"}), in_header).called == ""
+    assert parties_of(_invite(P_Called_Party_ID="<sip:300@x>"), in_header).called == "300"
+    assert parties_of(_invite(P_Called_Party_ID="<<<"), in_header).called == ""
     assert parties_of(_invite(), in_header).called == "+14155550100"
 
 
@@ -51,7 +51,7 @@ def test_called_number_is_the_user_part_without_parameters_and_escapes(uri, call
 
 
 def test_max_forwards_counts_down_from_what_came():
-    assert parties_of(_invite(**{"Max_Forwards": "12"}), PBX).max_forwards == 12
+    assert parties_of(_invite(Max_Forwards="12"), PBX).max_forwards == 12
     assert _sent(TRUNK).header("Max-Forwards") == "41"
 
 
