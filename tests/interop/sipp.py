@@ -2,8 +2,10 @@
 
 import csv
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from .children import Child, program
 
@@ -67,3 +69,17 @@ class Sipp:
     def errors(self) -> str:
         """Unexpected messages and the like: empty when all was well."""
         return self.errors_path.read_text(errors="replace") if self.errors_path.exists() else ""
+
+    def received(self) -> "list[Received]":
+        """The requests that it got; needs `-trace_msg`."""
+        (log,) = self.folder.glob("*_messages.log")
+        pattern = re.compile(
+            r"UDP message received \[\d+\] bytes :\s+([A-Z]+) sip:.*?^Via: SIP/2.0/UDP ([\d.]+)",
+            re.MULTILINE | re.DOTALL,
+        )
+        return [Received(*found) for found in pattern.findall(log.read_text(errors="replace"))]
+
+
+class Received(NamedTuple):
+    method: str
+    top_via: str
