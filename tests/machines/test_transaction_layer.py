@@ -76,8 +76,8 @@ def test_a_repetition_goes_to_its_transaction_and_not_up(layer):
     ids=["branch", "sent-by port", "sent-by host"],
 )
 def test_branch_and_sent_by_make_the_difference(layer, other):
-    first = take(layer, request("OPTIONS", call_id="one"))
-    assert take(layer, request("OPTIONS", call_id="two", **other)) != first
+    first = take(layer, request("OPTIONS", from_tag="one"))
+    assert take(layer, request("OPTIONS", from_tag="two", **other)) != first
 
 
 def test_the_method_is_part_of_the_match(layer):
@@ -91,6 +91,7 @@ def test_without_a_branch_to_rely_on_requests_match_as_in_rfc_2543(layer, branch
     assert layer.receive_request(request("INVITE", branch=branch, call_id="one"), FLOW, 0.1) == []
     layer.respond(key, 486, 0.2, to_tag="ours")
     assert take(layer, request("INVITE", branch=branch, call_id="two")) != key
+    assert take(layer, request("INVITE", branch=branch, call_id="one", cseq=2)) != key
     assert layer.receive_request(request("ACK", branch=branch, call_id="one", to_tag="ours"), FLOW, 0.3) == []
     assert run_until(layer, 0.3, 0.9) == [], "the ACK has stopped timer G"
 

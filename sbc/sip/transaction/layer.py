@@ -65,8 +65,7 @@ class TransactionLayer:
         merge = None
         if request.to.tag is None:
             merge = merge_key(request)
-            other = self._merges.get(merge)
-            if other is not None and other in self._servers:
+            if merge in self._merges:
                 server = self._create_server(key, None, request, flow)
                 return self.respond(server.key, 482, now)
             self._merges[merge] = key
