@@ -61,7 +61,7 @@ class Node:
     ) -> None:
         self.inside, self.outside, self.pbx, self.carrier = inside, outside, pbx, carrier
         self.folder = folder / "sbc"
-        (self.folder / "policy").mkdir(parents=True)
+        (self.folder / "policy").mkdir(parents=True, exist_ok=True)
         # The name of a Unix socket is short, and pytest's folders need not be.
         self._short = Path(tempfile.mkdtemp(prefix="sbc-"))
         self.admin = self._short / "admin"

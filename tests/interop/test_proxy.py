@@ -20,8 +20,8 @@ def behind(net) -> str:
 def test_requests_of_a_call_to_the_carrier_follow_its_route_set(node, behind, started, tmp_path):
     sbc = node()
     proxy = started(Kamailio(tmp_path, address=sbc.carrier, sbc=sbc.outside, behind=behind))
-    phone = started(Sipp("phone", "uas", tmp_path, local=behind, calls=CALLS, more=["-trace_msg"]))
-    pbx = started(Sipp("pbx", "uac", tmp_path, local=sbc.pbx, remote=f"{sbc.inside}:5060", calls=CALLS))
+    phone = started(Sipp("phone", "uas", tmp_path, local=behind, calls=CALLS, rate=10, more=["-trace_msg"]))
+    pbx = started(Sipp("pbx", "uac", tmp_path, local=sbc.pbx, remote=f"{sbc.inside}:5060", calls=CALLS, rate=10))
     assert pbx.child.wait() == 0, pbx.errors
     until(lambda: proxy.followed(sbc.outside).count("BYE") == CALLS, "the BYEs", story=lambda: proxy.child.log)
     assert sorted(proxy.followed(sbc.outside)) == ["ACK"] * CALLS + ["BYE"] * CALLS
@@ -35,10 +35,10 @@ def test_requests_of_a_call_to_the_carrier_follow_its_route_set(node, behind, st
 def test_a_bye_from_the_pbx_follows_the_route_set_of_a_call_from_the_carrier(node, behind, started, tmp_path):
     sbc = node()
     proxy = started(Kamailio(tmp_path, address=sbc.carrier, sbc=sbc.outside, behind=behind))
-    pbx = started(Sipp("pbx", "uas_hangs_up", tmp_path, local=sbc.pbx, calls=CALLS))
+    pbx = started(Sipp("pbx", "uas_hangs_up", tmp_path, local=sbc.pbx, calls=CALLS, rate=10))
     phone = started(
         Sipp(
-            "phone", "uac_waits", tmp_path, local=behind, remote=f"{sbc.carrier}:5060", calls=CALLS,
+            "phone", "uac_waits", tmp_path, local=behind, remote=f"{sbc.carrier}:5060", calls=CALLS, rate=10,
             number="+14155550100", caller="+14155557777", more=["-trace_msg"],
         )
     )  # fmt: skip
