@@ -6,13 +6,14 @@ are closed. Finding who answers is `setup`'s part, changing a session that is up
 """
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Final
 
 from sbc.b2bua.account import Account, Ending, Who
 from sbc.b2bua.commands import AskMedia, Command, Log, WriteCdr
 from sbc.b2bua.context import Context
 from sbc.b2bua.hunt import plan
-from sbc.b2bua.identity import Parties, parties_of, reason_fields
+from sbc.b2bua.identity import Parties, escaped, parties_of, reason_fields
 from sbc.b2bua.leg import Leg
 from sbc.b2bua.leg import Out as LegOut
 from sbc.b2bua.media import CallMedia, Side
@@ -39,7 +40,7 @@ from sbc.core.timers import TimerTable
 from sbc.media import wire
 from sbc.policy.model import Decision, Facts, Peer
 from sbc.sdp.model import SdpError
-from sbc.sip.commands import Order
+from sbc.sip.commands import Order, Respond
 from sbc.sip.message import Request, Response
 from sbc.sip.transaction.key import ServerKey
 from sbc.sip.transaction.outputs import TransactionFailed
@@ -56,7 +57,7 @@ class Call:
         self.account = Account(ref, peer.name, invite.call_id, now)
         self.state: State = Asking()
         self.parties: Parties = parties_of(invite, peer)
-        self.ingress = Leg(ref, 0, peer, self.parties.called, context.timing)
+        self.ingress = Leg(ref, 0, peer, escaped(self.parties.called), context.timing)
         self.legs: list[Leg] = [self.ingress]
         self._key = key
         self._invite = invite
@@ -127,17 +128,34 @@ class Call:
 
     def abort(self, now: float) -> list[Out]:
         """The crash barrier's way in: a bug has ended this call. Whatever still works of the one exit is done."""
-        ending = Ending(Cause.INTERNAL, self._final_status(500), Cause.INTERNAL.q850, "sbc")
         try:
-            outs = self.end(ending, now)
-        except Exception:  # noqa: BLE001  the barrier behind the barrier: the record and the ports at least
-            self.media.release(now)
-            outs = []
-            if not isinstance(self.state, Ended):
-                self.state = Ended(ending, now)
+            if isinstance(self.state, Ended):
+                return self._end_by_force(self.state.ending, now)
+            return self.end(Ending(Cause.INTERNAL, self._final_status(500), Cause.INTERNAL.q850, "sbc"), now)
+        except Exception:  # noqa: BLE001  the barrier behind the barrier
+            return self._end_by_force(Ending(Cause.INTERNAL, 500, Cause.INTERNAL.q850, "sbc"), now)
+
+    def _end_by_force(self, ending: Ending, now: float) -> list[Out]:
+        """The exit itself has a bug. Peers are told if possible, and none is waited for; the record and the ports."""
+        outs: list[Out] = []
+        if not isinstance(self.state, Ended):
+            self.state = Ended(ending, now)
+        for leg in self.legs:
+            with suppress(Exception):
+                outs += leg.release(ending.status, ())
+            with suppress(Exception):
+                outs += leg.close()
+            if leg.uas is not None:  # what the step that failed had to say was lost with it
+                outs.append(Respond(leg.uas.key, 500))
+        self.timers.clear()
+        self.media.release(now)
+        if self.media.is_up:
+            outs.append(AskMedia(wire.DeleteSession(self.ref)))
+        self.context.trace.end(self.ref, failed=True, at=now)
+        try:
             outs += self._write_record()
-            for leg in self.legs:
-                leg.close()
+        except Exception:  # noqa: BLE001  then there is nothing to be stored, and nothing to wait for
+            self.state = Ended(ending, now, written=True, durable=True)
         return outs
 
     def tick(self, now: float) -> list[Out]:
@@ -248,9 +266,10 @@ class Call:
         state = self.state
         if not isinstance(state, Ended) or state.written:
             return []
+        record = self.account.record(state.ending, state.ended_at, self.context.wall)
         self.state = Ended(state.ending, state.ended_at, written=True)
         self.timers.clear()
-        return [WriteCdr(self.account.record(state.ending, state.ended_at, self.context.wall))]
+        return [WriteCdr(record)]
 
     def _final_status(self, status: int) -> int:
         return 200 if isinstance(self.state, Talking) else status

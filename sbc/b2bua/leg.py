@@ -50,7 +50,7 @@ class State(enum.StrEnum):
 
 
 class Leg:
-    """`contact` is the user part of our Contact on this leg; `user` the prefix of its transactions' users."""
+    """`contact` is the user part of our Contact on this leg, escaped; (`ref`, `n`) begins its transactions' users."""
 
     __slots__ = (
         "_bye",
@@ -215,9 +215,10 @@ class Leg:
             )
         ]
 
-    def close(self) -> None:
-        """Forget it without a word to the peer: only when nothing else works any more."""
-        self.state = State.CLOSED
+    def close(self) -> list[Order]:
+        """End it without waiting for the peer, nor for an ACK: only when nothing else works any more."""
+        was, self.state = self.state, State.CLOSED
+        return self._send_bye() if was is State.ENDING else []
 
     # --- what the peer does -------------------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from sbc.b2bua.account import Ending
 from sbc.b2bua.commands import AskMedia, Log
 from sbc.b2bua.hunt import Attempt, goes_on
-from sbc.b2bua.identity import egress_invite
+from sbc.b2bua.identity import egress_invite, escaped
 from sbc.b2bua.leg import Leg
 from sbc.b2bua.media import OutOfPortsError
 from sbc.b2bua.reports import LegAnswered, LegCancelled, LegFailed, LegProgressed, LegRefused, LegTried, Report
@@ -91,7 +91,7 @@ class Setup:
             exhausted = Log("warning", "media.ports_exhausted", (("ref", call.ref),))
             return [exhausted, *call.refuse(Cause.OVERLOAD, 503, now)]
         call_id, n = context.ids.call_id(), len(call.legs)
-        leg = Leg(call.ref, n, peer, attempt.target.caller, context.timing)
+        leg = Leg(call.ref, n, peer, escaped(attempt.target.caller), context.timing)
         call.legs.append(leg)
         invite = egress_invite(
             attempt,

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Final
 
+from sbc.b2bua.account import Account, Ending
 from sbc.b2bua.call import Call
 from sbc.b2bua.call import Out as CallOut
 from sbc.b2bua.commands import AskMedia, Command, Log, OpenPorts, WriteCdr
@@ -35,7 +36,7 @@ from sbc.media import wire
 from sbc.policy.engine import Policy
 from sbc.policy.model import Interface, Listener, Peer
 from sbc.sip.checks import ACCEPT, ALLOW, refusal_of
-from sbc.sip.commands import CloseFlow, Order, Resolve, Respond, SendMessage
+from sbc.sip.commands import CloseFlow, Order, ResendResponse, Resolve, Respond, SendMessage
 from sbc.sip.dialog.invite_uac import end_unwanted
 from sbc.sip.endpoint import Endpoint
 from sbc.sip.endpoint import Out as SipOut
@@ -195,8 +196,27 @@ class Switch:
             elif kind in _COMMANDS:
                 commands.append(out)  # type: ignore[arg-type]
             else:
-                queue.extendleft(reversed(self._follow(out, now, peer, data)))  # type: ignore[arg-type]
+                queue.extendleft(reversed(self._follow_guarded(out, now, peer, data)))  # type: ignore[arg-type]
         return commands
+
+    def _follow_guarded(self, out: Order | SipOut, now: float, peer: Peer | None, data: bytes) -> Sequence[Out]:
+        """The outer barrier: what goes wrong between the calls ends the one call that it is about, if there is one."""
+        try:
+            return self._follow(out, now, peer, data)
+        except Exception as error:  # noqa: BLE001  see `_guarded`
+            ref = self._ref_of(out)
+            call = self.calls.get(ref)
+            outs: list[Out] = [_crash(ref, error)]
+            if call is not None:
+                outs = [*self._crashed(call, error, now)]
+            if isinstance(out, RequestReceived):
+                outs.append(Respond(out.key, 500))
+            return outs
+
+    def _ref_of(self, out: Order | SipOut) -> str:
+        """Whose order or report it is; "" where it is no call's."""
+        user = self.endpoint.layer.user_of(out.key) if isinstance(out, Respond | ResendResponse) else _user_of(out)
+        return user[0] if isinstance(user, tuple) and isinstance(user[0], str) else ""
 
     def _follow(self, out: Order | SipOut, now: float, peer: Peer | None, data: bytes) -> Sequence[Out]:
         match out:
@@ -242,10 +262,20 @@ class Switch:
             return [Respond(out.key, 503)]
         ref = self._ids.ref()
         self.trace.message(ref, now, "ingress", False, data)
-        call = Call(ref, peer, out.key, out.request, self._context, now)
-        self.calls[ref] = call
+        try:
+            self.calls[ref] = Call(ref, peer, out.key, out.request, self._context, now)
+        except Exception as error:  # noqa: BLE001  see `_guarded`
+            return self._stillborn(ref, out, peer, error, now)
         outs = self._guarded(ref, lambda call: call.start(now), now, out.key)
         return [*outs, *self.ports.replenish(now)]
+
+    def _stillborn(self, ref: str, out: RequestReceived, peer: Peer, error: Exception, now: float) -> Sequence[Out]:
+        """A call that could not even be made has its answer and its record all the same."""
+        self.trace.note(ref, now, f"internal error: {error!r}")
+        self.trace.end(ref, failed=True, at=now)
+        ending = Ending(Cause.INTERNAL, Cause.INTERNAL.status, Cause.INTERNAL.q850, "sbc")
+        record = Account(ref, peer.name, out.request.call_id, now).record(ending, now, self._context.wall)
+        return [_crash(ref, error), Respond(out.key, ending.status), WriteCdr(record)]
 
     def _in_dialog(self, out: RequestReceived, peer: Peer, data: bytes, now: float) -> Sequence[Out]:
         found = self._dialog_of(out.request, peer)
@@ -315,18 +345,29 @@ class Switch:
         call = self.calls.get(ref)
         if call is None:
             return []
-        outs: Sequence[CallOut]
         try:
             outs = step(call)
-        except Exception as error:  # noqa: BLE001  the one broad except of the engine
-            self.trace.note(ref, now, f"internal error: {error!r}")
-            outs = [_crash(ref, error), *call.abort(now)]
-            if key is not None:
-                outs.append(Respond(key, 500))  # goes nowhere if the request has its answer
+        except Exception as error:  # noqa: BLE001  the engine must outlive any one call
+            crashed = self._crashed(call, error, now)
+            return crashed if key is None else [*crashed, Respond(key, 500)]  # nowhere if the request has its answer
         if call.is_over:
             self._forget(call)
         else:
             self._deadlines.set(ref, call.next_deadline())
+        return outs
+
+    def _crashed(self, call: Call, error: Exception, now: float) -> list[CallOut]:
+        self.trace.note(call.ref, now, f"internal error: {error!r}")
+        outs: list[CallOut] = [_crash(call.ref, error)]
+        try:
+            outs += call.abort(now)
+        except Exception as worse:  # noqa: BLE001  a call that cannot even be aborted is forgotten
+            self._forget(call)
+            return [*outs, _crash(call.ref, worse)]
+        if call.is_over:
+            self._forget(call)
+        else:
+            self._deadlines.set(call.ref, call.next_deadline())
         return outs
 
     def _forget(self, call: Call) -> None:
@@ -349,6 +390,11 @@ class Switch:
 
 def _leg_name(leg: int) -> str:
     return "ingress" if leg == 0 else "egress" if leg == 1 else f"egress-{leg}"
+
+
+def _user_of(out: Order | SipOut) -> Hashable:
+    user = getattr(out, "user", None)
+    return user[0] if isinstance(user, tuple) and isinstance(user[0], tuple) else user  # the BYE of an unwanted 2xx
 
 
 def _crash(ref: str, error: Exception) -> Log:

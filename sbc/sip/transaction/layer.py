@@ -153,6 +153,11 @@ class TransactionLayer:
         if server is not None:
             server.user = user
 
+    def user_of(self, key: ServerKey) -> Hashable:
+        """Who was named by `adopt`."""
+        server = self._servers.get(key)
+        return None if server is None else server.user
+
     def flow_of(self, key: ServerKey) -> Flow | None:
         """Where the response to the request of `key` goes."""
         server = self._servers.get(key)
