@@ -47,7 +47,14 @@ def _lines(data: bytes) -> list[str]:
     lines = text.split("\n", SDP_LINES)
     if len(lines) > SDP_LINES:
         raise SdpError("too many lines in session description", 488)
+    if " =" in text or "\t=" in text:
+        lines = [_repaired(line) for line in lines]
     return lines
+
+
+def _repaired(line: str) -> str:
+    """A line with blanks before its "=" (RFC 4475 §3.1.1.8 has one) means what it would mean without."""
+    return line[0] + line[1:].lstrip(" \t") if line[1:].lstrip(" \t").startswith("=") else line
 
 
 def _session(lines: list[str], media: tuple[Media, ...]) -> Session:

@@ -7,8 +7,6 @@ from typing import Final
 
 from msgspec import Struct
 
-from sbc.core.ids import MAGIC_COOKIE
-from sbc.sip.dialog.dialog import contact_uri
 from sbc.sip.message import Fields, Request
 from sbc.sip.uri import SipUri, TelUri
 
@@ -43,17 +41,8 @@ def refusal_of(request: Request) -> Refusal | None:
     if unsupported:
         return Refusal(420, (("Unsupported", ", ".join(unsupported)),))
     if method == "INVITE":
-        # "The Contact header field MUST be present and contain exactly one SIP or SIPS URI in any request that can
-        # result in the establishment of a dialog", §8.1.1.8. Later INVITEs without one leave the target as it is, and
-        # peers of RFC 2543, where Contact was optional, are reached at their From (RFC 4475 §3.4.1).
-        if request.to.tag is None and contact_uri(request) is None and _is_of_rfc3261(request):
-            return Refusal(400)
         return _refusal_of_body(request)
     return None
-
-
-def _is_of_rfc3261(request: Request) -> bool:
-    return (request.via.branch or "").startswith(MAGIC_COOKIE)
 
 
 def _refusal_of_body(request: Request) -> Refusal | None:

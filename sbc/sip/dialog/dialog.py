@@ -90,7 +90,11 @@ class Dialog(Struct):
 
 
 def dialog_of_uas(request: Request, local_tag: str, interface: str) -> Dialog:
-    """The dialog that our 1xx or 2xx to `request` makes (§12.1.1). The request must have a Contact."""
+    """The dialog that our 1xx or 2xx to `request` makes (§12.1.1).
+
+    "The Contact header field MUST be present" in an INVITE (§8.1.1.8), but in RFC 2543 it was optional, and some peers
+    forget it: they are looked for at their From.
+    """
     dialog = Dialog(
         call_id=request.call_id,
         local_tag=local_tag,

@@ -74,7 +74,7 @@ UDP = {
 TCP = UDP | {
     # What follows Content-Length is the next message: an INVITE, with "m =" in its SDP and with a Content-Length that
     # cuts that short, so that what is left of it is no message.
-    "dblreq": (405, 400, CLOSED),
+    "dblreq": (405, 404, CLOSED),
     "clerr": UNFINISHED,
     "baddn": UNFINISHED,  # the archive's file has no empty line at its end
     "ncl": (400, CLOSED),

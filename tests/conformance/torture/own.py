@@ -42,7 +42,7 @@ OWN = {
     "broken ack": (octets("ACK sip:127.0.0.10 SIP/2.0", "To: <sip:b@127.0.0.10>"), SILENCE, SILENCE),
     "invite to nowhere": (octets(NOWHERE, CONTACT, TYPE, body=SDP), 404, 404),
     "invite to a silent carrier": (octets(INVITE, CONTACT, TYPE, body=SDP), 408, 408),
-    "invite without contact": (octets(INVITE, TYPE, body=SDP), 400, 400),
+    "invite without contact": (octets(INVITE, TYPE, body=SDP), PROCESSED, PROCESSED),
     "invite without a body": (octets(INVITE, CONTACT), PROCESSED, PROCESSED),
     "invite with no sdp in it": (octets(INVITE, CONTACT, TYPE, body=b"hello\r\n"), 400, 400),
     "zipped sdp": (octets(INVITE, CONTACT, TYPE, "Content-Encoding: gzip", body=SDP), 415, 415),
