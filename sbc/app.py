@@ -150,6 +150,8 @@ class _Program:
         self._opened = opened
         self._writer = writer
         self._drops: Counter[str] = Counter()
+        self._is_started = False
+        self._portless: list[str] = []  # media addresses on which no call could be carried
         ids = IdSource(os.urandom)  # noqa: TID251 - here it comes in
         self._engine = make_engine(policy, ids)
         self._driver = driver = Driver(self._engine, _escaped)
@@ -198,6 +200,9 @@ class _Program:
         await nursery.start(self._resolver.run)
         await nursery.start(self._transports.run)
         self._driver.start()
+        self._is_started = True
+        if self._portless:
+            raise OperatorError("\n".join(self._portless))
         nursery.start_soon(self._driver.run)
         await self._first_look_ups()
         self._transports.listen()
@@ -240,6 +245,10 @@ class _Program:
         except OSError as error:  # the address went away while we ran
             log.error("media.no_ports", alarm=True, local=command.local, reason=sockets.explain(error))  # noqa: TRY400
             answer = PortsOpened(command.local, ())
+        if not answer.ports and not self._is_started:
+            first, last = self._policy.media.first_port, self._policy.media.last_port
+            problem = f"media.ports {first}-{last} on {command.local}: none can be opened: {self._media.why_short()}"
+            self._portless.append(problem)
         self._driver.handle(answer)
 
     def _is_known(self, interface: str, host: str, port: int) -> bool:

@@ -21,6 +21,8 @@ def make_data_dir(path: Path) -> Path:
             f"sbc.data_dir {path}: cannot be made: {(error.strerror or str(error)).lower()}; "
             f"make it, owned by the user that runs sbc, or give another one"
         ) from error
+    if os.statvfs(path).f_flag & os.ST_RDONLY:
+        raise OperatorError(f"sbc.data_dir {path}: the file system is mounted read-only; expected one to write to")
     if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
         raise OperatorError(
             f"sbc.data_dir {path}: no permission to write; expected a folder that user {os.geteuid()} may write to"

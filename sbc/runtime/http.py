@@ -6,6 +6,8 @@ Slow to import, so `app` does that when the SIP listeners are up; the socket com
 
 import contextlib
 import ipaddress
+import itertools
+import logging
 import os
 import socket
 import sys
@@ -33,6 +35,8 @@ from sbc.core.errors import OperatorError
 from sbc.runtime.admin_socket import label_of, open_admin_socket, remove_socket
 
 CDR_READERS: Final = 2  # questions to the store at a time; more wait
+_ACCEPT_FAILURES_A_MINUTE: Final = 600
+_accept_failures: Final = itertools.count()
 
 log = structlog.get_logger("admin")
 
@@ -143,6 +147,7 @@ async def _serve(app: Starlette, listener: socket.socket) -> None:
     config.logger_class = _HypercornLog  # type: ignore[assignment]  # no common base
     config.include_server_header = False
     config.graceful_timeout = 1.0
+    logging.getLogger("trio.serve_listeners").addFilter(_says_little_of_accepts)
     while True:
         # hypercorn makes its own socket of the descriptor, and closes it.
         config.bind = [f"fd://{os.dup(listener.fileno())}"]
@@ -151,6 +156,12 @@ async def _serve(app: Starlette, listener: socket.socket) -> None:
         except Exception:
             log.exception("admin.server_failed")
         await trio.sleep(1.0)
+
+
+def _says_little_of_accepts(record: logging.LogRecord) -> bool:
+    """trio says with a traceback, ten times a second, that it has no descriptor for a client."""
+    record.exc_info = record.exc_text = None
+    return next(_accept_failures) % _ACCEPT_FAILURES_A_MINUTE == 0
 
 
 async def _drop_clients_at_the_end(name: object) -> None:

@@ -25,7 +25,7 @@ from sbc.core.errors import OperatorError
 from sbc.core.limits import CONTROL_MESSAGE_OCTETS
 from sbc.media import wire
 from sbc.media.client import POLL_SECONDS, MediaClient, Outgoing
-from sbc.runtime.media_sockets import Pair, open_pairs
+from sbc.runtime.media_sockets import Pair, descriptor_ceiling, is_short_of_descriptors, open_pairs
 
 FIRST_START_SECONDS: Final = 15.0  # of the very first worker; later ones are tried for ever
 QUEUE_MESSAGES: Final = 10_000  # unsent to one worker, beyond what it had to be told at its start
@@ -75,6 +75,8 @@ class MediaPool:
         self._start_seconds = start_seconds
         self._client = MediaClient()
         self._pairs: dict[str, dict[int, Pair]] = {}
+        self._ceiling = descriptor_ceiling()
+        self._said_short: dict[str, int] = {}
         self._worker: _Worker | None = None
         self._running = trio.Event()
 
@@ -98,11 +100,26 @@ class MediaPool:
     def open_ports(self, local: str, pairs: int) -> PortsOpened:
         """More port pairs on a media address. Raises OSError where it is no address of this machine."""
         have = self._pairs.setdefault(local, {})
-        opened = open_pairs(local, self._ports, pairs, have, self._number, dscp=self._dscp.get(local, 0))
+        dscp = self._dscp.get(local, 0)
+        opened = open_pairs(local, self._ports, pairs, have, self._number, dscp=dscp, ceiling=self._ceiling)
         have.update((pair.port, pair) for pair in opened)
+        self._say_if_short(local, short=len(opened) < pairs)
         ports = tuple(pair.port for pair in opened)
         self._send(self._client.ports_opened(local, ports))
         return PortsOpened(local, ports)
+
+    def why_short(self) -> str:
+        """Why fewer ports could be opened than were asked for."""
+        if is_short_of_descriptors(self._ceiling):
+            return "no descriptors are left; raise the limit (ulimit -n, LimitNOFILE=)"
+        return "other programs hold the rest of media.ports; stop them or give another range"
+
+    def _say_if_short(self, local: str, *, short: bool) -> None:
+        """Once for each number of pairs: the engine asks again every few seconds."""
+        pairs = len(self._pairs[local])
+        if short and self._said_short.get(local) != pairs:
+            self._said_short[local] = pairs
+            _log.warning("media.ports_short", alarm=True, local=local, pairs=pairs, reason=self.why_short())
 
     def close(self) -> None:
         """Close our media sockets, after `run` has ended."""
@@ -139,13 +156,17 @@ class MediaPool:
 
     async def _one_life(self, reaping: trio.Nursery) -> float:
         """Start a worker and serve it until it is gone; how many seconds it ran, 0 if it never said so."""
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        try:
+            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        except OSError as error:
+            _log.error("media.worker_not_started", alarm=True, reason=str(error))
+            return 0.0
         ours.setblocking(False)
         try:
             process = await _start(theirs)
         except OSError as error:
             ours.close()
-            _log.error("media.worker_not_started", reason=str(error))
+            _log.error("media.worker_not_started", alarm=True, reason=str(error))
             return 0.0
         finally:
             theirs.close()

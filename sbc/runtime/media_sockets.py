@@ -5,8 +5,9 @@ Random, because a port that can be guessed can be aimed at before the call's fir
 else gets the port. Used by `media_pool`.
 """
 
-import contextlib
 import errno
+import math
+import os
 import resource
 import socket
 from collections.abc import Callable, Collection
@@ -17,6 +18,7 @@ from msgspec import Struct
 from sbc.media.mute import mute
 
 RECEIVE_BUFFER: Final = 131_072  # doubled by the kernel: 340 packets of G.711, 6.8 s, should a worker start again
+_KEPT_FREE: Final = 1_024  # descriptors that are not for media, at most a quarter
 _NO_MORE: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _TAKEN: Final = (errno.EADDRINUSE, errno.EACCES)
 
@@ -42,10 +44,12 @@ def open_pairs(
     number: Callable[[int], int],
     *,
     dscp: int = 0,
+    ceiling: float = math.inf,
 ) -> list[Pair]:
     """Up to `pairs` pairs within the range `ports` (first, last), none of them in `taken`; `number(n)` picks below n.
 
-    Fewer where the range or the descriptors are used up. Raises OSError where `local` is no address of this machine.
+    Fewer where the range or the descriptors below `ceiling` are used up. Raises OSError where `local` is no address of
+    this machine.
     """
     first, last = ports
     free = [port for port in range(first + first % 2, last, 2) if port not in taken]
@@ -55,8 +59,12 @@ def open_pairs(
             at = number(len(free))
             free[at], free[-1] = free[-1], free[at]
             pair = _open_pair(local, free.pop(), dscp)
-            if pair is not None:
-                opened.append(pair)
+            if pair is None:
+                continue
+            if pair.rtcp.fileno() >= ceiling:
+                pair.close()
+                return opened
+            opened.append(pair)
     except OSError as error:
         if error.errno in _NO_MORE:
             return opened
@@ -86,12 +94,22 @@ def open_media_socket(local: str, port: int, dscp: int = 0) -> socket.socket:
     return one
 
 
-def raise_descriptor_limit() -> int:
-    """As many descriptors as the system lets us have (two for each pair); returns how many that are."""
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    with contextlib.suppress(OSError, ValueError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+def descriptor_ceiling() -> int:
+    """Media ports take no descriptor from here up: connections, files and the next media worker need some too.
+
+    The kernel gives the lowest free number, so a descriptor's number tells how many there are.
+    """
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return limit - min(limit // 4, _KEPT_FREE)
+
+
+def is_short_of_descriptors(ceiling: float) -> bool:
+    try:
+        probe = os.open("/", os.O_PATH | os.O_CLOEXEC)
+    except OSError:
+        return True
+    os.close(probe)
+    return probe + 1 >= ceiling  # a pair takes two
 
 
 def _open_pair(local: str, port: int, dscp: int) -> Pair | None:

@@ -4,6 +4,7 @@ Opening is apart from using: `udp` and `tcp` take what `open_listeners` returns,
 (a supervisor may do it and pass the descriptors). Nothing is received here. Used by `app`.
 """
 
+import contextlib
 import errno
 import os
 import resource
@@ -17,6 +18,7 @@ from sbc.core.address import Address, Transport, bracketed
 from sbc.core.errors import OperatorError
 from sbc.policy.model import Interface, Listener
 
+DESCRIPTORS_AT_LEAST: Final = 256  # with fewer the program stands, but carries hardly a call
 IP_RECVERR: Final = 11  # linux/in.h; the socket module does not name them
 IPV6_RECVERR: Final = 25
 _BACKLOG: Final = 512
@@ -85,16 +87,17 @@ def explain(error: OSError) -> str:
     return f"{os.strerror(error.errno).lower() if error.errno else error}; it cannot be opened"
 
 
-def raise_descriptor_limit() -> int:
-    """As many descriptors as we may have: every stream and every RTP and RTCP port is one."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == hard:
-        return soft
-    try:
+def raise_descriptor_limit() -> None:
+    """As many descriptors as we may have: every stream and every RTP and RTCP port is one. OperatorError if too few."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    except (OSError, ValueError):
-        return soft
-    return hard
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    if limit < DESCRIPTORS_AT_LEAST:
+        raise OperatorError(
+            f"only {limit} files may be open at a time, and a call takes four; "
+            f"raise the limit (ulimit -n, LimitNOFILE=) to {DESCRIPTORS_AT_LEAST} or more"
+        )
 
 
 def _open(listener: Listener, dscp: int) -> socket.socket:

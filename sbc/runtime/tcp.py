@@ -7,7 +7,9 @@ Connections that we open are known to the engine by the listener's address, neve
 
 import errno
 import itertools
+import math
 import os
+import resource
 import socket
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -23,6 +25,8 @@ from sbc.runtime.sockets import OpenSocket, set_dscp, socket_address
 from sbc.sip.events import FlowFailed
 
 _ACCEPT_PAUSE_SECONDS: Final = 0.2
+_KEPT_FREE: Final = 32  # descriptors that no peer's connection takes: the admin API and the next media worker need some
+_SAID_AGAIN_SECONDS: Final = 60.0
 _NO_ROOM: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 log = structlog.get_logger("tcp")
@@ -45,6 +49,8 @@ class TcpTransport:
         self._is_known = is_known
         self._drops = drops
         self._now = now
+        self._ceiling = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - _KEPT_FREE
+        self._no_socket_said_at = -math.inf
         self._connections: dict[int, Connection] = {}
         self._reusable: dict[tuple[str, Address], Connection] = {}
         self._numbers = itertools.count(1)
@@ -105,7 +111,7 @@ class TcpTransport:
         try:
             sock = socket.socket(socket.AF_INET6 if remote.is_ipv6 else socket.AF_INET, socket.SOCK_STREAM)
         except OSError as error:
-            self._no_socket(error)
+            self._no_socket(_words(error))
             return None
         connection = self._add(sock, entry, remote)
         self._reusable[flow.interface, remote] = connection
@@ -139,7 +145,7 @@ class TcpTransport:
             except OSError as error:
                 # The connection was gone before we took it, or there is no room for it: it waits in the kernel.
                 if error.errno in _NO_ROOM:
-                    self._no_socket(error)
+                    self._no_socket(_words(error))
                     await trio.sleep(_ACCEPT_PAUSE_SECONDS)
                 continue
             self._accept(sock, source, entry, accepted)
@@ -153,6 +159,10 @@ class TcpTransport:
         if accepted.n >= limits.CONNECTIONS_PER_LISTENER:
             self._drops["tcp_connections_full"] += 1
             sock.close()
+            return
+        if sock.fileno() >= self._ceiling:
+            sock.close()
+            self._no_socket("too many open files")
             return
         try:
             _tune(sock, entry.dscp)
@@ -191,9 +201,12 @@ class TcpTransport:
             self._drop(connection)
             connection.abort("")
 
-    def _no_socket(self, error: OSError) -> None:
+    def _no_socket(self, reason: str) -> None:
         self._drops["tcp_no_socket"] += 1
-        log.error("tcp.no_socket", alarm=True, reason=_words(error))
+        now = self._now()
+        if now - self._no_socket_said_at >= _SAID_AGAIN_SECONDS:
+            self._no_socket_said_at = now
+            log.error("tcp.no_socket", alarm=True, reason=reason)
 
     def _drop(self, connection: Connection) -> None:
         self._connections.pop(connection.flow.connection, None)

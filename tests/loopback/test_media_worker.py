@@ -16,7 +16,7 @@ from msgspec import Struct
 from sbc.b2bua.events import MediaReplied
 from sbc.media import wire
 from sbc.runtime.media_pool import QUEUE_MESSAGES, MediaPool, MediaWorkerError
-from sbc.runtime.media_sockets import open_media_socket, open_pairs
+from sbc.runtime.media_sockets import is_short_of_descriptors, open_media_socket, open_pairs
 
 pytestmark = [pytest.mark.loopback, pytest.mark.slow]
 
@@ -300,6 +300,18 @@ def test_a_range_that_is_used_up_gives_fewer_and_an_absent_address_is_an_error()
         pair.close()
     with pytest.raises(OSError, match="assign"):
         open_pairs("192.0.2.1", (39000, 39010), 1, (), lambda _: 0)
+
+
+def test_media_ports_leave_descriptors_to_the_rest_of_the_program() -> None:
+    with socket.socket() as probe:
+        ceiling = probe.fileno() + 6
+    pairs = open_pairs(INSIDE, (39200, 39298), 9, (), lambda _: 0, ceiling=ceiling)
+    assert 0 < len(pairs) <= 3
+    assert all(pair.rtcp.fileno() < ceiling for pair in pairs)
+    assert is_short_of_descriptors(ceiling)
+    for pair in pairs:
+        pair.close()
+    assert not is_short_of_descriptors(ceiling)
 
 
 def test_pairs_carry_the_dscp_and_ipv6_keeps_to_itself() -> None:

@@ -24,7 +24,7 @@ sbc: {{name: test, data_dir: {data_dir}, admin: "{admin}", stop_after: 1s}}
 interfaces:
   inside: {{sip: ["udp:{host}.10:5060", "tcp:{host}.10:5060"], media: {host}.10}}
   outside: {{sip: ["udp:{host}.20:5060"], media: {host}.20}}
-media: {{ports: 20000-20999}}
+media: {{ports: {ports}}}
 pbxs:
   office: {{interface: inside, address: "sip:{host}.30:5060", dids: ["+14155550100"]}}
 trunks:
@@ -37,16 +37,32 @@ routes:
 class Process:
     """One `sbc run`, its stderr in a file."""
 
-    def __init__(self, folder, host, **changes):
+    def __init__(self, folder, host, descriptors=None, **changes):
         self.host = host
         self.log = folder / "stderr"
         self.admin = folder / "admin.sock"
-        settings = {"data_dir": folder / "data", "admin": f"unix:{self.admin}", "host": host} | changes
+        settings = {
+            "data_dir": folder / "data",
+            "admin": f"unix:{self.admin}",
+            "host": host,
+            "ports": "20000-20999",
+        } | changes
         policy = folder / "policy.yaml"
         policy.write_text(POLICY.format(**settings))
+        limit = ""
+        if descriptors is not None:
+            limit = f"from resource import *; setrlimit(RLIMIT_NOFILE, ({descriptors}, {descriptors})); "
         with self.log.open("wb") as stderr:
             self.process = subprocess.Popen(
-                [sys.executable, "-c", "from sbc.cli import main; main()", "run", str(policy), "--log-format", "json"],
+                [
+                    sys.executable,
+                    "-c",
+                    limit + "from sbc.cli import main; main()",
+                    "run",
+                    str(policy),
+                    "--log-format",
+                    "json",
+                ],
                 stderr=stderr,
                 stdin=subprocess.DEVNULL,
                 cwd=folder,
@@ -204,6 +220,29 @@ def test_an_absent_address_and_a_bad_data_dir_start_nothing(start, tmp_path):
     assert "sbc: interfaces.inside.media 192.0.2.10: no network interface of this machine has the address" in sbc.text
     assert f"sbc.data_dir {tmp_path}/file/data: cannot be made: not a directory" in lines[-1]
     assert not sbc.admin.exists()
+
+
+def test_a_media_range_that_is_taken_starts_nothing(start, host):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.bind((f"{host}.20", 20003))
+        sbc = start(ports="20002-20003")
+        assert sbc.ends() == 1
+    assert sbc.text.splitlines()[-1].startswith(f"sbc: media.ports 20002-20003 on {host}.20: none can be opened: other")
+    assert not READY.search(sbc.text)
+    assert not sbc.admin.exists()
+
+
+def test_too_few_descriptors_are_said_before_anything_is_opened(start):
+    sbc = start(descriptors=64)
+    assert sbc.ends() == 1
+    assert sbc.text.startswith("sbc: only 64 files may be open at a time")
+    assert len(sbc.text.splitlines()) == 1
+
+
+def test_media_that_take_all_descriptors_leave_the_admin_api_some(start):
+    sbc = start(descriptors=256).ready()
+    assert [event["alarm"] for event in sbc.events("media.ports_short")] == [True]
+    assert sbc.get("/api/v1/status")["ready"]
 
 
 def test_a_worker_that_is_killed_is_replaced_and_signalling_never_stops(start, peer, host):

@@ -1,6 +1,7 @@
 """The folder that holds what must outlive the process."""
 
 import os
+from types import SimpleNamespace
 
 import pytest
 
@@ -34,4 +35,10 @@ def test_a_folder_that_cannot_be_made_is_said(tmp_path):
 def test_a_folder_that_may_not_be_written_is_said(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "access", lambda *_: False)  # root may write everywhere
     with pytest.raises(OperatorError, match="no permission to write; expected a folder that user"):
+        make_data_dir(tmp_path)
+
+
+def test_a_folder_that_is_mounted_read_only_is_said(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_flag=os.ST_RDONLY))
+    with pytest.raises(OperatorError, match="mounted read-only"):
         make_data_dir(tmp_path)

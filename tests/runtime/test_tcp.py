@@ -11,6 +11,7 @@ import trio.testing
 from sbc.core import limits
 from sbc.core.address import Address, Flow, Transport
 from sbc.policy.model import Interface, Listener
+from sbc.runtime import tcp as tcp_module
 from sbc.runtime.sockets import close_all, open_listeners
 from sbc.runtime.tcp import TcpTransport
 from sbc.sip.events import FlowFailed
@@ -137,6 +138,18 @@ async def test_more_connections_than_the_cap_are_closed(rig, monkeypatch):
         async with third:
             await third.send_all(message())
             assert await receive(third, len(message())) == message()
+
+
+async def test_connections_leave_some_descriptors_to_the_rest_of_the_program_and_say_so_once(rig, monkeypatch):
+    said = []
+    monkeypatch.setattr(tcp_module.log, "error", lambda event, **_: said.append(event))
+    monkeypatch.setattr(rig.tcp, "_ceiling", 0)
+    for _ in range(3):
+        stream = await connect(rig)
+        async with stream:
+            assert await receive(stream, 1) == b""
+    assert rig.drops["tcp_no_socket"] == 3
+    assert said == ["tcp.no_socket"]
 
 
 class EarlyFramer:
