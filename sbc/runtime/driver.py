@@ -67,6 +67,7 @@ class Driver:
     def start(self) -> None:
         """The engine learns the wall clock before anything else."""
         self._watch_wall()
+        self.beat_at = self._now()  # alive from now on, not only after the first deadline
         self.feed(self._engine.start)
 
     def receive(self, data: bytes, flow: Flow) -> None:

@@ -141,6 +141,11 @@ async def test_lag_is_how_late_the_loop_came(autojump_clock, engine):
     assert rig.driver.lag == pytest.approx(3.0, abs=0.01)
 
 
+async def test_the_first_beat_is_the_start(rig, autojump_clock):
+    rig.driver.start()
+    assert rig.driver.beat_at == trio.current_time()
+
+
 async def test_the_loop_beats_without_deadlines(rig, autojump_clock):
     async with trio.open_nursery() as nursery:
         nursery.start_soon(rig.driver.run)
