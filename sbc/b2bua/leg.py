@@ -95,7 +95,7 @@ class Leg:
         if self.uas is not None and (self.uas.is_pending or self.uas.awaits_ack):
             return True
         uac = self._uac
-        return uac is not None and uac.state in (invite_uac.State.CALLING, invite_uac.State.ANSWERED)
+        return uac is not None and not uac.is_over
 
     @property
     def _uac(self) -> InviteUac | None:
@@ -252,17 +252,17 @@ class Leg:
         return outs
 
     def _take_reinvite(self, key: ServerKey, request: Request, retry_after: int) -> list[Out]:
+        uas = self.uas
+        if uas is not None and uas.is_pending:
+            # "MUST return a 500 … with a randomly chosen value of between 0 and 10 seconds", §14.2
+            return [Respond(key, 500, fields=(("Retry-After", str(retry_after)),))]
         if self.state is not State.TALKING:
             return [Respond(key, 481)]
         outs: list[Out] = []
-        uas = self.uas
-        if uas is not None and uas.awaits_ack:
+        if uas is not None and uas.awaits_ack and not uas.awaits_answer:
             # Its sender has had our 2xx, or it could not modify the session: the ACK was lost, or overtaken.
             uas.acknowledged()
             outs.append(LegAcknowledged(self.n, b"", uas.first))
-        if uas is not None and uas.is_pending:
-            # "MUST return a 500 … with a randomly chosen value of between 0 and 10 seconds", §14.2
-            return [*outs, Respond(key, 500, fields=(("Retry-After", str(retry_after)),))]
         if self._is_busy:
             return [*outs, Respond(key, 491)]  # "an INVITE it had sent is in progress", §14.2
         assert self.dialog is not None  # noqa: S101  TALKING has one
@@ -286,8 +286,9 @@ class Leg:
         """CANCEL of the peer's INVITE; the 200 to the CANCEL itself is already out."""
         if self.uas is None or not self.uas.is_pending:
             return []
-        first = self.state is State.SETUP
-        return [*self.refuse(487), LegCancelled(self.n, first)]
+        if self.state is State.SETUP:
+            return [*self.refuse(487), LegCancelled(self.n, first=True)]
+        return [LegCancelled(self.n, first=False)]
 
     def take_response(self, n: int, response: Response) -> list[Out]:
         if n == self._bye:

@@ -1,12 +1,14 @@
 """Changing a session that is up: a re-INVITE on one leg becomes a re-INVITE on the other (RFC 3261 §14, RFC 3264 §8).
 
 One change at a time: while one is under way the peer that comes second gets 491. A failure crosses and the session
-stays as it was. It belongs to one call and speaks to its legs through it.
+stays as it was. An offer that is taken back has its verdict from the asked side, whose 2xx may cross our CANCEL, so
+that both believe in the same session. It belongs to one call and speaks to its legs through it.
 """
 
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from sbc.b2bua.commands import AskMedia
 from sbc.b2bua.media import OutOfPortsError, SideName
@@ -20,13 +22,18 @@ if TYPE_CHECKING:
 
 
 ANSWER_SECONDS: Final = 60.0  # for a person to be asked, say whether video is wanted; then the offer is taken back
+CANCEL_SECONDS: Final = 5.0  # for the asked side to end an offer that was taken back, two lost messages included
 
 
 class Change(Struct, frozen=True):
-    """`by` is the leg that asked. `late`: its re-INVITE had no offer, so that its ACK will have the answer."""
+    """`by` is the leg that asked. `late`: its re-INVITE had no offer, so that its ACK will have the answer.
+
+    `taken_back`: the asked side has been sent CANCEL, and the asking side gets this status if that was in time.
+    """
 
     by: int
     late: bool
+    taken_back: int | None = None
 
 
 class Modification:
@@ -42,28 +49,39 @@ class Modification:
             case LegReanswered(leg, body) if change is not None and leg != change.by:
                 return self._reanswered(change, leg, body, now)
             case LegReanswered(leg):
-                return list(self._call.legs[leg].acknowledge())  # its sender has cancelled it meanwhile
+                return list(self._call.legs[leg].acknowledge())  # much too late: the asking side was refused long ago
             case LegRerefused(_, _, True):
                 return self._call.fail(Cause.FAILED, now)
             case LegRerefused(_, status) if change is not None:
-                self._finish()
-                return list(self._call.legs[change.by].refuse(status if status >= 400 else 488))
+                return self._refuse(change, change.taken_back or status)
             case LegCancelled(leg) if change is not None and leg == change.by:
-                self._finish()
-                return list(self._opposite(leg).cancel_offer())
+                return self._take_back(change, 487, now)
             case LegAcknowledged(leg, body) if change is not None and change.late and leg == change.by:
                 return self._late_answer(change, body, now)
             case _:
                 return []  # an ACK that brings nothing, or what crossed a change that is over
 
     def timer(self, now: float) -> "list[Out]":
-        """The asked peer has said 100 and no more. Its INVITE ends by CANCEL; the session stays as it was."""
+        """The asked peer has said 100 and no more, or does not even end what was taken back."""
         change = self._change
         if change is None:
             return []
-        self._finish()
         self._call.context.trace.note(self._call.ref, now, "the offer got no final answer")
-        return [*self._opposite(change.by).cancel_offer(), *self._call.legs[change.by].refuse(504)]
+        if change.taken_back is None:
+            return self._take_back(change, 504, now)
+        return self._refuse(change, change.taken_back)
+
+    def _take_back(self, change: Change, status: int, now: float) -> "list[Out]":
+        if change.taken_back is not None:
+            return []
+        self._change = replace(change, taken_back=status)
+        self._call.timers.set("change", now + CANCEL_SECONDS)
+        return list(self._opposite(change.by).cancel_offer())
+
+    def _refuse(self, change: Change, status: int) -> "list[Out]":
+        """The session stays as it was."""
+        self._finish()
+        return list(self._call.legs[change.by].refuse(status if status >= 400 else 488))
 
     def _offered(self, leg: int, body: bytes, now: float) -> "list[Out]":
         asking, asked = self._call.legs[leg], self._opposite(leg)
@@ -88,6 +106,7 @@ class Modification:
         try:
             session = media.read(body)
             if change.late:
+                self._call.timers.stop("change")  # from now on the ACK is awaited, and the leg watches that
                 return list(asking.answer(media.pass_offer(_side(leg), session, now), now))
             passed = media.pass_answer(session)
         except (SdpError, OutOfPortsError):

@@ -51,7 +51,9 @@ class LegAcknowledged(Struct, frozen=True):
 
 
 class LegCancelled(Struct, frozen=True):
-    """The peer took its INVITE back: CANCEL, or BYE on the early dialog. `first`: of the call, not a re-INVITE."""
+    """The peer took its INVITE back: CANCEL, or BYE on the early dialog. `first`: the call's own, which has its 487
+    already; a re-INVITE is still to be answered.
+    """
 
     leg: int
     first: bool

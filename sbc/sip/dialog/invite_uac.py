@@ -63,6 +63,11 @@ class InviteUac:
     def is_pending(self) -> bool:
         return self.state is State.CALLING
 
+    @property
+    def is_over(self) -> bool:
+        """Its final response is here, and acknowledged: another INVITE may be sent in the dialog (§14.1)."""
+        return self.state is State.ACKNOWLEDGED or self.state is State.ENDED
+
     def receive(self, response: Response) -> list[Order | Report]:
         status = response.status
         if status < 200:
@@ -79,7 +84,7 @@ class InviteUac:
         if self.state is State.CANCELLED:
             self.state = State.ENDED
             return list(end_unwanted(self.user, self.request, response, self.interface))
-        if self.dialog is not None and response.to.tag == self.dialog.remote_tag:
+        if self.dialog is not None and (response.to.tag or "") == self.dialog.remote_tag:
             return []  # a repetition; its ACK is still to be ordered, or is being repeated by the transaction
         return list(end_unwanted(self.user, self.request, response, self.interface))
 

@@ -62,6 +62,11 @@ class InviteUas:
     def awaits_ack(self) -> bool:
         return self.state is State.ANSWERED
 
+    @property
+    def awaits_answer(self) -> bool:
+        """Our 2xx made the offer, so that the ACK cannot be done without (§13.2.1)."""
+        return self.awaits_ack and not self.request.body
+
     def try_(self) -> list[Order]:
         """100 at once, so that the peer stops repeating its INVITE (§8.2.6.1)."""
         return [Respond(self.key, 100)]
