@@ -247,7 +247,7 @@ class Call:
         self.state = Ended(ending, now)
         self.timers.clear()
         outs: list[Out] = []
-        fields = () if ending.cause in (Cause.NORMAL, Cause.CANCELLED) else reason_fields(ending.q850)
+        fields = () if ending.q850 == Cause.NORMAL.q850 else reason_fields(ending.q850)
         for leg in self.legs:
             outs += leg.release(ending.status, fields)
         self.media.release(now)

@@ -125,6 +125,8 @@ class Setup:
         return []
 
     def _progressed(self, state: Hunting, status: int, body: bytes, now: float) -> "list[Out]":
+        if not 180 <= status <= 189:
+            return self._tried(state, now)  # 199 ends an early dialog (RFC 6228), and who knows what 150 says
         call = self._call
         call.timers.stop("no_reply", "no_progress")
         if not call.timers.is_set("no_answer"):
@@ -140,7 +142,7 @@ class Setup:
                 call.context.trace.note(call.ref, now, f"early session description ignored: {error.reason}")
             else:
                 outs.append(AskMedia(call.media.relay()))
-        return [*outs, *call.ingress.ring(status if 180 <= status <= 183 else 183, passed, now)]
+        return [*outs, *call.ingress.ring(min(status, 183), passed, now)]
 
     def _answered(self, body: bytes, now: float) -> "list[Out]":
         call = self._call

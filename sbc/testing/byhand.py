@@ -3,12 +3,16 @@
 It takes the place of a phone, which is told to be deaf. RFC 3261 has no section for what it does.
 """
 
+from typing import Final
+
 from sbc.sip.message import Fields, Request, Response
 from sbc.sip.parse import parse_message
 from sbc.sip.serialize import serialize
 from sbc.testing.build import request, response_to, sdp_of
 from sbc.testing.phone import Phone
 from sbc.testing.world import World
+
+_NO_TAG: Final = "left-out"
 
 
 class ByHand:
@@ -44,13 +48,13 @@ class ByHand:
         fields: Fields = (),
         body: bytes = b"",
     ) -> None:
-        """To the last INVITE, or to another request that it heard."""
+        """To the last INVITE, or to another request that it heard. An empty `tag` is left out, as in RFC 2543."""
         asked = to or self.requests("INVITE")[-1]
         if sdp:
             body = sdp_of(self._phone.address.host)
         contact = contact or f"sip:{self._phone.address}"
-        response = response_to(asked, status, to_tag=tag, contact=contact, fields=fields, body=body)
-        self._world.inject(serialize(response), self._phone)
+        response = response_to(asked, status, to_tag=tag or _NO_TAG, contact=contact, fields=fields, body=body)
+        self._world.inject(serialize(response).replace(f";tag={_NO_TAG}".encode(), b""), self._phone)
 
     def sends(self, method: str, uri: str = "sip:+442079460001@10.0.0.1", **options: object) -> Request:
         """A request as `build.request` makes it; a new branch each time."""
