@@ -24,6 +24,7 @@ class UsageError(OperatorError):
 
 
 def main() -> NoReturn:
+    _fill_closed_streams()
     # A terminal that cannot show a character gets its escape, not an exception.
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
@@ -53,6 +54,17 @@ def run_command(tokens: Sequence[str]) -> int:
             raise
         return _tell(error)
     return status
+
+
+def _fill_closed_streams() -> None:
+    """Started with `2>&-`, the first socket would become descriptor 2 and get what is meant for stderr."""
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
+    sys.stdout = sys.stdout or open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - for the process's life
+    sys.stderr = sys.stderr or open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
 
 
 def _dispatch(tokens: Sequence[str]) -> int:

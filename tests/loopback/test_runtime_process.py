@@ -364,3 +364,32 @@ def test_numbers_do_not_stand_in_the_log(start, peer, carrier, host):
     assert sbc.events("call.ended")
     assert "2079460000" not in sbc.text
     assert "4155550100" not in sbc.text
+
+
+def test_closed_standard_streams_are_no_obstacle(tmp_path, host):
+    policy = tmp_path / "policy.yaml"
+    admin = tmp_path / "admin.sock"
+    policy.write_text(POLICY.format(data_dir=tmp_path / "data", admin=f"unix:{admin}", host=host, ports="20000-20999"))
+    closing = "import os; os.closerange(0, 3); os.execv({0!r}, [{0!r}, '-m', 'sbc', 'run', {1!r}])"
+    with subprocess.Popen(
+        [sys.executable, "-c", closing.format(sys.executable, str(policy))],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    ) as process:
+        try:
+            deadline = time.monotonic() + PATIENCE
+            while not admin.exists():
+                assert process.poll() is None
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+            with socket.socket(socket.AF_UNIX) as client:
+                client.settimeout(PATIENCE)
+                client.connect(str(admin))
+                client.sendall(b"GET /readyz HTTP/1.0\r\n\r\n")
+                assert b" 200 " in client.recv(4096)
+            standard = [Path(f"/proc/{process.pid}/fd/{number}").readlink() for number in range(3)]
+            assert standard == [Path(os.devnull)] * 3
+            process.terminate()
+            assert process.wait(PATIENCE) == 0
+        finally:
+            process.kill()
