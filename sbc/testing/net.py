@@ -95,9 +95,9 @@ class Network:
 
     def detach(self, host: Host) -> None:
         """The host is gone, as if its machine had crashed: its ports refuse."""
-        self.hosts.remove(host)
         self._listeners = {key: value for key, value in self._listeners.items() if value[0] is not host}
         self.reset(host)
+        self.hosts.remove(host)
 
     # --- how bad it is ------------------------------------------------------------------------------------------------
 

@@ -171,7 +171,7 @@ def test_the_reason_of_a_bye_crosses_as_a_number(world):
     office.invites(FAR)
     carrier.answers()
     carrier.hangs_up(fields=(("Reason", 'Q.850;cause=31;text="switch-3 of carrier.net"'),))
-    bye = [data for data in sbc.net.sent_to(office.name) if data.startswith(b"BYE")][0]
+    bye = next(data for data in sbc.net.sent_to(office.name) if data.startswith(b"BYE"))
     assert b"Reason: Q.850;cause=31\r\n" in bye
     assert sbc.cdr.only.q850 == 31
     assert sbc.idle()
