@@ -30,6 +30,7 @@ def request(
     branch: str = "z9hG4bKtest1",
     source: Address = THERE,
     sdp: bool = False,
+    contact: str | None = None,
     fields: Fields = (),
     body: bytes = b"",
 ) -> Request:
@@ -43,7 +44,7 @@ def request(
         ("CSeq", f"{cseq} {method}"),
     )
     if method == "INVITE":
-        base = (*base, ("Contact", f"<sip:{source}>"))
+        base = (*base, ("Contact", f"<{contact or f'sip:{source}'}>"))
     if sdp:
         body = sdp_of(source.host)
         base = (*base, ("Content-Type", "application/sdp"))

@@ -114,8 +114,10 @@ def dialog_of_uas(request: Request, local_tag: str, interface: str) -> Dialog:
 def dialog_of_uac(request: Request, response: Response, interface: str) -> Dialog:
     """The dialog that a peer's 1xx or 2xx with a To tag makes (§12.1.2): its Record-Route in reverse order.
 
-    A tag that is missing counts as empty (§12.1.2, peers of RFC 2543).
+    A tag that is missing counts as empty (§12.1.2, peers of RFC 2543). Where `request` is a re-INVITE, the route set
+    is the one that it went by: responses do not change it (§12.2).
     """
+    routes = reversed(response.record_routes) if request.to.tag is None else request.routes
     dialog = Dialog(
         call_id=request.call_id,
         local_tag=request.from_.tag or "",
@@ -124,7 +126,7 @@ def dialog_of_uac(request: Request, response: Response, interface: str) -> Dialo
         remote=response.header("To") or "",
         local_cseq=request.cseq.number,
         remote_cseq=None,
-        route_set=tuple(str(route) for route in reversed(response.record_routes)),
+        route_set=tuple([str(route) for route in routes]),
         remote_target=contact_uri(response) or request.uri_text,
         interface=interface,
     )

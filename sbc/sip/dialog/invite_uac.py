@@ -127,8 +127,12 @@ class InviteUac:
 
 
 def end_unwanted(user: Hashable, invite: Request, response: Response, interface: str) -> list[Order]:
-    """ACK and BYE for a 2xx that nobody wants: another fork's, or one that crossed a CANCEL (§13.2.2.4, §15)."""
+    """ACK and BYE for a 2xx that nobody wants: another fork's, or one that crossed a CANCEL (§13.2.2.4, §15).
+
+    That of a re-INVITE is only acknowledged: its dialog has had its BYE.
+    """
     dialog = dialog_of_uac(invite, response, interface)
     ack = SendAck(user, dialog.ack(invite.cseq.number), interface, dialog.next_hop)
-    bye = SendRequest((user, dialog.remote_tag), dialog.request("BYE"), interface, dialog.next_hop)
-    return [ack, bye]
+    if invite.to.tag is not None:
+        return [ack]
+    return [ack, SendRequest((user, dialog.remote_tag), dialog.request("BYE"), interface, dialog.next_hop)]
