@@ -104,8 +104,8 @@ class Setup:
         call.account.dialled(attempt, call_id, now)
         call.state = Hunting(attempt, rest)
         call.timers.clear()
-        if rest:
-            call.timers.set("no_reply", now + peer.no_reply)  # the last target gets Timer B instead
+        # The last target gets Timer B; as long for a look-up of its name that never ends.
+        call.timers.set("no_reply", now + (peer.no_reply if rest else context.timing.give_up))
         return list(leg.dial(invite, attempt.next_hop))
 
     def _next(self, state: Hunting, ending: Ending, now: float) -> "list[Out]":

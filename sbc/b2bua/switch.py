@@ -351,7 +351,7 @@ class Switch:
             crashed = self._crashed(call, error, now)
             return crashed if key is None else [*crashed, Respond(key, 500)]  # nowhere if the request has its answer
         if call.is_over:
-            self._forget(call)
+            self._forget(call, now)
         else:
             self._deadlines.set(ref, call.next_deadline())
         return outs
@@ -362,15 +362,16 @@ class Switch:
         try:
             outs += call.abort(now)
         except Exception as worse:  # noqa: BLE001  a call that cannot even be aborted is forgotten
-            self._forget(call)
+            self._forget(call, now)
             return [*outs, _crash(call.ref, worse)]
         if call.is_over:
-            self._forget(call)
+            self._forget(call, now)
         else:
             self._deadlines.set(call.ref, call.next_deadline())
         return outs
 
-    def _forget(self, call: Call) -> None:
+    def _forget(self, call: Call, now: float) -> None:
+        self.trace.end(call.ref, failed=True, at=now)  # nothing to be done, unless its tape was lost and begun anew
         self._deadlines.set(call.ref, None)
         for tag in call.tags:
             self._context.dialogs.pop(tag, None)
@@ -379,13 +380,17 @@ class Switch:
     # --- trace --------------------------------------------------------------------------------------------------------
 
     def _trace_received(self, user: Hashable, data: bytes, now: float) -> None:
-        if isinstance(user, tuple) and len(user) == 3:
+        if isinstance(user, tuple) and len(user) == 3 and self._is_traced(user[0]):
             self.trace.message(user[0], now, _leg_name(user[1]), False, data)
 
     def _trace_sent(self, out: SendMessage, now: float) -> None:
         user = out.user
-        if isinstance(user, tuple) and len(user) == 3:
+        if isinstance(user, tuple) and len(user) == 3 and self._is_traced(user[0]):
             self.trace.message(user[0], now, _leg_name(user[1]), True, out.data)
+
+    def _is_traced(self, ref: str) -> bool:
+        """What comes for a call that nobody remembers must not begin a tape that nobody ends."""
+        return ref in self.calls or ref in self.trace
 
 
 def _leg_name(leg: int) -> str:

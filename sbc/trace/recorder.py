@@ -85,6 +85,9 @@ class Recorder:
         """Every call of which something is known: finished ones first, oldest first."""
         return (*self._failed, *self._good, *self._running)
 
+    def __contains__(self, ref: str) -> bool:
+        return ref in self._running or ref in self._good or ref in self._failed
+
     def __len__(self) -> int:
         return len(self._running) + len(self._good) + len(self._failed)
 

@@ -1,4 +1,4 @@
-"""TCP peers whose connections break: a response finds another way (RFC 3261 §18.2.2), a request is not lost silently."""
+"""TCP peers whose connections break: a response finds another way (RFC 3261 §18.2.2), no request is lost silently."""
 
 import pytest
 
