@@ -18,20 +18,21 @@ from sbc.sip.params import Params, param, params_text
 _UNRESERVED: Final = r"A-Za-z0-9\-_.!~*'()"
 # Interop: telephones send these without escaping them ("*67#"); they are escaped here, because our output is strict.
 _TOLERATED: Final = r"\#\[\]{}|^`"
-_ESCAPED: Final = r"%[0-9A-Fa-f]{2}"
+# Only single character classes repeat: Python 3.11 before 3.11.5 (Debian 12 has 3.11.2) loses its place when a
+# possessive repeat of a group gives up halfway, as on half an escape. So escapes are looked at afterwards.
 _SIP: Final = re.compile(
     rf"""(?P<scheme>sips?):
-    (?:(?P<user>(?:[{_UNRESERVED}&=+$,;?/{_TOLERATED}]++|{_ESCAPED})++)
-       (?::(?P<password>(?:[{_UNRESERVED}&=+$,]++|{_ESCAPED})*+))?@)?+
+    (?:(?P<user>[{_UNRESERVED}&=+$,;?/%{_TOLERATED}]++)(?::(?P<password>[{_UNRESERVED}&=+$,%]*+))?@)?
     (?P<host>\[[0-9A-Fa-f:.]++\]|[A-Za-z0-9.\-_]++)
-    (?::(?P<port>[0-9]{{1,5}}))?+
-    (?P<params>(?:;(?:[{_UNRESERVED}\[\]/:&+$=]++|{_ESCAPED})++)*+)
-    (?:\?(?P<headers>(?:[{_UNRESERVED}\[\]/?:+$=&]++|{_ESCAPED})++))?+""",
+    (?::(?P<port>[0-9]{{1,5}}))?
+    (?P<params>(?:;[{_UNRESERVED}\[\]/:&+$=%;]++)?)
+    (?:\?(?P<headers>[{_UNRESERVED}\[\]/?:+$=&%]++))?""",
     re.VERBOSE | re.IGNORECASE | re.ASCII,
 )
 _TEL: Final = re.compile(
-    rf"tel:(\+?[0-9A-Fa-f*#\-.()]++)((?:;(?:[{_UNRESERVED}\[\]/:&+$=]++|{_ESCAPED})++)*+)", re.IGNORECASE | re.ASCII
+    rf"tel:(\+?[0-9A-Fa-f*#\-.()]++)((?:;[{_UNRESERVED}\[\]/:&+$=%;]++)?)", re.IGNORECASE | re.ASCII
 )
+_HALF_ESCAPE: Final = re.compile("%(?![0-9A-Fa-f]{2})")
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*+):([!#-;=?-~]++)", re.ASCII)
 _SEPARATORS: Final = str.maketrans("", "", "-.()")
 _ESCAPE: Final = re.compile("%([0-9A-Fa-f]{2})")
@@ -142,7 +143,7 @@ _remembered: Final = lru_cache(maxsize=_REMEMBERED)(_read)
 
 def _sip(text: str) -> SipUri:
     match = _SIP.fullmatch(text)
-    if match is None:
+    if match is None or _HALF_ESCAPE.search(text) is not None:
         raise ParseError("Malformed URI")
     port = None if match["port"] is None else int(match["port"])
     if port is not None and not 0 < port <= 65535:
@@ -170,7 +171,7 @@ def _sip(text: str) -> SipUri:
 
 def _tel(text: str) -> TelUri:
     match = _TEL.fullmatch(text)
-    if match is None:
+    if match is None or _HALF_ESCAPE.search(text) is not None:
         raise ParseError("Malformed URI")
     number = match[1].translate(_SEPARATORS)
     if number in ("", "+"):
