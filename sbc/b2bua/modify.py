@@ -11,6 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from sbc.b2bua.commands import AskMedia
+from sbc.b2bua.crossing import crossing_status
 from sbc.b2bua.media import OutOfPortsError, SideName
 from sbc.b2bua.reports import LegAcknowledged, LegCancelled, LegOffered, LegReanswered, LegRerefused, Report
 from sbc.core.cause import Cause
@@ -81,7 +82,7 @@ class Modification:
     def _refuse(self, change: Change, status: int) -> "list[Out]":
         """The session stays as it was."""
         self._finish()
-        return list(self._call.legs[change.by].refuse(status if status >= 400 else 488))
+        return list(self._call.legs[change.by].refuse(crossing_status(status)))
 
     def _offered(self, leg: int, body: bytes, now: float) -> "list[Out]":
         asking, asked = self._call.legs[leg], self._opposite(leg)

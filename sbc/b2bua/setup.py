@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from sbc.b2bua.account import Ending
 from sbc.b2bua.commands import AskMedia, Log
+from sbc.b2bua.crossing import crossing_status
 from sbc.b2bua.hunt import Attempt, goes_on
 from sbc.b2bua.identity import egress_invite, escaped
 from sbc.b2bua.leg import Leg
@@ -182,15 +183,8 @@ class Setup:
 
     def _refused(self, state: Hunting, status: int, q850: int | None, now: float) -> "list[Out]":
         cause = cause_of_status(status)
-        ending = Ending(cause, _crossing_status(status), q850 or q850_of_status(status), "callee")
+        ending = Ending(cause, crossing_status(status), q850 or q850_of_status(status), "callee")
         self._call.account.attempt_ended(status, cause, now)
         if goes_on(status, q850):
             return self._next(state, ending, now)
         return self._call.end(ending, now)
-
-
-def _crossing_status(status: int) -> int:
-    """What the caller gets for what the callee's side said. Redirections and challenges are for us and never cross."""
-    if status < 400:
-        return 502
-    return 403 if status in (401, 407) else status
