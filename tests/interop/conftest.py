@@ -1,8 +1,8 @@
 """What interop tests share: addresses of their own, and children that end with the test."""
 
 import contextlib
-import itertools
-import os
+import random
+import socket
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -12,13 +12,19 @@ from .children import needs_root, program
 from .namespaces import Namespaces
 from .node import Node
 
-_nets = itertools.count(1)
+_RESERVED_PORT = 50600
 
 
 @pytest.fixture
-def net() -> str:
+def net() -> Iterator[str]:
     """The first three parts of a loopback network that no other test uses, also none of a run beside this one."""
-    return f"127.{64 + os.getpid() % 128}.{next(_nets)}"
+    with socket.socket() as reservation:
+        while True:
+            net = f"127.{random.randrange(64, 255)}.{random.randrange(255)}"
+            with contextlib.suppress(OSError):
+                reservation.bind((f"{net}.1", _RESERVED_PORT))
+                break
+        yield net
 
 
 @pytest.fixture
