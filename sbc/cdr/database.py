@@ -158,6 +158,15 @@ def exists(path: Path) -> bool:
         raise StoreError(f"{path}: {_reason(error)}") from error
 
 
+def identity(path: Path) -> tuple[int, int] | None:
+    """What tells the file at `path` from one that had the path before; None where there is none to be had."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 def _reason(error: OSError) -> str:
     return error.strerror or str(error)
 

@@ -11,7 +11,7 @@ import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, NoReturn, Self
 
 from msgspec import Struct
 
@@ -21,6 +21,7 @@ from sbc.cdr.database import (
     check_version,
     connect_read_only,
     exists,
+    identity,
     lock_folder,
     open_for_writing,
     told_to_operators,
@@ -44,6 +45,7 @@ class CdrWriter:
     def __init__(self, connection: sqlite3.Connection, path: Path, lock: int) -> None:
         self._connection = connection
         self._lock = lock
+        self._file = identity(path)
         self.path = path
 
     @classmethod
@@ -59,7 +61,12 @@ class CdrWriter:
         return cls(connection, path, lock)
 
     def write(self, records: Sequence[CallRecord]) -> None:
-        """Store all or none; once this returns they are durable. A `ref` that is already there stays as it is."""
+        """Store all or none; once this returns they are durable. A `ref` that is already there stays as it is.
+
+        Where the file is not in its place any more, a new one is begun, and StoreError says so: write again.
+        """
+        if self._file is None or identity(self.path) != self._file:
+            self._begin_anew()
         calls = [cdr_row(record) for record in records]
         attempts = [attempt_row(record.ref, attempt) for record in records for attempt in record.attempts]
         try:
@@ -72,8 +79,27 @@ class CdrWriter:
             self._connection.executemany(_INSERT_CDR, calls)
             self._connection.executemany(_INSERT_ATTEMPT, attempts)
 
+    def _begin_anew(self) -> NoReturn:
+        """Somebody moved the file away, or its folder: what is written to it now would be looked for in vain."""
+        if self._file is not None:
+            # SQLite leaves the log of a file that has moved as it is, and a new database would find it as its own.
+            with contextlib.suppress(sqlite3.Error):
+                self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            self.close()
+        self._lock = lock_folder(self.path.parent)
+        try:
+            self._connection = open_for_writing(self.path)
+        except BaseException:
+            os.close(self._lock)
+            raise
+        self._file = identity(self.path)
+        raise StoreError(f"{self.path}: was moved or removed while in use; a new one is begun")
+
     def close(self) -> None:
         """Closing folds the write-ahead log into the database and gives the lock back."""
+        if self._file is None:
+            return
+        self._file = None
         try:
             with contextlib.suppress(sqlite3.Error):
                 self._connection.close()

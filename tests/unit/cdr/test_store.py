@@ -2,6 +2,7 @@
 
 import os
 import resource
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -226,6 +227,47 @@ def test_a_full_disk_is_said_and_loses_nothing_that_was_stored(tmp_path, record)
         writer.write([record("r2")])
 
     assert rows(tmp_path, "SELECT ref FROM cdr ORDER BY ref") == [("r1",), ("r2",)]
+
+
+def test_a_file_that_is_moved_away_keeps_its_records_and_a_new_one_is_begun(tmp_path, record):
+    old = tmp_path / "old"
+    old.mkdir()
+    with CdrWriter.open(tmp_path) as writer:
+        writer.write([record("first")])
+        (tmp_path / "cdr.db").rename(old / "cdr.db")
+        with pytest.raises(StoreError, match="moved or removed while in use; a new one is begun"):
+            writer.write([record("second")])
+        writer.write([record("second")])
+    assert rows(old, "SELECT ref FROM cdr") == [("first",)]
+    assert rows(tmp_path, "SELECT ref FROM cdr") == [("second",)]
+
+
+def test_a_folder_that_is_removed_is_made_again_with_its_lock(tmp_path, record):
+    data_dir = tmp_path / "data"
+    with CdrWriter.open(data_dir) as writer:
+        writer.write([record("first")])
+        shutil.rmtree(data_dir)
+        with pytest.raises(StoreError, match="a new one is begun"):
+            writer.write([record("second")])
+        with pytest.raises(StoreError, match="in use by another sbc process"):
+            CdrWriter.open(data_dir)
+        writer.write([record("second")])
+    assert rows(data_dir, "SELECT ref FROM cdr") == [("second",)]
+
+
+def test_a_folder_that_cannot_be_made_again_is_said_until_it_can(tmp_path, record):
+    data_dir = tmp_path / "data"
+    with CdrWriter.open(data_dir) as writer:
+        shutil.rmtree(data_dir)
+        data_dir.write_text("in the way")
+        for _ in range(2):
+            with pytest.raises(StoreError, match="cannot keep CDRs here"):
+                writer.write([record("one")])
+        data_dir.unlink()
+        with pytest.raises(StoreError, match="a new one is begun"):
+            writer.write([record("one")])
+        writer.write([record("one")])
+    assert rows(data_dir, "SELECT ref FROM cdr") == [("one",)]
 
 
 def test_a_file_size_limit_is_an_error_of_the_store_and_no_crash(tmp_path, record):
