@@ -43,7 +43,7 @@ from sbc.sdp.model import SdpError
 from sbc.sip.commands import Order, Respond
 from sbc.sip.message import Request, Response
 from sbc.sip.transaction.key import ServerKey
-from sbc.sip.transaction.outputs import TransactionFailed
+from sbc.sip.transaction.outputs import RequestReceived, TransactionFailed
 
 MEDIA_REPORT_SECONDS: Final = 1.0  # how long the record waits for the media worker's counts
 
@@ -52,19 +52,19 @@ _REPORTS: Final = frozenset(Report.__args__)
 
 
 class Call:
-    def __init__(self, ref: str, peer: Peer, key: ServerKey, invite: Request, context: Context, now: float) -> None:
+    def __init__(self, ref: str, peer: Peer, received: RequestReceived, context: Context, now: float) -> None:
+        invite = received.request
         self.ref = ref
         self.account = Account(ref, peer.name, invite.call_id, now)
         self.state: State = Asking()
         self.parties: Parties = parties_of(invite, peer)
         self.ingress = Leg(ref, 0, peer, escaped(self.parties.called), context.timing)
         self.legs: list[Leg] = [self.ingress]
-        self._key = key
-        self._invite = invite
+        self._received = received
         self.context = context
         self.timers: TimerTable[str] = TimerTable()
         self._tags: list[str] = []
-        address = context.media_address(peer.interface, ipv6=":" in invite.via.host)
+        address = context.media_address(peer.interface, ipv6=received.flow.local.is_ipv6)
         side = Side(address.local, address.shown, peer.latching, context.ids.session_id())
         self.media = CallMedia(ref, side, context.media_rules, context.ports, context.ids)
         self._setup = Setup(self)
@@ -72,15 +72,18 @@ class Call:
 
     # --- what the switch tells it -------------------------------------------------------------------------------------
 
-    def start(self, now: float) -> list[Out]:
+    def start(self, now: float, *, is_loop: bool = False) -> list[Out]:
         """Take the INVITE, ask policy, dial."""
-        outs: list[Out] = list(self.ingress.take_invite(self._key, self._invite, self.register(0)))
+        invite = self._received.request
+        outs: list[Out] = list(self.ingress.take_invite(self._received.key, invite, self.register(0)))
         account, context = self.account, self.context
         account.caller, account.called = self.parties.caller, self.parties.called
         if self.parties.max_forwards <= 0:
             return outs + self.refuse(Cause.FAILED, 483, now)
+        if is_loop:
+            return outs + self.refuse(Cause.FAILED, 482, now)
         try:
-            offer = self.media.read(self._invite.body) if self._invite.body else None
+            offer = self.media.read(invite.body) if invite.body else None
         except SdpError as error:
             context.trace.note(self.ref, now, f"session description refused: {error.reason}")
             return outs + self.refuse(Cause.FAILED, error.status, now)
@@ -205,7 +208,9 @@ class Call:
                 return self._setup.handle(state, report, now)
             case Talking(), LegHungUp(n, q850):
                 return self.end(Ending(Cause.NORMAL, 200, q850 or Cause.NORMAL.q850, _who(n)), now)
-            case Talking(), LegUnacknowledged():
+            case Talking(), LegUnacknowledged(n):
+                who = self.legs[n].peer.name
+                self.context.trace.note(self.ref, now, f"no ACK: {who} should send it to the Contact of our 200")
                 return self.end(Ending(Cause.NO_ACK, 200, Cause.NO_ACK.q850, "sbc"), now)
             case Talking(), LegAcknowledged(0, body, True):
                 return self._setup.acknowledged(body, now)

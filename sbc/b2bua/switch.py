@@ -263,11 +263,22 @@ class Switch:
         ref = self._ids.ref()
         self.trace.message(ref, now, "ingress", False, data)
         try:
-            self.calls[ref] = Call(ref, peer, out.key, out.request, self._context, now)
+            self.calls[ref] = Call(ref, peer, out, self._context, now)
         except Exception as error:  # noqa: BLE001  see `_guarded`
             return self._stillborn(ref, out, peer, error, now)
-        outs = self._guarded(ref, lambda call: call.start(now), now, out.key)
+        outs = self._guarded(ref, lambda call: call.start(now, is_loop=self._is_loop(call, out.request)), now, out.key)
         return [*outs, *self.ports.replenish(now)]
+
+    def _is_loop(self, call: Call, invite: Request) -> bool:
+        """An INVITE of ours has come back: its Via is below others (§16.3). It is a loop only where the same peer
+        calls the same number again; a PBX that dials its own DID through the carrier is none (contract, section 7).
+        """
+        for via in invite.vias[1:]:
+            user = self.endpoint.layer.user_of_invite(via.branch or "")
+            sender = self.calls.get(user[0]) if isinstance(user, tuple) else None
+            if sender is not None and sender.account.ingress == call.account.ingress:
+                return sender.parties.called == call.parties.called
+        return False
 
     def _stillborn(self, ref: str, out: RequestReceived, peer: Peer, error: Exception, now: float) -> Sequence[Out]:
         """A call that could not even be made has its answer and its record all the same."""

@@ -60,7 +60,8 @@ class ByHand:
         """A request as `build.request` makes it; a new branch each time."""
         self._branches += 1
         branch = str(options.pop("branch", f"z9hG4bKbyhand{self._branches}"))
-        made = request(method, uri=uri, to=uri, branch=branch, source=self._phone.address, **options)  # type: ignore[arg-type]
+        options.setdefault("source", self._phone.address)
+        made = request(method, uri=uri, to=uri, branch=branch, **options)  # type: ignore[arg-type]
         self._world.inject(serialize(made), self._phone)
         return made
 

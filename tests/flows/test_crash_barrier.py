@@ -18,10 +18,10 @@ def planted(monkeypatch):
         victim = list(sbc.switch.calls)[-1]
         real = getattr(Call, step)
 
-        def crashing(self, *args):
+        def crashing(self, *args, **options):
             if self.ref == victim:
                 raise PlantedError
-            return real(self, *args)
+            return real(self, *args, **options)
 
         monkeypatch.setattr(Call, step, crashing)
         return victim
@@ -63,7 +63,7 @@ def test_a_bug_in_the_first_step_is_answered_500(world, monkeypatch):
     sbc = world()
     office = sbc.office()
 
-    def crashing(self, *args):
+    def crashing(self, *args, **options):
         raise PlantedError
 
     monkeypatch.setattr(Call, "start", crashing)
@@ -77,7 +77,7 @@ def test_the_trace_of_a_crashed_call_names_the_error(world, monkeypatch):
     sbc = world()
     office = sbc.office()
 
-    def crashing(self, *args):
+    def crashing(self, *args, **options):
         raise PlantedError
 
     monkeypatch.setattr(Call, "start", crashing)

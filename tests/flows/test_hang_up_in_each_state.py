@@ -1,4 +1,4 @@
-"""An operator's hang-up and a drain's deadline, whatever a call is doing: both peers are told, one record, nothing left."""
+"""A hang-up by the operator or by a drain, whatever a call is doing: both peers are told, one record, nothing left."""
 
 import pytest
 

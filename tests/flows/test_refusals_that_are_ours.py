@@ -7,7 +7,7 @@ from sbc.testing.world import FAR
 
 @pytest.mark.parametrize("status", [300, 302, 305, 380, 405, 415, 416, 420, 421, 422, 423, 494])
 def test_a_refusal_that_only_concerns_the_second_leg_is_502(world, status):
-    """405 without Allow, 420 without Unsupported, 422 without Min-SE …: §21.4; the caller never said what they blame."""
+    """405 without Allow, 420 without Unsupported …: §21.4; the caller never said what they blame."""
     sbc = world()
     office, carrier = sbc.office(), sbc.carrier()
     office.invites(FAR)

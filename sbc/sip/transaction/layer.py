@@ -158,6 +158,11 @@ class TransactionLayer:
         server = self._servers.get(key)
         return None if server is None else server.user
 
+    def user_of_invite(self, branch: str) -> Hashable:
+        """Who sent the INVITE with this branch, if it was one of us."""
+        client = self._clients.get((branch, "INVITE"))
+        return None if client is None else client.user
+
     def flow_of(self, key: ServerKey) -> Flow | None:
         """Where the response to the request of `key` goes."""
         server = self._servers.get(key)
