@@ -60,7 +60,6 @@ class Call:
         self.parties: Parties = parties_of(invite, peer)
         self.ingress = Leg(ref, 0, peer, escaped(self.parties.called), context.timing)
         self.legs: list[Leg] = [self.ingress]
-        self._received = received
         self.context = context
         self.timers: TimerTable[str] = TimerTable()
         self._tags: list[str] = []
@@ -72,10 +71,10 @@ class Call:
 
     # --- what the switch tells it -------------------------------------------------------------------------------------
 
-    def start(self, now: float, *, is_loop: bool = False) -> list[Out]:
+    def start(self, received: RequestReceived, now: float, *, is_loop: bool = False) -> list[Out]:
         """Take the INVITE, ask policy, dial."""
-        invite = self._received.request
-        outs: list[Out] = list(self.ingress.take_invite(self._received.key, invite, self.register(0)))
+        invite = received.request
+        outs: list[Out] = list(self.ingress.take_invite(received.key, invite, self.register(0)))
         account, context = self.account, self.context
         account.caller, account.called = self.parties.caller, self.parties.called
         if self.parties.max_forwards <= 0:

@@ -260,19 +260,22 @@ class Switch:
         if len(self.calls) >= limits.CALLS or len(self._unstored) >= limits.CDR_QUEUE:
             self.endpoint.dropped["calls_full" if len(self.calls) >= limits.CALLS else "records_full"] += 1
             return [Respond(out.key, 503)]
-        ref = self._ids.ref()
+        ref, invite = self._ids.ref(), out.request
         self.trace.message(ref, now, "ingress", False, data)
         try:
             self.calls[ref] = Call(ref, peer, out, self._context, now)
         except Exception as error:  # noqa: BLE001  see `_guarded`
             return self._stillborn(ref, out, peer, error, now)
-        outs = self._guarded(ref, lambda call: call.start(now, is_loop=self._is_loop(call, out.request)), now, out.key)
+        outs = self._guarded(ref, lambda call: call.start(out, now, is_loop=self._is_loop(call, invite)), now, out.key)
         return [*outs, *self.ports.replenish(now)]
 
     def _is_loop(self, call: Call, invite: Request) -> bool:
         """An INVITE of ours has come back: its Via is below others (§16.3). It is a loop only where the same peer
         calls the same number again; a PBX that dials its own DID through the carrier is none (contract, section 7).
         """
+        fields = invite.headers("Via")
+        if len(fields) == 1 and "," not in fields[0]:
+            return False  # straight from its peer
         for via in invite.vias[1:]:
             user = self.endpoint.layer.user_of_invite(via.branch or "")
             sender = self.calls.get(user[0]) if isinstance(user, tuple) else None

@@ -31,13 +31,14 @@ class AckMissing(Struct, frozen=True):
 class InviteUas:
     __slots__ = (
         "_give_up_at",
+        "_has_offer",
         "_interval",
+        "_record_routes",
         "_resend_at",
         "_timing",
         "cseq",
         "first",
         "key",
-        "request",
         "state",
         "to_tag",
     )
@@ -45,9 +46,11 @@ class InviteUas:
     def __init__(self, key: ServerKey, request: Request, to_tag: str, timing: Timing, *, first: bool) -> None:
         self.key = key
         self.first = first
-        self.request = request
         self.cseq = request.cseq.number
         self.to_tag = to_tag
+        self._has_offer = bool(request.body)
+        # "The UAS MUST copy all Record-Route header field values from the request into the response", §12.1.1
+        self._record_routes: Fields = tuple([f for f in request.fields if f[0] == "Record-Route"]) if first else ()
         self.state = State.PROCEEDING
         self._timing = timing
         self._interval = timing.t1
@@ -65,7 +68,7 @@ class InviteUas:
     @property
     def awaits_answer(self) -> bool:
         """Our 2xx made the offer, so that the ACK cannot be done without (§13.2.1)."""
-        return self.awaits_ack and not self.request.body
+        return self.awaits_ack and not self._has_offer
 
     def try_(self) -> list[Order]:
         """100 at once, so that the peer stops repeating its INVITE (§8.2.6.1)."""
@@ -75,7 +78,7 @@ class InviteUas:
         if self.state is not State.PROCEEDING:
             return []
         self._resend_at = now + PROVISIONAL_REFRESH_SECONDS
-        return [Respond(self.key, status, self.to_tag, self._record_routes() + fields, body, contact)]
+        return [Respond(self.key, status, self.to_tag, self._record_routes + fields, body, contact)]
 
     def answer(self, now: float, *, contact: str, fields: Fields = (), body: bytes = b"") -> list[Order]:
         if self.state is not State.PROCEEDING:
@@ -85,7 +88,7 @@ class InviteUas:
         # over reliable transports too, because a hop behind the first may lose it.
         self._resend_at = now + self._interval
         self._give_up_at = now + self._timing.give_up
-        return [Respond(self.key, 200, self.to_tag, self._record_routes() + fields, body, contact)]
+        return [Respond(self.key, 200, self.to_tag, self._record_routes + fields, body, contact)]
 
     def refuse(self, status: int, *, fields: Fields = ()) -> list[Order]:
         if self.state is not State.PROCEEDING:
@@ -93,12 +96,6 @@ class InviteUas:
         self.state = State.REFUSED
         self._resend_at = None
         return [Respond(self.key, status, self.to_tag, fields)]
-
-    def _record_routes(self) -> Fields:
-        """ "The UAS MUST copy all Record-Route header field values from the request into the response", §12.1.1."""
-        if not self.first:
-            return ()
-        return tuple([(name, value) for name, value in self.request.fields if name == "Record-Route"])
 
     def acknowledged(self) -> bool:
         """An ACK with our CSeq came; True for the first of the 2xx."""
