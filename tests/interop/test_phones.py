@@ -1,6 +1,5 @@
 """Two baresip telephones talk through the SBC, hold and resume, and learn nothing of each other's network."""
 
-import platform
 import time
 from collections.abc import Sequence
 from itertools import pairwise
@@ -9,7 +8,7 @@ from typing import Any
 import pytest
 
 from .baresip import Baresip
-from .capture import Capture, Datagram, leaks
+from .capture import Capture, Datagram, host_names, leaks
 from .namespaces import CARRIER, INSIDE, OUTSIDE, PBX
 
 pytestmark = [pytest.mark.interop, pytest.mark.root, pytest.mark.slow]
@@ -68,8 +67,8 @@ def _rtp(cable: Sequence[Datagram], source: str, start: float, end: float) -> fl
 
 
 def _no_network_shows(cdr: dict[str, Any], inside: Sequence[Datagram], outside: Sequence[Datagram]) -> None:
-    of_pbx = [PBX, INSIDE, "10.77.", cdr["ingress_call_id"], "baresip", platform.node()]
-    of_carrier = [CARRIER, OUTSIDE, "198.51.100.", cdr["egress_call_id"], "baresip", platform.node()]
+    of_pbx = [PBX, INSIDE, "10.77.", cdr["ingress_call_id"], "baresip", *host_names()]
+    of_carrier = [CARRIER, OUTSIDE, "198.51.100.", cdr["egress_call_id"], "baresip", *host_names()]
     assert leaks(outside, OUTSIDE, of_pbx) == []
     assert leaks(inside, INSIDE, of_carrier) == []
     assert leaks(outside, CARRIER, of_carrier)  # what is looked for is there where it may be
