@@ -113,18 +113,25 @@ def _check_peer(name: str, fields: Fields, interfaces: dict[str, Fields], proble
     if interface not in interfaces:
         problems.wrong(fields.place("interface"), f"`{interface}` is no interface", nearest(interface, interfaces))
         return
+    _check_not_ourselves(name, fields, interfaces, problems)
     _check_reachable(name, fields, interfaces[interface], problems)
 
 
+def _check_not_ourselves(name: str, fields: Fields, interfaces: dict[str, Fields], problems: Problems) -> None:
+    """On whichever interface: a call that we send to ourselves comes from a stranger."""
+    listeners: list[Listener] = [at.value for interface in interfaces.values() for at in interface.get("sip", ())]
+    for at in (*fields.get("address", ()), *fields.get("servers", ())):
+        if any(_is_at(listener, at.value) for listener in listeners):
+            problems.wrong(at.where, f"`{at.value.text}` is our own listener", f"expected where `{name}` listens")
+
+
 def _check_reachable(name: str, fields: Fields, interface: Fields, problems: Problems) -> None:
-    """A server is not ourselves, and needs a listener of its transport: Via and Contact show that one."""
+    """A server needs a listener of its transport: Via and Contact show that one."""
     listeners: list[Listener] = [at.value for at in interface.get("sip", ())]
     if not listeners:
         return
     for at in (*fields.get("address", ()), *fields.get("servers", ())):
         literal = canonical_ip(at.value.host)
-        if any(_is_at(listener, at.value) for listener in listeners):
-            problems.wrong(at.where, f"`{at.value.text}` is our own listener", f"expected where `{name}` listens")
         fitting = [
             listener
             for listener in listeners

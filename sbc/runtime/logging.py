@@ -116,7 +116,8 @@ class LogWriter:
         stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(at)) + f".{int(at % 1 * 1000):03d}Z"
         event: dict[str, Any] = {"timestamp": stamp, "level": item["level"], "event": mask(item["event"])}
         for key, value in item["fields"].items():
-            event[key] = _masked(key, value)
+            if value is not None:  # not known (yet): nothing to say
+                event[key] = _masked(key, value)
         return str(self._render(None, item["level"], event)) + "\n"
 
     def _say_dropped(self) -> None:

@@ -58,6 +58,15 @@ def test_fields_that_hold_numbers_are_masked_however_short():
     assert line["timestamp"].endswith("Z")
 
 
+@pytest.mark.parametrize("log_format", ["json", "console"])
+def test_what_is_not_known_yet_is_left_out(log_format):
+    stream, writer = written(log_format)
+    with writer:
+        writer.perform(Log("info", "call.started", (("ref", "abc"), ("egress", None), ("sessions", 0))))
+    assert "egress" not in stream.getvalue()
+    assert "sessions" in stream.getvalue()
+
+
 def test_all_sources_go_through_the_same_door_in_order():
     stream, writer = written()
     with writer:

@@ -45,6 +45,11 @@ PEER_ERRORS = [
     ),
     (
         "trunks",
+        "{interface: outside, servers: 'sip:127.0.0.10:5060', accept: 192.0.2.1}",
+        "`sip:127.0.0.10:5060` is our own listener; expected where `x` listens",
+    ),
+    (
+        "trunks",
         "{interface: outside, servers: sip:127.0.0.40}",
         "`x` and `carrier-a` both accept 127.0.0.40/32 on `outside`; "
         "expected sources that differ (registration or DID cannot tell yet); other at a.yaml:7:3",
