@@ -25,23 +25,23 @@ from sbc.b2bua.events import (
 )
 from sbc.b2bua.media import MediaRules
 from sbc.b2bua.ports import PortPool
+from sbc.b2bua.reachable import host_of, locals_of
 from sbc.b2bua.snapshot import CallState, CallView, EngineView
 from sbc.b2bua.states import Asking, Hunting, Talking
 from sbc.core import limits
-from sbc.core.address import Flow, bracketed, canonical_ip
+from sbc.core.address import Flow
 from sbc.core.cause import Cause
 from sbc.core.ids import IdSource
 from sbc.core.timers import Schedule
 from sbc.media import wire
 from sbc.policy.engine import Policy
-from sbc.policy.model import Interface, Listener, Peer
+from sbc.policy.model import Peer
 from sbc.sip.checks import ACCEPT, ALLOW, refusal_of
 from sbc.sip.commands import CloseFlow, Order, ResendResponse, Resolve, Respond, SendMessage
 from sbc.sip.dialog.invite_uac import end_unwanted
 from sbc.sip.endpoint import Endpoint
 from sbc.sip.endpoint import Out as SipOut
 from sbc.sip.events import FlowFailed, Resolved
-from sbc.sip.locate import Local, LocalKey
 from sbc.sip.message import Request, Response
 from sbc.sip.timing import DEFAULT_TIMING, Timing
 from sbc.sip.transaction.key import ServerKey
@@ -66,7 +66,7 @@ class Switch:
         self.policy = policy
         self.trace = Recorder()
         self.calls: dict[str, Call] = {}
-        self.endpoint = Endpoint(_locals(policy.interfaces.values()), ids, SERVER_NAME, timing)
+        self.endpoint = Endpoint(locals_of(policy.interfaces.values()), ids, SERVER_NAME, timing)
         media = policy.media
         addresses = tuple(address for interface in policy.interfaces.values() for address in interface.media)
         shown = tuple(i.media_advertise for i in policy.interfaces.values() if i.media_advertise)
@@ -79,7 +79,7 @@ class Switch:
             timing=timing,
             ports=self.ports,
             media_rules=MediaRules(frozenset((*addresses, *shown)), (media.first_port, media.last_port)),
-            hosts={name: _host(interface) for name, interface in policy.interfaces.items()},
+            hosts={name: host_of(interface) for name, interface in policy.interfaces.items()},
             trace=self.trace,
         )
         self._deadlines: Schedule[str] = Schedule()
@@ -364,10 +364,7 @@ class Switch:
         except Exception as error:  # noqa: BLE001  the engine must outlive any one call
             crashed = self._crashed(call, error, now)
             return crashed if key is None else [*crashed, Respond(key, 500)]  # nowhere if the request has its answer
-        if call.is_over:
-            self._forget(call, now)
-        else:
-            self._deadlines.set(ref, call.next_deadline())
+        self._settle(call, now)
         return outs
 
     def _crashed(self, call: Call, error: Exception, now: float) -> list[CallOut]:
@@ -378,11 +375,14 @@ class Switch:
         except Exception as worse:  # noqa: BLE001  a call that cannot even be aborted is forgotten
             self._forget(call, now)
             return [*outs, _crash(call.ref, worse)]
+        self._settle(call, now)
+        return outs
+
+    def _settle(self, call: Call, now: float) -> None:
         if call.is_over:
             self._forget(call, now)
         else:
             self._deadlines.set(call.ref, call.next_deadline())
-        return outs
 
     def _forget(self, call: Call, now: float) -> None:
         self.trace.end(call.ref, failed=True, at=now)  # nothing to be done, unless its tape was lost and begun anew
@@ -444,36 +444,3 @@ def _view(call: Call, wall_at_zero: float) -> CallView:
         answered_at=None if account.answered_at is None else wall_at_zero + account.answered_at,
         media=call.media.describe_live(),
     )
-
-
-def _locals(interfaces: Iterable[Interface]) -> dict[LocalKey, Local]:
-    """The listener that requests leave by, for each interface, transport and family: the first that is named."""
-    locals_: dict[LocalKey, Local] = {}
-    for interface in interfaces:
-        for listener in interface.listeners:
-            key = (interface.name, listener.transport, listener.address.is_ipv6)
-            locals_.setdefault(key, Local(listener.address, _sent_by(interface, listener)))
-    return locals_
-
-
-def _sent_by(interface: Interface, listener: Listener) -> str:
-    shown = interface.sip_advertise
-    if shown is None:
-        return str(listener.address)
-    if canonical_ip(shown) is not None:
-        return f"{bracketed(shown)}:{listener.address.port}"
-    return shown if _has_port(shown) else f"{shown}:{listener.address.port}"
-
-
-def _has_port(shown: str) -> bool:
-    return shown.rpartition(":")[2].isdigit() and (shown.count(":") == 1 or "]:" in shown)
-
-
-def _host(interface: Interface) -> str:
-    """The host by which an interface's peers know us: for From, where no domain is configured."""
-    shown = interface.sip_advertise
-    if shown is None:
-        return bracketed(interface.listeners[0].address.host)
-    if canonical_ip(shown) is not None:
-        return bracketed(shown)
-    return shown.rpartition(":")[0] if _has_port(shown) else shown

@@ -1,0 +1,43 @@
+"""How the peers of an interface reach us: the listener that we speak from, and the names that stand in Via and Contact.
+
+Pure; read once at the start. Where an address is advertised (static NAT), that is shown instead of the one bound.
+"""
+
+from collections.abc import Iterable
+
+from sbc.core.address import bracketed, canonical_ip
+from sbc.policy.model import Interface, Listener
+from sbc.sip.locate import Local, LocalKey
+
+
+def locals_of(interfaces: Iterable[Interface]) -> dict[LocalKey, Local]:
+    """The listener that requests leave by, for each interface, transport and family: the first that is named."""
+    locals_: dict[LocalKey, Local] = {}
+    for interface in interfaces:
+        for listener in interface.listeners:
+            key = (interface.name, listener.transport, listener.address.is_ipv6)
+            locals_.setdefault(key, Local(listener.address, _sent_by(interface, listener)))
+    return locals_
+
+
+def _sent_by(interface: Interface, listener: Listener) -> str:
+    shown = interface.sip_advertise
+    if shown is None:
+        return str(listener.address)
+    if canonical_ip(shown) is not None:
+        return f"{bracketed(shown)}:{listener.address.port}"
+    return shown if _has_port(shown) else f"{shown}:{listener.address.port}"
+
+
+def _has_port(shown: str) -> bool:
+    return shown.rpartition(":")[2].isdigit() and (shown.count(":") == 1 or "]:" in shown)
+
+
+def host_of(interface: Interface) -> str:
+    """The host by which an interface's peers know us: for From, where no domain is configured."""
+    shown = interface.sip_advertise
+    if shown is None:
+        return bracketed(interface.listeners[0].address.host)
+    if canonical_ip(shown) is not None:
+        return bracketed(shown)
+    return shown.rpartition(":")[0] if _has_port(shown) else shown
