@@ -6,6 +6,7 @@ It does not know SIP. Used by `app`, which hands it sockets that are already ope
 """
 
 import errno
+import math
 import os
 import socket
 import struct
@@ -13,6 +14,7 @@ from collections import Counter, deque
 from collections.abc import Callable
 from typing import Final
 
+import structlog
 import trio
 
 from sbc.core import limits
@@ -27,12 +29,15 @@ _ERRORS_PER_DRAIN: Final = 64
 _EXTENDED_ERROR: Final = struct.Struct("=IBBBBII")  # struct sock_extended_err, linux/errqueue.h
 _ORIGIN_ICMP: Final = 2
 _ORIGIN_ICMP6: Final = 3
+_SAID_AGAIN_SECONDS: Final = 60.0
 _ICMP_UNREACHABLE: Final = 3
 _ICMP_FRAGMENTATION_NEEDED: Final = 4
 _ICMP6_UNREACHABLE: Final = 1
 
 # A local firewall dropped it, or memory is short for a moment: the same to us as a loss on the way.
 _LOST: Final = frozenset({errno.EPERM, errno.ENOBUFS, errno.ENOMEM})
+
+log = structlog.get_logger("udp")
 
 
 class UdpSocket:
@@ -52,6 +57,7 @@ class UdpSocket:
         self._failed = failed
         self._drops = drops
         self._flows: dict[object, Flow] = {}
+        self._said_at: dict[Address, float] = {}
         self._backlog: deque[tuple[bytes, Flow]] = deque()
         self._blocked = trio.Event()
         self._buffer = memoryview(bytearray(limits.MESSAGE_OCTETS + 1))
@@ -108,7 +114,17 @@ class UdpSocket:
         if not unreachable or not destination:
             return
         self._drops["icmp_unreachable"] += 1
-        self._failed(FlowFailed(self._flow(destination[:2]), f"ICMP: {_words(number)}"))
+        self._fail(self._flow(destination[:2]), f"ICMP: {_words(number)}")
+
+    def _fail(self, flow: Flow, reason: str) -> None:
+        """The engine hears of each failure, the operator of a remote's first one in a while."""
+        now = trio.current_time()
+        if now - self._said_at.get(flow.remote, -math.inf) >= _SAID_AGAIN_SECONDS:
+            if len(self._said_at) >= _KNOWN_SOURCES:
+                self._said_at.clear()
+            self._said_at[flow.remote] = now
+            log.warning("udp.unreachable", interface=self.interface, remote=str(flow.remote), reason=reason)
+        self._failed(FlowFailed(flow, reason))
 
     # --- sending --------------------------------------------------------------------------------------------------
 
@@ -145,7 +161,7 @@ class UdpSocket:
             self._drops["udp_send_lost"] += 1
             return
         self._drops["udp_send_failed"] += 1
-        self._failed(FlowFailed(flow, _words(getattr(error, "errno", None)) or str(error)))
+        self._fail(flow, _words(getattr(error, "errno", None)) or str(error))
 
     async def _send_backlog(self) -> None:
         while True:

@@ -11,6 +11,7 @@ import trio.testing
 from sbc.core import limits
 from sbc.core.address import Address, Flow, Transport
 from sbc.policy.model import Interface, Listener
+from sbc.runtime import udp
 from sbc.runtime.sockets import close_all, open_listeners
 from sbc.runtime.udp import UdpSocket
 from sbc.sip.events import FlowFailed
@@ -173,3 +174,16 @@ async def test_strangers_cost_no_memory(rig, monkeypatch):
     for port in range(1, 20):
         rig.udp._flow(("192.0.2.1", port))
     assert len(rig.udp._flows) <= 3
+
+
+async def test_an_unreachable_remote_is_said_once_in_a_while(rig, monkeypatch, autojump_clock):
+    said = []
+    monkeypatch.setattr(udp.log, "warning", lambda event, **fields: said.append((event, fields["remote"])))
+    flow = rig.flow(rig.local.host, 9)
+    for _ in range(3):
+        rig.udp.send(b"x" * 70_000, flow)
+    rig.udp.send(b"x" * 70_000, rig.flow(rig.local.host, 10))
+    await trio.sleep(61)
+    rig.udp.send(b"x" * 70_000, flow)
+    assert len(rig.failed) == 5
+    assert [remote.rpartition(":")[2] for _, remote in said] == ["9", "10", "9"]
