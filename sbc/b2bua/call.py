@@ -63,6 +63,7 @@ class Call:
         self.context = context
         self.timers: TimerTable[str] = TimerTable()
         self._tags: list[str] = []
+        self._is_aborted = False
         address = context.media_address(peer.interface, ipv6=received.flow.local.is_ipv6)
         side = Side(address.local, address.shown, peer.latching, context.ids.session_id())
         self.media = CallMedia(ref, side, context.media_rules, context.ports, context.ids)
@@ -130,6 +131,14 @@ class Call:
 
     def abort(self, now: float) -> list[Out]:
         """The crash barrier's way in: a bug has ended this call. Whatever still works of the one exit is done."""
+        outs = self._end_anyhow(now)
+        if not self._is_aborted:  # once: it may be the answer itself that cannot be made
+            self._is_aborted = True
+            # What the step that failed had to say was lost with it. This goes nowhere where an answer is out.
+            outs += [Respond(leg.uas.key, 500) for leg in self.legs if leg.uas is not None]
+        return outs
+
+    def _end_anyhow(self, now: float) -> list[Out]:
         try:
             if isinstance(self.state, Ended):
                 return self._end_by_force(self.state.ending, now)
@@ -147,8 +156,6 @@ class Call:
                 outs += leg.release(ending.status, ())
             with suppress(Exception):
                 outs += leg.close()
-            if leg.uas is not None:  # what the step that failed had to say was lost with it
-                outs.append(Respond(leg.uas.key, 500))
         self.timers.clear()
         self.media.release(now)
         if self.media.is_up:
