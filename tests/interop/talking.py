@@ -9,6 +9,7 @@ import selectors
 import socket
 import struct
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal, Self
 
@@ -108,11 +109,14 @@ class TalkingCalls:
 
     # --- RTP ------------------------------------------------------------------------------------------------------
 
-    def talk(self, seconds: float) -> None:
+    def talk(self, seconds: float, *, after_a_second: Callable[[], None] | None = None) -> None:
+        """`after_a_second` happens while all go on talking: nothing but what it does makes a gap."""
         ends = self.ends
         start = time.monotonic()
         for n in range(round(seconds / PACKET_SECONDS * _SLICES)):
             self._listen_until(start + n * PACKET_SECONDS / _SLICES)
+            if after_a_second is not None and n == round(1 / PACKET_SECONDS * _SLICES):
+                after_a_second()
             for end in ends[n % _SLICES :: _SLICES]:
                 end.send()
         self._listen_until(time.monotonic() + 0.5)
