@@ -64,6 +64,7 @@ class Call:
         self.timers: TimerTable[str] = TimerTable()
         self._tags: list[str] = []
         self._is_aborted = False
+        self.why = ""
         address = context.media_address(peer.interface, ipv6=received.flow.local.is_ipv6)
         side = Side(address.local, address.shown, peer.latching, context.ids.session_id())
         self.media = CallMedia(ref, side, context.media_rules, context.ports, context.ids)
@@ -78,6 +79,12 @@ class Call:
         outs: list[Out] = list(self.ingress.take_invite(received.key, invite, self.register(0)))
         account, context = self.account, self.context
         account.caller, account.called = self.parties.caller, self.parties.called
+        decision = context.decide(Facts(self.ingress.peer.name, self.parties.called, self.parties.caller))
+        context.trace.note(self.ref, now, decision)
+        account.route = decision.route
+        account.caller = decision.caller_e164 or account.caller
+        account.called = decision.called_e164 or account.called
+        outs.append(self.log("call.started"))
         if self.parties.max_forwards <= 0:
             return outs + self.refuse(Cause.FAILED, 483, now)
         if is_loop:
@@ -85,14 +92,8 @@ class Call:
         try:
             offer = self.media.read(invite.body) if invite.body else None
         except SdpError as error:
-            context.trace.note(self.ref, now, f"session description refused: {error.reason}")
+            self.explain(f"session description refused: {error.reason}", now)
             return outs + self.refuse(Cause.FAILED, error.status, now)
-        decision = context.decide(Facts(self.ingress.peer.name, self.parties.called, self.parties.caller))
-        context.trace.note(self.ref, now, decision)
-        account.route = decision.route
-        account.caller = decision.caller_e164 or account.caller
-        account.called = decision.called_e164 or account.called
-        outs.append(self.log("call.started"))
         attempts = plan(decision.hunt)
         if not attempts:
             cause = _cause_of_refusal(decision)
@@ -216,7 +217,7 @@ class Call:
                 return self.end(Ending(Cause.NORMAL, 200, q850 or Cause.NORMAL.q850, _who(n)), now)
             case Talking(), LegUnacknowledged(n):
                 who = self.legs[n].peer.name
-                self.context.trace.note(self.ref, now, f"no ACK: {who} should send it to the Contact of our 200")
+                self.explain(f"no ACK: {who} should send it to the Contact of our 200", now)
                 return self.end(Ending(Cause.NO_ACK, 200, Cause.NO_ACK.q850, "sbc"), now)
             case Talking(), LegAcknowledged(0, body, True):
                 return self._setup.acknowledged(body, now)
@@ -242,6 +243,11 @@ class Call:
 
     # --- the one exit -------------------------------------------------------------------------------------------------
 
+    def explain(self, why: str, now: float) -> None:
+        """For the ladder, and for the log line of the end that this leads to."""
+        self.why = why
+        self.context.trace.note(self.ref, now, why)
+
     def refuse(self, cause: Cause, status: int, now: float) -> list[Out]:
         """End it before anybody answered."""
         return self.end(Ending(cause, status, q850_of_status(status), "sbc"), now)
@@ -265,7 +271,7 @@ class Call:
         self.context.trace.note(self.ref, now, f"ended: {ending.cause} ({ending.status}) by {ending.by}")
         self.context.trace.end(self.ref, failed=ending.cause is not Cause.NORMAL, at=now)
         self.context.outcomes[self.ingress.peer.name, self.legs[-1].peer.name if self.egress else "", ending.cause] += 1
-        outs.append(self.log("call.ended", ("cause", str(ending.cause)), ("status", ending.status), ("by", ending.by)))
+        outs.append(self._log_end(ending, now))
         if not self.media.is_up:
             return outs + self._write_record()
         self.timers.set("media report", now + MEDIA_REPORT_SECONDS)
@@ -290,6 +296,17 @@ class Call:
         self.context.dialogs[tag] = (self.ref, leg)
         self._tags.append(tag)
         return tag
+
+    def _log_end(self, ending: Ending, now: float) -> Log:
+        answered_at = self.account.answered_at
+        return self.log(
+            "call.ended",
+            ("cause", str(ending.cause)),
+            ("status", ending.status),
+            ("by", ending.by),
+            ("talked_seconds", None if answered_at is None else round(now - answered_at, 1)),
+            ("why", None if ending.cause is Cause.NORMAL else self.why or None),
+        )
 
     def log(self, event: str, *fields: tuple[str, object]) -> Log:
         account = self.account

@@ -26,7 +26,7 @@ SideName = Literal["ingress", "egress"]
 
 
 class OutOfPortsError(Exception):
-    """No media port pair is to be had."""
+    """No media port pair is to be had on this local address."""
 
 
 class MediaRules(Struct, frozen=True):
@@ -184,7 +184,7 @@ class CallMedia:
             return
         taken = self._pool.take(side.local, missing, now)
         if taken is None:
-            raise OutOfPortsError
+            raise OutOfPortsError(side.local)
         side.ports = side.ports + taken
 
 

@@ -50,7 +50,7 @@ class Setup:
             case LegRefused(_, status, q850):
                 return self._refused(state, status, q850, now)
             case LegFailed(_, cause, detail):
-                call.context.trace.note(call.ref, now, f"attempt failed: {cause} {detail}".rstrip())
+                call.explain(f"attempt failed: {cause} {detail}".rstrip(), now)
                 return self._next(state, Ending(cause, cause.status, cause.q850, "sbc"), now)
             case _:
                 raise AssertionError(f"{report} in {state}")
@@ -60,7 +60,7 @@ class Setup:
         if timer == "no_answer":
             return call.end(Ending(Cause.NO_ANSWER, 480, Cause.NO_ANSWER.q850, "sbc"), now)
         leg = call.legs[-1]
-        call.context.trace.note(call.ref, now, f"{timer}: {leg.peer.name} said too little")
+        call.explain(f"{timer}: {leg.peer.name} said too little", now)
         ending = Ending(Cause.NO_REPLY, 408, Cause.NO_REPLY.q850, "sbc")
         return [*leg.release(0, ()), *self._next(state, ending, now)]
 
@@ -72,7 +72,7 @@ class Setup:
         try:
             passed = call.media.pass_answer(call.media.read(body))
         except SdpError as error:
-            call.context.trace.note(call.ref, now, f"answer in ACK cannot be used: {error.reason}")
+            call.explain(f"answer in ACK cannot be used: {error.reason}", now)
             return call.fail(Cause.FAILED, now)
         call.media.settle()
         return [*call.legs[-1].acknowledge(passed), AskMedia(call.media.relay())]
@@ -87,9 +87,12 @@ class Setup:
         try:
             body = b"" if self._offer is None else call.media.pass_offer("ingress", self._offer, now)
         except SdpError as error:
+            call.explain(f"session description refused: {error.reason}", now)
             return call.refuse(Cause.FAILED, error.status, now)
-        except OutOfPortsError:
-            exhausted = Log("warning", "media.ports_exhausted", (("ref", call.ref),))
+        except OutOfPortsError as error:
+            exhausted = Log(
+                "error", "media.ports_exhausted", (("alarm", True), ("ref", call.ref), ("local", str(error)))
+            )
             return [exhausted, *call.refuse(Cause.OVERLOAD, 503, now)]
         call_id, n = context.ids.call_id(), len(call.legs)
         leg = Leg(call.ref, n, peer, escaped(attempt.target.caller), context.timing)
@@ -104,6 +107,7 @@ class Setup:
         )
         call.account.dialled(attempt, call_id, now)
         call.state = Hunting(attempt, rest)
+        call.why = ""  # what ended the attempt before explains this one's end no more
         call.timers.clear()
         # The last target gets Timer B; as long for a look-up of its name that never ends.
         call.timers.set("no_reply", now + (peer.no_reply if rest else context.timing.give_up))
@@ -154,7 +158,7 @@ class Setup:
                 return self._answered_with_offer(body, now)
             passed = self._final_answer(body)
         except (SdpError, OutOfPortsError) as error:
-            call.context.trace.note(call.ref, now, f"answer cannot be used: {error}")
+            call.explain(f"answer cannot be used: {error}", now)
             return call.refuse(Cause.FAILED, 488, now)
         call.media.settle()
         acked = [*call.legs[-1].acknowledge(), AskMedia(call.media.relay())]

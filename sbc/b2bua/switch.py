@@ -421,7 +421,7 @@ def _crash(ref: str, error: Exception) -> Log:
     while place is not None and place.tb_next is not None:
         place = place.tb_next
     where = "" if place is None else f"{place.tb_frame.f_code.co_filename}:{place.tb_lineno}"
-    return Log("error", "call.crashed", (("ref", ref), ("error", repr(error)), ("where", where)))
+    return Log("error", "call.crashed", (("alarm", True), ("ref", ref), ("error", repr(error)), ("where", where)))
 
 
 def _view(call: Call, wall_at_zero: float) -> CallView:

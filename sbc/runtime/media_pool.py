@@ -292,4 +292,4 @@ async def _reap(process: trio.Process, lived: float) -> None:
     if status == 0:  # it ends so only when its control socket was closed
         _log.info("media.worker_stopped", pid=process.pid)
     else:
-        _log.warning("media.worker_died", pid=process.pid, status=status, ran_seconds=round(lived, 3))
+        _log.error("media.worker_died", alarm=True, pid=process.pid, status=status, ran_seconds=round(lived, 3))
