@@ -118,7 +118,8 @@ class Call:
 
     def take_counts(self, counts: Sequence[wire.StreamCount]) -> list[Out]:
         """The media worker's last word on this call."""
-        self.account.media = self.media.report(counts)
+        if self.media.is_answered:
+            self.account.media = self.media.report(counts)
         return self._write_record()
 
     def record_stored(self) -> list[Out]:

@@ -73,7 +73,8 @@ class CallMedia:
         self.ref = ref
         self.sides: dict[SideName, Side] = {"ingress": ingress}
         self.offer: Offer | None = None
-        self.is_up = False
+        self.is_up = False  # the media worker has been told of this call
+        self.is_answered = False
         self._rules = rules
         self._pool = pool
         self._ids = ids
@@ -117,6 +118,7 @@ class CallMedia:
         to = self.sides[offer.by]
         ports = [port if media.port else 0 for port, media in zip(to.ports, offer.received.media, strict=False)]
         passed = to.describe(session, ports)
+        self.is_answered = True
         to.agreed = media_remotes(offer.received)
         self.sides[_other(offer.by)].agreed = media_remotes(session)
         return serialize_sdp(passed)
@@ -131,6 +133,23 @@ class CallMedia:
         return b"" if sent is None else serialize_sdp(sent)
 
     # --- relay --------------------------------------------------------------------------------------------------------
+
+    def prepare(self) -> wire.PutSession | None:
+        """Let the ports hear before the answer is there, so that a first word that overtakes it is not lost."""
+        offer = self.offer
+        if offer is None:
+            return None
+        by, to = self.sides[offer.by], self.sides[_other(offer.by)]
+        streams: list[wire.Stream] = []
+        for i, remote in enumerate(media_remotes(offer.received)):
+            if remote.refused:
+                continue
+            known, unknown = _end(by, i, remote), wire.End(to.local, to.ports[i], None, to.latching)
+            ends = (known, unknown) if offer.by == "ingress" else (unknown, known)
+            streams.append(wire.Stream(*ends, rtp=remote.rtp))
+        self._generation += 1
+        self.is_up = True
+        return wire.PutSession(self.ref, self._generation, tuple(streams), early=True)
 
     def relay(self) -> wire.PutSession:
         """The whole relay as it shall be now."""

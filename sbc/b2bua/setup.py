@@ -111,7 +111,8 @@ class Setup:
         call.timers.clear()
         # The last target gets Timer B; as long for a look-up of its name that never ends.
         call.timers.set("no_reply", now + (peer.no_reply if rest else context.timing.give_up))
-        return list(leg.dial(invite, attempt.next_hop))
+        early = call.media.prepare()
+        return [*([] if early is None else [AskMedia(early)]), *leg.dial(invite, attempt.next_hop)]
 
     def _next(self, state: Hunting, ending: Ending, now: float) -> "list[Out]":
         """The attempt under way has failed in a way that lets the hunt go on."""
@@ -168,7 +169,7 @@ class Setup:
         media = self._call.media
         if body:
             return media.pass_answer(media.read(body))
-        if media.is_up:
+        if media.is_answered:
             return media.last_sent("ingress")  # its provisional carried the answer
         raise SdpError("2xx without an answer", 488)
 

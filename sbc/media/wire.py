@@ -64,12 +64,16 @@ class PutSession(Struct, frozen=True, tag=True):
     changed, where a port is not ours, is named twice, or a remote host is no IP literal of our socket's family.
     `resumed`: said again after a worker's death. What waits in the sockets is the call's and is relayed; otherwise it
     came before the session, belongs to nobody and is thrown away. Set by `media.client`, not by who asks it.
+    `early`: the answer is still to come. The ports hear from now on, and what they hear waits in their sockets, so that
+    the first word is not lost that overtakes the answer. When that is put, the newest few packets of each socket are
+    judged and relayed; older ones are dropped, because a burst of old sound is worse than none.
     """
 
     ref: str
     generation: int
     streams: tuple[Stream, ...]
     resumed: bool = False
+    early: bool = False
 
 
 class DeleteSession(Struct, frozen=True, tag=True):

@@ -6,6 +6,7 @@ would never show us such a packet, nor a stranger's to count. Measured by `sbc b
 more than bare `recv_into` and `send` on connected sockets. It knows neither sessions nor the poller.
 """
 
+from collections import deque
 from itertools import repeat
 from typing import Final
 
@@ -15,6 +16,9 @@ from sbc.media.worker.ports import Udp
 
 RTP_OCTETS: Final = 12  # fixed header, RFC 3550 §5.1
 RTCP_OCTETS: Final = 8  # header and SSRC of the first packet, SR or RR, RFC 3550 §6.4
+
+_CAUGHT_UP: Final = 4  # packets of 20 ms: more than an answer takes, less than an ear minds
+_QUEUED_AT_MOST: Final = 4096  # more than one socket's queue holds
 
 _buffer = bytearray(65_536)
 _view = memoryview(_buffer)
@@ -71,6 +75,42 @@ def relay(inlet: Inlet, budget: int) -> None:
                 continue
         inlet.packets += 1
         inlet.octets += size
+
+
+def catch_up(inlet: Inlet) -> None:
+    """Relay the newest few of what waits at an inlet that has just learned its source and target; drop the older."""
+    newest: deque[tuple[bytes, tuple[str, int]]] = deque(maxlen=_CAUGHT_UP)
+    for _ in repeat(None, _QUEUED_AT_MOST):
+        try:
+            size, source = inlet.recv(_buffer)
+        except BlockingIOError:
+            break
+        except OSError:
+            continue
+        inlet.dropped += len(newest) == _CAUGHT_UP
+        newest.append((bytes(_view[:size]), source))
+    for data, source in newest:
+        _relay_one(inlet, data, source)
+
+
+def _relay_one(inlet: Inlet, data: bytes, source: tuple[str, int]) -> None:
+    """As `relay` does, for a packet that has been read already."""
+    size = len(data)
+    is_foreign = source[0] != inlet.host or (inlet.port and source[1] != inlet.port)
+    if is_foreign or (inlet.least and (size < inlet.least or not 128 <= data[0] < 192)):
+        inlet.dropped += 1
+        return
+    _buffer[:size] = data
+    if inlet.names is not None:
+        hide_names(_buffer, size, inlet.names)
+    try:
+        inlet.send(_view[:size], inlet.target)
+    except OSError as error:
+        if not _sent_again(inlet, size, error):
+            inlet.dropped += 1
+            return
+    inlet.packets += 1
+    inlet.octets += size
 
 
 def _sent_again(inlet: Inlet, size: int, error: OSError) -> bool:

@@ -10,7 +10,7 @@ from typing import Protocol
 from sbc.media import wire
 from sbc.media.worker.latch import NOBODY, NOWHERE, latch, target
 from sbc.media.worker.ports import Pair, Udp
-from sbc.media.worker.relay import RTCP_OCTETS, RTP_OCTETS, Inlet
+from sbc.media.worker.relay import RTCP_OCTETS, RTP_OCTETS, Inlet, catch_up
 
 
 class Watch(Protocol):
@@ -69,6 +69,10 @@ class Direction:
         from_.dropped += rtp.dropped + rtcp.dropped
         rtp.packets = rtp.octets = rtp.dropped = rtcp.packets = rtcp.octets = rtcp.dropped = 0
 
+    def catch_up(self) -> None:
+        catch_up(self._rtp)
+        catch_up(self._rtcp)
+
 
 class _Way:
     """From one end's sockets to the other's. `is_cut`: the other end's pair is no longer ours."""
@@ -93,24 +97,34 @@ class _Way:
 
 
 class Session:
-    __slots__ = ("_directions", "_tallies", "put")
+    __slots__ = ("_directions", "_is_early", "_tallies", "put")
 
     def __init__(self, put: wire.PutSession) -> None:
         self.put = put
         self._tallies: dict[tuple[str, int], Tally] = {}
         self._directions: list[Direction] = []
+        self._is_early = False
 
     def rewire(self, find: Callable[[wire.End], Pair], watch: Watch) -> None:
         """Relay as `put` says from now on, through those of its pairs that are ours."""
         self.fold()
         self._directions = []
+        was_early, self._is_early = self._is_early, self.put.early
         for stream in self.put.streams:
             least = (RTP_OCTETS, RTCP_OCTETS) if stream.rtp else (0, 0)
             for end, other in ((stream.ingress, stream.egress), (stream.egress, stream.ingress)):
                 pair, opposite = find(end), find(other)
-                if pair.owner == self.put.ref:
+                if pair.owner != self.put.ref:
+                    continue
+                if self.put.early:
+                    watch.unset(pair.rtp)
+                    watch.unset(pair.rtcp)
+                else:
                     way = _Way(end, other, pair, opposite, is_cut=opposite.owner != self.put.ref)
                     self._directions.append(self._direction(way, least, watch))
+        if was_early and not self.put.early:
+            for direction in self._directions:
+                direction.catch_up()
 
     def fold(self) -> None:
         for direction in self._directions:
