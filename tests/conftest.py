@@ -1,5 +1,8 @@
 """Fixtures of all tests. A flow test that fails shows the ladder of every call in its world."""
 
+import os
+import socket
+
 import pytest
 
 from sbc.testing.seeds import seeded_ids
@@ -34,6 +37,20 @@ def chaos(request):
 
     bad = Conditions(delay=0.005, jitter=0.01, loss=0.2, duplicate=0.1, reorder=0.2)
     return {"seed": request.param, "conditions": bad}
+
+
+def pytest_runtest_setup(item):
+    if item.get_closest_marker("ipv6") and not _has_ipv6() and not os.environ.get("SBC_TEST_NO_SKIP"):
+        pytest.skip("this machine has no ::1")
+
+
+def _has_ipv6():
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as one:
+            one.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -240,6 +240,7 @@ async def test_a_worker_that_cannot_start_is_a_clear_error(monkeypatch: pytest.M
         await pool.run()
 
 
+@pytest.mark.ipv6
 async def test_ipv4_and_ipv6_ends_are_relayed_to_each_other() -> None:
     async with running() as worker:
         (inside,), (outside,) = (worker.pool.open_ports(local, 1).ports for local in (INSIDE, "::1"))
@@ -314,6 +315,7 @@ def test_media_ports_leave_descriptors_to_the_rest_of_the_program() -> None:
     assert not is_short_of_descriptors(ceiling)
 
 
+@pytest.mark.ipv6
 def test_pairs_carry_the_dscp_and_ipv6_keeps_to_itself() -> None:
     (four,) = open_pairs(INSIDE, (39100, 39198), 1, (), lambda _: 0, dscp=46)
     (six,) = open_pairs("::1", (39100, 39198), 1, (), lambda _: 0, dscp=46)

@@ -28,6 +28,7 @@ def tcp(host, port):
     return Listener(Transport.TCP, Address(host, port))
 
 
+@pytest.mark.ipv6
 def test_udp_and_tcp_of_both_families_are_opened_with_their_dscp():
     four, six = free_port(), free_port(host="::1")
     opened = open_listeners(

@@ -45,7 +45,7 @@ class FakeDriver:
         self.failed.append(event)
 
 
-@pytest.fixture(params=["127.0.0.1", "::1"])
+@pytest.fixture(params=["127.0.0.1", pytest.param("::1", marks=pytest.mark.ipv6)])
 async def rig(request, nursery):
     host = request.param
     family = socket.AF_INET6 if ":" in host else socket.AF_INET

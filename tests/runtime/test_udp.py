@@ -49,7 +49,7 @@ class Rig:
         return Flow(Transport.UDP, "inside", self.local, Address(host, port))
 
 
-@pytest.fixture(params=["127.0.0.1", "::1"])
+@pytest.fixture(params=["127.0.0.1", pytest.param("::1", marks=pytest.mark.ipv6)])
 def rig(request):
     rig = Rig(request.param)
     yield rig

@@ -53,6 +53,7 @@ async def test_the_api_is_served_over_tcp(tmp_path):
         assert (await served.ask("/metrics")).headers["content-type"].startswith("text/plain; version=0.0.4")
 
 
+@pytest.mark.ipv6
 async def test_the_api_is_served_over_ipv6(tmp_path):
     async with serving(tmp_path, "[::1]:0") as served:
         assert (await served.ask("/healthz")).status_code == 200
