@@ -73,13 +73,17 @@ class CallMedia:
         self.ref = ref
         self.sides: dict[SideName, Side] = {"ingress": ingress}
         self.offer: Offer | None = None
-        self.is_up = False  # the media worker has been told of this call
         self.is_answered = False
         self._rules = rules
         self._pool = pool
         self._ids = ids
         self._generation = 0
         self._codecs: list[str] = []
+
+    @property
+    def is_up(self) -> bool:
+        """The media worker has been told of this call."""
+        return self._generation > 0
 
     # --- descriptions -------------------------------------------------------------------------------------------------
 
@@ -148,7 +152,6 @@ class CallMedia:
             ends = (known, unknown) if offer.by == "ingress" else (unknown, known)
             streams.append(wire.Stream(*ends, rtp=remote.rtp))
         self._generation += 1
-        self.is_up = True
         return wire.PutSession(self.ref, self._generation, tuple(streams), early=True)
 
     def relay(self) -> wire.PutSession:
@@ -163,7 +166,6 @@ class CallMedia:
             streams.append(wire.Stream(*ends, rtp=one.rtp and other.rtp))
             self._codecs.append(other.codec or one.codec)
         self._generation += 1
-        self.is_up = True
         return wire.PutSession(self.ref, self._generation, tuple(streams))
 
     def describe_live(self) -> tuple[tuple[str, str], ...]:

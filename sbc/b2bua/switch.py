@@ -23,20 +23,21 @@ from sbc.b2bua.events import (
     MediaReplied,
     PortsOpened,
 )
+from sbc.b2bua.identity import parties_of
 from sbc.b2bua.media import MediaRules
 from sbc.b2bua.ports import PortPool
 from sbc.b2bua.reachable import host_of, locals_of
-from sbc.b2bua.snapshot import CallState, CallView, EngineView
-from sbc.b2bua.states import Asking, Hunting, Talking
+from sbc.b2bua.snapshot import EngineView
+from sbc.b2bua.view import view_of
 from sbc.core import limits
 from sbc.core.address import Flow
-from sbc.core.cause import Cause
+from sbc.core.cause import Cause, cause_of_status, q850_of_status
 from sbc.core.ids import IdSource
 from sbc.core.timers import Schedule
 from sbc.media import wire
 from sbc.policy.engine import Policy
 from sbc.policy.model import Peer
-from sbc.sip.checks import ACCEPT, ALLOW, refusal_of
+from sbc.sip.checks import ACCEPT, ALLOW, Refusal, refusal_of
 from sbc.sip.commands import CloseFlow, Order, ResendResponse, Resolve, Respond, SendMessage
 from sbc.sip.dialog.invite_uac import end_unwanted
 from sbc.sip.endpoint import Endpoint
@@ -172,7 +173,7 @@ class Switch:
         return EngineView(
             name=self.policy.name,
             ready=not self.is_draining,
-            calls=tuple(_view(call, wall.of(0.0)) for call in self.calls.values()),
+            calls=tuple(view_of(call, wall.of(0.0)) for call in self.calls.values()),
             transactions=len(self.endpoint.layer),
             dialogs=len(self._context.dialogs),
             ports=self.ports.in_use,
@@ -242,6 +243,8 @@ class Switch:
     def _request(self, out: RequestReceived, peer: Peer, data: bytes, now: float) -> Sequence[Out]:
         request = out.request
         refusal = refusal_of(request)
+        if refusal is not None and request.method == "INVITE" and request.to.tag is None:
+            return self._turned_away(out, peer, cause_of_status(refusal.status), refusal, data, now)
         if refusal is not None:
             return [Respond(out.key, refusal.status, fields=refusal.fields)]
         if request.to.tag is not None:
@@ -256,10 +259,14 @@ class Switch:
 
     def _invite(self, out: RequestReceived, peer: Peer, data: bytes, now: float) -> Sequence[Out]:
         if self.is_draining:
-            return [Respond(out.key, 503, fields=(("Retry-After", _RETRY_AFTER_DRAIN),))]
-        if len(self.calls) >= limits.CALLS or len(self._unstored) >= limits.CDR_QUEUE:
-            self.endpoint.dropped["calls_full" if len(self.calls) >= limits.CALLS else "records_full"] += 1
+            draining = Refusal(503, (("Retry-After", _RETRY_AFTER_DRAIN),))
+            return self._turned_away(out, peer, Cause.SHUTDOWN, draining, data, now)
+        if len(self._unstored) >= limits.CDR_QUEUE:
+            self.endpoint.dropped["records_full"] += 1  # one more record is what there is no room for
             return [Respond(out.key, 503)]
+        if len(self.calls) >= limits.CALLS:
+            self.endpoint.dropped["calls_full"] += 1
+            return self._turned_away(out, peer, Cause.OVERLOAD, Refusal(503), data, now)
         ref, invite = self._ids.ref(), out.request
         self.trace.message(ref, now, "ingress", False, data)
         try:
@@ -282,6 +289,26 @@ class Switch:
             if sender is not None and sender.account.ingress == call.account.ingress:
                 return sender.parties.called == call.parties.called
         return False
+
+    def _turned_away(
+        self, out: RequestReceived, peer: Peer, cause: Cause, refusal: Refusal, data: bytes, now: float
+    ) -> Sequence[Out]:
+        """A call that is refused before it is one: every call of a configured peer leaves its record (contract, 5)."""
+        ref = self._ids.ref()
+        parties = parties_of(out.request, peer)
+        account = Account(ref, peer.name, out.request.call_id, now)
+        account.caller, account.called = parties.caller, parties.called
+        self.trace.message(ref, now, "ingress", False, data)
+        self.trace.note(ref, now, f"turned away: {cause} ({refusal.status})")
+        self.trace.end(ref, failed=True, at=now)
+        self.endpoint.layer.adopt(out.key, (ref, 0, 0))
+        self._context.outcomes[peer.name, "", cause] += 1
+        record = account.record(
+            Ending(cause, refusal.status, q850_of_status(refusal.status), "sbc"), now, self._context.wall
+        )
+        fields = (("ref", ref), ("ingress", peer.name), ("caller", parties.caller), ("called", parties.called))
+        said = Log("info", "call.ended", (*fields, ("cause", str(cause)), ("status", refusal.status), ("by", "sbc")))
+        return [said, Respond(out.key, refusal.status, fields=refusal.fields), WriteCdr(record)]
 
     def _stillborn(self, ref: str, out: RequestReceived, peer: Peer, error: Exception, now: float) -> Sequence[Out]:
         """A call that could not even be made has its answer and its record all the same."""
@@ -422,25 +449,3 @@ def _crash(ref: str, error: Exception) -> Log:
         place = place.tb_next
     where = "" if place is None else f"{place.tb_frame.f_code.co_filename}:{place.tb_lineno}"
     return Log("error", "call.crashed", (("alarm", True), ("ref", ref), ("error", repr(error)), ("where", where)))
-
-
-def _view(call: Call, wall_at_zero: float) -> CallView:
-    account, state = call.account, call.state
-    egress = call.egress
-    word: CallState = "ending"
-    if isinstance(state, Asking | Hunting):
-        word = "ringing" if isinstance(state, Hunting) and state.rang else "trying"
-    elif isinstance(state, Talking):
-        word = "answered"
-    return CallView(
-        ref=call.ref,
-        state=word,
-        ingress=account.ingress,
-        egress=None if egress is None else egress.peer.name,
-        route=account.route,
-        caller=account.caller,
-        called=account.called,
-        started_at=wall_at_zero + account.started_at,
-        answered_at=None if account.answered_at is None else wall_at_zero + account.answered_at,
-        media=call.media.describe_live(),
-    )

@@ -49,7 +49,7 @@ def test_a_drain_refuses_new_calls_and_ends_the_rest_at_its_deadline(world):
     sbc.run(11.0)
     assert first.stage == "ended"
     assert carrier.got("ACK", "BYE")
-    assert [record.cause for record in sbc.cdr] == ["shutdown"]
+    assert [(record.cause, record.sip_status) for record in sbc.cdr] == [("shutdown", 503), ("shutdown", 200)]
     assert sbc.idle()
 
 

@@ -10,7 +10,7 @@ from typing import Final, Protocol
 
 from sbc.media.mute import mute, unmute
 
-_QUEUED_AT_MOST: Final = 4096  # more datagrams than one socket's queue holds; a muted one cannot grow meanwhile
+QUEUED_AT_MOST: Final = 4096  # more datagrams than one socket's queue holds; a muted one cannot grow meanwhile
 
 
 class Udp(Protocol):
@@ -69,6 +69,6 @@ class Ports:
 def _drain(one: Udp) -> None:
     scrap = bytearray(1)
     with contextlib.suppress(BlockingIOError):
-        for _ in range(_QUEUED_AT_MOST):
+        for _ in range(QUEUED_AT_MOST):
             with contextlib.suppress(ConnectionError):  # an ICMP refusal is reported once and is gone then
                 one.recvfrom_into(scrap)

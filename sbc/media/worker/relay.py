@@ -12,13 +12,12 @@ from typing import Final
 
 from sbc.media.worker.latch import Latch
 from sbc.media.worker.names import hide_names
-from sbc.media.worker.ports import Udp
+from sbc.media.worker.ports import QUEUED_AT_MOST, Udp
 
 RTP_OCTETS: Final = 12  # fixed header, RFC 3550 §5.1
 RTCP_OCTETS: Final = 8  # header and SSRC of the first packet, SR or RR, RFC 3550 §6.4
 
 _CAUGHT_UP: Final = 4  # packets of 20 ms: more than an answer takes, less than an ear minds
-_QUEUED_AT_MOST: Final = 4096  # more than one socket's queue holds
 
 _buffer = bytearray(65_536)
 _view = memoryview(_buffer)
@@ -80,7 +79,7 @@ def relay(inlet: Inlet, budget: int) -> None:
 def catch_up(inlet: Inlet) -> None:
     """Relay the newest few of what waits at an inlet that has just learned its source and target; drop the older."""
     newest: deque[tuple[bytes, tuple[str, int]]] = deque(maxlen=_CAUGHT_UP)
-    for _ in repeat(None, _QUEUED_AT_MOST):
+    for _ in repeat(None, QUEUED_AT_MOST):
         try:
             size, source = inlet.recv(_buffer)
         except BlockingIOError:

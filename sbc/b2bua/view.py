@@ -1,0 +1,27 @@
+"""A running call as the operator sees it: a value of `snapshot`, made when somebody asks."""
+
+from sbc.b2bua.call import Call
+from sbc.b2bua.snapshot import CallState, CallView
+from sbc.b2bua.states import Asking, Hunting, Talking
+
+
+def view_of(call: Call, wall_at_zero: float) -> CallView:
+    account, state = call.account, call.state
+    egress = call.egress
+    word: CallState = "ending"
+    if isinstance(state, Asking | Hunting):
+        word = "ringing" if isinstance(state, Hunting) and state.rang else "trying"
+    elif isinstance(state, Talking):
+        word = "answered"
+    return CallView(
+        ref=call.ref,
+        state=word,
+        ingress=account.ingress,
+        egress=None if egress is None else egress.peer.name,
+        route=account.route,
+        caller=account.caller,
+        called=account.called,
+        started_at=wall_at_zero + account.started_at,
+        answered_at=None if account.answered_at is None else wall_at_zero + account.answered_at,
+        media=call.media.describe_live(),
+    )
