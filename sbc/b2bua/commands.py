@@ -36,4 +36,21 @@ class Log(Struct, frozen=True):
     fields: tuple[tuple[str, object], ...] = ()
 
 
-Command = SendMessage | CloseFlow | Resolve | AskMedia | OpenPorts | WriteCdr | Log
+class StoreState(Struct, frozen=True):
+    """Keep this value under this key in `data_dir`, so that it survives a restart; None: forget it.
+
+    What is kept is given back once, at the start, by `StateRestored`. Order per key is kept; nothing answers.
+    """
+
+    key: str
+    value: bytes | None
+
+
+class Alert(Struct, frozen=True):
+    """Post this to the operator's webhook (`sbc.alerts`), with retries. `fields` are shown as they are."""
+
+    event: str
+    fields: tuple[tuple[str, object], ...] = ()
+
+
+Command = SendMessage | CloseFlow | Resolve | AskMedia | OpenPorts | WriteCdr | StoreState | Alert | Log

@@ -3,7 +3,8 @@
 from msgspec import Struct
 
 from sbc.media import wire
-from sbc.sip.events import FlowFailed, Resolved
+from sbc.policy.engine import Policy
+from sbc.sip.events import FlowFailed, LookedUp, Resolved
 
 
 class MediaReplied(Struct, frozen=True):
@@ -42,6 +43,39 @@ class DrainOrdered(Struct, frozen=True):
     deadline: float
 
 
+class DrillOrdered(Struct, frozen=True):
+    """Treat this PBX as down, or as what it is again."""
+
+    pbx: str
+    on: bool
+
+
+class BusyOutOrdered(Struct, frozen=True):
+    """No new calls from or to this trunk, or again. Calls that are up stay up."""
+
+    trunk: str
+    on: bool
+
+
+class PingOrdered(Struct, frozen=True):
+    """Send OPTIONS to every server address of this peer; the results show in the snapshot under `token`."""
+
+    peer: str
+    token: str
+
+
+class StateRestored(Struct, frozen=True):
+    """What `StoreState` kept before the last stop, said before `start`."""
+
+    items: tuple[tuple[str, bytes], ...]
+
+
+class PolicyChanged(Struct, frozen=True):
+    """A reloaded policy, valid and with the same listeners: it counts for what comes from now on."""
+
+    policy: Policy
+
+
 class ClockSet(Struct, frozen=True):
     """Wall-clock seconds (UTC) at zero of the engine's clock; said at start and after a step of the wall clock."""
 
@@ -50,6 +84,7 @@ class ClockSet(Struct, frozen=True):
 
 Event = (
     FlowFailed
+    | LookedUp
     | Resolved
     | MediaReplied
     | PortsOpened
@@ -57,5 +92,10 @@ Event = (
     | CdrFailed
     | HangUpOrdered
     | DrainOrdered
+    | DrillOrdered
+    | BusyOutOrdered
+    | PingOrdered
+    | StateRestored
+    | PolicyChanged
     | ClockSet
 )

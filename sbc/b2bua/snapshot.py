@@ -7,6 +7,8 @@ from typing import Literal
 
 from msgspec import Struct
 
+from sbc.peering.views import PathView, PeerView, PingView
+
 CallState = Literal["trying", "ringing", "answered", "ending"]
 
 
@@ -41,3 +43,8 @@ class EngineView(Struct, frozen=True):
         tuple[str, str, str, int], ...
     ] = ()  # received or sent, method, status ("" for a request), how many
     dropped: tuple[tuple[str, int], ...] = ()  # reason, how many
+    peers: tuple[PeerView, ...] = ()
+    paths: tuple[PathView, ...] = ()  # of every trunk and pool, limited or not
+    pings: tuple[PingView, ...] = ()
+    wall_at_zero: float = 0.0  # add it to a time of the engine's clock
+    emergencies: int = 0  # calls since the start

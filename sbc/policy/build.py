@@ -9,7 +9,7 @@ from typing import Any, Literal
 from sbc.policy import crosscheck
 from sbc.policy.engine import Policy
 from sbc.policy.merge import Draft
-from sbc.policy.model import DidRange, Interface, MediaSettings, Peer, Route, Settings, Where
+from sbc.policy.model import DidRange, Interface, MediaSettings, Peer, Route, Settings, Via, Where
 from sbc.policy.numbers import NumberPlan
 from sbc.policy.problems import Problems
 from sbc.policy.schema import Fields
@@ -99,7 +99,7 @@ def _route(position: int, fields: Fields) -> Route:
         caller=_values(fields, "caller"),
         strip=fields.get("strip", 0),
         prepend=fields.get("prepend", ""),
-        via=_values(fields, "via"),
+        via=tuple([Via(name) for name in _values(fields, "via")]),
         reject=fields.get("reject", 0),
         no_answer=fields.get("no_answer"),
         where=fields.where,

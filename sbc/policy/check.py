@@ -64,7 +64,7 @@ def _route(route: Route) -> str:
     sources = ", ".join(route.from_peers) or "any peer"
     numbers = ", ".join(route.to) or "any number"
     callers = f" by {', '.join(route.caller)}" if route.caller else ""
-    outcome = f"refused with {route.reject}" if route.reject else ", then ".join(route.via) or "the PBX that owns it"
+    outcome = f"refused with {route.reject}" if route.reject else ", then ".join(step.to for step in route.via) or "the PBX that owns it"
     return f"route {route.name}: {sources} → {numbers}{callers}: {outcome}"
 
 

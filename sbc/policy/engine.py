@@ -117,7 +117,7 @@ class _Rule:
         self._to = _matcher(route.to, policy)
         self._caller = _matcher(route.caller, policy)
         self._rewrites = bool(route.strip or route.prepend)
-        self._via = tuple(policy.peers[name] for name in route.via)
+        self._via = tuple(policy.peers[step.to] for step in route.via)
         self._matched = Step(route.where, route.name, matched=True)
         self._not_from = self._refusal(f"the call is not from {_either(route.from_peers)}")
         self._not_to = self._refusal(f"the called number is not {_either(route.to)}")

@@ -11,6 +11,7 @@ from msgspec import Struct, field
 from sbc.core.address import Address, Transport
 
 NumberForm = Literal["e164", "e164-bare", "national", "national-1", "last-4"]
+Algorithm = Literal["md5", "sha-256", "sha-512-256"]
 CalledFrom = Literal["ruri", "to", "p-called-party-id"]
 Latching = Literal["strict", "address"]
 
@@ -58,10 +59,134 @@ class Server(Struct, frozen=True):
     port: int | None = None
     transport: Transport = Transport.UDP
     text: str = ""  # as written, for status and CDR
+    names_transport: bool = False  # the URI says which; else NAPTR and SRV may choose (RFC 3263 §4.1)
+
+
+class Secret(Struct, frozen=True):
+    """A password that prints as nothing, so that no log, trace or error shows it."""
+
+    text: str
+
+    def __repr__(self) -> str:
+        return "Secret(***)"
+
+
+class Auth(Struct, frozen=True):
+    """A digest account. `password` None: its source could not be read; `check` warns, `run` refuses.
+
+    `algorithms` are what we challenge with, in this order; towards a trunk they mean nothing.
+    """
+
+    username: str
+    password: Secret | None
+    algorithms: tuple[Algorithm, ...] = ("md5",)
+    where: Where | None = None
+
+
+class Health(Struct, frozen=True):
+    """How a peer's servers are watched. `passive`: by live traffic alone. Seconds.
+
+    `options`: between probes while up; `retry`: while not; `timeout`: for a reply; `fall`, `rise`: in a row.
+    """
+
+    passive: bool = False
+    options: float = 30.0
+    retry: float = 5.0
+    timeout: float = 4.0
+    fall: int = 3
+    rise: int = 2
+
+
+class Register(Struct, frozen=True):
+    """Registration with a carrier. `user` and `host` make the AOR; `gin`: bulk, RFC 6140. Seconds.
+
+    `keepalive`: between the CRLF pairs that keep a NAT open (RFC 5626 §4.4.1 form); 0: none.
+    """
+
+    user: str
+    host: str
+    expires: float = 600.0
+    gin: bool = False
+    keepalive: float = 30.0
+    where: Where | None = None
+
+
+class PathRules(Struct, frozen=True):
+    """Call paths of a trunk. `total` None: unlimited. `pool`: they are shared, and `total` is the pool's.
+
+    `inbound`, `outbound`: most at once in that direction. A reserve of k caps all others at total - k.
+    """
+
+    total: int | None = None
+    inbound: int | None = None
+    outbound: int | None = None
+    reserve_emergency: int = 0
+    reserve_inbound: int = 0
+    reserve_outbound: int = 0
+    pool: str | None = None
+
+
+class WhenFull(Struct, frozen=True):
+    outbound: int = 503
+    inbound: int = 486
+
+
+class Limits(Struct, frozen=True):
+    """On calls that come from a PBX, or that a route takes. None: unlimited. `max_duration` in seconds."""
+
+    call_paths: int | None = None
+    cps: int | None = None
+    minutes_per_day: int | None = None
+    max_duration: float | None = None
+
+
+class CallerId(Struct, frozen=True):
+    """What a PBX may say of who calls. `default` in E.164: shown where `fixed`, or where screening fails."""
+
+    mode: Literal["screen", "pass", "fixed"] = "pass"
+    default: str = ""
+    on_fail: Literal["replace", "reject", "anonymous"] = "replace"
+    where: Where | None = None
+
+
+class Forward(Struct, frozen=True):
+    """Disaster step: call this number (E.164) instead; without `via` by the routes of the PBX that is down."""
+
+    number: str
+    via: tuple[str, ...] = ()
+    where: Where | None = None
+
+
+class ToPbx(Struct, frozen=True):
+    """Disaster step: the same number at another PBX."""
+
+    pbx: str
+    where: Where | None = None
+
+
+class RejectWith(Struct, frozen=True):
+    """Disaster step: the caller gets this status."""
+
+    status: int
+    where: Where | None = None
+
+
+DisasterStep = Forward | ToPbx | RejectWith
+
+
+class Via(Struct, frozen=True):
+    """One step of a hunt. Steps with a weight that stand together are drawn by weight (all of them, in drawn order)."""
+
+    to: str
+    weight: int | None = None
 
 
 class Peer(Struct, frozen=True):
-    """A pbx or a trunk. `accept` are networks in CIDR text; empty means the hosts of `servers`."""
+    """A pbx or a trunk. `accept` are networks in CIDR text; empty means the hosts of `servers`.
+
+    `accepts_any`: any source, each request outside a dialog with credentials. `registers`: it registers to us, and
+    has no `servers`. `register`: we register there.
+    """
 
     name: str
     kind: Literal["pbx", "trunk"]
@@ -76,6 +201,16 @@ class Peer(Struct, frozen=True):
     no_reply: float = 4.0
     no_progress: float = 20.0
     no_answer: float = 180.0
+    accepts_any: bool = False
+    auth: Auth | None = None
+    registers: bool = False
+    register: Register | None = None
+    health: Health | None = None
+    paths: PathRules | None = None
+    when_full: WhenFull = WhenFull()
+    cps: int | None = None
+    limits: Limits | None = None
+    caller_id: CallerId = CallerId()
     where: Where | None = None
 
 
@@ -88,19 +223,28 @@ class Route(Struct, frozen=True):
     caller: tuple[str, ...] = ()
     strip: int = 0
     prepend: str = ""
-    via: tuple[str, ...] = ()
+    via: tuple[Via, ...] = ()
     reject: int = 0
     no_answer: float | None = None
+    emergency: bool = False
+    disaster: tuple[DisasterStep, ...] = ()
+    limits: Limits | None = None
+    continue_on: frozenset[int] = frozenset()
+    stop_on: frozenset[int] = frozenset()
     where: Where | None = None
 
 
 class DidRange(Struct, frozen=True):
-    """Consecutive numbers that one PBX owns, as E.164 where they have such a form; first and last are of one length."""
+    """Consecutive numbers that one PBX owns, as E.164 where they have such a form; first and last are of one length.
+
+    `disaster`: a plan of their own, in place of the rule's.
+    """
 
     first: str
     last: str
     pbx: str
     where: Where | None = None
+    disaster: tuple[DisasterStep, ...] = ()
 
 
 class Settings(Struct, frozen=True):
@@ -111,15 +255,24 @@ class Settings(Struct, frozen=True):
     admin: str = "127.0.0.1:8088"
     country: str = "US"
     stop_after: float = 10.0
+    cps: int | None = None
+    webhook: str | None = None
 
 
 class Target(Struct, frozen=True):
-    """One step of the hunt: a peer, and the numbers as that peer shall see them."""
+    """One step of the hunt: a peer, and the numbers as that peer shall see them.
+
+    `called_e164`: where the number has such a form, else as `called`. `diverted_from`: the DID (E.164) whose disaster
+    plan made this step; empty for others.
+    """
 
     peer: Peer
     called: str
     caller: str
     no_answer: float
+    weight: int | None = None
+    called_e164: str = ""
+    diverted_from: str = ""
 
 
 class Facts(Struct, frozen=True):
@@ -143,6 +296,14 @@ class Step(Struct, frozen=True):
         return f"{self.where or '-'}: {self.rule}: {verdict}"
 
 
+class DisasterPlan(Struct, frozen=True):
+    """What is tried instead of a PBX that is down; `reject` is a SIP status that ends it, 0: the last failure's."""
+
+    hunt: tuple[Target, ...] = ()
+    reject: int = 0
+    because: tuple[Step, ...] = ()
+
+
 class Decision(Struct, frozen=True):
     """First match wins. Either `hunt` has targets, or `reject` is a SIP status. `because` is rendered on demand."""
 
@@ -152,6 +313,10 @@ class Decision(Struct, frozen=True):
     called_e164: str = ""  # as E.164 where it has such a form, else as dialled
     caller_e164: str = ""
     because: tuple[Step, ...] = field(default=())
+    emergency: bool = False
+    rule: Route | None = None  # with its limits, continue_on and stop_on
+    owner: str = ""  # the PBX that owns the called number, where the hunt goes to it
+    has_disaster_plan: bool = False  # `Policy.disaster_plan` has more to say when the PBX is down
 
     def __str__(self) -> str:
         """For the call's ladder: every rule that was looked at, then what came of it."""

@@ -4,11 +4,14 @@ The runtime carries its orders out and never answers at once; failures come back
 """
 
 from collections.abc import Hashable
+from typing import Literal
 
 from msgspec import Struct
 
 from sbc.core.address import Flow
 from sbc.sip.message import Fields, Request
+
+RecordKind = Literal["NAPTR", "SRV", "A", "AAAA"]
 
 # --- to the runtime ---------------------------------------------------------------------------------------------------
 
@@ -30,6 +33,13 @@ class CloseFlow(Struct, frozen=True):
     flow: Flow
 
 
+class LookUp(Struct, frozen=True):
+    """Ask the DNS for one record set; answered by `LookedUp`, always. `name`: lower case, no final dot."""
+
+    name: str
+    kind: RecordKind
+
+
 class Resolve(Struct, frozen=True):
     """Look up the addresses of a host name; answered by `Resolved`, also on failure (then without addresses)."""
 
@@ -44,6 +54,7 @@ class SendRequest(Struct, frozen=True, eq=False):
 
     `next_hop` is the URI whose host the request goes to, through `interface`. Answered by `ResponseReceived` and
     `TransactionFailed` with the same `user`, which must be new. `contact` is the user part of our Contact; None: none.
+    `flow`: send it there, whatever `next_hop` says (the server that issued a nonce, the connection of a registration).
     """
 
     user: Hashable
@@ -51,6 +62,7 @@ class SendRequest(Struct, frozen=True, eq=False):
     interface: str
     next_hop: str
     contact: str | None = None
+    flow: Flow | None = None
 
 
 class SendAck(Struct, frozen=True, eq=False):
@@ -87,10 +99,16 @@ class Adopt(Struct, frozen=True):
     user: Hashable
 
 
+class KeepAlive(Struct, frozen=True):
+    """Send a CRLF pair on this flow, so that a NAT keeps it open (RFC 5626 §3.5.1, without awaiting a pong)."""
+
+    flow: Flow
+
+
 class ResendResponse(Struct, frozen=True):
     """The last response to the request of `key` again: a 2xx that waits for its ACK (RFC 3261 §13.3.1.4)."""
 
     key: tuple[str, ...]
 
 
-Order = SendRequest | SendAck | CancelRequest | Respond | Adopt | ResendResponse
+Order = SendRequest | SendAck | CancelRequest | Respond | Adopt | KeepAlive | ResendResponse

@@ -3,6 +3,7 @@
 from msgspec import Struct
 
 from sbc.core.address import Flow
+from sbc.sip.commands import RecordKind
 
 
 class FlowFailed(Struct, frozen=True):
@@ -10,6 +11,41 @@ class FlowFailed(Struct, frozen=True):
 
     flow: Flow
     reason: str
+
+
+class SrvRecord(Struct, frozen=True):
+    """RFC 2782."""
+
+    priority: int
+    weight: int
+    port: int
+    target: str
+
+
+class NaptrRecord(Struct, frozen=True):
+    """RFC 3403 §4.1; `regexp` is not used by SIP server look-up (RFC 3263 §4.1)."""
+
+    order: int
+    preference: int
+    flags: str
+    service: str
+    replacement: str
+
+
+class LookedUp(Struct, frozen=True):
+    """Answer to `LookUp`. Names are lower case without a final dot. `ttl`: seconds, also of a negative answer.
+
+    `failed`: nobody answered (time-out, SERVFAIL, refused), so that what was known before stays good; an answer that
+    says that there is no such record (NXDOMAIN, NODATA) is not a failure and has no records.
+    """
+
+    name: str
+    kind: RecordKind
+    addresses: tuple[str, ...] = ()  # A and AAAA: canonical IP literals
+    srv: tuple[SrvRecord, ...] = ()
+    naptr: tuple[NaptrRecord, ...] = ()
+    ttl: float = 60.0
+    failed: str = ""
 
 
 class Resolved(Struct, frozen=True):

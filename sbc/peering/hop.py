@@ -1,0 +1,27 @@
+"""One address of one server of a peer: what is probed, registered with, and dialled.
+
+RFC 3263 turns a server's name into several of them; every one has a health of its own. Used by all of peering and by
+the hunt.
+"""
+
+from msgspec import Struct
+
+from sbc.core.address import Flow, bracketed
+from sbc.policy.model import Server
+
+
+class Hop(Struct, frozen=True):
+    """`flow` has connection 0, but for the binding of a peer that has registered over a stream."""
+
+    peer: str
+    server: Server
+    flow: Flow
+
+    @property
+    def uri(self) -> str:
+        """The next hop with its address as a literal, so that it is found again without asking the DNS."""
+        remote = self.flow.remote
+        return f"sip:{bracketed(remote.host)}:{remote.port};transport={self.flow.transport}"
+
+    def __str__(self) -> str:
+        return f"{self.flow.transport}:{self.flow.remote}"

@@ -1,0 +1,88 @@
+"""What the operator sees of peers: health, registration, call paths. Values, made when somebody asks.
+
+Times are seconds of the engine's clock; whoever shows them adds the wall clock. Used by the engine's snapshot.
+"""
+
+from typing import Literal
+
+from msgspec import Struct
+
+ServerState = Literal["unknown", "up", "down", "suspended"]
+PeerState = Literal["up", "down", "busyout", "drill", "excluded"]
+RegistrationState = Literal["registering", "registered", "failing", "rejected", "unregistered"]
+Direction = Literal["inbound", "outbound"]
+
+
+class ServerView(Struct, frozen=True):
+    """One address of one server. `why` is a sentence: what brought it into this state."""
+
+    server: str  # as written in the policy
+    address: str  # udp:192.0.2.1:5060
+    state: ServerState
+    since: float
+    why: str
+
+
+class RegistrationView(Struct, frozen=True):
+    """`failing`: for now, retried with back-off; `rejected`: for good as it seems, retried every ten minutes."""
+
+    state: RegistrationState
+    aor: str
+    since: float
+    why: str
+    expires_at: float | None = None
+    next_at: float | None = None  # the next REGISTER
+    registrar: str = ""  # the address that holds the binding
+
+
+class BindingView(Struct, frozen=True):
+    """A contact that a PBX has registered with us."""
+
+    aor: str
+    contact: str
+    address: str
+    expires_at: float
+
+
+class PeerView(Struct, frozen=True):
+    """`why` belongs to `state`. `calls`: legs that are up or being set up."""
+
+    name: str
+    kind: Literal["pbx", "trunk"]
+    state: PeerState
+    since: float
+    why: str
+    servers: tuple[ServerView, ...] = ()
+    registration: RegistrationView | None = None
+    bindings: tuple[BindingView, ...] = ()
+
+
+class HolderView(Struct, frozen=True):
+    """Who holds a call path: leg `leg` of call `ref`."""
+
+    trunk: str
+    ref: str
+    leg: int
+    direction: Direction
+    since: float
+    emergency: bool
+
+
+class PathView(Struct, frozen=True):
+    """Call paths of a trunk, or of a pool. `limit` None: unlimited."""
+
+    trunk: str  # the trunk's or the pool's name
+    limit: int | None
+    used: int
+    holders: tuple[HolderView, ...] = ()
+
+
+class PingView(Struct, frozen=True):
+    """One answer to a ping; `status` None: not answered yet, 0: nothing came, `why` says what happened instead."""
+
+    token: str
+    server: str
+    address: str
+    status: int | None
+    milliseconds: float | None
+    why: str = ""
