@@ -7,9 +7,10 @@ from typing import Literal
 
 from msgspec import Struct
 
-from sbc.b2bua.hunt import Attempt, server_uri
+from sbc.b2bua.hunt import Attempt
 from sbc.cdr.record import AttemptRecord, CallRecord
 from sbc.core.cause import Cause
+from sbc.peering.hop import server_uri
 
 Who = Literal["caller", "callee", "sbc"]
 

@@ -1,12 +1,11 @@
 """What the engine orders the runtime to do, beyond SIP messages. Imperative values."""
 
-from typing import Literal
-
 from msgspec import Struct
 
 from sbc.cdr.record import CallRecord
+from sbc.core.commands import Alert, Log, StoreState
 from sbc.media import wire
-from sbc.sip.commands import CloseFlow, Resolve, SendMessage
+from sbc.sip.commands import CloseFlow, LookUp, Resolve, SendMessage
 
 
 class AskMedia(Struct, frozen=True):
@@ -28,29 +27,6 @@ class WriteCdr(Struct, frozen=True):
     record: CallRecord
 
 
-class Log(Struct, frozen=True):
-    """One structured log line. `fields` are key and value pairs; the runtime masks telephone numbers among them."""
+Command = SendMessage | CloseFlow | LookUp | Resolve | AskMedia | OpenPorts | WriteCdr | StoreState | Alert | Log
 
-    level: Literal["debug", "info", "warning", "error"]
-    event: str
-    fields: tuple[tuple[str, object], ...] = ()
-
-
-class StoreState(Struct, frozen=True):
-    """Keep this value under this key in `data_dir`, so that it survives a restart; None: forget it.
-
-    What is kept is given back once, at the start, by `StateRestored`. Order per key is kept; nothing answers.
-    """
-
-    key: str
-    value: bytes | None
-
-
-class Alert(Struct, frozen=True):
-    """Post this to the operator's webhook (`sbc.alerts`), with retries. `fields` are shown as they are."""
-
-    event: str
-    fields: tuple[tuple[str, object], ...] = ()
-
-
-Command = SendMessage | CloseFlow | Resolve | AskMedia | OpenPorts | WriteCdr | StoreState | Alert | Log
+__all__ = ["Alert", "AskMedia", "Command", "Log", "OpenPorts", "StoreState", "WriteCdr"]

@@ -8,7 +8,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from sbc.core.address import bracketed
+from sbc.peering.hop import server_uri
 from sbc.policy.model import Server, Target
 
 _CONTINUE_ON: Final = frozenset({401, 403, 407, 408, 430, 500, 502, 503, 504})
@@ -38,9 +38,3 @@ def goes_on(status: int, q850: int | None) -> bool:
     if q850 in _STOP_ON_Q850:
         return False
     return q850 in _CONTINUE_ON_Q850 or status in _CONTINUE_ON
-
-
-def server_uri(server: Server) -> str:
-    port = "" if server.port is None else f":{server.port}"
-    transport = "" if server.transport == "udp" else f";transport={server.transport}"
-    return f"sip:{bracketed(server.host)}{port}{transport}"

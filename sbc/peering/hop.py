@@ -6,7 +6,7 @@ the hunt.
 
 from msgspec import Struct
 
-from sbc.core.address import Flow, bracketed
+from sbc.core.address import Flow, Transport, bracketed
 from sbc.policy.model import Server
 
 
@@ -25,3 +25,10 @@ class Hop(Struct, frozen=True):
 
     def __str__(self) -> str:
         return f"{self.flow.transport}:{self.flow.remote}"
+
+
+def server_uri(server: Server) -> str:
+    """The next hop as the policy names it. Without a transport of its own, NAPTR and SRV may choose one (RFC 3263)."""
+    port = "" if server.port is None else f":{server.port}"
+    is_plain = server.transport is Transport.UDP and not server.names_transport
+    return f"sip:{bracketed(server.host)}{port}{'' if is_plain else f';transport={server.transport}'}"

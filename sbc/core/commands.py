@@ -1,0 +1,33 @@
+"""What any machine may order besides messages: a log line, a value kept across restarts, a post to the operator.
+
+In `core`, because peering and the calls both order them; the runtime performs them.
+"""
+
+from typing import Literal
+
+from msgspec import Struct
+
+
+class StoreState(Struct, frozen=True):
+    """Keep this value under this key in `data_dir`, so that it survives a restart; None: forget it.
+
+    What is kept is given back once, at the start, by `StateRestored`. Order per key is kept; nothing answers.
+    """
+
+    key: str
+    value: bytes | None
+
+
+class Alert(Struct, frozen=True):
+    """Post this to the operator's webhook (`sbc.alerts`), with retries. `fields` are shown as they are."""
+
+    event: str
+    fields: tuple[tuple[str, object], ...] = ()
+
+
+class Log(Struct, frozen=True):
+    """One structured log line. `fields` are key and value pairs; the runtime masks telephone numbers among them."""
+
+    level: Literal["debug", "info", "warning", "error"]
+    event: str
+    fields: tuple[tuple[str, object], ...] = ()
