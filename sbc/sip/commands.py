@@ -55,6 +55,7 @@ class SendRequest(Struct, frozen=True, eq=False):
     `next_hop` is the URI whose host the request goes to, through `interface`. Answered by `ResponseReceived` and
     `TransactionFailed` with the same `user`, which must be new. `contact` is the user part of our Contact; None: none.
     `flow`: send it there, whatever `next_hop` says (the server that issued a nonce, the connection of a registration).
+    `contact_params`: parameters of that Contact's URI, as `bnc` (RFC 6140 §5.1).
     """
 
     user: Hashable
@@ -63,15 +64,17 @@ class SendRequest(Struct, frozen=True, eq=False):
     next_hop: str
     contact: str | None = None
     flow: Flow | None = None
+    contact_params: str = ""
 
 
 class SendAck(Struct, frozen=True, eq=False):
-    """Acknowledge a 2xx to the INVITE that `user` sent; repeated for each repetition of that 2xx."""
+    """Acknowledge a 2xx to the INVITE that `user` sent; repeated for each repetition of that 2xx. `flow`: as above."""
 
     user: Hashable
     request: Request
     interface: str
     next_hop: str
+    flow: Flow | None = None
 
 
 class CancelRequest(Struct, frozen=True):

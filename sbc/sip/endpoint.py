@@ -134,7 +134,7 @@ class Endpoint:
             return again + self.layer.send_ack(request, flow, local.sent_by, order.user)
         extra = self._user_agent
         if order.contact is not None:
-            extra = (("Contact", self._contact(order.contact, flow)), *extra)
+            extra = (("Contact", self._contact(order.contact, flow, order.contact_params)), *extra)
         request = Request(request.method, request.uri_text, request.fields + extra, request.body)
         _, outs = self.layer.send_request(request, flow, local.sent_by, order.user, now)
         return again + outs
@@ -159,11 +159,12 @@ class Endpoint:
                     ]
         return list(self.layer.cancel(user, now, reason))
 
-    def _contact(self, user: str, flow: Flow) -> str:
+    def _contact(self, user: str, flow: Flow, params: str = "") -> str:
         local = self.locator.locals.get((flow.interface, flow.transport, flow.local.is_ipv6))
         sent_by = local.sent_by if local is not None else str(flow.local)
         address = f"{user}@{sent_by}" if user else sent_by
-        return f"<sip:{address}>" if flow.transport is Transport.UDP else f"<sip:{address};transport={flow.transport}>"
+        transport = "" if flow.transport is Transport.UDP else f";transport={flow.transport}"
+        return f"<sip:{address}{transport}{f';{params}' if params else ''}>"
 
     def _refuse_unreadable(self, error: ParseError, flow: Flow) -> list[Out]:
         """A bad response is dropped, a bad ACK too; a bad request is answered without keeping any state (§8.2.7)."""
