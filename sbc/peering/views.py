@@ -69,12 +69,14 @@ class HolderView(Struct, frozen=True):
 
 
 class PathView(Struct, frozen=True):
-    """Call paths of a trunk, or of a pool. `limit` None: unlimited."""
+    """Call paths of a trunk, or of a pool. `limit` None: unlimited; of a trunk in a pool: the pool's."""
 
     trunk: str  # the trunk's or the pool's name
     limit: int | None
     used: int
-    holders: tuple[HolderView, ...] = ()
+    holders: tuple[HolderView, ...] = ()  # oldest first
+    kind: Literal["trunk", "pool"] = "trunk"
+    pool: str = ""  # that the trunk shares with others
 
 
 class PingView(Struct, frozen=True):
