@@ -8,12 +8,15 @@ from collections.abc import Mapping, Sequence
 
 from sbc.core.address import canonical_ip
 from sbc.policy.dids import DidTable
+from sbc.policy.disaster import DisasterPlanner, Diverted
 from sbc.policy.model import (
     Decision,
     DidRange,
+    DisasterPlan,
     Facts,
     Interface,
     MediaSettings,
+    PathRules,
     Peer,
     Route,
     Settings,
@@ -21,9 +24,10 @@ from sbc.policy.model import (
     Target,
 )
 from sbc.policy.numbers import Number, NumberPlan
-from sbc.policy.patterns import Matcher, parse_pattern
 from sbc.policy.problems import Problem
+from sbc.policy.rules import Rule
 from sbc.policy.sources import SourceTable
+from sbc.policy.speakers import tell_apart
 
 
 class Policy:
@@ -38,23 +42,32 @@ class Policy:
         peers: Sequence[Peer] = (),
         routes: Sequence[Route] = (),
         dids: Sequence[DidRange] = (),
+        path_pools: Mapping[str, int] | None = None,
         warnings: Sequence[Problem] = (),
+        unresolved: Sequence[Problem] = (),
     ) -> None:
         self.name = settings.name
         self.data_dir = settings.data_dir
         self.admin = settings.admin
         self.country = settings.country
         self.stop_after = settings.stop_after
+        self.cps = settings.cps
+        self.webhook = settings.webhook
         self.interfaces: Mapping[str, Interface] = {i.name: i for i in interfaces}
         self.media = media or MediaSettings()
         self.peers: Mapping[str, Peer] = {p.name: p for p in peers}
         self.routes = tuple(routes)
         self.dids = tuple(dids)
+        self.path_pools: Mapping[str, int] = dict(path_pools or {})
         self.warnings = tuple(warnings)
+        self.unresolved = tuple(unresolved)  # secrets that could not be read: `check` warns of them, `run` refuses
         self.plan = NumberPlan(settings.country)
         self._owners = DidTable(dids)
         self._sources = SourceTable(peers)
-        self._rules = tuple(_Rule(route, self) for route in routes)
+        rules = [Rule(route, self.plan, self.peers, self._owners) for route in routes]
+        self._ordinary = tuple(rule for rule in rules if not rule.route.emergency)
+        self._rules = (*(rule for rule in rules if rule.route.emergency), *self._ordinary)
+        self._disaster = DisasterPlanner(self.plan, self.peers, self._dial)
 
     @property
     def host_names(self) -> tuple[str, ...]:
@@ -62,9 +75,33 @@ class Policy:
         hosts = (server.host for peer in self.peers.values() for server in peer.servers)
         return tuple(dict.fromkeys(host for host in hosts if canonical_ip(host) is None))
 
+    @property
+    def path_rules(self) -> Mapping[str, PathRules]:
+        """By trunk; trunks without a limit are missing."""
+        return {name: peer.paths for name, peer in self.peers.items() if peer.paths is not None}
+
     def identify(self, interface: str, host: str, port: int) -> Peer | None:
-        """The peer that speaks from this address, in canonical text, on this interface; None is a stranger."""
+        """The peer that speaks from this address, in canonical text, on this interface; None is a stranger.
+
+        Of several that share the source it is the first: `speakers` has them all, and `which` tells them apart.
+        """
         return self._sources.find(interface, host, port)
+
+    def speakers(self, interface: str, host: str, port: int) -> tuple[Peer, ...]:
+        return self._sources.all(interface, host, port)
+
+    def which(self, candidates: Sequence[Peer], invite_user: str, called: str, username: str | None) -> Peer:
+        """Who of `speakers` (at least one) sent this INVITE.
+
+        `invite_user`: the user part of its R-URI; `called`: the number that it asks for; `username`: of its digest
+        credentials, proved or not.
+        """
+
+        def takes(trunk: Peer) -> bool:
+            number = self.plan.read(called, bare=trunk.called_form == "e164-bare")
+            return any(rule.names(trunk.name) and rule.takes(number) for rule in self._rules)
+
+        return tell_apart(candidates, invite_user, username, plan=self.plan, takes=takes)
 
     def learn_addresses(self, host_name: str, addresses: Sequence[str]) -> None:
         """A server's host name resolved to these: peers without an `accept` of their own may speak from them."""
@@ -81,6 +118,15 @@ class Policy:
     def owns(self, number: Number) -> bool:
         return self._owners.owns(number)
 
+    def owns_for(self, pbx: str, number: str) -> bool:
+        """Whether this PBX owns a number, however it is written: for caller-ID screening and registrations."""
+        return self._owners.owner(self.plan.read(number)) == pbx
+
+    def has_emergency_route(self, peer: str) -> bool:
+        """Whether an emergency route takes calls from this peer."""
+        routes = (route for route in self.routes if route.emergency)
+        return any(not route.from_peers or peer in route.from_peers for route in routes)
+
     def read_called(self, facts: Facts) -> Number:
         return self.plan.read(facts.called, bare=self._writes_bare(facts.peer, "called"))
 
@@ -88,6 +134,7 @@ class Policy:
         return self.plan.read(facts.caller, bare=self._writes_bare(facts.peer, "caller"))
 
     def decide(self, facts: Facts) -> Decision:
+        """Emergency routes before all others, whatever stands first in the policy."""
         called = self.read_called(facts)
         caller = self.read_caller(facts)
         because: list[Step] = []
@@ -95,8 +142,29 @@ class Policy:
             step = rule.test(facts.peer, called, caller)
             because.append(step)
             if step.matched:
-                return rule.decide(called, caller, tuple(because))
+                return rule.decide(facts.called, called, caller, tuple(because))
         return Decision(reject=404, called_e164=called.best, caller_e164=caller.best, because=tuple(because))
+
+    def disaster_plan(self, facts: Facts, decision: Decision) -> DisasterPlan:
+        """What to try when the PBX that `decision` goes to is out of service; `facts` are those of the decision.
+
+        The DID's own plan, or else the rule's; an empty plan where neither has one.
+        """
+        if not decision.has_disaster_plan or decision.rule is None:
+            return DisasterPlan()
+        called = self.read_called(facts)
+        owned = self._owners.find(called)
+        down = [target.peer.name for target in decision.hunt if target.peer.kind == "pbx"]
+        call = Diverted(called, self.read_caller(facts), decision.owner or down[0], frozenset(down))
+        return self._disaster.plan((owned and owned.plan) or decision.rule.disaster, call)
+
+    def _dial(self, pbx: str, called: Number, by: Number, caller: Number) -> tuple[Target, ...] | str:
+        """As if `pbx` had dialled: `by` is the caller that the rules look at, `caller` the one that peers see."""
+        for rule in self._ordinary:
+            if rule.test(pbx, called, by).matched:
+                decision = rule.decide(called.dialled, called, caller, ())
+                return decision.hunt or f"refused with {decision.reject} by the route {rule.route.name}"
+        return f"no route takes it from {pbx}"
 
     def _writes_bare(self, name: str, which: str) -> bool:
         """A carrier that wants E.164 without its plus writes it so, too. People behind a PBX dial national numbers."""
@@ -104,77 +172,3 @@ class Policy:
         if peer is None or peer.kind != "trunk":
             return False
         return (peer.called_form if which == "called" else peer.caller_form) == "e164-bare"
-
-
-class _Rule:
-    """A route, compiled. The steps it can give as reasons are made once, not per call."""
-
-    def __init__(self, route: Route, policy: Policy) -> None:
-        self._route = route
-        self._policy = policy
-        self._plan = policy.plan
-        self._from = frozenset(route.from_peers)
-        self._to = _matcher(route.to, policy)
-        self._caller = _matcher(route.caller, policy)
-        self._rewrites = bool(route.strip or route.prepend)
-        self._via = tuple(policy.peers[step.to] for step in route.via)
-        self._matched = Step(route.where, route.name, matched=True)
-        self._not_from = self._refusal(f"the call is not from {_either(route.from_peers)}")
-        self._not_to = self._refusal(f"the called number is not {_either(route.to)}")
-        self._not_caller = self._refusal(f"the caller is not {_either(route.caller)}")
-
-    def _refusal(self, reason: str) -> Step:
-        return Step(self._route.where, self._route.name, matched=False, reason=reason)
-
-    def test(self, peer: str, called: Number, caller: Number) -> Step:
-        if self._from and peer not in self._from:
-            return self._not_from
-        if self._to is not None and not self._to.matches(called):
-            return self._not_to
-        if self._caller is not None and not self._caller.matches(caller):
-            return self._not_caller
-        return self._matched
-
-    def decide(self, called: Number, caller: Number, because: tuple[Step, ...]) -> Decision:
-        route = self._route
-        if route.reject:
-            return Decision((), route.reject, route.name, called.best, caller.best, because)
-        sent = self._rewritten(called) if self._rewrites else called
-        if not sent.dialled:
-            return Decision((), 484, route.name, called.best, caller.best, because)
-        via = self._via or self._owner(called)
-        hunt = tuple([self._target(peer, sent, caller) for peer in via])
-        return Decision(hunt, 0 if hunt else 404, route.name, called.best, caller.best, because)
-
-    def _owner(self, called: Number) -> tuple[Peer, ...]:
-        owner = self._policy.owner(called)
-        return (owner,) if owner else ()
-
-    def _rewritten(self, called: Number) -> Number:
-        """`strip` takes digits from the front, and a plus with them; names are left alone."""
-        if not called.is_numeric:
-            return called
-        digits = called.dialled
-        if self._route.strip:
-            digits = digits.removeprefix("+")[self._route.strip :]
-        if self._route.prepend:
-            digits = self._route.prepend + digits.removeprefix("+")
-        return self._plan.read(digits)
-
-    def _target(self, peer: Peer, called: Number, caller: Number) -> Target:
-        plan = self._plan
-        no_answer = self._route.no_answer
-        return Target(
-            peer,
-            plan.write(called, peer.called_form),
-            plan.write(caller, peer.caller_form),
-            peer.no_answer if no_answer is None else no_answer,
-        )
-
-
-def _matcher(texts: Sequence[str], policy: Policy) -> Matcher | None:
-    return Matcher([parse_pattern(text) for text in texts], policy.plan.words, policy.owns) if texts else None
-
-
-def _either(texts: Sequence[str]) -> str:
-    return texts[0] if len(texts) == 1 else f"any of {', '.join(texts)}"

@@ -1,7 +1,9 @@
 """Who sent this: interface, longest accepted prefix, then source port, give the peer. Strangers are nobody.
 
-RFC 3261 has no such notion; a carrier relation is a trust in addresses. Asked once per datagram, so known addresses are
-one look-up. What is remembered is bounded: a flood from invented addresses costs time, not memory.
+RFC 3261 has no such notion; a carrier relation is a trust in addresses. Several trunks may share a source: the request
+itself tells them apart (`speakers`). A peer with `accept: any` may be whoever is nobody else on its interface, and its
+credentials prove it. Asked once per datagram, so known addresses are one look-up. What is remembered is bounded: a
+flood from invented addresses costs time, not memory.
 """
 
 import ipaddress
@@ -20,19 +22,25 @@ class SourceTable:
         self._peers = tuple(peers)
         self._learned: dict[str, tuple[str, ...]] = {}
         self._prefixes: dict[str, dict[tuple[int, int], dict[int, _Candidates]]] = {}
-        self._known: dict[str, dict[str, Peer | _Candidates]] = {}
+        self._known: dict[str, dict[str, _Candidates]] = {}
         self._strangers: dict[str, set[str]] = {}
+        self._any: dict[str, _Candidates] = {}
         self._build()
 
     def find(self, interface: str, host: str, port: int) -> Peer | None:
+        """The peer, or the first of those that only the request can tell apart."""
+        candidates = self.all(interface, host, port)
+        return candidates[0] if candidates else None
+
+    def all(self, interface: str, host: str, port: int) -> _Candidates:
+        """Every peer that may speak from this source. More than one: trunks, or PBXs with credentials."""
         try:
             found = self._known[interface][host]
         except KeyError:
-            searched = self._search(interface, host)
-            if searched is None:
-                return None
-            found = searched
-        return _by_port(found, port) if isinstance(found, tuple) else found
+            found = self._search(interface, host)
+            if not found:
+                return self._any.get(interface, ())
+        return found if len(found) == 1 else _by_port(found, port)
 
     def learn(self, name: str, addresses: Iterable[str]) -> None:
         """What a host name resolves to now. It replaces what it resolved to before."""
@@ -65,36 +73,37 @@ class SourceTable:
         self._prefixes = {name: dict(sorted(found.items(), reverse=True)) for name, found in prefixes.items()}
         self._known = {name: {} for name in prefixes}
         self._strangers = {name: set() for name in prefixes}
+        self._any = {name: tuple(p for p in self._peers if p.accepts_any and p.interface == name) for name in prefixes}
 
-    def _search(self, interface: str, host: str) -> Peer | _Candidates | None:
+    def _search(self, interface: str, host: str) -> _Candidates:
         strangers = self._strangers.get(interface)
         if strangers is None or host in strangers:
-            return None
+            return ()
         found = self._longest_prefix(interface, host)
-        if found is None:
+        if not found:
             if len(strangers) >= _REMEMBERED:
                 strangers.clear()
             strangers.add(host)
-            return None
+            return ()
         known = self._known[interface]
         if len(known) >= _REMEMBERED:
             known.clear()
         known[host] = found
         return found
 
-    def _longest_prefix(self, interface: str, host: str) -> Peer | _Candidates | None:
+    def _longest_prefix(self, interface: str, host: str) -> _Candidates:
         try:
             address = ipaddress.ip_address(host)
         except ValueError:
-            return None
+            return ()
         number = int(address)
         for (version, length), networks in self._prefixes[interface].items():
             if version != address.version:
                 continue
             peers = networks.get(number >> (address.max_prefixlen - length))
             if peers is not None:
-                return peers[0] if len(peers) == 1 else peers
-        return None
+                return peers
+        return ()
 
 
 def source_ports(peer: Peer) -> frozenset[int]:
@@ -102,8 +111,14 @@ def source_ports(peer: Peer) -> frozenset[int]:
     return frozenset(server.port or server.transport.default_port for server in peer.servers)
 
 
-def _by_port(candidates: _Candidates, port: int) -> Peer | None:
-    for peer in candidates:
-        if port in source_ports(peer):
-            return peer
-    return None
+def _by_port(candidates: _Candidates, port: int) -> _Candidates:
+    """From any other port, only those that the request can tell apart: who has to log in, and trunks by themselves."""
+    fitting = tuple([peer for peer in candidates if port in source_ports(peer)])
+    if fitting:
+        return fitting
+    is_told_apart = all(peer.kind == "trunk" for peer in candidates) or all(_logs_in(peer) for peer in candidates)
+    return candidates if is_told_apart else ()
+
+
+def _logs_in(peer: Peer) -> bool:
+    return peer.kind == "pbx" and peer.auth is not None

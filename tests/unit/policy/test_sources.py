@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sbc.core.address import Transport
-from sbc.policy.model import Peer, Server
+from sbc.policy.model import Auth, Peer, Secret, Server
 from sbc.policy.sources import SourceTable
 
 
@@ -56,7 +56,65 @@ def test_the_longest_prefix_wins():
 
 def test_peers_at_one_address_are_told_apart_by_source_port():
     table = SourceTable([peer("a", ("192.0.2.1", None)), peer("b", ("192.0.2.1", 5070), ("192.0.2.1", 5080))])
-    assert [find(table, "192.0.2.1", port) for port in (5060, 5070, 5080, 33_000)] == ["a", "b", "b", None]
+    assert [find(table, "192.0.2.1", port) for port in (5060, 5070, 5080)] == ["a", "b", "b"]
+
+
+def speakers(table, host, port=5060, interface="outside"):
+    return [peer.name for peer in table.all(interface, host, port)]
+
+
+def test_trunks_at_one_address_are_left_to_the_request_where_the_port_says_nothing():
+    table = SourceTable([peer("a", ("192.0.2.1", None)), peer("b", ("192.0.2.1", 5070)), peer("c", ("192.0.2.1", 0))])
+    assert speakers(table, "192.0.2.1", 5070) == ["b"]
+    assert speakers(table, "192.0.2.1", 5060) == ["a", "c"]
+    assert speakers(table, "192.0.2.1", 33_000) == ["a", "b", "c"]
+    assert find(table, "192.0.2.1", 33_000) == "a"
+    assert speakers(table, "192.0.2.2") == []
+
+
+def pbx(name, *, auth=True, accept=(), servers=(), interface="outside", accepts_any=False):
+    account = Auth(name, Secret("x")) if auth else None
+    return Peer(name, "pbx", interface, servers, accept=accept, auth=account, accepts_any=accepts_any)
+
+
+def test_a_pbx_is_nobodys_guess_unless_it_has_to_log_in():
+    at = ("192.0.2.1/32",)
+    one, two = pbx("one", accept=at), pbx("two", accept=at)
+    assert speakers(SourceTable([one, two]), "192.0.2.1") == ["one", "two"]
+    plain = pbx("plain", auth=False, accept=at)
+    assert speakers(SourceTable([one, plain]), "192.0.2.1") == []
+    assert speakers(SourceTable([one, peer("carrier", ("h", None), accept=at)]), "192.0.2.1", 9) == []
+
+
+def test_a_peer_that_accepts_any_is_whoever_is_nobody_else_on_its_interface():
+    roaming = pbx("roaming", accepts_any=True)
+    table = SourceTable([A, roaming, pbx("elsewhere", accepts_any=True, interface="inside")])
+    assert speakers(table, "192.0.2.1") == ["a"]
+    assert speakers(table, "198.51.100.7", 33_000) == ["roaming"]
+    assert speakers(table, "2001:db8::7") == ["roaming"]
+    assert find(table, "198.51.100.7") == "roaming"
+    assert find(table, "198.51.100.7", interface="inside") == "elsewhere"
+    assert find(table, "198.51.100.7", interface="none") is None
+
+
+def test_of_several_that_accept_any_the_credentials_decide_whatever_the_port():
+    served = pbx("served", accepts_any=True, servers=(Server("192.0.2.50", 5060),))
+    table = SourceTable([served, pbx("roaming", accepts_any=True)])
+    assert speakers(table, "198.51.100.7", 5060) == ["served", "roaming"]
+    assert speakers(table, "192.0.2.50", 5060) == ["served"]
+
+
+def test_a_pbx_that_registers_and_accepts_nothing_is_nobody():
+    assert find(SourceTable([pbx("phone")]), "192.0.2.1") is None
+
+
+def test_a_flood_of_strangers_does_not_push_known_peers_out_where_any_is_accepted():
+    table = SourceTable([A, pbx("roaming", accepts_any=True)])
+    assert find(table, "192.0.2.1") == "a"
+    for n in range(20_000):
+        assert table.find("outside", f"10.0.{n >> 8}.{n & 255}", 5060)
+    assert list(table._known["outside"]) == ["192.0.2.1"]
+    assert len(table._strangers["outside"]) <= 16_384
 
 
 def test_the_default_port_of_a_server_is_its_transports():
