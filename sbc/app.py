@@ -42,7 +42,7 @@ from sbc.runtime.signals import watch_signals
 from sbc.runtime.sockets import OpenSocket
 from sbc.runtime.transports import Transports
 from sbc.runtime.view import ProgramView, Viewed
-from sbc.sip.commands import CloseFlow, Resolve, SendMessage
+from sbc.sip.commands import CloseFlow, LookUp, SendMessage
 
 _FIRST_LOOK_UPS_SECONDS: Final = 2.0  # for the policy's host names, before the first message is read
 _LAST_TRANSACTIONS_SECONDS: Final = 2.0  # after the last call: time for answers to the last BYE
@@ -156,7 +156,7 @@ class _Program:
         self._engine = make_engine(policy, ids)
         self._driver = driver = Driver(self._engine, _escaped)
         self._sink = CdrSink(opened.store, driver.handle)
-        self._resolver = Resolver(driver.handle, policy.host_names, self._drops)
+        self._resolver = Resolver(driver.handle, self._drops)
         media = policy.media
         self._media = MediaPool(
             (media.first_port, media.last_port),
@@ -168,7 +168,7 @@ class _Program:
         driver.performers = {
             SendMessage: self._transports.send,
             CloseFlow: self._transports.close,
-            Resolve: self._resolver.resolve,
+            LookUp: self._resolver.look_up,
             AskMedia: lambda command: self._media.ask(command.request),
             OpenPorts: self._open_ports,
             WriteCdr: self._sink.write,

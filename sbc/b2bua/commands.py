@@ -5,7 +5,7 @@ from msgspec import Struct
 from sbc.cdr.record import CallRecord
 from sbc.core.commands import Alert, Log, StoreState
 from sbc.media import wire
-from sbc.sip.commands import CloseFlow, LookUp, Resolve, SendMessage
+from sbc.sip.commands import CloseFlow, LookUp, SendMessage
 
 
 class AskMedia(Struct, frozen=True):
@@ -27,6 +27,6 @@ class WriteCdr(Struct, frozen=True):
     record: CallRecord
 
 
-Command = SendMessage | CloseFlow | LookUp | Resolve | AskMedia | OpenPorts | WriteCdr | StoreState | Alert | Log
+Command = SendMessage | CloseFlow | LookUp | AskMedia | OpenPorts | WriteCdr | StoreState | Alert | Log
 
 __all__ = ["Alert", "AskMedia", "Command", "Log", "OpenPorts", "StoreState", "WriteCdr"]

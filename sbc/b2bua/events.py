@@ -4,7 +4,7 @@ from msgspec import Struct
 
 from sbc.media import wire
 from sbc.policy.engine import Policy
-from sbc.sip.events import FlowFailed, LookedUp, Resolved
+from sbc.sip.events import FlowFailed, LookedUp
 
 
 class MediaReplied(Struct, frozen=True):
@@ -85,7 +85,6 @@ class ClockSet(Struct, frozen=True):
 Event = (
     FlowFailed
     | LookedUp
-    | Resolved
     | MediaReplied
     | PortsOpened
     | CdrDurable

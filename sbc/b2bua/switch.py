@@ -35,14 +35,15 @@ from sbc.core.cause import Cause, cause_of_status, q850_of_status
 from sbc.core.ids import IdSource
 from sbc.core.timers import Schedule
 from sbc.media import wire
+from sbc.peering.hop import server_uri
 from sbc.policy.engine import Policy
 from sbc.policy.model import Peer
 from sbc.sip.checks import ACCEPT, ALLOW, Refusal, refusal_of
-from sbc.sip.commands import CloseFlow, Order, ResendResponse, Resolve, Respond, SendMessage
+from sbc.sip.commands import CloseFlow, LookUp, Order, ResendResponse, Respond, SendMessage
 from sbc.sip.dialog.invite_uac import end_unwanted
 from sbc.sip.endpoint import Endpoint
 from sbc.sip.endpoint import Out as SipOut
-from sbc.sip.events import FlowFailed, Resolved
+from sbc.sip.events import FlowFailed, LookedUp
 from sbc.sip.message import Request, Response
 from sbc.sip.timing import DEFAULT_TIMING, Timing
 from sbc.sip.transaction.key import ServerKey
@@ -57,7 +58,7 @@ from sbc.trace.recorder import Recorder
 
 SERVER_NAME: Final = "sbc"
 _RETRY_AFTER_DRAIN: Final = "30"  # seconds; small, because another node or the next start is near
-_COMMANDS: Final = frozenset({SendMessage, CloseFlow, Resolve, AskMedia, OpenPorts, WriteCdr, Log})
+_COMMANDS: Final = frozenset({SendMessage, CloseFlow, LookUp, AskMedia, OpenPorts, WriteCdr, Log})
 
 Out = CallOut | SipOut
 
@@ -91,7 +92,8 @@ class Switch:
     # --- what moves it ------------------------------------------------------------------------------------------------
 
     def start(self, now: float) -> list[Command]:
-        orders: list[Out] = [*self.ports.start(), *(Resolve(host) for host in self.policy.host_names)]
+        servers = [(server_uri(s), peer.interface) for peer in self.policy.peers.values() for s in peer.servers]
+        orders: list[Out] = [*self.ports.start(), *self.endpoint.watch(servers, now)]
         return self._run(orders, now)
 
     def receive(self, data: bytes, flow: Flow, now: float) -> list[Command]:
@@ -118,10 +120,12 @@ class Switch:
 
     def handle(self, event: Event, now: float) -> list[Command]:
         match event:
-            case FlowFailed() | Resolved():
-                if isinstance(event, Resolved):
-                    self.policy.learn_addresses(event.host, event.addresses)
-                return self._run(self.endpoint.handle(event, now), now)
+            case FlowFailed() | LookedUp():
+                outs = self.endpoint.handle(event, now)
+                news = self.endpoint.news()
+                for host, addresses in news.addresses.items():
+                    self.policy.learn_addresses(host, addresses)
+                return self._run(outs, now)
             case MediaReplied(reply):
                 return self._media_replied(reply, now)
             case PortsOpened(local, ports):

@@ -40,12 +40,6 @@ class LookUp(Struct, frozen=True):
     kind: RecordKind
 
 
-class Resolve(Struct, frozen=True):
-    """Look up the addresses of a host name; answered by `Resolved`, also on failure (then without addresses)."""
-
-    host: str
-
-
 # --- to the endpoint --------------------------------------------------------------------------------------------------
 
 

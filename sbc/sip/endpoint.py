@@ -5,7 +5,8 @@ It decides nothing about calls; its user is the switch.
 """
 
 from collections import Counter
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
+from typing import Final
 
 from sbc.core.address import Flow, Transport
 from sbc.core.ids import IdSource
@@ -14,16 +15,17 @@ from sbc.sip.commands import (
     Adopt,
     CancelRequest,
     CloseFlow,
+    KeepAlive,
+    LookUp,
     Order,
     ResendResponse,
-    Resolve,
     Respond,
     SendAck,
     SendMessage,
     SendRequest,
 )
-from sbc.sip.events import FlowFailed, Resolved
-from sbc.sip.locate import Local, LocalKey, Locator, Unlocated
+from sbc.sip.events import FlowFailed, LookedUp
+from sbc.sip.locate import Local, LocalKey, Locator, News, Unlocated
 from sbc.sip.message import Fields, Request, Response
 from sbc.sip.method import KNOWN_METHODS
 from sbc.sip.parse import ParseError, parse_message
@@ -33,8 +35,11 @@ from sbc.sip.timing import DEFAULT_TIMING, Timing
 from sbc.sip.transaction.layer import TransactionLayer
 from sbc.sip.transaction.outputs import Out as TransactionOut
 from sbc.sip.transaction.outputs import TransactionFailed
+from sbc.sip.uri import SipUri, parse_uri
 
-Out = TransactionOut | CloseFlow | Resolve
+Out = TransactionOut | CloseFlow | LookUp
+
+_PING: Final = b"\r\n\r\n"
 
 
 class Endpoint:
@@ -50,6 +55,7 @@ class Endpoint:
         self._ids = ids
         self._user_agent: Fields = (("User-Agent", server_name),)
         self._server: Fields = (("Server", server_name),)
+        self._watched: tuple[tuple[str, str], ...] = ()
         self._waiting: dict[str, list[SendRequest | SendAck]] = {}  # by the host name that is being looked up
 
     # --- in -----------------------------------------------------------------------------------------------------------
@@ -76,14 +82,31 @@ class Endpoint:
         outs.append(CloseFlow(flow))
         return outs
 
-    def handle(self, event: FlowFailed | Resolved, now: float) -> list[Out]:
+    def handle(self, event: FlowFailed | LookedUp, now: float) -> list[Out]:
         if isinstance(event, FlowFailed):
             return list(self.layer.fail_flow(event.flow, event.reason, now))
-        self.locator.learn(event.host, event.addresses, now)
         outs: list[Out] = []
-        for order in self._waiting.pop(event.host.lower(), ()):
-            outs += self.perform(order, now)
+        if self.locator.learn(event, now):
+            for order in self._waiting.pop(event.name, ()):
+                outs += self.perform(order, now)
         return outs
+
+    def watch(self, servers: Iterable[tuple[str, str]], now: float) -> list[Out]:
+        """Look up these servers (next hop and interface) and keep what is known of them fresh."""
+        del now
+        self._watched = tuple(servers)
+        found = [self.locator.locate(*server) for server in self._watched]
+        wanted = (one for flow in found if isinstance(flow, Unlocated) for one in flow.wanted)
+        return list(dict.fromkeys(wanted))
+
+    def news(self) -> News:
+        """What has changed for watched servers since this was asked last."""
+        hosts: dict[str, tuple[str, ...]] = {}
+        for next_hop, interface in self._watched:
+            uri = parse_uri(next_hop)
+            if isinstance(uri, SipUri):
+                hosts[uri.host] = hosts.get(uri.host, ()) + self.locator.addresses_of(next_hop, interface)
+        return News(self._watched, hosts)
 
     def tick(self, now: float) -> list[Out]:
         return list(self.layer.tick(now))
@@ -106,6 +129,8 @@ class Endpoint:
                 return []
             case ResendResponse(key):
                 return list(self.layer.resend(key))
+            case KeepAlive(flow):
+                return [SendMessage(flow, _PING)]
 
     def _respond(self, order: Respond, now: float) -> list[Out]:
         fields = order.fields
@@ -121,12 +146,16 @@ class Endpoint:
         )
 
     def _send(self, order: SendRequest | SendAck, now: float) -> list[Out]:
-        flow = self.locator.locate(order.next_hop, order.interface)
-        due = self.locator.due(order.next_hop, order.interface, now)
-        again: list[Out] = [] if due is None else [Resolve(due)]
+        again: list[Out] = []
+        flow: Flow | Unlocated | None = order.flow
+        if flow is None:
+            flow = self.locator.locate(order.next_hop, order.interface)
+            again += self.locator.due(order.next_hop, order.interface, now)
         if isinstance(flow, Unlocated):
             return again + self._wait_or_fail(order, flow)
-        local = self.locator.locals[flow.interface, flow.transport, flow.remote.is_ipv6]
+        local = self.locator.locals.get((flow.interface, flow.transport, flow.remote.is_ipv6))
+        if local is None:
+            return again + self._wait_or_fail(order, Unlocated(f"no listener for {flow}"))
         request = order.request
         self.counts["sent", request.method, ""] += 1
         if isinstance(order, SendAck):
@@ -140,10 +169,10 @@ class Endpoint:
         return again + outs
 
     def _wait_or_fail(self, order: SendRequest | SendAck, unlocated: Unlocated) -> list[Out]:
-        if unlocated.host:
-            waiting = self._waiting.setdefault(unlocated.host, [])
+        if unlocated.wanted:
+            waiting = self._waiting.setdefault(unlocated.wanted[0].name, [])
             waiting.append(order)
-            return [Resolve(unlocated.host)] if len(waiting) == 1 else []
+            return [*unlocated.wanted] if len(waiting) == 1 else []
         if isinstance(order, SendAck):
             self.dropped["ack_unlocated"] += 1
             return []

@@ -46,10 +46,3 @@ class LookedUp(Struct, frozen=True):
     naptr: tuple[NaptrRecord, ...] = ()
     ttl: float = 60.0
     failed: str = ""
-
-
-class Resolved(Struct, frozen=True):
-    """Answer to `Resolve`: IP literals in the order to be tried; none when the name has none or nobody answered."""
-
-    host: str
-    addresses: tuple[str, ...]

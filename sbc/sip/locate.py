@@ -1,6 +1,6 @@
 """From the URI of a next hop to a flow: transport, address and the listener that requests to it leave by.
 
-Names are looked up by A and AAAA (RFC 3263 §4.2 without NAPTR and SRV) through `Resolve`, and the last known answer
+Names are looked up by A and AAAA (RFC 3263 §4.2 without NAPTR and SRV) through `LookUp`, and the last known answer
 stays in use while a new one is fetched. It asks nobody itself and starts no transaction.
 """
 
@@ -11,6 +11,8 @@ from typing import Final
 from msgspec import Struct
 
 from sbc.core.address import Address, Flow, Transport, canonical_ip
+from sbc.sip.commands import LookUp
+from sbc.sip.events import LookedUp
 from sbc.sip.params import param
 from sbc.sip.uri import SipUri, parse_uri
 
@@ -30,16 +32,24 @@ LocalKey = tuple[str, Transport, bool]  # interface, transport, is IPv6
 
 
 class Unlocated(Struct, frozen=True):
-    """Why there is no flow (yet). `host` is the name whose look-up must be awaited; empty: there will be none."""
+    """Why there is no flow (yet). `wanted` are the look-ups that must be awaited; empty: there will be none."""
 
     reason: str
-    host: str = ""
+    wanted: tuple[LookUp, ...] = ()
+
+
+class News(Struct, frozen=True):
+    """What look-ups changed: watched servers (next hop and interface) and, by host name, all that they mean now."""
+
+    servers: tuple[tuple[str, str], ...] = ()
+    addresses: Mapping[str, tuple[str, ...]] = {}
 
 
 class Locator:
     def __init__(self, locals_: Mapping[LocalKey, Local]) -> None:
         self.locals = dict(locals_)
         self._names: dict[str, tuple[tuple[str, ...], float]] = {}
+        self._halves: dict[str, dict[str, tuple[str, ...]]] = {}
         self._flows: dict[tuple[str, str], Flow] = {}  # for next hops that are IP literals
 
     def locate(self, next_hop: str, interface: str) -> Flow | Unlocated:
@@ -65,7 +75,8 @@ class Locator:
             return flow
         answer = self._names.get(host.lower())
         if answer is None:
-            return Unlocated(f"looking up {host}", host.lower())
+            name = host.lower()
+            return Unlocated(f"looking up {host}", (LookUp(name, "A"), LookUp(name, "AAAA")))
         flow = Unlocated(f"{host} has no address")
         for address in answer[0]:
             flow = self._flow(interface, transport, address, port)
@@ -73,29 +84,44 @@ class Locator:
                 break
         return flow
 
-    def due(self, next_hop: str, interface: str, now: float) -> str | None:
-        """The name in `next_hop`, if it is time to look it up once more: asked for once, not for every request."""
-        if (next_hop, interface) in self._flows:
-            return None
+    def addresses_of(self, next_hop: str, interface: str) -> tuple[str, ...]:
+        """All IP literals that this server means now: who may speak as it."""
+        del interface
         uri = parse_uri(next_hop)
         if not isinstance(uri, SipUri):
-            return None
+            return ()
+        host = param(uri.params, "maddr") or uri.host
+        literal = canonical_ip(host)
+        return (literal,) if literal is not None else self._names.get(host.lower(), ((), 0.0))[0]
+
+    def due(self, next_hop: str, interface: str, now: float) -> tuple[LookUp, ...]:
+        """The look-ups for `next_hop`, if it is time to ask once more: asked for once, not for every request."""
+        if (next_hop, interface) in self._flows:
+            return ()
+        uri = parse_uri(next_hop)
+        if not isinstance(uri, SipUri):
+            return ()
         host = (param(uri.params, "maddr") or uri.host).lower()
         answer = self._names.get(host)
         if answer is None or now - answer[1] < (REFRESH_SECONDS if answer[0] else RETRY_SECONDS):
-            return None
+            return ()
         self._names[host] = (answer[0], now)
-        return host
+        return (LookUp(host, "A"), LookUp(host, "AAAA"))
 
-    def learn(self, host: str, addresses: tuple[str, ...], now: float) -> None:
-        """Keep an answer. An empty one does not displace addresses that were good before."""
-        host = host.lower()
-        old = self._names.get(host)
-        if not addresses and old is not None:
-            addresses = old[0]
-        if len(self._names) >= _NAMES and host not in self._names:
-            self._names.pop(next(iter(self._names)))
-        self._names[host] = (addresses, now)
+    def learn(self, event: LookedUp, now: float) -> bool:
+        """Keep an answer; whether both families are known now. A failure does not displace what was good before."""
+        if event.kind not in ("A", "AAAA"):
+            return False
+        halves = self._halves.setdefault(event.name, {})
+        if event.kind not in halves or not event.failed:
+            halves[event.kind] = event.addresses
+        if len(halves) < 2:
+            return False
+        if len(self._names) >= _NAMES and event.name not in self._names:
+            gone = next(iter(self._names))
+            del self._names[gone], self._halves[gone]
+        self._names[event.name] = (halves["A"] + halves["AAAA"], now)
+        return True
 
     def _flow(self, interface: str, transport: Transport, host: str, port: int) -> Flow | Unlocated:
         address = ipaddress.ip_address(host.partition("%")[0])

@@ -19,11 +19,12 @@ from sbc.media import wire
 from sbc.policy.engine import Policy
 from sbc.policy.load import Source, load_policy, parse_policy
 from sbc.sdp import media_remotes
-from sbc.sip.commands import CloseFlow, Resolve, SendMessage
-from sbc.sip.events import FlowFailed, Resolved
+from sbc.sip.commands import CloseFlow, LookUp, SendMessage
+from sbc.sip.events import FlowFailed
 from sbc.sip.timing import DEFAULT_TIMING, Timing
 from sbc.testing.beside import beside
 from sbc.testing.media import FakeMedia, Packet
+from sbc.testing.names import Names
 from sbc.testing.net import Conditions, Network
 from sbc.testing.phone import Phone, address_of
 from sbc.testing.rtp import Tone
@@ -65,7 +66,7 @@ class Cdrs(list[CallRecord]):
 
 
 class World:
-    """`policy`: YAML text, a path to files or folders, or a policy. `names` is the DNS."""
+    """`policy`: YAML text, a path to files or folders, or a policy. `names`: host names and addresses; see `Names`."""
 
     def __init__(
         self,
@@ -85,7 +86,7 @@ class World:
         self.media = FakeMedia(*media_ports)
         self.cdr = Cdrs()
         self.logs: list[Log] = []
-        self.names = dict(names or {})
+        self.names = names if isinstance(names, Names) else Names(names)
         self.disk_is_full = False
         self.unwritten: list[CallRecord] = []
         self.phones: list[Phone] = []
@@ -321,8 +322,10 @@ class _SbcHost:
                 case AskMedia(request=request):
                     replies = world.media.ask(request)
                     events += [MediaReplied(reply) for reply in replies if not isinstance(reply, wire.Running)]
-                case Resolve(host=host):
-                    events.append(Resolved(host, tuple(world.names.get(host, ()))))
+                case LookUp():
+                    answer = world.names.answer(command)
+                    if answer is not None:
+                        events.append(answer)
                 case WriteCdr(record=record):
                     events.append(self._write(record))
                 case Log():

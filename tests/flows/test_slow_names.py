@@ -2,8 +2,8 @@
 
 import pytest
 
-from sbc.sip.commands import Resolve
-from sbc.sip.events import Resolved
+from sbc.sip.events import LookedUp
+from sbc.testing.names import Names
 from sbc.testing.world import CARRIER, FAR, OUTSIDE, POLICY
 
 NAMED = POLICY.replace("sip:198.51.100.7:5060", "sip:switch.carrier.net").replace(
@@ -14,22 +14,22 @@ NAMED = POLICY.replace("sip:198.51.100.7:5060", "sip:switch.carrier.net").replac
 @pytest.fixture
 def slow(world):
     """A world whose look-ups are answered when the test says so."""
-    sbc = world(NAMED)
-    sbc.switch.endpoint.locator._names.clear()
-    perform = sbc.host._perform
-
-    def without_names(commands, sends, events):
-        perform([command for command in commands if not isinstance(command, Resolve)], sends, events)
-
-    sbc.host._perform = without_names
+    names = Names()
+    names.silent.add("switch.carrier.net")
+    sbc = world(NAMED, names=names)
     return sbc, sbc.office(), sbc.phone("switch-3.carrier.net", CARRIER, through=OUTSIDE)
+
+
+def answer(sbc):
+    sbc.tell(LookedUp("switch.carrier.net", "A", ("198.51.100.7",)))
+    sbc.tell(LookedUp("switch.carrier.net", "AAAA"))
 
 
 def test_a_call_that_waits_for_a_name_goes_on_when_it_is_known(slow):
     sbc, office, carrier = slow
     office.invites(FAR)
     sbc.run(2.0)
-    sbc.tell(Resolved("switch.carrier.net", ("198.51.100.7",)))
+    answer(sbc)
     carrier.answers()
     office.hangs_up()
     assert sbc.cdr.only.cause == "normal"
@@ -42,7 +42,7 @@ def test_a_call_that_is_cancelled_while_it_waits_for_a_name(slow):
     sbc.run(2.0)
     office.cancels()
     assert office.got(100, 487)
-    sbc.tell(Resolved("switch.carrier.net", ("198.51.100.7",)))
+    answer(sbc)
     sbc.run(1.0)
     assert carrier.heard == []
     assert sbc.cdr.only.cause == "cancelled"
