@@ -24,6 +24,16 @@ class Rate:
     def __init__(self, per_second: int) -> None:
         self._admitted: deque[float] = deque(maxlen=per_second)  # when; the newest push the oldest out
 
+    @property
+    def per_second(self) -> int:
+        return self._admitted.maxlen or 0
+
+    @per_second.setter
+    def per_second(self, per_second: int) -> None:
+        """After a reload: what was admitted lately goes on counting."""
+        if per_second != self._admitted.maxlen:
+            self._admitted = deque(self._admitted, maxlen=per_second)
+
     def would_allow(self, now: float) -> bool:
         admitted = self._admitted
         if len(admitted) < (admitted.maxlen or 0):
@@ -36,11 +46,6 @@ class Rate:
             return False
         self._admitted.append(now)
         return True
-
-    def change(self, per_second: int) -> None:
-        """After a reload: what was admitted lately goes on counting."""
-        if per_second != self._admitted.maxlen:
-            self._admitted = deque(self._admitted, maxlen=per_second)
 
 
 class Usage:
@@ -61,7 +66,12 @@ class Usage:
     def running(self) -> int:
         return len(self._running)
 
-    def change(self, limits: Limits) -> None:
+    @property
+    def limits(self) -> Limits:
+        return self._limits
+
+    @limits.setter
+    def limits(self, limits: Limits) -> None:
         """After a reload: calls that are up and minutes that are spent go on counting."""
         self._limits = limits
         if limits.cps is None:
@@ -69,7 +79,7 @@ class Usage:
         elif self._rate is None:
             self._rate = Rate(limits.cps)
         else:
-            self._rate.change(limits.cps)
+            self._rate.per_second = limits.cps
 
     def begin(self, ref: str, now: float, wall: float) -> str:
         """ "" where the call is admitted and counted, else the limit that it would exceed, by its key in the policy."""

@@ -32,9 +32,9 @@ def test_a_rate_of_nothing_admits_nothing():
 def test_a_reload_changes_the_rate_and_forgets_nobody_who_was_just_admitted():
     rate = Rate(3)
     assert [rate.allows(0.0) for _ in range(3)] == [True] * 3
-    rate.change(4)
+    rate.per_second = 4
     assert [rate.allows(0.1), rate.allows(0.1)] == [True, False]
-    rate.change(1)
+    rate.per_second = 1
     assert not rate.allows(1.05)  # one was admitted at 0.1
     assert rate.allows(1.125)
 
@@ -155,13 +155,13 @@ def test_a_call_that_is_answered_twice_or_not_admitted_spends_nothing_more():
 def test_a_reload_keeps_running_calls_and_spent_minutes():
     usage = Usage(Limits(call_paths=5, minutes_per_day=100))
     _call(usage, "one", 0.0, None)
-    usage.change(Limits(call_paths=1))
+    usage.limits = Limits(call_paths=1)
     assert usage.begin("two", 60.0, NOON + 60) == "call_paths"
-    usage.change(Limits(minutes_per_day=1))
+    usage.limits = Limits(minutes_per_day=1)
     assert usage.begin("two", 60.0, NOON + 60) == "minutes_per_day"
-    usage.change(Limits(cps=1))
+    usage.limits = Limits(cps=1)
     assert [usage.begin(ref, 61.0, NOON + 61) for ref in ("two", "three")] == ["", "cps"]
-    usage.change(Limits(cps=2))
+    usage.limits = Limits(cps=2)
     assert [usage.begin(ref, 61.0, NOON + 61) for ref in ("three", "four")] == ["", "cps"]
 
 
@@ -171,7 +171,7 @@ def test_a_reload_keeps_running_calls_and_spent_minutes():
 )
 def test_minutes_are_the_overlap_of_every_answered_call_with_the_day(calls, look):
     usage = Usage(Limits(minutes_per_day=1))
-    usage.change(Limits())
+    usage.limits = Limits()
     events = [(start, 0, n) for n, (start, _) in enumerate(calls)]
     events += [(start + length, 1, n) for n, (start, length) in enumerate(calls)]
     for at, kind, n in sorted(events):
