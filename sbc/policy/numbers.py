@@ -4,6 +4,7 @@ E.164 with a leading plus is the form inside. Numbers without one (extensions, n
 The plans are libphonenumber's. Looking a number up costs some 30 µs, so what was read is remembered, in bounds.
 """
 
+import re
 from typing import TYPE_CHECKING, Final
 
 import phonenumbers
@@ -24,6 +25,7 @@ _LONGEST: Final = 32  # digits; E.164 ends at 15, the rest is room for dialled p
 _SEPARATORS: Final = str.maketrans("", "", "-.() ")  # RFC 3966 §5.1.1 visual separators
 _NANP: Final = "1"
 _SHORTEST_BARE_NATIONAL: Final = 7  # digits; shorter ones without a trunk prefix are extensions
+_SHORTEST_ABROAD: Final = 6  # digits behind the prefix for calls abroad; with fewer, nobody abroad is reached
 
 
 class Number(Struct, frozen=True):
@@ -49,6 +51,7 @@ class NumberPlan:
             raise OperatorError(f"`{country}` is no country with a numbering plan")
         self._trunk_prefix = metadata.national_prefix or ""
         self._abroad_prefix = _abroad_prefix(metadata)
+        self._any_abroad_prefix = re.compile(metadata.international_prefix or "00")
         self._own = "+" + self.calling_code
         self._writers: dict[NumberForm, Callable[[Number], str]] = {
             "e164": _write_e164,
@@ -125,8 +128,7 @@ class NumberPlan:
         words = set()
         if shortnumberinfo.is_emergency_number(number.dialled, self.country):
             words.add("emergency")
-        if number.e164:
-            words |= self._classify_e164(number.e164)
+        words |= self._classify_e164(number.e164) if number.e164 else self._classify_odd(number.dialled)
         return frozenset(words)
 
     def _classify_e164(self, e164: str) -> set[str]:
@@ -135,16 +137,26 @@ class NumberPlan:
         except phonenumbers.NumberParseException:
             return {"international"}
         words = {"national" if self._is_national(e164, parsed) else "international"}
-        if phonenumbers.number_type(parsed) == phonenumbers.PhoneNumberType.PREMIUM_RATE:
-            words.add("premium")
-        return words
+        return words | _premium(parsed)
+
+    def _classify_odd(self, dialled: str) -> set[str]:
+        """Without an E.164 form it is no number at home, but an exchange may still ring somebody: bars must see it."""
+        prefix = self._any_abroad_prefix.match(dialled)
+        is_abroad = prefix is not None and len(dialled) - prefix.end() >= _SHORTEST_ABROAD
+        try:
+            parsed = phonenumbers.parse(dialled, self.country)
+        except phonenumbers.NumberParseException:
+            return {"international"} if is_abroad else set()
+        is_own = str(parsed.country_code) == self.calling_code
+        words = {"international"} if not is_own and (is_abroad or dialled[0] == "+") else set()
+        return words | _premium(parsed)
 
     def _is_national(self, e164: str, parsed: phonenumbers.PhoneNumber) -> bool:
         """The country's calling code, and not in a country that shares it: +1 876 is no national call in the US."""
         if not e164.startswith(self._own):
             return False
         region = phonenumbers.region_code_for_number(parsed)
-        return region is None or phonenumbers.is_valid_number_for_region(parsed, self.country)
+        return region in (None, self.country) or phonenumbers.is_valid_number_for_region(parsed, self.country)
 
     def _write_national(self, number: Number) -> str:
         return self._write_by_plan(number, "")
@@ -163,6 +175,15 @@ class NumberPlan:
 
 def is_country(code: str) -> bool:
     return code in phonenumbers.SUPPORTED_REGIONS
+
+
+def _premium(parsed: phonenumbers.PhoneNumber) -> set[str]:
+    """Exchanges ignore digits behind a complete number, so +1 900 555 0100 99 is a premium number, too."""
+    complete = phonenumbers.PhoneNumber()
+    complete.merge_from(parsed)
+    phonenumbers.truncate_too_long_number(complete)
+    is_premium = phonenumbers.number_type(complete) == phonenumbers.PhoneNumberType.PREMIUM_RATE
+    return {"premium"} if is_premium else set()
 
 
 def _write_e164(number: Number) -> str:

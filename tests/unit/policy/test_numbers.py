@@ -9,6 +9,7 @@ US = NumberPlan("US")
 GB = NumberPlan("GB")
 DE = NumberPlan("DE")
 IT = NumberPlan("IT")
+NL = NumberPlan("NL")
 
 
 @pytest.mark.parametrize(
@@ -109,10 +110,52 @@ def test_bare_falls_back_to_the_plan():
         (GB, "09098790000", {"national", "premium"}),
         (US, "100", set()),
         (US, "+999123456", {"international"}),
+        (US, "9005551234", {"national", "premium"}),
+        (NL, "09001234", {"national", "premium"}),
+        (NL, "0900123456", {"national", "premium"}),
+        (DE, "09001234567", {"national", "premium"}),
+        (DE, "110", {"emergency"}),
+        (DE, "0190123456", {"national"}),
     ],
 )
 def test_words_follow_the_countrys_plan(plan, dialled, words):
     assert plan.words(plan.read(dialled)) == words
+
+
+@pytest.mark.parametrize("area", ["242", "246", "264", "268", "284", "441", "473", "649", "758", "767", "809", "876"])
+def test_islands_that_share_our_calling_code_are_abroad(area):
+    for dialled in (f"{area}5550100", f"1{area}5550100", f"+1{area}5550100"):
+        assert US.words(US.read(dialled)) == {"international"}
+
+
+def test_neighbours_who_share_our_calling_code_are_abroad_and_toll_free_numbers_are_at_home():
+    canada = NumberPlan("CA")
+    assert US.words(US.read("4165550100")) == canada.words(canada.read("2125550100")) == {"international"}
+    assert canada.words(canada.read("4165550100")) == canada.words(canada.read("8005550100")) == {"national"}
+
+
+@pytest.mark.parametrize(
+    ("dialled", "words"),
+    [
+        ("+190055512349", {"national", "premium"}),
+        ("+1900555123499999", {"premium"}),
+        ("1900555123499", {"premium"}),
+        ("90055512349", {"premium"}),
+        ("01144207946000012345678", {"international"}),
+        ("011999123456", {"international"}),
+        ("0118816512345678901", {"international"}),
+        ("+442079460000123456", {"international"}),
+    ],
+)
+def test_digits_too_many_do_not_get_past_a_bar(dialled, words):
+    assert US.words(US.read(dialled)) == words
+
+
+@pytest.mark.parametrize(
+    ("plan", "dialled"), [(US, "01144"), (DE, "0012"), (DE, "00123"), (US, "94155550123"), (US, "1900"), (US, "0")]
+)
+def test_extensions_and_outside_lines_are_neither_abroad_nor_premium(plan, dialled):
+    assert plan.words(plan.read(dialled)) == frozenset()
 
 
 @given(st.from_regex(r"[2-9][0-9]{9}", fullmatch=True), st.sampled_from(["e164", "national", "national-1"]))
