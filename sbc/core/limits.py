@@ -13,6 +13,20 @@ HEADER_VALUE_OCTETS: Final = 8_192  # one field after unfolding
 VIA_VALUES: Final = 70  # Max-Forwards starts at 70, so a longer path is no honest one
 ROUTE_VALUES: Final = 30
 URI_OCTETS: Final = 2_048
+DIVERSION_VALUES: Final = 10  # of one request; a call that was sent on more often is lost anyway
+HISTORY_VALUES: Final = 20
+PRIVACY_VALUES: Final = 10
+DISPLAY_CHARACTERS: Final = 100  # of a caller's name that cross; no screen shows more
+GEOLOCATION_VALUES: Final = 5
+BODY_PARTS: Final = 16  # of a multipart body
+BODY_PART_HEADER_OCTETS: Final = 4_096
+
+# Digest authentication
+CHALLENGES_PER_RESPONSE: Final = 8  # that are looked at, of each kind; more are ignored
+CREDENTIALS_PER_REQUEST: Final = 4  # realms of one response that are answered
+CLIENT_NONCES: Final = 256  # of one trunk, whose uses are counted; a forgotten one starts at 1 again: stale
+SERVER_NONCE_SECONDS: Final = 60.0  # a nonce of ours is good for so long; then stale=true
+SERVER_NONCES: Final = 10_000  # of ours that somebody used; the oldest is forgotten, and refused from then on
 
 # Streams
 INCOMPLETE_MESSAGE_SECONDS: Final = 10.0  # a started message must be complete by then, or the connection is closed
@@ -31,6 +45,7 @@ FORMATS_PER_MEDIA: Final = 64
 DATAGRAMS_PER_WAKEUP: Final = 64  # drained from one socket before others get their turn
 TRANSACTIONS: Final = 200_000
 CALLS: Final = 50_000
+ATTEMPTS_PER_CALL: Final = 32  # INVITEs of one hunt, all addresses of all servers together
 EARLY_DIALOGS_PER_LEG: Final = 16
 TRACE_MESSAGES_PER_CALL: Final = 200
 TRACE_OCTETS_PER_CALL: Final = 262_144  # messages of one call kept for its ladder; the middle goes first
