@@ -3,51 +3,79 @@
 Values are made of good fields only; when anything was wrong, all problems are raised and nothing is made.
 """
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any, Literal
 
-from sbc.policy import crosscheck
+import msgspec
+
+from sbc.policy import crosscheck, peercheck, routecheck, sourcecheck
+from sbc.policy.addresses import ANY
 from sbc.policy.engine import Policy
+from sbc.policy.identity import caller_id
 from sbc.policy.merge import Draft
-from sbc.policy.model import DidRange, Interface, MediaSettings, Peer, Route, Settings, Via, Where
+from sbc.policy.model import (
+    CallerId,
+    DidRange,
+    Interface,
+    MediaSettings,
+    PathRules,
+    Peer,
+    Route,
+    Settings,
+    Via,
+    WhenFull,
+    Where,
+)
 from sbc.policy.numbers import NumberPlan
+from sbc.policy.peers import DidEntry
 from sbc.policy.problems import Problems
-from sbc.policy.schema import Fields
+from sbc.policy.schema import At, Fields
+from sbc.policy.secrets import Vault, account
+from sbc.policy.steps import disaster_steps
 
 
-def build_policy(
-    draft: Draft, start: Where, files: tuple[str, ...], environment: Mapping[str, str], problems: Problems
-) -> Policy:
-    settings = _settings(draft.settings["sbc"], environment)
+def build_policy(draft: Draft, start: Where, files: tuple[str, ...], vault: Vault, problems: Problems) -> Policy:
+    """`vault`: the environment and the files that passwords are fetched from."""
+    settings = _settings(draft.settings["sbc"], vault)
     crosscheck.check_draft(draft, start, problems)
+    peercheck.check_peers(draft, problems)
+    routecheck.check_routes(draft, problems)
     plan = NumberPlan(settings.country)
     dids = [did for name, fields in draft.named["pbxs"].items() for did in _dids(name, fields, plan, problems)]
     crosscheck.check_dids(dids, problems)
     problems.raise_any(files)
-    peers = [_peer(name, fields, "pbx") for name, fields in draft.named["pbxs"].items()]
-    peers += [_peer(name, fields, "trunk") for name, fields in draft.named["trunks"].items()]
-    crosscheck.check_sources(peers, problems)
+    made = _Builder(plan, draft.settings["path_pools"], vault, problems)
+    peers = [made.peer(name, fields, "pbx") for name, fields in draft.named["pbxs"].items()]
+    peers += [made.peer(name, fields, "trunk") for name, fields in draft.named["trunks"].items()]
+    routes = [made.route(n, fields) for n, fields in enumerate(draft.lists["routes"], 1)]
+    sourcecheck.check_sources(peers, routes, dids, plan, problems)
+    routecheck.warn_operator(peers, routes, dids, problems)
     problems.raise_any(files)
     return Policy(
         settings,
         interfaces=[_interface(name, fields) for name, fields in draft.named["interfaces"].items()],
         media=_media(draft.settings["media"]),
         peers=peers,
-        routes=[_route(n, fields) for n, fields in enumerate(draft.lists["routes"], 1)],
+        routes=routes,
         dids=dids,
+        path_pools={name: at.value for name, at in draft.settings["path_pools"].found.items()},
         warnings=problems.warnings,
+        unresolved=problems.unresolved,
     )
 
 
-def _settings(fields: Fields, environment: Mapping[str, str]) -> Settings:
+def _settings(fields: Fields, vault: Vault) -> Settings:
     # systemd lists several directories with colons; the first is the main one.
-    state = environment.get("STATE_DIRECTORY", "").partition(":")[0]
+    state = vault.environment.get("STATE_DIRECTORY", "").partition(":")[0]
+    alerts: Fields = fields.get("alerts", Fields(fields.where))
     return Settings(
         name=fields.get("name", "sbc"),
         data_dir=fields.get("data_dir", state or "./var"),
         admin=fields.get("admin", "127.0.0.1:8088"),
         country=fields.get("country", "US"),
         stop_after=fields.get("stop_after", 10.0),
+        cps=fields.get("cps"),
+        webhook=alerts.get("webhook"),
     )
 
 
@@ -71,52 +99,94 @@ def _interface(name: str, fields: Fields) -> Interface:
     )
 
 
-def _peer(name: str, fields: Fields, kind: Literal["pbx", "trunk"]) -> Peer:
-    called_form, caller_form = fields.get("numbers", ("e164", "e164"))
-    return Peer(
-        name=name,
-        kind=kind,
-        interface=fields.get("interface"),
-        servers=_values(fields, "address" if kind == "pbx" else "servers"),
-        accept=tuple(dict.fromkeys(_values(fields, "accept"))),
-        domain=fields.get("domain"),
-        called_from=fields.get("called_from", "ruri"),
-        called_form=called_form,
-        caller_form=caller_form,
-        latching=fields.get("latching", "address"),
-        no_reply=fields.get("no_reply", 4.0),
-        no_progress=fields.get("no_progress", 20.0),
-        no_answer=fields.get("no_answer", 180.0),
-        where=fields.where,
-    )
+class _Builder:
+    """Peers and routes, with what their values need to know of other places."""
 
+    def __init__(self, plan: NumberPlan, pools: Fields, vault: Vault, problems: Problems) -> None:
+        self._plan = plan
+        self._pools = pools
+        self._vault = vault
+        self._problems = problems
 
-def _route(position: int, fields: Fields) -> Route:
-    return Route(
-        name=fields.get("name", f"route-{position}"),
-        from_peers=_values(fields, "from"),
-        to=_values(fields, "to"),
-        caller=_values(fields, "caller"),
-        strip=fields.get("strip", 0),
-        prepend=fields.get("prepend", ""),
-        via=tuple([Via(name) for name in _values(fields, "via")]),
-        reject=fields.get("reject", 0),
-        no_answer=fields.get("no_answer"),
-        where=fields.where,
-    )
+    def peer(self, name: str, fields: Fields, kind: Literal["pbx", "trunk"]) -> Peer:
+        called_form, caller_form = fields.get("numbers", ("e164", "e164"))
+        accept = tuple(dict.fromkeys(_values(fields, "accept")))
+        auth = fields.get("auth")
+        register = fields.get("register")
+        return Peer(
+            name=name,
+            kind=kind,
+            interface=fields.get("interface"),
+            servers=_values(fields, "address" if kind == "pbx" else "servers"),
+            accept=() if accept == (ANY,) else accept,
+            domain=fields.get("domain", register.host if register else None),
+            called_from=fields.get("called_from", "ruri"),
+            called_form=called_form,
+            caller_form=caller_form,
+            latching=fields.get("latching", "address"),
+            no_reply=fields.get("no_reply", 4.0),
+            no_progress=fields.get("no_progress", 20.0),
+            no_answer=fields.get("no_answer", 180.0),
+            accepts_any=accept == (ANY,),
+            auth=None if auth is None else account(auth, self._vault, self._problems),
+            registers=fields.get("registers", False),
+            register=register,
+            health=fields.get("health"),
+            paths=self._paths(fields),
+            when_full=fields.get("when_full", WhenFull()),
+            cps=fields.get("cps"),
+            limits=fields.get("limits"),
+            caller_id=self._caller_id(fields),
+            where=fields.where,
+        )
+
+    def _paths(self, fields: Fields) -> PathRules | None:
+        """Those of a pool learn its total here."""
+        rules: PathRules | None = fields.get("call_paths")
+        if rules is None or rules.pool is None:
+            return rules
+        return msgspec.structs.replace(rules, total=self._pools.get(rules.pool))
+
+    def _caller_id(self, fields: Fields) -> CallerId:
+        written: Fields | None = fields.get("caller_id")
+        return CallerId() if written is None else caller_id(written, self._plan)
+
+    def route(self, position: int, fields: Fields) -> Route:
+        via: tuple[Via, ...] = _values(fields, "via")
+        return Route(
+            name=fields.get("name", f"route-{position}"),
+            from_peers=_values(fields, "from"),
+            to=_values(fields, "to"),
+            caller=_values(fields, "caller"),
+            strip=fields.get("strip", 0),
+            prepend=fields.get("prepend", ""),
+            via=via,
+            reject=fields.get("reject", 0),
+            no_answer=fields.get("no_answer"),
+            emergency=fields.get("emergency", False),
+            disaster=disaster_steps(fields.get("disaster", ()), self._plan),
+            limits=fields.get("limits"),
+            continue_on=frozenset(_values(fields, "continue_on")),
+            stop_on=frozenset(_values(fields, "stop_on")),
+            where=fields.where,
+        )
 
 
 def _dids(pbx: str, fields: Fields, plan: NumberPlan, problems: Problems) -> list[DidRange]:
     """Numbers as E.164 where they have such a form, so that an owner is found however a carrier writes them."""
     ranges = []
-    for at in fields.get("dids", ()):
-        first, last = (plan.read(text).best for text in at.value)
-        if len(first) != len(last):
-            problems.wrong(
-                at.where, f"the range {at.value[0]}-{at.value[1]} mixes kinds of numbers", "expected one kind"
-            )
-            continue
-        ranges.append(DidRange(first, last, pbx, at.where))
+    entries: Sequence[At] = fields.get("dids", ())
+    for entry in entries:
+        written: DidEntry = entry.value
+        disaster = disaster_steps(written.disaster, plan)
+        for at in written.numbers:
+            first, last = (plan.read(text).best for text in at.value)
+            if len(first) != len(last):
+                problems.wrong(
+                    at.where, f"the range {at.value[0]}-{at.value[1]} mixes kinds of numbers", "expected one kind"
+                )
+                continue
+            ranges.append(DidRange(first, last, pbx, at.where, disaster))
     return ranges
 
 

@@ -16,8 +16,10 @@ from sbc.policy.engine import Policy
 from sbc.policy.merge import read_sections
 from sbc.policy.model import Where
 from sbc.policy.problems import PolicyError, Problems
+from sbc.policy.secrets import Vault
 
 _LARGEST_FILE: Final = 16 * 1024 * 1024  # octets; far beyond any policy written by people
+_LARGEST_SECRET: Final = 4_096  # octets
 
 
 class Source(Struct, frozen=True):
@@ -27,11 +29,19 @@ class Source(Struct, frozen=True):
     data: bytes
 
 
-def load_policy(paths: Sequence[Path | str], *, environment: Mapping[str, str] | None = None) -> Policy:
-    """Raises `PolicyError` with all problems. `environment` gives the default of `data_dir`."""
+def load_policy(
+    paths: Sequence[Path | str], *, environment: Mapping[str, str] | None = None, wants_secrets: bool = False
+) -> Policy:
+    """Raises `PolicyError` with all problems. `environment` gives the default of `data_dir`, and passwords.
+
+    `wants_secrets`: the policy is to be run, so that a password that cannot be read is an error.
+    """
     problems = Problems()
     sources = [source for path in _files(paths, problems) if (source := _read(path, problems)) is not None]
-    return _parse(sources, environment or {}, problems)
+    policy = _parse(sources, environment or {}, problems)
+    if wants_secrets and policy.unresolved:
+        raise PolicyError(policy.unresolved)
+    return policy
 
 
 def parse_policy(sources: Sequence[Source], *, environment: Mapping[str, str] | None = None) -> Policy:
@@ -50,7 +60,7 @@ def _parse(sources: Sequence[Source], environment: Mapping[str, str], problems: 
         problems.wrong(start, "the policy is empty", "expected the sections interfaces, pbxs, trunks and routes")
     problems.raise_any(files)
     draft = read_sections(documents, start, problems)
-    return build_policy(draft, start, files, environment, problems)
+    return build_policy(draft, start, files, Vault(environment, _read_secret), problems)
 
 
 def _decode(source: Source, problems: Problems) -> str | None:
@@ -115,6 +125,17 @@ def _read(file: Path, problems: Problems) -> Source | None:
         problems.wrong(Where(str(file), 1), "larger than 16 MiB", "expected a policy")
         return None
     return Source(str(file), data)
+
+
+def _read_secret(path: Path) -> bytes:
+    """Raises OSError or ValueError. What is no file could keep us waiting."""
+    if path.exists() and not path.is_file():
+        raise ValueError("not a file")
+    with path.open("rb") as stream:
+        data = stream.read(_LARGEST_SECRET + 1)
+    if len(data) > _LARGEST_SECRET:
+        raise ValueError("larger than 4 KiB")
+    return data
 
 
 __all__ = ["PolicyError", "Source", "load_policy", "parse_policy"]

@@ -10,7 +10,7 @@ from msgspec import Struct, field
 from sbc.policy.documents import Node
 from sbc.policy.model import Where
 from sbc.policy.problems import Problems
-from sbc.policy.schema import Fields, nearest, read_fields, read_names
+from sbc.policy.schema import At, Fields, nearest, read_fields, read_names
 from sbc.policy.sections import SECTIONS, Section
 
 
@@ -24,7 +24,7 @@ class Draft(Struct):
 
 def read_sections(documents: Iterable[Node], start: Where, problems: Problems) -> Draft:
     draft = Draft(
-        settings={s.name: Fields(start) for s in SECTIONS if s.shape == "settings"},
+        settings={s.name: Fields(start) for s in SECTIONS if s.shape in ("settings", "values")},
         named={s.name: {} for s in SECTIONS if s.shape == "named"},
         lists={s.name: [] for s in SECTIONS if s.shape == "list"},
     )
@@ -34,8 +34,6 @@ def read_sections(documents: Iterable[Node], start: Where, problems: Problems) -
             section = known.get(name)
             if section is None:
                 problems.wrong(key_node.where, f"unknown section `{name}`", nearest(name, known))
-            elif not section.is_built:
-                problems.wrong(key_node.where, f"`{name}` is not built yet", "leave it out for now")
             else:
                 _read_section(section, value, draft, problems)
     return draft
@@ -44,6 +42,8 @@ def read_sections(documents: Iterable[Node], start: Where, problems: Problems) -
 def _read_section(section: Section, node: Node, draft: Draft, problems: Problems) -> None:
     if section.shape == "settings":
         _merge_settings(section, node, draft.settings[section.name], problems)
+    elif section.shape == "values":
+        _merge_values(section, node, draft.settings[section.name], problems)
     elif section.shape == "named":
         _merge_names(section, node, draft.named[section.name], problems)
     else:
@@ -72,6 +72,19 @@ def _merge_names(section: Section, node: Node, into: dict[str, Fields], problems
             problems.wrong(key_node.where, f"{what} is defined twice", f"expected it once; first at {first}")
             continue
         into[name] = fields
+
+
+def _merge_values(section: Section, node: Node, into: Fields, problems: Problems) -> None:
+    """Each value's place is that of its name."""
+    (key,) = section.keys
+    for name, (key_node, value) in read_names(node, f"`{section.name}`", problems).items():
+        if name in into.found:
+            first = into.found[name].where
+            problems.wrong(
+                key_node.where, f"`{section.name}.{name}` is defined twice", f"expected it once; first at {first}"
+            )
+        elif key.read is not None:
+            into.found[name] = At(key.read(value, problems), key_node.where)
 
 
 def _read_list(section: Section, node: Node, problems: Problems) -> list[Fields]:

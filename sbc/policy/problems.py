@@ -36,17 +36,22 @@ class UnfitError(Exception):
 
 
 class Problems:
-    """Collects; warnings are problems that stop nothing."""
+    """Collects. Warnings are problems that stop nothing; some of them are of secrets, without which nothing may run."""
 
     def __init__(self) -> None:
         self.errors: dict[Problem, None] = {}  # a set that keeps its order
         self.warnings: list[Problem] = []
+        self.unresolved: list[Problem] = []
 
     def wrong(self, where: Where, wrong: str, expected: str) -> None:
         self.errors[Problem(where, wrong, expected)] = None
 
     def warn(self, where: Where, wrong: str, expected: str) -> None:
         self.warnings.append(Problem(where, wrong, expected))
+
+    def lack_secret(self, where: Where, wrong: str, expected: str) -> None:
+        self.warn(where, wrong, expected)
+        self.unresolved.append(self.warnings[-1])
 
     def raise_any(self, files: tuple[str, ...]) -> None:
         """Raises what was collected, in the order of the files and of the lines in them."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from sbc.policy.schema import Key
-from sbc.policy.sections import ADVERTISE, DSCP, SECTIONS, Section
+from sbc.policy.sections import NESTED, SECTIONS, Section
 
 _INTRODUCTION: Final = """\
 # Policy reference
@@ -63,17 +63,13 @@ def _lines() -> Iterator[str]:
     yield _INTRODUCTION
     for section in SECTIONS:
         yield from _section(section)
-    yield from _table("`interfaces.NAME.dscp`", DSCP)
-    yield from _table("`interfaces.NAME.advertise`", ADVERTISE)
+    for path, keys in NESTED:
+        yield from _table(f"`{path}`", keys)
 
 
 def _section(section: Section) -> Iterator[str]:
-    path = {"settings": "", "named": ".NAME", "list": "[]"}[section.shape]
-    title = f"`{section.name}{path}`"
-    if section.is_built:
-        yield from _table(title, section.keys, section.about)
-    else:
-        yield from (f"## {title}", "", section.about, "", "*Not built yet.*", "")
+    path = {"settings": "", "named": ".NAME", "list": "[]", "values": ""}[section.shape]
+    yield from _table(f"`{section.name}{path}`", section.keys, section.about)
 
 
 def _table(title: str, keys: tuple[Key, ...], about: str = "") -> Iterator[str]:
@@ -84,6 +80,8 @@ def _table(title: str, keys: tuple[Key, ...], about: str = "") -> Iterator[str]:
     yield "| key | type | default | meaning |"
     yield "|---|---|---|---|"
     for key in keys:
+        if key.misplaced:
+            continue
         yield f"| `{key.name}` | {key.type} | {_default(key)} | {_meaning(key)} |"
     yield ""
 

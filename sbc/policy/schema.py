@@ -25,7 +25,10 @@ class At(Struct, frozen=True):
 
 
 class Key(Struct, frozen=True):
-    """One key. Without `read` its feature is not built; `harmless` are values that ask for what happens anyway."""
+    """One key. Without `read` its feature is not built; `harmless` are values that ask for what happens anyway.
+
+    `misplaced`: it belongs elsewhere, and this says where; such keys are not documented.
+    """
 
     name: str
     type: str
@@ -34,6 +37,7 @@ class Key(Struct, frozen=True):
     default: str = ""
     required: bool = False
     harmless: tuple[str, ...] = ()
+    misplaced: str = ""
 
 
 class Fields(Struct):
@@ -56,12 +60,13 @@ def read_fields(node: Node, keys: Sequence[Key], what: str, problems: Problems) 
     """A mapping by its table. Every problem is reported; a key with a problem is missing from the result."""
     fields = Fields(node.where)
     known = {key.name: key for key in keys}
+    suggested = [key.name for key in keys if not key.misplaced]
     named = read_names(node, what, problems)
     fields.written = frozenset(named)
     for name, (key_node, value) in named.items():
         key = known.get(name)
         if key is None:
-            problems.wrong(key_node.where, f"unknown key `{name}` in {what}", nearest(name, known))
+            problems.wrong(key_node.where, f"unknown key `{name}` in {what}", nearest(name, suggested))
             continue
         if value.is_null and key.read is not None:
             problems.wrong(value.where, f"`{name}` is empty", f"expected {key.type}")
@@ -99,6 +104,9 @@ def read_names(node: Node, what: str, problems: Problems) -> dict[str, tuple[Nod
 def _read_key(key: Key, key_node: Node, value: Node, problems: Problems) -> Any:
     if key.read is not None:
         return key.read(value, problems)
+    if key.misplaced:
+        problems.wrong(key_node.where, f"`{key.name}` does not belong here", key.misplaced)
+        return None
     if value.text is None or value.text not in key.harmless:
         hint = f"leave it out, or say {' or '.join(key.harmless)}" if key.harmless else "leave it out for now"
         problems.wrong(key_node.where, f"`{key.name}` is not built yet", hint)

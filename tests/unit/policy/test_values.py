@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sbc.core.address import Address, Transport
-from sbc.policy import values
+from sbc.policy import addresses, values
 from sbc.policy.model import Listener, Server
 from sbc.policy.problems import UnfitError
 
@@ -49,7 +49,7 @@ def test_a_timer_waits_for_something_and_not_for_ever():
     ],
 )
 def test_a_listener(text, expected):
-    assert values.listener(text) == expected
+    assert addresses.listener(text) == expected
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_a_listener(text, expected):
      "udp:[fe80::1%eth0]:5060"],
 )  # fmt: skip
 def test_no_listener(text):
-    wrong(values.listener, text)
+    wrong(addresses.listener, text)
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_no_listener(text):
     ],
 )
 def test_a_server(text, server):
-    assert values.server(text) == server
+    assert addresses.server(text) == server
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_a_server(text, server):
      "sip:h;transport=", "sip:h?a=b", "sip:::1", "sip:[::g]", "sip:[]", "sip:h h", "sip:-h", "sip:1.2.3", "sip:" + "a" * 300],
 )  # fmt: skip
 def test_no_server(text):
-    wrong(values.server, text)
+    wrong(addresses.server, text)
 
 
 @pytest.mark.parametrize(
@@ -94,14 +94,14 @@ def test_no_server(text):
     ],
 )
 def test_an_admin_address(text, shown):
-    assert values.admin(text) == shown
+    assert addresses.admin(text) == shown
 
 
 @pytest.mark.parametrize(
     "text", ["", "8088", "127.0.0.1", "localhost:8088", "0.0.0.0:8088", "192.0.2.1:80", "unix:", "OFF"]
 )
 def test_no_admin_address(text):
-    wrong(values.admin, text)
+    wrong(addresses.admin, text)
 
 
 @pytest.mark.parametrize(
@@ -114,14 +114,14 @@ def test_no_admin_address(text):
     ],
 )
 def test_a_network(text, network):
-    assert values.network(text) == network
+    assert addresses.network(text) == network
 
 
 def test_no_network():
-    assert wrong(values.network, "10.0.0.1/8") == "`10.0.0.1/8` has bits set behind its prefix; expected 10.0.0.0/8"
-    assert wrong(values.network, "any").startswith("`accept: any` requires `auth`, which is not built yet;")
+    assert wrong(addresses.network, "10.0.0.1/8") == "`10.0.0.1/8` has bits set behind its prefix; expected 10.0.0.0/8"
+    assert wrong(addresses.network, "any").startswith("`accept: any` requires `auth`, which is not built yet;")
     for text in ("", "host", "10.0.0.0/33", "10.0.0.0/x", "10.0.0/8", "fe80::1%eth0"):
-        wrong(values.network, text)
+        wrong(addresses.network, text)
 
 
 @pytest.mark.parametrize(("text", "ports"), [("20000-29999", (20_000, 29_999)), ("1024-1025", (1024, 1025))])
@@ -157,7 +157,7 @@ def test_no_code_point(text):
     ],
 )
 def test_an_advertised_host(text, shown):
-    assert values.advertised(text) == shown
+    assert addresses.advertised(text) == shown
 
 
 def test_a_country_has_a_numbering_plan():
@@ -184,9 +184,9 @@ def test_dids_take_numbers_and_ranges_only():
 
 
 PARSERS = [
-    values.name, values.label, values.path, values.duration, values.timer, values.patience, values.strip_count,
-    values.reject_status, values.country, values.ip_literal, values.own_address, values.network, values.listener, values.admin,
-    values.advertised, values.server, values.domain, values.media_ports, values.dscp, values.pattern, values.prefix, values.did,
+    values.name, values.label, values.path, values.duration, values.timer, values.patience, values.within(0, 32),
+    values.reject_status, values.country, addresses.ip_literal, addresses.own_address, addresses.network, addresses.listener, addresses.admin,
+    addresses.advertised, addresses.server, addresses.domain, values.media_ports, values.dscp, values.pattern, values.prefix, values.did,
 ]  # fmt: skip
 
 

@@ -1,0 +1,136 @@
+"""Peers against the interfaces and path pools that they name, and their own keys against each other."""
+
+from msgspec.structs import replace
+
+from sbc.core.address import Address, canonical_ip
+from sbc.policy.addresses import ANY
+from sbc.policy.capacity import check_rules
+from sbc.policy.merge import Draft
+from sbc.policy.model import Listener, PathRules, Server
+from sbc.policy.problems import Problems
+from sbc.policy.schema import Fields, nearest
+
+
+def check_peers(draft: Draft, problems: Problems) -> None:
+    interfaces = draft.named["interfaces"]
+    for name, fields in draft.named["trunks"].items():
+        _check_interface(name, fields, interfaces, problems)
+        if "register" in fields.found and "auth" not in fields.written:
+            problems.warn(fields.where, f"`{name}` registers without `auth`", "a carrier that challenges refuses it")
+    for name, fields in draft.named["pbxs"].items():
+        _check_interface(name, fields, interfaces, problems)
+        _check_address(name, fields, problems)
+        _check_accept(name, fields, problems)
+    _check_pools(draft, problems)
+
+
+def _check_address(name: str, fields: Fields, problems: Problems) -> None:
+    """Calls to a PBX go to its address, or to where it registered."""
+    if fields.get("registers"):
+        if "address" in fields.written:
+            problems.wrong(
+                fields.place("address"), f"`pbxs.{name}` has `address` and `registers: true`", "expected one of them"
+            )
+    elif "address" not in fields.written and "registers" not in fields.written - fields.found.keys():
+        problems.wrong(
+            fields.where,
+            f"`pbxs.{name}` has no `address`",
+            "expected a SIP URI, a list of them, or `registers: true`",
+        )
+
+
+def _check_accept(name: str, fields: Fields, problems: Problems) -> None:
+    accepted = fields.get("accept", ())
+    for at in accepted:
+        if at.value != ANY:
+            continue
+        if len(accepted) > 1:
+            problems.wrong(at.where, "`any` beside networks", "expected `any` alone, or networks")
+        if "auth" not in fields.written:
+            problems.wrong(at.where, "`accept: any` without `auth`", "expected auth: {username, password}")
+    if not fields.get("registers"):
+        return
+    if "accept" not in fields.written:
+        problems.wrong(
+            fields.where,
+            f"nothing says from where `{name}` may register",
+            "expected `accept`: networks, or any with `auth`",
+        )
+    elif "auth" not in fields.written and ANY not in [at.value for at in accepted]:
+        problems.warn(
+            fields.where, f"`{name}` registers without `auth`", "whoever speaks from its networks gets its calls"
+        )
+
+
+def _check_pools(draft: Draft, problems: Problems) -> None:
+    pools = draft.settings["path_pools"]
+    used = set()
+    for fields in draft.named["trunks"].values():
+        rules: PathRules | None = fields.get("call_paths")
+        if rules is None or rules.pool is None:
+            continue
+        used.add(rules.pool)
+        _check_pool(rules, fields, pools, problems)
+    for name, at in pools.found.items():
+        if name not in used:
+            problems.warn(at.where, f"no trunk uses the pool `{name}`", "expected call_paths: {pool: …} on a trunk")
+
+
+def _check_pool(rules: PathRules, fields: Fields, pools: Fields, problems: Problems) -> None:
+    where = fields.place("call_paths")
+    if rules.pool not in pools.found:
+        known = tuple(pools.found)
+        hint = nearest(str(rules.pool), known) if known else "expected it in the section path_pools"
+        problems.wrong(where, f"`{rules.pool}` is no path pool", hint)
+    elif (total := pools.get(str(rules.pool))) is not None:
+        check_rules(replace(rules, total=total), lambda _key: where, problems)
+
+
+def _check_interface(name: str, fields: Fields, interfaces: dict[str, Fields], problems: Problems) -> None:
+    interface = fields.get("interface")
+    if interface is None:
+        return
+    if interface not in interfaces:
+        problems.wrong(fields.place("interface"), f"`{interface}` is no interface", nearest(interface, interfaces))
+        return
+    _check_not_ourselves(name, fields, interfaces, problems)
+    _check_reachable(name, fields, interfaces[interface], problems)
+
+
+def _check_not_ourselves(name: str, fields: Fields, interfaces: dict[str, Fields], problems: Problems) -> None:
+    """On whichever interface: a call that we send to ourselves comes from a stranger."""
+    listeners: list[Listener] = [at.value for interface in interfaces.values() for at in interface.get("sip", ())]
+    for at in (*fields.get("address", ()), *fields.get("servers", ())):
+        if any(_is_at(listener, at.value) for listener in listeners):
+            problems.wrong(at.where, f"`{at.value.text}` is our own listener", f"expected where `{name}` listens")
+
+
+def _check_reachable(name: str, fields: Fields, interface: Fields, problems: Problems) -> None:
+    """A server needs a listener of its transport: Via and Contact show that one."""
+    listeners: list[Listener] = [at.value for at in interface.get("sip", ())]
+    if not listeners:
+        return
+    for at in (*fields.get("address", ()), *fields.get("servers", ())):
+        if not any(_reaches(listener, at.value) for listener in listeners):
+            literal = canonical_ip(at.value.host)
+            where = fields.get("interface")
+            family = "" if literal is None else " IPv6" if ":" in literal else " IPv4"
+            problems.wrong(
+                at.where,
+                f"no{family} {at.value.transport} listener on `{where}` to reach `{at.value.text}` from",
+                f"expected one in interfaces.{where}.sip, or another transport for `{name}`",
+            )
+
+
+def _reaches(listener: Listener, server: Server) -> bool:
+    literal = canonical_ip(server.host)
+    if literal is None and server.port is None and not server.names_transport:
+        return True  # NAPTR and SRV may name any transport (RFC 3263 §4.1)
+    if listener.transport is not server.transport:
+        return False
+    return literal is None or listener.address.is_ipv6 == (":" in literal)
+
+
+def _is_at(listener: Listener, server: Server) -> bool:
+    port = server.port or server.transport.default_port
+    return listener == Listener(server.transport, Address(server.host, port))

@@ -1,0 +1,211 @@
+"""The keys of pbxs and trunks, as tables. Concepts with keys of their own are in modules of their own."""
+
+from typing import Final
+
+from msgspec import Struct
+
+from sbc.policy import addresses, values
+from sbc.policy.capacity import CPS, read_call_paths, read_limits, read_when_full
+from sbc.policy.documents import Node
+from sbc.policy.health import read_health
+from sbc.policy.identity import read_caller_id
+from sbc.policy.problems import Problems
+from sbc.policy.registration import read_register
+from sbc.policy.schema import At, Key, choice, one, read_fields, some
+from sbc.policy.secrets import read_pbx_auth, read_trunk_auth
+from sbc.policy.steps import read_disaster
+
+
+class DidEntry(Struct, frozen=True):
+    """Numbers (first, last) as written, each with its place, and the steps of a disaster plan of their own."""
+
+    numbers: tuple[At, ...]
+    disaster: tuple[At, ...] = ()
+
+
+def _read_numbers(node: Node, problems: Problems) -> tuple[str, str] | None:
+    """One word sets both."""
+    form = choice(*values.NUMBER_FORMS)
+    if node.pairs is None:
+        word = form(node, problems)
+        return None if word is None else (word, word)
+    keys = (
+        Key("called", "a form", "", form, default="e164"),
+        Key("caller", "a form", "", form, default="e164"),
+    )
+    fields = read_fields(node, keys, "`numbers`", problems)
+    return fields.get("called", "e164"), fields.get("caller", "e164")
+
+
+DID: Final = (
+    Key("numbers", "a number, FIRST-LAST, or a list of them", "", some(one(values.did)), required=True),
+    Key(
+        "disaster",
+        "a step or a list of them",
+        "the plan for these numbers, in place of the route's",
+        read_disaster,
+        default="the route's",
+    ),
+)
+
+
+def _read_did(node: Node, problems: Problems) -> DidEntry | None:
+    if node.pairs is None:
+        number = one(values.did)(node, problems)
+        return None if number is None else DidEntry((At(number, node.where),))
+    fields = read_fields(node, DID, "an entry of `dids`", problems)
+    return DidEntry(fields.get("numbers", ()), fields.get("disaster", ()))
+
+
+_ANY_PEER: Final = (
+    Key(
+        "numbers",
+        "a form, or a mapping of called and caller",
+        "how the peer writes numbers: " + ", ".join(values.NUMBER_FORMS),
+        _read_numbers,
+        default="e164",
+    ),
+    Key(
+        "health",
+        "a mapping, passive or off",
+        "mapping: OPTIONS to each of its servers, any reply proves that it is up, 503 suspends new calls; passive: by "
+        "live traffic alone",
+        read_health,
+        default="off",
+    ),
+    Key(
+        "no_reply",
+        "a duration",
+        "no response at all while another target remains: the next one is tried. The last target gets 32 s",
+        one(values.timer),
+        default="4s",
+    ),
+    Key("no_progress", "a duration", "100 but no 18x: the next one is tried", one(values.timer), default="20s"),
+    Key("no_answer", "a duration", "ringing", one(values.timer), default="180s"),
+    Key(
+        "latching",
+        "strict or address",
+        "strict: media from SDP's address and port only; address: any port; nat is not built yet",
+        choice("strict", "address", later=("nat",)),
+        default="address",
+    ),
+    Key("media_from", "networks", "where latching may learn"),
+    Key("codecs", "a list", "which codecs cross"),
+    Key("transfer", "a word", "what becomes of REFER"),
+    Key("t38", "a word", "fax over image streams", harmless=("pass",)),
+    Key("dtmf", "a word", "how digits cross"),
+    Key("methods", "a list", "which methods cross"),
+    Key("headers", "a list", "which headers cross"),
+    Key("srtp", "a word", "encrypted media", harmless=("off",)),
+    Key("tls", "a word or a mapping", "encrypted signalling", harmless=("off",)),
+)
+
+_INTERFACE_KEY: Final = Key("interface", "the name of an interface", "where it is", one(values.name), required=True)
+
+_ACCEPT_TYPE: Final = "a network or a list of them"
+
+PBX_KEYS: Final = (
+    _INTERFACE_KEY,
+    Key(
+        "address",
+        "a SIP URI or a list of them",
+        "where calls to it go, in this order; host names resolve by RFC 3263",
+        some(one(addresses.server)),
+        default="required, but with `registers`",
+    ),
+    Key(
+        "registers",
+        "true or false",
+        "it registers to us, and calls go where it did: single AORs, or all its DIDs at once (RFC 6140). Instead of "
+        "`address`; needs `accept`",
+        one(values.flag),
+        default="false",
+    ),
+    Key(
+        "accept",
+        _ACCEPT_TYPE + ", or any",
+        "who may speak as this peer; `any` requires `auth`: REGISTER and INVITE are challenged, all else is silent",
+        some(one(addresses.network_or_any)),
+        default="the hosts in address",
+    ),
+    Key(
+        "auth",
+        "a mapping",
+        "its requests outside a dialog are challenged (RFC 7616)",
+        read_pbx_auth,
+    ),
+    Key(
+        "dids",
+        "a number, a range FIRST-LAST, a mapping, or a list of them",
+        "the numbers that it owns; a mapping gives some a disaster plan of their own",
+        some(_read_did),
+    ),
+    Key(
+        "caller_id",
+        "a mapping",
+        "which callers it may name to the world",
+        read_caller_id,
+        default="whatever it says",
+    ),
+    Key("limits", "a mapping", "on calls from this PBX; emergencies are exempt", read_limits, default="unlimited"),
+    Key("call_paths", "", "", misplaced="expected it on a trunk; for a pbx, say limits: {call_paths: N}"),
+    Key("cps", "", "", misplaced="expected it on a trunk; for a pbx, say limits: {cps: N}"),
+    *_ANY_PEER,
+)
+
+TRUNK_KEYS: Final = (
+    _INTERFACE_KEY,
+    Key(
+        "servers",
+        "a SIP URI or a list of them",
+        "in this order; host names resolve by RFC 3263",
+        some(one(addresses.server)),
+        required=True,
+    ),
+    Key(
+        "accept",
+        _ACCEPT_TYPE,
+        "who may speak as this carrier",
+        some(one(addresses.network)),
+        default="what servers resolve to",
+    ),
+    Key(
+        "domain",
+        "a host",
+        "the host in R-URI, To and From",
+        one(addresses.domain),
+        default="the register AOR's host, else the server's",
+    ),
+    Key("auth", "a mapping", "answers this carrier's challenges, and nobody else's", read_trunk_auth),
+    Key("register", "a mapping or false", "registers to the carrier", read_register, default="false"),
+    Key(
+        "called_from",
+        "ruri, to or p-called-party-id",
+        "where this carrier puts the DID",
+        choice(*values.CALLED_FROM),
+        default="ruri",
+    ),
+    Key(
+        "call_paths",
+        "a number or a mapping",
+        "calls at once; each leg on the trunk holds one, and only emergencies may exceed it",
+        read_call_paths,
+        default="unlimited",
+    ),
+    Key(
+        "when_full",
+        "a mapping of outbound and inbound",
+        "what is answered when all paths are taken, without Retry-After",
+        read_when_full,
+        default="503 and 486",
+    ),
+    Key(
+        "cps",
+        "a number",
+        "new calls per second towards it; more hunt on, or are refused",
+        CPS,
+        default="unlimited",
+    ),
+    Key("limits", "", "", misplaced="expected it on a pbx or a route; for a trunk, say call_paths and cps"),
+    *_ANY_PEER,
+)

@@ -1,0 +1,161 @@
+"""Routes and disaster plans against the peers that they name, and what an operator should know of them."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+from sbc.policy.merge import Draft
+from sbc.policy.model import DidRange, Peer, Route, Via, Where
+from sbc.policy.peers import DidEntry
+from sbc.policy.problems import Problems
+from sbc.policy.schema import At, Fields, nearest
+
+_UNUSED_IN_EMERGENCIES: Final = ("limits", "continue_on", "stop_on")
+
+
+def check_routes(draft: Draft, problems: Problems) -> None:
+    pbxs, trunks = draft.named["pbxs"], draft.named["trunks"]
+    peers = {**trunks, **pbxs}
+    names: dict[str, Where] = {}
+    for fields in draft.lists["routes"]:
+        _check_name(fields, names, problems)
+        for at in fields.get("from", ()):
+            _check_peer(at.value, "from", at.where, peers, problems)
+        for at in fields.get("via", ()):
+            via: Via = at.value
+            _check_peer(via.to, "via", at.where, peers, problems)
+        _check_outcome(fields, problems)
+        _check_statuses(fields, problems)
+        _check_emergency(fields, problems)
+        _check_steps(fields.get("disaster", ()), pbxs, peers, problems)
+    for name, fields in pbxs.items():
+        _check_own_plans(name, fields, pbxs, peers, problems)
+
+
+def _check_name(fields: Fields, names: dict[str, Where], problems: Problems) -> None:
+    name = fields.get("name")
+    if name is None:
+        return
+    first = names.setdefault(name, fields.place("name"))
+    if first is not fields.place("name"):
+        problems.wrong(
+            fields.place("name"), f"the route `{name}` is defined twice", f"expected it once; first at {first}"
+        )
+
+
+def _check_peer(name: str, key: str, where: Where, peers: Mapping[str, Fields], problems: Problems) -> None:
+    if name not in peers:
+        problems.wrong(where, f"`{name}` in `{key}` is no peer", nearest(name, tuple(peers)))
+
+
+def _check_outcome(fields: Fields, problems: Problems) -> None:
+    """A route hunts or refuses; only for numbers that a PBX owns does it know where to without being told."""
+    if "via" in fields.found and "reject" in fields.found:
+        problems.wrong(fields.place("reject"), "a route with both `via` and `reject`", "expected one of them")
+    if "via" in fields.written or "reject" in fields.written:
+        return
+    to = [at.value for at in fields.get("to", ())]
+    if to != ["dids"]:
+        problems.wrong(fields.where, "a route without `via` or `reject`", "expected one of them, or `to: dids` alone")
+
+
+def _check_statuses(fields: Fields, problems: Problems) -> None:
+    continues = {at.value for at in fields.get("continue_on", ())}
+    for at in fields.get("stop_on", ()):
+        if at.value in continues:
+            problems.wrong(
+                at.where, f"{at.value} is in `stop_on` and in `continue_on`", "expected each status in one of them"
+            )
+
+
+def _check_emergency(fields: Fields, problems: Problems) -> None:
+    """An emergency route takes calls out, with the number as dialled, and before any other rule."""
+    if not fields.get("emergency"):
+        return
+    for key in ("strip", "prepend"):
+        if key in fields.found:
+            problems.wrong(
+                fields.place(key),
+                f"`{key}` on an emergency route",
+                "expected none: the number goes out as dialled",
+            )
+    if "reject" in fields.found:
+        problems.wrong(fields.place("reject"), "an emergency route with `reject`", "expected `via`")
+    if "to" not in fields.written:
+        problems.wrong(
+            fields.where,
+            "an emergency route without `to` takes every number",
+            "expected numbers, or the word emergency",
+        )
+    for key in _UNUSED_IN_EMERGENCIES:
+        if key in fields.found:
+            problems.warn(
+                fields.place(key), f"`{key}` means nothing on an emergency route", "it is exempt, and hunts to its end"
+            )
+
+
+def _check_own_plans(
+    name: str, fields: Fields, pbxs: Mapping[str, Fields], peers: Mapping[str, Fields], problems: Problems
+) -> None:
+    entries: Sequence[At] = fields.get("dids", ())
+    for entry in entries:
+        written: DidEntry = entry.value
+        _check_steps(written.disaster, pbxs, peers, problems)
+        for at in written.disaster:
+            if at.value.get("pbx") == name:
+                problems.wrong(
+                    at.value.place("pbx"), f"`{name}` as the way out when `{name}` is down", "expected another pbx"
+                )
+
+
+def _check_steps(
+    steps: Sequence[At], pbxs: Mapping[str, Fields], peers: Mapping[str, Fields], problems: Problems
+) -> None:
+    for step in steps:
+        fields: Fields = step.value
+        for at in fields.get("via", ()):
+            _check_peer(at.value, "via", at.where, peers, problems)
+        name = fields.get("pbx")
+        if name is not None and name not in pbxs:
+            what = "is a trunk" if name in peers else "is no pbx"
+            hint = "expected {forward: NUMBER, via: …} for a trunk" if name in peers else nearest(name, tuple(pbxs))
+            problems.wrong(fields.place("pbx"), f"`{name}` in `disaster` {what}", hint)
+
+
+def warn_operator(peers: Sequence[Peer], routes: Sequence[Route], dids: Sequence[DidRange], problems: Problems) -> None:
+    """What is allowed, but rarely meant."""
+    trunks = {peer.name for peer in peers if peer.kind == "trunk"}
+    planned = _planned(peers, routes, dids)
+    for peer in peers:
+        if peer.kind == "pbx" and peer.where is not None:
+            _warn_of_emergencies(peer, peer.where, routes, trunks, problems)
+            if peer.name in planned and peer.health is None and not peer.registers:
+                problems.warn(
+                    peer.where,
+                    f"`{peer.name}` has a disaster plan but no `health`",
+                    "the plan waits for each call to fail first",
+                )
+
+
+def _warn_of_emergencies(
+    pbx: Peer, where: Where, routes: Sequence[Route], trunks: set[str], problems: Problems
+) -> None:
+    ours = [route for route in routes if not route.from_peers or pbx.name in route.from_peers]
+    if any(route.emergency for route in ours):
+        return
+    if any(via.to in trunks for route in ours for via in route.via):
+        problems.warn(
+            where,
+            f"no route with `emergency: true` is for `{pbx.name}`",
+            "emergency numbers get what the other routes say",
+        )
+
+
+def _planned(peers: Sequence[Peer], routes: Sequence[Route], dids: Iterable[DidRange]) -> set[str]:
+    """The PBXs that something is to be done for when they are down."""
+    pbxs = {peer.name for peer in peers if peer.kind == "pbx"}
+    owners = {did.pbx for did in dids}
+    planned = {did.pbx for did in dids if did.disaster}
+    for route in routes:
+        if route.disaster:
+            planned |= {via.to for via in route.via} & pbxs if route.via else owners
+    return planned
