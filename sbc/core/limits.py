@@ -35,6 +35,22 @@ CONNECT_SECONDS: Final = 4.0
 IDLE_CONNECTION_SECONDS: Final = 900.0
 CONNECTIONS_PER_LISTENER: Final = 1_000
 
+# Names
+NAMES: Final = 10_000  # record sets that are remembered, besides those of configured servers
+RECORDS_PER_SET: Final = 64  # that are looked at; more are ignored
+SERVERS_PER_NAME: Final = 16  # SRV targets that are tried, the best first
+ADDRESSES_PER_NAME: Final = 8  # of one host
+WATCHED_ADDRESSES: Final = 256  # that may speak as one server, those of the last hour included
+TTL_FLOOR_SECONDS: Final = 5.0  # a lifetime of 0 must not mean a look-up for each call
+TTL_SECONDS: Final = 3_600.0  # so that a move of a carrier is noticed within the hour, whatever the record says
+NEGATIVE_TTL_SECONDS: Final = 300.0
+GONE_ADDRESS_SECONDS: Final = 3_600.0  # calls are up there still: it may speak so long after the DNS took it back
+LOOK_UP_SECONDS: Final = 6.0  # for one look-up; the runtime gives up earlier
+LOOK_UP_RETRY_SECONDS: Final = 5.0  # after a failed look-up; then twice as long each time
+LOOK_UP_RETRY_CEILING_SECONDS: Final = 60.0
+NAME_WAIT_SECONDS: Final = 8.0  # that a request waits for all look-ups for its next hop together
+REQUESTS_AWAITING_NAMES: Final = 1_000  # one more fails at once
+
 # SDP
 SDP_OCTETS: Final = 32_768
 SDP_LINES: Final = 1_000

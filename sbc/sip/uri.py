@@ -6,7 +6,7 @@ Escapes are kept as they came; `user_text` resolves them. Headers in a URI ("?โ€
 import re
 from functools import lru_cache
 from typing import Final
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from msgspec import Struct
 
@@ -38,6 +38,8 @@ _SEPARATORS: Final = str.maketrans("", "", "-.()")
 _ESCAPE: Final = re.compile("%([0-9A-Fa-f]{2})")
 _TO_ESCAPE: Final = re.compile(f"[{_TOLERATED}]")
 _PLAIN: Final = re.compile(f"[{_UNRESERVED}]")
+# RFC 3261 ยง25.1 unreserved and user-unreserved; ";" is escaped, because it misleads.
+_USER_SAFE: Final = "-_.!~*'()&=+$,/?"
 _REMEMBERED: Final = 4096
 _REMEMBERED_OCTETS: Final = 200  # longer ones are read anew each time: what strangers send must not fill the memory
 
@@ -124,6 +126,11 @@ def parse_uri(text: str) -> Uri:
     if len(text) > URI_OCTETS:
         raise ParseError("URI Too Long", status=414)
     return _read(text)
+
+
+def escaped_user(user: str) -> str:
+    """Any text as a user part; the inverse of `SipUri.user_text`."""
+    return user if user.isalnum() and user.isascii() else quote(user, safe=_USER_SAFE, errors="surrogateescape")
 
 
 def _read(text: str) -> Uri:
