@@ -31,6 +31,9 @@ class TimerTable(Generic[K]):
     def is_set(self, timer: K) -> bool:
         return timer in self._at
 
+    def at(self, timer: K) -> float | None:
+        return self._at.get(timer)
+
     def next(self) -> float | None:
         return min(self._at.values()) if self._at else None
 
@@ -56,6 +59,9 @@ class Schedule(Generic[K]):
 
     def __len__(self) -> int:
         return len(self._at)
+
+    def __contains__(self, key: K) -> bool:
+        return key in self._at
 
     def set(self, key: K, at: float | None) -> None:
         """`at` None takes the key out."""

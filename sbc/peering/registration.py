@@ -1,0 +1,338 @@
+"""One trunk's registration with its carrier (RFC 3261 §10.2, RFC 6140; waiting times after RFC 5626 §4.5).
+
+Refreshes for ever, tells failures that pass from those that stay, keeps a NAT open. A round of REGISTERs is
+`register_round`'s, their text `register_message`'s. It knows no socket, no DNS and no other trunk. Used by `relations`.
+"""
+
+import enum
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from msgspec import Struct
+
+from sbc.core.address import Flow
+from sbc.core.commands import Log, StoreState
+from sbc.core.ids import IdSource
+from sbc.core.timers import TimerTable
+from sbc.peering.hop import Hop
+from sbc.peering.register_round import Accepted, NobodyTookUs, RegistrarFailed, Round
+from sbc.peering.register_round import Out as RoundOut
+from sbc.peering.views import RegistrationState, RegistrationView
+from sbc.policy.model import Peer, Register
+from sbc.sip.auth.client import Authenticator
+from sbc.sip.commands import KeepAlive, SendRequest
+from sbc.sip.message import Request, Response
+
+SOON: Final = 5.0  # seconds: the first retry, and the least time between REGISTERs that news of a registrar asks for
+BASE_WAIT: Final = 30.0  # seconds; RFC 5626 §4.5, "base-time (if all failed)"
+LONGEST_WAIT: Final = 600.0  # seconds; the RFC has 1800, too long for a business without calls
+REJECTED_WAIT: Final = 600.0  # seconds
+
+Out = SendRequest | Log | StoreState | KeepAlive | RegistrarFailed
+
+__all__ = ["Out", "RegistrarFailed", "Registration"]
+
+
+class _Timer(enum.StrEnum):
+    """In the order in which they fire at one instant: a refresh comes before the end of what it refreshes."""
+
+    REGISTER = "register"  # the next refresh or retry
+    KEEPALIVE = "keepalive"
+    EXPIRY = "expiry"  # of the binding
+
+
+class _Binding(Struct, frozen=True):
+    hop: Hop
+    expires_at: float
+
+
+class Registration:
+    """`saved`: what `StoreState` kept under `register/<trunk>`. Raises ValueError for a peer without `register`."""
+
+    def __init__(
+        self, peer: Peer, authenticator: Authenticator | None, ids: IdSource, *, saved: bytes | None = None
+    ) -> None:
+        self._round = Round(peer, authenticator, ids, saved)
+        self._set(peer, authenticator)
+        self._ids = ids
+        self._hops: tuple[Hop, ...] = ()
+        self._failures = 0  # rounds in a row
+        self._is_doubted = False  # a refresh was refused, which may have been a slip
+        self._binding: _Binding | None = None
+        self._timers: TimerTable[_Timer] = TimerTable()
+        self._state: RegistrationState = "unregistered"
+        self._since = 0.0
+        self._why = "not started"
+
+    # --- what is known ------------------------------------------------------------------------------------------------
+
+    @property
+    def contact_user(self) -> str:
+        """Of the Contact that calls from the carrier name; empty with gin, where it is the DID."""
+        return "" if self._register.gin else self._register.user
+
+    @property
+    def is_excluded(self) -> bool:
+        """Refused for good, as it seems: no calls shall go out here."""
+        return self._state == "rejected"
+
+    @property
+    def is_settled(self) -> bool:
+        """Nothing is on its way: after `unregister`, the carrier has answered or will not."""
+        return not self._round.is_running
+
+    def view(self) -> RegistrationView:
+        register, binding = self._register, self._binding
+        return RegistrationView(
+            self._state,
+            f"sip:{register.user}@{register.host}" if register.user else f"sip:{register.host}",
+            self._since,
+            self._why,
+            None if binding is None else binding.expires_at,
+            self._timers.at(_Timer.REGISTER),
+            "" if binding is None else str(binding.hop),
+        )
+
+    # --- what happens -------------------------------------------------------------------------------------------------
+
+    def start(self, hops: Sequence[Hop], now: float) -> list[Out]:
+        """Register, and stay so. Without hops (the DNS has not answered yet) as soon as there are some."""
+        self._hops = tuple(hops)
+        self._become("registering", "not answered yet", now)
+        if not hops:
+            self._timers.set(_Timer.REGISTER, now + SOON)
+            return []
+        return self._begin_round(now)
+
+    def set_hops(self, hops: Sequence[Hop], now: float) -> list[Out]:
+        """After news of the DNS. A registrar that is not at its address any more is registered with anew, at once."""
+        after, before = {hop.flow for hop in hops}, {hop.flow for hop in self._hops}
+        if not hops:
+            return []  # an address that the DNS does not know any more is better than none
+        self._hops = tuple(hops)
+        if after == before or self._is_over:
+            return []
+        self._round.keep_only(after)
+        if self._round.is_running or self._state == "rejected":
+            return []
+        stays = self._binding is not None and self._binding.hop.flow in after
+        return [] if stays else self._begin_round(now)
+
+    def reconfigure(self, peer: Peer, authenticator: Authenticator | None, now: float) -> list[Out]:
+        """A reload. Call-ID and CSeq go on; what is registered differently now is registered at once."""
+        old = (self._peer.register, self._peer.interface, self._authenticator)
+        self._set(peer, authenticator)
+        if (peer.register, peer.interface, authenticator) == old:
+            return []
+        self._round.configure(peer, authenticator)
+        if self._is_over:
+            return []
+        self._round.stop()
+        self._failures, self._is_doubted, self._binding = 0, False, None
+        self._timers.clear()
+        self._become("registering", "the policy has changed", now)
+        return self._begin_round(now)
+
+    def take_response(
+        self, user: object, response: Response, request: Request, flow: Flow, now: float, *, speaks_for_peer: bool
+    ) -> list[Out]:
+        """`request` and `flow`: the REGISTER as it went out, with its Contact, and where to."""
+        n = _number_of(user)
+        return self._follow(
+            self._round.take_response(n, response, request, flow, now, speaks_for_peer=speaks_for_peer), now
+        )
+
+    def take_failure(self, user: object, why: str, now: float) -> list[Out]:
+        """No answer (`timeout`), or the transport failed."""
+        return self._follow(self._round.take_failure(_number_of(user), why, now), now)
+
+    def registrar_is_back(self, now: float) -> list[Out]:
+        """Health saw the servers come back: they may have forgotten us."""
+        return [] if self._state == "rejected" else self._hurry(now)
+
+    def flow_failed(self, flow: Flow, now: float) -> list[Out]:
+        """Octets could not be delivered (RFC 5626 §4.5): a keep-alive may be the first to see a registrar go.
+
+        Only while all is well: the REGISTER that follows says more, and its failure waits as any other.
+        """
+        if self._binding is None or self._failures:
+            return []
+        ours = self._binding.hop.flow
+        is_ours = (flow.remote, flow.transport, flow.interface) == (ours.remote, ours.transport, ours.interface)
+        return self._hurry(now) if is_ours else []
+
+    def unregister(self, now: float) -> list[Out]:
+        """Take our binding away; only after a completed drain. `start` registers again."""
+        binding = self._binding
+        if self._is_over:
+            return []
+        self._round.stop()
+        self._timers.clear()
+        self._binding = None
+        self._become("unregistered", "by order", now)
+        return [] if binding is None else self._follow(self._round.remove(binding.hop, now), now)
+
+    def tick(self, now: float) -> list[Out]:
+        outs = self._follow(self._round.tick(now), now)
+        due = frozenset(self._timers.pop_due(now))
+        if _Timer.REGISTER in due:
+            outs += self._begin_round(now)
+        if _Timer.KEEPALIVE in due:
+            outs += self._keep_alive(now)
+        if _Timer.EXPIRY in due:
+            outs += self._expired(now)
+        return outs
+
+    def next_deadline(self) -> float | None:
+        deadlines = [at for at in (self._timers.next(), self._round.next_deadline()) if at is not None]
+        return min(deadlines, default=None)
+
+    # --- what comes of a round ----------------------------------------------------------------------------------------
+
+    def _begin_round(self, now: float) -> list[Out]:
+        """ "Registration refreshes SHOULD be sent to the same network address as the original", RFC 3261 §10.2.4;
+        then the others in their order."""
+        self._timers.stop(_Timer.REGISTER)
+        current = None if self._binding is None else self._binding.hop.flow
+        if not self._hops:
+            return self._nobody(NobodyTookUs("no address of the registrar is known"), now)
+        return self._follow(self._round.begin(sorted(self._hops, key=lambda hop: hop.flow != current), now), now)
+
+    def _follow(self, outs: Iterable[RoundOut], now: float) -> list[Out]:
+        passed: list[Out] = []
+        for out in outs:
+            match out:
+                case Accepted():
+                    passed += self._accepted(out, now)
+                case NobodyTookUs():
+                    passed += self._nobody(out, now)
+                case _:
+                    passed.append(out)
+        return passed
+
+    def _accepted(self, accepted: Accepted, now: float) -> list[Out]:
+        hop, seconds = accepted.hop, accepted.seconds
+        if self._is_over:
+            return [Log("info", "registration.unregistered", (("trunk", self._peer.name),))]
+        is_new = self._binding is None or self._binding.hop.flow != hop.flow
+        self._failures, self._is_doubted = 0, False
+        self._binding = _Binding(hop, now + seconds)
+        self._timers.set(_Timer.REGISTER, now + self._refresh_after(seconds))
+        self._timers.set(_Timer.EXPIRY, now + seconds)
+        if is_new:
+            self._set_keep_alive(now)
+        self._become("registered", f"for {seconds} s", now)
+        if not is_new:
+            return []
+        fields = (("trunk", self._peer.name), ("registrar", str(hop)), ("expires", seconds))
+        return [Log("info", "registration.registered", fields)]
+
+    def _nobody(self, failed: NobodyTookUs, now: float) -> list[Out]:
+        if self._is_over:
+            return [Log("warning", "registration.not_removed", (("trunk", self._peer.name), ("why", failed.why)))]
+        if failed.refusal:
+            return self._refused(failed.refusal, now)
+        if self._state == "rejected":  # nothing has been heard that would lift it
+            self._timers.set(_Timer.REGISTER, now + REJECTED_WAIT)
+            return []
+        self._failures += 1
+        self._timers.set(_Timer.REGISTER, self._retry_at(now))
+        if self._binding is not None:
+            return self._not_refreshed(failed.why) if self._failures == 1 else []
+        return self._failing(failed.why, now)
+
+    def _refused(self, why: str, now: float) -> list[Out]:
+        if self._binding is not None and not self._is_doubted:
+            # Interop: carriers send a 403 now and then that the next REGISTER does not get. While the binding is good
+            # there is time to ask once more before calls are kept away.
+            self._is_doubted = True
+            self._timers.set(_Timer.REGISTER, now + SOON)
+            return self._not_refreshed(why)
+        is_new = self._state != "rejected"
+        self._binding = None
+        self._timers.clear()
+        self._timers.set(_Timer.REGISTER, now + REJECTED_WAIT)
+        self._become("rejected", why, now)
+        return [self._alarm("registration.rejected")] if is_new else []
+
+    def _expired(self, now: float) -> list[Out]:
+        self._binding = None
+        self._timers.stop(_Timer.KEEPALIVE)
+        return self._failing("the binding has expired" if self._failures else "no answer to the refresh in time", now)
+
+    def _failing(self, why: str, now: float) -> list[Out]:
+        is_new = self._state != "failing"
+        self._become("failing", why, now)
+        return [self._alarm("registration.failing")] if is_new else []
+
+    def _not_refreshed(self, why: str) -> list[Out]:
+        """Still registered, for now."""
+        self._why = f"not refreshed: {why}"
+        return [Log("warning", "registration.not_refreshed", (("trunk", self._peer.name), ("why", why)))]
+
+    def _alarm(self, event: str) -> Log:
+        return Log("error", event, (("alarm", True), ("trunk", self._peer.name), ("why", self._why)))
+
+    # --- time ---------------------------------------------------------------------------------------------------------
+
+    def _refresh_after(self, seconds: int) -> float:
+        """80 to 90 % of what was granted, but 5 s before its end if that is earlier, and never before half of it."""
+        share = 0.8 + 0.1 * self._draw()
+        return max(min(seconds * share, seconds - SOON), seconds / 2)
+
+    def _retry_at(self, now: float) -> float:
+        """RFC 5626 §4.5 but for the first retry: "a uniform random time between 50 and 100% of the upper-bound"."""
+        wait = SOON
+        if self._failures > 1:
+            bound = min(LONGEST_WAIT, BASE_WAIT * 2.0 ** min(self._failures - 2, 10))
+            wait = bound * (0.5 + 0.5 * self._draw())
+        return max(now + wait, self._round.opens_at(self._hops, now))
+
+    def _hurry(self, now: float) -> list[Out]:
+        """The next REGISTER at once; news that comes thick and fast makes one every few seconds."""
+        if self._is_over or self._round.is_running:
+            return []
+        earliest = self._round.sent_at + SOON
+        if earliest <= now:
+            return self._begin_round(now)
+        at = self._timers.at(_Timer.REGISTER)
+        self._timers.set(_Timer.REGISTER, earliest if at is None else min(at, earliest))
+        return []
+
+    def _keep_alive(self, now: float) -> list[Out]:
+        if self._binding is None:
+            return []
+        self._set_keep_alive(now)
+        # Deviation: RFC 5626 §4.4.1 has this "ping" on connections only, and awaits a pong. Registrars without RFC 5626
+        # ignore it, over UDP too, and a NAT needs no more than that something passes.
+        return [KeepAlive(self._binding.hop.flow)]
+
+    def _set_keep_alive(self, now: float) -> None:
+        """ "a random number between … an upper bound and a lower bound, where the lower bound is 20% less", §4.4.1."""
+        if self._register.keepalive > 0:
+            self._timers.set(_Timer.KEEPALIVE, now + self._register.keepalive * (0.8 + 0.2 * self._draw()))
+
+    # --- inside -------------------------------------------------------------------------------------------------------
+
+    @property
+    def _is_over(self) -> bool:
+        return self._state == "unregistered"
+
+    def _draw(self) -> float:
+        return self._ids.number(1_000) / 1_000
+
+    def _become(self, state: RegistrationState, why: str, now: float) -> None:
+        if state != self._state:
+            self._since = now
+        self._state, self._why = state, why
+
+    def _set(self, peer: Peer, authenticator: Authenticator | None) -> None:
+        if peer.register is None:
+            raise ValueError(f"{peer.name} does not register")
+        self._peer = peer
+        self._register: Register = peer.register
+        self._authenticator = authenticator
+
+
+def _number_of(user: object) -> int:
+    return user[2] if isinstance(user, tuple) and len(user) == 3 and isinstance(user[2], int) else 0
