@@ -6,8 +6,9 @@ Paths and shapes are in `docs/reference/api.md`. It does no I/O and decides noth
 from collections.abc import Callable
 from typing import Final
 
-from sbc.admin import metrics
+from sbc.admin import control, metrics
 from sbc.admin.exchange import Answer, Order, ReadCdrs, Reply, Request, json_reply, problem, text_reply
+from sbc.admin.peer_views import path_object
 from sbc.admin.state import AdminState
 from sbc.admin.views import call_object, status_object
 from sbc.b2bua.events import HangUpOrdered
@@ -43,10 +44,11 @@ def _find(path: str) -> tuple[dict[str, Handler] | None, str]:
     methods = _PATHS.get(path)
     if methods is not None:
         return methods, ""
-    ref, slash, rest = path.removeprefix(_CALLS).partition("/")
-    if not path.startswith(_CALLS) or not ref:
+    collection, _, rest = path.removeprefix(_PREFIX).partition("/")
+    name, _, about = rest.partition("/")
+    if not path.startswith(_PREFIX) or not name or path.endswith("/"):
         return None, ""
-    return _CALL_PATHS.get(slash + rest), ref
+    return _NAMED.get((collection, about)), name
 
 
 def _healthz(_request: Request, state: AdminState, _name: str) -> Reply:
@@ -82,7 +84,8 @@ def _hang_up(_request: Request, state: AdminState, ref: str) -> Reply | Order:
     call = _running(state, ref)
     if call is None:
         return _no_such_call(ref)
-    return Order(HangUpOrdered(call.ref), json_reply(call_object(call) | {"state": "ending"}, 202))
+    reply = json_reply(call_object(call) | {"state": "ending"}, 202)
+    return Order(HangUpOrdered(call.ref), lambda _state: reply)
 
 
 def _ladder(request: Request, state: AdminState, ref: str) -> Reply:
@@ -92,6 +95,27 @@ def _ladder(request: Request, state: AdminState, ref: str) -> Reply:
     if _wants_text(request.accept):
         return text_reply(ladder)
     return json_reply({"ladder": ladder.encode("utf-8", "backslashreplace").decode()})
+
+
+def _trunks(_request: Request, state: AdminState, _name: str) -> Reply:
+    return control.trunks_reply(state)
+
+
+def _trunk(_request: Request, state: AdminState, name: str) -> Reply:
+    return control.peer_reply("trunk", name, state)
+
+
+def _pbxs(_request: Request, state: AdminState, _name: str) -> Reply:
+    return control.pbxs_reply(state)
+
+
+def _pbx(_request: Request, state: AdminState, name: str) -> Reply:
+    return control.peer_reply("pbx", name, state)
+
+
+def _paths(_request: Request, state: AdminState, _name: str) -> Reply:
+    engine = state.engine()
+    return json_reply({"paths": [path_object(path, engine, state.now()) for path in engine.paths]})
 
 
 def _cdrs(request: Request, _state: AdminState, _name: str) -> Reply | ReadCdrs:
@@ -144,7 +168,7 @@ def _wants_text(accept: str) -> bool:
     return "text/plain" in named and "application/json" not in named
 
 
-_CALLS: Final = "/api/v1/calls/"
+_PREFIX: Final = "/api/v1/"
 _PATHS: Final[dict[str, dict[str, Handler]]] = {
     "/healthz": {"GET": _healthz},
     "/readyz": {"GET": _readyz},
@@ -153,8 +177,19 @@ _PATHS: Final[dict[str, dict[str, Handler]]] = {
     "/api/v1/calls": {"GET": _calls},
     "/api/v1/cdrs": {"GET": _cdrs},
     "/api/v1/why": {"GET": _why},
+    "/api/v1/trunks": {"GET": _trunks},
+    "/api/v1/pbxs": {"GET": _pbxs},
+    "/api/v1/paths": {"GET": _paths},
+    "/api/v1/drain": {"POST": control.drain},
+    "/api/v1/reload": {"POST": control.reload},
 }
-_CALL_PATHS: Final[dict[str, dict[str, Handler]]] = {
-    "": {"GET": _call, "DELETE": _hang_up},
-    "/ladder": {"GET": _ladder},
+# /api/v1/COLLECTION/NAME and /api/v1/COLLECTION/NAME/ABOUT
+_NAMED: Final[dict[tuple[str, str], dict[str, Handler]]] = {
+    ("calls", ""): {"GET": _call, "DELETE": _hang_up},
+    ("calls", "ladder"): {"GET": _ladder},
+    ("trunks", ""): {"GET": _trunk},
+    ("trunks", "busyout"): {"POST": control.busy_out, "DELETE": control.restore},
+    ("pbxs", ""): {"GET": _pbx},
+    ("drill", ""): {"POST": control.drill_on, "DELETE": control.drill_off},
+    ("peers", "ping"): {"POST": control.ping},
 }

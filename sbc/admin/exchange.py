@@ -3,12 +3,14 @@
 Failures are problem documents (RFC 9457). No socket and no web framework in here: `runtime.http` translates.
 """
 
+from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
 
-from sbc.b2bua.events import HangUpOrdered
+from sbc.admin.state import AdminState
+from sbc.b2bua.events import BusyOutOrdered, DrainOrdered, DrillOrdered, HangUpOrdered, PingOrdered
 
 JSON: Final = "application/json"
 PROBLEM: Final = "application/problem+json"
@@ -16,12 +18,13 @@ TEXT: Final = "text/plain; charset=utf-8"
 
 
 class Request(Struct, frozen=True):
-    """Method, decoded path, query pairs in order, and the Accept field as it came."""
+    """Method, decoded path, query pairs in order, the Accept field as it came, and the body."""
 
     method: str
     path: str
     query: tuple[tuple[str, str], ...] = ()
     accept: str = ""
+    body: bytes = b""
 
 
 class Reply(Struct, frozen=True):
@@ -31,11 +34,25 @@ class Reply(Struct, frozen=True):
     headers: tuple[tuple[str, str], ...] = ()
 
 
-class Order(Struct, frozen=True):
-    """Tell the engine this, then give this reply."""
+# What this API may tell the engine.
+ControlEvent = HangUpOrdered | DrainOrdered | DrillOrdered | BusyOutOrdered | PingOrdered
 
-    event: HangUpOrdered
-    reply: Reply
+
+class Order(Struct, frozen=True):
+    """Tell the engine this, then reply with what is so afterwards."""
+
+    event: ControlEvent
+    reply: Callable[[AdminState], Reply]
+
+
+class Ping(Struct, frozen=True):
+    """Let the engine ping this peer, wait until all answers are in or `PING_SECONDS` are over, then `pinged`."""
+
+    peer: str
+
+
+class Reload(Struct, frozen=True):
+    """Read the policy again, then `reloaded`."""
 
 
 class ReadCdrs(Struct, frozen=True):
@@ -48,7 +65,7 @@ class ReadCdrs(Struct, frozen=True):
     last: bool = False
 
 
-Answer = Reply | Order | ReadCdrs
+Answer = Reply | Order | Ping | Reload | ReadCdrs
 
 
 def json_reply(value: Any, status: int = 200) -> Reply:
@@ -60,16 +77,22 @@ def text_reply(text: str) -> Reply:
     return Reply(200, TEXT, text.encode("utf-8", "backslashreplace"))
 
 
-def problem(status: int, detail: str, headers: tuple[tuple[str, str], ...] = ()) -> Reply:
-    """RFC 9457 §3. The type stays `about:blank`, so the title is the status's own phrase (§4.2.1)."""
-    document = {"type": "about:blank", "title": _TITLES[status], "status": status, "detail": detail}
+def problem(status: int, detail: str, headers: tuple[tuple[str, str], ...] = (), **members: Any) -> Reply:
+    """RFC 9457 §3. The type stays `about:blank`, so the title is the status's own phrase (§4.2.1).
+
+    `members` extend the document (§3.2).
+    """
+    document = {"type": "about:blank", "title": _TITLES[status], "status": status, "detail": detail} | members
     return Reply(status, PROBLEM, msgspec.json.encode(document), headers)
 
 
 _TITLES: Final = {
     400: "Bad Request",
+    403: "Forbidden",
     404: "Not Found",
     405: "Method Not Allowed",
+    409: "Conflict",
+    413: "Content Too Large",
     421: "Misdirected Request",
     500: "Internal Server Error",
     503: "Service Unavailable",

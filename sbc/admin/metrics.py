@@ -6,6 +6,7 @@ The names are the contract's. Only what is truly counted is shown; a metric whos
 from collections.abc import Iterable
 from typing import Final
 
+from sbc.admin.peer_views import DIRECTIONS, used_in
 from sbc.admin.state import RuntimeView
 from sbc.b2bua.snapshot import EngineView
 
@@ -36,6 +37,7 @@ def render(engine: EngineView, runtime: RuntimeView) -> str:
                 ("direction", "method", "status"),
                 _counted(engine.messages),
             ),
+            *_peer_families(engine),
             _family("sbc_media_ports_used", "gauge", "Media port pairs lent to calls", (), [((), engine.ports)]),
             _family(
                 "sbc_engine_lag_seconds",
@@ -53,6 +55,67 @@ def render(engine: EngineView, runtime: RuntimeView) -> str:
             ),
         )
     )
+
+
+def _peer_families(engine: EngineView) -> tuple[str, ...]:
+    paths = [path for path in engine.paths if path.kind == "trunk"]
+    trunks = [peer for peer in engine.peers if peer.kind == "trunk"]
+    return (
+        _family(
+            "sbc_call_paths_used",
+            "gauge",
+            "Call paths that are held, emergencies included",
+            ("trunk", "direction"),
+            [((path.trunk, direction), used_in(path, direction)) for path in paths for direction in DIRECTIONS],
+        ),
+        _family(
+            "sbc_call_paths_limit",
+            "gauge",
+            "Call paths of a trunk, or of the pool that it shares; absent where unlimited",
+            ("trunk",),
+            [((path.trunk,), path.limit) for path in paths if path.limit is not None],
+        ),
+        _family(
+            "sbc_call_paths_leaked",
+            "counter",
+            "Call paths that outlived their call: must be 0",
+            (),
+            [((), engine.paths_leaked)],
+        ),
+        _family(
+            "sbc_trunk_up",
+            "gauge",
+            "1 while new calls may use the trunk; 0 while it is down, excluded or busied out",
+            ("trunk",),
+            _samples((trunk.name, trunk.state == "up") for trunk in trunks),
+        ),
+        _family(
+            "sbc_registration_state",
+            "gauge",
+            "1 while a trunk that registers is registered, else 0",
+            ("trunk",),
+            _samples((one.name, one.registration.state == "registered") for one in trunks if one.registration),
+        ),
+        _family(
+            "sbc_server_up",
+            "gauge",
+            "1 while a server's address may be used, known to be up or not known yet; 0 while down or suspended",
+            ("peer", "address"),
+            _servers(engine),
+        ),
+        _family(
+            "sbc_emergency_calls_total", "counter", "Emergency calls since the start", (), [((), engine.emergencies)]
+        ),
+    )
+
+
+def _servers(engine: EngineView) -> list[Sample]:
+    """An address that stands behind two servers of a peer is one sample: twice the same labels would be an error."""
+    usable: dict[tuple[str, ...], float] = {}
+    for peer in engine.peers:
+        for server in peer.servers:
+            usable[peer.name, server.address] = server.state in {"up", "unknown"}
+    return list(usable.items())
 
 
 def _dropped(engine: EngineView, runtime: RuntimeView) -> list[Sample]:
@@ -74,7 +137,8 @@ def _family(name: str, kind: str, text: str, labels: tuple[str, ...], samples: l
     lines = [f"# HELP {name} {text}", f"# TYPE {name} {kind}"]
     for values, value in samples:
         pairs = ",".join(f'{label}="{_escaped(text)}"' for label, text in zip(labels, values, strict=True))
-        lines.append(f"{name}{{{pairs}}} {value}" if pairs else f"{name} {value}")
+        number = int(value) if isinstance(value, bool) else value
+        lines.append(f"{name}{{{pairs}}} {number}" if pairs else f"{name} {number}")
     return "\n".join(lines) + "\n"
 
 

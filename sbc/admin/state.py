@@ -29,6 +29,10 @@ class Why(Struct, frozen=True):
 class AdminState(Protocol):
     def engine(self) -> EngineView: ...
 
+    def now(self) -> float:
+        """Seconds of the engine's clock."""
+        ...
+
     def runtime(self) -> RuntimeView: ...
 
     def ladder(self, ref: str) -> str | None:

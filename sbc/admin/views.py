@@ -29,14 +29,14 @@ def call_object(call: CallView) -> dict[str, Any]:
         "ingress": call.ingress,
         "egress": call.egress,
         "route": call.route,
-        "caller": _text(call.caller),
-        "called": _text(call.called),
+        "caller": utf8(call.caller),
+        "called": utf8(call.called),
         "started_at": time_text(call.started_at),
         "answered_at": None if call.answered_at is None else time_text(call.answered_at),
         "media": dict(call.media),
     }
 
 
-def _text(of_peer: str) -> str:
+def utf8(of_peer: str) -> str:
     """JSON is UTF-8; lone surrogates stand for octets of a peer that were none."""
     return of_peer.encode("utf-8", "backslashreplace").decode()

@@ -1,6 +1,7 @@
 """The admin API on a socket: Starlette on hypercorn, behind `serve_admin`.
 
-What is answered is decided by `sbc.admin.api`; this half translates, and asks the CDR store in a thread.
+What is answered is decided by `sbc.admin.api`; this half translates, asks the CDR store in a thread, and waits for the
+answers to a ping.
 Slow to import, so `app` does that when the SIP listeners are up; the socket comes from `admin_socket` before.
 """
 
@@ -11,7 +12,7 @@ import logging
 import os
 import socket
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,28 +26,39 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from sbc.admin import api
+from sbc.admin import api, control
 from sbc.admin.address import TcpAddress, parse_admin_address
-from sbc.admin.exchange import Order, ReadCdrs, Reply, Request, problem
+from sbc.admin.exchange import ControlEvent, Order, Ping, ReadCdrs, Reload, Reply, Request, problem
 from sbc.admin.state import AdminState
-from sbc.b2bua.events import HangUpOrdered
+from sbc.b2bua.events import PingOrdered
 from sbc.cdr.store import CdrReader, Page, StoreError
 from sbc.core.errors import OperatorError
 from sbc.runtime.admin_socket import label_of, open_admin_socket, remove_socket
 
 CDR_READERS: Final = 2  # questions to the store at a time; more wait
+BODY_OCTETS: Final = 4_096  # of a request; the longest that means anything is a deadline
+_LOOK_SECONDS: Final = (0.02, 0.25)  # how often the answers to a ping are looked for: at first, and later
 _ACCEPT_FAILURES_A_MINUTE: Final = 600
 _accept_failures: Final = itertools.count()
 
 log = structlog.get_logger("admin")
 
+# Reads the policy again; every problem, and then nothing has changed.
+ReloadPolicy = Callable[[], Awaitable[Sequence[str]]]
+
+
+async def nothing_to_reload() -> Sequence[str]:
+    """For a program that was not started from files, as the demo."""
+    return ("this program did not read its policy from files",)
+
 
 async def serve_admin(
     admin: str | socket.socket,
     state: AdminState,
-    order: Callable[[HangUpOrdered], None],
+    order: Callable[[ControlEvent], None],
     data_dir: Path,
     *,
+    reload: ReloadPolicy = nothing_to_reload,
     task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve until cancelled. `admin` is the policy's address, or a socket that `open_admin_socket` made of it.
@@ -55,7 +67,7 @@ async def serve_admin(
     """
     listener = open_admin_socket(admin) if isinstance(admin, str) else admin
     label = label_of(listener)
-    app = _application(_Endpoint(state, order, data_dir, check_host=listener.family != socket.AF_UNIX))
+    app = _application(_Endpoint(state, order, data_dir, reload, check_host=listener.family != socket.AF_UNIX))
     with listener, remove_socket(label):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_drop_clients_at_the_end, listener.getsockname())
@@ -68,11 +80,19 @@ class _Endpoint:
     """The ASGI application behind every path."""
 
     def __init__(
-        self, state: AdminState, order: Callable[[HangUpOrdered], None], data_dir: Path, *, check_host: bool
+        self,
+        state: AdminState,
+        order: Callable[[ControlEvent], None],
+        data_dir: Path,
+        reload: ReloadPolicy,
+        *,
+        check_host: bool,
     ) -> None:
         self._state = state
         self._order = order
         self._data_dir = data_dir
+        self._reload = reload
+        self._pings = itertools.count(1)
         self._check_host = check_host
         self._readers = trio.CapacityLimiter(CDR_READERS)
 
@@ -89,17 +109,53 @@ class _Endpoint:
     async def _reply(self, http: HttpRequest) -> Reply:
         if self._check_host and not _is_own_host(http.headers.get("host", "")):
             return problem(421, "ask by a loopback address or as localhost")
+        if http.method not in {"GET", "HEAD"} and _is_from_elsewhere(http):
+            return problem(403, "a web page of another origin may not give orders")
+        body = await _body(http)
+        if body is None:
+            return problem(413, f"expected a body of at most {BODY_OCTETS} octets")
         query = tuple(http.query_params.multi_items())
-        request = Request(http.method, http.url.path, query, http.headers.get("accept", ""))
+        request = Request(http.method, http.url.path, query, http.headers.get("accept", ""), body)
         answer = api.answer(request, self._state)
         match answer:
             case Order(event, reply):
                 self._order(event)
-                return reply
+                return reply(self._state)
+            case Ping(peer):
+                return await self._ping(peer)
+            case Reload():
+                return control.reloaded(await self._reload())
             case ReadCdrs():
                 return await trio.to_thread.run_sync(_read_cdrs, self._data_dir, answer, limiter=self._readers)
             case Reply():
                 return answer
+
+    async def _ping(self, peer: str) -> Reply:
+        token = f"api-{next(self._pings)}"
+        self._order(PingOrdered(peer, token))
+        pause, longest = _LOOK_SECONDS
+        with trio.move_on_after(control.PING_SECONDS):
+            while not control.is_pinged(self._state.engine(), token):
+                await trio.sleep(pause)
+                pause = min(2 * pause, longest)
+        return control.pinged(self._state.engine(), peer, token)
+
+
+async def _body(http: HttpRequest) -> bytes | None:
+    """None where it is longer than anything that this API takes."""
+    body = b""
+    async with contextlib.aclosing(http.stream()) as stream:
+        async for chunk in stream:
+            body += chunk
+            if len(body) > BODY_OCTETS:
+                return None
+    return body
+
+
+def _is_from_elsewhere(http: HttpRequest) -> bool:
+    """A web page that the operator looks at may post to a loopback address without asking (RFC 6454 §7.3: Origin)."""
+    origin = http.headers.get("origin")
+    return origin is not None and origin != f"http://{http.headers.get('host', '')}"
 
 
 def _read_cdrs(data_dir: Path, question: ReadCdrs) -> Reply:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Final, Protocol
 
+from sbc.admin.live import live_texts
 from sbc.admin.state import RuntimeView, Why
 from sbc.b2bua.snapshot import EngineView
 from sbc.core.errors import OperatorError
@@ -30,7 +31,7 @@ class Viewed(Protocol):
 
 
 class ProgramView:
-    """`tasks` counts what works for calls in the background; 0 when idle."""
+    """`tasks` counts what works for calls in the background; 0 when idle. `policy`: the one in force."""
 
     def __init__(
         self,
@@ -45,7 +46,7 @@ class ProgramView:
     ) -> None:
         self._engine = engine
         self._driver = driver
-        self._policy = policy
+        self.policy = policy
         self._drops = drops
         self._now = now
         self._tasks = tasks
@@ -53,6 +54,9 @@ class ProgramView:
 
     def engine(self) -> EngineView:
         return self._engine.snapshot(self._now())
+
+    def now(self) -> float:
+        return self._now()
 
     def runtime(self) -> RuntimeView:
         drops = dict(self._drops)
@@ -74,7 +78,7 @@ class ProgramView:
     def why(self, peer: str, called: str, caller: str | None) -> Why:
         facts = Facts(peer, called, caller or "")
         try:
-            text = explain(self._policy, facts)
+            text = explain(self.policy, facts, live_texts(self.engine()))
         except OperatorError as error:
             raise ValueError(str(error)) from error
-        return Why(not self._policy.decide(facts).hunt, text)
+        return Why(not self.policy.decide(facts).hunt, text)

@@ -2,6 +2,9 @@
 
 from sbc.admin.state import RuntimeView, Why
 from sbc.b2bua.snapshot import CallView, EngineView
+from sbc.peering.views import BindingView, HolderView, PathView, PeerView, RegistrationView, ServerView
+
+WALL_AT_ZERO = 1_738_314_000.0  # 2025-01-31T09:00:00Z
 
 CALL = CallView(
     ref="k3v7q2mxya",
@@ -15,18 +18,64 @@ CALL = CallView(
     answered_at=1_738_314_005.25,
     media=(("engine", "userland"),),
 )
+HOLDER = HolderView("carrier-a", CALL.ref, 1, "outbound", 60.0, False)
+CARRIER_A = PeerView(
+    "carrier-a",
+    "trunk",
+    "up",
+    2.0,
+    "",
+    (
+        ServerView("sip:sip.carrier-a.example", "udp:192.0.2.1:5060", "up", 2.0, "200 to OPTIONS"),
+        ServerView("sip:sip.carrier-a.example", "udp:192.0.2.2:5060", "down", 30.0, "no reply to 3 OPTIONS"),
+    ),
+    RegistrationView("registered", "sip:acme@carrier-a.example", 3.0, "", 603.0, 303.0, "udp:192.0.2.1:5060"),
+)
+CARRIER_B = PeerView("carrier-b", "trunk", "busyout", 10.0, "by the operator")
+OFFICE = PeerView(
+    "office", "pbx", "up", 0.0, "", (ServerView("sip:192.0.2.9", "udp:192.0.2.9:5060", "unknown", 0.0, ""),)
+)
+BRANCH = PeerView(
+    "branch",
+    "pbx",
+    "up",
+    5.0,
+    "registered",
+    bindings=(BindingView("sip:branch@sbc", "sip:branch@192.0.2.8:5062", "udp:192.0.2.8:5062", 3605.0),),
+)
+PATHS = (
+    PathView("carrier-a", 24, 1, (HOLDER,), pool="acme"),
+    PathView("carrier-b", None, 0),
+    PathView("acme", 24, 1, (HOLDER,), kind="pool"),
+)
+ENGINE = EngineView(
+    "hq",
+    ready=True,
+    calls=(CALL,),
+    transactions=3,
+    dialogs=2,
+    ports=4,
+    peers=(CARRIER_A, CARRIER_B, OFFICE, BRANCH),
+    paths=PATHS,
+    wall_at_zero=WALL_AT_ZERO,
+    emergencies=2,
+)
 
 
 class StillState:
     """Implements `AdminState`. `ladders` by ref."""
 
-    def __init__(self, engine=None, runtime=None, ladders=None):
-        self._engine = engine or EngineView("hq", ready=True, calls=(CALL,), transactions=3, dialogs=2, ports=4)
+    def __init__(self, engine=None, runtime=None, ladders=None, now=100.5):
+        self._engine = engine or ENGINE
         self._runtime = runtime or RuntimeView(tasks=17, lag_seconds=0.002)
         self._ladders = ladders or {}
+        self._now = now
 
     def engine(self):
         return self._engine
+
+    def now(self):
+        return self._now
 
     def runtime(self):
         return self._runtime

@@ -95,8 +95,9 @@ def test_deleting_a_call_is_an_order_for_the_engine():
 
     assert isinstance(order, Order)
     assert order.event == HangUpOrdered(CALL.ref)
-    assert order.reply.status == 202
-    assert body(order.reply)["state"] == "ending"
+    reply = order.reply(StillState())
+    assert reply.status == 202
+    assert body(reply)["state"] == "ending"
 
 
 def test_deleting_an_unknown_call_is_no_order():

@@ -4,15 +4,18 @@ import os
 import socket
 import stat
 from contextlib import asynccontextmanager, closing
+from functools import partial
 
 import httpx2
 import pytest
 import trio
+from msgspec import structs
 
-from sbc.b2bua.events import HangUpOrdered
+from sbc.b2bua.events import DrainOrdered, DrillOrdered, HangUpOrdered
 from sbc.b2bua.snapshot import EngineView
 from sbc.cdr.store import CdrWriter
 from sbc.core.errors import OperatorError
+from sbc.peering.views import PingView
 from sbc.runtime.admin_socket import open_admin_socket
 from sbc.runtime.http import serve_admin
 
@@ -26,21 +29,21 @@ class Served:
         self.address = address
         self.orders = orders
 
-    async def ask(self, path, method="GET", headers=None):
+    async def ask(self, path, method="GET", headers=None, content=None):
         uds = self.address.removeprefix("unix:") if self.address.startswith("unix:") else None
         base = "http://localhost" if uds else f"http://{self.address}"
         transport = httpx2.AsyncHTTPTransport(uds=uds)
         async with httpx2.AsyncClient(base_url=base, transport=transport) as client:
-            return await client.request(method, path, headers=headers)
+            return await client.request(method, path, headers=headers, content=content)
 
 
 @asynccontextmanager
-async def serving(folder, address="127.0.0.1:0", state=None):
+async def serving(folder, address="127.0.0.1:0", state=None, order=None, **options):
     orders = []
+    start = partial(serve_admin, address, state or StillState(), order or orders.append, folder, **options)
     async with trio.open_nursery() as nursery:
         with trio.fail_after(10):
-            bound = await nursery.start(serve_admin, address, state or StillState(), orders.append, folder)
-            yield Served(bound, orders)
+            yield Served(await nursery.start(start), orders)
         nursery.cancel_scope.cancel()
 
 
@@ -76,6 +79,87 @@ async def test_an_order_reaches_the_engine(tmp_path):
 
     assert reply.status_code == 202
     assert served.orders == [HangUpOrdered(CALL.ref)]
+
+
+async def test_a_drain_takes_its_deadline_from_the_query_or_the_body(tmp_path):
+    async with serving(tmp_path) as served:
+        assert (await served.ask("/api/v1/drain?deadline=1m", "POST")).status_code == 202
+        assert (await served.ask("/api/v1/drain", "POST", content=b'{"deadline": "2m"}')).status_code == 202
+        assert (await served.ask("/api/v1/drain", "POST", content=b"x" * 5000)).status_code == 413
+
+    assert served.orders == [DrainOrdered(160.5), DrainOrdered(220.5)]
+
+
+class Pinged(StillState):
+    """Its first answer comes at once, its second when the state has been looked at three times."""
+
+    def __init__(self):
+        super().__init__()
+        self.token = None
+        self.looks = 0
+
+    def order(self, event):
+        assert event.peer == "carrier-a"
+        self.token = event.token
+
+    def engine(self):
+        self.looks += 1
+        late = (200, 12.5) if self.looks > 4 else (None, None)
+        pings = () if self.token is None else (
+            PingView(self.token, "s", "udp:192.0.2.1:5060", 200, 1.5),
+            PingView(self.token, "s", "udp:192.0.2.2:5060", *late),
+        )  # fmt: skip
+        return structs.replace(super().engine(), pings=pings)
+
+
+async def test_a_ping_waits_for_all_its_answers(tmp_path):
+    state = Pinged()
+    async with serving(tmp_path, state=state, order=state.order) as served:
+        reply = await served.ask("/api/v1/peers/carrier-a/ping", "POST")
+
+    assert [result["milliseconds"] for result in reply.json()["results"]] == [1.5, 12.5]
+
+
+async def test_a_ping_does_not_wait_for_ever(tmp_path, monkeypatch):
+    monkeypatch.setattr("sbc.admin.control.PING_SECONDS", 0.05)
+    state = Pinged()
+    state.looks = -9999
+    async with serving(tmp_path, state=state, order=state.order) as served:
+        reply = await served.ask("/api/v1/peers/carrier-a/ping", "POST")
+
+    assert [result["status"] for result in reply.json()["results"]] == [200, None]
+
+
+async def test_a_reload_is_done_or_refused_with_every_problem(tmp_path):
+    problems = []
+
+    async def reload():
+        return problems
+
+    async with serving(tmp_path, reload=reload) as served:
+        done = await served.ask("/api/v1/reload", "POST")
+        problems += ["a.yaml:1:1: no", "b.yaml:1:1: no"]
+        refused = await served.ask("/api/v1/reload", "POST")
+
+    assert (done.status_code, done.json()) == (200, {"reloaded": True})
+    assert (refused.status_code, refused.json()["problems"]) == (409, problems)
+
+
+async def test_a_program_without_policy_files_cannot_reload(tmp_path):
+    async with serving(tmp_path) as served:
+        assert (await served.ask("/api/v1/reload", "POST")).status_code == 409
+
+
+@pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://127.0.0.1:1", "https://{own}"])
+async def test_a_web_page_of_another_origin_gives_no_orders(tmp_path, origin):
+    async with serving(tmp_path) as served:
+        headers = {"origin": origin.format(own=served.address)}
+        assert (await served.ask("/api/v1/drain", "POST", headers)).status_code == 403
+        assert (await served.ask("/api/v1/status", "GET", headers)).status_code == 200
+        own = {"origin": f"http://{served.address}"}
+        assert (await served.ask("/api/v1/drill/office", "POST", own)).status_code == 200
+
+    assert served.orders == [DrillOrdered("office", on=True)]
 
 
 async def test_cdrs_come_from_the_store(tmp_path, record):

@@ -1,9 +1,13 @@
 """Metrics as text: names of the contract, one HELP and TYPE each, values escaped."""
 
+from msgspec import structs
+
 from sbc.admin.metrics import render
 from sbc.admin.state import RuntimeView
 from sbc.b2bua.snapshot import EngineView
+from sbc.peering.views import PeerView, ServerView
 
+from . import state
 from .state import CALL
 
 ENGINE = EngineView(
@@ -31,6 +35,8 @@ def test_every_metric_shows_what_was_counted():
         'sbc_call_attempts_total{ingress="office",egress="",outcome="no_route"}': 1,
         'sbc_sip_messages_total{direction="received",method="INVITE",status=""}': 8,
         'sbc_sip_messages_total{direction="sent",method="INVITE",status="100"}': 8,
+        "sbc_call_paths_leaked": 0,
+        "sbc_emergency_calls_total": 0,
         "sbc_media_ports_used": 4,
         "sbc_engine_lag_seconds": 0.25,
         'sbc_dropped_total{reason="stranger"}': 3,
@@ -46,11 +52,46 @@ def test_every_metric_is_announced_once_with_its_type():
         ["sbc_calls", "gauge"],
         ["sbc_call_attempts_total", "counter"],
         ["sbc_sip_messages_total", "counter"],
+        ["sbc_call_paths_used", "gauge"],
+        ["sbc_call_paths_limit", "gauge"],
+        ["sbc_call_paths_leaked", "counter"],
+        ["sbc_trunk_up", "gauge"],
+        ["sbc_registration_state", "gauge"],
+        ["sbc_server_up", "gauge"],
+        ["sbc_emergency_calls_total", "counter"],
         ["sbc_media_ports_used", "gauge"],
         ["sbc_engine_lag_seconds", "gauge"],
         ["sbc_dropped_total", "counter"],
     ]
     assert sum(line.startswith("# HELP") for line in lines) == len(announced)
+
+
+def test_trunks_paths_registrations_and_servers_are_measured():
+    shown = samples(render(state.ENGINE, RuntimeView()))
+
+    assert {name: value for name, value in shown.items() if "trunk=" in name or "peer=" in name} == {
+        'sbc_call_paths_used{trunk="carrier-a",direction="inbound"}': 0,
+        'sbc_call_paths_used{trunk="carrier-a",direction="outbound"}': 1,
+        'sbc_call_paths_used{trunk="carrier-b",direction="inbound"}': 0,
+        'sbc_call_paths_used{trunk="carrier-b",direction="outbound"}': 0,
+        'sbc_call_paths_limit{trunk="carrier-a"}': 24,
+        'sbc_trunk_up{trunk="carrier-a"}': 1,
+        'sbc_trunk_up{trunk="carrier-b"}': 0,
+        'sbc_registration_state{trunk="carrier-a"}': 1,
+        'sbc_server_up{peer="carrier-a",address="udp:192.0.2.1:5060"}': 1,
+        'sbc_server_up{peer="carrier-a",address="udp:192.0.2.2:5060"}': 0,
+        'sbc_server_up{peer="office",address="udp:192.0.2.9:5060"}': 1,
+    }
+    assert shown["sbc_emergency_calls_total"] == 2
+
+
+def test_an_address_behind_two_servers_is_one_sample():
+    server = ServerView("sip:one", "udp:192.0.2.1:5060", "up", 0.0, "")
+    twice = PeerView("t", "trunk", "up", 0.0, "", (server, structs.replace(server, server="sip:two")))
+
+    text = render(EngineView("hq", ready=True, peers=(twice,)), RuntimeView())
+
+    assert text.count("sbc_server_up{") == 1
 
 
 def test_label_values_cannot_break_out_of_their_quotes():
