@@ -74,7 +74,7 @@ class Stop:
 
 def run(paths: Sequence[Path | str], *, log_format: LogFormat = "console") -> int:
     """`sbc run`: until a signal ends it. Raises OperatorError for what the operator can put right."""
-    policy = load_policy(paths, environment=os.environ)
+    policy = load_policy(paths, environment=os.environ, wants_secrets=True)
     trio.run(partial(serve, policy, log_format=log_format))
     return 0
 

@@ -28,7 +28,7 @@ from sbc.policy.model import (
 )
 from sbc.policy.numbers import NumberPlan
 from sbc.policy.peers import DidEntry
-from sbc.policy.problems import Problems
+from sbc.policy.problems import Problems, ordered
 from sbc.policy.schema import At, Fields
 from sbc.policy.secrets import Vault, account
 from sbc.policy.steps import disaster_steps
@@ -49,7 +49,7 @@ def build_policy(draft: Draft, start: Where, files: tuple[str, ...], vault: Vaul
     peers += [made.peer(name, fields, "trunk") for name, fields in draft.named["trunks"].items()]
     routes = [made.route(n, fields) for n, fields in enumerate(draft.lists["routes"], 1)]
     sourcecheck.check_sources(peers, routes, dids, plan, problems)
-    routecheck.warn_operator(peers, routes, dids, problems)
+    routecheck.warn_operator(peers, routes, dids, plan, problems)
     problems.raise_any(files)
     return Policy(
         settings,
@@ -59,8 +59,8 @@ def build_policy(draft: Draft, start: Where, files: tuple[str, ...], vault: Vaul
         routes=routes,
         dids=dids,
         path_pools={name: at.value for name, at in draft.settings["path_pools"].found.items()},
-        warnings=problems.warnings,
-        unresolved=problems.unresolved,
+        warnings=ordered(problems.warnings, files),
+        unresolved=ordered(problems.unresolved, files),
     )
 
 

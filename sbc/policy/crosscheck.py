@@ -121,18 +121,16 @@ def check_dids(dids: Sequence[DidRange], problems: Problems) -> None:
 
 
 def _check_plans(dids: Sequence[DidRange], problems: Problems) -> None:
-    """Within a PBX, ranges may overlap: some numbers have a plan of their own. But not two of them."""
-    furthest: dict[tuple[str, int], DidRange] = {}
-    for did in sorted((did for did in dids if did.disaster), key=lambda d: (len(d.first), d.first, d.last)):
-        before = furthest.get((did.pbx, len(did.first)))
-        if before is not None and did.first <= before.last and did.where:
+    """Ranges of one PBX may overlap, and the narrowest with a plan gives it. But not two for the very same numbers."""
+    planned: dict[tuple[str, str], DidRange] = {}
+    for did in dids:
+        if not did.disaster or did.where is None:
+            continue
+        first = planned.setdefault((did.first, did.last), did)
+        if first is not did and first.pbx == did.pbx:
             problems.wrong(
-                did.where,
-                f"`{_shown(did)}` and `{_shown(before)}` overlap, each with a disaster plan",
-                f"expected one plan for each number; the other is at {before.where}",
+                did.where, f"`{_shown(did)}` has two disaster plans", f"expected one; the other is at {first.where}"
             )
-        if before is None or did.last > before.last:
-            furthest[did.pbx, len(did.first)] = did
 
 
 def _shown(did: DidRange) -> str:

@@ -3,6 +3,7 @@
 Not data but nodes, because an error must cite line and column, and because PyYAML's data has lost duplicate keys.
 """
 
+import re
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -12,6 +13,8 @@ from msgspec import Struct
 from sbc.policy.model import Where
 from sbc.policy.problems import Problems
 
+# What a password that nobody quoted may turn into; the place says enough.
+_MAY_BE_A_SECRET: Final = re.compile(r"(alias|anchor|escape character|tag handle) (?:'.*'|\".*\")")
 _NULL: Final = "tag:yaml.org,2002:null"
 _GUESSED: Final = ("tag:yaml.org,2002:str", _NULL, "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq")
 
@@ -71,7 +74,8 @@ def read_documents(file: str, text: str, problems: Problems) -> list[Node]:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = Where(file, mark.line + 1, mark.column + 1) if mark else Where(file, 1)
-        problems.wrong(where, f"not YAML: {error.problem or error.context}", "expected valid YAML")
+        problem = _MAY_BE_A_SECRET.sub(r"\1", f"{error.problem or error.context}")
+        problems.wrong(where, f"not YAML: {problem}", "expected valid YAML")
     except RecursionError:
         problems.wrong(Where(file, 1), "nested too deeply", "expected a few levels")
     finally:
@@ -116,7 +120,7 @@ def _has_no_tags(root: Node, problems: Problems) -> bool:
             continue
         seen.add(id(node.yaml))
         if node.yaml.tag not in _GUESSED:
-            problems.wrong(node.where, f"the tag `{node.yaml.tag}`", "expected values without tags")
+            problems.wrong(node.where, "a value with a tag", "expected it without; a text that begins with ! in quotes")
             clean = False
         waiting += _children(node)
     return clean

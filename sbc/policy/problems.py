@@ -3,6 +3,8 @@
 A problem reads `file:line:column: what is wrong; what was expected`. Used by everything that reads policy files.
 """
 
+from collections.abc import Iterable
+
 from msgspec import Struct
 
 from sbc.core.errors import OperatorError
@@ -55,8 +57,11 @@ class Problems:
 
     def raise_any(self, files: tuple[str, ...]) -> None:
         """Raises what was collected, in the order of the files and of the lines in them."""
-        if not self.errors:
-            return
-        rank = {file: n for n, file in enumerate(files)}
-        ordered = sorted(self.errors, key=lambda p: (rank.get(p.where.file, -1), p.where.line, p.where.column))
-        raise PolicyError(tuple(ordered))
+        if self.errors:
+            raise PolicyError(ordered(self.errors, files))
+
+
+def ordered(problems: Iterable[Problem], files: tuple[str, ...]) -> tuple[Problem, ...]:
+    """In the order of the files and of the lines in them."""
+    rank = {file: n for n, file in enumerate(files)}
+    return tuple(sorted(problems, key=lambda p: (rank.get(p.where.file, -1), p.where.line, p.where.column)))

@@ -3,8 +3,10 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
+from sbc.policy.dids import DidTable
 from sbc.policy.merge import Draft
 from sbc.policy.model import DidRange, Peer, Route, Via, Where
+from sbc.policy.numbers import NumberPlan
 from sbc.policy.peers import DidEntry
 from sbc.policy.problems import Problems
 from sbc.policy.schema import At, Fields, nearest
@@ -121,19 +123,30 @@ def _check_steps(
             problems.wrong(fields.place("pbx"), f"`{name}` in `disaster` {what}", hint)
 
 
-def warn_operator(peers: Sequence[Peer], routes: Sequence[Route], dids: Sequence[DidRange], problems: Problems) -> None:
+def warn_operator(
+    peers: Sequence[Peer], routes: Sequence[Route], dids: Sequence[DidRange], plan: NumberPlan, problems: Problems
+) -> None:
     """What is allowed, but rarely meant."""
     trunks = {peer.name for peer in peers if peer.kind == "trunk"}
     planned = _planned(peers, routes, dids)
+    owners = DidTable(dids)
     for peer in peers:
-        if peer.kind == "pbx" and peer.where is not None:
-            _warn_of_emergencies(peer, peer.where, routes, trunks, problems)
-            if peer.name in planned and peer.health is None and not peer.registers:
-                problems.warn(
-                    peer.where,
-                    f"`{peer.name}` has a disaster plan but no `health`",
-                    "the plan waits for each call to fail first",
-                )
+        if peer.kind == "trunk" or peer.where is None:
+            continue
+        _warn_of_emergencies(peer, peer.where, routes, trunks, problems)
+        if peer.name in planned and peer.health is None and not peer.registers:
+            problems.warn(
+                peer.where,
+                f"`{peer.name}` has a disaster plan but no `health`",
+                "the plan waits for each call to fail first",
+            )
+        default = peer.caller_id.default
+        if default and owners.owner(plan.read(default)) != peer.name:
+            problems.warn(
+                peer.caller_id.where or peer.where,
+                f"the default caller {default} is not a DID of `{peer.name}`",
+                "who calls back does not reach it",
+            )
 
 
 def _warn_of_emergencies(

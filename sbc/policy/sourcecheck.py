@@ -1,7 +1,7 @@
 """Peers that speak from the same addresses: allowed where each call shows which of them it is from, else an error.
 
-What tells two trunks apart, in this order: the ports of their servers, the Contacts that they registered, and the DIDs
-that their routes take. `engine.which` decides so, call by call.
+Two trunks are told apart by the Contacts that we registered, then by the DIDs that their routes take; two PBXs by their
+accounts; and any two by the ports of their servers. `speakers` decides so, call by call.
 """
 
 import ipaddress
@@ -16,6 +16,11 @@ from sbc.policy.problems import Problems
 from sbc.policy.sources import source_ports
 
 _NOWHERE: Final = Where("policy", 1)
+_REMEDY: Final = "other sources or ports"
+_REMEDIES: Final = {
+    ("trunk", "trunk"): "other sources or ports, AORs that differ, or routes with DIDs of their own",
+    ("pbx", "pbx"): "other sources or ports, or `auth` with user names that differ",
+}
 
 
 def check_sources(
@@ -41,22 +46,28 @@ def _check_sharing(
     """Each peer against those before it; one complaint suffices."""
     for position, peer in enumerate(sharing):
         for other in sharing[:position]:
+            why = why_ambiguous(peer, other)
+            if not why:
+                continue
             if source_ports(peer).isdisjoint(source_ports(other)):
                 problems.warn(
                     peer.where or _NOWHERE,
                     f"`{peer.name}` and `{other.name}` share {source} and are told apart by source port",
-                    "what comes from any other port there meets silence",
+                    _from_other_ports(peer, other),
                 )
-                break
-            why = why_ambiguous(peer, other)
-            if why:
+            else:
                 problems.wrong(
                     peer.where or _NOWHERE,
                     f"`{peer.name}` and `{other.name}` both accept {source} on `{peer.interface}`, and {why}",
-                    f"expected other sources or ports, registrations of different users, or routes of their own DIDs; "
-                    f"other at {other.where}",
+                    f"expected {_REMEDIES.get((peer.kind, other.kind), _REMEDY)}; other at {other.where}",
                 )
-                break
+            break
+
+
+def _from_other_ports(peer: Peer, other: Peer) -> str:
+    if peer.kind == other.kind == "trunk":
+        return f"what comes from any other port there is taken for `{other.name}`"
+    return "what comes from any other port there meets silence"
 
 
 class _Takers:
@@ -69,14 +80,29 @@ class _Takers:
 
     def why_ambiguous(self, one: Peer, other: Peer) -> str:
         """Empty where a call shows which of the two it is from."""
-        if one.kind == "pbx" or other.kind == "pbx":
-            return "nothing in a call tells a pbx from another peer"
-        if _registers_apart(one, other):
+        if one.kind != other.kind:
+            return "nothing in a call tells a pbx from a trunk"
+        if one.kind == "pbx":
+            return _why_pbxs_are_ambiguous(one, other)
+        if self._registers_apart(one, other):
             return ""
-        both = [r for r in self._routes if not r.from_peers or {one.name, other.name} <= set(r.from_peers)]
+        names = {one.name, other.name}
+        both = [route for route in self._routes if not route.from_peers or names <= set(route.from_peers)]
         if both:
             return f"the route `{both[0].name}` takes calls from either"
-        mine, theirs = self._of(one), self._of(other)
+        return self._why_dids_are_ambiguous(self._of(one), self._of(other))
+
+    def _registers_apart(self, one: Peer, other: Peer) -> bool:
+        """Calls come to the Contact that was registered (RFC 3261 §10); those of a bulk registration name the DID."""
+        mine, theirs = one.register, other.register
+        if mine is None or theirs is None or mine.gin or theirs.gin:
+            return False
+        return self._plan.read(mine.user).best != self._plan.read(theirs.user).best
+
+    def _of(self, peer: Peer) -> list[Route]:
+        return [route for route in self._routes if peer.name in route.from_peers]
+
+    def _why_dids_are_ambiguous(self, mine: Sequence[Route], theirs: Sequence[Route]) -> str:
         if not mine and not theirs:
             return "no route tells them apart by DID"
         if any(not route.to for route in (*mine, *theirs)):
@@ -84,15 +110,8 @@ class _Takers:
         shared = {text for route in mine for text in route.to} & {text for route in theirs for text in route.to}
         if shared:
             return f"routes of both take `{min(shared)}`"
-        return self._shared_number(mine, theirs)
-
-    def _of(self, peer: Peer) -> list[Route]:
-        return [route for route in self._routes if peer.name in route.from_peers]
-
-    def _shared_number(self, mine: Sequence[Route], theirs: Sequence[Route]) -> str:
-        """The ends of each range of DIDs, tried on both."""
         ours, others = self._matcher(mine), self._matcher(theirs)
-        for text in self._numbers:
+        for text in self._numbers:  # the ends of each range of DIDs, tried on both
             number = self._plan.read(text)
             if ours.matches(number) and others.matches(number):
                 return f"routes of both take {text}"
@@ -103,12 +122,12 @@ class _Takers:
         return Matcher(patterns, self._plan.words, lambda _number: True)
 
 
-def _registers_apart(one: Peer, other: Peer) -> bool:
-    """Calls come to the Contact that was registered (RFC 3261 §10); those of a bulk registration name the DID there."""
-    mine, theirs = one.register, other.register
-    if mine is None or theirs is None or mine.gin or theirs.gin:
-        return False
-    return mine.user.lower() != theirs.user.lower()
+def _why_pbxs_are_ambiguous(one: Peer, other: Peer) -> str:
+    if one.auth is None or other.auth is None:
+        return "nothing in a call tells two pbxs apart without `auth`"
+    if one.auth.username == other.auth.username:
+        return f"both log in as `{one.auth.username}`"
+    return ""
 
 
 def _check_any(anywhere: Sequence[Peer], problems: Problems) -> None:
