@@ -1,7 +1,8 @@
 """The test kit: the whole SBC in memory and in virtual time, for its own tests and for anybody's policy.
 
 `world` is the SBC with its network, media worker and records; `phone` its peers, with moves that read like a story;
-`net` what lies between them, as bad as you like. For one machine: `timeline`, `play`, `build`; for real sockets: `rtp`.
+`net` what lies between them, as bad as you like. A phone can challenge (`challenger`), register (`binding`), be a
+registrar (`registrar`), die and come back. For one machine: `timeline`, `play`, `build`; for real sockets: `rtp`.
 A story, complete:
 
     from sbc.testing.world import DID, World

@@ -25,9 +25,13 @@ from sbc.sip.transaction.outputs import (
     ResponseReceived,
     TransactionFailed,
 )
+from sbc.testing.binding import Binding
+from sbc.testing.challenger import Challenger, uncalled_for
+from sbc.testing.digest import Keyring
 from sbc.testing.inspect import complaints_about
 from sbc.testing.line import ALLOW, Identity, Line
 from sbc.testing.party import Party, Script, Stage
+from sbc.testing.registrar import Registrar
 from sbc.testing.voice import Voice, note_sdp
 
 
@@ -57,6 +61,10 @@ class UserAgent:
         self.parties: list[Party] = []
         self.heard: list[str] = []
         self.complaints: list[str] = []
+        self.challengers: list[Challenger] = []
+        self.keyring: Keyring | None = None
+        self.bindings: list[Binding] = []
+        self.registrar: Registrar | None = None
         self.layer = TransactionLayer(ids, timing)
         me = Identity(name, user, domain or str(address), address, transport, interface)
         self.line = Line(me, self.layer, ids)
@@ -75,7 +83,7 @@ class UserAgent:
             self.complaints.append(f"unreadable: {error.reason}: {data[:80]!r}")
             return []
         if isinstance(message, Request):
-            if message.method in self.script.ignored:
+            if message.method in self.script.ignored or self._is_registrar_silent(message):
                 return []
             self._take(self.layer.receive_request(message, flow, now), now)
         else:
@@ -165,6 +173,22 @@ class UserAgent:
         self._take(self.line.ask(method, uri, to, now, fields), now)
         return self._drain()
 
+    def register(self, binding: Binding, now: float, *, fields: Fields = ()) -> list[SendMessage]:
+        """REGISTER: the first one, a refresh, or with `expires` 0 the removal."""
+        if binding not in self.bindings:
+            self.bindings.append(binding)
+        self._take(self.line.register(self.bindings.index(binding), binding, now, fields), now)
+        return self._drain()
+
+    def crash(self) -> None:
+        """Every call, transaction and timer is gone, as after a power cut; scripts, challenges and accounts stay."""
+        self.layer = self.line.layer = TransactionLayer(self._ids, self.timing)
+        self._out.clear()
+        for party in self.parties:
+            party.local_tag = ""  # what comes for it is for nobody now
+            if party.stage is not Stage.ENDED:
+                self._end(party, party.status)
+
     def knows(self, host: str, address: str) -> None:
         """What a host name in the far side's URIs resolves to."""
         self.line.names[host.lower()] = address
@@ -201,8 +225,10 @@ class UserAgent:
                     self._received_ack(request, now)
                 case CancelReceived(user=user):
                     self._received_cancel(user, now)
-                case ResponseReceived(user=user, response=response, request=request):
-                    self._received_response(user, response, request, now)
+                case ResponseReceived(user=user, response=response, request=request, flow=flow):
+                    self._hear(response, request)
+                    if not self._answer_challenge(user, response, request, flow, now):
+                        self._received_response(user, response, request, now)
                 case TransactionFailed(user=user, why=why):
                     self._failed(user, why, now)
                 case _:
@@ -214,14 +240,34 @@ class UserAgent:
             self.complaints += complaints_about(request, party)
             party.remote_seq = max(party.remote_seq, request.cseq.number)
             party.heard.append(request.method)
+        self.complaints += uncalled_for(self.challengers, request)
+        if self._challenge(key, request, now):
+            return
         if request.method == "INVITE":
             self._received_invite(key, request, party, now)
         elif request.method == "BYE":
             self._received_bye(key, party, now)
-        elif request.method in ("OPTIONS", "INFO", "UPDATE", "NOTIFY", "MESSAGE"):
+        elif request.method == "REGISTER" and self.registrar is not None:
+            status, fields = self.registrar.take(request, now)
+            self._take(self.layer.respond(key, status, now, fields=fields), now)
+        elif request.method == "OPTIONS":
+            status = self.script.options if party or not request.to.tag else 481
+            self._take(self.layer.respond(key, status, now, fields=(ALLOW, *self.script.options_fields)), now)
+        elif request.method in ("INFO", "UPDATE", "NOTIFY", "MESSAGE"):
             self._take(self.layer.respond(key, 200 if party or not request.to.tag else 481, now, fields=(ALLOW,)), now)
         else:
             self._take(self.layer.respond(key, 501, now), now)
+
+    def _challenge(self, key: tuple[str, ...], request: Request, now: float) -> bool:
+        for challenger in self.challengers:
+            fields = challenger.judge(request)
+            if fields is not None:
+                self._take(self.layer.respond(key, challenger.status, now, fields=fields), now)
+                return True
+        return False
+
+    def _is_registrar_silent(self, request: Request) -> bool:
+        return request.method == "REGISTER" and self.registrar is not None and self.registrar.silent
 
     def _received_invite(self, key: tuple[str, ...], request: Request, party: Party | None, now: float) -> None:
         if party is None and request.to.tag is not None:
@@ -286,6 +332,8 @@ class UserAgent:
         if party.heard[-1:] != ["ACK"]:
             party.heard.append("ACK")
         self.complaints += complaints_about(request, party)
+        for challenger in self.challengers:
+            challenger.judge_ack(request)
         if not self.script.hears_acks:
             return
         self._due.set((party.n, "resend"), None)
@@ -306,9 +354,27 @@ class UserAgent:
         if party.answered_at is None:
             self._end(party, 487)
 
+    def _answer_challenge(self, user: object, response: Response, request: Request, flow: Flow, now: float) -> bool:
+        """The request once more with credentials, where we have some (§22.2)."""
+        if response.status not in (401, 407) or self.keyring is None or not isinstance(user, tuple):
+            return False
+        party = self.parties[user[1]] if user[0] not in ("ask", "register") else None
+        if party is not None and party.cancelled:
+            return False
+        credentials = self.keyring.answer(response, request, self._ids)
+        if credentials is None:
+            return False
+        if party is not None:
+            party.heard.append(str(response.status) + ("" if request.method == "INVITE" else f" {request.method}"))
+        binding = self.bindings[user[1]] if user[0] == "register" else None
+        self._take(self.line.again(request, flow, credentials, party or binding, user, now), now)
+        return True
+
     def _received_response(self, user: object, response: Response, request: Request, now: float) -> None:
-        self._hear(response, request)
         if not isinstance(user, tuple) or user[0] == "ask":
+            return
+        if user[0] == "register":
+            self.bindings[user[1]].take(response)
             return
         party = self.parties[user[1]]
         party.heard.append(str(response.status) + ("" if request.method == "INVITE" else f" {request.method}"))
@@ -355,7 +421,7 @@ class UserAgent:
 
     def _failed(self, user: object, why: str, now: float) -> None:  # noqa: ARG002
         self.heard.append(why)
-        if not isinstance(user, tuple) or user[0] == "ask":
+        if not isinstance(user, tuple) or user[0] in ("ask", "register"):
             return
         party = self.parties[user[1]]
         party.heard.append(why)

@@ -14,6 +14,8 @@ from sbc.core.ids import IdSource
 from sbc.sip.message import Fields, Request
 from sbc.sip.transaction.layer import TransactionLayer
 from sbc.sip.transaction.outputs import Out
+from sbc.testing.binding import Binding
+from sbc.testing.digest import PAIRS
 from sbc.testing.party import Party, Stage
 
 ALLOW: Final = ("Allow", "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE")
@@ -73,7 +75,9 @@ class Line:
 
     def ack(self, party: Party, invite: Request, body: bytes) -> list[Out]:
         """The ACK of a 2xx goes where any request in the dialog goes, with the INVITE's number (§13.2.2.4)."""
-        ack = party.request("ACK", invite.cseq.number, (_SDP_TYPE,) if body else (), body)
+        # "UACs creating an ACK message will duplicate all of the Authorization … values", §22.1
+        fields = tuple([field for field in invite.fields if field[0] in PAIRS.values()])
+        ack = party.request("ACK", invite.cseq.number, (*fields, _SDP_TYPE) if body else fields, body)
         user = ("invite", party.n, invite.cseq.number)
         return self.layer.send_ack(ack, self._flow(self._next_hop(party)), str(self.identity.address), user)
 
@@ -105,6 +109,40 @@ class Line:
         )
         request = Request(method, uri, base + fields)
         return self.layer.send_request(request, self._flow(to), str(me.address), ("ask", self._asked), now)[1]
+
+    def register(self, n: int, binding: Binding, now: float, fields: Fields) -> list[Out]:
+        me = self.identity
+        request = binding.request(me.software, fields)
+        user = ("register", n, binding.cseq)
+        return self.layer.send_request(request, self._flow(binding.registrar), str(me.address), user, now)[1]
+
+    def again(
+        self,
+        request: Request,
+        flow: Flow,
+        credentials: tuple[str, str],
+        whose: Party | Binding | None,
+        user: tuple[object, ...],
+        now: float,
+    ) -> list[Out]:
+        """The same with credentials and the next CSeq, to the same place (§22.2)."""
+        match whose:
+            case Party():
+                number = whose.local_seq = whose.local_seq + 1
+            case Binding():
+                number = whose.cseq = whose.cseq + 1
+            case None:
+                self._asked += 1
+                number = request.cseq.number + 1
+        fields = [
+            (name, f"{number} {request.method}" if name == "CSeq" else value)
+            for name, value in request.fields
+            if name != credentials[0]
+        ]
+        made = Request(request.method, request.uri_text, (*fields, credentials), request.body)
+        n = self._asked if whose is None else number
+        new_user = (user[0], n) if whose is None else (user[0], user[1], n)
+        return self.layer.send_request(made, flow, str(self.identity.address), new_user, now)[1]
 
     def _start(
         self, party: Party, method: str, fields: Fields, body: bytes, user: tuple[str, int, int], now: float

@@ -14,6 +14,7 @@ from typing import Literal, Protocol
 from msgspec import Struct
 
 from sbc.core.address import Address, Flow, Transport
+from sbc.core.limits import CONNECT_SECONDS
 from sbc.sip.commands import CloseFlow, SendMessage
 from sbc.testing.stream import Connection, Connections
 from sbc.testing.timeline import Timeline
@@ -77,6 +78,9 @@ class Network:
         self._n = 0
         self._held: dict[str, list[Callable[[], None]]] = {}
         self._losses: list[_Loss] = []
+        self._dead: dict[str, dict[tuple[Transport, Address], tuple[Host, str]]] = {}
+        self._refusing: set[str] = set()  # machines that are there, but nobody listens
+        self._gone: set[str] = set()  # machines that answer nothing at all
         self.streams = Connections()
 
     @property
@@ -98,6 +102,26 @@ class Network:
         self._listeners = {key: value for key, value in self._listeners.items() if value[0] is not host}
         self.reset(host)
         self.hosts.remove(host)
+
+    def kill(self, host: Host, *, silently: bool = False) -> None:
+        """As if its process had crashed: its ports refuse, its connections are reset. `silently`: its whole machine."""
+        mine = {key: value for key, value in self._listeners.items() if value[0] is host}
+        if silently:
+            self._gone |= {address.host for _, address in mine}
+            for connection in self.streams.of(host.name):
+                self.streams.forget(connection)
+        else:
+            self._refusing |= {address.host for _, address in mine}
+        self.detach(host)
+        self._dead[host.name] = mine
+
+    def revive(self, host: Host) -> None:
+        """It listens again where it did."""
+        mine = self._dead.pop(host.name)
+        self._listeners |= mine
+        self.hosts.append(host)
+        self._gone -= {address.host for _, address in mine}
+        self._refusing -= {address.host for _, address in mine}
 
     # --- how bad it is ------------------------------------------------------------------------------------------------
 
@@ -233,6 +257,10 @@ class Network:
     # --- streams ------------------------------------------------------------------------------------------------------
 
     def _send_on_stream(self, host: Host, flow: Flow, data: bytes) -> None:
+        if flow.remote.host in self._gone:
+            self._note(host, None, flow, data, "lost")
+            self._later(CONNECT_SECONDS, lambda: self._fail(host, flow, "timed out"))
+            return
         connection = self.streams.find(host.name, flow)
         if connection is None:
             connection = self._connect(host, flow) if flow.connection == 0 else None
@@ -321,7 +349,9 @@ class Network:
         return next(host for host in self.hosts if host.name == name)
 
     def _has_machine(self, host: str) -> bool:
-        return host not in self.blackholes and any(address.host == host for _, address in self._listeners)
+        if host in self.blackholes or host in self._gone:
+            return False
+        return host in self._refusing or any(address.host == host for _, address in self._listeners)
 
 
 class _Loss(Struct):

@@ -31,6 +31,8 @@ class Script(Struct):
     hangs_up_after: float | None = None  # counted from the answer
     patience: float = 180.0  # rings so long, then says 480
     reinvites: int | None = 200  # how a re-INVITE is answered; None: somebody will say
+    options: int = 200  # how OPTIONS is answered
+    options_fields: Fields = ()
     acks: bool = True  # acknowledges a 2xx
     hears_acks: bool = True
     deaf: bool = False  # hears nothing at all

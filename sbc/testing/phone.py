@@ -5,6 +5,7 @@ possible within `patience` seconds fails with what the phone has heard. The phon
 """
 
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 from sbc.core.address import Address, Transport
 from sbc.core.ids import IdSource
@@ -13,8 +14,12 @@ from sbc.sip.commands import SendMessage
 from sbc.sip.message import Fields
 from sbc.sip.timing import DEFAULT_TIMING, Timing
 from sbc.testing.agent import UserAgent
+from sbc.testing.binding import Binding
+from sbc.testing.challenger import Challenger
+from sbc.testing.digest import Keyring
 from sbc.testing.net import Network
 from sbc.testing.party import Party, Script, Stage
+from sbc.testing.registrar import Registrar
 
 
 class Phone:
@@ -40,6 +45,7 @@ class Phone:
         self.address = address_of(address)
         self.through = None if through is None else address_of(through)
         self.patience = 64 * timing.t1 + 8
+        self._ids = ids
         self.agent = UserAgent(
             name, self.address, ids, user=user, transport=transport, timing=timing,
             video_port=video_port, codecs=tuple(codecs), domain=domain,
@@ -135,6 +141,75 @@ class Phone:
         self.script.deaf = False
         self.script.ignored = frozenset()
 
+    def answers_options(self, status: int = 200, *, retry_after: int | None = None) -> None:
+        """For silence see `ignores("OPTIONS")`."""
+        self.script.options = status
+        self.script.options_fields = () if retry_after is None else (("Retry-After", str(retry_after)),)
+
+    def challenges(
+        self,
+        username: str,
+        password: str,
+        *,
+        realm: str = "carrier.example",
+        algorithm: str | tuple[str, ...] = "MD5",
+        status: Literal[401, 407] = 401,
+        fresh: bool = False,
+        stale: bool = False,
+        qop: str = "auth",
+        methods: Sequence[str] = (),
+    ) -> Challenger:
+        """From now on any request but ACK and CANCEL needs these credentials, besides those demanded before."""
+        algorithms = (algorithm,) if isinstance(algorithm, str) else algorithm
+        challenger = Challenger(
+            username, password, self._ids, realm=realm, algorithms=algorithms, status=status,
+            fresh=fresh, stale=stale, qop=qop, methods=methods,
+        )  # fmt: skip
+        challenger.complaints = self.agent.complaints
+        self.agent.challengers.append(challenger)
+        return challenger
+
+    def has_credentials(self, username: str, password: str) -> Keyring:
+        """Answers challenges from now on."""
+        self.agent.keyring = Keyring(username, password)
+        return self.agent.keyring
+
+    def becomes_registrar(self) -> Registrar:
+        """Takes REGISTERs from now on; whose, its challenges say."""
+        registrar = Registrar()
+        registrar.complaints = self.agent.complaints
+        self.agent.registrar = registrar
+        return registrar
+
+    def registers(self, aor: str, *, expires: int = 600, gin: bool = False, to: Address | str | None = None) -> Binding:
+        """A new registration, with the phone's own Contact; refreshed and removed when told."""
+        target = self.through if to is None else address_of(to)
+        if target is None:
+            raise ValueError(f"{self.name} does not know where to register")
+        me = self.agent.line.identity
+        contact = f"sip:{self.address};bnc" if gin else me.contact[1].strip("<>")
+        call_id = f"{self._ids.call_id()[:12]}@{me.name}"
+        self._do_register(Binding(aor, target, contact, call_id, self._ids.tag(), expires, gin))
+        return self.agent.bindings[-1]
+
+    def refreshes(self, binding: Binding | None = None, *, expires: int | None = None) -> None:
+        """The last registration, or another, once more."""
+        binding = binding or self.agent.bindings[-1]
+        binding.expires = binding.expires if expires is None else expires
+        self._do_register(binding)
+
+    def unregisters(self, binding: Binding | None = None) -> None:
+        self.refreshes(binding, expires=0)
+
+    def dies(self, *, silently: bool = False) -> None:
+        """Its ports refuse (ICMP, RST), or the whole machine is gone and nobody says so. Its calls are lost."""
+        self.agent.crash()
+        self.net.kill(self.agent, silently=silently)
+
+    def revives(self) -> None:
+        """Back at its addresses, with no memory of calls."""
+        self.net.revive(self.agent)
+
     def answers_by_itself(
         self, after: float = 0.1, *, rings: int | None = 180, hangs_up_after: float | None = None
     ) -> None:
@@ -184,6 +259,9 @@ class Phone:
     def _story(self) -> str:
         stages = [f"{party.stage} {party.status}: {' '.join(party.heard)}" for party in self.agent.parties]
         return f"its calls: {stages or 'none'}; all it heard: {self.agent.heard}"
+
+    def _do_register(self, binding: Binding) -> None:
+        self._do(self.agent.register(binding, self.net.now))
 
     def _do(self, commands: Sequence[SendMessage]) -> None:
         self.net.perform(self.agent, commands)
