@@ -10,7 +10,6 @@ from msgspec import Struct
 from sbc.b2bua.hunt import Attempt
 from sbc.cdr.record import AttemptRecord, CallRecord
 from sbc.core.cause import Cause
-from sbc.peering.hop import server_uri
 
 Who = Literal["caller", "callee", "sbc"]
 
@@ -56,6 +55,9 @@ class Account:
         self.route: str | None = None
         self.caller = ""
         self.called = ""
+        self.aimed_at: str | None = None  # whom the hunt would have dialled, had it been able to
+        self.emergency = False
+        self.disaster = False
         self.tries: list[_Try] = []
         self.media: str | None = None
 
@@ -78,7 +80,7 @@ class Account:
         return CallRecord(
             ref=self.ref,
             ingress=self.ingress,
-            egress=None if last is None else last.attempt.target.peer.name,
+            egress=self.aimed_at if last is None else last.attempt.target.peer.name,
             route=self.route,
             caller=self.caller,
             called=self.called,
@@ -92,8 +94,8 @@ class Account:
             q850=ending.q850,
             ended_by=ending.by,
             cause=ending.cause,
-            emergency=False,
-            disaster=False,
+            emergency=self.emergency,
+            disaster=self.disaster,
             media=self.media,
             ingress_call_id=self.ingress_call_id,
             egress_call_id=None if last is None else last.call_id,
@@ -105,7 +107,7 @@ class Account:
         return AttemptRecord(
             n=n,
             peer=target.peer.name,
-            server=one.attempt.server.text or server_uri(one.attempt.server),
+            server=one.attempt.label,
             called_as_sent=target.called,
             started_at=wall.of(one.started_at),
             ended_at=None if one.ended_at is None else wall.of(one.ended_at),

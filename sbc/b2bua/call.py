@@ -7,12 +7,13 @@ are closed. Finding who answers is `setup`'s part, changing a session that is up
 
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from typing import Final
+from typing import Final, Literal
 
 from sbc.b2bua.account import Account, Ending, Who
-from sbc.b2bua.commands import AskMedia, Command, Log, WriteCdr
+from sbc.b2bua.admission import admit, longest
+from sbc.b2bua.caller import CallerRefused, screen, screen_emergency
+from sbc.b2bua.commands import Alert, AskMedia, Command, Log, WriteCdr
 from sbc.b2bua.context import Context
-from sbc.b2bua.hunt import plan
 from sbc.b2bua.identity import Parties, escaped, parties_of, reason_fields
 from sbc.b2bua.leg import Leg
 from sbc.b2bua.leg import Out as LegOut
@@ -35,9 +36,11 @@ from sbc.b2bua.reports import (
 )
 from sbc.b2bua.setup import Setup
 from sbc.b2bua.states import Asking, Ended, Hunting, State, Talking
+from sbc.core.address import Flow
 from sbc.core.cause import Cause, q850_of_status
 from sbc.core.timers import TimerTable
 from sbc.media import wire
+from sbc.peering.rates import Usage
 from sbc.policy.model import Decision, Facts, Peer
 from sbc.sdp.model import SdpError
 from sbc.sip.commands import Order, Respond
@@ -46,6 +49,7 @@ from sbc.sip.transaction.key import ServerKey
 from sbc.sip.transaction.outputs import RequestReceived, TransactionFailed
 
 MEDIA_REPORT_SECONDS: Final = 1.0  # how long the record waits for the media worker's counts
+_NORMAL_UNSPECIFIED: Final = 31  # Q.850
 
 Out = Order | Command
 _REPORTS: Final = frozenset(Report.__args__)
@@ -58,11 +62,22 @@ class Call:
         self.account = Account(ref, peer.name, invite.call_id, now)
         self.state: State = Asking()
         self.parties: Parties = parties_of(invite, peer)
-        self.ingress = Leg(ref, 0, peer, escaped(self.parties.called), context.timing)
+        self.ingress = Leg(
+            ref,
+            0,
+            peer,
+            escaped(self.parties.called),
+            context.timing,
+            credentials=context.relations.credentials(peer.name),
+            flow=received.flow if peer.registers or peer.accepts_any else None,
+        )
         self.legs: list[Leg] = [self.ingress]
         self.context = context
         self.timers: TimerTable[str] = TimerTable()
+        self.decision = Decision()
+        self.usages: list[Usage] = []  # of whose limits it uses some
         self._tags: list[str] = []
+        self._closing: set[int] = set()  # legs given up that hold a call path until their peer has said its last word
         self._is_aborted = False
         self.why = ""
         address = context.media_address(peer.interface, ipv6=received.flow.local.is_ipv6)
@@ -77,14 +92,14 @@ class Call:
         """Take the INVITE, ask policy, dial."""
         invite = received.request
         outs: list[Out] = list(self.ingress.take_invite(received.key, invite, self.register(0)))
-        account, context = self.account, self.context
+        account = self.account
         account.caller, account.called = self.parties.caller, self.parties.called
-        decision = context.decide(Facts(self.ingress.peer.name, self.parties.called, self.parties.caller))
-        context.trace.note(self.ref, now, decision)
+        facts, not_he = self._ask(now)
+        decision = self.decision
         account.route = decision.route
         account.caller = decision.caller_e164 or account.caller
         account.called = decision.called_e164 or account.called
-        outs.append(self.log("call.started"))
+        outs += self._announce(decision)
         if self.parties.max_forwards <= 0:
             return outs + self.refuse(Cause.FAILED, 483, now)
         if is_loop:
@@ -94,11 +109,47 @@ class Call:
         except SdpError as error:
             self.explain(f"session description refused: {error.reason}", now)
             return outs + self.refuse(Cause.FAILED, error.status, now)
-        attempts = plan(decision.hunt)
-        if not attempts:
+        if not_he is not None:
+            self.explain(not_he.why, now)
+            return outs + self.refuse(Cause.REJECTED, not_he.status, now)
+        if not decision.hunt:
             cause = _cause_of_refusal(decision)
             return outs + self.refuse(cause, decision.reject or cause.status, now)
-        return outs + self._setup.start(offer, attempts, now)
+        refusal = admit(self, decision, now)
+        if refusal is not None:
+            return outs + self.end(refusal, now)
+        return outs + self._setup.start(offer, facts, decision, now)
+
+    def _ask(self, now: float) -> tuple[Facts, CallerRefused | None]:
+        """Policy's answer, about the caller that he is taken for; why he is not taken for anybody."""
+        policy, peer, said = self.context.policy, self.ingress.peer, self.parties
+        judged: Parties | CallerRefused = said
+        if peer.kind == "pbx":
+            judged = screen(said, peer, self._owns)
+        caller = said.caller if isinstance(judged, CallerRefused) else judged.caller
+        facts = Facts(peer.name, said.called, caller)
+        decision = self.decision = policy.decide(facts)
+        if decision.emergency:
+            judged = screen_emergency(said, peer, self._owns) if peer.kind == "pbx" else said
+        self.context.trace.note(self.ref, now, decision)
+        if isinstance(judged, CallerRefused):
+            return facts, judged
+        self.parties = judged
+        if judged.screened:
+            self.context.trace.note(self.ref, now, judged.screened)
+        return facts, None
+
+    def _owns(self, number: str) -> bool:
+        return self.context.policy.owns_for(self.ingress.peer.name, number)
+
+    def _announce(self, decision: Decision) -> list[Out]:
+        """An emergency is said at once and aloud, because somebody may have to help."""
+        if not decision.emergency:
+            return [self.log("call.started")]
+        self.account.emergency = True
+        self.context.emergencies += 1
+        said = self.log("call.emergency", level="warning")
+        return [said, Alert("call.emergency", said.fields)]
 
     def take_request(self, leg: int, key: ServerKey, request: Request, now: float) -> list[Out]:
         retry_after = self.context.ids.number(11)
@@ -110,11 +161,17 @@ class Call:
     def take_cancel(self, leg: int, now: float) -> list[Out]:
         return self._absorb(self.legs[leg].take_cancel(), now)
 
-    def take_response(self, leg: int, n: int, response: Response, now: float) -> list[Out]:
-        return self._absorb(self.legs[leg].take_response(n, response), now)
+    def take_response(
+        self, leg: int, n: int, response: Response, flow: Flow, now: float, *, is_genuine: bool
+    ) -> list[Out]:
+        outs = self._absorb(self.legs[leg].take_response(n, response, flow, is_genuine=is_genuine), now)
+        self._return_paths()
+        return outs
 
     def take_failure(self, leg: int, n: int, failure: TransactionFailed, now: float) -> list[Out]:
-        return self._absorb(self.legs[leg].take_failure(failure, n), now)
+        outs = self._absorb(self.legs[leg].take_failure(failure, n), now)
+        self._return_paths()
+        return outs
 
     def take_counts(self, counts: Sequence[wire.StreamCount]) -> list[Out]:
         """The media worker's last word on this call."""
@@ -159,6 +216,8 @@ class Call:
             with suppress(Exception):
                 outs += leg.close()
         self.timers.clear()
+        with suppress(Exception):
+            self._give_back(now)
         self.media.release(now)
         if self.media.is_up:
             outs.append(AskMedia(wire.DeleteSession(self.ref)))
@@ -237,6 +296,9 @@ class Call:
                 return self._setup.timer(state, timer, now)
             case Talking(), "change":
                 return self._modification.timer(now)
+            case Talking(), "max_duration":
+                self.explain("limits.max_duration is reached", now)
+                return self.end(Ending(Cause.RATE_LIMITED, 200, _NORMAL_UNSPECIFIED, "sbc"), now)
             case Ended(), "media report":
                 return self._write_record()
             case _:
@@ -269,6 +331,7 @@ class Call:
         for leg in self.legs:
             outs += leg.release(ending.status, fields)
         self.media.release(now)
+        self._give_back(now)
         self.context.trace.note(self.ref, now, f"ended: {ending.cause} ({ending.status}) by {ending.by}")
         self.context.trace.end(self.ref, failed=ending.cause is not Cause.NORMAL, at=now)
         self.context.outcomes[self.ingress.peer.name, self.legs[-1].peer.name if self.egress else "", ending.cause] += 1
@@ -278,6 +341,34 @@ class Call:
         self.timers.set("media report", now + MEDIA_REPORT_SECONDS)
         outs.append(AskMedia(wire.DeleteSession(self.ref)))
         return outs
+
+    def _give_back(self, now: float) -> None:
+        """Call paths and shares of limits: everything that it holds beside ports."""
+        self.context.relations.paths.give_back_all(self.ref)
+        self._closing.clear()
+        for usage in self.usages:
+            usage.end(self.ref, now, self.context.wall.of(now))
+        self.usages.clear()
+
+    def give_back_path(self, leg: int) -> None:
+        """Of an attempt that is over. A peer that has answered 100 holds its end until its final response is here."""
+        if self.legs[leg].heard and not self.legs[leg].is_quiet:
+            self._closing.add(leg)
+        else:
+            self.context.relations.paths.give_back(self.ref, leg)
+
+    def _return_paths(self) -> None:
+        for leg in [n for n in self._closing if self.legs[n].is_quiet]:
+            self._closing.discard(leg)
+            self.context.relations.paths.give_back(self.ref, leg)
+
+    def limit_duration(self, now: float) -> None:
+        """It is answered: from now on it spends minutes, and it may not talk for ever."""
+        for usage in self.usages:
+            usage.answered(self.ref, now, self.context.wall.of(now))
+        seconds = longest(self, self.decision)
+        if seconds is not None:
+            self.timers.set("max_duration", now + seconds)
 
     def _write_record(self) -> list[Out]:
         """Once: when the media worker has spoken, or has not for too long."""
@@ -309,11 +400,11 @@ class Call:
             ("why", None if ending.cause is Cause.NORMAL else self.why or None),
         )
 
-    def log(self, event: str, *fields: tuple[str, object]) -> Log:
+    def log(self, event: str, *fields: tuple[str, object], level: Literal["info", "warning"] = "info") -> Log:
         account = self.account
         egress = self.egress
         return Log(
-            "info",
+            level,
             event,
             (
                 ("ref", self.ref),

@@ -1,10 +1,10 @@
-"""What every call is given: policy's answer, identifiers, timers, ports, the clock, the trace.
+"""What every call is given: policy, what is known of peers, identifiers, timers, ports, the clock, the trace.
 
 No call changes any of it but the tables that are named so.
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from msgspec import Struct
 
@@ -12,7 +12,8 @@ from sbc.b2bua.account import WallClock
 from sbc.b2bua.media import MediaRules
 from sbc.b2bua.ports import PortPool
 from sbc.core.ids import IdSource
-from sbc.policy.model import Decision, Facts, Interface
+from sbc.peering.relations import Relations
+from sbc.policy.engine import Policy
 from sbc.sip.timing import Timing
 from sbc.trace.recorder import Recorder
 
@@ -26,18 +27,19 @@ class MediaAddress(Struct, frozen=True):
 
 class Context:
     """Tables that calls write in: `dialogs`, our tag of every dialog to (call ref, leg number); `outcomes`, how many
-    calls ended how, by ingress, egress and cause.
+    calls ended how, by ingress, egress and cause. `policy` is replaced by a reload.
     """
 
     __slots__ = (
-        "decide",
         "dialogs",
+        "emergencies",
         "hosts",
         "ids",
-        "interfaces",
         "media_rules",
         "outcomes",
+        "policy",
         "ports",
+        "relations",
         "timing",
         "trace",
         "wall",
@@ -45,8 +47,8 @@ class Context:
 
     def __init__(
         self,
-        decide: Callable[[Facts], Decision],
-        interfaces: Mapping[str, Interface],
+        policy: Policy,
+        relations: Relations,
         *,
         ids: IdSource,
         timing: Timing,
@@ -55,8 +57,8 @@ class Context:
         hosts: Mapping[str, str],
         trace: Recorder,
     ) -> None:
-        self.decide = decide
-        self.interfaces = interfaces
+        self.policy = policy
+        self.relations = relations
         self.ids = ids
         self.timing = timing
         self.ports = ports
@@ -66,9 +68,10 @@ class Context:
         self.wall = WallClock()
         self.dialogs: dict[str, tuple[str, int]] = {}
         self.outcomes: Counter[tuple[str, str, str]] = Counter()
+        self.emergencies = 0
 
     def media_address(self, interface: str, *, ipv6: bool) -> MediaAddress:
         """The media address of an interface in the wanted family, else in the one that it has."""
-        known = self.interfaces[interface]
+        known = self.policy.interfaces[interface]
         local = next((address for address in known.media if (":" in address) is ipv6), known.media[0])
         return MediaAddress(local, known.media_advertise or local)

@@ -38,9 +38,12 @@ class HangUpOrdered(Struct, frozen=True):
 
 
 class DrainOrdered(Struct, frozen=True):
-    """No new calls from now on; what is left at `deadline` (seconds of the engine's clock) is ended."""
+    """No new calls from now on; what is left at `deadline` (seconds of the engine's clock) is ended. Emergencies are
+    neither refused nor ended. `is_leaving`: with the last call our registrations go too, which a restart must not do.
+    """
 
     deadline: float
+    is_leaving: bool = False
 
 
 class DrillOrdered(Struct, frozen=True):

@@ -1,15 +1,15 @@
-"""The hunt: which server is tried next, and which failures let it go on (contract, "Rules that decide cases").
+"""The hunt: who is tried next, and which failures let it go on (contract, "Rules that decide cases").
 
-Pure: it plans and judges; the call dials.
+Pure: it draws and judges; `setup` opens targets and dials.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from msgspec import Struct
 
-from sbc.peering.hop import server_uri
-from sbc.policy.model import Server, Target
+from sbc.peering.hop import Hop, server_uri
+from sbc.policy.model import Route, Server, Target
 
 _CONTINUE_ON: Final = frozenset({401, 403, 407, 408, 430, 500, 502, 503, 504})
 # Q.850: unallocated, and what says that the called party was found and will not or cannot talk.
@@ -18,23 +18,70 @@ _CONTINUE_ON_Q850: Final = frozenset({2, 3, 34, 38, 41, 42, 44, 47})
 
 
 class Attempt(Struct, frozen=True):
-    """One INVITE to be sent: to this server of this target's peer."""
+    """One INVITE to be sent: to this server of this target's peer.
+
+    `hop`: the address; None while the server's name is not looked up yet. `uri`: the Request-URI and `routes` the Route
+    values of a PBX that has registered with us; for others they follow from the target.
+    """
 
     target: Target
     server: Server
+    hop: Hop | None = None
+    uri: str = ""
+    routes: tuple[str, ...] = ()
 
     @property
     def next_hop(self) -> str:
-        return server_uri(self.server)
+        return server_uri(self.server) if self.hop is None else self.hop.uri
+
+    @property
+    def label(self) -> str:
+        """For people: the server as it was configured, with the address where that says more."""
+        text = self.server.text or server_uri(self.server)
+        return text if self.hop is None or self.hop.flow.remote.host in text else f"{text} ({self.hop})"
 
 
-def plan(targets: Iterable[Target]) -> tuple[Attempt, ...]:
-    """Every server of every target, in order."""
-    return tuple(Attempt(target, server) for target in targets for server in target.peer.servers)
+Lead = Target | Attempt
+"""What is left of a hunt: targets that are still to be opened into the addresses of their servers, and those."""
 
 
-def goes_on(status: int, q850: int | None) -> bool:
-    """Whether another server may be tried after this refusal. A Q.850 cause, where the peer gave one, knows better."""
+def drawn(targets: Sequence[Target], number: Callable[[int], int]) -> tuple[Target, ...]:
+    """Targets with weights that stand together are put into an order drawn by weight; the others stay where they are.
+
+    `number(n)` is a random integer in [0, n). Every target stays in the hunt: a weight says who is first how often.
+    """
+    if all(target.weight is None for target in targets):
+        return tuple(targets)
+    ordered: list[Target] = []
+    urn: list[Target] = []
+    for target in targets:
+        if target.weight is None:
+            ordered += _empty(urn, number)
+            ordered.append(target)
+        else:
+            urn.append(target)
+    return (*ordered, *_empty(urn, number))
+
+
+def _empty(urn: list[Target], number: Callable[[int], int]) -> list[Target]:
+    taken: list[Target] = []
+    while urn:
+        at = number(sum(target.weight or 0 for target in urn))
+        for i, target in enumerate(urn):
+            at -= target.weight or 0
+            if at < 0:
+                taken.append(urn.pop(i))
+                break
+    return taken
+
+
+def goes_on(status: int, q850: int | None, rule: Route | None = None) -> bool:
+    """Whether another server may be tried after this refusal. The route's own lists know best, then a Q.850 cause."""
+    if rule is not None:
+        if status in rule.stop_on:
+            return False
+        if status in rule.continue_on:
+            return True
     if q850 in _STOP_ON_Q850:
         return False
     return q850 in _CONTINUE_ON_Q850 or status in _CONTINUE_ON

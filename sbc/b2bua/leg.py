@@ -1,4 +1,4 @@
-"""One leg of a call: a dialog with its INVITEs and its BYE (RFC 3261 §12 to §15).
+"""One leg of a call: a dialog with its INVITEs and its BYE (RFC 3261 §12 to §15), and its peer's challenges (§22).
 
 It turns the call's orders into requests and responses, and what the peer does into reports. It opens no media, decides
 nothing about the call, and has never heard of the other leg.
@@ -22,8 +22,10 @@ from sbc.b2bua.reports import (
     LegUnacknowledged,
     Report,
 )
+from sbc.core.address import Flow
 from sbc.core.cause import Cause
 from sbc.policy.model import Peer
+from sbc.sip.auth.client import Authenticator
 from sbc.sip.checks import ACCEPT, ALLOW
 from sbc.sip.commands import Adopt, Order, Respond, SendRequest
 from sbc.sip.dialog import invite_uac
@@ -50,15 +52,24 @@ class State(enum.StrEnum):
 
 
 class Leg:
-    """`contact` is the user part of our Contact on this leg, escaped; (`ref`, `n`) begins its transactions' users."""
+    """`contact` is the user part of our Contact on this leg, escaped; (`ref`, `n`) begins its transactions' users.
+
+    `credentials` answer the peer's challenges. `flow`: where a peer that has registered with us is reached; its Contact
+    may be an address behind a NAT. `heard`: the peer has said anything to our INVITE.
+    """
 
     __slots__ = (
         "_bye",
         "_bye_fields",
+        "_bye_request",
+        "_credentials",
         "_timing",
+        "_tries",
         "_uacs",
         "contact",
         "dialog",
+        "flow",
+        "heard",
         "n",
         "peer",
         "ref",
@@ -67,11 +78,25 @@ class Leg:
         "uas",
     )
 
-    def __init__(self, ref: str, n: int, peer: Peer, contact: str, timing: Timing) -> None:
+    def __init__(
+        self,
+        ref: str,
+        n: int,
+        peer: Peer,
+        contact: str,
+        timing: Timing,
+        *,
+        credentials: Authenticator | None = None,
+        flow: Flow | None = None,
+    ) -> None:
         self.ref = ref
         self.n = n
         self.peer = peer
         self.contact = contact
+        self.flow = flow
+        self.heard = False
+        self._credentials = credentials
+        self._tries: dict[int, int] = {}  # how often credentials were sent, by the request's number
         self.state = State.SETUP
         self.dialog: Dialog | None = None
         self.uas: InviteUas | None = None
@@ -79,11 +104,18 @@ class Leg:
         self._timing = timing
         self._uacs: dict[int, InviteUac] = {}
         self._bye: int | None = None
+        self._bye_request: Request | None = None
         self._bye_fields: Fields | None = None
 
     @property
     def is_closed(self) -> bool:
         return self.state is State.CLOSED
+
+    @property
+    def is_quiet(self) -> bool:
+        """Closed, and no INVITE of ours is left to which the peer may still say yes."""
+        uac = self._uac
+        return self.is_closed and (uac is None or uac.is_over)
 
     @property
     def is_modifiable(self) -> bool:
@@ -133,8 +165,8 @@ class Leg:
 
     # --- orders of the call: egress set-up ----------------------------------------------------------------------------
 
-    def dial(self, invite: Request, next_hop: str) -> list[Order]:
-        return self._send_invite(InviteUac(self._next_user(), invite, self.peer.interface), next_hop)
+    def dial(self, invite: Request, next_hop: str, flow: Flow | None = None) -> list[Order]:
+        return self._send_invite(InviteUac(self._next_user(), invite, self.peer.interface), next_hop, flow)
 
     def acknowledge(self, body: bytes = b"") -> list[Order]:
         """ACK the 2xx of our INVITE; `body` is the answer where that 2xx carried the offer."""
@@ -144,7 +176,7 @@ class Leg:
         if self.state is State.SETUP:
             self.state = State.TALKING
             self.dialog = uac.dialog
-        return uac.acknowledge(fields=SDP_TYPE if body else (), body=body)
+        return uac.acknowledge(fields=SDP_TYPE if body else (), body=body, flow=self.flow)
 
     # --- orders of the call: later ------------------------------------------------------------------------------------
 
@@ -155,7 +187,7 @@ class Leg:
         fields: Fields = (ALLOW, *SDP_TYPE) if body else (ALLOW,)
         request = self.dialog.request("INVITE", fields=fields, body=body)
         uac = InviteUac(self._next_user(), request, self.peer.interface, self.dialog)
-        return self._send_invite(uac, self.dialog.next_hop)
+        return self._send_invite(uac, self.dialog.next_hop, self.flow)
 
     def cancel_offer(self) -> list[Order]:
         """Also what lets the transaction of an offer end that a peer never answers beyond a provisional (§9.1)."""
@@ -191,7 +223,7 @@ class Leg:
         orders: list[Order] = []
         uac = self._uac
         if uac is not None and uac.state is invite_uac.State.ANSWERED:
-            orders += uac.acknowledge()
+            orders += uac.acknowledge(flow=self.flow)
         orders += self.cancel_offer()
         if self.uas is not None and self.uas.is_pending:
             orders += self.uas.refuse(487)
@@ -206,14 +238,8 @@ class Leg:
             return []
         user = self._next_user()
         self._bye = user[2]
-        return [
-            SendRequest(
-                user,
-                self.dialog.request("BYE", fields=self._bye_fields or ()),
-                self.peer.interface,
-                self.dialog.next_hop,
-            )
-        ]
+        self._bye_request = self.dialog.request("BYE", fields=self._bye_fields or ())
+        return [SendRequest(user, self._bye_request, self.peer.interface, self.dialog.next_hop, flow=self.flow)]
 
     def close(self) -> list[Order]:
         """End it without waiting for the peer, nor for an ACK: only when nothing else works any more."""
@@ -290,7 +316,12 @@ class Leg:
             return [*self.refuse(487), LegCancelled(self.n, first=True)]
         return [LegCancelled(self.n, first=False)]
 
-    def take_response(self, n: int, response: Response) -> list[Out]:
+    def take_response(self, n: int, response: Response, flow: Flow, *, is_genuine: bool = True) -> list[Out]:
+        """`flow`: where our request went. `is_genuine`: the response came from this peer."""
+        if response.status in (401, 407) and is_genuine:
+            again = self._answer_challenge(n, response, flow)
+            if again:
+                return again
         if n == self._bye:
             if response.status >= 200:
                 self.state = State.CLOSED
@@ -299,6 +330,7 @@ class Leg:
         if uac is None:
             return []
         is_first = self.state is State.SETUP
+        self.heard = True
         outs: list[Out] = []
         if is_first and response.status == 100:
             return [LegTried(self.n)]
@@ -306,12 +338,34 @@ class Leg:
             outs += self._translate(uac, out, is_first=is_first)
         return outs
 
+    def _answer_challenge(self, n: int, response: Response, flow: Flow) -> list[Out]:
+        """The challenged request once more with credentials, to the very server that made the nonce (§22.2)."""
+        uac = self._uacs.get(n)
+        request = self._bye_request if n == self._bye else uac.request if uac is not None and uac.is_pending else None
+        tries = self._tries.pop(n, 0)
+        if self._credentials is None or request is None:
+            return []
+        again = self._credentials.answer(response, request, tries)
+        if again is None:
+            return []
+        user = self._next_user()
+        self._tries[user[2]] = tries + 1
+        if self.dialog is not None:
+            self.dialog.local_cseq = max(self.dialog.local_cseq, again.cseq.number)
+        if uac is None:
+            self._bye, self._bye_request = user[2], again
+            return [SendRequest(user, again, self.peer.interface, "", flow=flow)]
+        del self._uacs[n]
+        uac.again(user, again)
+        tried: list[Out] = [LegTried(self.n)] if self.state is State.SETUP else []
+        return [*tried, *self._send_invite(uac, "", flow)]
+
     def _translate(self, uac: InviteUac, out: Order | invite_uac.Report, *, is_first: bool) -> Iterable[Out]:
         match out:
             case invite_uac.Progressed(response):
                 return [LegProgressed(self.n, response.status, response.body)] if is_first else []
             case invite_uac.Accepted(response) if self.state in (State.ENDING, State.CLOSED):
-                return uac.acknowledge()
+                return uac.acknowledge(flow=self.flow)
             case invite_uac.Accepted(response):
                 return [LegAnswered(self.n, response.body) if is_first else LegReanswered(self.n, response.body)]
             case invite_uac.Refused(response) if self.state in (State.ENDING, State.CLOSED):
@@ -360,8 +414,8 @@ class Leg:
         self.requests += 1
         return (self.ref, self.n, self.requests)
 
-    def _send_invite(self, uac: InviteUac, next_hop: str) -> list[Order]:
+    def _send_invite(self, uac: InviteUac, next_hop: str, flow: Flow | None) -> list[Order]:
         self._uacs[self.requests] = uac
         while len(self._uacs) > _KEPT_INVITES:
             del self._uacs[min(self._uacs)]
-        return [SendRequest(uac.user, uac.request, self.peer.interface, next_hop, self.contact)]
+        return [SendRequest(uac.user, uac.request, self.peer.interface, next_hop, self.contact, flow)]

@@ -48,4 +48,5 @@ class EngineView(Struct, frozen=True):
     pings: tuple[PingView, ...] = ()
     wall_at_zero: float = 0.0  # add it to a time of the engine's clock
     emergencies: int = 0  # calls since the start
+    now: float = 0.0  # of the engine's clock
     paths_leaked: int = 0  # call paths that outlived their call, since the start: must be none

@@ -11,17 +11,22 @@ from typing import Final
 from sbc.b2bua.account import Account, Ending
 from sbc.b2bua.call import Call
 from sbc.b2bua.call import Out as CallOut
-from sbc.b2bua.commands import AskMedia, Command, Log, OpenPorts, WriteCdr
+from sbc.b2bua.commands import Alert, AskMedia, Command, Log, OpenPorts, StoreState, WriteCdr
 from sbc.b2bua.context import Context
 from sbc.b2bua.events import (
+    BusyOutOrdered,
     CdrDurable,
     CdrFailed,
     ClockSet,
     DrainOrdered,
+    DrillOrdered,
     Event,
     HangUpOrdered,
     MediaReplied,
+    PingOrdered,
+    PolicyChanged,
     PortsOpened,
+    StateRestored,
 )
 from sbc.b2bua.identity import parties_of
 from sbc.b2bua.media import MediaRules
@@ -36,8 +41,10 @@ from sbc.core.ids import IdSource
 from sbc.core.timers import Schedule
 from sbc.media import wire
 from sbc.peering.hop import server_uri
+from sbc.peering.relations import Relations
 from sbc.policy.engine import Policy
-from sbc.policy.model import Peer
+from sbc.policy.model import Facts, Peer
+from sbc.sip.auth.server import Challenged, username_of
 from sbc.sip.checks import ACCEPT, ALLOW, Refusal, refusal_of
 from sbc.sip.commands import CloseFlow, LookUp, Order, ResendResponse, Respond, SendMessage
 from sbc.sip.dialog.invite_uac import end_unwanted
@@ -54,11 +61,13 @@ from sbc.sip.transaction.outputs import (
     ResponseReceived,
     TransactionFailed,
 )
+from sbc.sip.uri import SipUri
 from sbc.trace.recorder import Recorder
 
 SERVER_NAME: Final = "sbc"
 _RETRY_AFTER_DRAIN: Final = "30"  # seconds; small, because another node or the next start is near
-_COMMANDS: Final = frozenset({SendMessage, CloseFlow, LookUp, AskMedia, OpenPorts, WriteCdr, Log})
+_CHALLENGED: Final = frozenset({"INVITE", "REGISTER"})  # of a PBX with `auth`; what follows in a dialog is known by it
+_COMMANDS: Final = frozenset({SendMessage, CloseFlow, LookUp, AskMedia, OpenPorts, WriteCdr, StoreState, Alert, Log})
 
 Out = CallOut | SipOut
 
@@ -74,9 +83,10 @@ class Switch:
         shown = tuple(i.media_advertise for i in policy.interfaces.values() if i.media_advertise)
         self.ports = PortPool(addresses, media.first_port, media.last_port, ids)
         self._ids = ids
+        self.relations = Relations(policy, ids, self.endpoint.locator.candidates)
         self._context = Context(
-            policy.decide,
-            policy.interfaces,
+            policy,
+            self.relations,
             ids=ids,
             timing=timing,
             ports=self.ports,
@@ -87,14 +97,13 @@ class Switch:
         self._deadlines: Schedule[str] = Schedule()
         self._unstored: set[str] = set()  # calls whose records the disk does not take
         self._drain_at: float | None = None
+        self._is_leaving = False  # registrations go with the last call
         self.is_draining = False
 
     # --- what moves it ------------------------------------------------------------------------------------------------
 
     def start(self, now: float) -> list[Command]:
-        servers = [(server_uri(s), peer.interface) for peer in self.policy.peers.values() for s in peer.servers]
-        orders: list[Out] = [*self.ports.start(), *self.endpoint.watch(servers, now)]
-        return self._run(orders, now)
+        return self._run([*self.ports.start(), *self._watch_names(now), *self.relations.start(now)], now)
 
     def receive(self, data: bytes, flow: Flow, now: float) -> list[Command]:
         """One whole SIP message. A stranger gets silence and leaves no state."""
@@ -104,9 +113,12 @@ class Switch:
             # here, and a spoofed one would hit a third party.
             self.endpoint.dropped["unknown_source"] += 1
             return []
-        message, outs = self.endpoint.receive(data, flow, now)
+        message, outs = self.endpoint.receive(data, flow, now, self._admits if peer.accepts_any else None)
         if message is not None:
-            self._trace_received(self.endpoint.layer.taken_by, data, now)
+            taken_by = self.endpoint.layer.taken_by
+            self._trace_received(taken_by, data, now)
+            if not peer.accepts_any and not _is_of_probe(taken_by):
+                outs = [*outs, *self.relations.heard(peer.name, flow, message, now)]
         return self._run(outs, now, peer, data)
 
     def bad_frame(self, data: bytes, flow: Flow, reason: str, now: float) -> list[Command]:
@@ -120,12 +132,12 @@ class Switch:
 
     def handle(self, event: Event, now: float) -> list[Command]:
         match event:
-            case FlowFailed() | LookedUp():
+            case FlowFailed(flow):
+                return self._run([*self.endpoint.handle(event, now), *self.relations.flow_failed(flow, now)], now)
+            case LookedUp():
                 outs = self.endpoint.handle(event, now)
-                news = self.endpoint.news()
-                for host, addresses in news.addresses.items():
-                    self.policy.learn_addresses(host, addresses)
-                return self._run(outs, now)
+                self._learn_names()
+                return self._run([*self.relations.hops_changed(now), *outs], now)
             case MediaReplied(reply):
                 return self._media_replied(reply, now)
             case PortsOpened(local, ports):
@@ -139,30 +151,47 @@ class Switch:
                 return []
             case HangUpOrdered(ref):
                 return self._with_call(ref, lambda call: call.hang_up(Cause.OPERATOR, now), now)
-            case DrainOrdered(deadline):
+            case DrainOrdered(deadline, is_leaving):
                 self.is_draining = True
                 self._drain_at = deadline
+                self._is_leaving = is_leaving
                 return self.tick(now)
+            case DrillOrdered(pbx, on):
+                return self._run(self.relations.order("drill", pbx, now, on=on), now)
+            case BusyOutOrdered(trunk, on):
+                return self._run(self.relations.order("busyout", trunk, now, on=on), now)
+            case PingOrdered(name, token):
+                return self._run(self.relations.ping(name, token, now), now)
+            case StateRestored(items):
+                self.relations.restore(items, now, self._context.wall.at_zero)
+                return []
+            case PolicyChanged(policy):
+                return self._change_policy(policy, now)
             case ClockSet(wall_at_zero):
                 self._context.wall.at_zero = wall_at_zero
                 return []
 
     def tick(self, now: float) -> list[Command]:
-        outs: list[Out] = list(self.endpoint.tick(now))
-        commands = self._run(outs, now)
+        commands = self._run([*self.endpoint.tick(now), *self.relations.tick(now)], now)
         if self._drain_at is not None and now >= self._drain_at:
             self._drain_at = None
-            for ref in list(self.calls):
+            for ref in [ref for ref, call in self.calls.items() if not call.account.emergency]:
                 commands += self._with_call(ref, lambda call: call.hang_up(Cause.SHUTDOWN, now), now)
         for ref in self._deadlines.pop_due(now):
             commands += self._with_call(ref, lambda call: call.tick(now), now)
+        if self._is_leaving and not self.calls:
+            self._is_leaving = False
+            commands += self._run(self.relations.unregister(now), now)
         return commands
 
     def next_deadline(self) -> float | None:
-        deadlines = [
-            at for at in (self.endpoint.next_deadline(), self._deadlines.next(), self._drain_at) if at is not None
-        ]
-        return min(deadlines) if deadlines else None
+        deadlines = (
+            self.endpoint.next_deadline(),
+            self.relations.next_deadline(),
+            self._deadlines.next(),
+            self._drain_at,
+        )
+        return min((at for at in deadlines if at is not None), default=None)
 
     # --- what can be seen of it ---------------------------------------------------------------------------------------
 
@@ -172,8 +201,8 @@ class Switch:
         return not self.calls
 
     def snapshot(self, now: float) -> EngineView:
-        del now
         wall = self._context.wall
+        self.relations.paths.reconcile(self.calls)
         return EngineView(
             name=self.policy.name,
             ready=not self.is_draining,
@@ -184,7 +213,33 @@ class Switch:
             attempts=tuple((*key, count) for key, count in self._context.outcomes.items()),
             messages=tuple((*key, count) for key, count in self.endpoint.counts.items()),
             dropped=tuple(self.endpoint.dropped.items()),
+            peers=self.relations.views(),
+            paths=self.relations.paths.views(),
+            paths_leaked=self.relations.paths.leaked,
+            pings=self.relations.health.pings(),
+            wall_at_zero=wall.at_zero,
+            now=now,
+            emergencies=self._context.emergencies,
         )
+
+    # --- names and policies -------------------------------------------------------------------------------------------
+
+    def _watch_names(self, now: float) -> Sequence[Out]:
+        """The servers of all peers are looked up at once, and kept fresh: no call waits for the DNS."""
+        peers = self.policy.peers.values()
+        return self.endpoint.watch([(server_uri(s), peer.interface) for peer in peers for s in peer.servers], now)
+
+    def _learn_names(self) -> None:
+        """What a server's name means says who may speak as its peer."""
+        for host, addresses in self.endpoint.news().addresses.items():
+            self.policy.learn_addresses(host, addresses)
+
+    def _change_policy(self, policy: Policy, now: float) -> list[Command]:
+        """For what comes from now on; calls that are up go on as they began."""
+        self.policy = self._context.policy = policy
+        outs = [*self._watch_names(now), *self.relations.change_policy(policy, now)]
+        self._learn_names()
+        return self._run(outs, now)
 
     # --- inside: what comes out is run until nothing is left ----------------------------------------------------------
 
@@ -226,15 +281,17 @@ class Switch:
     def _follow(self, out: Order | SipOut, now: float, peer: Peer | None, data: bytes) -> Sequence[Out]:
         match out:
             case RequestReceived():
-                return [] if peer is None else self._request(out, peer, data, now)
+                return [] if peer is None else self._request(out, self._speaker(peer, out), data, now)
             case ResponseReceived(user):
-                return self._response(user, out, now)
+                return self._response(user, out, peer, now)
             case AckReceived(request):
                 return self._ack(request, data, now)
             case CancelReceived((str(ref), int(leg), int())):
                 return self._guarded(ref, lambda call: call.take_cancel(leg, now), now)
             case TransactionFailed(key=(_, "CANCEL")):
                 return []  # the INVITE's own transaction says when it is over
+            case TransactionFailed((("health" | "register"), str(), int()) as user):
+                return self.relations.take_failure(user, _why_failed(out), now)
             case TransactionFailed((str(ref), int(leg), int(n))):
                 return self._guarded(ref, lambda call: call.take_failure(leg, n, out, now), now)
             case CancelReceived() | TransactionFailed():
@@ -244,8 +301,34 @@ class Switch:
 
     # --- requests -----------------------------------------------------------------------------------------------------
 
+    def _speaker(self, peer: Peer, out: RequestReceived) -> Peer:
+        """Which of the peers that share a source this is."""
+        remote, request = out.flow.remote, out.request
+        several = self.policy.speakers(out.flow.interface, remote.host, remote.port)
+        if len(several) < 2:
+            return peer
+        parties = parties_of(request, peer)
+        return self.policy.which(several, _user_of_uri(request), parties.called, username_of(request))
+
+    def _admits(self, request: Request) -> bool:
+        """From a source that anybody may have: calls, registrations, and what belongs to a dialog. Silence for the
+        rest, and no state."""
+        if request.method in ("INVITE", "REGISTER", "ACK", "CANCEL"):
+            return True
+        if (request.to.tag or "") in self._context.dialogs:
+            return True
+        self.endpoint.dropped["unauthenticated"] += 1
+        return False
+
     def _request(self, out: RequestReceived, peer: Peer, data: bytes, now: float) -> Sequence[Out]:
         request = out.request
+        if request.to.tag is None and peer.kind == "pbx" and peer.auth is not None and request.method in _CHALLENGED:
+            verdict = self.relations.authenticate(peer, request, now)
+            if isinstance(verdict, Challenged):
+                return [Respond(out.key, 401, fields=verdict.fields)]
+        if request.method == "REGISTER" and peer.registers and request.to.tag is None:
+            status, fields, outs = self.relations.register(peer, request, out.flow, now)
+            return [Respond(out.key, status, fields=fields), *outs]
         refusal = refusal_of(request)
         if refusal is not None and request.method == "INVITE" and request.to.tag is None:
             return self._turned_away(out, peer, cause_of_status(refusal.status), refusal, data, now)
@@ -262,7 +345,7 @@ class Switch:
         return [Respond(out.key, 481)]
 
     def _invite(self, out: RequestReceived, peer: Peer, data: bytes, now: float) -> Sequence[Out]:
-        if self.is_draining:
+        if self.is_draining and not self._is_emergency(out.request, peer):
             draining = Refusal(503, (("Retry-After", _RETRY_AFTER_DRAIN),))
             return self._turned_away(out, peer, Cause.SHUTDOWN, draining, data, now)
         if len(self._unstored) >= limits.CDR_QUEUE:
@@ -279,6 +362,10 @@ class Switch:
             return self._stillborn(ref, out, peer, error, now)
         outs = self._guarded(ref, lambda call: call.start(out, now, is_loop=self._is_loop(call, invite)), now, out.key)
         return [*outs, *self.ports.replenish(now)]
+
+    def _is_emergency(self, invite: Request, peer: Peer) -> bool:
+        parties = parties_of(invite, peer)
+        return self.policy.decide(Facts(peer.name, parties.called, parties.caller)).emergency
 
     def _is_loop(self, call: Call, invite: Request) -> bool:
         """An INVITE of ours has come back: its Via is below others (§16.3). It is a loop only where the same peer
@@ -349,18 +436,29 @@ class Switch:
         dialog = leg.dialog
         if dialog is None or dialog.call_id != request.call_id or dialog.remote_tag != (request.from_.tag or ""):
             return None
-        return None if peer is not None and peer.name != leg.peer.name else found
+        return found if peer is None or self.policy.may_be(peer, leg.peer) else None
 
     # --- responses ----------------------------------------------------------------------------------------------------
 
-    def _response(self, user: Hashable, out: ResponseReceived, now: float) -> Sequence[Out]:
+    def _response(self, user: Hashable, out: ResponseReceived, peer: Peer | None, now: float) -> Sequence[Out]:
+        """`peer`: who it came from, which decides whether a challenge is answered."""
         if out.request.method == "CANCEL":
             return []  # it has its INVITE's user, and its 200 says nothing about that INVITE (RFC 3261 §9.1)
+        response, flow = out.response, out.flow
         match user:
+            case (("health" | "register"), str(name), int()) as asked:
+                genuine = self._is_from(peer, self.policy.peers.get(name))
+                return self.relations.take_response(asked, response, out.request, flow, now, genuine=genuine)
             case (str(ref), int(leg), int(n)) if ref in self.calls:
-                return self._guarded(ref, lambda call: call.take_response(leg, n, out.response, now), now)
+                genuine = self._is_from(peer, self.calls[ref].legs[leg].peer)
+                return self._guarded(
+                    ref, lambda call: call.take_response(leg, n, response, flow, now, is_genuine=genuine), now
+                )
             case _:
                 return self._orphan(user, out)
+
+    def _is_from(self, peer: Peer | None, asked: Peer | None) -> bool:
+        return peer is not None and asked is not None and self.policy.may_be(peer, asked)
 
     def _orphan(self, user: Hashable, out: ResponseReceived) -> Sequence[Out]:
         """A late 2xx for an INVITE of a call that is gone: nobody may be left talking to nobody."""
@@ -436,6 +534,20 @@ class Switch:
     def _is_traced(self, ref: str) -> bool:
         """What comes for a call that nobody remembers must not begin a tape that nobody ends."""
         return ref in self.calls or ref in self.trace
+
+
+def _is_of_probe(user: Hashable) -> bool:
+    """Health reads the answers to its own questions itself."""
+    return isinstance(user, tuple) and len(user) == 3 and user[0] == "health"
+
+
+def _user_of_uri(request: Request) -> str:
+    uri = request.uri
+    return uri.user_text if isinstance(uri, SipUri) else ""
+
+
+def _why_failed(out: TransactionFailed) -> str:
+    return out.detail or ("no reply" if out.why == "timeout" else "unreachable")
 
 
 def _leg_name(leg: int) -> str:

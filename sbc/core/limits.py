@@ -68,6 +68,12 @@ TRACE_OCTETS_PER_CALL: Final = 262_144  # messages of one call kept for its ladd
 TRACE_CALLS: Final = 2_000  # finished calls
 TRACE_OCTETS: Final = 67_108_864  # of all finished calls together
 
+# Registration
+BINDINGS_PER_AOR: Final = 10  # contacts of one address of record; one more, and the oldest goes
+AORS_PER_PBX: Final = 5_000  # one more gets 503
+
+PINGS: Final = 256  # answers to `sbc ping` that are kept for whoever asked
+
 # CDR
 CDR_QUEUE: Final = 10_000  # records waiting for the disk before new calls are refused
 

@@ -90,6 +90,16 @@ class Policy:
     def speakers(self, interface: str, host: str, port: int) -> tuple[Peer, ...]:
         return self._sources.all(interface, host, port)
 
+    def may_be(self, speaker: Peer, other: Peer) -> bool:
+        """Whether what comes from `speaker` may as well come from `other`, because they share a source."""
+        if speaker.name == other.name:
+            return True
+        if speaker.interface != other.interface:
+            return False
+        if speaker.accepts_any and other.accepts_any:
+            return True
+        return not set(self.accepted(speaker)).isdisjoint(self.accepted(other))
+
     def which(self, candidates: Sequence[Peer], invite_user: str, called: str, username: str | None) -> Peer:
         """Who of `speakers` (at least one) sent this INVITE.
 
@@ -132,6 +142,10 @@ class Policy:
 
     def read_caller(self, facts: Facts) -> Number:
         return self.plan.read(facts.caller, bare=self._writes_bare(facts.peer, "caller"))
+
+    def write_caller(self, speaker: str, peer: Peer, number: str) -> str:
+        """A number that the peer `speaker` wrote, or one in E.164, in the form that `peer` wants callers in."""
+        return self.plan.write(self.read_caller(Facts(speaker, "", number)), peer.caller_form)
 
     def decide(self, facts: Facts) -> Decision:
         """Emergency routes before all others, whatever stands first in the policy."""

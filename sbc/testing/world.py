@@ -10,8 +10,8 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from sbc.b2bua.commands import AskMedia, Command, Log, OpenPorts, WriteCdr
-from sbc.b2bua.events import CdrDurable, CdrFailed, ClockSet, Event, MediaReplied, PortsOpened
+from sbc.b2bua.commands import Alert, AskMedia, Command, Log, OpenPorts, StoreState, WriteCdr
+from sbc.b2bua.events import CdrDurable, CdrFailed, ClockSet, Event, MediaReplied, PortsOpened, StateRestored
 from sbc.b2bua.switch import Switch
 from sbc.cdr.record import CallRecord
 from sbc.core.address import Address, Flow, Transport
@@ -77,6 +77,7 @@ class World:
         timing: Timing = DEFAULT_TIMING,
         names: Mapping[str, Sequence[str]] | None = None,
         media_ports: tuple[int, int] = (20000, 29999),
+        kept: Mapping[str, bytes] | None = None,
     ) -> None:
         self.policy = read_policy(policy)
         self.timing = timing
@@ -86,6 +87,8 @@ class World:
         self.media = FakeMedia(*media_ports)
         self.cdr = Cdrs()
         self.logs: list[Log] = []
+        self.alerts: list[Alert] = []
+        self.kept = dict(kept or {})  # what survives a restart
         self.names = names if isinstance(names, Names) else Names(names)
         self.disk_is_full = False
         self.unwritten: list[CallRecord] = []
@@ -97,8 +100,9 @@ class World:
             listeners = [(listener.transport, listener.address) for listener in interface.listeners]
             self.net.attach(self.host, *listeners, interface=interface.name)
         now = self.net.now
-        self.net.perform(self.host, self.host.perform(self.switch.start(now), now))
         self.tell(ClockSet(WALL_AT_ZERO))
+        self.tell(StateRestored(tuple(self.kept.items())))
+        self.net.perform(self.host, self.host.perform(self.switch.start(now), now))
 
     # --- who takes part -----------------------------------------------------------------------------------------------
 
@@ -328,6 +332,13 @@ class _SbcHost:
                         events.append(answer)
                 case WriteCdr(record=record):
                     events.append(self._write(record))
+                case StoreState(key=key, value=value):
+                    if value is None:
+                        world.kept.pop(key, None)
+                    else:
+                        world.kept[key] = value
+                case Alert():
+                    world.alerts.append(command)
                 case Log():
                     world.logs.append(command)
 

@@ -9,7 +9,9 @@ from collections.abc import Hashable
 
 from msgspec import Struct
 
+from sbc.core.address import Flow
 from sbc.core.limits import EARLY_DIALOGS_PER_LEG
+from sbc.sip.auth.client import credentials_of
 from sbc.sip.commands import CancelRequest, Order, SendAck, SendRequest
 from sbc.sip.dialog.dialog import Dialog, dialog_of_uac
 from sbc.sip.message import Fields, Request, Response
@@ -88,12 +90,20 @@ class InviteUac:
             return []  # a repetition; its ACK is still to be ordered, or is being repeated by the transaction
         return list(end_unwanted(self.user, self.request, response, self.interface))
 
-    def acknowledge(self, *, fields: Fields = (), body: bytes = b"") -> list[Order]:
+    def acknowledge(self, *, fields: Fields = (), body: bytes = b"", flow: Flow | None = None) -> list[Order]:
+        """`flow`: where requests of this dialog go, whatever its target says."""
         if self.state is not State.ANSWERED or self.dialog is None:
             return []
         self.state = State.ACKNOWLEDGED
+        # "the ACK MUST contain the same credentials as the INVITE", §13.2.2.4
+        fields = (*credentials_of(self.request), *fields)
         ack = self.dialog.ack(self.request.cseq.number, fields=fields, body=body)
-        return [SendAck(self.user, ack, self.interface, self.dialog.next_hop)]
+        return [SendAck(self.user, ack, self.interface, self.dialog.next_hop, flow)]
+
+    def again(self, user: Hashable, request: Request) -> None:
+        """It goes out once more, with credentials, as `request` of a transaction of its own (§22.2)."""
+        self.user, self.request = user, request
+        self.early.clear()
 
     def cancel(self, reason: str | None = None) -> list[Order]:
         if self.state is not State.CALLING:

@@ -1,0 +1,65 @@
+"""What a new call must pass before anybody is dialled: the limits of its PBX and route, the call paths of the trunk
+that it came on, the node's rate (contract, sections 2 and 7).
+
+Emergencies pass everything, and hold the paths that they use. What is admitted here is given back at the call's one
+exit. Paths and rates of the trunks that a call goes out on are the hunt's.
+"""
+
+from typing import TYPE_CHECKING, Final
+
+from sbc.b2bua.account import Ending
+from sbc.core.cause import Cause
+from sbc.policy.model import Decision, Limits
+
+if TYPE_CHECKING:
+    from sbc.b2bua.call import Call
+
+_USER_BUSY: Final = 17  # Q.850; what a carrier is told when the paths it brings calls on are taken
+_NO_CIRCUIT: Final = 34
+
+
+def admit(call: "Call", decision: Decision, now: float) -> Ending | None:
+    """Why the call is refused; None: it has all that it needs."""
+    relations, peer = call.context.relations, call.ingress.peer
+    if peer.kind == "trunk":
+        if relations.is_busied_out(peer.name) and not decision.emergency:
+            call.explain(f"{peer.name} is busied out", now)
+            return Ending(Cause.OPERATOR, 503, Cause.OPERATOR.q850, "sbc")
+        if not relations.paths.take(peer.name, call.ref, 0, "inbound", now, emergency=decision.emergency):
+            call.explain(f"all inbound call paths of {peer.name} are taken", now)
+            return Ending(Cause.PATHS_FULL, peer.when_full.inbound, _USER_BUSY, "sbc")
+    if decision.emergency:
+        return None
+    if not relations.admits_any(now):
+        call.explain("more new calls in this second than sbc.cps allows", now)
+        return Ending(Cause.RATE_LIMITED, 503, Cause.RATE_LIMITED.q850, "sbc")
+    return _limits(call, decision, now)
+
+
+def longest(call: "Call", decision: Decision) -> float | None:
+    """Seconds that the call may last once it is answered."""
+    if decision.emergency:
+        return None
+    found = [limits.max_duration for limits in _limits_of(call, decision) if limits is not None]
+    return min((seconds for seconds in found if seconds is not None), default=None)
+
+
+def _limits(call: "Call", decision: Decision, now: float) -> Ending | None:
+    wall = call.context.wall.of(now)
+    for key in (f"pbx {call.ingress.peer.name}", f"route {decision.route}"):
+        usage = call.context.relations.usage(key)
+        if usage is None:
+            continue
+        reached = usage.begin(call.ref, now, wall)
+        if reached:
+            call.explain(f"{key}: limits.{reached} is reached", now)
+            if reached == "call_paths":
+                return Ending(Cause.PATHS_FULL, 503, _NO_CIRCUIT, "sbc")
+            return Ending(Cause.RATE_LIMITED, 503, Cause.RATE_LIMITED.q850, "sbc")
+        call.usages.append(usage)
+    return None
+
+
+def _limits_of(call: "Call", decision: Decision) -> tuple[Limits | None, ...]:
+    rule = decision.rule
+    return (call.ingress.peer.limits, None if rule is None else rule.limits)

@@ -1,0 +1,359 @@
+"""What stands between us and each peer right now: health, registration, bindings, credentials, call paths, rates, and
+the operator's orders. One view, shared by probes, registration and calls (behaviour, pain 9).
+
+It keeps the machines of this package together, hands each what is for it, and answers the calls' questions. It places
+no call and decides no route. Used by the switch and, through the calls' context, by the hunt.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final, Literal
+
+from msgspec import Struct
+
+from sbc.core.address import Flow
+from sbc.core.commands import Log, StoreState
+from sbc.core.ids import IdSource
+from sbc.peering.health import HealthTable, PeerChanged
+from sbc.peering.hop import Hop, server_uri
+from sbc.peering.paths import PathLedger
+from sbc.peering.rates import Rate, Usage
+from sbc.peering.registrar import Registrar
+from sbc.peering.registration import RegistrarFailed, Registration
+from sbc.peering.views import PeerState, PeerView
+from sbc.policy.engine import Policy
+from sbc.policy.model import Auth, Limits, Peer, Server
+from sbc.sip.auth.client import Authenticator
+from sbc.sip.auth.server import Accepted, Challenged, DigestServer
+from sbc.sip.commands import KeepAlive, SendRequest
+from sbc.sip.locate import Unlocated
+from sbc.sip.message import Fields, Request, Response
+
+Locate = Callable[[str, str, float], tuple[Flow, ...] | Unlocated]
+Order = Literal["busyout", "drill"]
+Out = SendRequest | KeepAlive | Log | StoreState
+_Inner = Out | PeerChanged | RegistrarFailed
+
+_KIND_OF_ORDER: Final[Mapping[Order, str]] = {"busyout": "trunk", "drill": "pbx"}
+
+
+class Closed(Struct, frozen=True):
+    """An operator's order about a peer."""
+
+    order: Order
+    since: float
+
+
+class Relations:
+    """`locate(next_hop, interface, now)`: the addresses of a server."""
+
+    def __init__(self, policy: Policy, ids: IdSource, locate: Locate) -> None:
+        self.policy = policy
+        self.health = HealthTable(ids)
+        self.paths = PathLedger()
+        self.registrar = Registrar(ids)
+        self._ids = ids
+        self._locate = locate
+        self._digest = DigestServer(policy.name, bytes.fromhex(ids.call_id()), ids)
+        self._registrations: dict[str, Registration] = {}
+        self._credentials: dict[str, tuple[Auth, Authenticator]] = {}
+        self._rates: dict[str, Rate] = {}
+        self._node_rate: Rate | None = None
+        self._usage: dict[str, Usage] = {}
+        self._closed: dict[str, Closed] = {}
+        self._saved: dict[str, bytes] = {}
+        self._named: tuple[Peer, ...] = ()  # peers with servers that are found by name
+        self._set_tables(policy)
+
+    # --- beginning, and change of policy ------------------------------------------------------------------------------
+
+    def restore(self, items: Iterable[tuple[str, bytes]], now: float, wall_at_zero: float) -> None:
+        """What was kept before the last stop; said before `start`."""
+        kept = tuple(items)
+        self.registrar.restore(kept, now, wall_at_zero)
+        for key, value in kept:
+            kind, _, name = key.partition("/")
+            if kind in _KIND_OF_ORDER and name in self.policy.peers:
+                self._closed[name] = Closed(kind, now)  # type: ignore[arg-type]
+            elif kind == "register":
+                self._saved[name] = value
+
+    def start(self, now: float) -> list[Out]:
+        outs: list[Out] = []
+        for peer in self.policy.peers.values():
+            outs += self._set_hops(peer, now)
+        return outs + self._start_registrations(now)
+
+    def change_policy(self, policy: Policy, now: float) -> list[Out]:
+        """A reload: what is known of a peer stays known; calls, paths and bindings are not touched."""
+        old, self.policy = self.policy, policy
+        self._set_tables(policy)
+        outs: list[Out] = []
+        for name in old.peers.keys() - policy.peers.keys():
+            self.health.forget(name)
+            self._closed.pop(name, None)
+        for name in list(self._registrations):
+            peer = policy.peers.get(name)
+            if peer is None or peer.register is None:
+                del self._registrations[name]  # the carrier forgets us when the binding expires
+            else:
+                outs += self._absorb(self._registrations[name].reconfigure(peer, self.credentials(name), now), now)
+        for peer in policy.peers.values():
+            outs += self._set_hops(peer, now)
+        return outs + self._start_registrations(now)
+
+    def hops_changed(self, now: float) -> list[Out]:
+        """The DNS has said something new: servers found by name may be elsewhere."""
+        return [out for peer in self._named for out in self._set_hops(peer, now)]
+
+    def _set_tables(self, policy: Policy) -> None:
+        self.paths.set_rules(policy.path_rules, policy.path_pools)
+        peers = policy.peers.values()
+        self._named = tuple(p for p in peers if any(not _is_literal(server) for server in p.servers))
+        for peer in peers:
+            auth = peer.auth if peer.kind == "trunk" else None
+            if auth is None or auth.password is None:
+                self._credentials.pop(peer.name, None)
+            elif peer.name not in self._credentials or self._credentials[peer.name][0] != auth:
+                account = Authenticator(auth.username, auth.password.text, self._ids)
+                self._credentials[peer.name] = (auth, account)
+        self._rates = {p.name: _rate(self._rates.get(p.name), p.cps) for p in peers if p.cps is not None}
+        self._node_rate = None if policy.cps is None else _rate(self._node_rate, policy.cps)
+        limits: dict[str, Limits] = {f"pbx {p.name}": p.limits for p in peers if p.limits is not None}
+        limits |= {f"route {r.name}": r.limits for r in policy.routes if r.limits is not None}
+        usage: dict[str, Usage] = {}
+        for key, limit in limits.items():
+            usage[key] = self._usage.get(key) or Usage(limit)
+            usage[key].limits = limit
+        self._usage = usage
+
+    def _set_hops(self, peer: Peer, now: float) -> list[Out]:
+        if peer.registers:
+            return []
+        hops = [hop for _, hop in self.hops(peer, now) if hop is not None]
+        outs = self._absorb(self.health.set_hops(peer, hops, now), now)
+        registration = self._registrations.get(peer.name)
+        if registration is not None:
+            outs += self._absorb(registration.set_hops(hops, now), now)
+        return outs
+
+    def _start_registrations(self, now: float) -> list[Out]:
+        outs: list[Out] = []
+        for peer in self.policy.peers.values():
+            if peer.register is None or peer.name in self._registrations:
+                continue
+            saved = self._saved.get(peer.name)
+            registration = Registration(peer, self.credentials(peer.name), self._ids, saved=saved)
+            self._registrations[peer.name] = registration
+            hops = [hop for _, hop in self.hops(peer, now) if hop is not None]
+            outs += self._absorb(registration.start(hops, now), now)
+        return outs
+
+    # --- what calls ask -----------------------------------------------------------------------------------------------
+
+    def hops(self, peer: Peer, now: float) -> tuple[tuple[Server, Hop | None], ...]:
+        """Every address of every server, in the order to be tried. None: the name has not been looked up yet."""
+        found: list[tuple[Server, Hop | None]] = []
+        for server in peer.servers:
+            flows = self._locate(server_uri(server), peer.interface, now)
+            if not isinstance(flows, Unlocated):
+                found += [(server, Hop(peer.name, server, flow)) for flow in flows]
+            elif flows.wanted:
+                found.append((server, None))
+        return tuple(found)
+
+    def why_closed(self, peer: Peer) -> str:
+        """Why no new call goes to this peer, whatever its servers say; empty: it may."""
+        closed = self._closed.get(peer.name)
+        if closed is not None:
+            return "busied out" if closed.order == "busyout" else "drill: it is treated as down"
+        registration = self._registrations.get(peer.name)
+        if registration is not None and registration.is_excluded:
+            return f"registration rejected: {registration.view().why}"
+        return ""
+
+    def is_busied_out(self, peer: str) -> bool:
+        closed = self._closed.get(peer)
+        return closed is not None and closed.order == "busyout"
+
+    def credentials(self, peer: str) -> Authenticator | None:
+        found = self._credentials.get(peer)
+        return None if found is None else found[1]
+
+    def admits_to(self, peer: Peer, now: float) -> bool:
+        """Whether the rate of new calls towards this peer allows one more; it is counted if so."""
+        rate = self._rates.get(peer.name)
+        return rate is None or rate.allows(now)
+
+    def admits_any(self, now: float) -> bool:
+        """The node's own rate."""
+        return self._node_rate is None or self._node_rate.allows(now)
+
+    def usage(self, key: str) -> Usage | None:
+        """Of `pbx NAME` or `route NAME`; None: it has no limits."""
+        return self._usage.get(key)
+
+    def usages(self) -> Mapping[str, Usage]:
+        return self._usage
+
+    # --- what happens -------------------------------------------------------------------------------------------------
+
+    def heard(self, peer: str, flow: Flow, message: Request | Response, now: float) -> list[Out]:
+        """Live traffic is proof of life."""
+        if type(message) is Request:
+            outs = self.health.heard(peer, flow, now)
+        else:
+            status = message.status  # type: ignore[union-attr]
+            outs = self.health.heard(peer, flow, now, status, _retry_after(message) if status == 503 else None)
+        return self._absorb(outs, now) if outs else []
+
+    def call_failed(self, hop: Hop | None, why: str, now: float) -> list[Out]:
+        return [] if hop is None else self._absorb(self.health.failed(hop, why, now), now)
+
+    def take_response(
+        self, user: tuple[str, str, int], response: Response, request: Request, flow: Flow, now: float, *, genuine: bool
+    ) -> list[Out]:
+        """A response to a request of ours that belongs to no call. `genuine`: it came from the asked peer."""
+        kind, name, _ = user
+        if kind == "health":
+            return self._absorb(self.health.take_response(user, response, flow, now), now)
+        registration = self._registrations.get(name)
+        if registration is None:
+            return []
+        outs = registration.take_response(user, response, request, flow, now, speaks_for_peer=genuine)
+        return self._absorb(outs, now)
+
+    def take_failure(self, user: tuple[str, str, int], why: str, now: float) -> list[Out]:
+        kind, name, _ = user
+        if kind == "health":
+            return self._absorb(self.health.take_failure(user, why, now), now)
+        registration = self._registrations.get(name)
+        return [] if registration is None else self._absorb(registration.take_failure(user, why, now), now)
+
+    def flow_failed(self, flow: Flow, now: float) -> list[Out]:
+        """A connection is gone, or a datagram came back: bindings and registrations over it may be gone too."""
+        outs = self._absorb(self.registrar.flow_failed(flow, now), now)
+        for registration in self._registrations.values():
+            outs += self._absorb(registration.flow_failed(flow, now), now)
+        return outs
+
+    # --- who speaks ---------------------------------------------------------------------------------------------------
+
+    def authenticate(self, peer: Peer, request: Request, now: float) -> Accepted | Challenged:
+        auth = peer.auth
+        if auth is None:
+            raise ValueError(f"{peer.name} has no auth")
+        return self._digest.check(request, {auth.username: auth}, auth.algorithms, now)
+
+    def register(self, peer: Peer, request: Request, flow: Flow, now: float) -> tuple[int, Fields, list[Out]]:
+        """An authenticated REGISTER of a PBX."""
+        owned = self.policy.owns_for
+        status, fields, outs = self.registrar.take(peer, request, flow, lambda number: owned(peer.name, number), now)
+        return status, fields, self._absorb(outs, now)
+
+    # --- the operator's orders ----------------------------------------------------------------------------------------
+
+    def order(self, order: Order, name: str, now: float, *, on: bool) -> list[Out]:
+        peer = self.policy.peers.get(name)
+        if peer is None or peer.kind != _KIND_OF_ORDER[order] or on == (name in self._closed):
+            return []
+        if on:
+            self._closed[name] = Closed(order, now)
+        else:
+            del self._closed[name]
+        said = Log("warning", f"{order}.{'on' if on else 'off'}", ((peer.kind, name),))
+        return [said, StoreState(f"{order}/{name}", b"1" if on else None)]
+
+    def ping(self, peer: str, token: str, now: float) -> list[Out]:
+        return self._absorb(self.health.ping(peer, token, now), now)
+
+    def unregister(self, now: float) -> list[Out]:
+        """Only after a completed drain: then nobody shall send us calls any more."""
+        return [out for one in self._registrations.values() for out in self._absorb(one.unregister(now), now)]
+
+    # --- time ---------------------------------------------------------------------------------------------------------
+
+    def tick(self, now: float) -> list[Out]:
+        outs = self._absorb(self.health.tick(now), now) + self._absorb(self.registrar.tick(now), now)
+        for registration in self._registrations.values():
+            outs += self._absorb(registration.tick(now), now)
+        return outs
+
+    def next_deadline(self) -> float | None:
+        deadlines = [self.health.next_deadline(), self.registrar.next_deadline()]
+        deadlines += [registration.next_deadline() for registration in self._registrations.values()]
+        return min((at for at in deadlines if at is not None), default=None)
+
+    # --- what can be seen ---------------------------------------------------------------------------------------------
+
+    def views(self) -> tuple[PeerView, ...]:
+        return tuple(self._view(peer) for peer in self.policy.peers.values())
+
+    def _view(self, peer: Peer) -> PeerView:
+        registration = self._registrations.get(peer.name)
+        seen = None if registration is None else registration.view()
+        state, since, why = self._state(peer)
+        return PeerView(
+            peer.name,
+            peer.kind,
+            state,
+            since,
+            why,
+            self.health.servers(peer.name),
+            seen,
+            self.registrar.views(peer.name) if peer.registers else (),
+        )
+
+    def _state(self, peer: Peer) -> tuple[PeerState, float, str]:
+        closed = self._closed.get(peer.name)
+        if closed is not None:
+            return closed.order, closed.since, "by the operator"
+        registration = self._registrations.get(peer.name)
+        if registration is not None and registration.is_excluded:
+            seen = registration.view()
+            return "excluded", seen.since, f"registration rejected: {seen.why}"
+        if peer.registers:
+            bindings = self.registrar.views(peer.name)
+            return ("up", 0.0, "registered") if bindings else ("down", 0.0, "not registered")
+        servers = self.health.servers(peer.name)
+        if self.health.is_peer_usable(peer.name):
+            return "up", self.health.since(peer.name), "" if servers else "no server address is known yet"
+        return "down", self.health.since(peer.name), "; ".join(f"{s.address}: {s.why}" for s in servers)
+
+    # --- inside -------------------------------------------------------------------------------------------------------
+
+    def _absorb(self, outs: Iterable[_Inner], now: float) -> list[Out]:
+        """What one machine says to the others stays in here."""
+        passed: list[Out] = []
+        for out in outs:
+            if isinstance(out, RegistrarFailed):
+                passed += self._absorb(self.health.failed(out.hop, out.why, now), now)
+            elif isinstance(out, PeerChanged):
+                passed += self._peer_changed(out, now)
+            else:
+                passed.append(out)
+        return passed
+
+    def _peer_changed(self, change: PeerChanged, now: float) -> list[Out]:
+        """A registrar that is back may have forgotten us."""
+        registration = self._registrations.get(change.peer)
+        if registration is None or not change.usable:
+            return []
+        return self._absorb(registration.registrar_is_back(now), now)
+
+
+def _rate(old: Rate | None, per_second: int) -> Rate:
+    """After a reload, what was admitted lately goes on counting."""
+    if old is None:
+        return Rate(per_second)
+    old.per_second = per_second
+    return old
+
+
+def _is_literal(server: Server) -> bool:
+    return ":" in server.host or server.host.replace(".", "").isdigit()
+
+
+def _retry_after(response: Response | Request) -> float | None:
+    """Seconds (RFC 3261 §20.33); what is no number counts as not there."""
+    digits = (response.header("Retry-After") or "").partition(";")[0].partition("(")[0].strip()
+    return float(digits) if digits.isdigit() and len(digits) <= 9 else None
