@@ -1,4 +1,4 @@
-"""The command line: `sbc run`, `check`, `why`, `demo`, `status`, `calls`, `hangup`, `cdr list`, `bench`.
+"""The command line: `sbc run`, `check`, `why`, `demo`, and all that asks a running SBC.
 
 `main` is the only door; it is where errors become one line on stderr and an exit status: 0 done, 1 refused with a
 reason, 2 wrong usage. Commands import what they need when they run, so that `sbc --help` is quick.

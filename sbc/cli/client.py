@@ -17,6 +17,14 @@ from sbc.core.errors import OperatorError
 ANSWER_SECONDS: Final = 10.0
 
 
+class RefusedError(OperatorError):
+    """The SBC refused a policy: all that is wrong with it, each with its place, and in the end what that means."""
+
+    def __init__(self, problems: Sequence[str], detail: str) -> None:
+        super().__init__("\n".join((*problems, f"sbc: {detail}")))
+        self.problems = problems
+
+
 def find_admin(admin: str | None, policy: Sequence[Path] | None) -> str:
     """The address in the order that the contract names."""
     found = admin or os.environ.get("SBC_ADMIN")
@@ -49,8 +57,9 @@ def ask(
     return _decoded(response, str(parsed), key)
 
 
-def ref_path(ref: str) -> str:
-    return f"/api/v1/calls/{quote(ref, safe='')}"
+def path_of(*parts: str) -> str:
+    """Below `/api/v1/`; a part stays one part, whatever is in it."""
+    return "/api/v1/" + "/".join(quote(part, safe="") for part in parts)
 
 
 def _existing(address: UnixAddress) -> str:
@@ -68,6 +77,8 @@ def _decoded(response: httpx2.Response, address: str, key: str) -> dict[str, Any
         body = None
     if isinstance(body, dict) and response.is_success and key in body:
         return body
+    if isinstance(body, dict) and not response.is_success and body.get("problems"):
+        raise RefusedError([str(line) for line in body["problems"]], str(body.get("detail")))
     if isinstance(body, dict) and not response.is_success and "detail" in body:
         raise OperatorError(str(body["detail"]))
     raise OperatorError(f"{address}: what answers there (status {response.status_code}) is no sbc")

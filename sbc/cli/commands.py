@@ -20,6 +20,7 @@ FromPolicy = Annotated[
     list[Path] | None, Parameter(name="--policy", help="Take the admin address from this policy; may be repeated.")
 ]
 Json = Annotated[bool, Parameter(name="--json", show_default=False, help="The API's answer instead of a table.")]
+Trunk = Annotated[str, Parameter(name="TRUNK", help="The trunk, from sbc trunks.")]
 LogFormat = Annotated[Literal["console", "json"], Parameter(name="--log-format", help="How log lines look on stderr.")]
 
 app = App(
@@ -163,6 +164,145 @@ def hangup(
     from sbc.cli.remote import hang_up
 
     return hang_up(ref, admin, policy, json=json)
+
+
+@app.command(
+    help="""The trunks: state, since when and why, call paths, registration.
+
+Below each trunk stand its servers' addresses. FOR is how long it has been so,
+PATHS are call paths in use, of how many.
+
+  sbc trunks
+  sbc trunks --json | jq '.trunks[] | {name, state}'""",
+)
+def trunks(*, admin: Admin = None, policy: FromPolicy = None, json: Json = False) -> int:
+    from sbc.cli.peers import show_trunks
+
+    return show_trunks(admin, policy, json=json)
+
+
+@app.command(
+    help="""The PBXs: state, since when and why, servers and registered contacts.
+
+  sbc pbxs""",
+)
+def pbxs(*, admin: Admin = None, policy: FromPolicy = None, json: Json = False) -> int:
+    from sbc.cli.peers import show_pbxs
+
+    return show_pbxs(admin, policy, json=json)
+
+
+@app.command(
+    help="""The call paths of every trunk, who holds them and for how long.
+
+  sbc paths
+  sbc paths --json""",
+)
+def paths(*, admin: Admin = None, policy: FromPolicy = None, json: Json = False) -> int:
+    from sbc.cli.peers import show_paths
+
+    return show_paths(admin, policy, json=json)
+
+
+@app.command(
+    help="""Disaster-recovery drill: treat a PBX as down, or as what it is again.
+
+Its calls go where the policy's disaster plan says. The PBX itself and calls
+that are up are not touched.
+
+  sbc drill office on
+  sbc drill office off""",
+)
+def drill(
+    pbx: Annotated[str, Parameter(name="PBX", help="The PBX, from sbc pbxs.")],
+    order: Annotated[Literal["on", "off"], Parameter(name="ON|OFF", help="on: treat it as down.")],
+    /,
+    *,
+    admin: Admin = None,
+    policy: FromPolicy = None,
+    json: Json = False,
+) -> int:
+    from sbc.cli.control import drill
+
+    return drill(pbx, admin, policy, on=order == "on", json=json)
+
+
+@app.command(
+    help="""Take a trunk out of service: no new calls from it or to it.
+
+Calls that are up stay up. sbc restore takes it back.
+
+  sbc busyout carrier-a""",
+)
+def busyout(trunk: Trunk, /, *, admin: Admin = None, policy: FromPolicy = None, json: Json = False) -> int:
+    from sbc.cli.control import busy_out
+
+    return busy_out(trunk, admin, policy, json=json)
+
+
+@app.command(
+    help="""Take a trunk that was busied out back into service.
+
+  sbc restore carrier-a""",
+)
+def restore(trunk: Trunk, /, *, admin: Admin = None, policy: FromPolicy = None, json: Json = False) -> int:
+    from sbc.cli.control import restore
+
+    return restore(trunk, admin, policy, json=json)
+
+
+@app.command(
+    help="""Send OPTIONS to every server address of a trunk or PBX.
+
+Waits at most 5 seconds. Exit status 1 if nothing answered.
+
+  sbc ping carrier-a""",
+)
+def ping(
+    peer: Annotated[str, Parameter(name="PEER", help="A trunk or a PBX.")],
+    /,
+    *,
+    admin: Admin = None,
+    policy: FromPolicy = None,
+    json: Json = False,
+) -> int:
+    from sbc.cli.peers import ping
+
+    return ping(peer, admin, policy, json=json)
+
+
+@app.command(
+    help="""Take no new calls, and end what is left after a while.
+
+Emergency calls are still placed. The program stays; stop or restart it when
+sbc status shows no calls.
+
+  sbc drain
+  sbc drain --deadline 1h""",
+)
+def drain(
+    *,
+    deadline: Annotated[str, Parameter(help="How long calls may go on: 90s, 10m, 1h; at most 7d.")] = "10m",
+    admin: Admin = None,
+    policy: FromPolicy = None,
+    json: Json = False,
+) -> int:
+    from sbc.cli.control import drain
+
+    return drain(deadline, admin, policy, json=json)
+
+
+@app.command(
+    help="""Read the policy again. Calls are not touched.
+
+If anything is wrong with it, every error is shown and nothing changes.
+
+  sbc reload""",
+)
+def reload(*, admin: Admin = None, policy: FromPolicy = None, json: Json = False) -> int:
+    from sbc.cli.control import reload
+
+    return reload(admin, policy, json=json)
 
 
 @cdr.command(

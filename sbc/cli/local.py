@@ -23,11 +23,11 @@ def check_policy(paths: Sequence[Path]) -> int:
 
 
 def explain_call(paths: Sequence[Path], peer: str, called: str, caller: str | None) -> int:
-    from sbc.policy.explain import explain
+    from sbc.policy.explain import dry_run
     from sbc.policy.load import load_policy
     from sbc.policy.model import Facts
 
     policy = load_policy(paths, environment=os.environ)
-    facts = Facts(peer, called, caller or "")
-    print(printable_lines(explain(policy, facts)))
-    return 0 if policy.decide(facts).hunt else 1
+    run = dry_run(policy, Facts(peer, called, caller or ""))
+    print(printable_lines(run.text))
+    return 1 if run.is_refused else 0

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from sbc.cdr.format import parse_time
-from sbc.cli.client import ask, find_admin, ref_path
+from sbc.cli.client import ask, find_admin, path_of
 from sbc.cli.output import printable, show_json, show_table
 
 
@@ -31,7 +31,7 @@ def show_calls(admin: str | None, policy: Sequence[Path] | None, *, json: bool) 
 
 
 def hang_up(ref: str, admin: str | None, policy: Sequence[Path] | None, *, json: bool) -> int:
-    call = ask(find_admin(admin, policy), ref_path(ref), key="ref", method="DELETE")
+    call = ask(find_admin(admin, policy), path_of("calls", ref), key="ref", method="DELETE")
     if json:
         show_json(call)
     else:

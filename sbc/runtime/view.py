@@ -12,7 +12,7 @@ from sbc.admin.state import RuntimeView, Why
 from sbc.b2bua.snapshot import EngineView
 from sbc.core.errors import OperatorError
 from sbc.policy.engine import Policy
-from sbc.policy.explain import explain
+from sbc.policy.explain import dry_run
 from sbc.policy.model import Facts
 from sbc.runtime.driver import Driver
 from sbc.trace.ladder import draw
@@ -78,7 +78,7 @@ class ProgramView:
     def why(self, peer: str, called: str, caller: str | None) -> Why:
         facts = Facts(peer, called, caller or "")
         try:
-            text = explain(self.policy, facts, live_texts(self.engine()))
+            run = dry_run(self.policy, facts, live_texts(self.engine()))
         except OperatorError as error:
             raise ValueError(str(error)) from error
-        return Why(not self.policy.decide(facts).hunt, text)
+        return Why(run.is_refused, run.text)

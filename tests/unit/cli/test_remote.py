@@ -1,10 +1,7 @@
 """Commands that ask a running SBC: a real socket with canned answers, and every way in which asking fails."""
 
-import http.server
 import json
 import socket
-import socketserver
-import threading
 from urllib.parse import unquote_plus
 
 import pytest
@@ -30,60 +27,8 @@ CALL = {
 STATUS = {"name": "hq", "ready": True, "calls": 1, "transactions": 3, "dialogs": 2, "ports": 4, "tasks": 17}
 
 
-class Handler(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        self.server.asked.append(f"{self.command} {self.path}")
-        status, kind, body = self.server.replies.get(
-            f"{self.command} {self.path.partition('?')[0]}", (404, "text/html", "?")
-        )
-        self.send_response(status)
-        self.send_header("Content-Type", kind)
-        self.end_headers()
-        self.wfile.write(body.encode())
-
-    def do_DELETE(self):
-        self.do_GET()
-
-    def address_string(self):
-        return "client"
-
-    def log_message(self, *_):
-        pass
-
-
-class TcpServer(socketserver.TCPServer):
-    allow_reuse_address = True
-
-
-class UnixServer(socketserver.UnixStreamServer):
-    pass
-
-
-@pytest.fixture(params=["tcp", "unix"])
-def sbc(request, tmp_path):
-    """A server with canned answers; `address` is what --admin takes."""
-    if request.param == "tcp":
-        server = TcpServer(("127.0.0.1", 0), Handler)
-        server.address = f"127.0.0.1:{server.server_address[1]}"
-    else:
-        server = UnixServer(str(tmp_path / "admin"), Handler)
-        server.address = f"unix:{tmp_path}/admin"
-    server.asked = []
-    server.replies = {}
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
-def knows(server, what, body, status=200, kind="application/json"):
-    server.replies[what] = (status, kind, json.dumps(body))
-
-
 def test_status_is_a_table_or_the_apis_body(sbc, capsys):
-    knows(sbc, "GET /api/v1/status", STATUS)
+    sbc.knows("GET /api/v1/status", STATUS)
 
     assert run_command(["status", "--admin", sbc.address]) == 0
     assert "name          hq\nready         yes\ncalls         1\n" in capsys.readouterr().out
@@ -92,7 +37,7 @@ def test_status_is_a_table_or_the_apis_body(sbc, capsys):
 
 
 def test_calls_are_a_table_or_the_apis_body(sbc, capsys):
-    knows(sbc, "GET /api/v1/calls", {"calls": [CALL]})
+    sbc.knows("GET /api/v1/calls", {"calls": [CALL]})
 
     assert run_command(["calls", "--admin", sbc.address]) == 0
     header, line = capsys.readouterr().out.splitlines()
@@ -103,7 +48,7 @@ def test_calls_are_a_table_or_the_apis_body(sbc, capsys):
 
 
 def test_hangup_deletes_the_call(sbc, capsys):
-    knows(sbc, "DELETE /api/v1/calls/k3v7q2mxya", CALL | {"state": "ending"}, status=202)
+    sbc.knows("DELETE /api/v1/calls/k3v7q2mxya", CALL | {"state": "ending"}, status=202)
 
     assert run_command(["hangup", "k3v7q2mxya", "--admin", sbc.address]) == 0
     assert sbc.asked == ["DELETE /api/v1/calls/k3v7q2mxya"]
@@ -117,7 +62,7 @@ def test_a_ref_cannot_become_another_path(sbc):
 
 def test_a_problem_document_becomes_a_line_and_1(sbc, capsys):
     problem = {"type": "about:blank", "title": "Not Found", "status": 404, "detail": "no running call has the ref x"}
-    knows(sbc, "DELETE /api/v1/calls/x", problem, status=404, kind="application/problem+json")
+    sbc.knows("DELETE /api/v1/calls/x", problem, status=404, kind="application/problem+json")
 
     assert run_command(["hangup", "x", "--admin", sbc.address]) == 1
     assert capsys.readouterr().err == "sbc: no running call has the ref x\n"
@@ -126,7 +71,7 @@ def test_a_problem_document_becomes_a_line_and_1(sbc, capsys):
 def test_cdr_list_asks_for_the_last_ones(sbc, capsys):
     record = dict.fromkeys(("ref", "ingress", "egress", "called", "cause", "ended_by"), "x")
     record |= {"caller": None, "started_at": "2025-01-31T09:00:00.123Z", "billable_ms": 61_900, "sip_status": 200}
-    knows(sbc, "GET /api/v1/cdrs", {"cdrs": [record], "next": None})
+    sbc.knows("GET /api/v1/cdrs", {"cdrs": [record], "next": None})
     command = ["cdr", "list", "--admin", sbc.address, "--since", "2025-01-31", "--trunk", "a b", "--limit", "3"]
 
     assert run_command(command) == 0
@@ -142,14 +87,14 @@ def test_something_else_that_answers_is_no_sbc(sbc, capsys):
 
 
 def test_json_of_another_shape_is_no_sbc(sbc, capsys):
-    knows(sbc, "GET /api/v1/calls", ["what"])
+    sbc.knows("GET /api/v1/calls", ["what"])
 
     assert run_command(["calls", "--admin", sbc.address]) == 1
     assert "is no sbc" in capsys.readouterr().err
 
 
 def test_a_proxy_of_the_environment_is_not_asked(sbc, monkeypatch):
-    knows(sbc, "GET /api/v1/status", STATUS)
+    sbc.knows("GET /api/v1/status", STATUS)
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
 

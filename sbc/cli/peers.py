@@ -1,0 +1,138 @@
+"""`sbc trunks`, `pbxs`, `paths` and `ping`: how the peers are, to be read at night at a glance.
+
+A peer is one line; its servers, bindings or holders stand below it, indented. Ages are by this machine's clock.
+"""
+
+import datetime as dt
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from sbc.cdr.format import parse_time
+from sbc.cli.client import ask, find_admin, path_of
+from sbc.cli.output import Cell, show_json, show_table
+
+Row = Sequence[Cell]
+
+
+def show_trunks(admin: str | None, policy: Sequence[Path] | None, *, json: bool) -> int:
+    body = ask(find_admin(admin, policy), "/api/v1/trunks", key="trunks")
+    if json:
+        show_json(body)
+        return 0
+    now = _now()
+    rows = [row for trunk in body["trunks"] for row in _trunk_rows(trunk, now)]
+    show_table(("TRUNK", "STATE", "FOR", "PATHS", "REGISTRATION", "WHY"), rows)
+    return 0
+
+
+def show_pbxs(admin: str | None, policy: Sequence[Path] | None, *, json: bool) -> int:
+    body = ask(find_admin(admin, policy), "/api/v1/pbxs", key="pbxs")
+    if json:
+        show_json(body)
+        return 0
+    now = _now()
+    show_table(("PBX", "STATE", "FOR", "WHY"), [row for pbx in body["pbxs"] for row in _pbx_rows(pbx, now)])
+    return 0
+
+
+def show_paths(admin: str | None, policy: Sequence[Path] | None, *, json: bool) -> int:
+    body = ask(find_admin(admin, policy), "/api/v1/paths", key="paths")
+    if json:
+        show_json(body)
+    else:
+        rows = [row for path in body["paths"] for row in _path_rows(path)]
+        show_table(("TRUNK", "PATHS", "CALL", "LEG", "DIRECTION", "HELD"), rows)
+    return 0
+
+
+def ping(peer: str, admin: str | None, policy: Sequence[Path] | None, *, json: bool) -> int:
+    body = ask(find_admin(admin, policy), path_of("peers", peer, "ping"), key="results", method="POST")
+    results = body["results"]
+    if json:
+        show_json(body)
+    else:
+        show_table(("SERVER", "ADDRESS", "STATUS", "MS", "WHY"), [_ping_row(result) for result in results])
+    return 0 if any(result["status"] for result in results) else 1
+
+
+def age(seconds: float) -> str:
+    """How long something has been so, in its two largest units: 37s, 4m 10s, 2h 03m, 3d 04h."""
+    whole = max(0, int(seconds))
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}m {whole % 60:02d}s"
+    if whole < 86_400:
+        return f"{whole // 3600}h {whole % 3600 // 60:02d}m"
+    return f"{whole // 86_400}d {whole % 86_400 // 3600:02d}h"
+
+
+def _trunk_rows(trunk: dict[str, Any], now: float) -> Iterator[Row]:
+    paths = trunk["call_paths"]
+    registration = _registration_text(trunk["registration"], now)
+    yield trunk["name"], trunk["state"], _age(trunk["since"], now), _paths_text(paths), registration, trunk["why"]
+    for server in trunk["servers"]:
+        yield _below(server["address"]), server["state"], _age(server["since"], now), "", "", server["why"]
+
+
+def _pbx_rows(pbx: dict[str, Any], now: float) -> Iterator[Row]:
+    yield pbx["name"], pbx["state"], _age(pbx["since"], now), pbx["why"]
+    for server in pbx["servers"]:
+        yield _below(server["address"]), server["state"], _age(server["since"], now), server["why"]
+    for binding in pbx["bindings"]:
+        left = _age(binding["expires_at"], now, ahead=True)
+        yield _below(binding["address"]), "bound", "", f"{binding['aor']} at {binding['contact']}, {left} left"
+
+
+def _path_rows(path: dict[str, Any]) -> Iterator[Row]:
+    if path["kind"] == "pool":
+        yield f"{path['trunk']} (pool)", _of(path), "", "", "", ""
+        return  # its holders stand at their trunks
+    yield path["trunk"], _paths_text(path), "", "", "", ""
+    for holder in path["holders"]:
+        direction = f"{holder['direction']}{', emergency' if holder['emergency'] else ''}"
+        yield "", "", holder["ref"], holder["leg"], direction, age(holder["age_seconds"])
+
+
+def _ping_row(result: dict[str, Any]) -> Row:
+    took = result["milliseconds"]
+    return (
+        result["server"],
+        result["address"],
+        result["status"] or "none",
+        None if took is None else f"{took:.1f}",
+        result["why"],
+    )
+
+
+def _registration_text(registration: dict[str, Any] | None, now: float) -> str | None:
+    if registration is None:
+        return None
+    if registration["state"] == "registered" and registration["expires_at"]:
+        return f"registered, {_age(registration['expires_at'], now, ahead=True)} left"
+    why = f": {registration['why']}" if registration["why"] else ""
+    return f"{registration['state']} for {_age(registration['since'], now)}{why}"
+
+
+def _paths_text(paths: dict[str, Any]) -> str:
+    return _of(paths) + (f" ({paths['pool']})" if paths["pool"] else "")
+
+
+def _of(paths: dict[str, Any]) -> str:
+    return str(paths["used"]) if paths["limit"] is None else f"{paths['used']}/{paths['limit']}"
+
+
+def _below(text: str) -> str:
+    return f"  {text}"
+
+
+def _age(since: str | None, now: float, *, ahead: bool = False) -> str | None:
+    if since is None:
+        return None
+    seconds = parse_time(since) - now
+    return age(seconds if ahead else -seconds)
+
+
+def _now() -> float:
+    return dt.datetime.now(dt.UTC).timestamp()
