@@ -140,6 +140,7 @@ def egress_invite(
     from_host = our_host if peer.kind == "pbx" else host or bracketed(server.host)
     transport = "" if host or server.transport == "udp" else f";transport={server.transport}"
     called = escaped(target.called)
+    uri = attempt.uri or f"sip:{called}@{authority}{transport}"
     from_ = _ANONYMOUS_FROM if parties.is_anonymous else _from(caller, parties.display, from_host)
     fields: list[tuple[str, str]] = [
         ("Max-Forwards", str(parties.max_forwards - 1)),
@@ -155,10 +156,11 @@ def egress_invite(
         _vouch_to_pbx(fields, parties, from_host, write)
     if parties.diversions or parties.history or target.diverted_from:
         fields += forwarding_fields(target, parties, from_host, write)
+    fields += [("Route", route) for route in attempt.routes]
     fields += more
     if body:
         fields.append(("Content-Type", content_type))
-    return Request("INVITE", f"sip:{called}@{authority}{transport}", tuple(fields), body)
+    return Request("INVITE", uri, tuple(fields), body)
 
 
 def contact_user(target: Target, parties: Parties, *, emergency: bool = False) -> str:

@@ -130,7 +130,10 @@ def parse_uri(text: str) -> Uri:
 
 def escaped_user(user: str) -> str:
     """Any text as a user part; the inverse of `SipUri.user_text`."""
-    return user if user.isalnum() and user.isascii() else quote(user, safe=_USER_SAFE, errors="surrogateescape")
+    digits = user[1:] if user[:1] == "+" else user  # what nearly all users are
+    if digits.isalnum() and digits.isascii():
+        return user
+    return quote(user, safe=_USER_SAFE, errors="surrogateescape")
 
 
 def _read(text: str) -> Uri:

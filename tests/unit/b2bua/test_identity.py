@@ -3,7 +3,8 @@
 import pytest
 
 from sbc.b2bua.hunt import Attempt
-from sbc.b2bua.identity import Parties, egress_invite, escaped, parties_of
+from sbc.b2bua.identity import Parties, crossing_fields, egress_invite, escaped, parties_of
+from sbc.core import limits
 from sbc.policy.model import Peer, Server, Target
 from sbc.sip.message import Request
 from sbc.sip.nameaddr import parse_name_addr
@@ -91,3 +92,66 @@ def test_no_user_part_escapes_from_its_uri(user):
 def test_body_is_announced():
     assert _sent(TRUNK, body=b"v=0").header("Content-Type") == "application/sdp"
     assert _sent(TRUNK).header("Content-Type") is None
+
+
+@pytest.mark.parametrize(
+    ("display", "shown"),
+    [
+        ("Ann", "Ann"),
+        ("Zoë 株式会社", "Zoë 株式会社"),
+        ("A\x07n\x1bn\x85", "Ann"),
+        ("\u202eevil\u2066", "evil"),
+        ("x" * 200, "x" * 100),
+        ("\x00", ""),
+    ],
+)
+def test_a_display_name_is_kept_as_far_as_it_can_be_shown(display, shown):
+    quoted = "".join(f"\\{char}" if char < " " else char for char in display)
+    assert parties_of(_invite(from_=f'"{quoted}" <sip:1@x>;tag=1'), PBX).display == shown
+
+
+@pytest.mark.parametrize(
+    ("from_", "is_anonymous"),
+    [
+        ("<sip:anonymous@anonymous.invalid>", True),
+        ("<sip:Anonymous@10.0.0.5>", True),
+        ("<sip:unavailable@unknown.invalid>", True),
+        ('"Anonymous" <sip:+12125550123@x>', False),
+        ("<tel:+12125550123>", False),
+        ("<sip:x>", False),
+    ],
+)
+def test_who_is_anonymous(from_, is_anonymous):
+    parties = parties_of(_invite(from_=f"{from_};tag=1"), PBX)
+    assert parties.is_anonymous is is_anonymous
+    assert (parties.caller == "anonymous") is is_anonymous
+
+
+def test_a_registered_pbx_is_called_by_its_contact_and_path():
+    target = Target(PBX, "+14155550100", "+12125550123", 180.0)
+    attempt = Attempt(target, PBX.servers[0], uri="sip:+14155550100@10.9.9.9;transport=tcp", routes=("<sip:p;lr>",))
+    invite = egress_invite(attempt, Parties("1", "2", "", 70), our_host="h", call_id="c", tag="t", body=b"")
+    assert invite.uri_text == "sip:+14155550100@10.9.9.9;transport=tcp"
+    assert invite.headers("Route") == ["<sip:p;lr>"]
+
+
+def test_a_user_part_that_is_no_utf8_crosses_as_it_came():
+    parties = parties_of(_invite("sip:a%FFb@x"), PBX)
+    assert escaped(parties.called) == "a%FFb"
+
+
+def test_where_a_caller_is_is_told_value_by_value():
+    fields = (
+        ("Geolocation", '"Home" <cid:a@x>;p=1, <not a uri>'),
+        ("Geolocation", "<https://lis.example.com/1>"),
+        ("Geolocation-Routing", "Maybe"),
+        ("Geolocation-Error", "100"),
+    )
+    assert crossing_fields(Request("INVITE", "sip:911@x", fields)) == (
+        ("Geolocation", "<cid:a@x>;p=1"),
+        ("Geolocation", "<https://lis.example.com/1>"),
+        ("Geolocation-Routing", "no"),
+    )
+    assert crossing_fields(_invite()) == ()
+    many = Request("INVITE", "sip:911@x", tuple([("Geolocation", "<cid:a@x>")] * 50))
+    assert len(crossing_fields(many)) == limits.GEOLOCATION_VALUES
