@@ -5,10 +5,12 @@ It decides nothing about calls; its user is the switch.
 """
 
 from collections import Counter
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Final
 
+from sbc.core import limits
 from sbc.core.address import Flow, Transport
+from sbc.core.commands import Log
 from sbc.core.ids import IdSource
 from sbc.sip.build import echo_of, reply_flow, with_to_tag
 from sbc.sip.commands import (
@@ -35,11 +37,21 @@ from sbc.sip.timing import DEFAULT_TIMING, Timing
 from sbc.sip.transaction.layer import TransactionLayer
 from sbc.sip.transaction.outputs import Out as TransactionOut
 from sbc.sip.transaction.outputs import TransactionFailed
-from sbc.sip.uri import SipUri, parse_uri
 
-Out = TransactionOut | CloseFlow | LookUp
+Out = TransactionOut | CloseFlow | LookUp | Log
 
-_PING: Final = b"\r\n\r\n"
+_PING: Final = b"\r\n\r\n"  # RFC 5626 §3.5.1
+
+
+class _Waiting:
+    """Requests for one next hop, and what is missing to find it. At `until` they fail."""
+
+    __slots__ = ("orders", "until", "wanted")
+
+    def __init__(self, until: float) -> None:
+        self.until = until
+        self.orders: list[SendRequest | SendAck] = []
+        self.wanted: tuple[LookUp, ...] = ()
 
 
 class Endpoint:
@@ -49,24 +61,27 @@ class Endpoint:
         self, locals_: Mapping[LocalKey, Local], ids: IdSource, server_name: str, timing: Timing = DEFAULT_TIMING
     ) -> None:
         self.layer = TransactionLayer(ids, timing)
-        self.locator = Locator(locals_)
+        self.locator = Locator(locals_, ids)
         self.counts: Counter[tuple[str, str, str]] = Counter()  # (direction, method or "other", status)
         self.dropped: Counter[str] = Counter()
         self._ids = ids
         self._user_agent: Fields = (("User-Agent", server_name),)
         self._server: Fields = (("Server", server_name),)
-        self._watched: tuple[tuple[str, str], ...] = ()
-        self._waiting: dict[str, list[SendRequest | SendAck]] = {}  # by the host name that is being looked up
+        self._waiting: dict[tuple[str, str], _Waiting] = {}  # by next hop and interface
 
     # --- in -----------------------------------------------------------------------------------------------------------
 
-    def receive(self, data: bytes, flow: Flow, now: float) -> tuple[Request | Response | None, list[Out]]:
-        """One whole message. Returns it (None: not readable) and what follows."""
+    def receive(
+        self, data: bytes, flow: Flow, now: float, admits: Callable[[Request], bool] | None = None
+    ) -> tuple[Request | Response | None, list[Out]]:
+        """One whole message. Returns it (None: not readable, or a request not admitted) and what follows."""
         try:
             message = parse_message(data, stream=flow.transport is not Transport.UDP)
         except ParseError as error:
             return None, self._refuse_unreadable(error, flow)
         if isinstance(message, Request):
+            if admits is not None and not admits(message):
+                return None, []
             self.counts["received", _counted(message.method), ""] += 1
             return message, list(self.layer.receive_request(message, flow, now))
         self.counts["received", _counted(message.cseq.method), str(message.status)] += 1
@@ -85,34 +100,30 @@ class Endpoint:
     def handle(self, event: FlowFailed | LookedUp, now: float) -> list[Out]:
         if isinstance(event, FlowFailed):
             return list(self.layer.fail_flow(event.flow, event.reason, now))
-        outs: list[Out] = []
-        if self.locator.learn(event, now):
-            for order in self._waiting.pop(event.name, ()):
-                outs += self.perform(order, now)
-        return outs
+        self.locator.learn(event, now)
+        return [*self._go_on(event, now), *self.locator.due(now)]
 
     def watch(self, servers: Iterable[tuple[str, str]], now: float) -> list[Out]:
-        """Look up these servers (next hop and interface) and keep what is known of them fresh."""
-        del now
-        self._watched = tuple(servers)
-        found = [self.locator.locate(*server) for server in self._watched]
-        wanted = (one for flow in found if isinstance(flow, Unlocated) for one in flow.wanted)
-        return list(dict.fromkeys(wanted))
+        """Look up these servers (next hop and interface) and keep what is known of them fresh; replaces those before.
+        What is found out about them comes by `news`.
+        """
+        self.locator.watch(servers, now)
+        return [*self.locator.due(now)]
 
     def news(self) -> News:
-        """What has changed for watched servers since this was asked last."""
-        hosts: dict[str, tuple[str, ...]] = {}
-        for next_hop, interface in self._watched:
-            uri = parse_uri(next_hop)
-            if isinstance(uri, SipUri):
-                hosts[uri.host] = hosts.get(uri.host, ()) + self.locator.addresses_of(next_hop, interface)
-        return News(self._watched, hosts)
+        """What look-ups have changed for watched servers since this was asked last."""
+        return self.locator.news()
 
     def tick(self, now: float) -> list[Out]:
-        return list(self.layer.tick(now))
+        outs: list[Out] = list(self.layer.tick(now))
+        for event in self.locator.give_up(now):
+            outs += self._go_on(event, now)
+        return [*outs, *self.locator.due(now), *self._give_up(now)]
 
     def next_deadline(self) -> float | None:
-        return self.layer.next_deadline()
+        waiting = (one.until for one in self._waiting.values())
+        deadlines = (self.layer.next_deadline(), self.locator.next_deadline(), min(waiting, default=None))
+        return min((at for at in deadlines if at is not None), default=None)
 
     # --- out ----------------------------------------------------------------------------------------------------------
 
@@ -146,47 +157,80 @@ class Endpoint:
         )
 
     def _send(self, order: SendRequest | SendAck, now: float) -> list[Out]:
-        again: list[Out] = []
-        flow: Flow | Unlocated | None = order.flow
-        if flow is None:
-            flow = self.locator.locate(order.next_hop, order.interface)
-            again += self.locator.due(order.next_hop, order.interface, now)
+        flow: Flow | Unlocated
+        flow = order.flow or self.locator.locate(order.next_hop, order.interface, now)
         if isinstance(flow, Unlocated):
-            return again + self._wait_or_fail(order, flow)
+            return self._wait_or_fail(order, flow, now)
         local = self.locator.locals.get((flow.interface, flow.transport, flow.remote.is_ipv6))
         if local is None:
-            return again + self._wait_or_fail(order, Unlocated(f"no listener for {flow}"))
+            return self._fail(order, f"interface {flow.interface} has no listener for {flow}")
         request = order.request
         self.counts["sent", request.method, ""] += 1
         if isinstance(order, SendAck):
             request = Request(request.method, request.uri_text, request.fields + self._user_agent, request.body)
-            return again + self.layer.send_ack(request, flow, local.sent_by, order.user)
+            return list(self.layer.send_ack(request, flow, local.sent_by, order.user))
         extra = self._user_agent
         if order.contact is not None:
             extra = (("Contact", self._contact(order.contact, flow, order.contact_params)), *extra)
         request = Request(request.method, request.uri_text, request.fields + extra, request.body)
         _, outs = self.layer.send_request(request, flow, local.sent_by, order.user, now)
-        return again + outs
+        return list(outs)
 
-    def _wait_or_fail(self, order: SendRequest | SendAck, unlocated: Unlocated) -> list[Out]:
-        if unlocated.wanted:
-            waiting = self._waiting.setdefault(unlocated.wanted[0].name, [])
-            waiting.append(order)
-            return [*unlocated.wanted] if len(waiting) == 1 else []
+    # --- requests whose next hop is being looked up -------------------------------------------------------------------
+
+    def _wait_or_fail(self, order: SendRequest | SendAck, unlocated: Unlocated, now: float) -> list[Out]:
+        if not unlocated.is_pending:
+            return self._fail(order, unlocated.reason)
+        if sum(len(one.orders) for one in self._waiting.values()) >= limits.REQUESTS_AWAITING_NAMES:
+            return self._fail(order, "too many requests wait for names")
+        place = (order.next_hop, order.interface)
+        waiting = self._waiting.get(place)
+        if waiting is None:
+            waiting = self._waiting[place] = _Waiting(now + limits.NAME_WAIT_SECONDS)
+        waiting.orders.append(order)
+        waiting.wanted = unlocated.wanted
+        return [*self.locator.due(now)]
+
+    def _go_on(self, event: LookedUp, now: float) -> list[Out]:
+        """Send what this answer was missing for; one that was waited for may be followed by the wish for another."""
+        outs: list[Out] = []
+        asked = LookUp(event.name, event.kind)
+        for place in [place for place, waiting in self._waiting.items() if asked in waiting.wanted]:
+            found = self.locator.candidates(*place, now)
+            if isinstance(found, Unlocated) and found.is_pending:
+                self._waiting[place].wanted = found.wanted
+                continue
+            for order in self._waiting.pop(place).orders:
+                outs += self.perform(order, now)
+        return outs
+
+    def _give_up(self, now: float) -> list[Out]:
+        """No answer keeps a call for ever: it hunts on."""
+        late = [place for place, waiting in self._waiting.items() if waiting.until <= now]
+        return [
+            out
+            for place in late
+            for order in self._waiting.pop(place).orders
+            for out in self._fail(order, f"no answer from the DNS for {order.next_hop}")
+        ]
+
+    def _fail(self, order: SendRequest | SendAck, reason: str) -> list[Out]:
         if isinstance(order, SendAck):
             self.dropped["ack_unlocated"] += 1
             return []
-        return [TransactionFailed(order.user, ("", order.request.method), "transport", unlocated.reason)]
+        return [TransactionFailed(order.user, ("", order.request.method), "transport", reason)]
 
     def _cancel(self, user: Hashable, reason: str | None, now: float) -> list[Out]:
-        for orders in self._waiting.values():
-            for order in orders:
+        for place, waiting in self._waiting.items():
+            for order in waiting.orders:
                 if order.user == user and isinstance(order, SendRequest):
-                    orders.remove(order)  # "no provisional response": it is not even out, and nobody else will end it
-                    return [
-                        TransactionFailed(user, ("", order.request.method), "transport", "cancelled before it was sent")
-                    ]
+                    waiting.orders.remove(order)  # it is not even out, and nobody else will end it
+                    if not waiting.orders:
+                        del self._waiting[place]
+                    return self._fail(order, "cancelled before it was sent")
         return list(self.layer.cancel(user, now, reason))
+
+    # --- what messages of ours have in common -------------------------------------------------------------------------
 
     def _contact(self, user: str, flow: Flow, params: str = "") -> str:
         local = self.locator.locals.get((flow.interface, flow.transport, flow.local.is_ipv6))

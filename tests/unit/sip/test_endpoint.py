@@ -2,21 +2,24 @@
 
 import pytest
 
+from sbc.core import limits
 from sbc.core.address import Address, Flow, Transport
+from sbc.core.commands import Log
 from sbc.sip.commands import (
     Adopt,
     CancelRequest,
     CloseFlow,
+    KeepAlive,
+    LookUp,
     ResendResponse,
-    Resolve,
     Respond,
     SendAck,
     SendMessage,
     SendRequest,
 )
 from sbc.sip.endpoint import Endpoint
-from sbc.sip.events import FlowFailed, Resolved
-from sbc.sip.locate import REFRESH_SECONDS, Local
+from sbc.sip.events import FlowFailed, LookedUp, SrvRecord
+from sbc.sip.locate import Local
 from sbc.sip.message import Request
 from sbc.sip.parse import parse_message
 from sbc.sip.serialize import serialize
@@ -177,35 +180,113 @@ def test_what_cannot_be_located_fails_at_once(endpoint):
 # --- names ------------------------------------------------------------------------------------------------------------
 
 
+NAME = "sip:gw.example.com:5060"
+A = LookedUp("gw.example.com", "A", ("192.0.2.9",))
+
+
 def test_requests_to_a_name_wait_for_one_look_up(endpoint):
-    assert endpoint.perform(order(user=1, next_hop="sip:gw.example.com"), 0.0) == [Resolve("gw.example.com")]
-    assert endpoint.perform(order(user=2, next_hop="sip:GW.example.com"), 0.0) == []
-    outs = endpoint.handle(Resolved("gw.example.com", ("192.0.2.9",)), 0.3)
+    assert endpoint.perform(order(user=1, next_hop=NAME), 0.0) == [LookUp("gw.example.com", "A")]
+    assert endpoint.perform(order(user=2, next_hop=NAME), 0.0) == []
+    outs = endpoint.handle(A, 0.3)
     assert [(out.user, out.flow) for out in outs] == [(1, FLOW), (2, FLOW)]
-    assert [type(out) for out in endpoint.perform(order(user=3, next_hop="sip:gw.example.com"), 0.4)] == [SendMessage]
+    assert [type(out) for out in endpoint.perform(order(user=3, next_hop=NAME), 0.4)] == [SendMessage]
+
+
+def test_a_request_waits_for_as_many_answers_as_it_takes(endpoint):
+    endpoint.perform(order(next_hop="sip:gw.example.com;transport=tcp"), 0.0)
+    assert endpoint.handle(LookedUp("gw.example.com", "A"), 0.1) == []
+    srv = (SrvRecord(1, 0, 5070, "a.example.com"),)
+    outs = endpoint.handle(LookedUp("_sip._tcp.gw.example.com", "SRV", srv=srv), 0.2)
+    assert outs == [LookUp("a.example.com", "A")]
+    assert endpoint.handle(LookedUp("b.example.com", "A", ("192.0.2.7",)), 0.3) == []
+    [out] = endpoint.handle(LookedUp("a.example.com", "A", ("192.0.2.9",)), 0.4)
+    assert out.flow.remote == Address("192.0.2.9", 5070)
 
 
 def test_a_name_without_addresses_fails_who_waits(endpoint):
-    endpoint.perform(order(next_hop="sip:gw"), 0.0)
-    [out] = endpoint.handle(Resolved("gw", ()), 0.3)
+    endpoint.perform(order(next_hop=NAME), 0.0)
+    [out] = endpoint.handle(LookedUp("gw.example.com", "A"), 0.3)
     assert (type(out), out.user, out.why) == (TransactionFailed, "me", "transport")
 
 
 def test_an_old_answer_serves_while_a_new_one_is_fetched(endpoint):
-    endpoint.handle(Resolved("gw", ("192.0.2.9",)), 0.0)
-    outs = endpoint.perform(order(next_hop="sip:gw"), REFRESH_SECONDS)
-    assert [type(out) for out in outs] == [Resolve, SendMessage]
-    endpoint.handle(Resolved("gw", ("192.0.2.10",)), REFRESH_SECONDS + 0.1)
-    [out] = endpoint.perform(order(user=2, next_hop="sip:gw"), REFRESH_SECONDS + 0.2)
+    endpoint.handle(A, 0.0)
+    outs = endpoint.perform(order(next_hop=NAME), 61.0)
+    assert [type(out) for out in outs] == [SendMessage]
+    assert endpoint.next_deadline() <= 61.0
+    assert LookUp("gw.example.com", "A") in endpoint.tick(61.0)
+    endpoint.handle(LookedUp("gw.example.com", "A", ("192.0.2.10",)), 61.1)
+    [out] = endpoint.perform(order(user=2, next_hop=NAME), 61.2)
     assert out.flow.remote == Address("192.0.2.10", 5060)
 
 
+@pytest.mark.parametrize("steps", [1, 100])
+def test_a_look_up_that_nobody_answers_fails_who_waits(endpoint, steps):
+    endpoint.perform(order("INVITE", next_hop=NAME), 0.0)
+    endpoint.perform(SendAck("them", ours("ACK"), "inside", NAME), 0.0)
+    outs = []
+    for step in range(1, steps + 1):
+        outs += endpoint.tick(limits.NAME_WAIT_SECONDS * step / steps)
+    [failed] = [out for out in outs if isinstance(out, TransactionFailed)]
+    assert (failed.user, failed.key, failed.why) == ("me", ("", "INVITE"), "transport")
+    assert endpoint.dropped["ack_unlocated"] == 1
+
+
+def test_steps_that_take_long_each_do_not_add_up(endpoint):
+    """However many answers are needed: the request has waited long enough at one moment."""
+    endpoint.perform(order(next_hop="sip:gw.example.com;transport=tcp"), 0.0)
+    srv = (SrvRecord(1, 0, 5070, "a.example.com"),)
+    endpoint.handle(LookedUp("_sip._tcp.gw.example.com", "SRV", srv=srv), 5.9)
+    assert endpoint.tick(limits.NAME_WAIT_SECONDS - 0.1) == []
+    assert endpoint.next_deadline() == limits.NAME_WAIT_SECONDS
+    assert [type(out) for out in endpoint.tick(limits.NAME_WAIT_SECONDS)] == [TransactionFailed]
+    assert endpoint.handle(LookedUp("a.example.com", "A", ("192.0.2.9",)), 9.0) == []
+
+
+def test_requests_that_wait_are_bounded(endpoint, monkeypatch):
+    monkeypatch.setattr(limits, "REQUESTS_AWAITING_NAMES", 5)
+    for n in range(5):
+        endpoint.perform(order(user=n, next_hop=f"sip:{n}.example.com"), 0.0)
+    [out] = endpoint.perform(order(user=5, next_hop="sip:0.example.com"), 0.0)
+    assert (type(out), out.user) == (TransactionFailed, 5)
+
+
 def test_an_invite_that_is_cancelled_while_its_name_is_looked_up_is_never_sent_and_reported_over(endpoint):
-    endpoint.perform(order("INVITE", next_hop="sip:gw"), 0.0)
+    endpoint.perform(order("INVITE", next_hop=NAME), 0.0)
     [out] = endpoint.perform(CancelRequest("me"), 0.1)
     assert (type(out), out.user) == (TransactionFailed, "me")
-    assert endpoint.handle(Resolved("gw", ("192.0.2.9",)), 0.2) == []
+    assert endpoint.handle(A, 0.2) == []
     assert endpoint.perform(CancelRequest("me"), 0.3) == []
+
+
+def test_servers_of_the_policy_are_looked_up_at_once_and_their_news_told(endpoint):
+    assert endpoint.watch([(NAME, "inside"), (PEER, "inside")], 0.0) == [LookUp("gw.example.com", "A")]
+    outs = endpoint.handle(A, 0.1)
+    assert [out.event for out in outs if isinstance(out, Log)] == ["dns.found"]
+    news = endpoint.news()
+    assert (news.servers, news.addresses) == (((NAME, "inside"),), {"gw.example.com": ("192.0.2.9",)})
+    assert endpoint.next_deadline() == pytest.approx(0.1 + 54.0)
+    assert endpoint.tick(55.0) == [LookUp("gw.example.com", "A")]
+
+
+# --- ways that are given ----------------------------------------------------------------------------------------------
+
+
+def test_a_request_goes_by_the_flow_that_it_names_whatever_its_next_hop(endpoint):
+    made = SendRequest("me", ours("INVITE"), "inside", NAME, "abc", TCP)
+    [out] = endpoint.perform(made, 0.0)
+    assert out.flow == TCP
+    assert sent([out])[0].headers("Contact") == ["<sip:abc@sbc.example.com:5060;transport=tcp>"]
+
+
+def test_a_flow_by_a_listener_that_is_gone_fails(endpoint):
+    gone = Flow(Transport.UDP, "elsewhere", HERE, THERE)
+    [out] = endpoint.perform(SendRequest("me", ours("INVITE"), "elsewhere", PEER, None, gone), 0.0)
+    assert (type(out), out.user, out.why) == (TransactionFailed, "me", "transport")
+
+
+def test_a_keep_alive_is_a_pair_of_line_ends(endpoint):
+    assert endpoint.perform(KeepAlive(TCP), 0.0) == [SendMessage(TCP, b"\r\n\r\n")]
 
 
 # --- time -------------------------------------------------------------------------------------------------------------
