@@ -31,6 +31,7 @@ def test_it_knows_its_two_peers_by_their_addresses_and_nobody_else(policy):
 @pytest.mark.parametrize(
     ("peer", "called", "expected"),
     [
+        ("office", "911", ("emergency", "carrier-a", "911", 180.0)),
         ("office", "4155559999", ("outbound", "carrier-a", "+14155559999", 120.0)),
         ("office", "+442079460000", ("outbound", "carrier-a", "+442079460000", 120.0)),
         ("carrier-a", "+14155550123", ("inbound", "office", "+14155550123", 180.0)),
@@ -57,7 +58,7 @@ def test_what_is_refused(policy, peer, called, status):
 
 
 def test_reasons_cite_the_files(policy):
-    assert "routes.yaml:10:5: outbound: matched" in explain(policy, Facts("office", "4155559999", "100"))
+    assert "routes.yaml:16:5: outbound: matched" in explain(policy, Facts("office", "4155559999", "100"))
 
 
 def test_the_tutorial_shows_what_why_really_answers(monkeypatch):
