@@ -8,7 +8,7 @@ from typing import Final
 
 from sbc.admin import control, metrics
 from sbc.admin.exchange import Answer, Order, ReadCdrs, Reply, Request, json_reply, problem, text_reply
-from sbc.admin.peer_views import path_object
+from sbc.admin.peer_views import path_object, paths_of
 from sbc.admin.state import AdminState
 from sbc.admin.views import call_object, status_object
 from sbc.b2bua.events import HangUpOrdered
@@ -115,7 +115,7 @@ def _pbx(_request: Request, state: AdminState, name: str) -> Reply:
 
 def _paths(_request: Request, state: AdminState, _name: str) -> Reply:
     engine = state.engine()
-    return json_reply({"paths": [path_object(path, engine, state.now()) for path in engine.paths]})
+    return json_reply({"paths": [path_object(path, engine, state.now()) for path in paths_of(engine)]})
 
 
 def _cdrs(request: Request, _state: AdminState, _name: str) -> Reply | ReadCdrs:

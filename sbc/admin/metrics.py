@@ -6,7 +6,7 @@ The names are the contract's. Only what is truly counted is shown; a metric whos
 from collections.abc import Iterable
 from typing import Final
 
-from sbc.admin.peer_views import DIRECTIONS, used_in
+from sbc.admin.peer_views import DIRECTIONS, paths_of, used_in
 from sbc.admin.state import RuntimeView
 from sbc.b2bua.snapshot import EngineView
 
@@ -58,7 +58,7 @@ def render(engine: EngineView, runtime: RuntimeView) -> str:
 
 
 def _peer_families(engine: EngineView) -> tuple[str, ...]:
-    paths = [path for path in engine.paths if path.kind == "trunk"]
+    paths = [path for path in paths_of(engine) if path.kind == "trunk"]
     trunks = [peer for peer in engine.peers if peer.kind == "trunk"]
     return (
         _family(

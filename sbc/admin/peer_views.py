@@ -57,6 +57,13 @@ def ping_object(ping: PingView) -> dict[str, Any]:
     }
 
 
+def paths_of(engine: EngineView) -> tuple[PathView, ...]:
+    """Of every trunk, also of those without a limit that carry no call; then of trunks that are gone, and of pools."""
+    known = {path.trunk: path for path in engine.paths if path.kind == "trunk"}
+    trunks = [known.pop(peer.name, PathView(peer.name, None, 0)) for peer in engine.peers if peer.kind == "trunk"]
+    return (*trunks, *known.values(), *(path for path in engine.paths if path.kind == "pool"))
+
+
 def used_in(path: PathView, direction: Direction) -> int:
     return sum(holder.direction == direction for holder in path.holders)
 
@@ -108,8 +115,7 @@ def _binding(binding: BindingView, engine: EngineView) -> dict[str, Any]:
 
 
 def _call_paths(trunk: str, engine: EngineView) -> dict[str, Any]:
-    path = next((path for path in engine.paths if path.trunk == trunk and path.kind == "trunk"), None)
-    path = path or PathView(trunk, None, 0)
+    path = next(path for path in paths_of(engine) if path.trunk == trunk and path.kind == "trunk")
     return {
         "used": path.used,
         "limit": path.limit,

@@ -130,6 +130,16 @@ def test_paths_name_their_holders_and_ages():
     }
 
 
+def test_a_trunk_without_a_limit_stands_among_the_paths_even_without_calls_and_one_that_is_gone_with_them():
+    peers = (PeerView("b", "trunk", "up", 0.0, ""), PeerView("a", "trunk", "up", 0.0, ""))
+    paths = (PathView("gone", None, 1), PathView("a", 3, 0), PathView("p", 9, 0, kind="pool"))
+
+    _, body = ask("/api/v1/paths", engine(peers=peers, paths=paths))
+
+    shown = [(path["trunk"], path["limit"], path["used"], path["kind"]) for path in body["paths"]]
+    assert shown == [("b", None, 0, "trunk"), ("a", 3, 0, "trunk"), ("gone", None, 1, "trunk"), ("p", 9, 0, "pool")]
+
+
 def test_what_a_peer_sent_that_is_no_utf8_is_shown_escaped():
     odd = b"403 \xe9".decode("utf-8", "surrogateescape")
 
