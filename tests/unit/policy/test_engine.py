@@ -147,3 +147,33 @@ def test_identify_and_learn_addresses(load, well):
     policy.learn_addresses("sip.example.com", ["192.0.2.7"])
     assert policy.identify("outside", "192.0.2.7", 5060) is policy.peers["named"]
     assert policy.accepted(policy.peers["named"]) == ("192.0.2.7/32",)
+
+
+def test_what_it_says_of_caps_alarms_and_secrets(load, well):
+    policy = load(
+        well,
+        "sbc: {cps: 50, alerts: {webhook: 'https://alerts.example.com/'}}",
+        "path_pools: {acme: 24}",
+        "trunks: {pooled: {interface: outside, servers: sip:127.0.0.45, call_paths: {pool: acme}}, "
+        "own: {interface: outside, servers: sip:127.0.0.46, call_paths: 4, auth: {username: u, password: {env: NO}}}}",
+    )
+    assert (policy.cps, policy.webhook) == (50, "https://alerts.example.com/")
+    assert policy.path_pools == {"acme": 24}
+    assert {name: (rules.total, rules.pool) for name, rules in policy.path_rules.items()} == {
+        "pooled": (24, "acme"),
+        "own": (4, None),
+    }
+    assert [str(problem.where).partition(":")[0] for problem in policy.unresolved] == ["d.yaml"]
+
+
+def test_a_disaster_plan_from_yaml_is_the_dids_or_else_the_rules(load, well):
+    all_of_them, one = '"+14155550100-+14155550199"', '{numbers: "+14155550150", disaster: [{reject: 486}]}'
+    policy = load(
+        well.replace(all_of_them, f"[{all_of_them}, {one}]"),
+        "routes: [{from: carrier-a, to: dids, disaster: [{forward: '+14155559999', via: carrier-a}, {reject: 480}]}]",
+    )
+    for called, targets, reject in (("+14155550149", ["+14155559999"], 480), ("+14155550150", [], 486)):
+        facts = Facts("carrier-a", called, "")
+        plan = policy.disaster_plan(facts, policy.decide(facts))
+        assert ([target.called for target in plan.hunt], plan.reject) == (targets, reject)
+        assert str(plan.because[-1].where).startswith("b.yaml" if targets else "a.yaml")

@@ -215,6 +215,12 @@ def test_an_own_number_passes_screening_however_it_is_written(load, well):
     assert "     called as +14155559999 (e164) · caller as +14155550377 (e164)" in told
 
 
+def test_a_foreign_caller_may_be_made_anonymous(load, well):
+    anonymous = SCREENED.replace("REPLACE", "anonymous").replace('default: "+14155550300", ', "")
+    told = lines(load(well, anonymous.replace(', caller: "+141555503XX"', "")), "hq", "+14155559999", "200")
+    assert "     called as +14155559999 (e164) · caller as anonymous (e164)" in told
+
+
 def test_a_refused_caller_may_still_call_for_help(load, well):
     policy = load(well, SCREENED.replace("REPLACE", "reject"))
     refused = dry_run(policy, Facts("hq", "+14155559999", "200"))

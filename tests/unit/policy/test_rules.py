@@ -140,3 +140,26 @@ def test_international_can_be_barred_before_everything_else_is_let_through():
     for called in ("+442079460000", "011442079460000", "18765550100", "19005550100"):
         assert decide(bars, OUTBOUND, called=called).reject == 403
     assert decide(bars, OUTBOUND, called="4155559999").hunt
+
+
+def test_a_rule_asks_for_the_caller_and_the_source_too():
+    route = Route("r", ("office",), caller=("+141555501XX",), via=(Via("carrier-a"),))
+    reasons = {
+        peer_and_caller: [
+            step.reason for step in decide(route, peer=peer_and_caller[0], caller=peer_and_caller[1]).because
+        ]
+        for peer_and_caller in (("branch", "+14155550100"), ("office", "+14155559999"), ("office", "4155550100"))
+    }
+    assert list(reasons.values()) == [["the call is not from office"], ["the caller is not +141555501XX"], [""]]
+
+
+def test_strip_and_prepend_change_what_was_dialled_and_names_are_left_alone():
+    changed = Route("r", strip=1, prepend="+1", via=(Via("carrier-a"),))
+    assert [sent(decide(changed, called=called))[0][1] for called in ("94155559999", "alice")] == [
+        "+14155559999",
+        "alice",
+    ]
+
+
+def test_a_number_of_which_nothing_is_left_is_484():
+    assert decide(Route("r", strip=3, via=(Via("carrier-a"),)), called="100").reject == 484
