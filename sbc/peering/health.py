@@ -1,0 +1,339 @@
+"""Which servers of our peers can be used: one table, shared by probes (OPTIONS), registrations and calls.
+
+RFC 3261 §11 (OPTIONS), §21.5.4 (503). What one address has shown is counted in `health_state`; here is who is asked
+when, what the answers mean, and what is said of it. It places no call and has no opinion where a call should go.
+Used by `relations`.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Final, Literal
+
+from msgspec import Struct
+
+from sbc.core.address import Address, Flow, Transport
+from sbc.core.commands import Log
+from sbc.core.ids import IdSource
+from sbc.core.timers import Schedule
+from sbc.peering.health_options import options_to, retry_after
+from sbc.peering.health_pings import Pings
+from sbc.peering.health_state import LIVE_SECONDS, ServerHealth
+from sbc.peering.hop import Hop
+from sbc.peering.views import PingView, ServerState, ServerView
+from sbc.policy.model import Peer
+from sbc.sip.commands import SendRequest
+from sbc.sip.message import Response
+
+PING_SECONDS: Final = 4.0  # for the answer to an operator's ping
+SLOT_SECONDS: Final = 0.002  # between two probes, whomever they go to: many servers are no burst
+_FIRST_MILLISECONDS: Final = 1000  # at the start every server is asked within this
+_SAYS: Final[Mapping[ServerState, tuple[Literal["info", "warning"], str]]] = {
+    "up": ("info", "server.up"),
+    "down": ("warning", "server.down"),
+    "suspended": ("warning", "server.suspended"),
+}
+
+Key = tuple[str, Transport, Address]  # peer, and where it is reached
+
+
+class PeerChanged(Struct, frozen=True):
+    """The last usable server of this peer went out of service, or the first came back (also: on trial)."""
+
+    peer: str
+    usable: bool
+    why: str
+
+
+Out = SendRequest | Log | PeerChanged
+
+
+class HealthTable:
+    def __init__(self, ids: IdSource) -> None:
+        self._ids = ids
+        self._peers: dict[str, _Peer] = {}
+        self._servers: dict[Key, ServerHealth] = {}
+        self._deadlines: Schedule[Key] = Schedule()
+        self._probes: dict[int, Key] = {}  # under way; at most one of each server
+        self._pings = Pings()
+        self._number = 0
+        self._free_at = 0.0  # when the next probe may go out
+
+    # --- which servers there are --------------------------------------------------------------------------------------
+
+    def set_hops(self, peer: Peer, hops: Sequence[Hop], now: float) -> list[Out]:
+        """The addresses of this peer from now on. Known ones keep what is known of them; new ones are probed soon."""
+        known = self._peers.get(peer.name)
+        if known is None:
+            known = self._peers[peer.name] = _Peer(peer, now)
+        old = known.servers
+        known.policy, known.servers = peer, {}
+        for hop in hops:
+            key = _key(hop)
+            if key not in known.servers:
+                known.servers[key] = self._server(key, hop, peer, now)
+        for key in old.keys() - known.servers.keys():
+            self._drop(key)
+        known.index_hosts()
+        return self._weigh(known, "its servers have changed", now)
+
+    def forget(self, peer: str) -> None:
+        known = self._peers.pop(peer, None)
+        for key in () if known is None else known.servers:
+            self._drop(key)
+
+    def _server(self, key: Key, hop: Hop, peer: Peer, now: float) -> ServerHealth:
+        server = self._servers.get(key)
+        if server is None:
+            server = self._servers[key] = ServerHealth(hop, peer.health, now)
+        else:
+            server.reconfigure(hop, peer.health, now)
+            if not server.is_probed:
+                self._probes.pop(server.asked, None)
+                server.asked = 0
+        if server.is_probed and not server.asked:
+            server.probe_at = min(server.probe_at, now + self._drawn())
+        self._deadlines.set(key, server.next_deadline())
+        return server
+
+    def _drawn(self) -> float:
+        """Somewhere within the first second."""
+        return self._ids.number(_FIRST_MILLISECONDS) / 1000
+
+    def _drop(self, key: Key) -> None:
+        server = self._servers.pop(key)
+        self._probes.pop(server.asked, None)
+        self._deadlines.set(key, None)
+
+    # --- what happens -------------------------------------------------------------------------------------------------
+
+    def heard(
+        self, peer: str, flow: Flow, now: float, status: int | None = None, retry_after: float | None = None
+    ) -> list[Out]:
+        """Live traffic of this peer: the status of a response (not to our OPTIONS), or None: a request.
+
+        Called for every message; where nothing changes it is one look-up.
+        """
+        key = (peer, flow.transport, flow.remote)
+        server = self._servers.get(key)
+        if server is None:
+            server = self._of_host(peer, flow)
+            if server is None:
+                return []
+            key = _key(server.hop)
+        if server.is_settled and status != 503:
+            if status is not None:
+                server.heard_at = now
+            return []
+        before = server.state
+        if status == 503:
+            server.refuse(retry_after, now)
+        elif server.hear(status, now):
+            self._hurry(server, max(now, server.sent_at + LIVE_SECONDS))
+        return self._after(key, server, before, now)
+
+    def _of_host(self, peer: str, flow: Flow) -> ServerHealth | None:
+        """From another port than it listens on, as on connections that the peer opens: if its host is one server."""
+        known = self._peers.get(peer)
+        return None if known is None else known.by_host.get((flow.transport, flow.remote.host))
+
+    def failed(self, hop: Hop, why: str, now: float) -> list[Out]:
+        """A call or a registration got silence there, or a transport failure."""
+        key = _key(hop)
+        server = self._servers.get(key)
+        return [] if server is None else self._fail(key, server, why, now)
+
+    def take_response(self, user: tuple[str, str, int], response: Response, flow: Flow, now: float) -> list[Out]:
+        """To an OPTIONS of ours. "The response code … MUST be the same that would have been chosen had the request
+        been an INVITE", §11.2; whatever it is, the server is there. Late ones say so too.
+        """
+        _, peer, number = user
+        if response.status < 200:
+            return []
+        self._pings.answered(number, response.status, response.reason, now)
+        key = self._probes.pop(number, (peer, flow.transport, flow.remote))
+        server = self._servers.get(key)
+        if server is None:
+            return []
+        if server.asked == number:
+            server.asked = 0
+        before = server.state
+        if response.status == 503:
+            server.suspend("503 to OPTIONS", retry_after(response), now)
+        else:
+            server.succeed(f"{response.status} to OPTIONS", now)
+        self._plan_probe(server, now)
+        return self._after(key, server, before, now)
+
+    def take_failure(self, user: tuple[str, str, int], why: str, now: float) -> list[Out]:
+        """An OPTIONS of ours could not be delivered, or its transaction timed out after we had given it up."""
+        number = user[2]
+        self._pings.failed(number, why)
+        key = self._probes.pop(number, None)
+        return [] if key is None else self._fail(key, self._servers[key], f"OPTIONS: {why}", now, probe=True)
+
+    # --- what is asked ------------------------------------------------------------------------------------------------
+
+    def is_usable(self, hop: Hop) -> bool:
+        """Neither down nor suspended; an address that is not in the table is usable."""
+        server = self._servers.get(_key(hop))
+        return server is None or server.is_usable
+
+    def is_peer_usable(self, peer: str) -> bool:
+        """Any of its servers is, or none is known."""
+        known = self._peers.get(peer)
+        return known is None or known.is_usable
+
+    def since(self, peer: str) -> float:
+        """When the peer became usable, or ceased to be."""
+        known = self._peers.get(peer)
+        return 0.0 if known is None else known.since
+
+    def servers(self, peer: str) -> tuple[ServerView, ...]:
+        known = self._peers.get(peer)
+        servers = () if known is None else known.servers.values()
+        return tuple(ServerView(_name(s.hop), str(s.hop), s.state, s.since, s.why) for s in servers)
+
+    # --- the operator's ping ------------------------------------------------------------------------------------------
+
+    def ping(self, peer: str, token: str, now: float) -> list[Out]:
+        """OPTIONS to every server of this peer, now. Answers count as those to probes do, silence does not."""
+        known = self._peers.get(peer)
+        if known is None or not known.servers:
+            nowhere = PingView(token, "", "", 0, None, "no server address is known")
+            self._pings.asked(self._next_number(), nowhere, now, PING_SECONDS)
+            return []
+        outs: list[Out] = []
+        for server in known.servers.values():
+            number = self._next_number()
+            view = PingView(token, _name(server.hop), str(server.hop), None, None)
+            self._pings.asked(number, view, now, PING_SECONDS)
+            outs.append(options_to(known.policy, server.hop, number, self._ids))
+        return outs
+
+    def pings(self) -> tuple[PingView, ...]:
+        """The oldest first."""
+        return self._pings.views()
+
+    # --- time ---------------------------------------------------------------------------------------------------------
+
+    def tick(self, now: float) -> list[Out]:
+        self._pings.tick(now)
+        outs: list[Out] = []
+        for key in self._deadlines.pop_due(now):
+            outs += self._due(key, self._servers[key], now)
+        return outs
+
+    def next_deadline(self) -> float | None:
+        deadlines = (self._deadlines.next(), self._pings.next_deadline())
+        return min((at for at in deadlines if at is not None), default=None)
+
+    def _due(self, key: Key, server: ServerHealth, now: float) -> list[Out]:
+        before = server.state
+        server.come_back(now)
+        outs = self._after(key, server, before, now)
+        if server.asked:
+            if server.timed_out(now):
+                del self._probes[server.asked]
+                outs += self._fail(key, server, f"no answer to OPTIONS within {server.patience:g} s", now, probe=True)
+        elif server.probe_at <= now and not server.postpone(now):
+            outs += self._probe(key, server, now)
+        self._deadlines.set(key, server.next_deadline())
+        return outs
+
+    def _probe(self, key: Key, server: ServerHealth, now: float) -> list[Out]:
+        if not server.has_turn and self._free_at > now:  # others are being asked: after them
+            server.has_turn = True
+            server.probe_at = self._free_at
+            self._free_at += SLOT_SECONDS
+            return []
+        server.has_turn = False
+        self._free_at = max(self._free_at, now + SLOT_SECONDS)
+        server.asked = self._next_number()
+        self._probes[server.asked] = key
+        server.sent_at = now
+        return [options_to(self._peers[key[0]].policy, server.hop, server.asked, self._ids)]
+
+    def _next_number(self) -> int:
+        self._number += 1
+        return self._number
+
+    # --- what follows -------------------------------------------------------------------------------------------------
+
+    def _fail(self, key: Key, server: ServerHealth, why: str, now: float, *, probe: bool = False) -> list[Out]:
+        before = server.state
+        server.fail(why, now)
+        if probe:
+            server.asked = 0
+            self._plan_probe(server, now)
+        elif server.health is not None:
+            self._hurry(server, max(now, server.sent_at + server.health.retry))
+        return self._after(key, server, before, now)
+
+    def _hurry(self, server: ServerHealth, at: float) -> None:
+        """The next probe at `at`, unless it is earlier, or under way."""
+        if server.is_probed and not server.asked:
+            server.probe_at = min(server.probe_at, at)
+
+    def _plan_probe(self, server: ServerHealth, now: float) -> None:
+        if server.is_probed and not server.asked:
+            server.probe_at = max(now, server.sent_at + server.interval * (1 - self._ids.number(100) / 1000))
+
+    def _after(self, key: Key, server: ServerHealth, before: ServerState, now: float) -> list[Out]:
+        """Plan what is next, and say what has changed."""
+        self._deadlines.set(key, server.next_deadline())
+        if server.state == before:
+            return []
+        outs: list[Out] = []
+        if server.state in _SAYS:
+            level, event = _SAYS[server.state]
+            outs.append(Log(level, event, (*_place(server), ("why", server.why))))
+        known = self._peers[key[0]]
+        return outs + self._weigh(known, f"{server.hop}: {server.why}", now)
+
+    def _weigh(self, known: "_Peer", why: str, now: float) -> list[Out]:
+        """Whether the peer as a whole can be used. A trial is no return: that is said when it has answered."""
+        servers = known.servers.values()
+        is_usable = not servers or any(server.is_usable for server in servers)
+        outs: list[Out] = []
+        if is_usable != known.is_usable:
+            known.is_usable, known.since = is_usable, now
+            outs.append(PeerChanged(known.policy.name, is_usable, why))
+        if not is_usable and not known.is_said_down:
+            known.is_said_down = True
+            outs.append(Log("error", "peer.down", (("alarm", True), ("peer", known.policy.name), ("why", why))))
+        elif known.is_said_down and (not servers or any(server.state == "up" for server in servers)):
+            known.is_said_down = False
+            outs.append(Log("info", "peer.up", (("peer", known.policy.name), ("why", why))))
+        return outs
+
+
+class _Peer:
+    """A peer and its servers, in the order to be tried."""
+
+    __slots__ = ("by_host", "is_said_down", "is_usable", "policy", "servers", "since")
+
+    def __init__(self, policy: Peer, now: float) -> None:
+        self.policy = policy
+        self.servers: dict[Key, ServerHealth] = {}
+        self.by_host: dict[tuple[Transport, str], ServerHealth | None] = {}  # None: several on that host
+        self.is_usable = True
+        self.is_said_down = False
+        self.since = now
+
+    def index_hosts(self) -> None:
+        self.by_host.clear()
+        for (_, transport, remote), server in self.servers.items():
+            place = (transport, remote.host)
+            self.by_host[place] = None if place in self.by_host else server
+
+
+def _key(hop: Hop) -> Key:
+    return (hop.peer, hop.flow.transport, hop.flow.remote)
+
+
+def _name(hop: Hop) -> str:
+    return hop.server.text or hop.server.host
+
+
+def _place(server: ServerHealth) -> tuple[tuple[str, object], ...]:
+    hop = server.hop
+    return (("peer", hop.peer), ("server", _name(hop)), ("address", str(hop)))
