@@ -61,6 +61,7 @@ class UserAgent:
         self.parties: list[Party] = []
         self.heard: list[str] = []
         self.complaints: list[str] = []
+        self.keepalives = 0
         self.challengers: list[Challenger] = []
         self.keyring: Keyring | None = None
         self.bindings: list[Binding] = []
@@ -76,6 +77,9 @@ class UserAgent:
 
     def receive(self, data: bytes, flow: Flow, now: float) -> list[SendMessage]:
         if self.script.deaf:
+            return []
+        if not data.strip(b"\r\n"):
+            self.keepalives += 1  # RFC 5626 §3.5.1, sent for the sake of a NAT: nothing to answer on UDP
             return []
         try:
             message = parse_message(data, stream=flow.transport is not Transport.UDP)

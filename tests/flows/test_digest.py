@@ -303,3 +303,43 @@ def test_a_pbx_that_may_be_anywhere_is_known_by_its_credentials(world):
     office.hangs_up()
     assert sbc.cdr.only.ingress == "office"
     assert sbc.idle()
+
+
+# --- registrations ----------------------------------------------------------------------------------------------------
+
+
+def test_registration_and_calls_share_one_account(world):
+    register = 'register: {aor: "sip:+14155550100@carrier.example", expires: 600s}'
+    sbc = world(WITH_ACCOUNT.replace(ACCOUNT, f"{ACCOUNT}, {register}"), seed=5)
+    carrier = sbc.carrier()
+    door, registrar = carrier.challenges("acme", "s3cret", stale=True), carrier.becomes_registrar()
+    office = sbc.office()
+    sbc.run(2000.0)
+    assert len(registrar.contacts("sip:+14155550100@carrier.example", sbc.now)) == 1
+    assert len(registrar.registers) >= 3
+    assert len(registrar.call_ids) == 1
+    office.invites(FAR)
+    carrier.answers()
+    office.hangs_up()
+    assert {"REGISTER", "INVITE", "BYE"} <= set(door.accepted)
+    assert sbc.idle()
+
+
+def test_a_pbx_registers_with_credentials_and_is_called_where_it_is(world):
+    policy = POLICY.replace(
+        "address: sip:10.0.0.5:5060", "registers: true, accept: any, auth: {username: office, password: 0ff1ce}"
+    )
+    sbc = world(policy)
+    office, carrier = sbc.office(), sbc.carrier()
+    office.has_credentials("office", "0ff1ce")
+    binding = office.registers("sip:office@sbc.example", expires=600, gin=True)
+    assert binding.is_registered
+    carrier.invites(DID)
+    office.answers()
+    assert office.call.called == DID
+    carrier.hangs_up()
+    office.agent.keyring.password = "wrong"
+    office.unregisters()
+    assert not binding.is_registered
+    assert binding.status == 401
+    assert sbc.idle()

@@ -2,6 +2,8 @@
 
 import pytest
 
+from sbc.core.address import Flow, Transport
+from sbc.sip.commands import SendMessage
 from sbc.sip.message import Request
 from sbc.testing.build import request
 from sbc.testing.net import Network
@@ -90,6 +92,16 @@ def test_a_registrar_demands_and_shortens():
     registrar.longest = 700
     pbx.refreshes(expires=3600)
     assert (binding.status, binding.granted) == (200, 700)
+
+
+def test_keepalives_are_counted_and_nothing_else():
+    net, pbx, carrier, _ = registered()
+    flow = Flow(Transport.UDP, "", pbx.address, carrier.address)
+    net.perform(pbx.agent, [SendMessage(flow, b"\r\n\r\n")])
+    net.settle()
+    assert carrier.agent.keepalives == 1
+    assert carrier.heard == []
+    no_complaints(carrier)
 
 
 def test_all_bindings_can_be_removed_at_once():
