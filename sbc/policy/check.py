@@ -201,7 +201,7 @@ def _disaster(steps: Sequence[DisasterStep]) -> str:
 
 def _step(step: DisasterStep) -> str:
     if isinstance(step, Forward):
-        over = f" over {', '.join(step.via)}" if step.via else ""
+        over = f" over {', then '.join(step.via)}" if step.via else ""
         return f"forward to {step.number}{over}"
     if isinstance(step, RejectWith):
         return f"refuse with {step.status}"

@@ -17,7 +17,7 @@ Made by `python -m sbc.policy.reference`; do not edit.
 
 `sbc run PATH...` takes YAML files and folders; a folder means its `*.yaml`, sorted by name, not recursive. Documents
 are merged: a section may stand in several files, a name in a section may not, and names are unique across pbxs and
-trunks. Relative paths are relative to the working directory.
+trunks. Relative paths are relative to the working directory, but those of secrets to the file that names them.
 
 A key marked *not built yet* is known and refused, but for the values shown, which ask for what happens anyway.
 
@@ -50,8 +50,33 @@ passes as it is.
 | `national-1` | `14155550100`, with trunk prefix (in the UK `02079460000`) | `011442079460000` | as dialled |
 | `last-4` | `0100` | `0000` | the last four digits |
 
-**Source match**: interface, longest `accept` prefix, then source port. Two peers that accept the same network on one
-interface must have servers on different ports; then what comes from any other port there meets silence.
+**Source match**: interface, longest `accept` prefix, then source port. Trunks that share a source are told apart by
+the Contact that we registered for each (their AORs must differ), then by the DIDs that their routes take (`from` and
+`to`; no route may be for both). PBXs that share one are told apart by `auth`. What stays ambiguous is an error.
+
+**Secrets**: `password: {file: PATH}`, `{env: NAME}` or `{credential: NAME}`. A password that stands in the policy
+works, with a warning. One that cannot be read is a warning of `sbc check`, and `sbc run` exits 1. No message shows a
+password.
+
+**Finding servers** (RFC 3263): an address is used as it is; a host name with a port is looked up as an address; a
+name without a port by SRV; without `;transport=` as well, NAPTR and SRV choose the transport. Targets are tried in
+their order.
+
+**Call paths** are held per leg: a call that comes in and goes out on one trunk holds two of its paths, from the first
+INVITE to the call's end. A reserve of k leaves total - k for all others. Only emergencies may exceed the total. A
+trunk that is full is passed over in the hunt; `when_full` is answered when no other is left.
+
+**The hunt** goes on after a transport failure, `no_reply`, `no_progress`, refused credentials, 403, 408, 430, 500,
+502, 503 and 504. It ends with any other failure, 480 and 486 among them, and with the first 18x. A Q.850 Reason
+overrides: 1, 17 to 22 and 28 end it; 2, 3, 34, 38, 41, 42, 44 and 47 let it go on. `continue_on` and `stop_on` of a
+route add to that.
+
+**Emergency routes** (`emergency: true`) are tried before all others, wherever they stand. The number goes out as
+dialled; every failure continues the hunt, healthy trunks first; caps, rates, limits and a drain do not stop the call.
+
+**Disaster plans** are for DIDs whose PBX is out of service, or fails the call by `no_reply`, a transport failure or
+503. The plan of the DID itself, the narrowest range first, comes before that of the route. Its steps are tried in
+order: `forward` a number over trunks, another `pbx`, `reject` with a status. A forwarded call obeys caps and rates.
 """
 
 

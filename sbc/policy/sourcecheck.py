@@ -8,6 +8,8 @@ import ipaddress
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from msgspec import Struct
+
 from sbc.core.address import canonical_ip
 from sbc.policy.model import DidRange, Peer, Route, Where
 from sbc.policy.numbers import NumberPlan
@@ -43,25 +45,26 @@ def check_sources(
 def _check_sharing(
     source: str, sharing: Sequence[Peer], why_ambiguous: Callable[[Peer, Peer], str], problems: Problems
 ) -> None:
-    """Each peer against those before it; one complaint suffices."""
+    """Each peer against those before it; one complaint suffices, and an error before a warning."""
     for position, peer in enumerate(sharing):
-        for other in sharing[:position]:
-            why = why_ambiguous(peer, other)
-            if not why:
-                continue
-            if source_ports(peer).isdisjoint(source_ports(other)):
-                problems.warn(
-                    peer.where or _NOWHERE,
-                    f"`{peer.name}` and `{other.name}` share {source} and are told apart by source port",
-                    _from_other_ports(peer, other),
-                )
-            else:
-                problems.wrong(
-                    peer.where or _NOWHERE,
-                    f"`{peer.name}` and `{other.name}` both accept {source} on `{peer.interface}`, and {why}",
-                    f"expected {_REMEDIES.get((peer.kind, other.kind), _REMEDY)}; other at {other.where}",
-                )
-            break
+        ports = source_ports(peer)
+        alike = [(other, why) for other in sharing[:position] if (why := why_ambiguous(peer, other))]
+        clash = next(((other, why) for other, why in alike if not ports.isdisjoint(source_ports(other))), None)
+        where = peer.where or _NOWHERE
+        if clash is not None:
+            other, why = clash
+            problems.wrong(
+                where,
+                f"`{peer.name}` and `{other.name}` both accept {source} on `{peer.interface}`, and {why}",
+                f"expected {_REMEDIES.get((peer.kind, other.kind), _REMEDY)}; other at {other.where}",
+            )
+        elif alike:
+            other, _ = alike[0]
+            problems.warn(
+                where,
+                f"`{peer.name}` and `{other.name}` share {source} and are told apart by source port",
+                _from_other_ports(peer, other),
+            )
 
 
 def _from_other_ports(peer: Peer, other: Peer) -> str:
@@ -70,13 +73,24 @@ def _from_other_ports(peer: Peer, other: Peer) -> str:
     return "what comes from any other port there meets silence"
 
 
+class _Taken(Struct, frozen=True):
+    """What the routes that name a trunk take: their places, their patterns, and which ends of DID ranges match."""
+
+    routes: frozenset[int] = frozenset()
+    patterns: frozenset[str] = frozenset()
+    numbers: frozenset[str] = frozenset()
+    is_all: bool = False
+
+
 class _Takers:
-    """Which calls from a trunk some route takes."""
+    """Which calls from a trunk some route takes. Seen once per trunk, compared for each two."""
 
     def __init__(self, routes: Sequence[Route], dids: Sequence[DidRange], plan: NumberPlan) -> None:
         self._routes = [route for route in routes if not route.emergency and not route.reject]
-        self._numbers = [number for did in dids for number in dict.fromkeys((did.first, did.last))]
+        self._for_all = next((route.name for route in self._routes if not route.from_peers), "")
+        self._numbers = [plan.read(text) for did in dids for text in dict.fromkeys((did.first, did.last))]
         self._plan = plan
+        self._seen: dict[str, _Taken] = {}
 
     def why_ambiguous(self, one: Peer, other: Peer) -> str:
         """Empty where a call shows which of the two it is from."""
@@ -86,11 +100,7 @@ class _Takers:
             return _why_pbxs_are_ambiguous(one, other)
         if self._registers_apart(one, other):
             return ""
-        names = {one.name, other.name}
-        both = [route for route in self._routes if not route.from_peers or names <= set(route.from_peers)]
-        if both:
-            return f"the route `{both[0].name}` takes calls from either"
-        return self._why_dids_are_ambiguous(self._of(one), self._of(other))
+        return self._why_dids_are_ambiguous(self._taken(one.name), self._taken(other.name))
 
     def _registers_apart(self, one: Peer, other: Peer) -> bool:
         """Calls come to the Contact that was registered (RFC 3261 §10); those of a bulk registration name the DID."""
@@ -99,27 +109,33 @@ class _Takers:
             return False
         return self._plan.read(mine.user).best != self._plan.read(theirs.user).best
 
-    def _of(self, peer: Peer) -> list[Route]:
-        return [route for route in self._routes if peer.name in route.from_peers]
-
-    def _why_dids_are_ambiguous(self, mine: Sequence[Route], theirs: Sequence[Route]) -> str:
-        if not mine and not theirs:
+    def _why_dids_are_ambiguous(self, mine: _Taken, theirs: _Taken) -> str:
+        if self._for_all:
+            return f"the route `{self._for_all}` takes calls from either"
+        if both := mine.routes & theirs.routes:
+            return f"the route `{self._routes[min(both)].name}` takes calls from either"
+        if not mine.routes and not theirs.routes:
             return "no route tells them apart by DID"
-        if any(not route.to for route in (*mine, *theirs)):
+        if mine.is_all or theirs.is_all:
             return "a route of one takes every number"
-        shared = {text for route in mine for text in route.to} & {text for route in theirs for text in route.to}
-        if shared:
+        if shared := mine.patterns & theirs.patterns:
             return f"routes of both take `{min(shared)}`"
-        ours, others = self._matcher(mine), self._matcher(theirs)
-        for text in self._numbers:  # the ends of each range of DIDs, tried on both
-            number = self._plan.read(text)
-            if ours.matches(number) and others.matches(number):
-                return f"routes of both take {text}"
+        if shared := mine.numbers & theirs.numbers:
+            return f"routes of both take {min(shared)}"
         return ""
 
-    def _matcher(self, routes: Sequence[Route]) -> Matcher:
-        patterns = [parse_pattern(text) for route in routes for text in route.to]
-        return Matcher(patterns, self._plan.words, lambda _number: True)
+    def _taken(self, trunk: str) -> _Taken:
+        taken = self._seen.get(trunk)
+        if taken is None:
+            taken = self._seen[trunk] = self._take(trunk)
+        return taken
+
+    def _take(self, trunk: str) -> _Taken:
+        places = frozenset(place for place, route in enumerate(self._routes) if trunk in route.from_peers)
+        texts = frozenset(text for place in places for text in self._routes[place].to)
+        matcher = Matcher([parse_pattern(text) for text in texts], self._plan.words, lambda _number: True)
+        numbers = frozenset(number.best for number in self._numbers if matcher.matches(number))
+        return _Taken(places, texts, numbers, any(not self._routes[place].to for place in places))
 
 
 def _why_pbxs_are_ambiguous(one: Peer, other: Peer) -> str:

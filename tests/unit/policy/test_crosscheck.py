@@ -51,8 +51,8 @@ PEER_ERRORS = [
     (
         "trunks",
         "{interface: outside, servers: sip:127.0.0.40}",
-        "`x` and `carrier-a` both accept 127.0.0.40/32 on `outside`; "
-        "expected sources that differ (registration or DID cannot tell yet); other at a.yaml:7:3",
+        "`x` and `carrier-a` both accept 127.0.0.40/32 on `outside`, and no route tells them apart by DID; expected "
+        "other sources or ports, AORs that differ, or routes with DIDs of their own; other at a.yaml:7:3",
     ),
     (
         "pbxs",
@@ -105,7 +105,7 @@ def test_warnings_stop_nothing(load, well):
     policy = load(well, "trunks: {b: {interface: outside, servers: sip:127.0.0.40:5070}}", "routes: [{to: dids}]")
     assert [str(w) for w in policy.warnings] == [
         "b.yaml:1:10: `b` and `carrier-a` share 127.0.0.40/32 and are told apart by source port; "
-        "what comes from any other port there meets silence"
+        "what comes from any other port there is taken for `carrier-a`"
     ]
 
 

@@ -25,8 +25,8 @@ def test_an_error_says_where_what_and_what_was_expected(errors, well, text, erro
 
 
 def test_all_errors_come_at_once_in_the_order_of_the_text(errors, well):
-    found = errors("sbc: {cps: 1, x: 2}\n" + well, "routes: [{via: nobody}]\nfoo: 1\n")
-    assert [line.split(": ")[0] for line in found] == ["a.yaml:1:7", "a.yaml:1:15", "b.yaml:1:16", "b.yaml:2:1"]
+    found = errors("sbc: {cps: x, y: 2}\n" + well, "routes: [{via: nobody}]\nfoo: 1\n")
+    assert [line.split(": ")[0] for line in found] == ["a.yaml:1:12", "a.yaml:1:15", "b.yaml:1:16", "b.yaml:2:1"]
 
 
 def test_broken_files_are_all_cited_and_nothing_is_said_about_what_they_would_have_defined(errors, well):

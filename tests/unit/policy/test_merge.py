@@ -1,3 +1,4 @@
+# ruff: noqa: E501 (tables of exact texts)
 import pytest
 
 ERRORS = [
@@ -6,7 +7,10 @@ ERRORS = [
         "{W}foo: {}",
         "a.yaml:8:1: unknown section `foo`; expected one of sbc, interfaces, media, pbxs, trunks, path_pools, routes",
     ),
-    ("{W}path_pools: {a: 1}", "a.yaml:8:1: `path_pools` is not built yet; leave it out for now"),
+    ("{W}path_pools: [a]", "a.yaml:8:13: `path_pools` is a list; expected a mapping"),
+    ("{W}path_pools: {a: 0}", "a.yaml:8:17: `0` is not a number from 1 to 100000; expected 1 to 100000"),
+    ("{W}path_pools: {a: }", "a.yaml:8:16: this is nothing; expected a single value"),
+    ("{W}path_pools: {a b: 1}", "a.yaml:8:14: `a b` cannot be a name; expected up to 64 letters, digits and _ . -, the first a letter or digit"),
     ("{W}routes: {a: b}", "a.yaml:8:9: `routes` is a mapping; expected a list"),
     ("{W}routes: [a]", "a.yaml:8:10: an entry of `routes` is a text; expected a mapping"),
     ("[{W1}]", "a.yaml:1:1: a policy is a list; expected a mapping"),
@@ -39,6 +43,13 @@ def test_a_name_may_not_stand_in_two_files(errors, well):
 def test_a_setting_may_not_stand_in_two_files(errors, well):
     assert errors(well + "sbc: {name: a}", "sbc: {name: b}") == [
         "b.yaml:1:13: `sbc.name` is defined twice; expected it once; first at a.yaml:8:13"
+    ]
+
+
+def test_path_pools_merge_name_by_name(load, errors, well):
+    assert load(well + "path_pools: {a: 24}\n", "path_pools: {b: 8}\n").path_pools == {"a": 24, "b": 8}
+    assert errors(well + "path_pools: {a: 24}\n", "path_pools: {a: 8}\n") == [
+        "b.yaml:1:14: `path_pools.a` is defined twice; expected it once; first at a.yaml:8:14"
     ]
 
 

@@ -14,6 +14,8 @@ def test_every_key_is_on_the_page_with_whether_it_is_built():
     rows = render().splitlines()
     for section in SECTIONS:
         for key in section.keys:
+            if key.misplaced:
+                continue
             found = [row for row in rows if row.startswith(f"| `{key.name}` | {key.type} |")]
             assert found
             assert key.read is not None or any("not built yet" in row for row in found)

@@ -4,7 +4,7 @@ import pytest
 
 PEER_ERRORS = [
     ("pbxs", "{}", "`pbxs.x` has no `interface`; expected the name of an interface"),
-    ("pbxs", "{}", "`pbxs.x` has no `address`; expected a SIP URI or a list of them"),
+    ("pbxs", "{}", "`pbxs.x` has no `address`; expected a SIP URI, a list of them, or `registers: true`"),
     ("trunks", "{}", "`trunks.x` has no `servers`; expected a SIP URI or a list of them"),
     (
         "trunks",
@@ -19,7 +19,7 @@ PEER_ERRORS = [
     (
         "trunks",
         "{interface: inside, servers: sip:h, accept: any}",
-        "`accept: any` requires `auth`, which is not built yet; expected networks such as 192.0.2.0/24",
+        "`accept: any` is for pbxs with `auth`; expected networks such as 192.0.2.0/24",
     ),
     (
         "trunks",
@@ -48,8 +48,8 @@ PEER_ERRORS = [
     ),
     (
         "pbxs",
-        "{interface: inside, address: sip:h, dids: [{numbers: '100', disaster: [{reject: 480}]}]}",
-        "`disaster` is not built yet; leave it out for now",
+        "{interface: inside, address: sip:h, dids: [{disaster: [{reject: 480}]}]}",
+        "an entry of `dids` has no `numbers`; expected a number, FIRST-LAST, or a list of them",
     ),
 ]
 

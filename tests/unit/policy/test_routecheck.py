@@ -1,0 +1,94 @@
+"""Emergency routes, statuses, and what an operator should hear of: no way out for emergencies, plans without health."""
+
+import pytest
+
+WRONG = [
+    (
+        "{to: '911', emergency: true, via: carrier-a, strip: 1}",
+        "b.yaml:1:62: `strip` on an emergency route; expected none: the number goes out as dialled",
+    ),
+    (
+        "{to: '911', emergency: true, via: carrier-a, prepend: '9'}",
+        "b.yaml:1:64: `prepend` on an emergency route; expected none: the number goes out as dialled",
+    ),
+    (
+        "{to: '911', emergency: true, reject: 403}",
+        "b.yaml:1:47: an emergency route with `reject`; expected `via`",
+    ),
+    (
+        "{emergency: true, via: carrier-a}",
+        "b.yaml:1:10: an emergency route without `to` takes every number; expected numbers, or the word emergency",
+    ),
+    (
+        "{via: carrier-a, continue_on: [480, 486], stop_on: [403, 486]}",
+        "b.yaml:1:67: 486 is in `stop_on` and in `continue_on`; expected each status in one of them",
+    ),
+    ("{via: carrier-a, stop_on: 200}", "b.yaml:1:36: `200` is no SIP failure; expected a status from 300 to 699"),
+]
+
+
+@pytest.mark.parametrize(("route", "error"), WRONG, ids=[route for route, _ in WRONG])
+def test_no_route(errors, well, route, error):
+    assert errors(well, f"routes: [{route}]") == [error]
+
+
+def test_emergency_false_is_any_other_route(load, well):
+    assert not load(well, "routes: [{emergency: false, strip: 1, via: office}]").routes[0].emergency
+
+
+def warnings(policy):
+    return [str(warning) for warning in policy.warnings]
+
+
+@pytest.mark.parametrize("key", ["limits: {cps: 1}", "continue_on: 480", "stop_on: 480"])
+def test_what_means_nothing_in_emergencies_is_a_warning(load, well, key):
+    policy = load(well, f"routes: [{{to: '911', emergency: true, via: carrier-a, {key}}}]")
+    assert [w.split(": ", 1)[1] for w in warnings(policy)] == [
+        f"`{key.split(':')[0]}` means nothing on an emergency route; it is exempt, and hunts to its end"
+    ]
+
+
+NO_WAY_OUT = (
+    "a.yaml:5:3: no route with `emergency: true` is for `office`; emergency numbers get what the other routes say"
+)
+OUT = "{from: office, to: national, via: carrier-a}"
+
+EMERGENCIES = [
+    ([OUT], [NO_WAY_OUT]),
+    (["{via: carrier-a}"], [NO_WAY_OUT]),
+    (["{from: carrier-a, via: carrier-a}"], []),
+    (["{to: dids}"], []),
+    ([OUT, "{from: office, to: '911', emergency: true, via: carrier-a}"], []),
+    ([OUT, "{to: '911', emergency: true, via: carrier-a}"], []),
+    ([OUT, "{from: carrier-a, to: '911', emergency: true, via: carrier-a}"], [NO_WAY_OUT]),
+]
+
+
+@pytest.mark.parametrize(("routes", "expected"), EMERGENCIES, ids=[" ".join(routes) for routes, _ in EMERGENCIES])
+def test_a_pbx_with_a_way_out_but_none_for_emergencies_is_a_warning(load, well, routes, expected):
+    assert warnings(load(well, f"routes: [{', '.join(routes)}]")) == expected
+
+
+NO_HEALTH = "a.yaml:5:3: `office` has a disaster plan but no `health`; the plan waits for each call to fail first"
+
+
+def test_a_plan_for_a_pbx_without_health_is_a_warning(load, well):
+    plan = "disaster: {reject: 480}"
+    assert warnings(load(well, f"routes: [{{to: dids, {plan}}}]")) == [NO_HEALTH]
+    assert warnings(load(well, f"routes: [{{from: carrier-a, via: office, {plan}}}]")) == [NO_HEALTH]
+    own = well.replace('dids: "+14155550100-+14155550199"', f"dids: [{{numbers: '100', {plan}}}]")
+    assert warnings(load(own, "routes: [{to: dids}]")) == [NO_HEALTH]
+
+
+@pytest.mark.parametrize("health", ["{}", "passive"])
+def test_a_plan_for_a_pbx_with_health_is_none(load, well, health):
+    watched = well.replace("office: {", f"office: {{health: {health}, ")
+    assert warnings(load(watched, "routes: [{to: dids, disaster: {reject: 480}}]")) == []
+
+
+def test_a_pbx_that_registers_is_down_when_its_binding_is_gone(load, well):
+    watched = well.replace(
+        "address: sip:127.0.0.30:5060", "registers: true, accept: any, auth: {username: o, password: {env: O}}"
+    )
+    policy = load(watched, "routes: [{to: dids, disaster: {reject: 480}}]", environment={"O": "x"})
+    assert warnings(policy) == []
