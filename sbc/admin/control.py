@@ -11,7 +11,7 @@ from typing import Final, Literal
 import msgspec
 
 from sbc.admin.exchange import Order, Ping, Reload, Reply, Request, json_reply, problem
-from sbc.admin.peer_views import pbx_object, ping_object, trunk_object
+from sbc.admin.peer_views import pbx_objects, ping_object, trunk_objects
 from sbc.admin.state import AdminState
 from sbc.b2bua.events import BusyOutOrdered, DrainOrdered, DrillOrdered
 from sbc.b2bua.snapshot import EngineView
@@ -96,21 +96,19 @@ def reloaded(problems: Sequence[str]) -> Reply:
 
 
 def trunks_reply(state: AdminState) -> Reply:
-    engine = state.engine()
-    return json_reply({"trunks": [trunk_object(peer, engine) for peer in engine.peers if peer.kind == "trunk"]})
+    return json_reply({"trunks": trunk_objects(state.engine())})
 
 
 def pbxs_reply(state: AdminState) -> Reply:
-    engine = state.engine()
-    return json_reply({"pbxs": [pbx_object(peer, engine) for peer in engine.peers if peer.kind == "pbx"]})
+    return json_reply({"pbxs": pbx_objects(state.engine())})
 
 
 def peer_reply(kind: Literal["pbx", "trunk"], name: str, state: AdminState) -> Reply:
     """One peer as it stands in the list of its kind."""
     engine = state.engine()
-    for peer in engine.peers:
-        if (peer.name, peer.kind) == (name, kind):
-            return json_reply(trunk_object(peer, engine) if kind == "trunk" else pbx_object(peer, engine))
+    for shown in trunk_objects(engine) if kind == "trunk" else pbx_objects(engine):
+        if shown["name"] == name:
+            return json_reply(shown)
     return _no_such_peer(kind, name, engine.peers)
 
 

@@ -23,16 +23,17 @@ from sbc.peering.views import (
 DIRECTIONS: tuple[Direction, ...] = ("inbound", "outbound")
 
 
-def trunk_object(trunk: PeerView, engine: EngineView) -> dict[str, Any]:
-    registration = trunk.registration
-    return _peer_object(trunk, engine) | {
-        "registration": None if registration is None else _registration(registration, engine),
-        "call_paths": _call_paths(trunk.name, engine),
-    }
+def trunk_objects(engine: EngineView) -> list[dict[str, Any]]:
+    paths = {path.trunk: path for path in paths_of(engine) if path.kind == "trunk"}
+    return [_trunk(peer, paths[peer.name], engine) for peer in engine.peers if peer.kind == "trunk"]
 
 
-def pbx_object(pbx: PeerView, engine: EngineView) -> dict[str, Any]:
-    return _peer_object(pbx, engine) | {"bindings": [_binding(binding, engine) for binding in pbx.bindings]}
+def pbx_objects(engine: EngineView) -> list[dict[str, Any]]:
+    return [
+        _peer_object(peer, engine) | {"bindings": [_binding(binding, engine) for binding in peer.bindings]}
+        for peer in engine.peers
+        if peer.kind == "pbx"
+    ]
 
 
 def path_object(path: PathView, engine: EngineView, now: float) -> dict[str, Any]:
@@ -73,6 +74,20 @@ def wall_text(at: float | None, engine: EngineView) -> str | None:
     return None if at is None or not math.isfinite(at) else time_text(engine.wall_at_zero + at)
 
 
+def _trunk(trunk: PeerView, path: PathView, engine: EngineView) -> dict[str, Any]:
+    registration = trunk.registration
+    return _peer_object(trunk, engine) | {
+        "registration": None if registration is None else _registration(registration, engine),
+        "call_paths": {
+            "used": path.used,
+            "limit": path.limit,
+            "inbound": used_in(path, "inbound"),
+            "outbound": used_in(path, "outbound"),
+            "pool": path.pool or None,
+        },
+    }
+
+
 def _peer_object(peer: PeerView, engine: EngineView) -> dict[str, Any]:
     return {
         "name": peer.name,
@@ -111,17 +126,6 @@ def _binding(binding: BindingView, engine: EngineView) -> dict[str, Any]:
         "contact": utf8(binding.contact),
         "address": binding.address,
         "expires_at": wall_text(binding.expires_at, engine),
-    }
-
-
-def _call_paths(trunk: str, engine: EngineView) -> dict[str, Any]:
-    path = next(path for path in paths_of(engine) if path.trunk == trunk and path.kind == "trunk")
-    return {
-        "used": path.used,
-        "limit": path.limit,
-        "inbound": used_in(path, "inbound"),
-        "outbound": used_in(path, "outbound"),
-        "pool": path.pool or None,
     }
 
 
