@@ -78,11 +78,15 @@ class _Story:
         if given:
             shown = f" · shown as {self._shown}" if self._shown not in (given, None) else ""
             yield f"  caller  {self._number(policy.read_caller(Facts(self._peer.name, '', given)))}{shown}"
-        elif not self._facts.caller and any(route.caller for route in policy.routes):
+        elif not self._facts.caller and self._routes_ask_for_a_caller():
             yield "  caller  not given, so no route that asks for a caller matches"
         caller_id = wording.caller_id(self._peer)
         if caller_id:
             yield f"  caller ID {caller_id}"
+
+    def _routes_ask_for_a_caller(self) -> bool:
+        name = self._peer.name
+        return any(r.caller and (not r.from_peers or name in r.from_peers) for r in self._policy.routes)
 
     def _number(self, number: Number) -> str:
         owner = self._policy.owner(number)

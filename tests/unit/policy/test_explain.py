@@ -45,7 +45,10 @@ def test_a_peer_that_is_none_is_the_operators_mistake(load, well):
 
 
 def test_nobody_said_who_calls(load, well):
-    policy = load(well, "routes: [{name: vip, caller: '100', via: carrier-a}, {name: all, via: carrier-a}]")
+    policy = load(
+        well, "routes: [{name: vip, from: office, caller: '100', via: carrier-a}, {name: all, via: carrier-a}]"
+    )
+    assert not any(line.startswith("  caller") for line in lines(policy, "carrier-a", "200", ""))
     told = lines(policy, "office", "200", "")
     assert "  caller  not given, so no route that asks for a caller matches" in told
     assert "     called as 200 (e164) · no caller given" in told
