@@ -54,6 +54,8 @@ def forwarding_fields(
         did = ""  # the same number at another PBX: nothing was diverted (RFC 5806 §2.2)
     listener = _Listener(host, write, is_trunk=target.peer.kind == "trunk")
     fields = [("Diversion", value) for value in _diversions(parties.diversions, did, listener)]
+    # Deviation: RFC 7044 §9.2 wants an entry of every hop. We add ours only where we change who is called: an entry for
+    # a call that merely passes would say nothing but that there is a border. See test_forwarded.
     if parties.history or did:
         hides = bool(parties.privacy & _HIDING)
         entries = [_told(entry, listener, hides=hides) for entry in parties.history]
@@ -95,11 +97,7 @@ def _told(entry: HistoryEntry, listener: _Listener, *, hides: bool) -> str:
 
 
 def _our_entries(history: Sequence[HistoryEntry], did: str, called: str, listener: _Listener) -> list[str]:
-    """The DID, unless it is the last entry already, and the number that its plan sends the call to.
-
-    # Deviation: RFC 7044 §9.2 wants an entry of every hop. We add ours only where we change who is called; an entry for
-    # a call that merely passes would say nothing but that there is a border.
-    """
+    """The DID, unless it is the last entry already, and the number that its plan sends the call to."""
     entries: list[str] = []
     if not history:
         parent = "1"

@@ -12,7 +12,7 @@ from msgspec import Struct
 from sbc.core.limits import BODY_PART_HEADER_OCTETS, BODY_PARTS
 from sbc.sip.errors import ParseError
 from sbc.sip.headers.names import canonical_name
-from sbc.sip.message import Fields
+from sbc.sip.message import Fields, Request, Response
 from sbc.sip.params import param, parse_params
 from sbc.sip.scan import unquoted
 
@@ -47,6 +47,17 @@ class Part(Struct, frozen=True):
 
 def is_multipart(content_type: str | None) -> bool:
     return content_type is not None and _media_type(content_type).startswith("multipart/")
+
+
+def description_of(message: Request | Response) -> bytes:
+    """The session description that a message carries: its body, or a part of it; empty where there is none.
+
+    Raises ParseError for a multipart body that cannot be read.
+    """
+    value = message.header("Content-Type")
+    if value is None or not message.body or not is_multipart(value):
+        return message.body
+    return session_of(parts_of(message.body, value))
 
 
 def parts_of(body: bytes, content_type: str) -> tuple[Part, ...]:

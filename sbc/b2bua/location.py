@@ -1,0 +1,41 @@
+"""What crosses of an emergency caller's INVITE besides his number: where he is (RFC 6442), by reference or in a part of
+the body. Of other calls nothing of it crosses. Used by `call` and `setup`.
+"""
+
+from typing import Final
+
+from msgspec import Struct
+
+from sbc.b2bua.identity import crossing_fields
+from sbc.sip.errors import ParseError
+from sbc.sip.message import Fields, Request
+from sbc.sip.multipart import SDP, Part, is_multipart, join, parts_of, with_session
+
+
+class Location(Struct, frozen=True):
+    """Geolocation fields, and the parts of the body that are no session description."""
+
+    fields: Fields = ()
+    parts: tuple[Part, ...] = ()
+
+    def beside(self, description: bytes, boundary: str) -> tuple[str, bytes]:
+        """Content-Type and body with our session description. `boundary`: letters and digits, unguessable."""
+        if not self.parts:
+            return SDP, description
+        parts = with_session(self.parts, description) if description else self.parts
+        return join(parts, boundary)
+
+
+NOWHERE: Final = Location()
+
+
+def location_of(invite: Request) -> Location:
+    """A body that cannot be read has been refused at the door; here it is as good as none."""
+    value = invite.header("Content-Type")
+    parts: tuple[Part, ...] = ()
+    if invite.body and is_multipart(value):
+        try:
+            parts = parts_of(invite.body, value or "")
+        except ParseError:
+            parts = ()
+    return Location(crossing_fields(invite), tuple([part for part in parts if not part.is_session]))
