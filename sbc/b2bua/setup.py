@@ -148,7 +148,7 @@ class Setup:
             return
         if verdict is _UNREACHABLE:
             self._is_down = True
-        if self._verdict is _UNREACHABLE:
+        if call.account.aimed_at is None or (self._verdict is _UNREACHABLE and verdict is not _UNREACHABLE):
             self._verdict, call.account.aimed_at = verdict, peer
 
     def _disaster_leads(self, now: float) -> tuple[Lead, ...]:
@@ -334,7 +334,7 @@ class Setup:
     def _refused(self, state: Hunting, status: int, q850: int | None, now: float) -> "list[Out]":
         cause = cause_of_status(status)
         ending = Ending(cause, crossing_status(status), q850 or q850_of_status(status), "callee")
+        self._call.account.attempt_ended(status, cause, now)
         if self._decision.emergency or goes_on(status, q850, self._decision.rule):
             return self._failed(state, ending, now, is_down=status == 503)
-        self._call.account.attempt_ended(status, cause, now)
         return self._call.end(ending, now)

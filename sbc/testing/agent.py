@@ -35,6 +35,9 @@ from sbc.testing.registrar import Registrar
 from sbc.testing.voice import Voice, note_sdp
 
 
+STANDING: Final = frozenset({"OPTIONS", "REGISTER"})  # methods that belong to no call
+
+
 class UserAgent:
     """`user` and `name` stand in From, Contact and User-Agent: what topology hiding must keep from the far side."""
 
@@ -208,12 +211,12 @@ class UserAgent:
 
     @property
     def is_idle(self) -> bool:
-        """Every party has ended, and nothing is due.
+        """Every party has ended, and nothing is due but what answers probes and registrations, which never end.
 
         An INVITE within a dialog that is over may wait for a final response that nobody owes it any more.
         """
         ended = all(party.stage is Stage.ENDED for party in self.parties)
-        return ended and self._due.next() is None and self.layer.next_deadline() is None
+        return ended and self._due.next() is None and not self.layer.count(but=STANDING)
 
     # --- what the transactions report ---------------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ INVITE gets 481; a response without a transaction is dropped (RFC 6026 §8.9). H
 nobody: what counts is the INVITE's final response, or its absence. It parses nothing and knows no dialog.
 """
 
-from collections.abc import Hashable
+from collections.abc import Collection, Hashable
 from typing import Final
 
 from sbc.core import limits
@@ -44,6 +44,10 @@ class TransactionLayer:
 
     def __len__(self) -> int:
         return len(self._clients) + len(self._servers)
+
+    def count(self, *, but: Collection[str]) -> int:
+        """Transactions of all methods but these."""
+        return sum(key[-1] not in but for keys in (self._clients, self._servers) for key in keys)
 
     # --- what came in -------------------------------------------------------------------------------------------------
 
