@@ -12,7 +12,7 @@ _DEFAULT: Final = Health()
 
 HEALTH: Final = (
     Key("options", "a duration", "from one OPTIONS to the next while a server is up", one(values.timer), default="30s"),
-    Key("retry", "a duration", "the same while it is not up", one(values.timer), default="5s"),
+    Key("retry", "a duration", "the same after a failure, and while it is not up", one(values.timer), default="5s"),
     Key(
         "timeout",
         "a duration",

@@ -38,7 +38,7 @@ def _read_numbers(node: Node, problems: Problems) -> tuple[str, str] | None:
 
 
 DID: Final = (
-    Key("numbers", "a number, FIRST-LAST, or a list of them", "", some(one(values.did)), required=True),
+    Key("numbers", "a number, FIRST-LAST, or a list of them", "which ones", some(one(values.did)), required=True),
     Key(
         "disaster",
         "a step or a list of them",

@@ -15,7 +15,7 @@ from sbc.policy.problems import Problems
 from sbc.policy.schema import At, Fields, Key, one, read_fields, some
 
 VIA: Final = (
-    Key("to", "a peer", "", one(values.name), required=True),
+    Key("to", "a peer", "whom to try", one(values.name), required=True),
     Key(
         "weight",
         "1 to 1000",

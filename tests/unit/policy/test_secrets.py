@@ -3,6 +3,7 @@
 
 import pytest
 
+from sbc.app import run
 from sbc.policy.check import summary
 from sbc.policy.load import load_policy
 from sbc.policy.model import Auth, Secret
@@ -99,6 +100,11 @@ def test_a_policy_that_is_to_run_needs_its_passwords(tmp_path, well):
     assert load_policy(paths, wants_secrets=True, environment={"CARRIER": "x"}).unresolved == ()
     with pytest.raises(PolicyError, match=r"b\.yaml:2:\d+: the environment variable `CARRIER` is not set"):
         load_policy(paths, wants_secrets=True)
+
+
+def test_run_refuses_before_it_opens_anything(tmp_path, well):
+    with pytest.raises(PolicyError, match="`SBC_NO_SUCH_VARIABLE` is not set"):
+        run([written(tmp_path, well, "{env: SBC_NO_SUCH_VARIABLE}")])
 
 
 WRONG = [
