@@ -1,0 +1,382 @@
+"""A trunk that registers, and registrars that restart, forget, refuse, move and are silent: whole SBC, virtual time.
+
+The times are those that docs/explanation/trunks.md promises.
+"""
+
+import itertools
+
+import pytest
+
+from sbc.b2bua.events import DrainOrdered, PolicyChanged
+from sbc.core.address import Transport
+from sbc.policy.load import Source, parse_policy
+from sbc.sip.message import Request
+from sbc.sip.parse import parse_message
+from sbc.testing.names import Names
+from sbc.testing.world import DID, FAR, INSIDE, OUTSIDE, POLICY, World
+
+AOR = "sip:+14155550100@carrier.example"
+OTHER_AOR = "sip:+14155550101@other.example"
+OTHER = (
+    "  other: {interface: outside, servers: ['sip:198.51.100.20:5060'],"
+    f" register: {{aor: '{OTHER_AOR}', expires: 600s, keepalive: 0s}}}}\n"
+)
+
+
+def policy(servers="'sip:198.51.100.7:5060'", register="", more="", trunks=OTHER):
+    """The carrier of POLICY registers, and beside it another trunk that has no part in the story."""
+    own = f"servers: [{servers}], register: {{aor: '{AOR}', expires: 600s{register}}}{more}"
+    text = POLICY.replace('servers: ["sip:198.51.100.7:5060"]', own).replace("routes:\n", f"{trunks}routes:\n")
+    return text.replace("via: [carrier]", "via: [carrier, other]" if trunks else "via: [carrier]")
+
+
+class Story:
+    """The world, the carrier's registrar, and the bystander's."""
+
+    def __init__(self, world, text=None, *, transport=Transport.UDP, **options):
+        self.sbc = world(text or policy(), **options)
+        self.carrier = self.sbc.carrier(transport=transport)
+        self.registrar = self.carrier.becomes_registrar()
+        self.other = self.sbc.phone("other.carrier.net", "198.51.100.20:5060", through=OUTSIDE, user="bystander")
+        self.bystander = self.other.becomes_registrar()
+
+    def run(self, seconds):
+        self.sbc.run(seconds)
+        return self
+
+    def view(self, trunk="carrier"):
+        (peer,) = [p for p in self.sbc.switch.snapshot(self.sbc.now).peers if p.name == trunk]
+        return peer.registration
+
+    @property
+    def state(self):
+        return self.view().state
+
+    def is_bound(self):
+        return bool(self.registrar.contacts(AOR, self.sbc.now))
+
+    def time_until(self, condition, at_most):
+        start = self.sbc.now
+        assert self.sbc.net.run_while(lambda: not condition(), at_most=at_most)
+        took = self.sbc.now - start
+        self.sbc.settle()
+        return took
+
+    def registers_to(self, phone=None):
+        messages = [parse_message(data, stream=False) for data in self.sbc.net.sent_to((phone or self.carrier).name)]
+        return [m for m in messages if isinstance(m, Request) and m.method == "REGISTER"]
+
+    def alarms(self):
+        return [log.event for log in self.sbc.logs if ("alarm", True) in log.fields]
+
+    def ends(self, *but):
+        """The bystander has noticed nothing: it registered once, and refreshed when it was due."""
+        assert self.view("other").state == "registered"
+        times = [one.at for one in self.bystander.registers]
+        assert {one.status for one in self.bystander.registers} == {200}
+        assert all(480.0 <= after - before <= 540.0 for before, after in itertools.pairwise(times))
+        assert self.sbc.idle(but=but)
+
+
+def test_a_trunk_registers_and_refreshes_with_one_call_id(world):
+    story = Story(world).run(1.0)
+    assert story.state == "registered"
+    assert story.registrar.contacts(AOR, story.sbc.now) == ["sip:+14155550100@203.0.113.1:5060"]
+    story.run(3600.0)
+    assert 7 <= len(story.registrar.registers) <= 9
+    assert len(story.registrar.call_ids) == 1
+    assert story.is_bound()
+    assert story.alarms() == []
+    story.ends()
+
+
+def test_two_trunks_have_nothing_in_common(world):
+    story = Story(world).run(2000.0)
+    assert not story.registrar.call_ids & story.bystander.call_ids
+    story.ends()
+
+
+def test_calls_pass_both_ways_over_a_registered_trunk(world):
+    story = Story(world).run(1.0)
+    office = story.sbc.office()
+    story.carrier.invites(DID)
+    office.answers()
+    office.hangs_up()
+    office.invites(FAR)
+    story.carrier.answers()
+    story.carrier.hangs_up()
+    assert [record.cause for record in story.sbc.cdr] == ["normal", "normal"]
+    story.ends()
+
+
+def test_a_bulk_registration_names_no_user(world):
+    story = Story(world, policy(register=", gin: true")).run(1.0)
+    assert story.registrar.contacts(AOR, story.sbc.now) == ["sip:203.0.113.1:5060;bnc"]
+    story.ends()
+
+
+# --- credentials ------------------------------------------------------------------------------------------------------
+
+ACCOUNT = ", auth: {username: acme, password: s3cret}"
+
+
+@pytest.mark.parametrize("algorithm", ["MD5", "SHA-256", "SHA-512-256"])
+@pytest.mark.parametrize("status", [401, 407])
+def test_a_challenged_trunk_registers_with_its_account(world, algorithm, status):
+    story = Story(world, policy(more=ACCOUNT))
+    door = story.carrier.challenges("acme", "s3cret", algorithm=algorithm, status=status)
+    story.run(1800.0)
+    assert story.state == "registered"
+    assert door.challenged == door.accepted
+    assert story.is_bound()
+    story.ends()
+
+
+def test_a_wrong_password_is_tried_once_in_ten_minutes(world):
+    story = Story(world, policy(more=ACCOUNT))
+    door = story.carrier.challenges("acme", "another")
+    story.run(1.0)
+    assert story.state == "rejected"
+    assert len(door.tries) == 1
+    assert story.alarms() == ["registration.rejected"]
+    story.run(1799.0)
+    assert len(door.tries) == 3
+    assert story.alarms() == ["registration.rejected"]
+    assert b"s3cret" not in b"".join(story.sbc.net.sent_to(story.carrier.name))
+    story.ends("errors")
+
+
+def test_a_nonce_that_is_new_each_time_ends_after_two_tries(world):
+    story = Story(world, policy(more=ACCOUNT))
+    door = story.carrier.challenges("acme", "s3cret", fresh=True, stale=True)
+    story.run(5.0)
+    assert len(door.tries) == 2
+    assert story.state == "rejected"
+    story.ends("errors")
+
+
+# --- a registrar that restarts, forgets, rejects, moves, is silent ----------------------------------------------------
+
+
+def test_a_registrar_that_forgets_is_told_again_by_the_next_refresh(world):
+    story = Story(world).run(1.0)
+    story.registrar.forgets()
+    assert story.time_until(story.is_bound, at_most=600.0) <= 540.0
+    assert story.alarms() == []
+    story.ends()
+
+
+def test_a_registrar_that_is_down_for_a_minute_is_registered_with_soon_after(world):
+    """The keep-alive is refused, and the back-off is short as long as it is young."""
+    story = Story(world).run(1.0)
+    story.carrier.dies()
+    story.run(60.0)
+    story.registrar.forgets()
+    story.carrier.revives()
+    assert story.time_until(story.is_bound, at_most=100.0) <= 60.0
+    assert story.alarms() == []  # the binding was good until now
+    story.ends()
+
+
+def test_a_registrar_that_health_sees_come_back_is_registered_with_at_once(world):
+    health = ", health: {options: 10s, retry: 5s, timeout: 2s, fall: 2, rise: 2}"
+    story = Story(world, policy(register=", keepalive: 0s", more=health)).run(15.0)
+    story.carrier.dies(silently=True)
+    story.run(60.0)
+    story.registrar.forgets()
+    story.carrier.revives()
+    assert story.time_until(story.is_bound, at_most=100.0) <= 2 * 5.0 + 2.0
+    story.ends()
+
+
+def test_a_registrar_that_stays_away_is_tried_for_ever_with_one_alarm(world):
+    story = Story(world).run(1.0)
+    story.carrier.dies(silently=True)
+    story.run(600.0)
+    assert story.state == "failing"
+    story.run(2 * 86_400.0)
+    assert story.alarms() == ["registration.failing"]
+    story.carrier.revives()
+    assert story.time_until(story.is_bound, at_most=1000.0) <= 600.0
+    assert [log.event for log in story.sbc.logs if log.event.startswith("registration.")][
+        -1
+    ] == "registration.registered"
+    story.ends("errors")
+
+
+def test_a_spurious_403_changes_nothing(world):
+    story = Story(world).run(1.0)
+    story.registrar.rejects(403)
+    story.time_until(lambda: len(story.registrar.registers) == 2, at_most=600.0)
+    story.registrar.accepts()
+    story.run(6.0)
+    assert story.registrar.last.status == 200
+    assert story.state == "registered"
+    assert story.alarms() == []
+    story.ends()
+
+
+def test_a_trunk_that_is_refused_takes_no_calls_until_it_is_taken_again(world):
+    story = Story(world)
+    story.registrar.rejects(403)
+    story.run(1.0)
+    office = story.sbc.office()
+    office.invites(FAR)
+    story.other.answers()
+    office.hangs_up()
+    assert story.sbc.cdr.only.egress == "other"
+    assert not story.carrier.got("INVITE")
+    story.registrar.accepts()
+    assert story.time_until(story.is_bound, at_most=700.0) <= 600.0
+    office.invites(FAR)
+    story.carrier.answers()
+    office.hangs_up()
+    assert story.sbc.cdr[-1].egress == "carrier"
+    story.ends("errors")
+
+
+def test_a_silent_registrar_is_left_for_the_next_after_no_reply(world):
+    story = Story(world, policy("'sip:198.51.100.7:5060', 'sip:198.51.100.8:5060'"))
+    story.registrar.is_silent()
+    second = story.sbc.phone("second.carrier.net", "198.51.100.8:5060", through=OUTSIDE, user="second")
+    backup = second.becomes_registrar()
+    start = story.sbc.now
+    story.run(10.0)
+    assert story.state == "registered"
+    assert 4.0 <= backup.registers[0].at - start <= 4.1
+    assert story.view().registrar == "udp:198.51.100.8:5060"
+    story.run(1200.0)
+    assert len(backup.registers) >= 3  # refreshes stay where the binding is
+    backup.is_silent()
+    story.registrar.accepts()
+    story.time_until(story.is_bound, at_most=600.0)
+    assert story.alarms() == []
+    story.ends()
+
+
+@pytest.mark.parametrize("status", [403, 408, 500, 503])
+def test_a_registrar_that_refuses_is_left_for_the_next_at_once(world, status):
+    story = Story(world, policy("'sip:198.51.100.7:5060', 'sip:198.51.100.8:5060'"))
+    story.registrar.rejects(status)
+    second = story.sbc.phone("second.carrier.net", "198.51.100.8:5060", through=OUTSIDE, user="second")
+    backup = second.becomes_registrar()
+    story.run(1.0)
+    assert backup.contacts(AOR, story.sbc.now)
+    assert story.state == "registered"
+    story.ends()
+
+
+def test_a_retry_after_is_honoured(world):
+    story = Story(world)
+    story.registrar.is_unavailable(retry_after=120)
+    story.run(1.0)
+    story.registrar.accepts()
+    assert 118.0 <= story.time_until(story.is_bound, at_most=200.0) <= 121.0
+    story.ends("errors")
+
+
+def test_a_registrar_that_moves_is_found_when_the_dns_says_so(world):
+    names = Names({"reg.example": ["198.51.100.7"]})
+    story = Story(world, policy("'sip:reg.example:5060'"), names=names).run(1.0)
+    assert story.state == "registered"
+    second = story.sbc.phone("second.carrier.net", "198.51.100.8:5060", through=OUTSIDE, user="second")
+    backup = second.becomes_registrar()
+    story.carrier.dies(silently=True)
+    names["reg.example"] = ["198.51.100.8"]
+    moved = story.time_until(lambda: bool(backup.contacts(AOR, story.sbc.now)), at_most=200.0)
+    assert moved <= names.ttl + 1.0
+    assert story.alarms() == []
+    story.ends()
+
+
+def test_a_shortened_expiry_and_a_minimum_are_taken_over(world):
+    story = Story(world)
+    story.registrar.longest = 60
+    story.run(300.0)
+    times = [one.at for one in story.registrar.registers]
+    assert all(48.0 <= after - before <= 54.0 for before, after in itertools.pairwise(times))
+    story.registrar.longest, story.registrar.shortest = None, 1800
+    story.run(100.0)
+    assert [one.status for one in story.registrar.registers][-2:] == [423, 200]
+    assert story.registrar.last.expires == 1800
+    story.ends()
+
+
+# --- streams ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_registration_over_tcp_is_made_anew_when_its_connection_breaks(world):
+    story = Story(world, policy("'sip:198.51.100.7:5060;transport=tcp'"), transport=Transport.TCP)
+    story.run(100.0)
+    assert story.state == "registered"
+    story.registrar.forgets()
+    story.sbc.net.reset(story.carrier.agent)
+    assert story.time_until(story.is_bound, at_most=10.0) <= 5.0
+    story.ends()
+
+
+# --- beginning and end ------------------------------------------------------------------------------------------------
+
+
+def test_a_restart_goes_on_with_the_same_call_id(world):
+    story = Story(world).run(1.0)
+    before = story.registrar.last
+    again = World(policy(), seed=9, kept=story.sbc.kept)
+    carrier = again.carrier()
+    registrar = carrier.becomes_registrar()
+    again.run(1.0)
+    assert registrar.last.call_id == before.call_id
+    assert registrar.last.cseq > before.cseq
+    assert again.idle()
+    story.ends()
+
+
+def test_only_a_completed_drain_takes_the_binding_away(world):
+    story = Story(world).run(1.0)
+    story.sbc.tell(DrainOrdered(story.sbc.now + 60.0, is_leaving=True))
+    story.run(1.0)
+    assert story.state == "unregistered"
+    assert story.registrar.last.expires == 0
+    assert not story.is_bound()
+    count = len(story.registrar.registers)
+    story.run(2000.0)
+    assert len(story.registrar.registers) == count
+    assert story.sbc.idle()
+
+
+def test_a_drain_that_waits_for_a_call_keeps_the_binding_until_it_is_over(world):
+    story = Story(world).run(1.0)
+    office = story.sbc.office()
+    office.invites(FAR)
+    story.carrier.answers()
+    story.sbc.tell(DrainOrdered(story.sbc.now + 600.0, is_leaving=True))
+    story.run(30.0)
+    assert story.is_bound()
+    office.hangs_up()
+    story.run(2.0)
+    assert not story.is_bound()
+    assert story.sbc.idle()
+
+
+def test_a_reload_that_leaves_the_trunk_alone_sends_nothing(world):
+    story = Story(world).run(1.0)
+    story.sbc.tell(PolicyChanged(parse_policy([Source("test.yaml", policy().encode())])))
+    story.run(100.0)
+    assert len(story.registrar.registers) == 1
+    story.ends()
+
+
+def test_nothing_of_the_inside_shows_in_a_register(world):
+    story = Story(world).run(1.0)
+    story.sbc.office().asks("OPTIONS")
+    (register,) = story.registers_to()
+    assert INSIDE.partition(":")[0] not in str(register.fields)
+    story.ends()
+
+
+def test_registration_holds_under_loss(world, chaos):
+    story = Story(world, policy(register=", keepalive: 0s"), **chaos)
+    story.run(3600.0)
+    assert story.state == "registered"
+    assert len(story.registrar.call_ids) == 1
+    assert story.alarms() == []
