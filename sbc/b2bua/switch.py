@@ -44,9 +44,10 @@ from sbc.peering.hop import server_uri
 from sbc.peering.relations import Relations
 from sbc.policy.engine import Policy
 from sbc.policy.model import Facts, Peer
+from sbc.sip.auth.client import credentials_of
 from sbc.sip.auth.server import Challenged, username_of
 from sbc.sip.checks import ACCEPT, ALLOW, Refusal, refusal_of
-from sbc.sip.commands import CloseFlow, LookUp, Order, ResendResponse, Respond, SendMessage
+from sbc.sip.commands import CloseFlow, LookUp, Order, ResendResponse, Respond, SendMessage, SendRequest
 from sbc.sip.dialog.invite_uac import end_unwanted
 from sbc.sip.endpoint import Endpoint
 from sbc.sip.endpoint import Out as SipOut
@@ -455,17 +456,32 @@ class Switch:
                     ref, lambda call: call.take_response(leg, n, response, flow, now, is_genuine=genuine), now
                 )
             case _:
-                return self._orphan(user, out)
+                return self._orphan(user, out, peer)
 
     def _is_from(self, peer: Peer | None, asked: Peer | None) -> bool:
         return peer is not None and asked is not None and self.policy.may_be(peer, asked)
 
-    def _orphan(self, user: Hashable, out: ResponseReceived) -> Sequence[Out]:
+    def _orphan(self, user: Hashable, out: ResponseReceived, peer: Peer | None) -> Sequence[Out]:
         """A late 2xx for an INVITE of a call that is gone: nobody may be left talking to nobody."""
         response: Response = out.response
+        if out.request.method == "BYE" and response.status in (401, 407):
+            return self._end_again(user, out, peer)
         if out.request.method != "INVITE" or not 200 <= response.status < 300:
             return []
         return end_unwanted(user, out.request, response, out.flow.interface)
+
+    def _end_again(self, user: Hashable, out: ResponseReceived, peer: Peer | None) -> Sequence[Out]:
+        """The BYE of an unwanted 2xx is challenged: without credentials that call would go on, and be billed."""
+        account = None if peer is None else self.relations.credentials(peer.name)
+        request = out.request
+        if account is None or credentials_of(request):
+            return []
+        again = account.answer(out.response, request, 0)
+        if again is None:
+            return []
+        fields = tuple([field for field in again.fields if field[0] != "User-Agent"])  # the endpoint puts it there
+        bye = Request("BYE", again.uri_text, fields)
+        return [SendRequest((user, "again"), bye, out.flow.interface, "", flow=out.flow)]
 
     # --- calls --------------------------------------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ Nothing here knows what time it is; `now` and `at` are seconds of one clock that
 """
 
 import heapq
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from typing import Generic, TypeVar
 
 K = TypeVar("K", bound=Hashable)
@@ -62,6 +62,9 @@ class Schedule(Generic[K]):
 
     def __contains__(self, key: K) -> bool:
         return key in self._at
+
+    def __iter__(self) -> Iterator[K]:
+        return iter(self._at)
 
     def set(self, key: K, at: float | None) -> None:
         """`at` None takes the key out."""

@@ -216,7 +216,7 @@ class UserAgent:
         An INVITE within a dialog that is over may wait for a final response that nobody owes it any more.
         """
         ended = all(party.stage is Stage.ENDED for party in self.parties)
-        return ended and self._due.next() is None and not self.layer.count(but=STANDING)
+        return ended and self._due.next() is None and not self.layer.count_timed(but=STANDING)
 
     # --- what the transactions report ---------------------------------------------------------------------------------
 

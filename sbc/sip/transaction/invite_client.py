@@ -51,6 +51,7 @@ class InviteClient:
 
     __slots__ = (
         "_cancel",
+        "_has_rung",
         "_interval",
         "_reliable",
         "_timers",
@@ -77,6 +78,7 @@ class InviteClient:
         self.state = State.CALLING
         self.acks: dict[str | None, SendMessage] = {}  # by To tag; None: the ACK of a failure
         self._cancel: Request | None = None
+        self._has_rung = False  # a provisional beyond 100 came
         self._timing = timing
         self._reliable = flow.transport.is_reliable
         self._interval = timing.t1
@@ -88,7 +90,12 @@ class InviteClient:
 
     @property
     def is_waiting(self) -> bool:
-        """No response yet: a transport failure would concern it."""
+        """A transport failure concerns it: there is no response yet, or nothing but a 100 and its connection is gone.
+
+        Once it rings the server lives, and may answer on a connection of its own (§18.2.2).
+        """
+        if self.state is State.PROCEEDING:
+            return self._reliable and not self._has_rung
         return self.state is State.CALLING or self.state is State.CALLING_CANCELLED
 
     def start(self, now: float) -> list[Out]:
@@ -155,6 +162,7 @@ class InviteClient:
         return [SendMessage(self.flow, self.data, self.user)]
 
     def _pass_up(self, response: Response, _now: float) -> list[Out]:
+        self._has_rung = self._has_rung or response.status > 100
         return [ResponseReceived(self.user, self.key, response, self.flow, self.request)]
 
     def _ack_and_pass_up(self, response: Response, _now: float) -> list[Out]:

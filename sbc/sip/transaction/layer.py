@@ -49,6 +49,10 @@ class TransactionLayer:
         """Transactions of all methods but these."""
         return sum(key[-1] not in but for keys in (self._clients, self._servers) for key in keys)
 
+    def count_timed(self, *, but: Collection[str]) -> int:
+        """As `count`, of those that a timer will end."""
+        return sum(key[-1] not in but for key in self._schedule)
+
     # --- what came in -------------------------------------------------------------------------------------------------
 
     def receive_request(self, request: Request, flow: Flow, now: float) -> list[Out]:
