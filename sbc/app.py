@@ -21,8 +21,8 @@ import structlog
 import trio
 from msgspec import Struct
 
-from sbc.b2bua.commands import AskMedia, Log, OpenPorts, WriteCdr
-from sbc.b2bua.events import DrainOrdered, PortsOpened
+from sbc.b2bua.commands import Alert, AskMedia, Log, OpenPorts, StoreState, WriteCdr
+from sbc.b2bua.events import DrainOrdered, PolicyChanged, PortsOpened, StateRestored
 from sbc.b2bua.switch import Switch
 from sbc.cdr.store import CdrWriter
 from sbc.core.errors import OperatorError
@@ -31,15 +31,18 @@ from sbc.policy.engine import Policy
 from sbc.policy.load import load_policy
 from sbc.runtime import clock, sockets
 from sbc.runtime.admin_socket import label_of, open_admin_socket, remove_socket
+from sbc.runtime.alerts import Alerts
 from sbc.runtime.cdr_sink import CdrSink
 from sbc.runtime.data_dir import make_data_dir
-from sbc.runtime.dns import Resolver
+from sbc.runtime.dns import Resolver, name_servers
 from sbc.runtime.driver import Driver, Engine
 from sbc.runtime.logging import LogFormat, LogWriter
 from sbc.runtime.media_pool import MediaPool
 from sbc.runtime.notify import notify
+from sbc.runtime.reload import Reloader
 from sbc.runtime.signals import watch_signals
 from sbc.runtime.sockets import OpenSocket
+from sbc.runtime.state_store import StateStore
 from sbc.runtime.transports import Transports
 from sbc.runtime.view import ProgramView, Viewed
 from sbc.sip.commands import CloseFlow, LookUp, SendMessage
@@ -48,7 +51,8 @@ _FIRST_LOOK_UPS_SECONDS: Final = 2.0  # for the policy's host names, before the 
 _LAST_TRANSACTIONS_SECONDS: Final = 2.0  # after the last call: time for answers to the last BYE
 _OVERTIME_SECONDS: Final = 5.0  # beyond `stop_after`, whatever happens
 _STOP_NOW_SECONDS: Final = 0.5
-_FLUSH_SECONDS: Final = 5.0  # for records that are not on disk yet
+_FLUSH_SECONDS: Final = 5.0  # for records and state that are not on disk yet
+_LAST_ALERTS_SECONDS: Final = 2.0  # for what the webhook has not been told yet
 _LOOK_SECONDS: Final = 0.05
 # Calls leave hardly any cycles. At its own pace the collector cost 0.2 ms a call, in pauses of up to 90 ms.
 _COLLECT_AFTER: Final = (20_000, 20, 20)
@@ -62,6 +66,7 @@ class RunningEngine(Engine, Viewed, Protocol):
 
 MakeEngine = Callable[[Policy, IdSource], RunningEngine]
 Ready = Callable[[str], None]
+ReadPolicy = Callable[[], Policy]
 
 
 class Stop:
@@ -74,14 +79,15 @@ class Stop:
 
 def run(paths: Sequence[Path | str], *, log_format: LogFormat = "console") -> int:
     """`sbc run`: until a signal ends it. Raises OperatorError for what the operator can put right."""
-    policy = load_policy(paths, environment=os.environ, wants_secrets=True)
-    trio.run(partial(serve, policy, log_format=log_format))
+    read = partial(load_policy, paths, environment=os.environ, wants_secrets=True)
+    trio.run(partial(serve, read(), read_again=read, log_format=log_format))
     return 0
 
 
 async def serve(
     policy: Policy,
     *,
+    read_again: ReadPolicy | None = None,
     log_format: LogFormat = "console",
     admin_override: str | None = None,
     ready: Ready | None = None,
@@ -90,7 +96,7 @@ async def serve(
 ) -> None:
     """Runs until it is stopped: by `stop` where one is given, else by signals. Cancelling it ends it without draining.
 
-    `ready` is told the admin address instead of the line on stderr.
+    `ready` is told the admin address instead of the line on stderr. `read_again` is what a reload asks, in a thread.
     """
     sockets.raise_descriptor_limit()
     with contextlib.ExitStack() as stack:
@@ -98,7 +104,7 @@ async def serve(
         writer = stack.enter_context(LogWriter(sys.stderr, log_format))
         for warning in policy.warnings:
             log.warning("policy.warning", text=str(warning))
-        await _Program(policy, opened, writer, make_engine).run(ready, stop)
+        await _Program(policy, opened, writer, make_engine, read_again).run(ready, stop)
 
 
 class _Opened(Struct, frozen=True, eq=False):
@@ -107,6 +113,7 @@ class _Opened(Struct, frozen=True, eq=False):
     listeners: tuple[OpenSocket, ...]
     admin: socket.socket | None
     store: CdrWriter
+    state: StateStore
 
 
 def _open_all(policy: Policy, admin: str, stack: contextlib.ExitStack) -> _Opened:
@@ -130,7 +137,7 @@ def _open_all(policy: Policy, admin: str, stack: contextlib.ExitStack) -> _Opene
         problems.append(str(error))
     if problems or store is None:
         raise OperatorError("\n".join(problems))
-    return _Opened(listeners, admin_socket, store)
+    return _Opened(listeners, admin_socket, store, StateStore(store.path.parent))
 
 
 def _open_admin(address: str, stack: contextlib.ExitStack) -> socket.socket | None:
@@ -145,7 +152,14 @@ def _open_admin(address: str, stack: contextlib.ExitStack) -> socket.socket | No
 class _Program:
     """The parts and their wiring. `run` is the life of the process."""
 
-    def __init__(self, policy: Policy, opened: _Opened, writer: LogWriter, make_engine: MakeEngine) -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        opened: _Opened,
+        writer: LogWriter,
+        make_engine: MakeEngine,
+        read_again: ReadPolicy | None,
+    ) -> None:
         self._policy = policy
         self._opened = opened
         self._writer = writer
@@ -156,7 +170,11 @@ class _Program:
         self._engine = make_engine(policy, ids)
         self._driver = driver = Driver(self._engine, _escaped)
         self._sink = CdrSink(opened.store, driver.handle)
-        self._resolver = Resolver(driver.handle, self._drops)
+        self._alerts = Alerts(policy.name, policy.webhook, self._drops)
+        writer.notice = self._alerts.notice
+        self._reloader = None if read_again is None else Reloader(policy, read_again, self._put_in_force)
+        self._view: ProgramView | None = None
+        self._resolver = Resolver(driver.handle, self._drops, servers=name_servers(os.environ))
         media = policy.media
         self._media = MediaPool(
             (media.first_port, media.last_port),
@@ -172,23 +190,30 @@ class _Program:
             AskMedia: lambda command: self._media.ask(command.request),
             OpenPorts: self._open_ports,
             WriteCdr: self._sink.write,
+            StoreState: opened.state.store,
+            Alert: self._alerts.perform,
             Log: writer.perform,
         }
 
     async def run(self, ready: Ready | None, stop: Stop | None) -> None:
-        unsaved = 0
+        unsaved = unkept = 0
         try:
             async with trio.open_nursery() as nursery:
                 if stop is None:
                     stop = Stop()
-                    await nursery.start(watch_signals, stop.drain.set, stop.now.set)
+                    await nursery.start(watch_signals, stop.drain.set, stop.now.set, self._reload)
                 await self._start(nursery, ready)
                 await self._until_stopped(stop)
+                with trio.move_on_after(_LAST_ALERTS_SECONDS):
+                    await _until(lambda: not self._alerts.waiting)
                 nursery.cancel_scope.cancel()
         finally:
             self._media.close()
             with trio.CancelScope(shield=True):
                 unsaved = await self._sink.finish(_FLUSH_SECONDS)
+                unkept = await self._opened.state.finish(_FLUSH_SECONDS)
+        if unkept:
+            log.error("state.lost", values=unkept, path=str(self._opened.state.path))
         if unsaved:
             raise OperatorError(f"{self._opened.store.path}: {unsaved} call records could not be stored and are lost")
 
@@ -196,10 +221,13 @@ class _Program:
 
     async def _start(self, nursery: trio.Nursery, ready: Ready | None) -> None:
         self._sink.start()
+        kept = self._opened.state.load()
+        self._opened.state.start()
+        await nursery.start(self._alerts.run)
         await nursery.start(self._media.run)
         await nursery.start(self._resolver.run)
         await nursery.start(self._transports.run)
-        self._driver.start()
+        self._driver.start(StateRestored(kept))
         self._is_started = True
         if self._portless:
             raise OperatorError("\n".join(self._portless))
@@ -226,7 +254,7 @@ class _Program:
         # Slow to import, and not needed for calls.
         from sbc.runtime.http import serve_admin  # noqa: PLC0415
 
-        view = ProgramView(
+        self._view = view = ProgramView(
             self._engine,
             self._driver,
             self._policy,
@@ -236,8 +264,24 @@ class _Program:
             log_dropped=lambda: self._writer.dropped,
         )
         data_dir = self._opened.store.path.parent
-        label: str = await nursery.start(serve_admin, listener, view, self._driver.handle, data_dir)
+        serving = partial(serve_admin, listener, view, self._driver.handle, data_dir, reload=self._reload)
+        label: str = await nursery.start(serving)
         return label
+
+    # --- while it runs --------------------------------------------------------------------------------------------
+
+    async def _reload(self) -> list[str]:
+        """Every problem; none: it is done."""
+        if self._reloader is None:
+            return ["this program did not read its policy from files"]
+        return await self._reloader.reload()
+
+    def _put_in_force(self, policy: Policy) -> None:
+        self._policy = policy
+        if self._view is not None:
+            self._view.policy = policy
+        self._alerts.set_webhook(policy.webhook)
+        self._driver.handle(PolicyChanged(policy))
 
     def _open_ports(self, command: OpenPorts) -> None:
         try:

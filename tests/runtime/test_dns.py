@@ -1,109 +1,193 @@
-"""Host names: never waited for, never forgotten because a name server is away."""
+"""The resolver without a network: whom it asks, what it asks for, and that it answers, whatever happens."""
 
-import socket
 from collections import Counter
 
+import dns.exception
+import dns.message
+import dns.resolver
 import pytest
+import structlog.testing
 import trio
 
-from sbc.runtime import dns
-from sbc.runtime.dns import Resolver
-from sbc.sip.commands import Resolve
-from sbc.sip.events import Resolved
+from sbc.core.errors import OperatorError
+from sbc.runtime import dns as resolving
+from sbc.runtime.dns import Resolver, name_servers
+from sbc.sip.commands import LookUp
+from sbc.sip.events import LookedUp
+
+CARRIER = LookUp("carrier.example", "A")
 
 
-class Names:
-    """Stands for the system's resolver, and for the thread that it would run in."""
+class Stub:
+    """Stands for dnspython: remembers, and raises or waits as the test says."""
 
     def __init__(self):
-        self.answers = {}
         self.asked = []
+        self.error = dns.resolver.NoNameservers(errors=[], request=dns.message.make_query("x.", "A"))
 
-    async def run_sync(self, lookup, host, **_):
-        self.asked.append(host)
+    async def resolve(self, name, kind, *, search, **_):
+        self.asked.append((name.to_text(), kind, search))
         await trio.sleep(0.1)
-        return lookup(host)
-
-    def lookup(self, host):
-        answer = self.answers.get(host)
-        if answer is None:
-            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
-        return answer
+        if self.error is None:
+            await trio.sleep_forever()
+        raise self.error
 
 
 @pytest.fixture
-def names(monkeypatch):
-    names = Names()
-    monkeypatch.setattr(trio.to_thread, "run_sync", names.run_sync)
-    return names
-
-
-@pytest.fixture
-async def rig(autojump_clock, names, nursery):
+async def rig(autojump_clock, nursery, tmp_path, monkeypatch):
     told = []
-    resolver = Resolver(told.append, ["carrier.example"], Counter(), names.lookup)
-    resolver.told = told
+    hosts = tmp_path / "hosts"
+    hosts.write_text("192.0.2.5 pbx pbx.office.example\n2001:db8::5 pbx\n")
+    resolver = Resolver(told.append, Counter(), conf=tmp_path / "resolv.conf", hosts=hosts)
+    resolver.told, resolver.stub = told, Stub()
+    monkeypatch.setattr(resolver, "_current", lambda: resolver.stub)
     await nursery.start(resolver.run)
     yield resolver
     nursery.cancel_scope.cancel()
 
 
-async def test_a_name_is_answered_later_and_an_address_at_once(rig, names, autojump_clock):
-    names.answers["carrier.example"] = ("192.0.2.1", "2001:db8::1")
-    rig.resolve(Resolve("[2001:DB8::2]"))
-    rig.resolve(Resolve("carrier.example"))
-    assert rig.told == [Resolved("[2001:DB8::2]", ("2001:db8::2",))]
-    assert rig.under_way == 1
-
-    await trio.sleep(0.2)
-    assert rig.told[1:] == [Resolved("carrier.example", ("192.0.2.1", "2001:db8::1"))]
+async def test_what_is_being_looked_up_is_not_looked_up_twice(rig, autojump_clock):
+    rig.look_up(CARRIER)
+    rig.look_up(CARRIER)
+    rig.look_up(LookUp("carrier.example", "AAAA"))
+    assert rig.under_way == 2
+    await trio.sleep(1)
     assert rig.under_way == 0
+    assert len(rig.stub.asked) == len(rig.told) == 2
 
 
-async def test_a_name_that_is_being_looked_up_is_not_looked_up_twice(rig, names, autojump_clock):
-    rig.resolve(Resolve("other.example"))
-    rig.resolve(Resolve("other.example"))
-    await trio.sleep(0.2)
-    assert names.asked == ["other.example"]
+async def test_names_of_the_hosts_file_are_answered_without_asking(rig, autojump_clock):
+    for kind in ("A", "AAAA", "NAPTR"):
+        rig.look_up(LookUp("pbx", kind))
+    rig.look_up(LookUp("_sip._udp.pbx.office.example", "SRV"))
+    rig.look_up(LookUp("pbx.office.example", "AAAA"))
+    await trio.sleep(1)
+    assert rig.stub.asked == []
+    assert {(event.name, event.kind): event.addresses for event in rig.told} == {
+        ("pbx", "A"): ("192.0.2.5",),
+        ("pbx", "AAAA"): ("2001:db8::5",),
+        ("pbx", "NAPTR"): (),
+        ("_sip._udp.pbx.office.example", "SRV"): (),
+        ("pbx.office.example", "AAAA"): (),
+    }
+    assert not any(event.failed for event in rig.told)
 
 
-async def test_a_name_without_an_address_is_answered_with_none(rig, autojump_clock):
-    rig.resolve(Resolve("nowhere.example"))
-    await trio.sleep(0.2)
-    assert rig.told == [Resolved("nowhere.example", ())]
+async def test_only_hosts_of_one_label_are_looked_for_in_the_local_domains(rig, autojump_clock):
+    for asked in (LookUp("sip", "A"), LookUp("sip", "NAPTR"), CARRIER, LookUp("_sip._udp.sip", "SRV")):
+        rig.look_up(asked)
+    await trio.sleep(1)
+    assert sorted(rig.stub.asked) == [
+        ("_sip._udp.sip.", "SRV", False),
+        ("carrier.example.", "A", False),
+        ("sip", "A", True),
+        ("sip.", "NAPTR", False),
+    ]
+
+
+@pytest.mark.parametrize("name", ["a" * 80 + ".example", "..", "", ".", "a..example", ".".join(["abcdefg"] * 40)])
+async def test_what_cannot_be_a_name_is_a_name_without_records(rig, name, autojump_clock):
+    rig.look_up(LookUp(name, "A"))
+    await trio.sleep(1)
+    assert rig.told == [LookedUp(name, "A", ttl=300.0)]
+    assert rig.stub.asked == []
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        dns.resolver.NoNameservers(errors=[], request=dns.message.make_query("x.", "A")),
+        dns.exception.Timeout(),
+        dns.exception.FormError("bad"),
+        OSError("no"),
+    ],
+)
+async def test_every_failure_is_one_and_counted(rig, error, autojump_clock):
+    rig.stub.error = error
+    rig.look_up(CARRIER)
+    await trio.sleep(1)
+    [event] = rig.told
+    assert event.failed
     assert rig._drops["dns_failed"] == 1
 
 
-async def test_names_of_the_policy_are_asked_again_each_minute(rig, names, autojump_clock):
-    names.answers["carrier.example"] = ("192.0.2.1",)
-    await trio.sleep(61)
-    names.answers["carrier.example"] = ("192.0.2.2",)
-    await trio.sleep(60)
-    assert rig.told == [Resolved("carrier.example", ("192.0.2.1",)), Resolved("carrier.example", ("192.0.2.2",))]
+async def test_a_name_server_that_says_nothing_is_given_up(rig, autojump_clock):
+    rig.stub.error = None
+    rig.look_up(CARRIER)
+    await trio.sleep(4.9)
+    assert rig.told == []
+    await trio.sleep(0.2)
+    assert rig.told == [LookedUp("carrier.example", "A", failed="no answer within 5 s")]
 
 
-async def test_a_name_server_that_goes_away_does_not_take_known_addresses_along(rig, names, autojump_clock):
-    names.answers["carrier.example"] = ("192.0.2.1",)
-    await trio.sleep(61)
-    del names.answers["carrier.example"]
-    await trio.sleep(60)
-    assert rig.told[-1] == Resolved("carrier.example", ("192.0.2.1",))
+async def test_a_look_up_that_finds_no_room_is_answered_in_time_too(rig, autojump_clock):
+    rig.stub.error = None
+    for n in range(resolving._AT_ONCE + 50):
+        rig.look_up(LookUp(f"{n}.example", "A"))
+    await trio.sleep(5.1)
+    assert len(rig.told) == resolving._AT_ONCE + 50
+    assert len(rig.stub.asked) == resolving._AT_ONCE
 
 
-async def test_a_name_server_that_says_nothing_is_given_up(rig, names, monkeypatch, autojump_clock):
-    async def silence(*_, **__):
-        await trio.sleep_forever()
-
-    monkeypatch.setattr(trio.to_thread, "run_sync", silence)
-    rig.resolve(Resolve("slow.example"))
-    await trio.sleep(6)
-    assert rig.told == [Resolved("slow.example", ())]
+async def test_look_ups_are_bounded(rig, monkeypatch, autojump_clock):
+    monkeypatch.setattr(resolving, "_MOST", 10)
+    for n in range(15):
+        rig.look_up(LookUp(f"{n}.example", "A"))
+    assert [event.failed for event in rig.told] == ["too many look-ups at once"] * 5
+    assert rig.under_way == 10
 
 
-@pytest.mark.parametrize("host", ["a" * 80 + ".example", "..", ""])
-async def test_what_cannot_be_a_name_is_a_name_without_an_address(rig, monkeypatch, host, autojump_clock):
-    rig._lookup = dns.system_lookup
-    monkeypatch.setattr(socket, "getaddrinfo", lambda name, *_, **__: name.encode("idna") and [])
-    rig.resolve(Resolve(host))
-    await trio.sleep(1)
-    assert rig.told == [Resolved(host, ())]
+async def test_a_failing_name_is_said_once(rig, autojump_clock):
+    with structlog.testing.capture_logs() as logs:
+        for _ in range(5):
+            rig.look_up(CARRIER)
+            await trio.sleep(1)
+    assert [(entry["event"], entry["name"]) for entry in logs] == [("dns.failed", "carrier.example")]
+
+
+# --- which name servers -----------------------------------------------------------------------------------------------
+
+
+def test_the_system_s_name_servers_are_read_again_when_the_file_changes(tmp_path):
+    conf = tmp_path / "resolv.conf"
+    conf.write_text("nameserver 192.0.2.53\nnameserver 2001:db8::53\nsearch office.example\n")
+    resolver = Resolver(print, Counter(), conf=conf)
+    first = resolver._current()
+    assert first.nameservers == ["192.0.2.53", "2001:db8::53"]
+    assert resolver._current() is first
+    conf.unlink()
+    conf.write_text("nameserver 192.0.2.54\n")
+    assert resolver._current().nameservers == ["192.0.2.54"]
+
+
+@pytest.mark.parametrize(
+    "text", [None, "", "nameserver\n", "nameserver not-an-address\n", "search " + "a" * 300 + "\n"]
+)
+def test_without_a_usable_file_the_name_server_is_on_this_machine(tmp_path, text):
+    conf = tmp_path / "resolv.conf"
+    if text is not None:
+        conf.write_text(text)
+    resolver = Resolver(print, Counter(), conf=conf)
+    assert resolver._current().nameservers == ["127.0.0.1"]
+
+
+@pytest.mark.parametrize(
+    ("text", "servers"),
+    [
+        (None, None),
+        ("", None),
+        ("127.0.0.53:5353", [("127.0.0.53", 5353)]),
+        ("127.0.0.53:53, [::1]:5353", [("127.0.0.53", 53), ("::1", 5353)]),
+    ],
+)
+def test_the_environment_may_name_other_name_servers(text, servers):
+    environment = {} if text is None else {"SBC_DNS": text}
+    assert name_servers(environment) == servers
+
+
+@pytest.mark.parametrize(
+    "text", ["127.0.0.53", "dns.example:53", "127.0.0.53:", "127.0.0.53:0", "127.0.0.53:99999", ","]
+)
+def test_what_is_no_name_server_is_said(text):
+    with pytest.raises(OperatorError, match="SBC_DNS"):
+        name_servers({"SBC_DNS": text})
