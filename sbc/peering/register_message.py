@@ -90,7 +90,8 @@ def retry_after(response: Response) -> float:
 
 def is_permanent(status: int) -> bool:
     """Whether the refusal looks as if it stays: the trunk is of no use until somebody changes something."""
-    # Redirections are not followed: whoever answers could send our credentials anywhere.
+    # Deviation: RFC 3261 §8.1.3.4 has redirections followed. A registrar could send our credentials anywhere: where it
+    # redirects to has to stand in `servers`.
     return status in _PERMANENT or 300 <= status < 400
 
 

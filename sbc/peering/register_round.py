@@ -6,6 +6,7 @@ from that, and when the next round is, decides `registration`, its only user.
 """
 
 from collections.abc import Iterable
+from typing import Final
 
 from msgspec import Struct
 
@@ -27,6 +28,9 @@ from sbc.policy.model import Peer, Register
 from sbc.sip.auth.client import Authenticator
 from sbc.sip.commands import SendRequest
 from sbc.sip.message import Request, Response
+
+# Seconds. Timer F says much earlier that nothing came (§17.1.2.2); a trunk must not hang on that word alone.
+_LONGEST_ATTEMPT: Final = 60.0
 
 
 class RegistrarFailed(Struct, frozen=True):
@@ -59,6 +63,7 @@ class _Attempt(Struct, frozen=True):
     hop: Hop
     request: Request
     expires: int
+    sent_at: float
     tries: int = 0
     is_raised: bool = False
 
@@ -161,14 +166,21 @@ class Round:
         return outs + self._next_after(n, f"{attempt.hop}: {why}", now)
 
     def tick(self, now: float) -> list[Out]:
+        outs: list[Out] = []
+        for n in [n for n, attempt in self._attempts.items() if now >= attempt.sent_at + _LONGEST_ATTEMPT]:
+            outs += self.take_failure(n, "timeout", now)
         if self._overdue_at is None or now < self._overdue_at:
-            return []
-        attempt = self._attempts.get(self._newest)
-        outs: list[Out] = [] if attempt is None else [RegistrarFailed(attempt.hop, "REGISTER: no reply")]
+            return outs
+        late = self._attempts.get(self._newest)
+        if late is not None:
+            outs.append(RegistrarFailed(late.hop, "REGISTER: no reply"))
         return outs + self._try_next(now)
 
     def next_deadline(self) -> float | None:
-        return self._overdue_at
+        deadlines = [attempt.sent_at + _LONGEST_ATTEMPT for attempt in self._attempts.values()]
+        if self._overdue_at is not None:
+            deadlines.append(self._overdue_at)
+        return min(deadlines, default=None)
 
     # --- inside -------------------------------------------------------------------------------------------------------
 
@@ -188,10 +200,11 @@ class Round:
         if answer is None:
             why = "the credentials were refused" if attempt.tries else "its challenge cannot be answered"
             return self._refused(n, f"{described(response)}: {why}", now)
-        call_id_is_kept, cseq, outs = self._numbering.next()
-        del call_id_is_kept
-        again = _Attempt(attempt.hop, with_cseq(answer, cseq), attempt.expires, attempt.tries + 1, attempt.is_raised)
-        return [*outs, self._send(again, flow, now)]  # to the very server that made the nonce
+        _, cseq, outs = self._numbering.next()
+        again = _Attempt(
+            attempt.hop, with_cseq(answer, cseq), attempt.expires, now, attempt.tries + 1, attempt.is_raised
+        )
+        return [*outs, self._send(again, flow)]  # to the very server that made the nonce
 
     def _refused(self, n: int, why: str, now: float) -> list[Out]:
         self._refusal = why
@@ -213,12 +226,12 @@ class Round:
     def _ask(self, hop: Hop, expires: int, now: float, *, is_raised: bool = False) -> list[Out]:
         call_id, cseq, outs = self._numbering.next()
         request = register_request(self._register, call_id, cseq, self._tag, expires)
-        return [*outs, self._send(_Attempt(hop, request, expires, is_raised=is_raised), hop.flow, now)]
+        return [*outs, self._send(_Attempt(hop, request, expires, now, is_raised=is_raised), hop.flow)]
 
-    def _send(self, attempt: _Attempt, flow: Flow, now: float) -> SendRequest:
+    def _send(self, attempt: _Attempt, flow: Flow) -> SendRequest:
         self._newest += 1
         self._attempts[self._newest] = attempt
-        self.sent_at = now
+        self.sent_at = attempt.sent_at
         gin = self._register.gin
         return SendRequest(
             ("register", self._peer.name, self._newest),

@@ -6,7 +6,7 @@ A REGISTER that has been authenticated goes in; status, fields and what is to be
 
 from collections.abc import Callable, Iterable
 from email.utils import formatdate
-from typing import Final, Literal
+from typing import Final
 
 import msgspec
 from msgspec import Struct
@@ -165,7 +165,7 @@ class Registrar:
     def _detach(self, pbx: str, aor: str, before: tuple[Binding, ...], flow: Flow) -> list[Out]:
         after = [binding.detached() if binding.flow == flow else binding for binding in before]
         lost = [old for old, new in zip(before, after, strict=True) if new is None]
-        said = [_log("warning", "binding.lost", pbx, binding) for binding in lost]
+        said = [Log("warning", "binding.lost", _about(pbx, binding)) for binding in lost]
         return [*said, *self._put(pbx, aor, tuple([binding for binding in after if binding is not None]))]
 
     def tick(self, now: float) -> list[Out]:
@@ -174,7 +174,7 @@ class Registrar:
         for pbx, aor in self._due.pop_due(now):
             before = self._bindings(pbx, aor)
             after = tuple([binding for binding in before if binding.expires_at > now])
-            outs += [_log("warning", "binding.expired", pbx, b) for b in before if b.expires_at <= now]
+            outs += [Log("warning", "binding.expired", _about(pbx, b)) for b in before if b.expires_at <= now]
             outs += self._put(pbx, aor, after)
         return outs
 
@@ -320,10 +320,9 @@ def _restored(value: bytes, aor: str, now: float, wall_at_zero: float) -> tuple[
 def _said(pbx: str, before: tuple[Binding, ...], after: tuple[Binding, ...]) -> list[Out]:
     """A line for what comes and goes; a refresh says nothing."""
     was, is_now = {binding.contact for binding in before}, {binding.contact for binding in after}
-    said: list[Out] = [_log("info", "binding.added", pbx, b) for b in after if b.contact not in was]
-    return said + [_log("info", "binding.removed", pbx, b) for b in before if b.contact not in is_now]
+    said: list[Out] = [Log("info", "binding.added", _about(pbx, b)) for b in after if b.contact not in was]
+    return said + [Log("info", "binding.removed", _about(pbx, b)) for b in before if b.contact not in is_now]
 
 
-def _log(level: Literal["info", "warning"], event: str, pbx: str, binding: Binding) -> Log:
-    fields = (("pbx", pbx), ("aor", binding.aor_user), ("contact", binding.contact), ("from", str(binding.flow.remote)))
-    return Log(level, event, fields)
+def _about(pbx: str, binding: Binding) -> tuple[tuple[str, object], ...]:
+    return ("pbx", pbx), ("aor", binding.aor_user), ("contact", binding.contact), ("from", str(binding.flow.remote))

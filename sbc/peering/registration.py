@@ -113,10 +113,11 @@ class Registration:
         if after == before or self._is_over:
             return []
         self._round.keep_only(after)
-        if self._round.is_running or self._state == "rejected":
+        if self._round.is_running:
             return []
-        stays = self._binding is not None and self._binding.hop.flow in after
-        return [] if stays else self._begin_round(now)
+        stays = self._state == "rejected" or (self._binding is not None and self._binding.hop.flow in after)
+        is_due = not self._timers.is_set(_Timer.REGISTER)  # a round was cut short
+        return self._begin_round(now) if is_due or not stays else []
 
     def reconfigure(self, peer: Peer, authenticator: Authenticator | None, now: float) -> list[Out]:
         """A reload. Call-ID and CSeq go on; what is registered differently now is registered at once."""
@@ -253,7 +254,7 @@ class Registration:
         self._timers.clear()
         self._timers.set(_Timer.REGISTER, now + REJECTED_WAIT)
         self._become("rejected", why, now)
-        return [self._alarm("registration.rejected")] if is_new else []
+        return [Log("error", "registration.rejected", self._alarm())] if is_new else []
 
     def _expired(self, now: float) -> list[Out]:
         self._binding = None
@@ -263,15 +264,15 @@ class Registration:
     def _failing(self, why: str, now: float) -> list[Out]:
         is_new = self._state != "failing"
         self._become("failing", why, now)
-        return [self._alarm("registration.failing")] if is_new else []
+        return [Log("error", "registration.failing", self._alarm())] if is_new else []
 
     def _not_refreshed(self, why: str) -> list[Out]:
         """Still registered, for now."""
         self._why = f"not refreshed: {why}"
         return [Log("warning", "registration.not_refreshed", (("trunk", self._peer.name), ("why", why)))]
 
-    def _alarm(self, event: str) -> Log:
-        return Log("error", event, (("alarm", True), ("trunk", self._peer.name), ("why", self._why)))
+    def _alarm(self) -> tuple[tuple[str, object], ...]:
+        return ("alarm", True), ("trunk", self._peer.name), ("why", self._why)
 
     # --- time ---------------------------------------------------------------------------------------------------------
 

@@ -4,6 +4,8 @@ import itertools
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sbc.core.address import Address, Flow, Transport
 from sbc.core.commands import Log, StoreState
@@ -14,6 +16,7 @@ from sbc.sip.auth.client import Authenticator
 from sbc.sip.commands import KeepAlive, SendRequest
 from sbc.sip.message import Request, Response
 from sbc.sip.status import reason_phrase
+from sbc.testing.seeds import seeded_ids
 from sbc.testing.timeline import run_until
 
 US = Address("203.0.113.9", 5060)
@@ -378,7 +381,7 @@ def test_a_transport_failure_goes_on_at_once_and_is_told_to_health(ids):
 
 def test_a_silent_registrar_is_left_after_no_reply_while_another_remains(ids):
     trunk = Trunk(ids, hops=(ONE, TWO))
-    seen = trunk.passes(60.0)
+    seen = trunk.passes(50.0)
     assert [(at, type(out)) for at, out in seen] == [(4.0, RegistrarFailed), (4.0, SendRequest)]
     assert trunk.sent[-1].flow == TWO.flow
     trunk.fails()  # the last one has until Timer F
@@ -502,6 +505,16 @@ def test_without_an_address_it_waits_and_says_so(ids):
     assert trunk.sent[-1].flow == ONE.flow
 
 
+def test_a_request_that_nobody_ever_reports_on_holds_up_nothing(ids):
+    trunk = Trunk(ids)
+    trunk.passes(60.0)
+    assert trunk.state == "failing"
+    trunk.until_sent(2)
+    assert trunk.now == 65.0
+    trunk.see(trunk.machine.unregister(70.0))
+    assert trunk.machine.is_settled
+
+
 # --- failures that stay -----------------------------------------------------------------------------------------------
 
 PERMANENT = [302, 400, 402, 403, 404, 405, 406, 410, 416, 420, 421, 494, 501, 505, 604]
@@ -595,6 +608,14 @@ def test_an_answer_of_an_address_that_is_gone_counts_no_more(ids):
     assert trunk.answers(200, order=trunk.sent[0]) == []
 
 
+def test_a_registrar_that_moves_there_and_back_is_still_refreshed(ids):
+    trunk = Trunk(ids).registered()
+    trunk.see(trunk.machine.set_hops((TWO,), 60.0))
+    trunk.see(trunk.machine.set_hops((ONE,), 61.0))
+    assert [order.flow for order in trunk.sent] == [ONE.flow, TWO.flow, ONE.flow]
+    trunk.registered()
+
+
 def test_a_registrar_that_is_back_is_registered_with_at_once(ids):
     trunk = Trunk(ids).registered()
     trunk.now = 100.0
@@ -648,7 +669,7 @@ def test_no_keep_alive_where_none_is_wanted_or_nothing_is_registered(ids):
     lost = Trunk(ids, Register("a", "carrier.example", expires=60.0, keepalive=10.0)).registered(60)
     lost.passes(70.0)
     assert lost.state == "failing"
-    assert lost.passes(100.0) == []
+    assert not any(isinstance(out, KeepAlive) for _, out in lost.passes(100.0))
 
 
 # --- orders -----------------------------------------------------------------------------------------------------------
@@ -723,3 +744,52 @@ def test_what_is_nobodys_is_ignored(ids):
     assert trunk.answers(100) == []
     assert trunk.answers(200)
     assert trunk.answers(200) == []  # once more
+
+
+# --- whatever comes ---------------------------------------------------------------------------------------------------
+
+WHATEVER = st.one_of(
+    st.tuples(
+        st.just("answers"), st.sampled_from([100, 200, 302, 401, 403, 408, 423, 480, 503, 603]), st.integers(0, 3)
+    ),
+    st.tuples(st.just("fails"), st.sampled_from(["timeout", "transport"]), st.integers(0, 3)),
+    st.tuples(st.just("passes"), st.sampled_from([0.0, 0.5, 4.0, 5.0, 33.0, 480.0, 600.0]), st.just(0)),
+    st.tuples(st.just("moves"), st.sampled_from([(), (ONE,), (TWO, ONE), (TWO, THREE)]), st.just(0)),
+    st.tuples(st.just("hears"), st.sampled_from(["back", "lost"]), st.just(0)),
+)
+
+
+@given(st.lists(WHATEVER, max_size=40), st.booleans())
+def test_whatever_comes_it_is_never_stuck_and_asks_no_registrar_twice_at_a_time(steps, has_account):
+    trunk = Trunk(seeded_ids(), hops=(ONE, TWO), credentials=("acme", "secret") if has_account else None)
+    for what, how, which in steps:
+        running = trunk.machine._round._attempts
+        order = next((o for o in reversed(trunk.sent) if o.user[2] in running), trunk.sent[-1])
+        order = trunk.sent[-1 - which] if which < len(trunk.sent) and which else order
+        match what:
+            case "answers":
+                fields = (challenge(str(len(trunk.sent))), ("Min-Expires", "1800"), ("Retry-After", "40"))
+                trunk.answers(how, *fields, order=order)
+            case "fails":
+                trunk.fails(how, order=order)
+            case "passes":
+                trunk.passes(how)
+            case "moves":
+                trunk.see(trunk.machine.set_hops(how, trunk.now))
+            case "hears":
+                news = trunk.machine.registrar_is_back(trunk.now) if how == "back" else None
+                trunk.see(trunk.machine.flow_failed(ONE.flow, trunk.now) if news is None else news)
+        flows = [attempt.hop.flow for attempt in trunk.machine._round._attempts.values()]
+        assert len(flows) == len(set(flows))
+        assert flows or trunk.machine.view().next_at is not None
+        assert (trunk.state == "registered") == (trunk.machine.view().expires_at is not None)
+    numbers = [order.request.cseq.number for order in trunk.sent]
+    assert numbers == list(range(1, len(numbers) + 1))
+    events = [event for event in trunk.logs() if event != "registration.not_refreshed"]
+    assert all(one != other for one, other in itertools.pairwise(events) if one != "registration.registered")
+    while trunk.machine._round.is_running:  # and when all is well again, it registers
+        trunk.answers(200, order=next(o for o in reversed(trunk.sent) if o.user[2] in trunk.machine._round._attempts))
+    if trunk.state != "registered":
+        trunk.until_sent(len(trunk.sent) + 1)
+        trunk.answers(200)
+    assert trunk.state == "registered"
