@@ -9,7 +9,7 @@ from msgspec import Struct
 from sbc.b2bua.identity import crossing_fields
 from sbc.sip.errors import ParseError
 from sbc.sip.message import Fields, Request
-from sbc.sip.multipart import SDP, Part, is_multipart, join, parts_of, with_session
+from sbc.sip.multipart import PIDF, SDP, Part, is_multipart, join, parts_of, with_session
 
 
 class Location(Struct, frozen=True):
@@ -27,15 +27,18 @@ class Location(Struct, frozen=True):
 
 
 NOWHERE: Final = Location()
+_OF_THE_BODY: Final = frozenset(("Content-Type", "Content-ID", "Content-Disposition"))
 
 
 def location_of(invite: Request) -> Location:
     """A body that cannot be read has been refused at the door; here it is as good as none."""
-    value = invite.header("Content-Type")
+    value = invite.header("Content-Type") or ""
     parts: tuple[Part, ...] = ()
     if invite.body and is_multipart(value):
         try:
-            parts = parts_of(invite.body, value or "")
+            parts = parts_of(invite.body, value)
         except ParseError:
             parts = ()
+    elif invite.body and invite.content_type == PIDF:
+        parts = (Part(tuple([field for field in invite.fields if field[0] in _OF_THE_BODY]), invite.body),)
     return Location(crossing_fields(invite), tuple([part for part in parts if not part.is_session]))

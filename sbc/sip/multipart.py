@@ -17,10 +17,11 @@ from sbc.sip.params import param, parse_params
 from sbc.sip.scan import unquoted
 
 SDP: Final = "application/sdp"
+PIDF: Final = "application/pidf+xml"
 # RFC 2046 §5.1.1: bchars, at most 70, "NOT ending with white space"
 _BOUNDARY: Final = re.compile(r"[0-9A-Za-z'()+_,\-./:=? ]{0,69}[0-9A-Za-z'()+_,\-./:=?]", re.ASCII)
 _FOLD: Final = re.compile(r"\r?\n[ \t]")
-_DISPOSITION: Final = re.compile(r"[ \t]*([A-Za-z0-9\-]{1,64})", re.ASCII)
+_DISPOSITION: Final = re.compile(r"[ \t]*+([A-Za-z0-9\-]{1,64})", re.ASCII)
 
 
 class Part(Struct, frozen=True):
@@ -52,12 +53,15 @@ def is_multipart(content_type: str | None) -> bool:
 def description_of(message: Request | Response) -> bytes:
     """The session description that a message carries: its body, or a part of it; empty where there is none.
 
-    Raises ParseError for a multipart body that cannot be read.
+    A body of any other type is returned as it is, for its reader to refuse. Raises ParseError for a multipart body that
+    cannot be read.
     """
     value = message.header("Content-Type")
-    if value is None or not message.body or not is_multipart(value):
+    if value is None or value == SDP or not message.body:
         return message.body
-    return session_of(parts_of(message.body, value))
+    if is_multipart(value):
+        return session_of(parts_of(message.body, value))
+    return b"" if _media_type(value) == PIDF else message.body
 
 
 def parts_of(body: bytes, content_type: str) -> tuple[Part, ...]:

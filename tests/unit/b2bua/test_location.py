@@ -32,6 +32,15 @@ def test_a_location_travels_alone_where_no_offer_is_made():
     assert [part.content_type for part in parts_of(body, content_type)] == ["application/pidf+xml"]
 
 
+def test_a_location_may_be_all_that_the_body_is():
+    location = location_of(_invite("application/pidf+xml", PIDF, ("Content-ID", "<ann@example.com>")))
+    content_type, body = location.beside(b"v=0\r\n", "0f0f")
+    assert [(part.content_type, part.body) for part in parts_of(body, content_type)] == [
+        ("application/sdp", b"v=0\r\n"),
+        ("application/pidf+xml", PIDF),
+    ]
+
+
 def test_a_plain_body_stays_plain():
     location = location_of(_invite("application/sdp", b"v=0\r\n"))
     assert location == NOWHERE
@@ -50,6 +59,8 @@ def test_a_body_that_cannot_be_read_has_no_location(body):
         ("multipart/mixed;boundary=x", MIXED, b"v=0\r\n"),
         ("multipart/mixed;boundary=x", MIXED.replace(b"application/sdp", b"text/plain"), b""),
         ("multipart/mixed;boundary=x", b"", b""),
+        ("Application/SDP ;charset=x", b"v=0\r\n", b"v=0\r\n"),
+        ("application/pidf+xml", PIDF, b""),
     ],
 )
 def test_the_description_of_a_message_is_found(content_type, body, description):
