@@ -69,9 +69,11 @@ class _Attempt(Struct, frozen=True):
 
 
 class Round:
-    """`authenticator` None: no credentials are configured."""
+    """`register`: that of the peer. `authenticator` None: no credentials are configured."""
 
-    def __init__(self, peer: Peer, authenticator: Authenticator | None, ids: IdSource, saved: bytes | None) -> None:
+    def __init__(
+        self, peer: Peer, register: Register, authenticator: Authenticator | None, ids: IdSource, saved: bytes | None
+    ) -> None:
         self._numbering = Numbering(peer.name, ids, saved)
         self._tag = ids.tag()
         self._attempts: dict[int, _Attempt] = {}
@@ -82,17 +84,15 @@ class Round:
         self._why = ""
         self._refusal = ""
         self.sent_at = float("-inf")
-        self.configure(peer, authenticator)
+        self._peer, self._register, self._authenticator = peer, register, authenticator
+        self._expires = round(register.expires)
 
-    def configure(self, peer: Peer, authenticator: Authenticator | None) -> None:
-        """Raises ValueError for a peer without `register`."""
-        if peer.register is None:
-            raise ValueError(f"{peer.name} does not register")
-        self._peer = peer
-        self._register: Register = peer.register
-        self._authenticator = authenticator
-        self._expires = round(peer.register.expires)
-        self._not_before.clear()
+    def configure(self, peer: Peer, register: Register, authenticator: Authenticator | None) -> None:
+        """`register`: that of the peer."""
+        if self._register != register:
+            self._expires = round(register.expires)
+            self._not_before.clear()
+        self._peer, self._register, self._authenticator = peer, register, authenticator
 
     @property
     def is_running(self) -> bool:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from sbc.core.address import Flow
 from sbc.core.commands import Log, StoreState
@@ -52,8 +53,8 @@ class Registration:
     def __init__(
         self, peer: Peer, authenticator: Authenticator | None, ids: IdSource, *, saved: bytes | None = None
     ) -> None:
-        self._round = Round(peer, authenticator, ids, saved)
-        self._set(peer, authenticator)
+        self._peer, self._register, self._authenticator = peer, _register_of(peer), authenticator
+        self._round = Round(peer, self._register, authenticator, ids, saved)
         self._ids = ids
         self._hops: tuple[Hop, ...] = ()
         self._failures = 0  # rounds in a row
@@ -121,12 +122,10 @@ class Registration:
 
     def reconfigure(self, peer: Peer, authenticator: Authenticator | None, now: float) -> list[Out]:
         """A reload. Call-ID and CSeq go on; what is registered differently now is registered at once."""
-        old = (self._peer.register, self._peer.interface, self._authenticator)
-        self._set(peer, authenticator)
-        if (peer.register, peer.interface, authenticator) == old:
-            return []
-        self._round.configure(peer, authenticator)
-        if self._is_over:
+        old = (self._register, self._peer.interface, self._authenticator)
+        self._peer, self._register, self._authenticator = peer, _register_of(peer), authenticator
+        self._round.configure(peer, self._register, authenticator)
+        if self._is_over or (self._register, peer.interface, authenticator) == old:
             return []
         self._round.stop()
         self._failures, self._is_doubted, self._binding = 0, False, None
@@ -327,12 +326,12 @@ class Registration:
             self._since = now
         self._state, self._why = state, why
 
-    def _set(self, peer: Peer, authenticator: Authenticator | None) -> None:
-        if peer.register is None:
-            raise ValueError(f"{peer.name} does not register")
-        self._peer = peer
-        self._register: Register = peer.register
-        self._authenticator = authenticator
+
+def _register_of(peer: Peer) -> Register:
+    """Without its place in the file, which a reload may change and nobody at the carrier cares for."""
+    if peer.register is None:
+        raise ValueError(f"{peer.name} does not register")
+    return replace(peer.register, where=None)
 
 
 def _number_of(user: object) -> int:

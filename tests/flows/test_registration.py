@@ -360,9 +360,20 @@ def test_a_drain_that_waits_for_a_call_keeps_the_binding_until_it_is_over(world)
 
 def test_a_reload_that_leaves_the_trunk_alone_sends_nothing(world):
     story = Story(world).run(1.0)
-    story.sbc.tell(PolicyChanged(parse_policy([Source("test.yaml", policy().encode())])))
+    story.sbc.tell(PolicyChanged(parse_policy([Source("test.yaml", f"# a line more\n{policy()}".encode())])))
     story.run(100.0)
     assert len(story.registrar.registers) == 1
+    story.ends()
+
+
+def test_a_reload_that_changes_the_trunk_registers_at_once_with_the_same_call_id(world):
+    story = Story(world).run(1.0)
+    changed = policy().replace("expires: 600s}}", "expires: 300s}}", 1)
+    story.sbc.tell(PolicyChanged(parse_policy([Source("test.yaml", changed.encode())])))
+    story.run(1.0)
+    assert [one.expires for one in story.registrar.registers] == [600, 300]
+    assert len(story.registrar.call_ids) == 1
+    assert story.state == "registered"
     story.ends()
 
 
