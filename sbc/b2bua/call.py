@@ -17,12 +17,14 @@ from sbc.b2bua.context import Context
 from sbc.b2bua.identity import Parties, escaped, parties_of, reason_fields
 from sbc.b2bua.leg import Leg
 from sbc.b2bua.leg import Out as LegOut
+from sbc.b2bua.location import NOWHERE, location_of
 from sbc.b2bua.media import CallMedia, Side
 from sbc.b2bua.modify import Modification
 from sbc.b2bua.reports import (
     LegAcknowledged,
     LegAnswered,
     LegCancelled,
+    LegDisconnected,
     LegFailed,
     LegHungUp,
     LegOffered,
@@ -45,6 +47,7 @@ from sbc.policy.model import Decision, Facts, Peer
 from sbc.sdp.model import SdpError
 from sbc.sip.commands import Order, Respond
 from sbc.sip.message import Request, Response
+from sbc.sip.multipart import description_of
 from sbc.sip.transaction.key import ServerKey
 from sbc.sip.transaction.outputs import RequestReceived, TransactionFailed
 
@@ -75,6 +78,7 @@ class Call:
         self.context = context
         self.timers: TimerTable[str] = TimerTable()
         self.decision = Decision()
+        self.location = NOWHERE
         self.usages: list[Usage] = []  # of whose limits it uses some
         self._tags: list[str] = []
         self._closing: set[int] = set()  # legs given up that hold a call path until their peer has said its last word
@@ -99,13 +103,14 @@ class Call:
         account.route = decision.route
         account.caller = decision.caller_e164 or account.caller
         account.called = decision.called_e164 or account.called
-        outs += self._announce(decision)
+        outs += self._announce(decision, invite)
         if self.parties.max_forwards <= 0:
             return outs + self.refuse(Cause.FAILED, 483, now)
         if is_loop:
             return outs + self.refuse(Cause.FAILED, 482, now)
         try:
-            offer = self.media.read(invite.body) if invite.body else None
+            body = description_of(invite) if invite.body else b""
+            offer = self.media.read(body) if body else None
         except SdpError as error:
             self.explain(f"session description refused: {error.reason}", now)
             return outs + self.refuse(Cause.FAILED, error.status, now)
@@ -142,11 +147,12 @@ class Call:
     def _owns(self, number: str) -> bool:
         return self.context.policy.owns_for(self.ingress.peer.name, number)
 
-    def _announce(self, decision: Decision) -> list[Out]:
+    def _announce(self, decision: Decision, invite: Request) -> list[Out]:
         """An emergency is said at once and aloud, because somebody may have to help."""
         if not decision.emergency:
             return [self.log("call.started")]
         self.account.emergency = True
+        self.location = location_of(invite)
         self.context.emergencies += 1
         said = self.log("call.emergency", level="warning")
         return [said, Alert("call.emergency", said.fields)]
@@ -167,6 +173,9 @@ class Call:
         outs = self._absorb(self.legs[leg].take_response(n, response, flow, is_genuine=is_genuine), now)
         self._return_paths()
         return outs
+
+    def take_loss(self, leg: int, n: int, detail: str, now: float) -> list[Out]:
+        return self._absorb(self.legs[leg].take_loss(detail, n), now)
 
     def take_failure(self, leg: int, n: int, failure: TransactionFailed, now: float) -> list[Out]:
         outs = self._absorb(self.legs[leg].take_failure(failure, n), now)
@@ -283,7 +292,10 @@ class Call:
                 return self._setup.acknowledged(body, now)
             case Talking(), LegAcknowledged() | LegOffered() | LegReanswered() | LegRerefused() | LegCancelled():
                 return self._modification.handle(report, now)
-            case Talking(), LegTried() | LegProgressed() | LegAnswered() | LegRefused() | LegFailed():
+            case (
+                Talking(),
+                LegTried() | LegProgressed() | LegAnswered() | LegRefused() | LegFailed() | LegDisconnected(),
+            ):
                 return []  # of an attempt that was given up
             case Ended(), _:
                 return []  # crossed on the wire; harmless once we have moved on

@@ -11,6 +11,7 @@ from sbc.b2bua.reports import (
     LegAcknowledged,
     LegAnswered,
     LegCancelled,
+    LegDisconnected,
     LegFailed,
     LegHungUp,
     LegOffered,
@@ -33,7 +34,9 @@ from sbc.sip.dialog.dialog import Dialog, dialog_of_uas
 from sbc.sip.dialog.invite_uac import InviteUac
 from sbc.sip.dialog.invite_uas import AckMissing, InviteUas
 from sbc.sip.headers.reason import q850_of
+from sbc.sip.errors import ParseError
 from sbc.sip.message import Fields, Request, Response
+from sbc.sip.multipart import description_of
 from sbc.sip.timing import Timing
 from sbc.sip.transaction.key import ServerKey
 from sbc.sip.transaction.outputs import TransactionFailed
@@ -294,7 +297,7 @@ class Leg:
         assert self.dialog is not None  # noqa: S101  TALKING has one
         self.dialog.refresh_target(request)
         self.uas = InviteUas(key, request, self.dialog.local_tag, self._timing, first=False)
-        outs += [Adopt(key, (self.ref, self.n, 0)), *self.uas.try_(), LegOffered(self.n, request.body)]
+        outs += [Adopt(key, (self.ref, self.n, 0)), *self.uas.try_(), LegOffered(self.n, _description(request))]
         return outs
 
     def take_ack(self, request: Request) -> list[Out]:
@@ -303,7 +306,7 @@ class Leg:
             return []
         if not uas.acknowledged():
             return []
-        outs: list[Out] = [LegAcknowledged(self.n, request.body, uas.first)]
+        outs: list[Out] = [LegAcknowledged(self.n, _description(request), uas.first)]
         if self.state is State.ENDING:
             outs += self._send_bye()
         return outs
@@ -363,11 +366,12 @@ class Leg:
     def _translate(self, uac: InviteUac, out: Order | invite_uac.Report, *, is_first: bool) -> Iterable[Out]:
         match out:
             case invite_uac.Progressed(response):
-                return [LegProgressed(self.n, response.status, response.body)] if is_first else []
+                return [LegProgressed(self.n, response.status, _description(response))] if is_first else []
             case invite_uac.Accepted(response) if self.state in (State.ENDING, State.CLOSED):
                 return uac.acknowledge(flow=self.flow)
             case invite_uac.Accepted(response):
-                return [LegAnswered(self.n, response.body) if is_first else LegReanswered(self.n, response.body)]
+                body = _description(response)
+                return [LegAnswered(self.n, body) if is_first else LegReanswered(self.n, body)]
             case invite_uac.Refused(response) if self.state in (State.ENDING, State.CLOSED):
                 return []
             case invite_uac.Refused(response) if is_first:
@@ -377,6 +381,13 @@ class Leg:
                 return [LegRerefused(self.n, response.status, fatal=response.status in (408, 481))]
             case order:
                 return [order]
+
+    def take_loss(self, detail: str, n: int) -> list[Out]:
+        """The connection of an INVITE of ours is gone while only its 100 was here."""
+        uac = self._uacs.get(n)
+        if self.state is not State.SETUP or uac is None or not uac.is_pending:
+            return []
+        return [LegDisconnected(self.n, detail)]
 
     def take_failure(self, failure: TransactionFailed, n: int) -> list[Out]:
         """A transaction of ours ended without a final response."""
@@ -419,3 +430,13 @@ class Leg:
         while len(self._uacs) > _KEPT_INVITES:
             del self._uacs[min(self._uacs)]
         return [SendRequest(uac.user, uac.request, self.peer.interface, next_hop, self.contact, flow)]
+
+
+def _description(message: Request | Response) -> bytes:
+    """The session description that a peer sent, also within a multipart body; nothing where that cannot be read."""
+    if not message.body:
+        return b""
+    try:
+        return description_of(message)
+    except ParseError:
+        return b""

@@ -42,6 +42,13 @@ class LegFailed(Struct, frozen=True):
     detail: str = ""
 
 
+class LegDisconnected(Struct, frozen=True):
+    """The connection on which an egress leg had its 100 is gone; nothing else came. It may still be answered."""
+
+    leg: int
+    detail: str
+
+
 class LegAcknowledged(Struct, frozen=True):
     """The ACK of our 2xx came, with the answer where the 2xx carried the offer. `first`: of the call's INVITE."""
 
@@ -98,6 +105,7 @@ Report = (
     | LegAnswered
     | LegRefused
     | LegFailed
+    | LegDisconnected
     | LegAcknowledged
     | LegCancelled
     | LegOffered

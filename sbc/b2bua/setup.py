@@ -16,7 +16,16 @@ from sbc.b2bua.identity import contact_user, egress_invite
 from sbc.b2bua.leg import Leg
 from sbc.b2bua.media import OutOfPortsError
 from sbc.b2bua.opening import emergency_order, open_target
-from sbc.b2bua.reports import LegAnswered, LegCancelled, LegFailed, LegProgressed, LegRefused, LegTried, Report
+from sbc.b2bua.reports import (
+    LegAnswered,
+    LegCancelled,
+    LegDisconnected,
+    LegFailed,
+    LegProgressed,
+    LegRefused,
+    LegTried,
+    Report,
+)
 from sbc.b2bua.states import Hunting, Talking
 from sbc.core.cause import Cause, cause_of_status, q850_of_status
 from sbc.core.limits import ATTEMPTS_PER_CALL
@@ -64,7 +73,7 @@ class Setup:
             case LegCancelled():
                 call.account.attempt_ended(487, Cause.CANCELLED, now)
                 return call.end(Ending(Cause.CANCELLED, 487, Cause.CANCELLED.q850, "caller"), now)
-            case LegTried(n) | LegProgressed(n) | LegRefused(n) | LegFailed(n) if n != len(call.legs) - 1:
+            case LegTried(n) | LegProgressed(n) | LegRefused(n) | LegFailed(n) | LegDisconnected(n) if n != _last(call):
                 return []  # an attempt that was given up
             case LegTried():
                 return self._tried(state, now)
@@ -74,6 +83,8 @@ class Setup:
                 return self._answered(body, now)
             case LegRefused(_, status, q850):
                 return self._refused(state, status, q850, now)
+            case LegDisconnected(_, detail):
+                return self._disconnected(state, detail, now)
             case LegFailed(_, cause, detail):
                 call.explain(f"attempt failed: {cause} {detail}".rstrip(), now)
                 return self._lost(state, cause, f"call {cause}: {detail}" if detail else f"call {cause}", now)
@@ -197,6 +208,7 @@ class Setup:
                 "error", "media.ports_exhausted", (("alarm", True), ("ref", call.ref), ("local", str(error)))
             )
             return [exhausted, *call.refuse(Cause.OVERLOAD, 503, now)]
+        content_type, body = call.location.beside(body, context.ids.tag() if call.location.parts else "")
         call_id, n = context.ids.call_id(), len(call.legs)
         leg = Leg(
             call.ref,
@@ -217,6 +229,8 @@ class Setup:
             body=body,
             write=partial(context.policy.write_caller, call.ingress.peer.name, peer),
             emergency=self._decision.emergency,
+            content_type=content_type,
+            more=call.location.fields,
         )
         call.account.dialled(attempt, call_id, now)
         call.state = Hunting(attempt, rest)
@@ -232,23 +246,42 @@ class Setup:
 
     def _no_reply(self, state: Hunting, leg: Leg, now: float) -> "list[Out]":
         """Nothing came at all. Where nobody else can be tried after all, the last target has Timer B."""
-        call, relations = self._call, self._call.context.relations
+        call = self._call
         call.explain(f"no_reply: {leg.peer.name} said nothing", now)
-        counted = relations.call_failed(state.attempt.hop, "no reply to a call", now)
+        counted = call.context.relations.call_failed(state.attempt.hop, "no reply to a call", now)
         ending = Ending(Cause.NO_REPLY, 408, Cause.NO_REPLY.q850, "sbc")
+        others = self._try_others(state, ending, now)
+        if others is not None:
+            return [*counted, *others]
         give_up_at = self._dialled_at + call.context.timing.give_up
-        self._verdict, self._is_down = ending, True
-        relations.paths.give_back(call.ref, leg.n)
-        found = self._next(state.rest, now)
-        if found is None and now < give_up_at:
-            relations.paths.take(leg.peer.name, call.ref, leg.n, "outbound", now, emergency=self._decision.emergency)
-            call.state = Hunting(state.attempt, ())
+        if now < give_up_at:
             call.timers.set("no_reply", give_up_at)
             return [*counted]
         call.account.attempt_ended(ending.status, ending.cause, now)
-        released = leg.release(0, ())
-        then = self._give_up(now) if found is None else self._dial(*found, now)
-        return [*counted, *released, *then]
+        return [*counted, *leg.release(0, ()), *self._give_up(now)]
+
+    def _disconnected(self, state: Hunting, detail: str, now: float) -> "list[Out]":
+        """The server may still come back and answer; that is waited for only where nobody else can be tried."""
+        call = self._call
+        call.explain(f"the connection to {call.legs[-1].peer.name} is gone: {detail}", now)
+        counted = call.context.relations.call_failed(state.attempt.hop, detail, now)
+        ending = Ending(Cause.UNREACHABLE, 503, Cause.UNREACHABLE.q850, "sbc")
+        return [*counted, *(self._try_others(state, ending, now) or ())]
+
+    def _try_others(self, state: Hunting, ending: Ending, now: float) -> "list[Out] | None":
+        """Give the attempt up if somebody else can be tried in its place; else it goes on, and keeps its call path."""
+        call, leg = self._call, self._call.legs[-1]
+        paths, is_emergency = call.context.relations.paths, self._decision.emergency
+        self._verdict, self._is_down = ending, True
+        paths.give_back(call.ref, leg.n)
+        found = self._next(state.rest, now)
+        if found is None:
+            if leg.peer.kind == "trunk":
+                paths.take(leg.peer.name, call.ref, leg.n, "outbound", now, emergency=is_emergency)
+            call.state = Hunting(state.attempt, (), state.rang)
+            return None
+        call.account.attempt_ended(ending.status, ending.cause, now)
+        return [*leg.release(0, ()), *self._dial(*found, now)]
 
     def _lost(self, state: Hunting, cause: Cause, why: str, now: float) -> "list[Out]":
         """The transaction ended without a final response: Timer B, or the transport failed."""
@@ -338,3 +371,7 @@ class Setup:
         if self._decision.emergency or goes_on(status, q850, self._decision.rule):
             return self._failed(state, ending, now, is_down=status == 503)
         return self._call.end(ending, now)
+
+
+def _last(call: "Call") -> int:
+    return len(call.legs) - 1

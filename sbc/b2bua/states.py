@@ -3,7 +3,7 @@
 from msgspec import Struct
 
 from sbc.b2bua.account import Ending
-from sbc.b2bua.hunt import Attempt
+from sbc.b2bua.hunt import Attempt, Lead
 
 
 class Asking(Struct, frozen=True):
@@ -14,7 +14,7 @@ class Hunting(Struct, frozen=True):
     """`rang`: a 18x has crossed, so that nobody else is tried any more."""
 
     attempt: Attempt
-    rest: tuple[Attempt, ...]
+    rest: tuple[Lead, ...]
     rang: bool = False
 
 

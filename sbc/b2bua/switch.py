@@ -41,6 +41,7 @@ from sbc.core.ids import IdSource
 from sbc.core.timers import Schedule
 from sbc.media import wire
 from sbc.peering.hop import server_uri
+from sbc.peering.relations import Out as PeerOut
 from sbc.peering.relations import Relations
 from sbc.policy.engine import Policy
 from sbc.policy.model import Facts, Peer
@@ -58,6 +59,7 @@ from sbc.sip.transaction.key import ServerKey
 from sbc.sip.transaction.outputs import (
     AckReceived,
     CancelReceived,
+    ConnectionLost,
     RequestReceived,
     ResponseReceived,
     TransactionFailed,
@@ -70,7 +72,7 @@ _RETRY_AFTER_DRAIN: Final = "30"  # seconds; small, because another node or the 
 _CHALLENGED: Final = frozenset({"INVITE", "REGISTER"})  # of a PBX with `auth`; what follows in a dialog is known by it
 _COMMANDS: Final = frozenset({SendMessage, CloseFlow, LookUp, AskMedia, OpenPorts, WriteCdr, StoreState, Alert, Log})
 
-Out = CallOut | SipOut
+Out = CallOut | PeerOut | SipOut
 
 
 class Switch:
@@ -114,12 +116,13 @@ class Switch:
             # here, and a spoofed one would hit a third party.
             self.endpoint.dropped["unknown_source"] += 1
             return []
-        message, outs = self.endpoint.receive(data, flow, now, self._admits if peer.accepts_any else None)
+        message, received = self.endpoint.receive(data, flow, now, self._admits if peer.accepts_any else None)
+        outs: list[Out] = [*received]
         if message is not None:
             taken_by = self.endpoint.layer.taken_by
             self._trace_received(taken_by, data, now)
             if not peer.accepts_any and not _is_of_probe(taken_by):
-                outs = [*outs, *self.relations.heard(peer.name, flow, message, now)]
+                outs += self.relations.heard(peer.name, flow, message, now)
         return self._run(outs, now, peer, data)
 
     def bad_frame(self, data: bytes, flow: Flow, reason: str, now: float) -> list[Command]:
@@ -291,11 +294,13 @@ class Switch:
                 return self._guarded(ref, lambda call: call.take_cancel(leg, now), now)
             case TransactionFailed(key=(_, "CANCEL")):
                 return []  # the INVITE's own transaction says when it is over
-            case TransactionFailed((("health" | "register"), str(), int()) as user):
-                return self.relations.take_failure(user, _why_failed(out), now)
+            case TransactionFailed((("health" | "register") as kind, str(name), int(n))):
+                return self.relations.take_failure((kind, name, n), _why_failed(out), now)
             case TransactionFailed((str(ref), int(leg), int(n))):
                 return self._guarded(ref, lambda call: call.take_failure(leg, n, out, now), now)
-            case CancelReceived() | TransactionFailed():
+            case ConnectionLost((str(ref), int(leg), int(n)), detail):
+                return self._guarded(ref, lambda call: call.take_loss(leg, n, detail, now), now)
+            case CancelReceived() | TransactionFailed() | ConnectionLost():
                 return []  # of a call that is gone
             case order:
                 return self.endpoint.perform(order, now)  # type: ignore[arg-type]
@@ -447,8 +452,9 @@ class Switch:
             return []  # it has its INVITE's user, and its 200 says nothing about that INVITE (RFC 3261 §9.1)
         response, flow = out.response, out.flow
         match user:
-            case (("health" | "register"), str(name), int()) as asked:
+            case (("health" | "register") as kind, str(name), int(n)):
                 genuine = self._is_from(peer, self.policy.peers.get(name))
+                asked = (kind, name, n)
                 return self.relations.take_response(asked, response, out.request, flow, now, genuine=genuine)
             case (str(ref), int(leg), int(n)) if ref in self.calls:
                 genuine = self._is_from(peer, self.calls[ref].legs[leg].peer)

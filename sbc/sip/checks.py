@@ -7,7 +7,9 @@ from typing import Final
 
 from msgspec import Struct
 
+from sbc.sip.errors import ParseError
 from sbc.sip.message import Fields, Request
+from sbc.sip.multipart import description_of, is_multipart
 from sbc.sip.uri import SipUri, TelUri
 
 ALLOWED: Final = ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS")
@@ -47,7 +49,12 @@ def refusal_of(request: Request) -> Refusal | None:
 
 def _refusal_of_body(request: Request) -> Refusal | None:
     if request.body and request.content_type != "application/sdp":
-        return Refusal(415, (ACCEPT,))
+        if not is_multipart(request.content_type):
+            return Refusal(415, (ACCEPT,))
+        try:
+            description_of(request)
+        except ParseError:
+            return Refusal(400)
     encoding = request.header("Content-Encoding")
     if request.body and encoding is not None and encoding.strip().lower() != "identity":
         return Refusal(415, (("Accept-Encoding", "identity"),))

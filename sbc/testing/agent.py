@@ -20,6 +20,7 @@ from sbc.sip.transaction.layer import TransactionLayer
 from sbc.sip.transaction.outputs import (
     AckReceived,
     CancelReceived,
+    ConnectionLost,
     Out,
     RequestReceived,
     ResponseReceived,
@@ -238,6 +239,8 @@ class UserAgent:
                         self._received_response(user, response, request, now)
                 case TransactionFailed(user=user, why=why):
                     self._failed(user, why, now)
+                case ConnectionLost():
+                    pass  # it waits
                 case _:
                     raise AssertionError(f"a phone does not know what to do with {out}")
 

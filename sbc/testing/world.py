@@ -194,6 +194,8 @@ class World:
             "transactions": self.switch.endpoint.layer.count(but=STANDING),
             "dialogs": view.dialogs,
             "ports": view.ports,
+            "call paths": [path.holders for path in view.paths if path.used],
+            "leaked call paths": view.paths_leaked,
             "media sessions": self.media.worker.sessions if self.media.worker else (),
             "deadline": self.switch.next_deadline() if not self._may_wait() else None,
             "phones": [phone.name for phone in self.phones if not phone.agent.is_idle],

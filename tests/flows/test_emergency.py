@@ -113,6 +113,37 @@ def test_the_number_goes_out_as_it_was_dialled_and_the_caller_is_shown(world):
     assert sbc.idle()
 
 
+def test_where_the_caller_is_crosses(world):
+    sbc, office, carrier, _spare = three(world)
+    body = (
+        b"--xyz\r\nContent-Type: application/sdp\r\n\r\n"
+        b"v=0\r\no=- 1 1 IN IP4 10.0.0.5\r\ns=-\r\nc=IN IP4 10.0.0.5\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0\r\n\r\n"
+        b"--xyz\r\nContent-Type: application/pidf+xml\r\nContent-ID: <here@caller>\r\n\r\n<presence/>\r\n--xyz--\r\n"
+    )
+    lines = [
+        "INVITE sip:911@10.0.0.1 SIP/2.0",
+        "Via: SIP/2.0/UDP 10.0.0.5:5060;branch=z9hG4bKmulti;rport",
+        "From: <sip:+14155550100@10.0.0.5>;tag=m1",
+        "To: <sip:911@10.0.0.1>",
+        "Call-ID: multi",
+        "CSeq: 1 INVITE",
+        "Contact: <sip:office@10.0.0.5:5060>",
+        "Max-Forwards: 70",
+        "Geolocation: <cid:here@caller>",
+        "Geolocation-Routing: yes",
+        "Content-Type: multipart/mixed;boundary=xyz",
+        f"Content-Length: {len(body)}",
+    ]
+    sbc.inject("\r\n".join(lines).encode() + b"\r\n\r\n" + body, office)
+    invite = next(data for data in sbc.net.sent_to(carrier.name) if data.startswith(b"INVITE"))
+    assert b"Geolocation: <cid:here@caller>" in invite
+    assert b"<presence/>" in invite
+    assert b"application/pidf+xml" in invite
+    assert b"10.0.0.5" not in invite
+    assert b"203.0.113.1" in invite.partition(b"application/sdp")[2]
+    assert sbc.idle(but=("complaints", "phones"))
+
+
 def test_a_stranger_gets_silence_even_so(world):
     sbc, _office, carrier, _spare = three(world)
     stranger = sbc.phone("stranger.example", "203.0.113.99:5060", through=OUTSIDE)

@@ -90,13 +90,13 @@ class InviteClient:
 
     @property
     def is_waiting(self) -> bool:
-        """A transport failure concerns it: there is no response yet, or nothing but a 100 and its connection is gone.
-
-        Once it rings the server lives, and may answer on a connection of its own (§18.2.2).
-        """
-        if self.state is State.PROCEEDING:
-            return self._reliable and not self._has_rung
+        """No response yet: a transport failure would concern it."""
         return self.state is State.CALLING or self.state is State.CALLING_CANCELLED
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Its connection is all that it has: nothing but 100 came. The server may still answer on another (§18.2.2)."""
+        return self.state is State.PROCEEDING and self._reliable and not self._has_rung
 
     def start(self, now: float) -> list[Out]:
         if not self._reliable:

@@ -22,7 +22,7 @@ from sbc.sip.transaction.client import Client
 from sbc.sip.transaction.invite_client import InviteClient
 from sbc.sip.transaction.invite_server import InviteServer
 from sbc.sip.transaction.key import ClientKey, MergeKey, ServerKey, client_key, merge_key, server_key
-from sbc.sip.transaction.outputs import AckReceived, CancelDue, CancelReceived, Out
+from sbc.sip.transaction.outputs import AckReceived, CancelDue, CancelReceived, ConnectionLost, Out
 from sbc.sip.transaction.server import Server
 
 _NO_KEY: Final[ClientKey] = ("", "")
@@ -99,11 +99,14 @@ class TransactionLayer:
         hit = [
             client
             for client in self._clients.values()
-            if client.is_waiting and (client.flow.remote, client.flow.transport, client.flow.interface) == way
+            if (client.flow.remote, client.flow.transport, client.flow.interface) == way
         ]
         outs: list[Out] = []
         for client in hit:
-            outs += self._settle_client(client, client.fail(reason, now), now)
+            if client.is_waiting:
+                outs += self._settle_client(client, client.fail(reason, now), now)
+            elif isinstance(client, InviteClient) and client.is_doubtful:
+                outs.append(ConnectionLost(client.user, reason))
         if flow.connection:
             for server in self._servers.values():
                 if server.flow == flow:

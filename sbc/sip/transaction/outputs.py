@@ -61,4 +61,20 @@ class TransactionFailed(Struct, frozen=True):
     heard: bool = False
 
 
-Out = SendMessage | RequestReceived | AckReceived | CancelReceived | CancelDue | ResponseReceived | TransactionFailed
+class ConnectionLost(Struct, frozen=True):
+    """An INVITE of ours has had a 100 and nothing else, and its connection is gone. It may still be answered."""
+
+    user: Hashable
+    detail: str
+
+
+Out = (
+    SendMessage
+    | ConnectionLost
+    | RequestReceived
+    | AckReceived
+    | CancelReceived
+    | CancelDue
+    | ResponseReceived
+    | TransactionFailed
+)

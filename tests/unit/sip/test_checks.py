@@ -64,7 +64,15 @@ def test_supported_and_an_empty_require_are_no_demands():
     [
         ({"Content_Type": "text/plain"}, Refusal(415, (ACCEPT,))),
         ({"Content_Type": None}, Refusal(415, (ACCEPT,))),
-        ({"Content_Type": "multipart/mixed;boundary=x"}, Refusal(415, (ACCEPT,))),
+        ({"Content_Type": "multipart/mixed;boundary=x"}, Refusal(400)),
+        (
+            {
+                "Content_Type": "multipart/mixed;boundary=x",
+                "body": b"--x\r\nContent-Type: application/sdp\r\n\r\nv=0\r\n\r\n--x--\r\n",
+                "Content_Length": "52",
+            },
+            None,
+        ),
         ({"Content_Type": "Application / SDP ; x=y"}, None),
         ({"Content_Encoding": "gzip"}, Refusal(415, (("Accept-Encoding", "identity"),))),
         ({"Content_Encoding": "Identity"}, None),
