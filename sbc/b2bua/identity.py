@@ -164,7 +164,11 @@ def egress_invite(
 
 
 def contact_user(target: Target, parties: Parties, *, emergency: bool = False) -> str:
-    """The user part of our Contact on an egress leg: it must not say what From withholds (RFC 3323 §5.1)."""
+    """The user part of our Contact on an egress leg: it must not say what From withholds (RFC 3323 §5.1). Where we have
+    registered it is the registered one, by which many carriers know their customer."""
+    register = target.peer.register
+    if register is not None and not register.gin:
+        return register.user
     if parties.is_anonymous and not emergency:
         return ANONYMOUS
     return escaped(target.caller)

@@ -9,12 +9,12 @@ from msgspec import Struct
 
 from sbc.sip.errors import ParseError
 from sbc.sip.message import Fields, Request
-from sbc.sip.multipart import description_of, is_multipart
+from sbc.sip.multipart import PIDF, description_of, is_multipart
 from sbc.sip.uri import SipUri, TelUri
 
 ALLOWED: Final = ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS")
 ALLOW: Final = ("Allow", ", ".join(ALLOWED))
-ACCEPT: Final = ("Accept", "application/sdp")
+ACCEPT: Final = ("Accept", "application/sdp, multipart/mixed")
 SUPPORTED: Final[tuple[str, ...]] = ()
 
 # Methods that exist and are not served get 405, what nobody has heard of 501 (§8.2.1, §21.5.2).
@@ -49,7 +49,8 @@ def refusal_of(request: Request) -> Refusal | None:
 
 def _refusal_of_body(request: Request) -> Refusal | None:
     if request.body and request.content_type != "application/sdp":
-        if not is_multipart(request.content_type):
+        # An emergency caller's location may stand beside the session description, or alone (RFC 6442 §3.1).
+        if not is_multipart(request.content_type) and request.content_type != PIDF:
             return Refusal(415, (ACCEPT,))
         try:
             description_of(request)

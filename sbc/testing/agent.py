@@ -14,6 +14,7 @@ from sbc.core.timers import Schedule
 from sbc.sdp import Direction
 from sbc.sip.commands import SendMessage
 from sbc.sip.message import Fields, Request, Response
+from sbc.sip.multipart import description_of
 from sbc.sip.parse import ParseError, parse_message
 from sbc.sip.timing import DEFAULT_TIMING, Timing
 from sbc.sip.transaction.layer import TransactionLayer
@@ -34,7 +35,6 @@ from sbc.testing.line import ALLOW, Identity, Line
 from sbc.testing.party import Party, Script, Stage
 from sbc.testing.registrar import Registrar
 from sbc.testing.voice import Voice, note_sdp
-
 
 STANDING: Final = frozenset({"OPTIONS", "REGISTER"})  # methods that belong to no call
 
@@ -296,10 +296,10 @@ class UserAgent:
         party.invite = request
         self.layer.adopt(key, ("invite", party.n, "taken"))
         party.refresh_target(request.contacts)
-        if not self._note_sdp(party, request.body):
+        if not self._note_sdp(party, description_of(request)):
             self._refuse(party, 400, now)
             return
-        party.offered = bool(request.body)
+        party.offered = bool(description_of(request))
         if is_new:
             self._due.set((party.n, "tired"), now + self.script.patience)
             self._play_script(party, now)
@@ -422,7 +422,7 @@ class UserAgent:
             party.stage = Stage.TALKING
         self._note_sdp(party, response.body)
         if self.script.acks:
-            body = self._answer(party) if response.body and not request.body else b""
+            body = self._answer(party) if response.body and not description_of(request) else b""
             self._take(self.line.ack(party, request, body), now)
         if is_first and party.cancelled:
             self._hang_up(party, now)

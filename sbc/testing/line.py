@@ -66,7 +66,8 @@ class Line:
     def invite(self, party: Party, now: float, *, sdp: bytes | None, fields: Fields = ()) -> list[Out]:
         party.local_seq += 1
         party.last_status = 0
-        base: Fields = (self.identity.contact, ALLOW, *fields, *(() if sdp is None else (_SDP_TYPE,)))
+        has_type = sdp is None or any(name == "Content-Type" for name, _ in fields)
+        base: Fields = (self.identity.contact, ALLOW, *fields, *(() if has_type else (_SDP_TYPE,)))
         return self._start(party, "INVITE", base, self.spoil(sdp or b""), party.user(), now)
 
     def request(self, party: Party, method: str, now: float, *, fields: Fields = (), body: bytes = b"") -> list[Out]:

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from sbc.sip.commands import Order, ResendResponse, Respond
 from sbc.sip.message import Fields, Request
+from sbc.sip.multipart import description_of
 from sbc.sip.timing import Timing
 from sbc.sip.transaction.key import ServerKey
 
@@ -48,7 +49,7 @@ class InviteUas:
         self.first = first
         self.cseq = request.cseq.number
         self.to_tag = to_tag
-        self._has_offer = bool(request.body)
+        self._has_offer = bool(description_of(request))
         # "The UAS MUST copy all Record-Route header field values from the request into the response", §12.1.1
         self._record_routes: Fields = tuple([f for f in request.fields if f[0] == "Record-Route"]) if first else ()
         self.state = State.PROCEEDING

@@ -17,7 +17,7 @@ def talking():
 
 def test_a_call_that_is_still_up_is_not_idle():
     sbc, _office, _carrier = talking()
-    with pytest.raises(AssertionError, match=r"calls: .*dialogs: 2; ports: 2; media sessions.*phones"):
+    with pytest.raises(AssertionError, match=r"calls: .*dialogs: 2; ports: 2; call paths: .*; media sessions.*phones"):
         sbc.idle()
 
 
