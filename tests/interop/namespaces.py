@@ -49,6 +49,10 @@ class Namespaces:
         for part in self._names:
             self._run(*self.enter(part), program("nft"), "-f", "-", text=_RULES.format(percent=percent))
 
+    def swallow(self, host: str) -> None:
+        """The way to this address leads into the carrier's network, which drops what it is to pass on."""
+        self._run(self._ip, "-n", self._names["sbc"], "route", "add", host, "via", CARRIER)
+
     def lost(self) -> str:
         """The counters of the rules, as nft prints them."""
         return "".join(self._run(*self.enter(part), program("nft"), "list", "ruleset") for part in self._names)

@@ -5,6 +5,7 @@ import json
 import shutil
 import socket
 import sqlite3
+import subprocess
 import sys
 import tempfile
 import time
@@ -58,6 +59,7 @@ class Node:
         prefix: Sequence[str] = (),
         pbx_more: str = "",
         trunk_more: str = "",
+        more: str = "",
     ) -> None:
         self.inside, self.outside, self.pbx, self.carrier = inside, outside, pbx, carrier
         self.folder = folder / "sbc"
@@ -70,8 +72,14 @@ class Node:
             pbx_more=pbx_more, trunk_more=trunk_more,
         )  # fmt: skip
         (self.folder / "policy" / "all.yaml").write_text(text)
+        if more:
+            self.write(more)
         self.child = Child("sbc", [sys.executable, "-m", "sbc", "run", "policy"], self.folder, prefix=prefix)
         self.child.until("sbc: ready ")
+
+    def write(self, more: str) -> None:
+        """More policy, read before the rest, so that its routes are looked at first."""
+        (self.folder / "policy" / "0-more.yaml").write_text(more)
 
     def stop(self) -> None:
         self.child.stop()
@@ -90,6 +98,13 @@ class Node:
         assert answer.status == 200, body
         return body
 
+    def says(self, *command: str) -> str:
+        """What `sbc COMMAND` prints when it is told to this SBC; it must succeed."""
+        argv = [sys.executable, "-m", "sbc", *command, "--admin", f"unix:{self.admin}"]
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=30, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
     def status(self) -> dict[str, Any]:
         return self.ask("status")
 
@@ -102,6 +117,17 @@ class Node:
         end = time.monotonic() + seconds
         until(lambda: self.alive() == IDLE, "nothing of a call to be alive", seconds, self.alive)
         print(f"nothing alive {seconds - (end - time.monotonic()):.1f} s after the calls (allowed: {seconds} s)")
+
+    def paths(self) -> dict[str, int]:
+        """Call paths in use, by trunk."""
+        return {path["trunk"]: path["used"] for path in self.ask("paths")["paths"]}
+
+    def has_no_call_within(self, seconds: float) -> None:
+        """No call, no port, no call path; transactions may still wait for a peer that is dead."""
+        until(
+            lambda: not (self.alive()["calls"] or self.alive()["ports"] or any(self.paths().values())),
+            "calls, ports and paths to be given back", seconds, lambda: (self.alive(), self.paths()),
+        )  # fmt: skip
 
     def worker_pid(self) -> int:
         """The media worker: the only child of the SBC that is one."""

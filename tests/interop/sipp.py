@@ -3,11 +3,12 @@
 import csv
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from .children import Child, program
+from .children import Child, program, until
 
 SCENARIOS = Path(__file__).parent / "scenarios"
 TRACE = ("-trace_msg",) if os.environ.get("SBC_TEST_TRACE") else ()
@@ -31,6 +32,8 @@ class Sipp:
         caller: str = "+14155550100",
         prefix: Sequence[str] = (),
         more: Sequence[str] = (),
+        keys: Mapping[str, str] = {},
+        trace: bool = False,
     ) -> None:
         self.folder = folder / name
         self.folder.mkdir()
@@ -40,12 +43,22 @@ class Sipp:
             program("sipp"), "-sf", SCENARIOS / f"{scenario}.xml", "-i", local, "-p", str(port), "-m", str(calls),
             "-r", str(rate), "-l", str(max(calls, 100)), "-s", number, "-key", "caller", caller, "-nostdin",
             "-trace_stat", "-stf", self.statistics_path, "-fd", "1", "-trace_err", "-error_file", self.errors_path,
-            "-max_socket", "1000", "-recv_timeout", "60000", *TRACE, *more,
+            "-max_socket", "1000", "-recv_timeout", "60000", *(("-trace_msg",) if trace else TRACE), *more,
+            *(part for key, value in keys.items() for part in ("-key", key, value)),
         ]  # fmt: skip
         self.child = Child(name, [*argv, remote] if remote else argv, self.folder, prefix=prefix)
+        self._socket = "{3:02X}{2:02X}{1:02X}{0:02X}:{4:04X}".format(*map(int, local.split(".")), port)
+        until(lambda: self._is_bound() or not self.child.is_running, f"{name} to listen", 5)
 
     def stop(self) -> None:
         self.child.stop()
+
+    def _is_bound(self) -> bool:
+        """Before that, what is sent to it is refused."""
+        try:
+            return self._socket in Path(f"/proc/{self.child.pid}/net/udp").read_text()
+        except OSError:
+            return False
 
     @property
     def statistics(self) -> dict[str, str]:
@@ -70,6 +83,19 @@ class Sipp:
         """Unexpected messages and the like: empty when all was well."""
         return self.errors_path.read_text(errors="replace") if self.errors_path.exists() else ""
 
+    def messages(self) -> "list[Message]":
+        """All that it sent and received, in order; needs `trace`."""
+        logs = list(self.folder.glob("*_messages.log"))
+        parts = _HEAD.split(logs[0].read_text(errors="replace"))[1:] if logs else []
+        return [
+            Message(datetime.fromisoformat(at).timestamp(), way == "sent", text)
+            for at, way, text in zip(parts[::3], parts[1::3], parts[2::3], strict=True)
+        ]
+
+    def statuses(self, method: str) -> list[int]:
+        """Of the responses that it got to its requests of this method."""
+        return [m.status for m in self.messages() if not m.is_sent and m.status and m.of_method == method]
+
     def received(self) -> "list[Received]":
         """The requests that it got; needs `-trace_msg`."""
         (log,) = self.folder.glob("*_messages.log")
@@ -78,6 +104,44 @@ class Sipp:
             re.MULTILINE | re.DOTALL,
         )
         return [Received(*found) for found in pattern.findall(log.read_text(errors="replace"))]
+
+
+_HEAD = re.compile(r"^-{40,} (\S+ \S+)\n(?:UDP|TCP) message (sent|received) [^\n]*\n\n", re.MULTILINE)
+
+
+class Message(NamedTuple):
+    at: float  # wall clock, to the microsecond
+    is_sent: bool
+    text: str
+
+    @property
+    def method(self) -> str:
+        """Of a request; "" for a response."""
+        first = self.text.partition(" ")[0]
+        return "" if first == "SIP/2.0" else first
+
+    @property
+    def status(self) -> int:
+        """Of a response; 0 for a request."""
+        return 0 if self.method else int(self.text.split(" ", 2)[1])
+
+    @property
+    def of_method(self) -> str:
+        return self.header("CSeq").split()[1]
+
+    @property
+    def called(self) -> str:
+        """The user part of a request's URI."""
+        return self.text.partition("sip:")[2].partition("@")[0]
+
+    @property
+    def call_id(self) -> str:
+        return self.header("Call-ID")
+
+    def header(self, name: str) -> str:
+        """The first of this name; "" if there is none."""
+        found = re.search(rf"^{name}: *(.*?)\s*$", self.text, re.MULTILINE)
+        return found[1] if found else ""
 
 
 class Received(NamedTuple):

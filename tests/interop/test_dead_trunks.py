@@ -1,0 +1,144 @@
+"""Carriers that die in every way: the second trunk rings in time, nobody is left ringing, nothing is billed twice."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import pytest
+
+from .children import until
+from .dying import Mute, Resetting
+from .namespaces import CARRIER, INSIDE, OUTSIDE, PBX
+from .node import Node
+from .sipp import Sipp
+
+pytestmark = [pytest.mark.interop, pytest.mark.slow]
+
+NO_REPLY, NO_PROGRESS = 1.0, 1.5
+AFTER_SILENCE, AFTER_REFUSAL = 0.2, 0.1
+CLOCKS = 0.01  # SIPp notes a message a little after it has sent it
+MORE = """
+trunks:
+  dying: {{interface: outside, servers: ["{server}"], call_paths: 2, no_reply: 1s, no_progress: 1500ms}}
+routes:
+  - {{name: hunt, from: office, to: [national], via: [dying, carrier-a]}}
+"""
+
+Start = Callable[[str, Any], Any]
+
+
+class Death(NamedTuple):
+    """How a carrier dies. `within`: seconds until the next one must have its INVITE, or the timer and some."""
+
+    start: Start
+    after: float
+    within: float
+    cause: str
+    status: int
+    transport: str = "udp"
+
+
+def nothing(host: str, tmp_path) -> None:
+    """Nobody listens: an ICMP refusal, or for TCP a RST."""
+
+
+def sipp(scenario: str, **keys: str) -> Start:
+    def start(host: str, tmp_path) -> Sipp:
+        return Sipp("dying", scenario, tmp_path, local=host, keys=keys, trace=True)
+
+    return start
+
+
+def mute(*, trying: bool = False) -> Start:
+    return lambda host, _: Mute(host, trying=trying)
+
+
+def resetting(*, trying: bool = False) -> Start:
+    return lambda host, _: Resetting(host, trying=trying)
+
+
+DEATHS = {
+    "silent": Death(mute(), NO_REPLY, AFTER_SILENCE, "no_reply", 408),
+    "icmp": Death(nothing, 0, AFTER_REFUSAL, "unreachable", 503),
+    "rst": Death(nothing, 0, AFTER_REFUSAL, "unreachable", 503, "tcp"),
+    "reset-after-invite": Death(resetting(), 0, AFTER_REFUSAL, "unreachable", 503, "tcp"),
+    "reset-after-100": Death(resetting(trying=True), 0, AFTER_REFUSAL, "unreachable", 503, "tcp"),
+    "503": Death(sipp("uas_503", also="Server: tired"), 0, AFTER_REFUSAL, "failed", 503),
+    "503-retry-after": Death(sipp("uas_503", also="Retry-After: 30"), 0, AFTER_REFUSAL, "failed", 503),
+    "100-and-silence": Death(mute(trying=True), NO_PROGRESS, AFTER_SILENCE, "no_reply", 408),
+    "100-and-cancelled": Death(sipp("uas_trying"), NO_PROGRESS, AFTER_SILENCE, "no_reply", 408),
+    "answer-after-cancel": Death(sipp("uas_late"), NO_PROGRESS, AFTER_SILENCE, "no_reply", 408),
+}
+
+
+def call_through(sbc: Node, started, tmp_path, **prefixes) -> tuple[Sipp, Sipp]:
+    """One call of the PBX, which the second carrier answers; both SIPps when it is over."""
+    carrier = started(
+        Sipp("carrier", "uas", tmp_path, local=sbc.carrier, trace=True, prefix=prefixes.get("carrier", ()))
+    )
+    pbx = started(
+        Sipp("pbx", "uac", tmp_path, local=sbc.pbx, remote=f"{sbc.inside}:5060", trace=True,
+             prefix=prefixes.get("pbx", ()))
+    )  # fmt: skip
+    assert pbx.child.wait() == 0, pbx.errors
+    assert pbx.errors == ""
+    return pbx, carrier
+
+
+def seconds_to_second(pbx: Sipp, carrier: Sipp) -> float:
+    """From the PBX's INVITE to the one that the second carrier gets."""
+    asked = next(message.at for message in pbx.messages() if message.method == "INVITE")
+    return next(message.at for message in carrier.messages() if message.method == "INVITE") - asked
+
+
+def call_was_clean(sbc: Node, pbx: Sipp, carrier: Sipp, death: Death) -> None:
+    assert [status for status in pbx.statuses("INVITE") if status >= 180] == [180, 200]
+    assert [m.method for m in carrier.messages() if m.method] == ["INVITE", "ACK", "BYE"]
+    cdr = sbc.cdr_of_only_call()
+    assert (cdr["cause"], cdr["egress"], cdr["sip_status"], cdr["ended_by"]) == ("normal", "carrier-a", 200, "caller")
+    assert 180 <= cdr["billable_ms"] <= 1000
+    rows = [(row["n"], row["peer"], row["cause"], row["sip_status"]) for row in sbc.attempts()]
+    assert rows == [(1, "dying", death.cause, death.status), (2, "carrier-a", "normal", 200)]
+    assert sbc.complaints() == []
+
+
+@pytest.mark.parametrize("name", DEATHS)
+def test_the_second_carrier_rings_in_time(name, net, node, started, tmp_path):
+    death = DEATHS[name]
+    host = f"{net}.41"
+    transport = "" if death.transport == "udp" else f";transport={death.transport}"
+    sbc = node(more=MORE.format(server=f"sip:{host}:5060{transport}"))
+    dying = death.start(host, tmp_path)
+    if dying is not None:
+        started(dying)
+    pbx, carrier = call_through(sbc, started, tmp_path)
+
+    took = seconds_to_second(pbx, carrier)
+    print(f"{name}: the second carrier had its INVITE after {took * 1000:.1f} ms")
+    assert death.after - CLOCKS <= took <= death.after + death.within
+    call_was_clean(sbc, pbx, carrier, death)
+    if isinstance(dying, Sipp):  # it got its ACK, or CANCEL, or BYE: nobody is left ringing there
+        assert dying.child.wait(5) == 0, dying.errors
+    if isinstance(dying, Resetting):
+        assert dying.resets == 1
+    if name == "silent":
+        dying.rings()
+        until(lambda: "CANCEL" in dying.methods, "a CANCEL for who rings too late", 2)
+    if name == "100-and-silence":
+        assert "CANCEL" in dying.methods
+    sbc.has_no_call_within(1)
+
+
+@pytest.mark.root
+def test_the_second_carrier_rings_in_time_when_a_network_swallows_everything(namespaces, node, started, tmp_path):
+    namespaces.swallow(hole := "203.0.113.40")
+    sbc = node(
+        inside=INSIDE, outside=OUTSIDE, pbx=PBX, carrier=CARRIER, prefix=namespaces.enter("sbc"),
+        more=MORE.format(server=f"sip:{hole}:5060"),
+    )  # fmt: skip
+    prefixes = {part: namespaces.enter(part) for part in ("pbx", "carrier")}
+    pbx, carrier = call_through(sbc, started, tmp_path, **prefixes)
+    took = seconds_to_second(pbx, carrier)
+    print(f"a black hole: the second carrier had its INVITE after {took * 1000:.1f} ms")
+    assert NO_REPLY - CLOCKS <= took <= NO_REPLY + AFTER_SILENCE
+    call_was_clean(sbc, pbx, carrier, DEATHS["silent"])
+    sbc.has_no_call_within(1)
