@@ -4,6 +4,7 @@ A REGISTER that has been authenticated goes in; status, fields and what is to be
 `StoreState`. It does not authenticate, sends nothing, and serves no one but configured PBXs. Used by `relations`.
 """
 
+import re
 from collections.abc import Callable, Iterable
 from email.utils import formatdate
 from typing import Final
@@ -32,6 +33,7 @@ LONGEST_EXPIRES: Final = 7_200  # more is not granted
 _SUPPORTED: Final = frozenset(("gin", "path"))
 _CONTACT_CHARACTERS: Final = 1_024  # of one Contact with its parameters: all of an AOR's go into one 200
 _PATH_CHARACTERS: Final = 2_048  # of all Path values together
+_QVALUE: Final = re.compile(r"[01](?:\.[0-9]{0,3})?")
 
 Out = Log | StoreState
 Answer = tuple[int, Fields, list[Out]]
@@ -284,12 +286,7 @@ def _seconds(contact: NameAddr, request: Request) -> int:
 
 def _q(text: str | None) -> float:
     """0 to 1 with up to three decimals (§25.1 qvalue); without one as 1."""
-    if text is None or len(text) > 5 or text.count(".") > 1 or not text.replace(".", "0").isdecimal():
-        return 1.0
-    try:
-        return min(float(text), 1.0)
-    except ValueError:
-        return 1.0
+    return 1.0 if text is None or _QVALUE.fullmatch(text) is None else min(float(text), 1.0)
 
 
 def _is_kept_well(text: str) -> bool:

@@ -507,6 +507,28 @@ def test_connections_do_not_survive_a_restart_but_addresses_do():
     assert after.targets("+14155550101") == []
 
 
+def test_a_step_of_the_wall_clock_counts_from_the_next_refresh_on():
+    desk = Desk()
+    desk.registrar.set_wall(WALL + 5000.0)
+    desk.registers(CONTACT, expires=600)
+    assert desk.restarted(down=5000.0).registrar.views("office")[0].expires_at == 600.0
+
+
+def test_without_a_wall_clock_there_is_no_date():
+    desk = Desk()
+    desk.registrar.set_wall(0.0)
+    desk.registers(CONTACT)
+    assert "Date" not in desk.fields
+
+
+def test_a_contact_that_was_kept_and_is_no_sip_uri_is_forgotten():
+    desk = Desk()
+    desk.registers(CONTACT)
+    (key,) = desk.kept
+    desk.kept[key] = desk.kept[key].replace(b"sip:office@192.0.2.9:5060", b"tel:+14155550100500000000")
+    assert desk.restarted().registrar.views("office") == ()
+
+
 @pytest.mark.parametrize("value", [b"", b"\xff", b"nonsense", msgspec.msgpack.encode([1]), b"\x91\xa1\xff"])
 def test_what_was_kept_and_cannot_be_read_is_forgotten(value):
     registrar = Registrar(seeded_ids())

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from sbc.core.address import Address, Flow, Transport
 from sbc.core.commands import Log, StoreState
 from sbc.peering.hop import Hop
+from sbc.peering.register_message import granted
 from sbc.peering.registration import RegistrarFailed, Registration
 from sbc.policy.model import Peer, Register, Server
 from sbc.sip.auth.client import Authenticator
@@ -224,6 +225,12 @@ def test_a_200_that_does_not_hold_our_contact_is_a_failure(ids, contact, why):
     trunk.answers(200, *((("Contact", contact),) if contact else ()), contact=None)
     assert trunk.state == "failing"
     assert trunk.machine.view().why == why
+
+
+@pytest.mark.parametrize("contact", [None, "*", "<tel:+14155550100>"])
+def test_a_register_of_ours_without_a_contact_binds_nothing(ids, contact):
+    sent = Request("REGISTER", "sip:a", (("Contact", contact),) if contact else ())
+    assert granted(Response(200, "OK", ()), sent, 600) == "our REGISTER went out without a Contact"
 
 
 # --- 423 --------------------------------------------------------------------------------------------------------------
