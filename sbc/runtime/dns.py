@@ -139,7 +139,7 @@ class Resolver:
                     event = await self._ask(asked)
             except (dns.resolver.NoNameservers, dns.exception.Timeout) as error:
                 reason = _reason(error)
-            except (dns.exception.DNSException, OSError, ValueError) as error:
+            except Exception as error:  # noqa: BLE001  what a stranger's octets do in a library must not end the program
                 reason = f"{type(error).__name__}: {error}"
             else:
                 self._answered(asked)

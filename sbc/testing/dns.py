@@ -40,6 +40,7 @@ class DnsServer:
         self.refusing: dict[str, str] = {}  # name or "*": the RCODE it is answered with, as "SERVFAIL"
         self.delays: dict[str, float] = {}  # name: seconds before it is answered
         self.truncated: set[str] = set()  # names that are answered in full by TCP alone
+        self.garbage: set[str] = set()  # names whose answer comes after octets that are none
         self.asked: list[tuple[str, str, str]] = []  # udp or tcp, name, type
         self._zone: dict[Key, tuple[int, tuple[str, ...]]] = {}
         self._udp, self._tcp = _pair(host, port)
@@ -118,6 +119,9 @@ class DnsServer:
         if transport == "udp" and name in self.truncated:
             answer.answer.clear()
             answer.flags |= dns.flags.TC
+        if transport == "udp" and name in self.garbage:
+            for rubbish in (b"", b"\0", data[:12], b"\xff" * 600, dns.message.make_query(name, kind).to_wire()):
+                send(rubbish)
         if name in self.delays and transport == "udp":
             timer = threading.Timer(self.delays[name], self._send_late, (send, answer.to_wire()))
             self._timers.append(timer)

@@ -131,6 +131,16 @@ async def test_an_answer_that_does_not_fit_is_fetched_by_tcp(client, server):
     assert [transport for transport, _, _ in server.asked] == ["udp", "tcp"]
 
 
+async def test_octets_that_are_no_answer_are_passed_over(client, server):
+    server.garbage.add("a.carrier.test")
+    assert (await client.ask_one("a.carrier.test", "A")).addresses == ("192.0.2.1",)
+
+
+async def test_an_answer_that_comes_late_is_an_answer(client, server):
+    server.delays["a.carrier.test"] = 1.0
+    assert (await client.ask_one("a.carrier.test", "A")).addresses == ("192.0.2.1",)
+
+
 async def test_a_slow_name_delays_no_other(client, server):
     server.silent.add("_sip._udp.slow.test")
     client.resolver.look_up(LookUp("_sip._udp.slow.test", "SRV"))

@@ -100,6 +100,7 @@ async def test_what_cannot_be_a_name_is_a_name_without_records(rig, name, autoju
         dns.exception.Timeout(),
         dns.exception.FormError("bad"),
         OSError("no"),
+        AssertionError("a bug in a library"),
     ],
 )
 async def test_every_failure_is_one_and_counted(rig, error, autojump_clock):
