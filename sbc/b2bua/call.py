@@ -11,13 +11,13 @@ from typing import Final, Literal
 
 from sbc.b2bua.account import Account, Ending, Who
 from sbc.b2bua.admission import admit, longest
-from sbc.b2bua.caller import CallerRefused, screen, screen_emergency
-from sbc.b2bua.commands import Alert, AskMedia, Command, Log, WriteCdr
+from sbc.b2bua.asking import announce, ask
+from sbc.b2bua.commands import AskMedia, Command, Log, WriteCdr
 from sbc.b2bua.context import Context
 from sbc.b2bua.identity import Parties, escaped, parties_of, reason_fields
 from sbc.b2bua.leg import Leg
 from sbc.b2bua.leg import Out as LegOut
-from sbc.b2bua.location import NOWHERE, location_of
+from sbc.b2bua.location import NOWHERE
 from sbc.b2bua.media import CallMedia, Side
 from sbc.b2bua.modify import Modification
 from sbc.b2bua.reports import (
@@ -43,7 +43,7 @@ from sbc.core.cause import Cause, q850_of_status
 from sbc.core.timers import TimerTable
 from sbc.media import wire
 from sbc.peering.rates import Usage
-from sbc.policy.model import Decision, Facts, Peer
+from sbc.policy.model import Decision, Peer
 from sbc.sdp.model import SdpError
 from sbc.sip.commands import Order, Respond
 from sbc.sip.message import Request, Response
@@ -98,12 +98,12 @@ class Call:
         outs: list[Out] = list(self.ingress.take_invite(received.key, invite, self.register(0)))
         account = self.account
         account.caller, account.called = self.parties.caller, self.parties.called
-        facts, not_he = self._ask(now)
+        facts, not_he = ask(self, now)
         decision = self.decision
         account.route = decision.route
         account.caller = decision.caller_e164 or account.caller
         account.called = decision.called_e164 or account.called
-        outs += self._announce(decision, invite)
+        outs += announce(self, invite)
         if self.parties.max_forwards <= 0:
             return outs + self.refuse(Cause.FAILED, 483, now)
         if is_loop:
@@ -124,38 +124,6 @@ class Call:
         if refusal is not None:
             return outs + self.end(refusal, now)
         return outs + self._setup.start(offer, facts, decision, now)
-
-    def _ask(self, now: float) -> tuple[Facts, CallerRefused | None]:
-        """Policy's answer, about the caller that he is taken for; why he is not taken for anybody."""
-        policy, peer, said = self.context.policy, self.ingress.peer, self.parties
-        judged: Parties | CallerRefused = said
-        if peer.kind == "pbx":
-            judged = screen(said, peer, self._owns)
-        caller = said.caller if isinstance(judged, CallerRefused) else judged.caller
-        facts = Facts(peer.name, said.called, caller)
-        decision = self.decision = policy.decide(facts)
-        if decision.emergency:
-            judged = screen_emergency(said, peer, self._owns) if peer.kind == "pbx" else said
-        self.context.trace.note(self.ref, now, decision)
-        if isinstance(judged, CallerRefused):
-            return facts, judged
-        self.parties = judged
-        if judged.screened:
-            self.context.trace.note(self.ref, now, judged.screened)
-        return facts, None
-
-    def _owns(self, number: str) -> bool:
-        return self.context.policy.owns_for(self.ingress.peer.name, number)
-
-    def _announce(self, decision: Decision, invite: Request) -> list[Out]:
-        """An emergency is said at once and aloud, because somebody may have to help."""
-        if not decision.emergency:
-            return [self.log("call.started")]
-        self.account.emergency = True
-        self.location = location_of(invite)
-        self.context.emergencies += 1
-        said = self.log("call.emergency", level="warning")
-        return [said, Alert("call.emergency", said.fields)]
 
     def take_request(self, leg: int, key: ServerKey, request: Request, now: float) -> list[Out]:
         retry_after = self.context.ids.number(11)

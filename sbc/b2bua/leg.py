@@ -33,8 +33,8 @@ from sbc.sip.dialog import invite_uac
 from sbc.sip.dialog.dialog import Dialog, dialog_of_uas
 from sbc.sip.dialog.invite_uac import InviteUac
 from sbc.sip.dialog.invite_uas import AckMissing, InviteUas
-from sbc.sip.headers.reason import q850_of
 from sbc.sip.errors import ParseError
+from sbc.sip.headers.reason import q850_of
 from sbc.sip.message import Fields, Request, Response
 from sbc.sip.multipart import description_of
 from sbc.sip.timing import Timing

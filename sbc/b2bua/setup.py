@@ -1,21 +1,20 @@
-"""Setting a call up: open targets, dial, wait, hunt on, take the first answer (RFC 3261 §13; the contract's timers).
+"""Setting a call up: dial, wait, hunt on, take the first answer (RFC 3261 §13; the contract's timers).
 
-It belongs to one call while that is `Hunting`, and orders its legs; policy has already said who is to be tried. When
-the PBX that owns the number is down, its disaster plan is the rest of the hunt. A provisional's answer is early media:
-the final one replaces it, whichever fork it comes from.
+It belongs to one call while that is `Hunting`, and orders its legs; `choosing` says who is tried next. A provisional's
+answer is early media: the final one replaces it, whichever fork it comes from.
 """
 
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from sbc.b2bua.account import Ending
+from sbc.b2bua.choosing import Choosing
 from sbc.b2bua.commands import AskMedia, Log
 from sbc.b2bua.crossing import crossing_status
-from sbc.b2bua.hunt import Attempt, Lead, drawn, goes_on
+from sbc.b2bua.hunt import Attempt, Lead, goes_on
 from sbc.b2bua.identity import contact_user, egress_invite
 from sbc.b2bua.leg import Leg
 from sbc.b2bua.media import OutOfPortsError
-from sbc.b2bua.opening import emergency_order, open_target
 from sbc.b2bua.reports import (
     LegAnswered,
     LegCancelled,
@@ -28,44 +27,27 @@ from sbc.b2bua.reports import (
 )
 from sbc.b2bua.states import Hunting, Talking
 from sbc.core.cause import Cause, cause_of_status, q850_of_status
-from sbc.core.limits import ATTEMPTS_PER_CALL
 from sbc.policy.model import Decision, Facts
 from sbc.sdp.model import SdpError, Session
 
 if TYPE_CHECKING:
     from sbc.b2bua.call import Call, Out
 
-_NO_CIRCUIT: Final = 34  # Q.850: no circuit or channel available
-_UNREACHABLE: Final = Ending(Cause.UNREACHABLE, 503, Cause.UNREACHABLE.q850, "sbc")
-_RATE_LIMITED: Final = Ending(Cause.RATE_LIMITED, 503, Cause.RATE_LIMITED.q850, "sbc")
-
 
 class Setup:
-    """`offer` is the caller's; None where the INVITE had none and the callee is asked for one (RFC 3261 §13.2.1).
-
-    `_verdict` is how the call ends if nobody else can be tried; `_reject` is the status that a disaster plan puts in
-    its place; `_is_down` says that the last failure was one that a disaster plan is for.
-    """
+    """`offer` is the caller's; None where the INVITE had none and the callee is asked for one (RFC 3261 §13.2.1)."""
 
     def __init__(self, call: "Call") -> None:
         self._call = call
         self._offer: Session | None = None
-        self._facts = Facts("", "", "")
         self._decision = Decision()
-        self._verdict = _UNREACHABLE
-        self._reject = 0
-        self._is_down = False
-        self._plan_is_open = False
+        self._choosing = Choosing(call, Facts("", "", ""), self._decision)
         self._dialled_at = 0.0
 
     def start(self, offer: Session | None, facts: Facts, decision: Decision, now: float) -> "list[Out]":
-        self._offer, self._facts, self._decision = offer, facts, decision
-        self._plan_is_open = decision.has_disaster_plan
-        context = self._call.context
-        leads: tuple[Lead, ...] = drawn(decision.hunt, context.ids.number)
-        if decision.emergency:
-            leads = emergency_order(decision.hunt, context.relations, now)
-        return self._go_on(leads, now)
+        self._offer, self._decision = offer, decision
+        self._choosing = Choosing(self._call, facts, decision)
+        return self._go_on(self._choosing.first(now), now)
 
     def handle(self, state: Hunting, report: Report, now: float) -> "list[Out]":
         call = self._call
@@ -122,72 +104,8 @@ class Setup:
 
     def _go_on(self, leads: tuple[Lead, ...], now: float) -> "list[Out]":
         """Dial the next one that can be dialled, or end the call with the last verdict."""
-        found = self._next(leads, now)
-        return self._give_up(now) if found is None else self._dial(*found, now)
-
-    def _give_up(self, now: float) -> "list[Out]":
-        if self._reject:
-            self._verdict = Ending(Cause.UNREACHABLE, self._reject, q850_of_status(self._reject), "sbc")
-        return self._call.end(self._verdict, now)
-
-    def _next(self, leads: tuple[Lead, ...], now: float) -> tuple[Attempt, tuple[Lead, ...]] | None:
-        """The next attempt with all that it needs taken, and what is left behind it."""
-        if len(self._call.legs) > ATTEMPTS_PER_CALL:
-            return None
-        while True:
-            if not leads:
-                leads = self._disaster_leads(now)
-                if not leads:
-                    return None
-            lead, leads = leads[0], leads[1:]
-            if isinstance(lead, Attempt):
-                if self._admits(lead, now):
-                    return lead, leads
-                while leads and isinstance(leads[0], Attempt) and leads[0].target is lead.target:
-                    leads = leads[1:]  # the next address of the same trunk has no more paths and no higher rate
-                continue
-            opened = open_target(lead, self._call.context.relations, now)
-            if opened.why:
-                self._pass_over(lead.peer.name, opened.why, _UNREACHABLE, now)
-            leads = (*opened.attempts, *leads)
-
-    def _pass_over(self, peer: str, why: str, verdict: Ending, now: float) -> None:
-        """What an attempt really met says more than why another was not made, and a full trunk more than a dead one."""
-        call = self._call
-        call.explain(f"{peer} is passed over: {why}", now)
-        if len(call.legs) > 1:
-            return
-        if verdict is _UNREACHABLE:
-            self._is_down = True
-        if call.account.aimed_at is None or (self._verdict is _UNREACHABLE and verdict is not _UNREACHABLE):
-            self._verdict, call.account.aimed_at = verdict, peer
-
-    def _disaster_leads(self, now: float) -> tuple[Lead, ...]:
-        """The plan for a PBX that is down: once, and only where its failure was of that kind."""
-        if not (self._plan_is_open and self._is_down):
-            return ()
-        self._plan_is_open = False
-        call = self._call
-        plan = call.context.policy.disaster_plan(self._facts, self._decision)
-        call.context.trace.note(call.ref, now, plan)
-        call.account.disaster = True
-        self._reject = plan.reject
-        return drawn(plan.hunt, call.context.ids.number)
-
-    def _admits(self, attempt: Attempt, now: float) -> bool:
-        """A call path and a place in the rate of the trunk; emergencies have both for the asking (contract, 7)."""
-        call, peer = self._call, attempt.target.peer
-        relations, is_emergency = call.context.relations, self._decision.emergency
-        if peer.kind != "trunk":
-            return True
-        if not is_emergency and not relations.paths.would_fit(peer.name, "outbound"):
-            full = Ending(Cause.PATHS_FULL, peer.when_full.outbound, _NO_CIRCUIT, "sbc")
-            self._pass_over(peer.name, "all its call paths are taken", full, now)
-            return False
-        if not relations.admits_to(peer, now) and not is_emergency:
-            self._pass_over(peer.name, f"{peer.cps} new calls in this second already", _RATE_LIMITED, now)
-            return False
-        return relations.paths.take(peer.name, call.ref, len(call.legs), "outbound", now, emergency=is_emergency)
+        found = self._choosing.next(leads, now)
+        return self._call.end(self._choosing.verdict, now) if found is None else self._dial(*found, now)
 
     # --- dialling -----------------------------------------------------------------------------------------------------
 
@@ -237,9 +155,9 @@ class Setup:
         call.why = ""  # what ended the attempt before explains this one's end no more
         call.timers.clear()
         self._dialled_at = now
-        others = bool(rest) or self._plan_is_open
         # The last target gets Timer B; as long for a look-up of its name that never ends.
-        call.timers.set("no_reply", now + (peer.no_reply if others else context.timing.give_up))
+        patience = context.timing.give_up if self._choosing.is_last(rest) else peer.no_reply
+        call.timers.set("no_reply", now + patience)
         early = call.media.prepare()
         flow = None if hop is None else hop.flow
         return [*([] if early is None else [AskMedia(early)]), *leg.dial(invite, attempt.next_hop, flow)]
@@ -258,7 +176,7 @@ class Setup:
             call.timers.set("no_reply", give_up_at)
             return [*counted]
         call.account.attempt_ended(ending.status, ending.cause, now)
-        return [*counted, *leg.release(0, ()), *self._give_up(now)]
+        return [*counted, *leg.release(0, ()), *call.end(self._choosing.verdict, now)]
 
     def _disconnected(self, state: Hunting, detail: str, now: float) -> "list[Out]":
         """The server may still come back and answer; that is waited for only where nobody else can be tried."""
@@ -272,9 +190,9 @@ class Setup:
         """Give the attempt up if somebody else can be tried in its place; else it goes on, and keeps its call path."""
         call, leg = self._call, self._call.legs[-1]
         paths, is_emergency = call.context.relations.paths, self._decision.emergency
-        self._verdict, self._is_down = ending, True
+        self._choosing.failed(ending, is_down=True)
         paths.give_back(call.ref, leg.n)
-        found = self._next(state.rest, now)
+        found = self._choosing.next(state.rest, now)
         if found is None:
             if leg.peer.kind == "trunk":
                 paths.take(leg.peer.name, call.ref, leg.n, "outbound", now, emergency=is_emergency)
@@ -293,7 +211,7 @@ class Setup:
         call = self._call
         call.account.attempt_ended(ending.status, ending.cause, now)
         call.give_back_path(len(call.legs) - 1)
-        self._verdict, self._is_down = ending, is_down
+        self._choosing.failed(ending, is_down=is_down)
         if state.rang and not self._decision.emergency:
             return call.end(ending, now)
         return self._go_on(state.rest, now)

@@ -8,11 +8,11 @@ from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Final
 
-from sbc.b2bua.account import Account, Ending
 from sbc.b2bua.call import Call
 from sbc.b2bua.call import Out as CallOut
 from sbc.b2bua.commands import Alert, AskMedia, Command, Log, OpenPorts, StoreState, WriteCdr
 from sbc.b2bua.context import Context
+from sbc.b2bua.entrance import challenge, is_emergency, may_enter, speaker
 from sbc.b2bua.events import (
     BusyOutOrdered,
     CdrDurable,
@@ -28,15 +28,16 @@ from sbc.b2bua.events import (
     PortsOpened,
     StateRestored,
 )
-from sbc.b2bua.identity import parties_of
 from sbc.b2bua.media import MediaRules
+from sbc.b2bua.orphans import end_orphan
 from sbc.b2bua.ports import PortPool
 from sbc.b2bua.reachable import host_of, locals_of
 from sbc.b2bua.snapshot import EngineView
+from sbc.b2bua.turned_away import stillborn, turn_away
 from sbc.b2bua.view import view_of
 from sbc.core import limits
 from sbc.core.address import Flow
-from sbc.core.cause import Cause, cause_of_status, q850_of_status
+from sbc.core.cause import Cause, cause_of_status
 from sbc.core.ids import IdSource
 from sbc.core.timers import Schedule
 from sbc.media import wire
@@ -44,16 +45,13 @@ from sbc.peering.hop import server_uri
 from sbc.peering.relations import Out as PeerOut
 from sbc.peering.relations import Relations
 from sbc.policy.engine import Policy
-from sbc.policy.model import Facts, Peer
-from sbc.sip.auth.client import credentials_of
-from sbc.sip.auth.server import Challenged, username_of
+from sbc.policy.model import Peer
 from sbc.sip.checks import ACCEPT, ALLOW, Refusal, refusal_of
-from sbc.sip.commands import CloseFlow, LookUp, Order, ResendResponse, Respond, SendMessage, SendRequest
-from sbc.sip.dialog.invite_uac import end_unwanted
+from sbc.sip.commands import CloseFlow, LookUp, Order, ResendResponse, Respond, SendMessage
 from sbc.sip.endpoint import Endpoint
 from sbc.sip.endpoint import Out as SipOut
 from sbc.sip.events import FlowFailed, LookedUp
-from sbc.sip.message import Request, Response
+from sbc.sip.message import Request
 from sbc.sip.timing import DEFAULT_TIMING, Timing
 from sbc.sip.transaction.key import ServerKey
 from sbc.sip.transaction.outputs import (
@@ -64,12 +62,10 @@ from sbc.sip.transaction.outputs import (
     ResponseReceived,
     TransactionFailed,
 )
-from sbc.sip.uri import SipUri
 from sbc.trace.recorder import Recorder
 
 SERVER_NAME: Final = "sbc"
 _RETRY_AFTER_DRAIN: Final = "30"  # seconds; small, because another node or the next start is near
-_CHALLENGED: Final = frozenset({"INVITE", "REGISTER"})  # of a PBX with `auth`; what follows in a dialog is known by it
 _COMMANDS: Final = frozenset({SendMessage, CloseFlow, LookUp, AskMedia, OpenPorts, WriteCdr, StoreState, Alert, Log})
 
 Out = CallOut | PeerOut | SipOut
@@ -285,7 +281,11 @@ class Switch:
     def _follow(self, out: Order | SipOut, now: float, peer: Peer | None, data: bytes) -> Sequence[Out]:
         match out:
             case RequestReceived():
-                return [] if peer is None else self._request(out, self._speaker(peer, out), data, now)
+                return (
+                    []
+                    if peer is None
+                    else self._request(out, speaker(peer, out.request, out.flow, self._context), data, now)
+                )
             case ResponseReceived(user):
                 return self._response(user, out, peer, now)
             case AckReceived(request):
@@ -307,37 +307,23 @@ class Switch:
 
     # --- requests -----------------------------------------------------------------------------------------------------
 
-    def _speaker(self, peer: Peer, out: RequestReceived) -> Peer:
-        """Which of the peers that share a source this is."""
-        remote, request = out.flow.remote, out.request
-        several = self.policy.speakers(out.flow.interface, remote.host, remote.port)
-        if len(several) < 2:
-            return peer
-        parties = parties_of(request, peer)
-        return self.policy.which(several, _user_of_uri(request), parties.called, username_of(request))
-
     def _admits(self, request: Request) -> bool:
-        """From a source that anybody may have: calls, registrations, and what belongs to a dialog. Silence for the
-        rest, and no state."""
-        if request.method in ("INVITE", "REGISTER", "ACK", "CANCEL"):
-            return True
-        if (request.to.tag or "") in self._context.dialogs:
+        if may_enter(request, self._context):
             return True
         self.endpoint.dropped["unauthenticated"] += 1
         return False
 
     def _request(self, out: RequestReceived, peer: Peer, data: bytes, now: float) -> Sequence[Out]:
         request = out.request
-        if request.to.tag is None and peer.kind == "pbx" and peer.auth is not None and request.method in _CHALLENGED:
-            verdict = self.relations.authenticate(peer, request, now)
-            if isinstance(verdict, Challenged):
-                return [Respond(out.key, 401, fields=verdict.fields)]
+        challenges = challenge(peer, request, self._context, now)
+        if challenges is not None:
+            return [Respond(out.key, 401, fields=challenges)]
         if request.method == "REGISTER" and peer.registers and request.to.tag is None:
             status, fields, outs = self.relations.register(peer, request, out.flow, now)
             return [Respond(out.key, status, fields=fields), *outs]
         refusal = refusal_of(request)
         if refusal is not None and request.method == "INVITE" and request.to.tag is None:
-            return self._turned_away(out, peer, cause_of_status(refusal.status), refusal, data, now)
+            return turn_away(out, peer, cause_of_status(refusal.status), refusal, data, self._context, now)
         if refusal is not None:
             return [Respond(out.key, refusal.status, fields=refusal.fields)]
         if request.to.tag is not None:
@@ -351,27 +337,23 @@ class Switch:
         return [Respond(out.key, 481)]
 
     def _invite(self, out: RequestReceived, peer: Peer, data: bytes, now: float) -> Sequence[Out]:
-        if self.is_draining and not self._is_emergency(out.request, peer):
+        if self.is_draining and not is_emergency(out.request, peer, self._context):
             draining = Refusal(503, (("Retry-After", _RETRY_AFTER_DRAIN),))
-            return self._turned_away(out, peer, Cause.SHUTDOWN, draining, data, now)
+            return turn_away(out, peer, Cause.SHUTDOWN, draining, data, self._context, now)
         if len(self._unstored) >= limits.CDR_QUEUE:
             self.endpoint.dropped["records_full"] += 1  # one more record is what there is no room for
             return [Respond(out.key, 503)]
         if len(self.calls) >= limits.CALLS:
             self.endpoint.dropped["calls_full"] += 1
-            return self._turned_away(out, peer, Cause.OVERLOAD, Refusal(503), data, now)
+            return turn_away(out, peer, Cause.OVERLOAD, Refusal(503), data, self._context, now)
         ref, invite = self._ids.ref(), out.request
         self.trace.message(ref, now, "ingress", False, data)
         try:
             self.calls[ref] = Call(ref, peer, out, self._context, now)
         except Exception as error:  # noqa: BLE001  see `_guarded`
-            return self._stillborn(ref, out, peer, error, now)
+            return [_crash(ref, error), *stillborn(ref, out, peer, error, self._context, now)]
         outs = self._guarded(ref, lambda call: call.start(out, now, is_loop=self._is_loop(call, invite)), now, out.key)
         return [*outs, *self.ports.replenish(now)]
-
-    def _is_emergency(self, invite: Request, peer: Peer) -> bool:
-        parties = parties_of(invite, peer)
-        return self.policy.decide(Facts(peer.name, parties.called, parties.caller)).emergency
 
     def _is_loop(self, call: Call, invite: Request) -> bool:
         """An INVITE of ours has come back: its Via is below others (§16.3). It is a loop only where the same peer
@@ -386,34 +368,6 @@ class Switch:
             if sender is not None and sender.account.ingress == call.account.ingress:
                 return sender.parties.called == call.parties.called
         return False
-
-    def _turned_away(
-        self, out: RequestReceived, peer: Peer, cause: Cause, refusal: Refusal, data: bytes, now: float
-    ) -> Sequence[Out]:
-        """A call that is refused before it is one: every call of a configured peer leaves its record (contract, 5)."""
-        ref = self._ids.ref()
-        parties = parties_of(out.request, peer)
-        account = Account(ref, peer.name, out.request.call_id, now)
-        account.caller, account.called = parties.caller, parties.called
-        self.trace.message(ref, now, "ingress", False, data)
-        self.trace.note(ref, now, f"turned away: {cause} ({refusal.status})")
-        self.trace.end(ref, failed=True, at=now)
-        self.endpoint.layer.adopt(out.key, (ref, 0, 0))
-        self._context.outcomes[peer.name, "", cause] += 1
-        record = account.record(
-            Ending(cause, refusal.status, q850_of_status(refusal.status), "sbc"), now, self._context.wall
-        )
-        fields = (("ref", ref), ("ingress", peer.name), ("caller", parties.caller), ("called", parties.called))
-        said = Log("info", "call.ended", (*fields, ("cause", str(cause)), ("status", refusal.status), ("by", "sbc")))
-        return [said, Respond(out.key, refusal.status, fields=refusal.fields), WriteCdr(record)]
-
-    def _stillborn(self, ref: str, out: RequestReceived, peer: Peer, error: Exception, now: float) -> Sequence[Out]:
-        """A call that could not even be made has its answer and its record all the same."""
-        self.trace.note(ref, now, f"internal error: {error!r}")
-        self.trace.end(ref, failed=True, at=now)
-        ending = Ending(Cause.INTERNAL, Cause.INTERNAL.status, Cause.INTERNAL.q850, "sbc")
-        record = Account(ref, peer.name, out.request.call_id, now).record(ending, now, self._context.wall)
-        return [_crash(ref, error), Respond(out.key, ending.status), WriteCdr(record)]
 
     def _in_dialog(self, out: RequestReceived, peer: Peer, data: bytes, now: float) -> Sequence[Out]:
         found = self._dialog_of(out.request, peer)
@@ -462,32 +416,10 @@ class Switch:
                     ref, lambda call: call.take_response(leg, n, response, flow, now, is_genuine=genuine), now
                 )
             case _:
-                return self._orphan(user, out, peer)
+                return end_orphan(user, out, peer, self.relations)
 
     def _is_from(self, peer: Peer | None, asked: Peer | None) -> bool:
         return peer is not None and asked is not None and self.policy.may_be(peer, asked)
-
-    def _orphan(self, user: Hashable, out: ResponseReceived, peer: Peer | None) -> Sequence[Out]:
-        """A late 2xx for an INVITE of a call that is gone: nobody may be left talking to nobody."""
-        response: Response = out.response
-        if out.request.method == "BYE" and response.status in (401, 407):
-            return self._end_again(user, out, peer)
-        if out.request.method != "INVITE" or not 200 <= response.status < 300:
-            return []
-        return end_unwanted(user, out.request, response, out.flow.interface)
-
-    def _end_again(self, user: Hashable, out: ResponseReceived, peer: Peer | None) -> Sequence[Out]:
-        """The BYE of an unwanted 2xx is challenged: without credentials that call would go on, and be billed."""
-        account = None if peer is None else self.relations.credentials(peer.name)
-        request = out.request
-        if account is None or credentials_of(request):
-            return []
-        again = account.answer(out.response, request, 0)
-        if again is None:
-            return []
-        fields = tuple([field for field in again.fields if field[0] != "User-Agent"])  # the endpoint puts it there
-        bye = Request("BYE", again.uri_text, fields)
-        return [SendRequest((user, "again"), bye, out.flow.interface, "", flow=out.flow)]
 
     # --- calls --------------------------------------------------------------------------------------------------------
 
@@ -561,11 +493,6 @@ class Switch:
 def _is_of_probe(user: Hashable) -> bool:
     """Health reads the answers to its own questions itself."""
     return isinstance(user, tuple) and len(user) == 3 and user[0] == "health"
-
-
-def _user_of_uri(request: Request) -> str:
-    uri = request.uri
-    return uri.user_text if isinstance(uri, SipUri) else ""
 
 
 def _why_failed(out: TransactionFailed) -> str:

@@ -1,0 +1,50 @@
+"""What a call asks before anything is dialled: who its caller may say that he is, and where policy sends it.
+
+Screening comes first, because routes look at the caller; an emergency caller is judged by rules of his own (contract,
+section 7). Used by `call`.
+"""
+
+from typing import TYPE_CHECKING
+
+from sbc.b2bua.caller import CallerRefused, screen, screen_emergency
+from sbc.b2bua.commands import Alert, Command
+from sbc.b2bua.identity import Parties
+from sbc.b2bua.location import location_of
+from sbc.policy.model import Facts
+from sbc.sip.message import Request
+
+if TYPE_CHECKING:
+    from sbc.b2bua.call import Call
+
+
+def ask(call: "Call", now: float) -> tuple[Facts, CallerRefused | None]:
+    """Policy's answer goes into the call, about the caller that he is taken for; why he is not taken for anybody."""
+    policy, peer, said = call.context.policy, call.ingress.peer, call.parties
+
+    def owns(number: str) -> bool:
+        return policy.owns_for(peer.name, number)
+
+    judged: Parties | CallerRefused = screen(said, peer, owns) if peer.kind == "pbx" else said
+    caller = said.caller if isinstance(judged, CallerRefused) else judged.caller
+    facts = Facts(peer.name, said.called, caller)
+    decision = call.decision = policy.decide(facts)
+    if decision.emergency:
+        judged = screen_emergency(said, peer, owns) if peer.kind == "pbx" else said
+    call.context.trace.note(call.ref, now, decision)
+    if isinstance(judged, CallerRefused):
+        return facts, judged
+    call.parties = judged
+    if judged.screened:
+        call.context.trace.note(call.ref, now, judged.screened)
+    return facts, None
+
+
+def announce(call: "Call", invite: Request) -> list[Command]:
+    """An emergency is said at once and aloud, because somebody may have to help."""
+    if not call.decision.emergency:
+        return [call.log("call.started")]
+    call.account.emergency = True
+    call.location = location_of(invite)
+    call.context.emergencies += 1
+    said = call.log("call.emergency", level="warning")
+    return [said, Alert("call.emergency", said.fields)]

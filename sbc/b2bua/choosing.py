@@ -1,0 +1,117 @@
+"""Chooses whom a hunt tries next: opens targets, passes over what is down, full or too fast, turns to a disaster plan.
+
+It takes the call path of the attempt that it chooses, and keeps the verdict that the call ends with when nobody is
+left. It dials nothing; `setup` does.
+"""
+
+from typing import TYPE_CHECKING, Final
+
+from sbc.b2bua.account import Ending
+from sbc.b2bua.hunt import Attempt, Lead, drawn
+from sbc.b2bua.opening import emergency_order, open_target
+from sbc.core.cause import Cause, q850_of_status
+from sbc.core.limits import ATTEMPTS_PER_CALL
+from sbc.policy.model import Decision, Facts
+
+if TYPE_CHECKING:
+    from sbc.b2bua.call import Call
+
+_NO_CIRCUIT: Final = 34  # Q.850: no circuit or channel available
+_UNREACHABLE: Final = Ending(Cause.UNREACHABLE, 503, Cause.UNREACHABLE.q850, "sbc")
+_RATE_LIMITED: Final = Ending(Cause.RATE_LIMITED, 503, Cause.RATE_LIMITED.q850, "sbc")
+
+
+class Choosing:
+    """`_reject` is the status that a disaster plan puts in the verdict's place; `_is_down` says that the last failure
+    was one that a disaster plan is for.
+    """
+
+    def __init__(self, call: "Call", facts: Facts, decision: Decision) -> None:
+        self._call = call
+        self._facts = facts
+        self._decision = decision
+        self._verdict = _UNREACHABLE
+        self._reject = 0
+        self._is_down = False
+        self._plan_is_open = decision.has_disaster_plan
+
+    def first(self, now: float) -> tuple[Lead, ...]:
+        """The hunt as policy has it: weights drawn, and for an emergency opened at once, the healthy first."""
+        context, hunt = self._call.context, self._decision.hunt
+        if self._decision.emergency:
+            return emergency_order(hunt, context.relations, now)
+        return drawn(hunt, context.ids.number)
+
+    def is_last(self, leads: tuple[Lead, ...]) -> bool:
+        """Nobody may be left to be tried."""
+        return not leads and not self._plan_is_open
+
+    def failed(self, ending: Ending, *, is_down: bool) -> None:
+        """The attempt that was made last ended so."""
+        self._verdict, self._is_down = ending, is_down
+
+    @property
+    def verdict(self) -> Ending:
+        """How the call ends, now that nobody is left."""
+        if self._reject:
+            return Ending(Cause.UNREACHABLE, self._reject, q850_of_status(self._reject), "sbc")
+        return self._verdict
+
+    def next(self, leads: tuple[Lead, ...], now: float) -> tuple[Attempt, tuple[Lead, ...]] | None:
+        """The next attempt with all that it needs taken, and what is left behind it."""
+        if len(self._call.legs) > ATTEMPTS_PER_CALL:
+            return None
+        while True:
+            if not leads:
+                leads = self._disaster_leads(now)
+                if not leads:
+                    return None
+            lead, leads = leads[0], leads[1:]
+            if isinstance(lead, Attempt):
+                if self._admits(lead, now):
+                    return lead, leads
+                while leads and isinstance(leads[0], Attempt) and leads[0].target is lead.target:
+                    leads = leads[1:]  # the next address of the same trunk has no more paths and no higher rate
+                continue
+            opened = open_target(lead, self._call.context.relations, now)
+            if opened.why:
+                self._pass_over(lead.peer.name, opened.why, _UNREACHABLE, now)
+            leads = (*opened.attempts, *leads)
+
+    def _pass_over(self, peer: str, why: str, verdict: Ending, now: float) -> None:
+        """What an attempt really met says more than why another was not made, and a full trunk more than a dead one."""
+        call = self._call
+        call.explain(f"{peer} is passed over: {why}", now)
+        if len(call.legs) > 1:
+            return
+        if verdict is _UNREACHABLE:
+            self._is_down = True
+        if call.account.aimed_at is None or (self._verdict is _UNREACHABLE and verdict is not _UNREACHABLE):
+            self._verdict, call.account.aimed_at = verdict, peer
+
+    def _disaster_leads(self, now: float) -> tuple[Lead, ...]:
+        """The plan for a PBX that is down: once, and only where its failure was of that kind."""
+        if not (self._plan_is_open and self._is_down):
+            return ()
+        self._plan_is_open = False
+        call = self._call
+        plan = call.context.policy.disaster_plan(self._facts, self._decision)
+        call.context.trace.note(call.ref, now, plan)
+        call.account.disaster = True
+        self._reject = plan.reject
+        return drawn(plan.hunt, call.context.ids.number)
+
+    def _admits(self, attempt: Attempt, now: float) -> bool:
+        """A call path and a place in the rate of the trunk; emergencies have both for the asking (contract, 7)."""
+        call, peer = self._call, attempt.target.peer
+        relations, is_emergency = call.context.relations, self._decision.emergency
+        if peer.kind != "trunk":
+            return True
+        if not is_emergency and not relations.paths.would_fit(peer.name, "outbound"):
+            full = Ending(Cause.PATHS_FULL, peer.when_full.outbound, _NO_CIRCUIT, "sbc")
+            self._pass_over(peer.name, "all its call paths are taken", full, now)
+            return False
+        if not relations.admits_to(peer, now) and not is_emergency:
+            self._pass_over(peer.name, f"{peer.cps} new calls in this second already", _RATE_LIMITED, now)
+            return False
+        return relations.paths.take(peer.name, call.ref, len(call.legs), "outbound", now, emergency=is_emergency)
