@@ -55,5 +55,5 @@ def _bound(target: Target, relations: Relations) -> tuple[Attempt, ...]:
         remote = binding.flow.remote
         server = Server(remote.host, remote.port, binding.flow.transport, binding.contact)
         hop = Hop(target.peer.name, server, binding.flow)
-        attempts.append(Attempt(target, server, hop, binding.target(target.called), binding.path))
+        attempts.append(Attempt(target, server, hop, binding.target(target.called, target.called_e164), binding.path))
     return tuple(attempts)

@@ -169,6 +169,7 @@ class Switch:
                 return self._change_policy(policy, now)
             case ClockSet(wall_at_zero):
                 self._context.wall.at_zero = wall_at_zero
+                self.relations.registrar.set_wall(wall_at_zero)
                 return []
 
     def tick(self, now: float) -> list[Command]:
@@ -281,11 +282,7 @@ class Switch:
     def _follow(self, out: Order | SipOut, now: float, peer: Peer | None, data: bytes) -> Sequence[Out]:
         match out:
             case RequestReceived():
-                return (
-                    []
-                    if peer is None
-                    else self._request(out, speaker(peer, out.request, out.flow, self._context), data, now)
-                )
+                return [] if peer is None else self._request(out, peer, data, now)
             case ResponseReceived(user):
                 return self._response(user, out, peer, now)
             case AckReceived(request):
@@ -315,6 +312,7 @@ class Switch:
 
     def _request(self, out: RequestReceived, peer: Peer, data: bytes, now: float) -> Sequence[Out]:
         request = out.request
+        peer = speaker(peer, request, out.flow, self._context)
         challenges = challenge(peer, request, self._context, now)
         if challenges is not None:
             return [Respond(out.key, 401, fields=challenges)]

@@ -91,6 +91,9 @@ class Relations:
         for name in old.peers.keys() - policy.peers.keys():
             self.health.forget(name)
             self._closed.pop(name, None)
+        for name, peer in old.peers.items():
+            if peer.registers and not (name in policy.peers and policy.peers[name].registers):
+                outs += self._absorb(self.registrar.forget(name), now)
         for name in list(self._registrations):
             peer = policy.peers.get(name)
             if peer is None or peer.register is None:
