@@ -6,10 +6,13 @@ import dns.name
 import pytest
 import trio
 
+from sbc.core.address import Address, Transport
 from sbc.runtime.dns import Resolver
 from sbc.sip.commands import LookUp
 from sbc.sip.events import LookedUp, NaptrRecord, SrvRecord
+from sbc.sip.locate import Local, Locator, Unlocated
 from sbc.testing.dns import DnsServer
+from sbc.testing.seeds import seeded_ids
 
 pytestmark = [pytest.mark.loopback, pytest.mark.slow]
 
@@ -193,3 +196,27 @@ async def test_a_thousand_look_ups_at_once(client, server):
         server.add(name, "A", "192.0.2.1")
     events = await client.ask(*names)
     assert sum(bool(event.addresses) for event in events) == 1000
+
+
+async def test_a_thousand_calls_go_by_priority_and_weight(client, server):
+    """From the name to the flow: this name server, the resolver, the procedure of RFC 3263, the draw of RFC 2782."""
+    weights = {"192.0.2.11": 70, "192.0.2.12": 20, "192.0.2.13": 10}
+    records = [f"10 {weight} 5060 host-{host[-2:]}.test." for host, weight in weights.items()]
+    server.add("trunk.test", "NAPTR", '10 10 "s" "SIP+D2U" "" _sip._udp.trunk.test.')
+    server.add("_sip._udp.trunk.test", "SRV", "20 0 5060 host-14.test.", *records)
+    for host in (*weights, "192.0.2.14"):
+        server.add(f"host-{host[-2:]}.test", "A", host)
+    here = Local(Address("192.0.2.1", 5060), "192.0.2.1:5060")
+    locator = Locator({("outside", Transport.UDP, False): here}, seeded_ids())
+    while isinstance(locator.candidates("sip:trunk.test", "outside", 0.0), Unlocated):
+        asked = [(out.name, out.kind) for out in locator.due(0.0) if isinstance(out, LookUp)]
+        assert asked, "nothing is asked, and nothing known"
+        for event in await client.ask(*asked):
+            locator.learn(event, 0.0)
+
+    orders = [locator.candidates("sip:trunk.test", "outside", 0.0) for _ in range(1000)]
+    assert {order[-1].remote.host for order in orders} == {"192.0.2.14"}
+    firsts = Counter(order[0].remote.host for order in orders)
+    print("first picks of 1000:", dict(sorted(firsts.items())))
+    chi_square = sum((firsts[host] - weight * 10) ** 2 / (weight * 10) for host, weight in weights.items())
+    assert chi_square < 18.4, firsts  # two degrees of freedom, 99.99 %

@@ -232,6 +232,15 @@ def test_a_look_up_that_nobody_answers_fails_who_waits(endpoint, steps):
     assert endpoint.dropped["ack_unlocated"] == 1
 
 
+def test_a_request_goes_out_as_soon_as_what_is_missing_counts_as_failed(endpoint):
+    """A resolver that never answers for NAPTR and SRV does not keep a request from the addresses until it fails."""
+    endpoint.perform(order(next_hop="sip:gw.example.com"), 0.0)
+    assert endpoint.handle(A, 0.1) == []
+    assert endpoint.tick(limits.LOOK_UP_SECONDS - 0.1) == []
+    outs = endpoint.tick(limits.LOOK_UP_SECONDS)
+    assert [out.flow for out in outs if isinstance(out, SendMessage)] == [FLOW]
+
+
 def test_steps_that_take_long_each_do_not_add_up(endpoint):
     """However many answers are needed: the request has waited long enough at one moment."""
     endpoint.perform(order(next_hop="sip:gw.example.com;transport=tcp"), 0.0)

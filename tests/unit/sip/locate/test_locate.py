@@ -151,6 +151,9 @@ def test_who_is_gone_may_speak_for_another_hour_because_of_its_calls(rig, dns):
     move(rig, "a.example", "192.0.2.11")
     assert rig.locator.addresses_of(*WATCHED) == ("192.0.2.11", "192.0.2.20", "192.0.2.30", "192.0.2.10")
     rig.locator.news()
+    rig.now = 99.0 + limits.GONE_ADDRESS_SECONDS
+    move(rig, "a.example", "192.0.2.11")
+    assert "192.0.2.10" in rig.locator.addresses_of(*WATCHED)
     rig.now = 100.0 + limits.GONE_ADDRESS_SECONDS
     move(rig, "a.example", "192.0.2.11")
     assert rig.locator.addresses_of(*WATCHED) == ("192.0.2.11", "192.0.2.20", "192.0.2.30")
