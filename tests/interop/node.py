@@ -81,6 +81,13 @@ class Node:
         """More policy, read before the rest, so that its routes are looked at first."""
         (self.folder / "policy" / "0-more.yaml").write_text(more)
 
+    def change(self, old: str, new: str) -> None:
+        """In its policy; it counts with the next reload."""
+        path = self.folder / "policy" / "all.yaml"
+        text = path.read_text()
+        assert old in text
+        path.write_text(text.replace(old, new))
+
     def stop(self) -> None:
         self.child.stop()
         shutil.rmtree(self._short, ignore_errors=True)
@@ -121,6 +128,9 @@ class Node:
     def paths(self) -> dict[str, int]:
         """Call paths in use, by trunk."""
         return {path["trunk"]: path["used"] for path in self.ask("paths")["paths"]}
+
+    def limits(self) -> dict[str, int | None]:
+        return {path["trunk"]: path["limit"] for path in self.ask("paths")["paths"]}
 
     def has_no_call_within(self, seconds: float) -> None:
         """No call, no port, no call path; transactions may still wait for a peer that is dead."""
