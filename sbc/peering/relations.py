@@ -91,9 +91,10 @@ class Relations:
         for name in old.peers.keys() - policy.peers.keys():
             self.health.forget(name)
             self._closed.pop(name, None)
-        for name, peer in old.peers.items():
-            if peer.registers and not (name in policy.peers and policy.peers[name].registers):
-                outs += self._absorb(self.registrar.forget(name), now)
+        for was in old.peers.values():
+            is_now = policy.peers.get(was.name)
+            if was.registers and (is_now is None or not is_now.registers):
+                outs += self._absorb(self.registrar.forget(was.name), now)
         for name in list(self._registrations):
             peer = policy.peers.get(name)
             if peer is None or peer.register is None:
