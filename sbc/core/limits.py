@@ -74,6 +74,11 @@ AORS_PER_PBX: Final = 5_000  # one more gets 503
 
 PINGS: Final = 256  # answers to `sbc ping` that are kept for whoever asked
 
+# State
+STATE_KEYS: Final = 100_000  # values that are kept across a restart: bindings, registrations, orders
+ALERTS: Final = 1_000  # that wait for the webhook; the oldest is dropped
+ALERT_SUBJECTS: Final = 1_000  # whose last alarm is remembered, so that it is not posted again at once
+
 # CDR
 CDR_QUEUE: Final = 10_000  # records waiting for the disk before new calls are refused
 

@@ -64,9 +64,11 @@ class Driver:
 
     # --- what goes in ---------------------------------------------------------------------------------------------
 
-    def start(self) -> None:
-        """The engine learns the wall clock before anything else."""
+    def start(self, *before: Event) -> None:
+        """The engine learns the wall clock before anything else, and then what is to be known `before` it starts."""
         self._watch_wall()
+        for event in before:
+            self.handle(event)
         self.beat_at = self._now()  # alive from now on, not only after the first deadline
         self.feed(self._engine.start)
 

@@ -10,7 +10,7 @@ import re
 import sys
 import threading
 import time
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any, Final, Literal, Self, TextIO
 
 import msgspec
@@ -31,17 +31,33 @@ _LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical
 
 
 def mask(text: str) -> str:
-    """Telephone numbers in running text lose all but their last digits; what a terminal would obey is escaped."""
-    if not text.isprintable():
-        text = _CONTROL.sub(lambda found: ascii(found[0])[1:-1], text)
-    return _NUMBER.sub(lambda found: "…" + found[0][-_SHOWN_DIGITS:], text)
+    """Telephone numbers in running text lose all but their last digits; see also `printable`."""
+    return _NUMBER.sub(lambda found: "…" + found[0][-_SHOWN_DIGITS:], printable(text))
+
+
+def printable(text: str) -> str:
+    """What a terminal would obey, and what is no text at all, is escaped."""
+    return text if text.isprintable() else _CONTROL.sub(lambda found: ascii(found[0])[1:-1], text)
+
+
+def masked(key: str, value: Any) -> Any:
+    """A field as it may be shown: numbers as they are, all else as text without telephone numbers."""
+    if not isinstance(value, str):
+        return value if value is None or isinstance(value, int | float) else mask(str(value))
+    if key in _NUMBER_KEYS and sum(character.isdigit() for character in value) > _SHOWN_DIGITS + 1:
+        return "…" + mask(value[-_SHOWN_DIGITS:])
+    return mask(value)
 
 
 class LogWriter:
-    """The queue and its thread. As a context manager it is where all logging of the process goes."""
+    """The queue and its thread. As a context manager it is where all logging of the process goes.
+
+    `notice` is told the event and fields of every line, in the thread that says it, before anything is masked.
+    """
 
     def __init__(self, stream: TextIO, log_format: LogFormat, level: str = "info") -> None:
         self.dropped = 0
+        self.notice: Callable[[str, Mapping[str, Any]], None] = _ignore
         self._stream = stream
         self._threshold = _LEVELS[level]
         self._render = _renderer(stream, log_format)
@@ -77,6 +93,7 @@ class LogWriter:
             self.put(command.level, command.event, dict(command.fields))
 
     def put(self, level: str, event: str, fields: Mapping[str, Any]) -> None:
+        self.notice(event, fields)
         if self._queue.qsize() >= QUEUE_LINES:
             self.dropped += 1
             return
@@ -117,7 +134,7 @@ class LogWriter:
         event: dict[str, Any] = {"timestamp": stamp, "level": item["level"], "event": mask(item["event"])}
         for key, value in item["fields"].items():
             if value is not None:  # not known (yet): nothing to say
-                event[key] = _masked(key, value)
+                event[key] = masked(key, value)
         return str(self._render(None, item["level"], event)) + "\n"
 
     def _say_dropped(self) -> None:
@@ -143,19 +160,15 @@ class _Bridge(logging.Handler):
         })  # fmt: skip
 
 
+def _ignore(_event: str, _fields: Mapping[str, Any]) -> None:
+    pass
+
+
 class _NoLogger:
     """structlog wants a logger at the end of the chain; nothing gets that far."""
 
     def __init__(self, *_: object) -> None:
         pass
-
-
-def _masked(key: str, value: Any) -> Any:
-    if not isinstance(value, str):
-        return value if value is None or isinstance(value, int | float) else mask(str(value))
-    if key in _NUMBER_KEYS and sum(character.isdigit() for character in value) > _SHOWN_DIGITS + 1:
-        return "…" + mask(value[-_SHOWN_DIGITS:])
-    return mask(value)
 
 
 def _exception_as_text(_logger: object, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

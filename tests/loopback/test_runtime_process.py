@@ -253,13 +253,6 @@ def test_a_worker_that_is_killed_is_replaced_and_signalling_never_stops(start, p
     sbc.until(lambda: len(sbc.events("media.worker_started")) == 2)
 
 
-def test_a_hangup_signal_is_a_warning_for_now(start):
-    sbc = start().ready()
-    sbc.process.send_signal(signal.SIGHUP)
-    sbc.until(lambda: sbc.events("reload.not_built"))
-    assert sbc.get("/api/v1/status")["ready"]
-
-
 def test_admin_off_opens_no_admin_socket(start, peer, host):
     sbc = start(admin="off").ready()
     assert READY.findall(sbc.text) == [("test", "off")]

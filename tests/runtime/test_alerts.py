@@ -1,0 +1,278 @@
+"""Alarms on their way to the webhook: what is posted, how often, how long it is tried, and what it never holds up."""
+
+import json
+import threading
+from collections import Counter
+
+import pytest
+import structlog
+import trio
+
+from sbc.core.commands import Alert
+from sbc.runtime import alerts as alerts_module
+from sbc.runtime.alerts import Alerts
+
+URL = "https://hooks.example/secret"
+WALL = 1_738_314_000.125  # 2025-01-31T09:00:00.125Z
+
+
+class Answer:
+    def __init__(self, status):
+        self.status_code = status
+
+
+class Webhook:
+    """`says`: a status, an exception, or None for silence."""
+
+    def __init__(self):
+        self.says = 200
+        self.posts = []
+        self.tried_at = []
+        self.closed = False
+
+    async def post(self, url, *, content, headers):
+        self.tried_at.append(trio.current_time())
+        assert headers == {"Content-Type": "application/json"}
+        if self.says is None:
+            await trio.sleep_forever()
+        if isinstance(self.says, Exception):
+            raise self.says
+        if 200 <= self.says < 300:
+            self.posts.append((url, json.loads(content)))
+        return Answer(self.says)
+
+    async def aclose(self):
+        self.closed = True
+
+    @property
+    def bodies(self):
+        return [body for _, body in self.posts]
+
+    @property
+    def events(self):
+        return [body["event"] for body in self.bodies]
+
+
+@pytest.fixture
+def webhook():
+    return Webhook()
+
+
+@pytest.fixture
+async def alerts(webhook, nursery):
+    async def client():
+        return webhook
+
+    started = trio.current_time()
+    made = Alerts("hq", URL, Counter(), wall=lambda: WALL + trio.current_time() - started, open_client=client)
+    await nursery.start(made.run)
+    return made
+
+
+async def settle(seconds=0.01):
+    await trio.sleep(seconds)
+
+
+async def test_an_alert_of_the_engine_is_posted_as_it_is_with_its_numbers(alerts, autojump_clock, webhook):
+    alerts.perform(Alert("call.emergency", (("ref", "abc"), ("caller", "+14155550100"), ("called", "911"))))
+    await settle()
+    assert webhook.posts == [
+        (
+            URL,
+            {
+                "event": "call.emergency",
+                "at": "2025-01-31T09:00:00.125Z",
+                "node": "hq",
+                "ref": "abc",
+                "caller": "+14155550100",
+                "called": "911",
+            },
+        )
+    ]
+    assert alerts.waiting == 0
+
+
+async def test_every_emergency_call_is_posted(alerts, autojump_clock, webhook):
+    for ref in "abc":
+        alerts.perform(Alert("call.emergency", (("ref", ref),)))
+    await settle()
+    assert [body["ref"] for body in webhook.bodies] == ["a", "b", "c"]
+
+
+async def test_a_log_line_is_posted_if_it_is_an_alarm_and_masked_as_the_log_is(alerts, autojump_clock, webhook):
+    alerts.notice("call.ended", {"ref": "abc"})
+    alerts.notice("odd.line", {"alarm": False})
+    alerts.notice("peer.down", {"alarm": True, "peer": "office", "why": "no answer for +14155550100", "odd": None})
+    await settle()
+    [body] = webhook.bodies
+    assert (body["event"], body["peer"], body["why"]) == ("peer.down", "office", "no answer for …00")
+    assert not {"alarm", "odd"} & body.keys()
+
+
+async def test_fields_can_be_anything_and_cannot_replace_the_head(alerts, autojump_clock, webhook):
+    fields = {"event": "x", "node": "y", "n": 1 << 80, "f": float("nan"), "s": "\udcff", "long": "z" * 9_999, "o": URL}
+    alerts.notice("media.worker_died", fields | {"alarm": True, "is": True, "t": (1, 2)})
+    await settle()
+    [body] = webhook.bodies
+    assert (body["event"], body["node"], body["is"], body["t"], body["f"]) == (
+        "media.worker_died", "hq", True, "(1, 2)", None,
+    )  # fmt: skip
+    assert body["s"] == "\\udcff"
+    assert len(body["long"]) == 2_000
+
+
+async def test_the_same_alarm_is_posted_once_in_five_minutes_and_then_says_how_often(alerts, autojump_clock, webhook):
+    for _ in range(10):
+        alerts.notice("cdr.not_stored", {"alarm": True, "records": 1})
+        await settle(20.0)
+    assert webhook.events == ["cdr.not_stored"]
+    await settle(101.0)
+    alerts.notice("cdr.not_stored", {"alarm": True, "records": 1})
+    await settle()
+    assert [body.get("repeated") for body in webhook.bodies] == [None, 9]
+
+
+async def test_alarms_of_different_subjects_are_different_and_those_of_different_calls_are_not(
+    alerts, autojump_clock, webhook
+):
+    for peer in ("a", "b"):
+        alerts.notice("peer.down", {"alarm": True, "peer": peer})
+    for ref in ("x", "y"):
+        alerts.notice("media.ports_exhausted", {"alarm": True, "ref": ref, "local": "192.0.2.1"})
+    await settle()
+    assert webhook.events == ["peer.down", "peer.down", "media.ports_exhausted"]
+
+
+async def test_what_clears_an_alarm_is_posted_and_the_next_one_is_new(alerts, autojump_clock, webhook):
+    alerts.notice("peer.up", {"peer": "a"})  # nobody was told that it was down
+    alerts.notice("peer.down", {"alarm": True, "peer": "a"})
+    alerts.notice("peer.up", {"peer": "b"})
+    alerts.notice("peer.up", {"peer": "a"})
+    alerts.notice("peer.down", {"alarm": True, "peer": "a"})
+    await settle()
+    assert webhook.events == ["peer.down", "peer.up", "peer.down"]
+
+
+async def test_what_is_not_taken_is_tried_again_with_growing_pauses(alerts, autojump_clock, webhook):
+    webhook.says = OSError("no route to host")
+    begun = trio.current_time()
+    alerts.notice("peer.down", {"alarm": True, "peer": "a"})
+    await settle(200.0)
+    pauses = [round(at - begun, 3) for at in webhook.tried_at]
+    assert pauses == [0, 1, 3, 7, 15, 31, 63, 123, 183]
+    assert alerts.waiting == 1
+    webhook.says = 204
+    await settle(60.0)
+    assert webhook.events == ["peer.down"]
+    assert webhook.bodies[0]["at"] == "2025-01-31T09:00:00.125Z"  # when it was said
+    assert alerts._drops == {}
+
+
+@pytest.mark.parametrize("says", [503, 429, None])
+async def test_a_busy_or_silent_webhook_is_tried_again(alerts, autojump_clock, webhook, says):
+    webhook.says = says
+    alerts.notice("peer.down", {"alarm": True, "peer": "a"})
+    await settle(10.5)
+    webhook.says = 200
+    await settle(10.0)
+    assert webhook.events == ["peer.down"]
+
+
+async def test_after_an_hour_nobody_needs_it_any_more(alerts, autojump_clock, webhook):
+    webhook.says = 500
+    alerts.notice("peer.down", {"alarm": True, "peer": "a"})
+    with structlog.testing.capture_logs() as said:
+        await settle(3_700.0)
+    assert alerts.waiting == 0
+    assert alerts._drops == {"alerts_not_posted": 1}
+    assert said[-1]["event"] == "alerts.dropped"
+    assert said[-1]["reason"] == "the webhook said 500"
+
+
+@pytest.mark.parametrize("status", [302, 400, 404])
+async def test_a_refusal_for_good_holds_up_no_others(alerts, autojump_clock, webhook, status):
+    webhook.says = status
+    alerts.notice("peer.down", {"alarm": True, "peer": "a"})
+    await settle()
+    webhook.says = 200
+    alerts.notice("peer.down", {"alarm": True, "peer": "b"})
+    await settle()
+    assert [body["peer"] for body in webhook.bodies] == ["b"]
+    assert alerts._drops == {"alerts_not_posted": 1}
+
+
+async def test_the_queue_is_bounded_and_the_oldest_goes_first(alerts, autojump_clock, webhook, monkeypatch):
+    monkeypatch.setattr("sbc.core.limits.ALERTS", 3)
+    webhook.says = 503
+    for n in range(6):
+        alerts.perform(Alert("call.emergency", (("ref", str(n)),)))
+        await settle()
+    webhook.says = 200
+    await settle(10.0)
+    assert [body["ref"] for body in webhook.bodies] == ["0", "3", "4", "5"]  # the first was on its way
+    assert alerts._drops == {"alerts_not_posted": 2}
+
+
+async def test_remembered_subjects_are_bounded(alerts, autojump_clock, monkeypatch):
+    monkeypatch.setattr("sbc.core.limits.ALERT_SUBJECTS", 5)
+    for n in range(50):
+        alerts.notice("peer.down", {"alarm": True, "peer": str(n)})
+    assert len(alerts._posted) == 5
+
+
+async def test_alarms_come_from_any_thread(alerts, autojump_clock, webhook):
+    alerts._wall = lambda: WALL
+    threads = [
+        threading.Thread(target=alerts.notice, args=("peer.down", {"alarm": True, "peer": str(n)})) for n in range(20)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    await settle()
+    assert len(webhook.posts) == 20
+
+
+async def test_a_reload_changes_where_posts_go_at_once_those_that_wait_too(alerts, autojump_clock, webhook):
+    webhook.says = 503
+    alerts.notice("peer.down", {"alarm": True, "peer": "a"})
+    await settle(40.0)
+    webhook.says = 200
+    alerts.set_webhook("https://other.example/")
+    await settle()
+    assert [url for url, _ in webhook.posts] == ["https://other.example/"]
+
+    webhook.says = 503
+    alerts.notice("peer.down", {"alarm": True, "peer": "b"})
+    await settle()
+    alerts.set_webhook(None)
+    await settle()
+    assert alerts.waiting == 0
+    webhook.says = 200
+    alerts.notice("peer.down", {"alarm": True, "peer": "c"})
+    alerts.perform(Alert("call.emergency"))
+    await settle(100.0)
+    assert len(webhook.posts) == 1
+
+
+async def test_a_policy_without_a_webhook_posts_nothing_and_keeps_nothing():
+    alerts = Alerts("hq", None, Counter())
+    alerts.notice("peer.down", {"alarm": True, "peer": "a"})
+    alerts.notice("peer.up", {"peer": "a"})
+    alerts.perform(Alert("call.emergency"))
+    assert (alerts.waiting, alerts._posted) == (0, {})
+
+
+async def test_the_url_which_often_is_a_secret_does_not_stand_in_the_log(alerts, autojump_clock, webhook):
+    webhook.says = OSError(f"cannot reach {URL}")
+    with structlog.testing.capture_logs() as said:
+        alerts.notice("peer.down", {"alarm": True, "peer": "a"})
+        await settle(4_000.0)
+    assert {line["event"] for line in said} == {"alerts.not_posted", "alerts.dropped"}
+    assert "secret" not in str(said)
+
+
+def test_every_clearing_line_clears_something_else():
+    for line, alarms in alerts_module.CLEARED_BY.items():
+        assert alarms
+        assert line not in alarms
