@@ -70,6 +70,9 @@ class Child:
     def interrupt(self) -> None:
         self.process.send_signal(signal.SIGINT)
 
+    def signal(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
     def stop(self) -> None:
         """Ask, then insist; the whole group of it, and nothing else."""
         for number, patience in ((signal.SIGTERM, 8.0), (signal.SIGKILL, 5.0)):

@@ -170,7 +170,8 @@ class Node:
 
     def complaints(self) -> list[str]:
         """Lines of its log that tell of a bug."""
-        return [line for line in self.child.log.splitlines() if "Traceback" in line or "failure" in line]
+        signs = ("Traceback", "engine.failure", "call.crashed")
+        return [line for line in self.child.log.splitlines() if any(sign in line for sign in signs)]
 
     def story(self) -> str:
         """For a failed test: its log, how calls ended, the ladder of one that did not end well."""

@@ -34,6 +34,7 @@ class Sipp:
         more: Sequence[str] = (),
         keys: Mapping[str, str] = {},
         trace: bool = False,
+        talk_ms: int = 200,
     ) -> None:
         self.folder = folder / name
         self.folder.mkdir()
@@ -43,7 +44,8 @@ class Sipp:
             program("sipp"), "-sf", SCENARIOS / f"{scenario}.xml", "-i", local, "-p", str(port), "-m", str(calls),
             "-r", str(rate), "-l", str(max(calls, 100)), "-s", number, "-key", "caller", caller, "-nostdin",
             "-trace_stat", "-stf", self.statistics_path, "-fd", "1", "-trace_err", "-error_file", self.errors_path,
-            "-max_socket", "1000", "-recv_timeout", "60000", *(("-trace_msg",) if trace else TRACE), *more,
+            "-d", str(talk_ms), "-max_socket", "1000", "-recv_timeout", "60000",
+            *(("-trace_msg",) if trace else TRACE), *more,
             *(part for key, value in keys.items() for part in ("-key", key, value)),
         ]  # fmt: skip
         self.child = Child(name, [*argv, remote] if remote else argv, self.folder, prefix=prefix)

@@ -30,7 +30,7 @@ class Offered:
         def play(name: str, scenario: str, local: str, to: str = "", **more) -> Sipp:
             return started(
                 Sipp(name, scenario, folder, local=local, remote=to and f"{to}:5060", calls=CALLS, trace=True,
-                     more=["-d", str(TALK_MS)], **more)
+                     talk_ms=TALK_MS, **more)
             )  # fmt: skip
 
         self.carrier = play("carrier", "uas_moody", sbc.carrier)
