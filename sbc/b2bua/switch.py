@@ -136,8 +136,8 @@ class Switch:
                 return self._run([*self.endpoint.handle(event, now), *self.relations.flow_failed(flow, now)], now)
             case LookedUp():
                 outs = self.endpoint.handle(event, now)
-                self._learn_names()
-                return self._run([*self.relations.hops_changed(now), *outs], now)
+                changed = self.relations.hops_changed(now) if self._learn_names() else []
+                return self._run([*changed, *outs], now)
             case MediaReplied(reply):
                 return self._media_replied(reply, now)
             case PortsOpened(local, ports):
@@ -230,10 +230,12 @@ class Switch:
         peers = self.policy.peers.values()
         return self.endpoint.watch([(server_uri(s), peer.interface) for peer in peers for s in peer.servers], now)
 
-    def _learn_names(self) -> None:
-        """What a server's name means says who may speak as its peer."""
-        for host, addresses in self.endpoint.news().addresses.items():
+    def _learn_names(self) -> bool:
+        """What a server's name means says who may speak as its peer. True where it has changed for any of them."""
+        news = self.endpoint.news()
+        for host, addresses in news.addresses.items():
             self.policy.learn_addresses(host, addresses)
+        return bool(news.servers)
 
     def _change_policy(self, policy: Policy, now: float) -> list[Command]:
         """For what comes from now on; calls that are up go on as they began."""

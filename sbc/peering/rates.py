@@ -14,6 +14,7 @@ from sbc.policy.model import Limits
 _WINDOW: Final = 1.0  # seconds
 _DAY: Final = 86_400
 _MINUTE_MS: Final = 60_000
+_LONGEST_SAVED: Final = 40  # octets
 
 
 class Rate:
@@ -114,8 +115,20 @@ class Usage:
     def minutes(self, now: float, wall: float) -> float:
         """Spent on this day."""
         self._turn_to(now, wall)
-        running_ms = len(self._answered) * _ms(now) - self._starts_ms
-        return (self._spent_ms + running_ms) / _MINUTE_MS
+        return self._so_far_ms(now) / _MINUTE_MS
+
+    def saved(self, now: float) -> bytes:
+        """The day and what was spent on it, running calls included: a restart must not open the wall again."""
+        return f"{self._day} {self._so_far_ms(now)}".encode("ascii")
+
+    def restore(self, saved: bytes) -> None:
+        """What `saved` gave before the last stop; anything else counts as nothing."""
+        day, _, spent = saved.partition(b" ")
+        if day.isdigit() and spent.isdigit() and len(saved) <= _LONGEST_SAVED:
+            self._day, self._spent_ms = int(day), int(spent)
+
+    def _so_far_ms(self, now: float) -> int:
+        return self._spent_ms + len(self._answered) * _ms(now) - self._starts_ms
 
     def _turn_to(self, now: float, wall: float) -> None:
         """On a new day nothing is spent, and what runs counts from its midnight on. A clock set back gives nothing."""

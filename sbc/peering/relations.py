@@ -33,6 +33,7 @@ Order = Literal["busyout", "drill"]
 Out = SendRequest | KeepAlive | Log | StoreState
 _Inner = Out | PeerChanged | RegistrarFailed
 
+_SAVE_SECONDS: Final = 60.0
 _KIND_OF_ORDER: Final[Mapping[Order, str]] = {"busyout": "trunk", "drill": "pbx"}
 
 
@@ -59,6 +60,8 @@ class Relations:
         self._rates: dict[str, Rate] = {}
         self._node_rate: Rate | None = None
         self._usage: dict[str, Usage] = {}
+        self._usage_saved: dict[str, bytes] = {}  # of those that count minutes
+        self._save_at: float | None = None
         self._closed: dict[str, Closed] = {}
         self._saved: dict[str, bytes] = {}
         self._named: tuple[Peer, ...] = ()  # peers with servers that are found by name
@@ -76,8 +79,12 @@ class Relations:
                 self._closed[name] = Closed(kind, now)  # type: ignore[arg-type]
             elif kind == "register":
                 self._saved[name] = value
+            elif kind == "usage" and name in self._usage:
+                self._usage[name].restore(value)
+                self._usage_saved[name] = value
 
     def start(self, now: float) -> list[Out]:
+        self._save_at = now + _SAVE_SECONDS if self._counts_minutes() else None
         outs: list[Out] = []
         for peer in self.policy.peers.values():
             outs += self._set_hops(peer, now)
@@ -87,6 +94,7 @@ class Relations:
         """A reload: what is known of a peer stays known; calls, paths and bindings are not touched."""
         old, self.policy = self.policy, policy
         self._set_tables(policy)
+        self._save_at = now + _SAVE_SECONDS if self._counts_minutes() else None
         outs: list[Out] = []
         for name in old.peers.keys() - policy.peers.keys():
             self.health.forget(name)
@@ -129,6 +137,9 @@ class Relations:
             usage[key] = self._usage.get(key) or Usage(limit)
             usage[key].limits = limit
         self._usage = usage
+
+    def _counts_minutes(self) -> bool:
+        return any(usage.limits.minutes_per_day is not None for usage in self._usage.values())
 
     def _set_hops(self, peer: Peer, now: float) -> list[Out]:
         if peer.registers:
@@ -280,12 +291,25 @@ class Relations:
         outs = self._absorb(self.health.tick(now), now) + self._absorb(self.registrar.tick(now), now)
         for registration in self._registrations.values():
             outs += self._absorb(registration.tick(now), now)
-        return outs
+        return outs + self._save_usage(now)
 
     def next_deadline(self) -> float | None:
-        deadlines = [self.health.next_deadline(), self.registrar.next_deadline()]
+        deadlines = [self.health.next_deadline(), self.registrar.next_deadline(), self._save_at]
         deadlines += [registration.next_deadline() for registration in self._registrations.values()]
         return min((at for at in deadlines if at is not None), default=None)
+
+    def _save_usage(self, now: float) -> list[Out]:
+        """Minutes that were spent stay spent over a restart, but for those of the last minute."""
+        if self._save_at is None or now < self._save_at:
+            return []
+        self._save_at = now + _SAVE_SECONDS
+        outs: list[Out] = []
+        for key, usage in self._usage.items():
+            saved = usage.saved(now)
+            if usage.limits.minutes_per_day is not None and self._usage_saved.get(key) != saved:
+                self._usage_saved[key] = saved
+                outs.append(StoreState(f"usage/{key}", saved))
+        return outs
 
     # --- what can be seen ---------------------------------------------------------------------------------------------
 
