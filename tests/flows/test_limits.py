@@ -1,4 +1,4 @@
-"""The first wall against toll fraud: how many calls at once, how fast, how many minutes a day, how long one may last."""
+"""The first wall against toll fraud: calls at once, calls a second, minutes a day, the longest call."""
 
 import pytest
 
