@@ -1,7 +1,5 @@
 """`sbc run` as a process: what it says, what it holds, how it ends. Real sockets, a real media worker."""
 
-import http.client
-import json
 import os
 import re
 import signal
@@ -18,122 +16,6 @@ READY = re.compile(r"^sbc: ready name=(\S+) admin=(\S+)$", re.MULTILINE)
 PATIENCE = 20.0
 
 pytestmark = [pytest.mark.loopback, pytest.mark.slow]
-
-POLICY = """
-sbc: {{name: test, data_dir: {data_dir}, admin: "{admin}", stop_after: 1s}}
-interfaces:
-  inside: {{sip: ["udp:{host}.10:5060", "tcp:{host}.10:5060"], media: {host}.10}}
-  outside: {{sip: ["udp:{host}.20:5060"], media: {host}.20}}
-media: {{ports: {ports}}}
-pbxs:
-  office: {{interface: inside, address: "sip:{host}.30:5060", dids: ["+14155550100"]}}
-trunks:
-  carrier: {{interface: outside, servers: ["sip:{host}.40:5060"]}}
-routes:
-  - {{name: out, from: office, to: ["+X."], via: [carrier]}}
-"""
-
-
-class Process:
-    """One `sbc run`, its stderr in a file."""
-
-    def __init__(self, folder, host, descriptors=None, **changes):
-        self.host = host
-        self.log = folder / "stderr"
-        self.admin = folder / "admin.sock"
-        settings = {
-            "data_dir": folder / "data",
-            "admin": f"unix:{self.admin}",
-            "host": host,
-            "ports": "20000-20999",
-        } | changes
-        policy = folder / "policy.yaml"
-        policy.write_text(POLICY.format(**settings))
-        limit = ""
-        if descriptors is not None:
-            limit = f"from resource import *; setrlimit(RLIMIT_NOFILE, ({descriptors}, {descriptors})); "
-        with self.log.open("wb") as stderr:
-            self.process = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-c",
-                    limit + "from sbc.cli import main; main()",
-                    "run",
-                    str(policy),
-                    "--log-format",
-                    "json",
-                ],
-                stderr=stderr,
-                stdin=subprocess.DEVNULL,
-                cwd=folder,
-                env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"},
-            )
-
-    @property
-    def text(self):
-        return self.log.read_text()
-
-    def events(self, name):
-        lines = (line for line in self.text.splitlines() if line.startswith("{"))
-        return [event for event in map(json.loads, lines) if event["event"] == name]
-
-    def until(self, condition):
-        deadline = time.monotonic() + PATIENCE
-        while not condition():
-            assert time.monotonic() < deadline, self.text
-            assert self.process.poll() is None, self.text
-            time.sleep(0.02)
-
-    def ready(self):
-        self.until(lambda: READY.search(self.text))
-        return self
-
-    def ends(self):
-        return self.process.wait(PATIENCE)
-
-    def get(self, path):
-        connection = http.client.HTTPConnection("localhost")
-        connection.sock = socket.socket(socket.AF_UNIX)
-        connection.sock.connect(str(self.admin))
-        try:
-            connection.request("GET", path)
-            return json.loads(connection.getresponse().read())
-        finally:
-            connection.close()
-
-    def address(self, last):
-        return (f"{self.host}.{last}", 5060)
-
-
-@pytest.fixture
-def host():
-    """A corner of 127/8 of our own, for tests that run side by side."""
-    return f"127.{os.getpid() % 200 + 20}.{os.getpid() // 200 % 250 + 1}"
-
-
-@pytest.fixture
-def start(tmp_path, host):
-    started = []
-
-    def start(name="one", **changes):
-        folder = tmp_path / name
-        folder.mkdir()
-        process = Process(folder, **({"host": host} | changes))
-        started.append(process)
-        return process
-
-    yield start
-    for one in started:
-        one.process.kill()
-        one.process.wait()
-
-
-@pytest.fixture
-def peer(host):
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.bind((f"{host}.30", 5060))
-        sock.settimeout(PATIENCE)
-        yield sock
 
 
 def options(host, transport="UDP", branch="1", last=30):
@@ -276,14 +158,6 @@ def test_systemd_is_told(tmp_path, start, monkeypatch):
 # --- with a call ------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def carrier(host):
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.bind((f"{host}.40", 5060))
-        sock.settimeout(PATIENCE)
-        yield sock
-
-
 def description(address):
     return f"v=0\r\no=- 1 1 IN IP4 {address}\r\ns=-\r\nc=IN IP4 {address}\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0\r\n"
 
@@ -359,10 +233,10 @@ def test_numbers_do_not_stand_in_the_log(start, peer, carrier, host):
     assert "4155550100" not in sbc.text
 
 
-def test_closed_standard_streams_are_no_obstacle(tmp_path, host):
+def test_closed_standard_streams_are_no_obstacle(tmp_path, policy_text):
     policy = tmp_path / "policy.yaml"
     admin = tmp_path / "admin.sock"
-    policy.write_text(POLICY.format(data_dir=tmp_path / "data", admin=f"unix:{admin}", host=host, ports="20000-20999"))
+    policy.write_text(policy_text(data_dir=tmp_path / "data", admin=f"unix:{admin}"))
     closing = "import os; os.closerange(0, 3); os.execv({0!r}, [{0!r}, '-m', 'sbc', 'run', {1!r}])"
     with subprocess.Popen(
         [sys.executable, "-c", closing.format(sys.executable, str(policy))],

@@ -305,3 +305,30 @@ async def test_closing_ends_the_connection_for_both(rig):
         await stream.send_all(message())
         assert await receive(stream, 1) == b""
     await until(lambda: rig.tcp.connections == 0)
+
+
+async def test_a_connection_that_was_known_and_is_gone_is_a_failed_flow(rig):
+    rig.driver.on_receive = lambda _data, _flow: None
+    stream = await connect(rig)
+    async with stream:
+        await stream.send_all(message())
+        await until(lambda: rig.driver.received)
+        flow = rig.driver.received[0][1]
+    await until(lambda: rig.tcp.connections == 0)
+    rig.driver.failed.clear()
+    rig.tcp.send(b"INVITE", flow)
+    assert rig.driver.failed == [FlowFailed(flow, "the connection is closed")]
+    assert rig.tcp.connections == 0
+
+
+async def test_a_keep_alive_of_ours_goes_out_as_it_is(rig):
+    rig.driver.on_receive = lambda _data, _flow: None
+    stream = await connect(rig)
+    async with stream:
+        await stream.send_all(message())
+        await until(lambda: rig.driver.received)
+        rig.tcp.send(b"\r\n\r\n", rig.driver.received[0][1])
+        assert await receive(stream, 4) == b"\r\n\r\n"
+        await stream.send_all(b"\r\n")  # the pong is no message
+        await stream.send_all(message())
+        await until(lambda: len(rig.driver.received) == 2)

@@ -98,6 +98,12 @@ async def test_keep_alives_do_not_reach_the_engine(rig):
     assert [data for data, _ in rig.received] == [b"INVITE"]
 
 
+async def test_a_keep_alive_of_ours_goes_out_as_it_is(rig):
+    with peer_socket(rig.local.host) as peer:
+        rig.udp.send(b"\r\n\r\n", rig.flow(rig.local.host, peer.getsockname()[1]))
+        assert peer.recv(100) == b"\r\n\r\n"
+
+
 async def test_a_refused_port_is_a_failed_flow_of_that_remote_only(rig, nursery):
     host = rig.local.host
     with peer_socket(host) as gone:
