@@ -26,7 +26,7 @@ class Sipp:
         local: str,
         remote: str = "",
         calls: int = 1,
-        rate: int = 1,
+        rate: int = 100,
         port: int = 5060,
         number: str = "4155559999",
         caller: str = "+14155550100",
