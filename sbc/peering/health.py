@@ -5,8 +5,8 @@ when, what the answers mean, and what is said of it. It places no call and has n
 Used by `relations`.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Final, Literal
+from collections.abc import Sequence
+from typing import Final
 
 from msgspec import Struct
 
@@ -26,11 +26,6 @@ from sbc.sip.message import Response
 PING_SECONDS: Final = 4.0  # for the answer to an operator's ping
 SLOT_SECONDS: Final = 0.002  # between two probes, whomever they go to: many servers are no burst
 _FIRST_MILLISECONDS: Final = 1000  # at the start every server is asked within this
-_SAYS: Final[Mapping[ServerState, tuple[Literal["info", "warning"], str]]] = {
-    "up": ("info", "server.up"),
-    "down": ("warning", "server.down"),
-    "suspended": ("warning", "server.suspended"),
-}
 
 Key = tuple[str, Transport, Address]  # peer, and where it is reached
 
@@ -282,12 +277,8 @@ class HealthTable:
         self._deadlines.set(key, server.next_deadline())
         if server.state == before:
             return []
-        outs: list[Out] = []
-        if server.state in _SAYS:
-            level, event = _SAYS[server.state]
-            outs.append(Log(level, event, (*_place(server), ("why", server.why))))
         known = self._peers[key[0]]
-        return outs + self._weigh(known, f"{server.hop}: {server.why}", now)
+        return [*_said(server), *self._weigh(known, f"{server.hop}: {server.why}", now)]
 
     def _weigh(self, known: "_Peer", why: str, now: float) -> list[Out]:
         """Whether the peer as a whole can be used. A trial is no return: that is said when it has answered."""
@@ -334,6 +325,15 @@ def _name(hop: Hop) -> str:
     return hop.server.text or hop.server.host
 
 
-def _place(server: ServerHealth) -> tuple[tuple[str, object], ...]:
+def _said(server: ServerHealth) -> list[Out]:
     hop = server.hop
-    return (("peer", hop.peer), ("server", _name(hop)), ("address", str(hop)))
+    fields = (("peer", hop.peer), ("server", _name(hop)), ("address", str(hop)), ("why", server.why))
+    match server.state:
+        case "up":
+            return [Log("info", "server.up", fields)]
+        case "down":
+            return [Log("warning", "server.down", fields)]
+        case "suspended":
+            return [Log("warning", "server.suspended", fields)]
+        case "unknown":
+            return []

@@ -22,6 +22,7 @@ _READ_OCTETS: Final = 65_536
 _FLUSH_SECONDS: Final = 10.0  # for a peer that reads slowly, to get what was queued before our end
 _LINGER_SECONDS: Final = 2.0  # after our end: reading on keeps the kernel from resetting what the peer has not read yet
 _HALF_CLOSED_SECONDS: Final = 10.0  # after what a peer asked before its end: time for the answer
+_RESET_LOOK_SECONDS: Final = 0.05  # how soon a refusal by a peer that had ended its half is noticed
 _PONG: Final = b"\r\n"
 
 
@@ -232,8 +233,17 @@ class Connection:
             except BlockingIOError:
                 continue
             if at_end:
-                await self._written.wait()
+                await self._until_written()
                 return
+
+    async def _until_written(self) -> None:
+        """The end of a stream is always readable, so that a reset after it shows in no other way than by asking."""
+        while not self._written.is_set():
+            with trio.move_on_after(_RESET_LOOK_SECONDS):
+                await self._written.wait()
+            number = self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            if number:
+                raise OSError(number, os.strerror(number))
 
 
 def _words(error: OSError) -> str:
