@@ -4,13 +4,16 @@ import re
 import socket
 import struct
 import threading
+import time
+from collections.abc import Callable
 
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER of 0 s: closing sends a RST
 _LOOK_SECONDS = 0.05
+_READING_SECONDS = 0.02  # a reset makes the other end forget what it has not read yet
 
 
 class Mute:
-    """A UDP port that takes all and says nothing, or only a 100 to each INVITE. `rings` is its late awakening."""
+    """A UDP port that takes all and says nothing, or only a 100 to each INVITE; `says` is its late awakening."""
 
     def __init__(self, host: str, *, trying: bool = False) -> None:
         self.methods: list[str] = []  # of what it heard
@@ -21,9 +24,10 @@ class Mute:
         self._sock.settimeout(_LOOK_SECONDS)
         self._thread = _Thread(self._look)
 
-    def rings(self) -> None:
+    def says(self, status: str) -> None:
+        """To its last INVITE."""
         text, source = self._invite
-        self._sock.sendto(response(text, "180 Ringing").encode(), source)
+        self._sock.sendto(_response(text, status).encode(), source)
 
     def stop(self) -> None:
         self._thread.stop()
@@ -39,7 +43,7 @@ class Mute:
         if self.methods[-1] == "INVITE":
             self._invite = (text, source)
             if self._trying:
-                self._sock.sendto(response(text, "100 Trying").encode(), source)
+                self._sock.sendto(_response(text, "100 Trying").encode(), source)
 
 
 class Resetting:
@@ -68,24 +72,25 @@ class Resetting:
             connection.settimeout(5)
             text = connection.recv(65535).decode()
             if self._trying:
-                connection.sendall(response(text, "100 Trying").encode())
-                # A reset overtakes what has not been read: what comes back here says that the 100 was.
-                threading.Event().wait(_LOOK_SECONDS)
+                connection.sendall(_response(text, "100 Trying").encode())
+                time.sleep(_READING_SECONDS)
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
             self.resets += 1
 
 
-def response(request: str, status: str) -> str:
+def _response(request: str, status: str) -> str:
     fields = re.findall(r"^(?:Via|From|To|Call-ID|CSeq): .*$", request.replace("\r", ""), re.MULTILINE)
     if not status.startswith("100"):
         fields = [f"{field};tag=late" if field.startswith("To:") else field for field in fields]
+        called = re.search(r"@([^ ;>]+)", request)
+        fields.append(f"Contact: <sip:late@{called[1]}>" if called else "")
     return "\r\n".join([f"SIP/2.0 {status}", *fields, "Content-Length: 0", "", ""])
 
 
 class _Thread:
     """Looks again and again until it is stopped."""
 
-    def __init__(self, look) -> None:
+    def __init__(self, look: Callable[[], None]) -> None:
         self._look = look
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
