@@ -77,14 +77,14 @@ class HealthTable:
 
     def _server(self, key: Key, hop: Hop, peer: Peer, now: float) -> ServerHealth:
         server = self._servers.get(key)
+        is_as_before = server is not None and server.health == peer.health
         if server is None:
             server = self._servers[key] = ServerHealth(hop, peer.health, now)
-        else:
-            server.reconfigure(hop, peer.health, now)
-            if not server.is_probed:
-                self._probes.pop(server.asked, None)
-                server.asked = 0
-        if server.is_probed and not server.asked:
+        server.reconfigure(hop, peer.health, now)
+        if not server.is_probed:
+            self._probes.pop(server.asked, None)
+            server.asked = 0
+        elif not server.asked and not is_as_before:
             server.probe_at = min(server.probe_at, now + self._drawn())
         self._deadlines.set(key, server.next_deadline())
         return server

@@ -144,3 +144,18 @@ def test_a_closed_pipe_ends_nothing():
     with writer:
         writer.perform(Log("info", "nobody reads this", ()))
     assert writer.dropped >= 1
+
+
+def test_whoever_watches_for_alarms_is_told_of_every_line_as_it_was_said():
+    stream, writer = written()
+    told = []
+    writer.notice = lambda event, fields: told.append((event, dict(fields)))
+    with writer:
+        writer.perform(Log("error", "peer.down", (("alarm", True), ("caller", "+14155550100"))))
+        writer.perform(Log("debug", "too.low", ()))
+        structlog.get_logger("x").error("cdr.not_stored", alarm=True)
+    assert told == [
+        ("peer.down", {"alarm": True, "caller": "+14155550100"}),
+        ("cdr.not_stored", {"alarm": True}),
+    ]
+    assert "4155550100" not in stream.getvalue()

@@ -497,6 +497,20 @@ def test_new_addresses_are_asked_known_ones_keep_their_state_and_gone_ones_are_f
     assert (table._servers, table._probes) == ({}, {})
 
 
+def test_the_same_addresses_again_are_no_reason_to_ask():
+    table = Table().come_up()
+    probed_at = table.now
+    for _ in range(20):
+        table.note(table.set_hops(table.peer, (A,), table.now))
+        table.until(table.now + 1.0)
+    assert table.next_probe() - probed_at > 26.9
+
+    table.answer()
+    table.note(table.set_hops(peer_with(Health(options=60.0)), (A,), table.now))
+    changed_at = table.now
+    assert table.next_probe() - changed_at <= 1.0  # other rules: asked by them soon
+
+
 def test_a_peer_that_is_forgotten_leaves_nothing():
     table = Table(hops=(A, B))
     table.next_probe()
