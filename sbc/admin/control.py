@@ -67,7 +67,7 @@ def drain(request: Request, state: AdminState, _name: str) -> Reply | Order:
     except ValueError as error:
         return problem(400, str(error))
     deadline = state.now() + seconds
-    return Order(DrainOrdered(deadline), partial(_draining, deadline))
+    return Order(DrainOrdered(deadline, is_leaving=True), partial(_draining, deadline))
 
 
 def deadline_seconds(text: str | None) -> float:

@@ -93,11 +93,11 @@ def test_what_is_nowhere_is_404(path):
 
 
 def test_a_drain_has_ten_minutes_unless_told_otherwise():
-    assert ask("POST", "drain").event == DrainOrdered(100.5 + DRAIN_SECONDS)
-    assert ask("POST", "drain", deadline="90s").event == DrainOrdered(190.5)
-    assert ask("POST", "drain", b'{"deadline": "1h"}').event == DrainOrdered(3700.5)
-    assert ask("POST", "drain", b" \r\n").event == DrainOrdered(700.5)
-    assert ask("POST", "drain", deadline="0s").event == DrainOrdered(100.5)
+    assert ask("POST", "drain").event == DrainOrdered(100.5 + DRAIN_SECONDS, is_leaving=True)
+    assert ask("POST", "drain", deadline="90s").event == DrainOrdered(190.5, is_leaving=True)
+    assert ask("POST", "drain", b'{"deadline": "1h"}').event == DrainOrdered(3700.5, is_leaving=True)
+    assert ask("POST", "drain", b" \r\n").event == DrainOrdered(700.5, is_leaving=True)
+    assert ask("POST", "drain", deadline="0s").event == DrainOrdered(100.5, is_leaving=True)
 
 
 def test_the_reply_to_a_drain_says_how_many_calls_are_left_and_when_they_end():

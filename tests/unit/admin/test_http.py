@@ -87,7 +87,7 @@ async def test_a_drain_takes_its_deadline_from_the_query_or_the_body(tmp_path):
         assert (await served.ask("/api/v1/drain", "POST", content=b'{"deadline": "2m"}')).status_code == 202
         assert (await served.ask("/api/v1/drain", "POST", content=b"x" * 5000)).status_code == 413
 
-    assert served.orders == [DrainOrdered(160.5), DrainOrdered(220.5)]
+    assert served.orders == [DrainOrdered(160.5, is_leaving=True), DrainOrdered(220.5, is_leaving=True)]
 
 
 class Pinged(StillState):
