@@ -51,6 +51,16 @@ request_route {{
 """
 
 
+def start(folder: Path, name: str, config: Path) -> Child:
+    argv = [
+        program("kamailio"), "-f", config, "-DD", "-E", "-m", "32", "-M", "4", "-Y", folder,
+        "-w", folder, "-P", folder / f"{name}.pid",
+    ]  # fmt: skip
+    child = Child(name, argv, folder)
+    child.until("Listening on")
+    return child
+
+
 class Kamailio:
     """Between the SBC and whoever is `behind`: what comes from one goes to the other."""
 
@@ -59,12 +69,7 @@ class Kamailio:
         self.folder.mkdir()
         config = self.folder / "kamailio.cfg"
         config.write_text(_CONFIG.format(address=address, sbc=sbc, behind=behind))
-        argv = [
-            program("kamailio"), "-f", config, "-DD", "-E", "-m", "32", "-M", "4", "-Y", self.folder,
-            "-w", self.folder, "-P", self.folder / "pid",
-        ]  # fmt: skip
-        self.child = Child("kamailio", argv, self.folder)
-        self.child.until("Listening on")
+        self.child = start(self.folder, "kamailio", config)
 
     def followed(self, source: str) -> list[str]:
         """Methods of the requests from `source` that followed the route set."""

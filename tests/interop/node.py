@@ -60,6 +60,7 @@ class Node:
         pbx_more: str = "",
         trunk_more: str = "",
         more: str = "",
+        env: dict[str, str] | None = None,
     ) -> None:
         self.inside, self.outside, self.pbx, self.carrier = inside, outside, pbx, carrier
         self.folder = folder / "sbc"
@@ -74,8 +75,21 @@ class Node:
         (self.folder / "policy" / "all.yaml").write_text(text)
         if more:
             self.write(more)
-        self.child = Child("sbc", [sys.executable, "-m", "sbc", "run", "policy"], self.folder, prefix=prefix)
+        self._prefix, self._env, self._starts = prefix, env, 0
+        self.start()
+
+    def start(self) -> None:
+        """With the same folders, also after a crash; a log of its own."""
+        self._starts += 1
+        name = "sbc" if self._starts == 1 else f"sbc-{self._starts}"
+        argv = [sys.executable, "-m", "sbc", "run", "policy"]
+        self.child = Child(name, argv, self.folder, prefix=self._prefix, env=self._env)
         self.child.until("sbc: ready ")
+
+    def crash(self) -> None:
+        """As by `kill -9`; its media worker finds out by itself."""
+        self.child.process.kill()
+        self.child.process.wait(5)
 
     def write(self, more: str) -> None:
         """More policy, read before the rest, so that its routes are looked at first."""
