@@ -309,18 +309,29 @@ class _Program:
         async with trio.open_nursery() as waiting:
             waiting.start_soon(self._end_at_once, stop.now, waiting.cancel_scope)
             with trio.move_on_after(patience + _OVERTIME_SECONDS):
-                await _until(self._calls_are_over)
-                with trio.move_on_after(_LAST_TRANSACTIONS_SECONDS if had_calls else 0.0):
-                    await _until(lambda: not self._engine.snapshot(clock.boot_seconds()).transactions)
+                await self._last_words(had_calls=had_calls)
+            if not self._emergencies_are_over():
+                await _until(self._emergencies_are_over)
+                with trio.move_on_after(_OVERTIME_SECONDS):
+                    await self._last_words(had_calls=True)
             waiting.cancel_scope.cancel()
 
     async def _end_at_once(self, now: trio.Event, waiting: trio.CancelScope) -> None:
         """Calls are ended, not left: their BYEs are sent once and their records written."""
         await now.wait()
-        self._driver.handle(DrainOrdered(clock.boot_seconds()))
+        self._driver.handle(DrainOrdered(clock.boot_seconds(), is_final=True))
         with trio.move_on_after(_STOP_NOW_SECONDS):
             await _until(self._calls_are_over)
         waiting.cancel()
+
+    async def _last_words(self, *, had_calls: bool) -> None:
+        await _until(self._calls_are_over)
+        with trio.move_on_after(_LAST_TRANSACTIONS_SECONDS if had_calls else 0.0):
+            await _until(lambda: not self._engine.snapshot(clock.boot_seconds()).transactions)
+
+    def _emergencies_are_over(self) -> bool:
+        """They are exempt from the deadline (contract, section 7). Only a second signal ends them."""
+        return not any(call.emergency for call in self._engine.snapshot(clock.boot_seconds()).calls)
 
     def _calls_are_over(self) -> bool:
         return not self._sink.pending and not self._engine.snapshot(clock.boot_seconds()).calls

@@ -25,6 +25,7 @@ class CallView(Struct, frozen=True):
     started_at: float
     answered_at: float | None = None
     media: tuple[tuple[str, object], ...] = ()
+    emergency: bool = False
 
 
 class EngineView(Struct, frozen=True):

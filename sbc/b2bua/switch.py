@@ -97,6 +97,7 @@ class Switch:
         self._unstored: set[str] = set()  # calls whose records the disk does not take
         self._drain_at: float | None = None
         self._is_leaving = False  # registrations go with the last call
+        self._is_final = False  # emergencies are not spared
         self.is_draining = False
 
     # --- what moves it ------------------------------------------------------------------------------------------------
@@ -151,10 +152,9 @@ class Switch:
                 return []
             case HangUpOrdered(ref):
                 return self._with_call(ref, lambda call: call.hang_up(Cause.OPERATOR, now), now)
-            case DrainOrdered(deadline, is_leaving):
+            case DrainOrdered(deadline, is_leaving, is_final):
                 self.is_draining = True
-                self._drain_at = deadline
-                self._is_leaving = is_leaving
+                self._drain_at, self._is_leaving, self._is_final = deadline, is_leaving, is_final
                 return self.tick(now)
             case DrillOrdered(pbx, on):
                 return self._run(self.relations.order("drill", pbx, now, on=on), now)
@@ -176,7 +176,7 @@ class Switch:
         commands = self._run([*self.endpoint.tick(now), *self.relations.tick(now)], now)
         if self._drain_at is not None and now >= self._drain_at:
             self._drain_at = None
-            for ref in [ref for ref, call in self.calls.items() if not call.account.emergency]:
+            for ref in [ref for ref, call in self.calls.items() if self._is_final or not call.account.emergency]:
                 commands += self._with_call(ref, lambda call: call.hang_up(Cause.SHUTDOWN, now), now)
         for ref in self._deadlines.pop_due(now):
             commands += self._with_call(ref, lambda call: call.tick(now), now)
