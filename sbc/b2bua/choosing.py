@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from sbc.b2bua.account import Ending
 from sbc.b2bua.hunt import Attempt, Lead, drawn
-from sbc.b2bua.opening import emergency_order, open_target
+from sbc.b2bua.opening import emergency_order, open_target, why_closed_since
 from sbc.core.cause import Cause, q850_of_status
 from sbc.core.limits import ATTEMPTS_PER_CALL
 from sbc.policy.model import Decision, Facts
@@ -23,13 +23,15 @@ _RATE_LIMITED: Final = Ending(Cause.RATE_LIMITED, 503, Cause.RATE_LIMITED.q850, 
 
 class Choosing:
     """`_reject` is the status that a disaster plan puts in the verdict's place; `_is_down` says that the last failure
-    was one that a disaster plan is for.
+    was one that a disaster plan is for. The plan is read in the policy that the decision is from: a reload may have
+    taken away what that names.
     """
 
     def __init__(self, call: "Call", facts: Facts, decision: Decision) -> None:
         self._call = call
         self._facts = facts
         self._decision = decision
+        self._policy = call.context.policy
         self._verdict = _UNREACHABLE
         self._reject = 0
         self._is_down = False
@@ -51,6 +53,11 @@ class Choosing:
         self._verdict, self._is_down = ending, is_down
 
     @property
+    def is_settled(self) -> bool:
+        """A disaster plan has said what the caller gets, whatever may still come from those who were tried."""
+        return self._reject != 0
+
+    @property
     def verdict(self) -> Ending:
         """How the call ends, now that nobody is left."""
         if self._reject:
@@ -68,6 +75,10 @@ class Choosing:
                     return None
             lead, leads = leads[0], leads[1:]
             if isinstance(lead, Attempt):
+                why = "" if self._decision.emergency else why_closed_since(lead, self._call.context.relations)
+                if why:
+                    self._pass_over(lead.target.peer.name, why, _UNREACHABLE, now)
+                    continue
                 if self._admits(lead, now):
                     return lead, leads
                 while leads and isinstance(leads[0], Attempt) and leads[0].target is lead.target:
@@ -95,7 +106,7 @@ class Choosing:
             return ()
         self._plan_is_open = False
         call = self._call
-        plan = call.context.policy.disaster_plan(self._facts, self._decision)
+        plan = self._policy.disaster_plan(self._facts, self._decision)
         call.context.trace.note(call.ref, now, plan)
         call.account.disaster = True
         self._reject = plan.reject

@@ -37,6 +37,14 @@ def open_target(target: Target, relations: Relations, now: float) -> Opened:
     return Opened(why="not registered" if peer.registers else "none of its servers has an address")
 
 
+def why_closed_since(attempt: Attempt, relations: Relations) -> str:
+    """Why this address may not be dialled any more: others were tried since it was found; empty: it may."""
+    closed = relations.why_closed(attempt.target.peer)
+    if closed or attempt.hop is None or relations.health.is_usable(attempt.hop):
+        return closed
+    return f"{attempt.hop} is out of service"
+
+
 def emergency_order(targets: Iterable[Target], relations: Relations, now: float) -> tuple[Attempt, ...]:
     """Every address of every target: "healthy trunks first, then the rest"."""
     opened = [open_target(target, relations, now) for target in targets]

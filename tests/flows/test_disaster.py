@@ -2,7 +2,7 @@
 
 import pytest
 
-from sbc.b2bua.events import DrillOrdered
+from sbc.b2bua.events import BusyOutOrdered, DrillOrdered
 from sbc.testing.world import DID, INSIDE, OUTSIDE, POLICY
 
 MOBILE = "+14155559999"
@@ -177,4 +177,22 @@ def test_without_via_the_pbxs_own_routes_are_taken(world):
     carrier.hangs_up()
     assert sbc.cdr.only.disaster
     assert office.agent.parties == []
+    assert sbc.idle()
+
+
+@pytest.mark.parametrize("steps", ["{reject: 486}", '{forward: "+14155559999", via: [spare]}, {reject: 486}'])
+def test_a_plan_that_ends_with_a_status_does_so_without_more_waiting(world, steps):
+    """The PBX is silent: its no_reply is over, and there is nobody else who could be tried."""
+    policy = PLANNED.replace(f'{{forward: "{MOBILE}", via: [spare]}}, {{pbx: branch}}, {{reject: 480}}', steps)
+    sbc, office, carrier, spare, _branch = cast(world, policy)
+    if "forward" in steps:
+        sbc.tell(BusyOutOrdered("spare", on=True))
+    office.ignores("INVITE")
+    carrier.invites(DID)
+    sbc.run(2.2)
+    assert carrier.got(486)
+    assert spare.heard == []
+    record = sbc.cdr.only
+    assert (record.sip_status, record.disaster, record.ended_by) == (486, True, "sbc")
+    assert [(attempt.peer, attempt.cause) for attempt in record.attempts] == [("office", "no_reply")]
     assert sbc.idle()
