@@ -24,6 +24,7 @@ from sbc.b2bua.reports import (
     LegAcknowledged,
     LegAnswered,
     LegCancelled,
+    LegChallenged,
     LegDisconnected,
     LegFailed,
     LegHungUp,
@@ -262,7 +263,13 @@ class Call:
                 return self._modification.handle(report, now)
             case (
                 Talking(),
-                LegTried() | LegProgressed() | LegAnswered() | LegRefused() | LegFailed() | LegDisconnected(),
+                LegTried()
+                | LegChallenged()
+                | LegProgressed()
+                | LegAnswered()
+                | LegRefused()
+                | LegFailed()
+                | LegDisconnected(),
             ):
                 return []  # of an attempt that was given up
             case Ended(), _:

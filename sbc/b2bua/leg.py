@@ -11,6 +11,7 @@ from sbc.b2bua.reports import (
     LegAcknowledged,
     LegAnswered,
     LegCancelled,
+    LegChallenged,
     LegDisconnected,
     LegFailed,
     LegHungUp,
@@ -360,8 +361,8 @@ class Leg:
             return [SendRequest(user, again, self.peer.interface, "", flow=flow)]
         del self._uacs[n]
         uac.again(user, again)
-        tried: list[Out] = [LegTried(self.n)] if self.state is State.SETUP else []
-        return [*tried, *self._send_invite(uac, "", flow)]
+        said: list[Out] = [LegChallenged(self.n)] if self.state is State.SETUP else []
+        return [*said, *self._send_invite(uac, "", flow)]
 
     def _translate(self, uac: InviteUac, out: Order | invite_uac.Report, *, is_first: bool) -> Iterable[Out]:
         match out:

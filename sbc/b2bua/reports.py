@@ -19,6 +19,12 @@ class LegTried(Struct, frozen=True):
     leg: int
 
 
+class LegChallenged(Struct, frozen=True):
+    """The first INVITE of an egress leg went out again, with credentials: to that one nobody has said anything yet."""
+
+    leg: int
+
+
 class LegAnswered(Struct, frozen=True):
     """2xx to the first INVITE of an egress leg; not acknowledged yet."""
 
@@ -102,6 +108,7 @@ class LegUnacknowledged(Struct, frozen=True):
 Report = (
     LegProgressed
     | LegTried
+    | LegChallenged
     | LegAnswered
     | LegRefused
     | LegFailed

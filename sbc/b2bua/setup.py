@@ -18,6 +18,7 @@ from sbc.b2bua.media import OutOfPortsError
 from sbc.b2bua.reports import (
     LegAnswered,
     LegCancelled,
+    LegChallenged,
     LegDisconnected,
     LegFailed,
     LegProgressed,
@@ -27,7 +28,7 @@ from sbc.b2bua.reports import (
 )
 from sbc.b2bua.states import Hunting, Talking
 from sbc.core.cause import Cause, cause_of_status, q850_of_status
-from sbc.policy.model import Decision, Facts
+from sbc.policy.model import Decision, Facts, Peer
 from sbc.sdp.model import SdpError, Session
 
 if TYPE_CHECKING:
@@ -55,10 +56,14 @@ class Setup:
             case LegCancelled():
                 call.account.attempt_ended(487, Cause.CANCELLED, now)
                 return call.end(Ending(Cause.CANCELLED, 487, Cause.CANCELLED.q850, "caller"), now)
-            case LegTried(n) | LegProgressed(n) | LegRefused(n) | LegFailed(n) | LegDisconnected(n) if n != _last(call):
+            case (
+                LegTried(n) | LegChallenged(n) | LegProgressed(n) | LegRefused(n) | LegFailed(n) | LegDisconnected(n)
+            ) if n != _last(call):
                 return []  # an attempt that was given up
             case LegTried():
                 return self._tried(state, now)
+            case LegChallenged():
+                return self._challenged(state, now)
             case LegProgressed(_, status, body):
                 return self._progressed(state, status, body, now)
             case LegAnswered(_, body):
@@ -154,13 +159,16 @@ class Setup:
         call.state = Hunting(attempt, rest)
         call.why = ""  # what ended the attempt before explains this one's end no more
         call.timers.clear()
-        self._dialled_at = now
-        # The last target gets Timer B; as long for a look-up of its name that never ends.
-        patience = context.timing.give_up if self._choosing.is_last(rest) else peer.no_reply
-        call.timers.set("no_reply", now + patience)
+        self._await_reply(peer, rest, now)
         early = call.media.prepare()
         flow = None if hop is None else hop.flow
         return [*([] if early is None else [AskMedia(early)]), *leg.dial(invite, attempt.next_hop, flow)]
+
+    def _await_reply(self, peer: Peer, rest: tuple[Lead, ...], now: float) -> None:
+        """The last target gets Timer B; as long for a look-up of its name that never ends."""
+        self._dialled_at = now
+        give_up = self._call.context.timing.give_up
+        self._call.timers.set("no_reply", now + (give_up if self._choosing.is_last(rest) else peer.no_reply))
 
     def _no_reply(self, state: Hunting, leg: Leg, now: float) -> "list[Out]":
         """Nothing came at all. Where nobody else can be tried after all, the last target has Timer B."""
@@ -193,6 +201,9 @@ class Setup:
         self._choosing.failed(ending, is_down=True)
         paths.give_back(call.ref, leg.n)
         found = self._choosing.next(state.rest, now)
+        if found is None and self._choosing.is_settled:
+            call.account.attempt_ended(ending.status, ending.cause, now)
+            return call.end(self._choosing.verdict, now)
         if found is None:
             if leg.peer.kind == "trunk":
                 paths.take(leg.peer.name, call.ref, leg.n, "outbound", now, emergency=is_emergency)
@@ -223,6 +234,13 @@ class Setup:
         timers.stop("no_reply")
         if not state.rang and not timers.is_set("no_progress"):
             timers.set("no_progress", now + state.attempt.target.peer.no_progress)
+        return []
+
+    def _challenged(self, state: Hunting, now: float) -> "list[Out]":
+        """What was said was said to another INVITE: silence begins anew."""
+        if not state.rang:
+            self._call.timers.stop("no_progress")
+            self._await_reply(state.attempt.target.peer, state.rest, now)
         return []
 
     def _progressed(self, state: Hunting, status: int, body: bytes, now: float) -> "list[Out]":

@@ -343,3 +343,34 @@ def test_a_pbx_registers_with_credentials_and_is_called_where_it_is(world):
     assert not binding.is_registered
     assert binding.status == 401
     assert sbc.idle()
+
+
+def test_a_carrier_that_challenges_and_is_silent_then_is_left_after_no_reply(world):
+    sbc, office, carrier = calls(world, TWO_TRUNKS.replace(ACCOUNT, f"{ACCOUNT}, no_reply: 2s"))
+    spare = second(sbc)
+    carrier.challenges("acme", "s3cret")
+    carrier.script.trying = False
+    begun = sbc.now
+    office.invites(FAR)
+    spare.waits_for("INVITE", at_most=2.3)
+    assert 1.9 < sbc.now - begun < 2.3
+    assert len({invite.cseq.number for invite in requests_to(sbc, carrier)}) == 2
+    spare.answers()
+    carrier.refuses(487)
+    office.hangs_up()
+    assert [(a.peer, a.cause) for a in sbc.cdr.only.attempts] == [("carrier", "no_reply"), ("spare", "normal")]
+    assert sbc.idle()
+
+
+def test_the_last_carrier_that_challenges_and_is_silent_then_has_timer_b(world):
+    sbc, office, carrier = calls(world)
+    carrier.challenges("acme", "s3cret")
+    carrier.script.trying = False
+    office.invites(FAR)
+    sbc.run(31.0)
+    assert not office.got(408)
+    sbc.run(2.0)
+    assert office.got(408)
+    assert sbc.cdr.only.cause == "no_reply"
+    carrier.refuses(408)
+    assert sbc.idle()
