@@ -4,7 +4,7 @@ from msgspec import Struct
 
 from sbc.media import wire
 from sbc.policy.engine import Policy
-from sbc.sip.events import FlowFailed, LookedUp
+from sbc.sip.events import FlowClosed, FlowFailed, LookedUp
 
 
 class MediaReplied(Struct, frozen=True):
@@ -89,6 +89,7 @@ class ClockSet(Struct, frozen=True):
 
 Event = (
     FlowFailed
+    | FlowClosed
     | LookedUp
     | MediaReplied
     | PortsOpened

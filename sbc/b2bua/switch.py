@@ -50,7 +50,7 @@ from sbc.sip.checks import ACCEPT, ALLOW, Refusal, refusal_of
 from sbc.sip.commands import CloseFlow, LookUp, Order, ResendResponse, Respond, SendMessage
 from sbc.sip.endpoint import Endpoint
 from sbc.sip.endpoint import Out as SipOut
-from sbc.sip.events import FlowFailed, LookedUp
+from sbc.sip.events import FlowClosed, FlowFailed, LookedUp
 from sbc.sip.message import Request
 from sbc.sip.timing import DEFAULT_TIMING, Timing
 from sbc.sip.transaction.key import ServerKey
@@ -119,8 +119,17 @@ class Switch:
             taken_by = self.endpoint.layer.taken_by
             self._trace_received(taken_by, data, now)
             if not peer.accepts_any and not _is_of_probe(taken_by):
-                outs += self.relations.heard(peer.name, flow, message, now)
+                outs += self.relations.heard(self._asked(taken_by) or peer.name, flow, message, now)
         return self._run(outs, now, peer, data)
+
+    def _asked(self, user: Hashable) -> str:
+        """The peer that a request of ours went to: it is who answers, also where several share a source."""
+        match user:
+            case ("register", str(name), int()):
+                return name
+            case (str(ref), int(leg), int()) if ref in self.calls:
+                return self.calls[ref].legs[leg].peer.name
+        return ""
 
     def bad_frame(self, data: bytes, flow: Flow, reason: str, now: float) -> list[Command]:
         """A stream whose next message cannot be found: answered if possible, then closed."""
@@ -135,6 +144,8 @@ class Switch:
         match event:
             case FlowFailed(flow):
                 return self._run([*self.endpoint.handle(event, now), *self.relations.flow_failed(flow, now)], now)
+            case FlowClosed(flow):
+                return self._run(self.relations.flow_closed(flow, now), now)
             case LookedUp():
                 outs = self.endpoint.handle(event, now)
                 changed = self.relations.hops_changed(now) if self._learn_names() else []

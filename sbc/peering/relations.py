@@ -251,6 +251,10 @@ class Relations:
             outs += self._absorb(registration.flow_failed(flow, now), now)
         return outs
 
+    def flow_closed(self, flow: Flow, now: float) -> list[Out]:
+        """A PBX that has registered over this connection is not reached on it any more."""
+        return self._absorb(self.registrar.flow_failed(flow, now), now)
+
     # --- who speaks ---------------------------------------------------------------------------------------------------
 
     def authenticate(self, peer: Peer, request: Request, now: float) -> Accepted | Challenged:

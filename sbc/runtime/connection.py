@@ -15,7 +15,7 @@ import trio
 
 from sbc.core import limits
 from sbc.core.address import Flow
-from sbc.sip.events import FlowFailed
+from sbc.sip.events import FlowClosed, FlowFailed
 from sbc.sip.framing import BadFrame, Ping, StreamFramer
 
 _READ_OCTETS: Final = 65_536
@@ -31,7 +31,7 @@ class Receiver(Protocol):
 
     def receive(self, data: bytes, flow: Flow) -> None: ...
     def bad_frame(self, data: bytes, flow: Flow, reason: str) -> None: ...
-    def handle(self, event: FlowFailed) -> None: ...
+    def handle(self, event: FlowFailed | FlowClosed) -> None: ...
 
 
 class Connection:
@@ -165,6 +165,7 @@ class Connection:
             try:
                 await self._read_messages()
                 stop_reuse()
+                self._driver.handle(FlowClosed(self.flow))
                 await self._read_nothing()
             except (OSError, trio.ClosedResourceError) as error:
                 self.abort("" if isinstance(error, trio.ClosedResourceError) else _words(error))

@@ -13,6 +13,15 @@ class FlowFailed(Struct, frozen=True):
     reason: str
 
 
+class FlowClosed(Struct, frozen=True):
+    """A stream connection was ended in order, by its peer or for idleness: nothing can be sent on it any more.
+
+    What was on its way may still arrive, so that no request has failed; but nobody is reached there from now on.
+    """
+
+    flow: Flow
+
+
 class SrvRecord(Struct, frozen=True):
     """RFC 2782."""
 

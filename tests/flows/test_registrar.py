@@ -3,6 +3,7 @@
 import pytest
 
 from sbc.core.address import Transport
+from sbc.sip.events import FlowClosed
 from sbc.sip.message import Request
 from sbc.sip.parse import parse_message
 from sbc.testing.world import DID, FAR, INSIDE, POLICY, World
@@ -202,4 +203,13 @@ def test_a_pbx_that_dies_is_reached_again_when_it_registers_again(world):
     story.pbx.revives()
     story.pbx.registers(AOR)
     assert story.is_called()
+    assert story.sbc.idle()
+
+
+def test_over_tcp_a_connection_that_is_closed_in_order_is_not_called_on(world):
+    story = Story(world, transport=Transport.TCP)
+    story.pbx.registers(AOR)
+    [bound] = story.sbc.switch.relations.registrar.bindings_for("office", DID)
+    story.sbc.tell(FlowClosed(bound.flow))
+    assert [binding.address for binding in story.bindings()] == ["tcp:10.0.0.5:5060"]
     assert story.sbc.idle()

@@ -14,7 +14,7 @@ from sbc.policy.model import Interface, Listener
 from sbc.runtime import tcp as tcp_module
 from sbc.runtime.sockets import close_all, open_listeners
 from sbc.runtime.tcp import TcpTransport
-from sbc.sip.events import FlowFailed
+from sbc.sip.events import FlowClosed, FlowFailed
 
 OPTIONS = b"OPTIONS sip:sbc@127.0.0.1 SIP/2.0\r\nContent-Length: %d\r\n\r\n%b"
 
@@ -30,6 +30,7 @@ class FakeDriver:
         self.received = []
         self.bad_frames = []
         self.failed = []
+        self.closed = []
         self.on_receive = lambda data, flow: self.tcp.send(data, flow)  # noqa: PLW0108 - there is no tcp yet
         self.on_bad_frame = lambda flow: None
 
@@ -42,7 +43,7 @@ class FakeDriver:
         self.on_bad_frame(flow)
 
     def handle(self, event):
-        self.failed.append(event)
+        (self.closed if isinstance(event, FlowClosed) else self.failed).append(event)
 
 
 @pytest.fixture(params=["127.0.0.1", pytest.param("::1", marks=pytest.mark.ipv6)])
@@ -324,6 +325,19 @@ async def test_a_peer_that_closed_its_connection_is_a_failed_flow_for_what_is_se
     await until(lambda: rig.tcp.connections == 0)
     rig.tcp.send(b"INVITE", flow)
     assert rig.driver.failed[1:] == [FlowFailed(flow, "the connection is closed")]
+
+
+async def test_a_connection_that_its_peer_ends_in_order_is_said_to_be_closed(rig):
+    """A PBX that has registered over it is not reached there any more, before anybody has tried to."""
+    rig.driver.on_receive = lambda _data, _flow: None
+    stream = await connect(rig)
+    async with stream:
+        await stream.send_all(message())
+        await until(lambda: rig.driver.received)
+        assert rig.driver.closed == []
+    await until(lambda: rig.driver.closed)
+    assert rig.driver.closed == [FlowClosed(rig.driver.received[0][1])]
+    assert rig.driver.failed == []
 
 
 async def test_a_keep_alive_of_ours_goes_out_as_it_is(rig):
