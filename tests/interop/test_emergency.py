@@ -143,3 +143,19 @@ def test_a_stop_ends_other_calls_in_time_and_never_an_emergency(cast):
     assert (cdr["cause"], cdr["ended_by"]) == ("shutdown", "sbc")
     assert cdr["billable_ms"] <= 2500
     assert "BYE" in [message.method for message in ordinary.messages()]
+
+
+def test_a_second_signal_ends_it_too(cast):
+    world = cast(stop_after="30s")
+    help_ = world.dials_911(talk_ms=60_000)
+    world.until_up(1)
+    world.sbc.child.signal(signal.SIGTERM)
+    until(lambda: not world.sbc.status()["ready"], "the drain")
+    begun = time.monotonic()
+    world.sbc.child.signal(signal.SIGTERM)
+    assert world.sbc.child.wait() == 0
+    print(f"ended {time.monotonic() - begun:.1f} s after the second SIGTERM")
+    until(lambda: "BYE" in [message.method for message in world.carrier.messages()], "the carrier's BYE", 2)
+    until(lambda: "BYE" in [message.method for message in help_.messages()], "the PBX's BYE", 2)
+    (cdr,) = world.sbc.cdrs()
+    assert (cdr["cause"], cdr["ended_by"], cdr["emergency"]) == ("shutdown", "sbc", 1)
