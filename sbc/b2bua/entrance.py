@@ -1,17 +1,20 @@
 """Who is at the door: which peer sent a request that begins something, and whether it has shown its credentials.
 
-Sources come from policy, digest from `peering` (RFC 3261 §22, §8.2). It answers nothing and keeps nothing; the switch
-asks it first.
+Sources come from policy, digest from `peering` (RFC 3261 §22, §8.2). It sends nothing and keeps nothing; the endpoint
+asks it before there is a transaction, on the switch's behalf.
 """
 
+from collections.abc import Iterable
 from typing import Final
 
 from sbc.b2bua.context import Context
 from sbc.b2bua.identity import parties_of
 from sbc.core.address import Flow
-from sbc.policy.model import Facts, Peer
+from sbc.policy.model import Algorithm, Facts, Peer
 from sbc.sip.auth.server import Challenged, username_of
-from sbc.sip.message import Fields, Request
+from sbc.sip.checks import SILENCE, Refusal
+from sbc.sip.message import Request
+from sbc.sip.transaction.layer import TransactionLayer
 from sbc.sip.uri import SipUri
 
 _CHALLENGED: Final = frozenset({"INVITE", "REGISTER"})  # of a PBX with `auth`; what follows in a dialog is known by it
@@ -25,22 +28,44 @@ def speaker(peer: Peer, request: Request, flow: Flow, context: Context) -> Peer:
         return peer
     uri = request.uri
     user = uri.user_text if isinstance(uri, SipUri) else ""
-    return context.policy.which(several, user, parties_of(request, peer).called, username_of(request))
+    return context.policy.which(
+        several, user, parties_of(request, peer).called, username_of(request, context.policy.name)
+    )
 
 
-def may_enter(request: Request, context: Context) -> bool:
-    """From a source that anybody may have: calls, registrations, what belongs to a dialog. The rest gets silence and
-    leaves no state.
+def turn_back(
+    peer: Peer, request: Request, flow: Flow, context: Context, layer: TransactionLayer, now: float
+) -> Refusal | None:
+    """What a request that belongs to no transaction meets instead of becoming one: silence, or challenges. None: it
+    may come in. `peer`: who speaks from that source, or may.
     """
-    return request.method in ("INVITE", "REGISTER", "ACK", "CANCEL") or (request.to.tag or "") in context.dialogs
-
-
-def challenge(peer: Peer, request: Request, context: Context, now: float) -> Fields | None:
-    """The challenges that the request must answer first; None: it may go on."""
-    if peer.kind != "pbx" or peer.auth is None or request.to.tag is not None or request.method not in _CHALLENGED:
+    tag = request.to.tag
+    if peer.accepts_any and not _may_ask(request, tag, context, layer):
+        return SILENCE
+    if tag is not None or request.method not in _CHALLENGED:
         return None
-    verdict = context.relations.authenticate(peer, request, now)
-    return verdict.fields if isinstance(verdict, Challenged) else None
+    claimed = speaker(peer, request, flow, context)
+    if claimed.kind != "pbx" or claimed.auth is None:
+        return None
+    offered = _offered(context.policy.speakers(flow.interface, flow.remote.host, flow.remote.port))
+    verdict = context.relations.authenticate(claimed, request, offered or claimed.auth.algorithms, now)
+    # "challenge questionable requests with only a single 401 … forgoing the normal response retransmission algorithm,
+    # and thus behaving statelessly", RFC 3261 §26.3.2.4: repeated for 32 s, it would flood whom a stranger names.
+    return Refusal(401, verdict.fields) if isinstance(verdict, Challenged) else None
+
+
+def _may_ask(request: Request, tag: str | None, context: Context, layer: TransactionLayer) -> bool:
+    """From a source that anybody may have: calls and registrations, and what belongs to a dialog or an INVITE here."""
+    if request.method == "CANCEL":
+        return layer.knows(request, "INVITE")
+    if request.method == "ACK":
+        return True  # never answered, never kept
+    return tag in context.dialogs if tag is not None else request.method in _CHALLENGED
+
+
+def _offered(peers: Iterable[Peer]) -> tuple[Algorithm, ...]:
+    """All algorithms of the peers that it may be: what is offered must not tell whether a user exists, nor whose."""
+    return tuple(dict.fromkeys([a for peer in peers if peer.auth is not None for a in peer.auth.algorithms]))
 
 
 def is_emergency(invite: Request, peer: Peer, context: Context) -> bool:

@@ -12,7 +12,7 @@ from sbc.b2bua.call import Call
 from sbc.b2bua.call import Out as CallOut
 from sbc.b2bua.commands import Alert, AskMedia, Command, Log, OpenPorts, StoreState, WriteCdr
 from sbc.b2bua.context import Context
-from sbc.b2bua.entrance import challenge, is_emergency, may_enter, speaker
+from sbc.b2bua.entrance import is_emergency, speaker, turn_back
 from sbc.b2bua.events import (
     BusyOutOrdered,
     CdrDurable,
@@ -48,7 +48,7 @@ from sbc.policy.engine import Policy
 from sbc.policy.model import Peer
 from sbc.sip.checks import ACCEPT, ALLOW, Refusal, refusal_of
 from sbc.sip.commands import CloseFlow, LookUp, Order, ResendResponse, Respond, SendMessage
-from sbc.sip.endpoint import Endpoint
+from sbc.sip.endpoint import Door, Endpoint
 from sbc.sip.endpoint import Out as SipOut
 from sbc.sip.events import FlowClosed, FlowFailed, LookedUp
 from sbc.sip.message import Request
@@ -113,12 +113,15 @@ class Switch:
             # here, and a spoofed one would hit a third party.
             self.endpoint.dropped["unknown_source"] += 1
             return []
-        message, received = self.endpoint.receive(data, flow, now, self._admits if peer.accepts_any else None)
+        door = None if peer.kind == "trunk" or peer.auth is None else self._door(peer, flow, now)
+        message, received = self.endpoint.receive(data, flow, now, door, is_quiet=peer.accepts_any)
         outs: list[Out] = [*received]
         if message is not None:
             taken_by = self.endpoint.layer.taken_by
             self._trace_received(taken_by, data, now)
-            if not peer.accepts_any and not _is_of_probe(taken_by):
+            # A response that answers nothing may be anybody's, with a forged source: it proves nothing about its peer.
+            proves = taken_by is not None or type(message) is Request
+            if proves and not peer.accepts_any and not _is_of_probe(taken_by):
                 outs += self.relations.heard(self._asked(taken_by) or peer.name, flow, message, now)
         return self._run(outs, now, peer, data)
 
@@ -133,10 +136,13 @@ class Switch:
 
     def bad_frame(self, data: bytes, flow: Flow, reason: str, now: float) -> list[Command]:
         """A stream whose next message cannot be found: answered if possible, then closed."""
-        if self.policy.identify(flow.interface, flow.remote.host, flow.remote.port) is None:
+        peer = self.policy.identify(flow.interface, flow.remote.host, flow.remote.port)
+        if peer is None:
             self.endpoint.dropped["unknown_source"] += 1
             return [CloseFlow(flow)]
         self.endpoint.dropped["bad_frame"] += 1
+        if peer.accepts_any:
+            return [CloseFlow(flow)]  # anybody: neither an answer nor a line in the log
         log = Log("warning", "sip.bad_frame", (("source", str(flow.remote)), ("reason", reason)))
         return [log, *self._run(self.endpoint.bad_frame(data, flow), now)]
 
@@ -317,18 +323,12 @@ class Switch:
 
     # --- requests -----------------------------------------------------------------------------------------------------
 
-    def _admits(self, request: Request) -> bool:
-        if may_enter(request, self._context):
-            return True
-        self.endpoint.dropped["unauthenticated"] += 1
-        return False
+    def _door(self, peer: Peer, flow: Flow, now: float) -> Door:
+        return lambda request: turn_back(peer, request, flow, self._context, self.endpoint.layer, now)
 
     def _request(self, out: RequestReceived, peer: Peer, data: bytes, now: float) -> Sequence[Out]:
         request = out.request
         peer = speaker(peer, request, out.flow, self._context)
-        challenges = challenge(peer, request, self._context, now)
-        if challenges is not None:
-            return [Respond(out.key, 401, fields=challenges)]
         if request.method == "REGISTER" and peer.registers and request.to.tag is None:
             status, fields, outs = self.relations.register(peer, request, out.flow, now)
             return [Respond(out.key, status, fields=fields), *outs]

@@ -21,7 +21,7 @@ from sbc.peering.registrar import Registrar
 from sbc.peering.registration import RegistrarFailed, Registration
 from sbc.peering.views import PeerState, PeerView
 from sbc.policy.engine import Policy
-from sbc.policy.model import Auth, Limits, Peer, Server
+from sbc.policy.model import Algorithm, Auth, Limits, Peer, Server
 from sbc.sip.auth.client import Authenticator
 from sbc.sip.auth.server import Accepted, Challenged, DigestServer
 from sbc.sip.commands import KeepAlive, SendRequest
@@ -257,11 +257,14 @@ class Relations:
 
     # --- who speaks ---------------------------------------------------------------------------------------------------
 
-    def authenticate(self, peer: Peer, request: Request, now: float) -> Accepted | Challenged:
+    def authenticate(
+        self, peer: Peer, request: Request, algorithms: tuple[Algorithm, ...], now: float
+    ) -> Accepted | Challenged:
+        """Whether the request has the credentials of this peer and no other. `algorithms`: what is offered."""
         auth = peer.auth
         if auth is None:
             raise ValueError(f"{peer.name} has no auth")
-        return self._digest.check(request, {auth.username: auth}, auth.algorithms, now)
+        return self._digest.check(request, {auth.username: auth}, algorithms, now)
 
     def register(self, peer: Peer, request: Request, flow: Flow, now: float) -> tuple[int, Fields, list[Out]]:
         """An authenticated REGISTER of a PBX."""

@@ -28,6 +28,9 @@ class Refusal(Struct, frozen=True):
     fields: Fields = ()
 
 
+SILENCE: Final = Refusal(0)  # no answer at all
+
+
 def refusal_of(request: Request) -> Refusal | None:
     """The refusal that the request deserves by its method, URI, extensions or body; None: it may go on."""
     method = request.method

@@ -13,6 +13,7 @@ from sbc.core.address import Flow, Transport
 from sbc.core.commands import Log
 from sbc.core.ids import IdSource
 from sbc.sip.build import echo_of, reply_flow, with_to_tag
+from sbc.sip.checks import SILENCE, Refusal
 from sbc.sip.commands import (
     Adopt,
     CancelRequest,
@@ -39,6 +40,7 @@ from sbc.sip.transaction.outputs import Out as TransactionOut
 from sbc.sip.transaction.outputs import TransactionFailed
 
 Out = TransactionOut | CloseFlow | LookUp | Log
+Door = Callable[[Request], Refusal | None]
 
 _PING: Final = b"\r\n\r\n"  # RFC 5626 §3.5.1
 
@@ -72,16 +74,21 @@ class Endpoint:
     # --- in -----------------------------------------------------------------------------------------------------------
 
     def receive(
-        self, data: bytes, flow: Flow, now: float, admits: Callable[[Request], bool] | None = None
+        self, data: bytes, flow: Flow, now: float, door: Door | None = None, *, is_quiet: bool = False
     ) -> tuple[Request | Response | None, list[Out]]:
-        """One whole message. Returns it (None: not readable, or a request not admitted) and what follows."""
+        """One whole message. Returns it (None: not readable, or turned away at the door) and what follows.
+
+        `door` is asked about every request that belongs to no transaction, before it becomes one. `is_quiet`: what
+        cannot be read is not answered.
+        """
         try:
             message = parse_message(data, stream=flow.transport is not Transport.UDP)
         except ParseError as error:
-            return None, self._refuse_unreadable(error, flow)
+            return None, self._refuse_unreadable(error, flow, is_quiet=is_quiet)
         if isinstance(message, Request):
-            if admits is not None and not admits(message):
-                return None, []
+            refusal = None if door is None or self.layer.knows(message) else door(message)
+            if refusal is not None:
+                return None, self._turn_away(message, flow, refusal)
             self.counts["received", _counted(message.method), ""] += 1
             return message, list(self.layer.receive_request(message, flow, now))
         self.counts["received", _counted(message.cseq.method), str(message.status)] += 1
@@ -239,11 +246,20 @@ class Endpoint:
         transport = "" if flow.transport is Transport.UDP else f";transport={flow.transport}"
         return f"<sip:{address}{transport}{f';{params}' if params else ''}>"
 
-    def _refuse_unreadable(self, error: ParseError, flow: Flow) -> list[Out]:
+    def _turn_away(self, request: Request, flow: Flow, refusal: Refusal) -> list[Out]:
+        if refusal is SILENCE:
+            self.dropped["unauthenticated"] += 1
+            return []
+        method = _counted(request.method)
+        self.counts["received", method, ""] += 1
+        self.counts["sent", method, str(refusal.status)] += 1
+        return list(self.layer.refuse(request, flow, refusal.status, self._server + refusal.fields))
+
+    def _refuse_unreadable(self, error: ParseError, flow: Flow, *, is_quiet: bool = False) -> list[Out]:
         """A bad response is dropped, a bad ACK too; a bad request is answered without keeping any state (§8.2.7)."""
         self.dropped["unreadable"] += 1
         request = error.partial
-        if request is None or request.method == "ACK":
+        if is_quiet or request is None or request.method == "ACK":
             return []
         echo = with_to_tag(request, echo_of(request, flow.remote), self._ids.tag())
         self.counts["sent", _counted(request.method), str(error.status)] += 1

@@ -78,7 +78,7 @@ class DigestServer:
 
         Not for ACK and CANCEL: "servers MUST NOT attempt to challenge" them, RFC 3261 §22.1.
         """
-        found = next((v for v in digests_in(request, "Authorization") if v.value("realm") == self.realm), None)
+        found = _credentials(request, self.realm)
         if found is None:
             return self._challenge(algorithms, now, stale=False)
         username = found.value("username") or ""
@@ -205,9 +205,14 @@ class _Counts:
         return is_first
 
 
-def username_of(request: Request) -> str | None:
-    """Whom the first credentials of a request claim to be from; nothing is verified."""
-    return next((value.value("username") for value in digests_in(request, "Authorization")), None)
+def username_of(request: Request, realm: str) -> str | None:
+    """Whom the credentials that `check` would look at claim to be from; nothing is verified."""
+    found = _credentials(request, realm)
+    return None if found is None else found.value("username")
+
+
+def _credentials(request: Request, realm: str) -> AuthValue | None:
+    return next((value for value in digests_in(request, "Authorization") if value.value("realm") == realm), None)
 
 
 def _is_for(digest_uri: str, request: Request) -> bool:

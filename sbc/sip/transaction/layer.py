@@ -5,6 +5,7 @@ INVITE gets 481; a response without a transaction is dropped (RFC 6026 §8.9). H
 nobody: what counts is the INVITE's final response, or its absence. It parses nothing and knows no dialog.
 """
 
+import hashlib
 from collections.abc import Collection, Hashable
 from typing import Final
 
@@ -40,6 +41,7 @@ class TransactionLayer:
         self._merges: dict[MergeKey, ServerKey] = {}
         self._invites: dict[Hashable, ClientKey] = {}  # by user, to cancel and to acknowledge
         self._schedule: Schedule[tuple[str, ...]] = Schedule()
+        self._tag_key = b""  # drawn when first needed
         self.taken_by: Hashable = None  # user of the transaction that took the last received message; for the trace
 
     def __len__(self) -> int:
@@ -67,7 +69,7 @@ class TransactionLayer:
         if request.method == "ACK":
             return [AckReceived(request, flow)]
         if len(self._servers) >= limits.TRANSACTIONS:
-            return self._refuse_statelessly(request, flow)
+            return self.refuse(request, flow, 503)
         if request.method == "CANCEL":
             return self._receive_cancel(key, request, flow, now)
         merge = None
@@ -202,6 +204,16 @@ class TransactionLayer:
         response = Response(status, reason_phrase(status) if reason is None else reason, echo + fields, body)
         return self._settle_server(server, server.send(status, serialize(response), now))
 
+    def knows(self, request: Request, method: str | None = None) -> bool:
+        """Whether it belongs to a server transaction; with `method` INVITE: whether what this CANCEL is about does."""
+        return server_key(request, method) in self._servers
+
+    def refuse(self, request: Request, flow: Flow, status: int, fields: Fields = ()) -> list[Out]:
+        """One answer, nothing remembered and nothing repeated (§8.2.7). Not for ACK."""
+        echo = with_to_tag(request, echo_of(request, flow.remote), self._tag_for(request))
+        response = Response(status, reason_phrase(status), echo + fields)
+        return [SendMessage(reply_flow(request, flow), serialize(response))]
+
     def resend(self, key: ServerKey) -> list[Out]:
         """The last response again: a 2xx is repeated by its user until the ACK comes (§13.3.1.4)."""
         server = self._servers.get(key)
@@ -229,10 +241,12 @@ class TransactionLayer:
             outs.append(CancelReceived(invite.user, invite_key, cancel))
         return outs
 
-    def _refuse_statelessly(self, request: Request, flow: Flow) -> list[Out]:
-        """503 and nothing remembered: what is under way goes on, what is new must wait."""
-        echo = with_to_tag(request, echo_of(request, flow.remote), self._ids.tag())
-        return [SendMessage(reply_flow(request, flow), serialize(Response(503, reason_phrase(503), echo)))]
+    def _tag_for(self, request: Request) -> str:
+        """ "To header tags MUST be generated … in a manner that will generate the same tag for the same request"."""
+        if not self._tag_key:
+            self._tag_key = self._ids.call_id().encode("ascii")
+        text = "\n".join(server_key(request)).encode("utf-8", "surrogateescape")
+        return hashlib.blake2b(text, key=self._tag_key, digest_size=8).hexdigest()
 
     def _create_server(
         self, key: ServerKey, merge: MergeKey | None, request: Request, flow: Flow

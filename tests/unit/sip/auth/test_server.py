@@ -255,8 +255,9 @@ def test_known_and_unknown_users_cost_the_same_hashes_and_get_the_same_answer(mo
 
 
 def test_the_name_of_the_claimed_user_can_be_read_unverified():
-    assert username_of(PLAIN) is None
-    assert username_of(signed("n")) == "office"
+    assert username_of(PLAIN, "sbc.example") is None
+    assert username_of(signed("n"), "sbc.example") == "office"
+    assert username_of(signed("n"), "elsewhere") is None
 
 
 names = st.text(st.characters(codec="utf-8", exclude_characters="\r\n"), max_size=20)
