@@ -43,19 +43,19 @@ from sbc.core.address import Flow
 from sbc.core.cause import Cause, q850_of_status
 from sbc.core.timers import TimerTable
 from sbc.media import wire
+from sbc.peering.bindings import BindingMoved
 from sbc.peering.rates import Usage
 from sbc.policy.model import Decision, Peer
 from sbc.sdp.model import SdpError
 from sbc.sip.commands import Order, Respond
 from sbc.sip.message import Request, Response
 from sbc.sip.multipart import description_of
-from sbc.sip.transaction.key import ServerKey
 from sbc.sip.transaction.outputs import RequestReceived, TransactionFailed
 
 MEDIA_REPORT_SECONDS: Final = 1.0  # how long the record waits for the media worker's counts
 _NORMAL_UNSPECIFIED: Final = 31  # Q.850
 
-Out = Order | Command
+Out = Order | Command | BindingMoved
 _REPORTS: Final = frozenset(Report.__args__)
 
 
@@ -126,11 +126,13 @@ class Call:
             return outs + self.end(refusal, now)
         return outs + self._setup.start(offer, facts, decision, now)
 
-    def take_request(self, leg: int, key: ServerKey, request: Request, now: float) -> list[Out]:
+    def take_request(self, leg: int, received: RequestReceived, now: float) -> list[Out]:
+        self.legs[leg].speaks_from(received.flow)
         retry_after = self.context.ids.number(11)
-        return self._absorb(self.legs[leg].take_request(key, request, retry_after), now)
+        return self._absorb(self.legs[leg].take_request(received.key, received.request, retry_after), now)
 
-    def take_ack(self, leg: int, request: Request, now: float) -> list[Out]:
+    def take_ack(self, leg: int, request: Request, flow: Flow, now: float) -> list[Out]:
+        self.legs[leg].speaks_from(flow)
         return self._absorb(self.legs[leg].take_ack(request), now)
 
     def take_cancel(self, leg: int, now: float) -> list[Out]:
@@ -150,6 +152,12 @@ class Call:
         outs = self._absorb(self.legs[leg].take_failure(failure, n), now)
         self._return_paths()
         return outs
+
+    def peer_moved(self, pbx: str, was: Flow, flow: Flow) -> None:
+        """A PBX that has registered with us is reached another way: so are its legs that went by the old one."""
+        for leg in self.legs:
+            if leg.flow == was and leg.peer.name == pbx:
+                leg.flow = flow
 
     def take_counts(self, counts: Sequence[wire.StreamCount]) -> list[Out]:
         """The media worker's last word on this call."""

@@ -252,6 +252,11 @@ class Leg:
 
     # --- what the peer does -------------------------------------------------------------------------------------------
 
+    def speaks_from(self, flow: Flow) -> None:
+        """A peer that has registered with us, and speaks in this dialog, is now where that came from."""
+        if self.flow is not None:
+            self.flow = flow
+
     def take_request(self, key: ServerKey, request: Request, retry_after: int) -> list[Out]:
         """A request within the dialog that has passed the general checks. `retry_after`: random seconds, 0 to 10."""
         if self.dialog is None or self.state is State.CLOSED:
@@ -338,7 +343,7 @@ class Leg:
         outs: list[Out] = []
         if is_first and response.status == 100:
             return [LegTried(self.n)]
-        for out in uac.receive(response):
+        for out in uac.receive(response, self.flow):
             outs += self._translate(uac, out, is_first=is_first)
         return outs
 

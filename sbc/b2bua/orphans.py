@@ -20,7 +20,9 @@ def end_orphan(user: Hashable, out: ResponseReceived, peer: Peer | None, relatio
     if out.request.method == "BYE" and status in (401, 407) and peer is not None:
         return _end_again(user, out, peer, relations)
     if out.request.method == "INVITE" and 200 <= status < 300:
-        return end_unwanted(user, out.request, out.response, out.flow.interface)
+        # A PBX that has registered with us is where our INVITE went, whatever its Contact says.
+        flow = out.flow if peer is not None and peer.registers else None
+        return end_unwanted(user, out.request, out.response, out.flow.interface, flow)
     return []
 
 

@@ -41,6 +41,7 @@ from sbc.core.cause import Cause, cause_of_status
 from sbc.core.ids import IdSource
 from sbc.core.timers import Schedule
 from sbc.media import wire
+from sbc.peering.bindings import BindingMoved
 from sbc.peering.hop import server_uri
 from sbc.peering.relations import Out as PeerOut
 from sbc.peering.relations import Relations
@@ -149,7 +150,8 @@ class Switch:
     def handle(self, event: Event, now: float) -> list[Command]:
         match event:
             case FlowFailed(flow):
-                return self._run([*self.endpoint.handle(event, now), *self.relations.flow_failed(flow, now)], now)
+                failed = self.endpoint.handle(event, now)
+                return self._run([*self.relations.flow_failed(flow, now), *failed], now)
             case FlowClosed(flow):
                 return self._run(self.relations.flow_closed(flow, now), now)
             case LookedUp():
@@ -279,7 +281,9 @@ class Switch:
                 queue.extendleft(reversed(self._follow_guarded(out, now, peer, data)))  # type: ignore[arg-type]
         return commands
 
-    def _follow_guarded(self, out: Order | SipOut, now: float, peer: Peer | None, data: bytes) -> Sequence[Out]:
+    def _follow_guarded(
+        self, out: Order | SipOut | BindingMoved, now: float, peer: Peer | None, data: bytes
+    ) -> Sequence[Out]:
         """The outer barrier: what goes wrong between the calls ends the one call that it is about, if there is one."""
         try:
             return self._follow(out, now, peer, data)
@@ -293,19 +297,19 @@ class Switch:
                 outs.append(Respond(out.key, 500))
             return outs
 
-    def _ref_of(self, out: Order | SipOut) -> str:
+    def _ref_of(self, out: Order | SipOut | BindingMoved) -> str:
         """Whose order or report it is; "" where it is no call's."""
         user = self.endpoint.layer.user_of(out.key) if isinstance(out, Respond | ResendResponse) else _user_of(out)
         return user[0] if isinstance(user, tuple) and isinstance(user[0], str) else ""
 
-    def _follow(self, out: Order | SipOut, now: float, peer: Peer | None, data: bytes) -> Sequence[Out]:
+    def _follow(self, out: Order | SipOut | BindingMoved, now: float, peer: Peer | None, data: bytes) -> Sequence[Out]:
         match out:
             case RequestReceived():
                 return [] if peer is None else self._request(out, peer, data, now)
             case ResponseReceived(user):
                 return self._response(user, out, peer, now)
-            case AckReceived(request):
-                return self._ack(request, data, now)
+            case AckReceived(request, flow):
+                return self._ack(request, flow, data, now)
             case CancelReceived((str(ref), int(leg), int())):
                 return self._guarded(ref, lambda call: call.take_cancel(leg, now), now)
             case TransactionFailed(key=(_, "CANCEL")):
@@ -318,6 +322,10 @@ class Switch:
                 return self._guarded(ref, lambda call: call.take_loss(leg, n, detail, now), now)
             case CancelReceived() | TransactionFailed() | ConnectionLost():
                 return []  # of a call that is gone
+            case BindingMoved(pbx, was, flow):
+                for call in self.calls.values():
+                    call.peer_moved(pbx, was, flow)
+                return []
             case order:
                 return self.endpoint.perform(order, now)  # type: ignore[arg-type]
 
@@ -387,16 +395,16 @@ class Switch:
         ref, leg = found
         self._trace_received((ref, leg, 0), data, now)
         self.endpoint.layer.adopt(out.key, (ref, leg, 0))
-        return self._guarded(ref, lambda call: call.take_request(leg, out.key, out.request, now), now, out.key)
+        return self._guarded(ref, lambda call: call.take_request(leg, out, now), now, out.key)
 
-    def _ack(self, request: Request, data: bytes, now: float) -> Sequence[Out]:
+    def _ack(self, request: Request, flow: Flow, data: bytes, now: float) -> Sequence[Out]:
         found = self._dialog_of(request, None)
         if found is None:
             return []
         ref, leg = found
         if self.endpoint.layer.taken_by is None:
             self._trace_received((ref, leg, 0), data, now)
-        return self._guarded(ref, lambda call: call.take_ack(leg, request, now), now)
+        return self._guarded(ref, lambda call: call.take_ack(leg, request, flow, now), now)
 
     def _dialog_of(self, request: Request, peer: Peer | None) -> tuple[str, int] | None:
         """By dialog id (RFC 3261 §12), never by source address; but a peer can only speak in its own dialogs."""
@@ -514,7 +522,7 @@ def _leg_name(leg: int) -> str:
     return "ingress" if leg == 0 else "egress" if leg == 1 else f"egress-{leg}"
 
 
-def _user_of(out: Order | SipOut) -> Hashable:
+def _user_of(out: Order | SipOut | BindingMoved) -> Hashable:
     user = getattr(out, "user", None)
     return user[0] if isinstance(user, tuple) and isinstance(user[0], tuple) else user  # the BYE of an unwanted 2xx
 

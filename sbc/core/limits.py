@@ -71,6 +71,7 @@ TRACE_OCTETS: Final = 67_108_864  # of all finished calls together
 # Registration
 BINDINGS_PER_AOR: Final = 10  # contacts of one address of record; one more, and the oldest goes
 AORS_PER_PBX: Final = 5_000  # one more gets 503
+LOST_BINDINGS: Final = 1_000  # contacts whose connection is gone, remembered for the calls that are up
 
 PINGS: Final = 256  # answers to `sbc ping` that are kept for whoever asked
 

@@ -73,6 +73,14 @@ class Binding(Struct, frozen=True):
         return f"<{self.contact}>{params_text(self.params)};expires={max(1, int(self.expires_at - now + 0.001))}"
 
 
+class BindingMoved(Struct, frozen=True):
+    """A contact of this PBX is reached another way than before: a new connection, or a new place at its NAT."""
+
+    pbx: str
+    was: Flow
+    flow: Flow
+
+
 class Wanted(Struct, frozen=True):
     """One Contact of a REGISTER. `seconds` 0: it shall go."""
 

@@ -18,7 +18,7 @@ from sbc.core.address import Flow
 from sbc.core.commands import Log, StoreState
 from sbc.core.ids import IdSource
 from sbc.core.timers import Schedule
-from sbc.peering.bindings import Binding, Location, Wanted, changed, is_late
+from sbc.peering.bindings import Binding, BindingMoved, Location, Wanted, changed, is_late
 from sbc.peering.views import BindingView
 from sbc.policy.model import Peer
 from sbc.sip.errors import ParseError
@@ -35,7 +35,7 @@ _CONTACT_CHARACTERS: Final = 1_024  # of one Contact with its parameters: all of
 _PATH_CHARACTERS: Final = 2_048  # of all Path values together
 _QVALUE: Final = re.compile(r"[01](?:\.[0-9]{0,3})?")
 
-Out = Log | StoreState
+Out = Log | StoreState | BindingMoved
 Answer = tuple[int, Fields, list[Out]]
 
 
@@ -51,6 +51,7 @@ class Registrar:
         del ids  # nothing here is drawn by chance
         self._locations: dict[str, Location] = {}
         self._due: Schedule[tuple[str, str]] = Schedule()  # (pbx, aor): when the first binding expires
+        self._lost: dict[tuple[str, str], Flow] = {}  # (pbx, contact): the connection that it was reached by
         self._outdated: list[str] = []  # keys that were kept and are good for nothing
         self._wall_at_zero = 0.0
 
@@ -168,6 +169,11 @@ class Registrar:
         after = [binding.detached() if binding.flow == flow else binding for binding in before]
         lost = [old for old, new in zip(before, after, strict=True) if new is None]
         said = [Log("warning", "binding.lost", _about(pbx, binding)) for binding in lost]
+        for binding in lost:
+            self._lost.pop((pbx, binding.contact), None)
+            self._lost[pbx, binding.contact] = flow
+        while len(self._lost) > limits.LOST_BINDINGS:
+            del self._lost[next(iter(self._lost))]
         return [*said, *self._put(pbx, aor, tuple([binding for binding in after if binding is not None]))]
 
     def tick(self, now: float) -> list[Out]:
@@ -194,11 +200,22 @@ class Registrar:
         if bindings == location.of(aor):
             self._schedule(pbx, aor)
             return []
+        moved = self._moved(pbx, location.of(aor), bindings)
         location.put(aor, bindings)
         if not location:
             del self._locations[pbx]
         self._schedule(pbx, aor)
-        return [StoreState(f"binding/{pbx}/{aor}", self._kept(bindings))]
+        return [StoreState(f"binding/{pbx}/{aor}", self._kept(bindings)), *moved]
+
+    def _moved(self, pbx: str, before: tuple[Binding, ...], after: tuple[Binding, ...]) -> list[Out]:
+        """Calls that are up go by the way that their PBX's contact was reached: they shall follow it."""
+        ways = {binding.contact: binding.flow for binding in before}
+        moved: list[Out] = []
+        for binding in after:
+            was = self._lost.pop((pbx, binding.contact), None) or ways.get(binding.contact)
+            if was is not None and was != binding.flow:
+                moved.append(BindingMoved(pbx, was, binding.flow))
+        return moved
 
     def _schedule(self, pbx: str, aor: str) -> None:
         self._due.set((pbx, aor), min([b.expires_at for b in self._bindings(pbx, aor)], default=None))

@@ -13,6 +13,7 @@ from msgspec import Struct
 from sbc.core.address import Flow
 from sbc.core.commands import Log, StoreState
 from sbc.core.ids import IdSource
+from sbc.peering.bindings import BindingMoved
 from sbc.peering.health import HealthTable, PeerChanged
 from sbc.peering.hop import Hop, server_uri
 from sbc.peering.paths import PathLedger
@@ -30,7 +31,7 @@ from sbc.sip.message import Fields, Request, Response
 
 Locate = Callable[[str, str, float], tuple[Flow, ...] | Unlocated]
 Order = Literal["busyout", "drill"]
-Out = SendRequest | KeepAlive | Log | StoreState
+Out = SendRequest | KeepAlive | Log | StoreState | BindingMoved
 _Inner = Out | PeerChanged | RegistrarFailed
 
 _SAVE_SECONDS: Final = 60.0

@@ -70,7 +70,8 @@ class InviteUac:
         """Its final response is here, and acknowledged: another INVITE may be sent in the dialog (§14.1)."""
         return self.state is State.ACKNOWLEDGED or self.state is State.ENDED
 
-    def receive(self, response: Response) -> list[Order | Report]:
+    def receive(self, response: Response, flow: Flow | None = None) -> list[Order | Report]:
+        """`flow`: where requests of this dialog go, whatever its target says; here those that end an unwanted 2xx."""
         status = response.status
         if status < 200:
             return self._progressed(response)
@@ -85,10 +86,10 @@ class InviteUac:
             return self._accepted(response)  # the session has changed all the same, and the dialog goes on: §14.1
         if self.state is State.CANCELLED:
             self.state = State.ENDED
-            return list(end_unwanted(self.user, self.request, response, self.interface))
+            return list(end_unwanted(self.user, self.request, response, self.interface, flow))
         if self.dialog is not None and (response.to.tag or "") == self.dialog.remote_tag:
             return []  # a repetition; its ACK is still to be ordered, or is being repeated by the transaction
-        return list(end_unwanted(self.user, self.request, response, self.interface))
+        return list(end_unwanted(self.user, self.request, response, self.interface, flow))
 
     def acknowledge(self, *, fields: Fields = (), body: bytes = b"", flow: Flow | None = None) -> list[Order]:
         """`flow`: where requests of this dialog go, whatever its target says."""
@@ -136,13 +137,16 @@ class InviteUac:
         return [Accepted(response)]
 
 
-def end_unwanted(user: Hashable, invite: Request, response: Response, interface: str) -> list[Order]:
+def end_unwanted(
+    user: Hashable, invite: Request, response: Response, interface: str, flow: Flow | None = None
+) -> list[Order]:
     """ACK and BYE for a 2xx that nobody wants: another fork's, or one that crossed a CANCEL (§13.2.2.4, §15).
 
     That of a re-INVITE is only acknowledged: its dialog has had its BYE.
     """
     dialog = dialog_of_uac(invite, response, interface)
-    ack = SendAck(user, dialog.ack(invite.cseq.number), interface, dialog.next_hop)
+    ack = SendAck(user, dialog.ack(invite.cseq.number), interface, dialog.next_hop, flow)
     if invite.to.tag is not None:
         return [ack]
-    return [ack, SendRequest((user, dialog.remote_tag), dialog.request("BYE"), interface, dialog.next_hop)]
+    bye = dialog.request("BYE")
+    return [ack, SendRequest((user, dialog.remote_tag), bye, interface, dialog.next_hop, flow=flow)]

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from sbc.core import limits
 from sbc.core.address import Address, Flow, Transport
 from sbc.core.commands import Log, StoreState
-from sbc.peering.bindings import is_same_number
+from sbc.peering.bindings import BindingMoved, is_same_number
 from sbc.peering.registrar import Registrar
 from sbc.policy.model import Auth, Peer, Secret
 from sbc.sip.errors import ParseError
@@ -37,6 +37,7 @@ class Desk:
         self.cseq = 0
         self.kept = {}
         self.said = []
+        self.moved = []
 
     def registers(
         self, *contacts, aor="office", expires=None, pbx=PBX, flow=UDP, call_id="a", cseq=None, fields=(), uri=None
@@ -69,6 +70,8 @@ class Desk:
         for out in outs:
             if isinstance(out, Log):
                 self.said.append(out.event)
+            elif isinstance(out, BindingMoved):
+                self.moved.append(out)
             elif out.value is None:
                 self.kept.pop(out.key, None)
             else:
@@ -591,3 +594,36 @@ def test_whatever_comes_in_what_is_listed_called_stored_and_restored_agrees(step
             assert parse_name_addr(f"<{target}>").uri.user
     desk.passes(8000.0)
     assert desk.kept == {}
+
+
+def test_a_contact_that_is_reached_another_way_is_said_once():
+    desk = Desk()
+    desk.registers(CONTACT, flow=UDP)
+    moved = Flow(Transport.UDP, "inside", HERE, Address("192.0.2.9", 6001))
+    desk.registers(CONTACT, flow=moved)
+    desk.registers(CONTACT, flow=moved)
+    assert desk.moved == [BindingMoved("office", UDP, moved)]
+
+
+def test_a_contact_whose_connection_is_gone_is_known_when_it_comes_again():
+    desk = Desk()
+    private = "<sip:office@192.168.1.10:5060;transport=tcp>"
+    desk.registers(private, flow=TCP)
+    desk.note(desk.registrar.flow_failed(TCP, desk.now))
+    assert desk.moved == []
+    again = Flow(Transport.TCP, "inside", HERE, Address("192.0.2.9", 40_400), 8)
+    desk.registers(private, flow=again)
+    assert desk.moved == [BindingMoved("office", TCP, again)]
+
+
+def test_contacts_whose_connections_are_gone_are_forgotten_when_they_are_many(monkeypatch):
+    monkeypatch.setattr(limits, "LOST_BINDINGS", 1)
+    desk = Desk()
+    for host in ("192.168.1.10", "192.168.1.11"):
+        desk.registers(f"<sip:office@{host}:5060;transport=tcp>", flow=TCP)
+    desk.note(desk.registrar.flow_failed(TCP, desk.now))
+    again = Flow(Transport.TCP, "inside", HERE, Address("192.0.2.9", 40_400), 8)
+    desk.registers(
+        "<sip:office@192.168.1.10:5060;transport=tcp>", "<sip:office@192.168.1.11:5060;transport=tcp>", flow=again
+    )
+    assert len(desk.moved) == 1
