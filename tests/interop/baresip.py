@@ -38,13 +38,25 @@ module_app menu.so
 
 class Baresip:
     def __init__(
-        self, name: str, folder: Path, *, address: str, through: str, user: str, hertz: int, prefix: Sequence[str] = ()
+        self,
+        name: str,
+        folder: Path,
+        *,
+        address: str,
+        through: str,
+        user: str,
+        hertz: int,
+        prefix: Sequence[str] = (),
+        registers: str = "",
     ) -> None:
+        """`registers`: the parameters of its account with `through`; without them it is called where it is."""
         self.folder = folder / name
         self.folder.mkdir()
         _write_tone(self.folder / "tone.wav", hertz)
         (self.folder / "config").write_text(_CONFIG.format(address=address, folder=self.folder, modules=_modules()))
-        account = f'<sip:{user}@{address}>;regint=0;answermode=auto;audio_codecs=PCMU;outbound="sip:{through}:5060"'
+        account = f"<sip:{user}@{through if registers else address}>;{registers or 'regint=0'}"
+        account += ";answermode=auto;audio_codecs=PCMU"
+        account += "" if "outbound" in registers else f';outbound="sip:{through}:5060"'
         (self.folder / "accounts").write_text(account + "\n")
         (self.folder / "contacts").write_text("")
         argv = [program("baresip"), "-f", self.folder, "-p", self.folder]

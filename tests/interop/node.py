@@ -29,7 +29,7 @@ media: {{ports: 20000-29999}}
 pbxs:
   office:
     interface: inside
-    address: sip:{pbx}:5060
+    {pbx_where}
     dids: ["+14155550100-+14155550199"]
     {pbx_more}
 trunks:
@@ -57,6 +57,7 @@ class Node:
         pbx: str,
         carrier: str,
         prefix: Sequence[str] = (),
+        pbx_where: str = "",
         pbx_more: str = "",
         trunk_more: str = "",
         more: str = "",
@@ -70,7 +71,7 @@ class Node:
         self.admin = self._short / "admin"
         text = POLICY.format(
             folder=self.folder, admin=self.admin, inside=inside, outside=outside, pbx=pbx, carrier=carrier,
-            pbx_more=pbx_more, trunk_more=trunk_more,
+            pbx_where=pbx_where or f"address: sip:{pbx}:5060", pbx_more=pbx_more, trunk_more=trunk_more,
         )  # fmt: skip
         (self.folder / "policy" / "all.yaml").write_text(text)
         if more:
