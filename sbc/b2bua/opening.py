@@ -63,5 +63,7 @@ def _bound(target: Target, relations: Relations) -> tuple[Attempt, ...]:
         remote = binding.flow.remote
         server = Server(remote.host, remote.port, binding.flow.transport, binding.contact)
         hop = Hop(target.peer.name, server, binding.flow)
-        attempts.append(Attempt(target, server, hop, binding.target(target.called, target.called_e164), binding.path))
+        # In brackets: outside of them, `lr` were a parameter of the header, and a comma the end of the URI.
+        routes = tuple([f"<{uri}>" for uri in binding.path])
+        attempts.append(Attempt(target, server, hop, binding.target(target.called, target.called_e164), routes))
     return tuple(attempts)

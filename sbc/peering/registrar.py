@@ -33,6 +33,7 @@ LONGEST_EXPIRES: Final = 7_200  # more is not granted
 _SUPPORTED: Final = frozenset(("gin", "path"))
 _CONTACT_CHARACTERS: Final = 1_024  # of one Contact with its parameters: all of an AOR's go into one 200
 _PATH_CHARACTERS: Final = 2_048  # of all Path values together
+_SEPARATORS: Final = str.maketrans("", "", "-.() ")  # RFC 3966 §5.1.1
 _QVALUE: Final = re.compile(r"[01](?:\.[0-9]{0,3})?")
 
 Out = Log | StoreState | BindingMoved
@@ -242,7 +243,11 @@ def _aor_of(peer: Peer, request: Request, owned: Callable[[str], bool]) -> str |
     # only registrar that it can mean.
     uri = request.to.uri
     user = uri.number if isinstance(uri, TelUri) else uri.user_text if isinstance(uri, SipUri) else ""
-    return user if user and (user == main_aor(peer) or owned(user)) else None
+    if user == main_aor(peer):
+        return user
+    # One number is one AOR, however it is written: without its parameters, and without what is only to be looked at.
+    number = user.partition(";")[0].translate(_SEPARATORS)
+    return number if number and owned(number) else None
 
 
 def _likeness(aor: str, request: Request, flow: Flow, now: float, *, is_main: bool) -> Binding:

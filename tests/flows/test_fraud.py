@@ -9,7 +9,7 @@ from sbc.sip.commands import CloseFlow
 from sbc.sip.headers.credentials import digests_in
 from sbc.sip.parse import parse_message
 from sbc.testing.phone import address_of
-from sbc.testing.world import FAR, INSIDE, POLICY
+from sbc.testing.world import DID, FAR, INSIDE, POLICY
 
 ACCOUNT = "auth: {username: office, password: 0ff1ce}"
 ANYWHERE = POLICY.replace("address: sip:10.0.0.5:5060", f"registers: true, accept: any, {ACCOUNT}")
@@ -161,3 +161,52 @@ def test_a_503_that_answers_nothing_does_not_suspend_the_carrier(world):
     assert office.is_talking
     office.hangs_up()
     assert sbc.idle()
+
+
+def registered(world, policy=ANYWHERE):
+    sbc = world(policy)
+    pbx = sbc.phone("pbx-77.office.internal", "10.0.0.5:5060", through=INSIDE, user=DID)
+    pbx.has_credentials("office", "0ff1ce")
+    return sbc, pbx, sbc.carrier()
+
+
+def test_one_number_is_one_address_of_record_however_it_is_written(world):
+    sbc, pbx, carrier = registered(world)
+    for user in ("+1-415-555-0100", "+1.415.555.0100", "+1(415)5550100", "%2B14155550100", "+14155550100;a=b"):
+        assert pbx.registers(f"sip:{user}@10.0.0.1").is_registered
+    assert list(sbc.kept) == ["binding/office/+14155550100"]
+    carrier.invites(DID)
+    pbx.answers()
+    assert carrier.is_talking
+    carrier.hangs_up()
+    assert sbc.idle()
+
+
+def test_the_path_of_a_registration_cannot_smuggle_other_routes_into_our_invites(world):
+    sbc, pbx, carrier = registered(world)
+    path = "<sip:a,sip:evil@10.0.0.5;lr>"
+    sbc.inject(signed_register(sbc, pbx, f"Path: {path}\r\nSupported: path\r\n"), pbx)
+    carrier.invites(DID)
+    (invite,) = [m for m in map(read, sbc.net.sent_to(pbx.name)) if getattr(m, "method", "") == "INVITE"]
+    assert invite.headers("Route") == [path]
+    carrier.cancels()
+    assert sbc.idle()
+
+
+def read(data):
+    return parse_message(data, stream=False)
+
+
+def signed_register(sbc, phone, fields):
+    """A REGISTER of the office with credentials and these fields."""
+    sbc.inject(message("REGISTER", branch="z9hG4bKs1"), phone)
+    (challenge,) = digests_in(read(sbc.net.sent_to(phone.name)[-1]), "WWW-Authenticate")
+    realm, nonce = challenge.value("realm"), challenge.value("nonce")
+    uri = f"sip:{FAR}@10.0.0.1"
+    response = digest_response(
+        Terms("REGISTER", uri, realm, nonce, qop="auth", nc="00000001", cnonce="c"), "office", "0ff1ce"
+    )
+    who = f'username="office", realm="{realm}", nonce="{nonce}", uri="{uri}"'
+    given = f'Authorization: Digest {who}, qop=auth, nc=00000001, cnonce="c", response="{response}"\r\n'
+    asked = message("REGISTER", branch="z9hG4bKs2", cseq=2, fields=given + fields)
+    return asked.replace(f"To: <sip:{FAR}".encode(), b"To: <sip:office").replace(b"192.0.2.66", b"10.0.0.5")
