@@ -5,6 +5,7 @@ The plans are libphonenumber's. Looking a number up costs some 30 µs, so what w
 """
 
 import re
+import unicodedata
 from typing import TYPE_CHECKING, Final
 
 import phonenumbers
@@ -24,6 +25,10 @@ _LONGEST_REMEMBERED: Final = 64  # characters; what is longer is not dialled twi
 _LONGEST: Final = 32  # digits; E.164 ends at 15, the rest is room for dialled prefixes
 _SEPARATORS: Final = str.maketrans("", "", "-.() ")  # RFC 3966 §5.1.1 visual separators
 _NANP: Final = "1"
+_COMPLETE: Final = 16  # a plus or a prefix, and 15 digits: exchanges have heard enough, and the library reads no more
+_ABROAD: Final = re.compile("00")  # also where the plan has another prefix: many carriers take it anywhere
+_SERVICE_CODE: Final = re.compile(r"[*#][0-9]{2,3}[*#]?")  # of a feature, such as *67, which may stand before a number
+_KEYPAD: Final = str.maketrans("abcdefghijklmnopqrstuvwxyz", "22233344455566677778889999")
 _SHORTEST_BARE_NATIONAL: Final = 7  # digits; shorter ones without a trunk prefix are extensions
 _SHORTEST_ABROAD: Final = 6  # digits behind the prefix for calls abroad; with fewer, nobody abroad is reached
 
@@ -86,6 +91,23 @@ class NumberPlan:
             self._words[number] = words
         return words
 
+    def disguised(self, number: Number) -> tuple[Number, ...]:
+        """The numbers that an exchange may see in what is none, for bars: digits of all scripts, with whatever stands
+        between and behind them left out, letters left out or read as keys, feature codes left out. None in a name.
+        """
+        text = number.dialled.translate(_SEPARATORS)
+        if number.is_numeric:
+            return ()
+        found: dict[str, None] = {}
+        for dialled in dict.fromkeys((text, _SERVICE_CODE.sub("", text, count=1))):
+            digits = "".join([_digit(char) for char in dialled])
+            keys = "".join([_digit(char) for char in dialled.lower().translate(_KEYPAD)])
+            first = next((char for char in dialled if char == "+" or char.isalnum()), "")
+            plus = "+" if first == "+" else ""
+            if plus or _digit(first):
+                found |= dict.fromkeys((plus + digits[:_LONGEST], plus + keys[:_LONGEST]))
+        return tuple([self._parse(one, bare=False) for one in found if _is_numeric(one)])
+
     def write(self, number: Number, form: NumberForm) -> str:
         """The number in a peer's form; what has no E.164 form goes as dialled."""
         return self._writers[form](number)
@@ -141,10 +163,12 @@ class NumberPlan:
 
     def _classify_odd(self, dialled: str) -> set[str]:
         """Without an E.164 form it is no number at home, but an exchange may still ring somebody: bars must see it."""
-        prefix = self._any_abroad_prefix.match(dialled)
+        prefix = self._any_abroad_prefix.match(dialled) or _ABROAD.match(dialled)
         is_abroad = prefix is not None and len(dialled) - prefix.end() >= _SHORTEST_ABROAD
+        if prefix is not None and is_abroad:
+            dialled = "+" + dialled[prefix.end() :]
         try:
-            parsed = phonenumbers.parse(dialled, self.country)
+            parsed = phonenumbers.parse(dialled[:_COMPLETE], self.country)
         except phonenumbers.NumberParseException:
             return {"international"} if is_abroad else set()
         is_own = str(parsed.country_code) == self.calling_code
@@ -196,6 +220,12 @@ def _write_bare(number: Number) -> str:
 
 def _write_last_4(number: Number) -> str:
     return (number.e164 or number.dialled)[-4:] if number.is_numeric else number.dialled
+
+
+def _digit(char: str) -> str:
+    """As ASCII; "" for what is no digit in any script."""
+    value = unicodedata.digit(char, None) if char else None
+    return "" if value is None else str(value)
 
 
 def _without_separators(user: str) -> str:

@@ -34,11 +34,17 @@ class Rule:
     def test(self, peer: str, called: Number, caller: Number) -> Step:
         if self._from and peer not in self._from:
             return self._not_from
-        if self._to is not None and not self._to.matches(called):
+        if self._to is not None and not self._to.matches(called) and not self._bars_disguised(called):
             return self._not_to
         if self._caller is not None and not self._caller.matches(caller):
             return self._not_caller
         return self._matched
+
+    def _bars_disguised(self, called: Number) -> bool:
+        """A bar looks through letters and signs that an exchange may ignore; a route that lets calls out does not."""
+        if called.is_numeric or not self.route.reject or self._to is None:
+            return False
+        return any(self._to.matches(number) for number in self._plan.disguised(called))
 
     def names(self, peer: str) -> bool:
         """Whether `from` says this very peer."""

@@ -216,3 +216,44 @@ def test_a_plan_needs_a_country():
 def test_the_prefix_for_calls_abroad_is_the_countrys():
     assert NumberPlan("AU").write(US.read("+14155550123"), "national") == "001114155550123"
     assert NumberPlan("RU").write(US.read("+14155550123"), "national") == "81014155550123"
+
+
+@pytest.mark.parametrize(
+    ("dialled", "words"),
+    [
+        ("0019005550100", {"premium"}),
+        ("0001144", set()),
+        ("00442079460000", {"international"}),
+        ("00449098790123", {"international", "premium"}),
+        ("19005550100" + "9" * 10, {"premium"}),
+        ("01119005550100" + "9" * 10, {"premium"}),
+        ("+19005550100" + "9" * 18, {"premium"}),
+        ("011449098790123" + "9" * 15, {"international", "premium"}),
+    ],
+)
+def test_another_countrys_prefix_and_digits_without_end_hide_nothing_from_a_bar(dialled, words):
+    plan = NumberPlan("US")
+    assert plan.words(plan.read(dialled)) == words
+
+
+@pytest.mark.parametrize(
+    "dialled",
+    [
+        "+1900555010a", "1900FLOWERS", "+1_900_5550100", "+1900/5550100", "+19005550100,,,1", "+19005550100#", "+1+9005550100",
+        "*6719005550100", "#31#19005550100", "１９００５５５０１００", "+1\u2010900\u20105550100", "+1x900y5550100", "'+19005550100",
+        "+1" + "x" * 500 + "9005550100", "+19005550100x" + "9" * 40, "\udcff+19005550100",
+    ],
+)  # fmt: skip
+def test_a_disguised_number_is_seen_through(dialled):
+    plan = NumberPlan("US")
+    number = plan.read(dialled)
+    assert not number.is_numeric
+    assert any("premium" in plan.words(one) for one in plan.disguised(number))
+
+
+@pytest.mark.parametrize(
+    "dialled", ["", "+", "alice", "bob900", "christophe", "john.smith", "x+19005550100", "+14155550100"]
+)
+def test_a_name_and_a_plain_number_are_no_disguise(dialled):
+    plan = NumberPlan("US")
+    assert plan.disguised(plan.read(dialled)) == ()

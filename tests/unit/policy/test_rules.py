@@ -163,3 +163,18 @@ def test_strip_and_prepend_change_what_was_dialled_and_names_are_left_alone():
 
 def test_a_number_of_which_nothing_is_left_is_484():
     assert decide(Route("r", strip=3, via=(Via("carrier-a"),)), called="100").reject == 484
+
+
+BAR = Route("no-premium", to=("premium",), reject=403)
+
+
+@pytest.mark.parametrize("called", ["+19005550100", "+1900x5550100", "*6719005550100", "1900FLOWERS"])
+def test_a_bar_sees_through_a_disguise(called):
+    assert (decide(BAR, OUTBOUND, called=called).route, decide(BAR, OUTBOUND, called="alice").route) == (
+        "no-premium",
+        "outbound",
+    )
+
+
+def test_a_route_that_lets_calls_out_does_not():
+    assert decide(Route("out", to=("premium",), via=(Via("carrier-a"),)), called="+1900x5550100").reject == 404
