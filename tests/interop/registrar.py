@@ -24,9 +24,10 @@ _CONFIG = """
 debug=1
 log_stderror=yes
 children=1
-disable_tcp=yes
 auto_aliases=no
+tcp_children=1
 listen=udp:{address}:5060
+listen=tcp:{address}:5060
 alias="{realm}"
 loadmodule "ctl.so"
 loadmodule "tm.so"

@@ -26,6 +26,7 @@ trunks:
     servers: [{servers}]
     no_reply: 1s
     {account}
+    {shaky_more}
 routes:
   - {{name: out, from: office, to: [national], via: [shaky]}}
   - {{name: in, from: shaky, to: dids}}
@@ -48,9 +49,10 @@ class Story:
         places = {"address": f"{self._net}.{host}", "sbc": f"{self._net}.20", "behind": f"{self._net}.50"}
         return self._started(CarrierRegistrar(self._folder, name, **places, **options))
 
-    def begin(self, *servers: str, **options: Any) -> None:
+    def begin(self, *servers: str, shaky_more: str = "", **options: Any) -> None:
         servers = servers or (f"sip:{self._net}.41:5060",)
-        more = MORE.format(servers=", ".join(f'"{server}"' for server in servers), account=registers_as(AOR_USER))
+        listed = ", ".join(f'"{server}"' for server in servers)
+        more = MORE.format(servers=listed, account=registers_as(AOR_USER), shaky_more=shaky_more)
         self.sbc = self._node(more=more, trunk_more=registers_as("+14155550101"), **options)
         self.bystander.is_bound_within(5)
 
@@ -187,6 +189,35 @@ def test_a_registrar_that_is_down_is_noticed_by_the_keep_alive(story):
     kamailio.is_bound_within(FIRST_RETRY + TAKES)
     print(f"registered again {time.monotonic() - back:.1f} s after its return")
     assert story.alarms() == []  # the first binding was still good
+    story.ends()
+
+
+def test_a_registrar_whose_connection_breaks_is_noticed_by_the_keep_alive_too(story, net):
+    kamailio = story.registrar("kamailio", 41)
+    story.begin(f"sip:{net}.41:5060;transport=tcp")
+    kamailio.is_bound_within(5)
+    story.call_comes_in()
+    kamailio.crash()
+    story.sbc.child.until("tcp.connect_failed", 1 + TAKES)
+    kamailio.start()
+    back = time.monotonic()
+    kamailio.is_bound_within(LEAST_PAUSE + TAKES)
+    print(f"registered again {time.monotonic() - back:.1f} s after its return")
+    story.call_goes_out()
+    story.ends()
+
+
+def test_a_registrar_that_health_finds_again_is_registered_with_at_once(story):
+    story.begin(shaky_more="health: {options: 1s, retry: 1s, timeout: 1s, fall: 1, rise: 1}")
+    story.becomes("failing", TAKES)
+    # The second try has failed too; the third is 15 to 30 s away.
+    until(lambda: seconds_until(story.registration()["next_at"]) > 12, "the second try", FIRST_RETRY + TAKES)
+    until(lambda: story.trunk()["state"] == "down", "the trunk to be down", 3, story.trunk)
+    kamailio = story.registrar("kamailio", 41)
+    back = time.monotonic()
+    kamailio.is_bound_within(LEAST_PAUSE + TAKES)
+    print(f"registered {time.monotonic() - back:.1f} s after it is there")
+    until(lambda: story.trunk()["state"] == "up", "the trunk to be up", 3, story.trunk)
     story.ends()
 
 
