@@ -30,10 +30,12 @@ def admit(call: "Call", decision: Decision, now: float) -> Ending | None:
             return Ending(Cause.PATHS_FULL, peer.when_full.inbound, _USER_BUSY, "sbc")
     if decision.emergency:
         return None
-    if not relations.admits_any(now):
+    # The node's rate comes last: what a PBX's own limits refuse must not use up the others' share of it.
+    reached = _limits(call, decision, now)
+    if reached is None and not relations.admits_any(now):
         call.explain("more new calls in this second than sbc.cps allows", now)
         return Ending(Cause.RATE_LIMITED, 503, Cause.RATE_LIMITED.q850, "sbc")
-    return _limits(call, decision, now)
+    return reached
 
 
 def longest(call: "Call", decision: Decision) -> float | None:

@@ -128,3 +128,18 @@ def test_the_rate_of_the_node(world):
     sbc.run(1.0)
     assert sorted(record.cause for record in sbc.cdr) == ["normal", "normal", "rate_limited"]
     assert sbc.idle()
+
+
+def test_what_a_pbxs_own_limits_refuse_uses_nothing_of_the_nodes_rate(world):
+    policy = limited("cps: 1").replace("country: US", "country: US, cps: 3")
+    policy = policy.replace("trunks:\n", "  branch: {interface: inside, address: sip:10.0.0.6:5060}\ntrunks:\n")
+    sbc = world(policy.replace("from: office,", "from: [office, branch],"))
+    office, carrier = sbc.office(), sbc.carrier()
+    branch = sbc.phone("pbx-12.branch.internal", "10.0.0.6:5060", through="10.0.0.1:5060")
+    carrier.answers_by_itself(after=0.01, rings=None, hangs_up_after=0.01)
+    for _ in range(10):
+        office.invites(FAR)
+    branch.invites(FAR)
+    sbc.run(0.1)
+    assert branch.got(200)
+    assert sbc.idle()
