@@ -63,6 +63,8 @@ log = structlog.get_logger("app")
 class RunningEngine(Engine, Viewed, Protocol):
     """What the app needs of `b2bua.switch.Switch`; tests bring their own."""
 
+    def knows(self, interface: str, host: str, port: int) -> bool: ...
+
 
 MakeEngine = Callable[[Policy, IdSource], RunningEngine]
 Ready = Callable[[str], None]
@@ -296,7 +298,7 @@ class _Program:
         self._driver.handle(answer)
 
     def _is_known(self, interface: str, host: str, port: int) -> bool:
-        return self._policy.identify(interface, host, port) is not None
+        return self._engine.knows(interface, host, port)
 
     # --- ending ---------------------------------------------------------------------------------------------------
 

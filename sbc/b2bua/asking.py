@@ -4,13 +4,15 @@ Screening comes first, because routes look at the caller; an emergency caller is
 section 7). Used by `call`.
 """
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from sbc.b2bua.caller import CallerRefused, screen, screen_emergency
 from sbc.b2bua.commands import Alert, Command
 from sbc.b2bua.identity import Parties
 from sbc.b2bua.location import location_of
-from sbc.policy.model import Facts
+from sbc.policy.engine import Policy
+from sbc.policy.model import Facts, Peer
 from sbc.sip.message import Request
 
 if TYPE_CHECKING:
@@ -20,16 +22,10 @@ if TYPE_CHECKING:
 def ask(call: "Call", now: float) -> tuple[Facts, CallerRefused | None]:
     """Policy's answer goes into the call, about the caller that he is taken for; why he is not taken for anybody."""
     policy, peer, said = call.context.policy, call.ingress.peer, call.parties
-
-    def owns(number: str) -> bool:
-        return policy.owns_for(peer.name, number)
-
-    judged: Parties | CallerRefused = screen(said, peer, owns) if peer.kind == "pbx" else said
-    caller = said.caller if isinstance(judged, CallerRefused) else judged.caller
-    facts = Facts(peer.name, said.called, caller)
+    facts, judged = facts_of(said, peer, policy)
     decision = call.decision = policy.decide(facts)
     if decision.emergency:
-        judged = screen_emergency(said, peer, owns) if peer.kind == "pbx" else said
+        judged = screen_emergency(said, peer, partial(policy.owns_for, peer.name)) if peer.kind == "pbx" else said
     call.context.trace.note(call.ref, now, decision)
     if isinstance(judged, CallerRefused):
         return facts, judged
@@ -37,6 +33,13 @@ def ask(call: "Call", now: float) -> tuple[Facts, CallerRefused | None]:
     if judged.screened:
         call.context.trace.note(call.ref, now, judged.screened)
     return facts, None
+
+
+def facts_of(said: Parties, peer: Peer, policy: Policy) -> tuple[Facts, Parties | CallerRefused]:
+    """What policy is asked about this caller, and who he is taken for."""
+    judged = screen(said, peer, partial(policy.owns_for, peer.name)) if peer.kind == "pbx" else said
+    caller = said.caller if isinstance(judged, CallerRefused) else judged.caller
+    return Facts(peer.name, said.called, caller), judged
 
 
 def announce(call: "Call", invite: Request) -> list[Command]:

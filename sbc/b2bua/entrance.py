@@ -7,10 +7,11 @@ asks it before there is a transaction, on the switch's behalf.
 from collections.abc import Iterable
 from typing import Final
 
+from sbc.b2bua.asking import facts_of
 from sbc.b2bua.context import Context
 from sbc.b2bua.identity import parties_of
 from sbc.core.address import Flow
-from sbc.policy.model import Algorithm, Facts, Peer
+from sbc.policy.model import Algorithm, Peer
 from sbc.sip.auth.server import Challenged, username_of
 from sbc.sip.checks import SILENCE, Refusal
 from sbc.sip.message import Request
@@ -54,6 +55,13 @@ def turn_back(
     return Refusal(401, verdict.fields) if isinstance(verdict, Challenged) else None
 
 
+def stay_inside(request: Request, context: Context, layer: TransactionLayer) -> Refusal | None:
+    """As `turn_back`, for who was a peer before a reload: what belongs to calls that are up, and silence."""
+    if request.method in ("ACK", "CANCEL"):
+        return None if request.method == "ACK" or layer.knows(request, "INVITE") else SILENCE
+    return None if request.to.tag in context.dialogs else SILENCE
+
+
 def _may_ask(request: Request, tag: str | None, context: Context, layer: TransactionLayer) -> bool:
     """From a source that anybody may have: calls and registrations, and what belongs to a dialog or an INVITE here."""
     if request.method == "CANCEL":
@@ -69,5 +77,6 @@ def _offered(peers: Iterable[Peer]) -> tuple[Algorithm, ...]:
 
 
 def is_emergency(invite: Request, peer: Peer, context: Context) -> bool:
-    parties = parties_of(invite, peer)
-    return context.policy.decide(Facts(peer.name, parties.called, parties.caller)).emergency
+    """As it will be judged when it is a call."""
+    facts, _ = facts_of(parties_of(invite, peer), peer, context.policy)
+    return context.policy.decide(facts).emergency

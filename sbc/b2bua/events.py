@@ -38,8 +38,8 @@ class HangUpOrdered(Struct, frozen=True):
 
 
 class DrainOrdered(Struct, frozen=True):
-    """No new calls from now on; what is left at `deadline` (seconds of the engine's clock) is ended. Emergencies are not
-    refused, and not ended but where `is_final`. `is_leaving`: with the last call our registrations go too, which a
+    """No new calls from now on; what is left at `deadline` (seconds of the engine's clock) is ended. Emergencies are
+    not refused, and not ended but where `is_final`. `is_leaving`: with the last call our registrations go too, which a
     restart must not do.
     """
 

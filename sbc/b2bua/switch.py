@@ -12,7 +12,7 @@ from sbc.b2bua.call import Call
 from sbc.b2bua.call import Out as CallOut
 from sbc.b2bua.commands import Alert, AskMedia, Command, Log, OpenPorts, StoreState, WriteCdr
 from sbc.b2bua.context import Context
-from sbc.b2bua.entrance import is_emergency, speaker, turn_back
+from sbc.b2bua.entrance import is_emergency, speaker, stay_inside, turn_back
 from sbc.b2bua.events import (
     BusyOutOrdered,
     CdrDurable,
@@ -28,6 +28,7 @@ from sbc.b2bua.events import (
     PortsOpened,
     StateRestored,
 )
+from sbc.b2bua.former import FormerPolicies
 from sbc.b2bua.media import MediaRules
 from sbc.b2bua.orphans import end_orphan
 from sbc.b2bua.ports import PortPool
@@ -98,6 +99,7 @@ class Switch:
         self._unstored: set[str] = set()  # calls whose records the disk does not take
         self._drain_at: float | None = None
         self._is_leaving = False  # registrations go with the last call
+        self._former = FormerPolicies()
         self._is_final = False  # emergencies are not spared
         self.is_draining = False
 
@@ -108,8 +110,12 @@ class Switch:
 
     def receive(self, data: bytes, flow: Flow, now: float) -> list[Command]:
         """One whole SIP message. A stranger gets silence and leaves no state."""
-        peer = self.policy.identify(flow.interface, flow.remote.host, flow.remote.port)
+        source = (flow.interface, flow.remote.host, flow.remote.port)
+        peer = self.policy.identify(*source)
         if peer is None:
+            peer = self._former.identify(*source)
+            if peer is not None:
+                return self._receive_of_former(peer, data, flow, now)
             # Deviation: RFC 3261 §8.2 has every request answered; an answer to a stranger tells a scanner that we are
             # here, and a spoofed one would hit a third party.
             self.endpoint.dropped["unknown_source"] += 1
@@ -124,6 +130,21 @@ class Switch:
             proves = taken_by is not None or type(message) is Request
             if proves and not peer.accepts_any and not _is_of_probe(taken_by):
                 outs += self.relations.heard(self._asked(taken_by) or peer.name, flow, message, now)
+        return self._run(outs, now, peer, data)
+
+    def knows(self, interface: str, host: str, port: int) -> bool:
+        """Whether anything that comes from there is listened to."""
+        source = (interface, host, port)
+        return self.policy.identify(*source) is not None or self._former.identify(*source) is not None
+
+    def _receive_of_former(self, peer: Peer, data: bytes, flow: Flow, now: float) -> list[Command]:
+        """A reload has taken this peer, or its address, away; calls that are up stay up, and it may end them."""
+        context, layer = self._context, self.endpoint.layer
+        message, outs = self.endpoint.receive(
+            data, flow, now, lambda request: stay_inside(request, context, layer), is_quiet=True
+        )
+        if message is not None:
+            self._trace_received(layer.taken_by, data, now)
         return self._run(outs, now, peer, data)
 
     def _asked(self, user: Hashable) -> str:
@@ -258,6 +279,7 @@ class Switch:
 
     def _change_policy(self, policy: Policy, now: float) -> list[Command]:
         """For what comes from now on; calls that are up go on as they began."""
+        self._former.replaced(self.policy, self.calls)
         self.policy = self._context.policy = policy
         outs = [*self._watch_names(now), *self.relations.change_policy(policy, now)]
         self._learn_names()
@@ -359,10 +381,10 @@ class Switch:
         if self.is_draining and not is_emergency(out.request, peer, self._context):
             draining = Refusal(503, (("Retry-After", _RETRY_AFTER_DRAIN),))
             return turn_away(out, peer, Cause.SHUTDOWN, draining, data, self._context, now)
-        if len(self._unstored) >= limits.CDR_QUEUE:
+        if self._is_full(len(self._unstored), limits.CDR_QUEUE, out.request, peer):
             self.endpoint.dropped["records_full"] += 1  # one more record is what there is no room for
             return [Respond(out.key, 503)]
-        if len(self.calls) >= limits.CALLS:
+        if self._is_full(len(self.calls), limits.CALLS, out.request, peer):
             self.endpoint.dropped["calls_full"] += 1
             return turn_away(out, peer, Cause.OVERLOAD, Refusal(503), data, self._context, now)
         ref, invite = self._ids.ref(), out.request
@@ -374,6 +396,12 @@ class Switch:
         outs = self._guarded(ref, lambda call: call.start(out, now, is_loop=self._is_loop(call, invite)), now, out.key)
         return [*outs, *self.ports.replenish(now)]
 
+    def _is_full(self, used: int, most: int, invite: Request, peer: Peer) -> bool:
+        """Emergencies have some room more."""
+        if used < most:
+            return False
+        return used >= most + limits.EMERGENCIES or not is_emergency(invite, peer, self._context)
+
     def _is_loop(self, call: Call, invite: Request) -> bool:
         """An INVITE of ours has come back: its Via is below others (§16.3). It is a loop only where the same peer
         calls the same number again; a PBX that dials its own DID through the carrier is none (contract, section 7).
@@ -384,8 +412,10 @@ class Switch:
         for via in invite.vias[1:]:
             user = self.endpoint.layer.user_of_invite(via.branch or "")
             sender = self.calls.get(user[0]) if isinstance(user, tuple) else None
-            if sender is not None and sender.account.ingress == call.account.ingress:
-                return sender.parties.called == call.parties.called
+            if sender is None or sender.account.ingress != call.account.ingress:
+                continue
+            if sender.parties.called == call.parties.called:
+                return True  # whatever else it has passed on its way
         return False
 
     def _in_dialog(self, out: RequestReceived, peer: Peer, data: bytes, now: float) -> Sequence[Out]:
@@ -475,6 +505,7 @@ class Switch:
         try:
             outs += call.abort(now)
         except Exception as worse:  # noqa: BLE001  a call that cannot even be aborted is forgotten
+            self.relations.paths.give_back_all(call.ref)
             self._forget(call, now)
             return [*outs, _crash(call.ref, worse)]
         self._settle(call, now)
@@ -492,6 +523,7 @@ class Switch:
         for tag in call.tags:
             self._context.dialogs.pop(tag, None)
         self.calls.pop(call.ref, None)
+        self._former.forget(call.ref)
 
     # --- trace --------------------------------------------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 import pytest
 
 from sbc.b2bua.events import BusyOutOrdered, DrainOrdered
+from sbc.core import limits
 from sbc.testing.world import DID, FAR, OUTSIDE, POLICY
 
 EMERGENCY = (
@@ -163,3 +164,51 @@ def test_an_emergency_number_that_no_rule_calls_one_is_a_number_like_others(worl
     assert not sbc.cdr.only.emergency
     assert sbc.idle()
     assert DID
+
+
+def test_a_node_that_is_full_of_calls_has_room_for_emergencies(world, monkeypatch):
+    monkeypatch.setattr(limits, "CALLS", 1)
+    sbc, office, carrier, _spare = three(world)
+    office.invites(FAR)
+    carrier.answers()
+    ordinary = office.call
+    office.invites(FAR)
+    assert office.got(503)
+    office.invites("911")
+    carrier.answers()
+    office.hangs_up()
+    assert sbc.cdr[-1].emergency
+    monkeypatch.setattr(limits, "EMERGENCIES", 0)
+    office.invites("911")
+    assert office.got(503)
+    office.agent.parties[:] = [ordinary]
+    office.hangs_up()
+    assert sbc.idle()
+
+
+def test_a_node_whose_disk_takes_no_records_has_room_for_emergencies(world, monkeypatch):
+    monkeypatch.setattr(limits, "CDR_QUEUE", 0)
+    sbc, office, carrier, _spare = three(world)
+    office.invites(FAR)
+    assert office.got(503)
+    office.invites("911")
+    carrier.answers()
+    office.hangs_up()
+    assert sbc.cdr.only.emergency
+    assert sbc.idle()
+
+
+def test_a_draining_node_knows_the_caller_as_the_routes_do(world):
+    """The emergency route is for numbers that screening puts in the caller's place."""
+    policy = EMERGENCY.replace("on_fail: reject", "on_fail: replace").replace(
+        "from: office, to: ['911', emergency]", "from: office, caller: ['+14155550100'], to: ['911', emergency]"
+    )
+    sbc = world(policy)
+    office, carrier = sbc.office(), sbc.carrier()
+    sbc.phone("second.carrier.net", "198.51.100.8:5060", through=OUTSIDE)
+    sbc.tell(DrainOrdered(sbc.now + 1.0))
+    office.invites("911", caller="4999")
+    carrier.answers()
+    office.hangs_up()
+    assert sbc.cdr.only.emergency
+    assert sbc.idle()

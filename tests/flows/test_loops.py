@@ -56,3 +56,23 @@ def test_a_pbx_that_dials_its_own_number_through_a_proxying_carrier_is_no_loop(w
     hand.replies(486, to=out)
     sbc.run(300.0)
     assert sbc.idle(but=["leaks"])
+
+
+def test_a_loop_that_has_passed_another_number_on_its_way_is_one(world):
+    """The first number was sent on to a second by somebody behind the carrier, and that one to the first again."""
+    other = "+442079460002"
+    sbc = world(TURNS)
+    carrier = sbc.carrier()
+    hand = ByHand(sbc, carrier)
+    hand.sends("INVITE", f"sip:{FAR}@203.0.113.1", sdp=True)
+    first = hand.requests("INVITE")[0]
+    vias = tuple(("Via", str(via)) for via in first.vias)
+    hand.sends("INVITE", f"sip:{other}@203.0.113.1", branch="z9hG4bKround1", sdp=True, call_id="second", fields=vias)
+    second = hand.requests("INVITE")[1]
+    vias = (*(("Via", str(via)) for via in second.vias), *vias)
+    hand.sends("INVITE", f"sip:{FAR}@203.0.113.1", branch="z9hG4bKround2", sdp=True, call_id="third", fields=vias)
+    assert hand.statuses().count(482) == 1
+    assert len(hand.requests("INVITE")) == 2
+    for out in (first, second):
+        hand.replies(480, to=out)
+    assert sbc.idle(but=["leaks"])

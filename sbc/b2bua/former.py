@@ -1,0 +1,40 @@
+"""Policies that a reload has replaced while calls were up: who spoke under them may still speak in those calls.
+
+"A reload touches no call" also where it takes a peer away, or its address: its BYE must end the call and free its path.
+It decides nothing; the switch asks it about sources that the policy in force does not know.
+"""
+
+from collections.abc import Iterable
+
+from sbc.core import limits
+from sbc.policy.engine import Policy
+from sbc.policy.model import Peer
+
+
+class FormerPolicies:
+    """Bounded: of very many reloads during one call, the oldest are forgotten."""
+
+    def __init__(self) -> None:
+        self._policies: list[tuple[Policy, set[str]]] = []  # the newest last, with the calls that were up
+
+    def replaced(self, policy: Policy, calls: Iterable[str]) -> None:
+        """`calls`: refs of those that are up."""
+        refs = set(calls)
+        if refs:
+            self._policies = [*self._policies[1 - limits.FORMER_POLICIES :], (policy, refs)]
+
+    def forget(self, ref: str) -> None:
+        """This call is gone."""
+        if not self._policies:
+            return
+        for _, refs in self._policies:
+            refs.discard(ref)
+        self._policies = [one for one in self._policies if one[1]]
+
+    def identify(self, interface: str, host: str, port: int) -> Peer | None:
+        """Who spoke from there when the oldest calls that are up began."""
+        for policy, _ in reversed(self._policies):
+            peer = policy.identify(interface, host, port)
+            if peer is not None:
+                return peer
+        return None
