@@ -274,8 +274,9 @@ def ping(
 @app.command(
     help="""Take no new calls, and end what is left after a while.
 
-Emergency calls are still placed. The program stays; stop or restart it when
-sbc status shows no calls.
+Emergency calls are still placed. When the last call is over, our registrations
+with carriers are taken back; the next start registers again. The program
+stays; stop or restart it when sbc status shows no calls.
 
   sbc drain
   sbc drain --deadline 1h""",
