@@ -155,11 +155,14 @@ class Registration:
 
         Only while all is well: the REGISTER that follows says more, and its failure waits as any other.
         """
-        if self._binding is None or self._failures:
-            return []
+        return [] if self._failures or not self.goes_by(flow) else self._hurry(now)
+
+    def goes_by(self, flow: Flow) -> bool:
+        """Whether our binding is with the registrar at the end of this flow."""
+        if self._binding is None:
+            return False
         ours = self._binding.hop.flow
-        is_ours = (flow.remote, flow.transport, flow.interface) == (ours.remote, ours.transport, ours.interface)
-        return self._hurry(now) if is_ours else []
+        return (flow.remote, flow.transport, flow.interface) == (ours.remote, ours.transport, ours.interface)
 
     def unregister(self, now: float) -> list[Out]:
         """Take our binding away; only after a completed drain. `start` registers again."""

@@ -13,6 +13,7 @@ from msgspec import Struct
 from sbc.core.address import Flow
 from sbc.core.commands import Log, StoreState
 from sbc.core.ids import IdSource
+from sbc.core.timers import Schedule
 from sbc.peering.bindings import BindingMoved
 from sbc.peering.health import HealthTable, PeerChanged
 from sbc.peering.hop import Hop, server_uri
@@ -57,6 +58,7 @@ class Relations:
         self._locate = locate
         self._digest = DigestServer(policy.name, bytes.fromhex(ids.call_id()), ids)
         self._registrations: dict[str, Registration] = {}
+        self._due: Schedule[str] = Schedule()  # of registrations: hundreds of them, and asked after every message
         self._credentials: dict[str, tuple[Auth, Authenticator]] = {}
         self._rates: dict[str, Rate] = {}
         self._node_rate: Rate | None = None
@@ -107,9 +109,12 @@ class Relations:
         for name in list(self._registrations):
             peer = policy.peers.get(name)
             if peer is None or peer.register is None:
+                self._due.set(name, None)
                 del self._registrations[name]  # the carrier forgets us when the binding expires
             else:
-                outs += self._absorb(self._registrations[name].reconfigure(peer, self.credentials(name), now), now)
+                outs += self._follow(
+                    name, self._registrations[name].reconfigure(peer, self.credentials(name), now), now
+                )
         for peer in policy.peers.values():
             outs += self._set_hops(peer, now)
         return outs + self._start_registrations(now)
@@ -149,7 +154,7 @@ class Relations:
         outs = self._absorb(self.health.set_hops(peer, hops, now), now)
         registration = self._registrations.get(peer.name)
         if registration is not None:
-            outs += self._absorb(registration.set_hops(hops, now), now)
+            outs += self._follow(peer.name, registration.set_hops(hops, now), now)
         return outs
 
     def _start_registrations(self, now: float) -> list[Out]:
@@ -161,7 +166,7 @@ class Relations:
             registration = Registration(peer, self.credentials(peer.name), self._ids, saved=saved)
             self._registrations[peer.name] = registration
             hops = [hop for _, hop in self.hops(peer, now) if hop is not None]
-            outs += self._absorb(registration.start(hops, now), now)
+            outs += self._follow(peer.name, registration.start(hops, now), now)
         return outs
 
     # --- what calls ask -----------------------------------------------------------------------------------------------
@@ -236,20 +241,21 @@ class Relations:
         if registration is None:
             return []
         outs = registration.take_response(user, response, request, flow, now, speaks_for_peer=genuine)
-        return self._absorb(outs, now)
+        return self._follow(name, outs, now)
 
     def take_failure(self, user: tuple[str, str, int], why: str, now: float) -> list[Out]:
         kind, name, _ = user
         if kind == "health":
             return self._absorb(self.health.take_failure(user, why, now), now)
         registration = self._registrations.get(name)
-        return [] if registration is None else self._absorb(registration.take_failure(user, why, now), now)
+        return [] if registration is None else self._follow(name, registration.take_failure(user, why, now), now)
 
     def flow_failed(self, flow: Flow, now: float) -> list[Out]:
         """A connection is gone, or a datagram came back: bindings and registrations over it may be gone too."""
         outs = self._absorb(self.registrar.flow_failed(flow, now), now)
-        for registration in self._registrations.values():
-            outs += self._absorb(registration.flow_failed(flow, now), now)
+        for name, registration in self._registrations.items():
+            if registration.goes_by(flow):
+                outs += self._follow(name, registration.flow_failed(flow, now), now)
         return outs
 
     def flow_closed(self, flow: Flow, now: float) -> list[Out]:
@@ -291,19 +297,20 @@ class Relations:
 
     def unregister(self, now: float) -> list[Out]:
         """Only after a completed drain: then nobody shall send us calls any more."""
-        return [out for one in self._registrations.values() for out in self._absorb(one.unregister(now), now)]
+        return [
+            out for name, one in self._registrations.items() for out in self._follow(name, one.unregister(now), now)
+        ]
 
     # --- time ---------------------------------------------------------------------------------------------------------
 
     def tick(self, now: float) -> list[Out]:
         outs = self._absorb(self.health.tick(now), now) + self._absorb(self.registrar.tick(now), now)
-        for registration in self._registrations.values():
-            outs += self._absorb(registration.tick(now), now)
+        for name in self._due.pop_due(now):
+            outs += self._follow(name, self._registrations[name].tick(now), now)
         return outs + self._save_usage(now)
 
     def next_deadline(self) -> float | None:
-        deadlines = [self.health.next_deadline(), self.registrar.next_deadline(), self._save_at]
-        deadlines += [registration.next_deadline() for registration in self._registrations.values()]
+        deadlines = (self.health.next_deadline(), self.registrar.next_deadline(), self._due.next(), self._save_at)
         return min((at for at in deadlines if at is not None), default=None)
 
     def _save_usage(self, now: float) -> list[Out]:
@@ -374,7 +381,12 @@ class Relations:
         registration = self._registrations.get(change.peer)
         if registration is None or not change.usable:
             return []
-        return self._absorb(registration.registrar_is_back(now), now)
+        return self._follow(change.peer, registration.registrar_is_back(now), now)
+
+    def _follow(self, name: str, outs: Iterable[_Inner], now: float) -> list[Out]:
+        """What the registration of this trunk has said, and when it wants to be asked next."""
+        self._due.set(name, self._registrations[name].next_deadline())
+        return self._absorb(outs, now)
 
 
 def _rate(old: Rate | None, per_second: int) -> Rate:

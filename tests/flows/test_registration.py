@@ -9,6 +9,7 @@ import pytest
 
 from sbc.b2bua.events import DrainOrdered, PolicyChanged
 from sbc.core.address import Transport
+from sbc.peering.registration import Registration
 from sbc.policy.load import Source, parse_policy
 from sbc.sip.message import Request
 from sbc.sip.parse import parse_message
@@ -391,3 +392,18 @@ def test_registration_holds_under_loss(world, chaos):
     assert story.state == "registered"
     assert len(story.registrar.call_ids) == 1
     assert story.alarms() == []
+
+
+def test_what_comes_next_costs_the_same_with_many_registrations(world, monkeypatch):
+    """It is asked after every message: with 500 trunks, asking each cost more than the message."""
+    trunks = "".join(
+        f"  t{i}: {{interface: outside, servers: ['sip:198.51.101.{i}:5060'],"
+        f" register: {{aor: 'sip:u{i}@c{i}.example', expires: 600s}}}}\n"
+        for i in range(1, 20)
+    )
+    sbc = world(POLICY.replace("routes:\n", f"{trunks}routes:\n"))
+    sbc.run(1.0)
+    asked = []
+    monkeypatch.setattr(Registration, "next_deadline", lambda one: asked.append(one))
+    assert sbc.switch.next_deadline() is not None
+    assert asked == []
