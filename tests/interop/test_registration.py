@@ -111,7 +111,10 @@ def story(net, node, started, tmp_path) -> Story:
     return Story(net, node, started, tmp_path)
 
 
-def seconds_until(text: str) -> float:
+def seconds_until(text: str | None) -> float:
+    """None, as for the next REGISTER while one is on its way, is now."""
+    if text is None:
+        return 0.0
     return (datetime.fromisoformat(text) - datetime.now(UTC)).total_seconds()
 
 
