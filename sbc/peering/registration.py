@@ -28,6 +28,7 @@ SOON: Final = 5.0  # seconds: the first retry, and the least time between REGIST
 BASE_WAIT: Final = 30.0  # seconds; RFC 5626 §4.5, "base-time (if all failed)"
 LONGEST_WAIT: Final = 600.0  # seconds; the RFC has 1800, too long for a business without calls
 REJECTED_WAIT: Final = 600.0  # seconds
+STABLE: Final = 60.0  # seconds that a registrar's connection lasts where it means to keep them
 
 Out = SendRequest | Log | StoreState | KeepAlive | RegistrarFailed
 
@@ -59,6 +60,7 @@ class Registration:
         self._hops: tuple[Hop, ...] = ()
         self._failures = 0  # rounds in a row
         self._is_doubted = False  # a refresh was refused, which may have been a slip
+        self._closes = 0  # connections in a row that the registrar closed soon after a REGISTER
         self._binding: _Binding | None = None
         self._timers: TimerTable[_Timer] = TimerTable()
         self._state: RegistrationState = "unregistered"
@@ -156,6 +158,17 @@ class Registration:
         Only while all is well: the REGISTER that follows says more, and its failure waits as any other.
         """
         return [] if self._failures or not self.goes_by(flow) else self._hurry(now)
+
+    def flow_closed(self, flow: Flow, now: float) -> list[Out]:
+        """The registrar has ended its connection in order: it has gone, or it keeps none.
+
+        Who closes every time soon after a REGISTER is asked less and less often for that reason, at last by the refresh
+        alone.
+        """
+        if self._failures or not self.goes_by(flow):
+            return []
+        self._closes = self._closes + 1 if now - self._round.sent_at < STABLE else 0
+        return self._hurry(now, SOON * 2.0 ** min(max(self._closes - 1, 0), 10))
 
     def goes_by(self, flow: Flow) -> bool:
         """Whether our binding is with the registrar at the end of this flow."""
@@ -291,11 +304,11 @@ class Registration:
             wait = bound * (0.5 + 0.5 * self._draw())
         return max(now + wait, self._round.opens_at(self._hops, now))
 
-    def _hurry(self, now: float) -> list[Out]:
+    def _hurry(self, now: float, wait: float = SOON) -> list[Out]:
         """The next REGISTER at once; news that comes thick and fast makes one every few seconds."""
         if self._is_over or self._round.is_running:
             return []
-        earliest = self._round.sent_at + SOON
+        earliest = self._round.sent_at + wait
         if earliest <= now:
             return self._begin_round(now)
         at = self._timers.at(_Timer.REGISTER)

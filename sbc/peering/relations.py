@@ -101,7 +101,9 @@ class Relations:
         outs: list[Out] = []
         for name in old.peers.keys() - policy.peers.keys():
             self.health.forget(name)
-            self._closed.pop(name, None)
+            closed = self._closed.pop(name, None)
+            if closed is not None:
+                outs.append(StoreState(f"{closed.order}/{name}", None))
         for was in old.peers.values():
             is_now = policy.peers.get(was.name)
             if was.registers and (is_now is None or not is_now.registers):
@@ -259,8 +261,12 @@ class Relations:
         return outs
 
     def flow_closed(self, flow: Flow, now: float) -> list[Out]:
-        """A PBX that has registered over this connection is not reached on it any more."""
-        return self._absorb(self.registrar.flow_failed(flow, now), now)
+        """A PBX that has registered over this connection is not reached on it any more; a registrar may have gone."""
+        outs = self._absorb(self.registrar.flow_failed(flow, now), now)
+        for name, registration in self._registrations.items():
+            if registration.goes_by(flow):
+                outs += self._follow(name, registration.flow_closed(flow, now), now)
+        return outs
 
     # --- who speaks ---------------------------------------------------------------------------------------------------
 

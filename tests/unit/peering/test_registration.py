@@ -654,6 +654,25 @@ def test_a_keep_alive_that_is_refused_makes_a_refresh_and_its_failure_the_usual_
     assert trunk.now == 55.0
 
 
+def test_a_registrar_that_ends_its_connection_is_registered_with_again(ids):
+    trunk = Trunk(ids).registered()
+    trunk.now = 100.0
+    trunk.see(trunk.machine.flow_closed(ONE.flow, 100.0))
+    assert len(trunk.sent) == 2
+
+
+def test_a_registrar_that_keeps_no_connections_is_asked_less_and_less_often(ids):
+    trunk = Trunk(ids).registered()
+    begun = len(trunk.sent)
+    for _ in range(6):
+        trunk.now += 1.0
+        trunk.see(trunk.machine.flow_closed(ONE.flow, trunk.now))
+        trunk.until_sent(len(trunk.sent) + 1)
+        trunk.answers(200)
+    times = [at for at, _ in requests(trunk.timeline)][begun - 1 :]
+    assert [round(after - before) for before, after in itertools.pairwise(times)] == [5, 10, 20, 40, 80, 160]
+
+
 # --- keep-alive -------------------------------------------------------------------------------------------------------
 
 
