@@ -75,7 +75,7 @@ class Engine:
             if isinstance(command, OpenPorts):
                 ports = tuple(range(20000, 20000 + 2 * command.pairs, 2))
                 self._perform(self.switch.handle(PortsOpened(command.local, ports), 0.0))
-            assert getattr(command, "name", "") != "call.crashed", command
+            assert getattr(command, "event", "") != "call.crashed", command
         return commands
 
 
