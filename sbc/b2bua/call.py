@@ -296,6 +296,8 @@ class Call:
                 return self.end(Ending(Cause.RATE_LIMITED, 200, _NORMAL_UNSPECIFIED, "sbc"), now)
             case Ended(), "media report":
                 return self._write_record()
+            case Ended(), _:
+                return []  # it was due together with the one that has ended the call
             case _:
                 raise AssertionError(f"{timer} in {self.state}")
 

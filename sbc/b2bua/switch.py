@@ -231,6 +231,7 @@ class Switch:
             self.relations.next_deadline(),
             self._deadlines.next(),
             self._drain_at,
+            0.0 if self._is_leaving and not self.calls else None,
         )
         return min((at for at in deadlines if at is not None), default=None)
 

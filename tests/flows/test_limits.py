@@ -143,3 +143,20 @@ def test_what_a_pbxs_own_limits_refuse_uses_nothing_of_the_nodes_rate(world):
     sbc.run(0.1)
     assert branch.got(200)
     assert sbc.idle()
+
+
+def test_a_process_that_was_stopped_for_a_while_ends_the_longest_call_all_the_same(world):
+    """Two timers of the call are over when it is asked again; the first ends it."""
+    sbc = world(limited("max_duration: 90s"))
+    office, carrier = sbc.office(), sbc.carrier()
+    office.invites(FAR)
+    carrier.answers()
+    sbc.run(40.0)
+    carrier.script.reinvites = None
+    office.holds()
+    sbc.run(1.0)
+    sbc.net.perform(sbc.host, sbc.host.tick(sbc.now + 70.0))
+    sbc.run(1.0)
+    assert not [log for log in sbc.logs if log.event == "call.crashed"]
+    assert (sbc.cdr.only.cause, sbc.cdr.only.sip_status) == ("rate_limited", 200)
+    assert sbc.idle()
