@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 _NO_CIRCUIT: Final = 34  # Q.850: no circuit or channel available
 _UNREACHABLE: Final = Ending(Cause.UNREACHABLE, 503, Cause.UNREACHABLE.q850, "sbc")
+# What a carrier hears: by a 503 it may take us, and every number that we have, out of service (RFC 3261 §21.5.4).
+_ABSENT: Final = Ending(Cause.UNREACHABLE, 480, 20, "sbc")  # Q.850: subscriber absent
 _RATE_LIMITED: Final = Ending(Cause.RATE_LIMITED, 503, Cause.RATE_LIMITED.q850, "sbc")
 
 
@@ -62,6 +64,8 @@ class Choosing:
         """How the call ends, now that nobody is left."""
         if self._reject:
             return Ending(Cause.UNREACHABLE, self._reject, q850_of_status(self._reject), "sbc")
+        if self._verdict is _UNREACHABLE and self._call.ingress.peer.kind == "trunk":
+            return _ABSENT
         return self._verdict
 
     def next(self, leads: tuple[Lead, ...], now: float) -> tuple[Attempt, tuple[Lead, ...]] | None:

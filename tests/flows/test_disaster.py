@@ -196,3 +196,13 @@ def test_a_plan_that_ends_with_a_status_does_so_without_more_waiting(world, step
     assert (record.sip_status, record.disaster, record.ended_by) == (486, True, "sbc")
     assert [(attempt.peer, attempt.cause) for attempt in record.attempts] == [("office", "no_reply")]
     assert sbc.idle()
+
+
+def test_without_a_plan_the_carrier_hears_that_the_pbx_is_away(world):
+    sbc, office, carrier, _spare, _branch = cast(world, PLANNED.partition("to: dids,")[0] + "to: dids}\n")
+    sbc.tell(DrillOrdered("office", on=True))
+    carrier.invites(DID)
+    assert carrier.got(480)
+    assert (sbc.cdr.only.cause, sbc.cdr.only.q850, sbc.cdr.only.egress) == ("unreachable", 20, "office")
+    assert office.agent.parties == []
+    assert sbc.idle()
