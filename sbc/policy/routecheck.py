@@ -128,6 +128,7 @@ def warn_operator(
 ) -> None:
     """What is allowed, but rarely meant."""
     trunks = {peer.name for peer in peers if peer.kind == "trunk"}
+    _warn_of_transit(routes, trunks, problems)
     planned = _planned(peers, routes, dids)
     owners = DidTable(dids)
     for peer in peers:
@@ -147,6 +148,22 @@ def warn_operator(
                 f"the default caller {default} is not a DID of `{peer.name}`",
                 "who calls back does not reach it",
             )
+
+
+def _warn_of_transit(routes: Sequence[Route], trunks: set[str], problems: Problems) -> None:
+    """A way out that forgot to say for whom takes calls from carriers too, and from whoever forges their addresses."""
+    settled: set[str] = set()  # trunks whose calls never get past the routes before
+    for route in routes:
+        out = [via.to for via in route.via if via.to in trunks]
+        is_open = not route.from_peers and not route.emergency and trunks - settled
+        if out and is_open and route.where is not None:
+            problems.warn(
+                route.where,
+                f"`{route.name}` has no `from`, so that calls that come in on a trunk go out on `{out[0]}` again",
+                "expected `from` with the pbxs that may call out",
+            )
+        if not route.to and not route.caller and not route.emergency:
+            settled |= set(route.from_peers) or trunks
 
 
 def _warn_of_emergencies(

@@ -55,7 +55,7 @@ OUT = "{from: office, to: national, via: carrier-a}"
 
 EMERGENCIES = [
     ([OUT], [NO_WAY_OUT]),
-    (["{via: carrier-a}"], [NO_WAY_OUT]),
+    (["{from: [office, carrier-a], via: carrier-a}"], [NO_WAY_OUT]),
     (["{from: carrier-a, via: carrier-a}"], []),
     (["{to: dids}"], []),
     ([OUT, "{from: office, to: '911', emergency: true, via: carrier-a}"], []),
@@ -92,3 +92,30 @@ def test_a_pbx_that_registers_is_down_when_its_binding_is_gone(load, well):
     )
     policy = load(watched, "routes: [{to: dids, disaster: {reject: 480}}]", environment={"O": "x"})
     assert warnings(policy) == []
+
+
+OPEN = (
+    "`r` has no `from`, so that calls that come in on a trunk go out on `carrier-a` again; "
+    "expected `from` with the pbxs that may call out"
+)
+
+
+HELP = "{to: '911', emergency: true, via: carrier-a}"
+RELAYS = [
+    ("{name: r, via: carrier-a}", True),
+    ("{name: r, to: national, via: [office, carrier-a]}", True),
+    ("{name: in, from: carrier-a, to: dids}, {name: r, via: carrier-a}", True),
+    ("{name: in, from: carrier-a, via: office}, {name: r, via: carrier-a}", False),
+    ("{name: bar, from: carrier-a, reject: 403}, {name: r, via: carrier-a}", False),
+    ("{name: bar, reject: 403}, {name: r, via: carrier-a}", False),
+    ("{name: r, from: office, via: carrier-a}", False),
+    ("{name: r, from: carrier-a, via: carrier-a}", False),
+    ("{name: r, to: '21', via: office}", False),
+    ("{name: r, to: premium, reject: 403}", False),
+]
+
+
+@pytest.mark.parametrize(("routes", "is_open"), RELAYS, ids=[routes for routes, _ in RELAYS])
+def test_a_way_out_for_everybody_is_an_open_relay_for_callers_from_outside(load, well, routes, is_open):
+    found = warnings(load(well, f"routes: [{HELP}, {routes}]"))
+    assert [w.split(": ", 1)[1] for w in found] == ([OPEN] if is_open else [])
