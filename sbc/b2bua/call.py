@@ -354,6 +354,15 @@ class Call:
         else:
             self.context.relations.paths.give_back(self.ref, leg)
 
+    def hand_over_path(self, trunk: str) -> bool:
+        """The path of an attempt on this trunk that is being cancelled, for the next one on the same trunk."""
+        for leg in self._closing:
+            if self.legs[leg].peer.name == trunk:
+                self._closing.discard(leg)
+                self.context.relations.paths.give_back(self.ref, leg)
+                return True
+        return False
+
     def _return_paths(self) -> None:
         for leg in [n for n in self._closing if self.legs[n].is_quiet]:
             self._closing.discard(leg)

@@ -122,7 +122,10 @@ class Choosing:
         relations, is_emergency = call.context.relations, self._decision.emergency
         if peer.kind != "trunk":
             return True
-        if not is_emergency and not relations.paths.would_fit(peer.name, "outbound"):
+        fits = is_emergency or relations.paths.would_fit(peer.name, "outbound")
+        if not fits and call.hand_over_path(peer.name):
+            fits = relations.paths.would_fit(peer.name, "outbound")
+        if not fits:
             full = Ending(Cause.PATHS_FULL, peer.when_full.outbound, _NO_CIRCUIT, "sbc")
             self._pass_over(peer.name, "all its call paths are taken", full, now)
             return False

@@ -195,3 +195,24 @@ def test_weights_spread_the_calls(world):
     share = sum(record.egress == "spare" for record in sbc.cdr)
     assert 55 <= share <= 85
     assert sbc.idle()
+
+
+def test_the_other_server_of_a_full_trunk_is_tried_with_the_path_that_the_call_has(world):
+    """The first says 100 and no more, and does not even end what was cancelled."""
+    policy = POLICY.replace(
+        '["sip:198.51.100.7:5060"]',
+        '["sip:198.51.100.7:5060", "sip:198.51.100.8:5060"], call_paths: 1, no_progress: 3s',
+    )
+    sbc, office, first, second = three(world, policy)
+    first.ignores("CANCEL")
+    office.invites(FAR)
+    second.waits_for("INVITE", at_most=3.2)
+    assert {view.trunk: view.used for view in sbc.switch.snapshot(sbc.now).paths} == {"carrier": 1}
+    second.answers()
+    first.wakes()
+    office.hangs_up()
+    assert [(attempt.peer, attempt.cause) for attempt in sbc.cdr.only.attempts] == [
+        ("carrier", "no_reply"),
+        ("carrier", "normal"),
+    ]
+    assert sbc.idle()
