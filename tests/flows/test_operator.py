@@ -1,7 +1,7 @@
 """What an operator orders: hang up, drain; and what a full disk means."""
 
-from sbc.b2bua.events import DrainOrdered, HangUpOrdered
-from sbc.testing.world import FAR
+from sbc.b2bua.events import BusyOutOrdered, DrainOrdered, HangUpOrdered, PolicyChanged
+from sbc.testing.world import FAR, POLICY, read_policy
 
 
 def test_hang_up_ends_an_answered_call_on_both_sides(world):
@@ -65,3 +65,17 @@ def test_a_call_is_not_forgotten_before_its_record_is_durable(world):
     sbc.disk_has_room()
     assert sbc.cdr.only.cause == "normal"
     assert sbc.idle(but=["errors"])
+
+
+def test_a_busied_out_trunk_that_leaves_the_policy_is_open_when_it_comes_back(world):
+    """Also after a restart: nobody remembers an order about a trunk that was gone for months."""
+    spare = POLICY.replace("routes:\n", "  spare: {interface: outside, servers: ['sip:198.51.100.8:5060']}\nroutes:\n")
+    sbc = world(spare)
+    sbc.tell(BusyOutOrdered("spare", on=True))
+    assert sbc.kept
+    sbc.tell(PolicyChanged(read_policy(POLICY)))
+    assert sbc.kept == {}
+    sbc.tell(PolicyChanged(read_policy(spare)))
+    [view] = [peer for peer in sbc.switch.snapshot(sbc.now).peers if peer.name == "spare"]
+    assert view.state == "up"
+    assert sbc.idle()
