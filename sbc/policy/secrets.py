@@ -109,7 +109,8 @@ PBX_AUTH: Final = _auth_keys(
     Key(
         "algorithms",
         "a list of " + ", ".join(values.ALGORITHMS),
-        "a challenge for each, in this order; old PBXs understand only the first",
+        "a challenge for each, in this order; old PBXs understand only the first. PBXs that may "
+        "speak from one source are challenged alike, with the algorithms of all of them",
         _algorithms(),
         default="md5",
     )

@@ -210,3 +210,41 @@ def signed_register(sbc, phone, fields):
     given = f'Authorization: Digest {who}, qop=auth, nc=00000001, cnonce="c", response="{response}"\r\n'
     asked = message("REGISTER", branch="z9hG4bKs2", cseq=2, fields=given + fields)
     return asked.replace(f"To: <sip:{FAR}".encode(), b"To: <sip:office").replace(b"192.0.2.66", b"10.0.0.5")
+
+
+def test_no_credentials_are_in_ladders_logs_records_or_what_is_kept(world):
+    with_account = ANYWHERE.replace(
+        'sip:198.51.100.7:5060"]}', 'sip:198.51.100.7:5060"], auth: {username: acme, password: s3cret}}'
+    )
+    sbc, pbx, carrier = registered(world, with_account)
+    gate = carrier.challenges("acme", "s3cret")
+    assert pbx.registers("sip:office@10.0.0.1").is_registered
+    pbx.invites(FAR)
+    carrier.answers()
+    pbx.hangs_up()
+    carrier.challenges("acme", "another")
+    pbx.invites(FAR)
+    assert pbx.call.status == 403
+    shown = [sbc.story(), str(sbc.cdr), str(sbc.kept), str(sbc.switch.snapshot(sbc.now)), str(sbc.policy.peers)]
+    responses = [params["response"] for params in gate.tries]
+    assert len(responses) >= 2
+    for secret in ("0ff1ce", "s3cret", "response=", "nonce=", "cnonce", *responses):
+        assert not any(secret in text for text in shown), secret
+    assert sbc.idle()
+
+
+def test_a_response_that_is_seen_cannot_be_used_again_nor_for_another_number(world):
+    sbc, pbx, carrier = registered(world)
+    assert pbx.registers("sip:office@10.0.0.1").is_registered
+    pbx.invites(FAR)
+    carrier.answers()
+    pbx.hangs_up()
+    invites = [d for d in sbc.net.sent_by(pbx.name) if d.startswith(b"INVITE") and b"Authorization" in d]
+    sbc.run(40.0)
+    thief = sbc.phone("thief.example", STRANGER, through=INSIDE)
+    again = invites[0].replace(b"z9hG4bK", b"z9hG4bKagain")
+    for data in (again, again.replace(FAR.encode(), b"+19005550100", 1), again.replace(b"INVITE", b"REGISTER")):
+        sbc.inject(data, thief)
+    assert {read(data).status for data in sbc.net.sent_to(thief.name)} == {401}
+    assert len(sbc.cdr) == 1
+    assert sbc.idle()
