@@ -197,16 +197,15 @@ class Setup:
     def _try_others(self, state: Hunting, ending: Ending, now: float) -> "list[Out] | None":
         """Give the attempt up if somebody else can be tried in its place; else it goes on, and keeps its call path."""
         call, leg = self._call, self._call.legs[-1]
-        paths, is_emergency = call.context.relations.paths, self._decision.emergency
+        paths = call.context.relations.paths
         self._choosing.failed(ending, is_down=True)
-        paths.give_back(call.ref, leg.n)
+        held = paths.give_back(call.ref, leg.n)
         found = self._choosing.next(state.rest, now)
         if found is None and self._choosing.is_settled:
             call.account.attempt_ended(ending.status, ending.cause, now)
             return call.end(self._choosing.verdict, now)
         if found is None:
-            if leg.peer.kind == "trunk":
-                paths.take(leg.peer.name, call.ref, leg.n, "outbound", now, emergency=is_emergency)
+            paths.take_again(held)
             call.state = Hunting(state.attempt, (), state.rang)
             return None
         call.account.attempt_ended(ending.status, ending.cause, now)

@@ -7,7 +7,7 @@ gives back, and proves the count with `reconcile`.
 """
 
 from collections import Counter
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Final
 
@@ -86,21 +86,20 @@ class PathLedger:
             return True
         if not emergency and not self.would_fit(trunk, direction):
             return False
-        holder = HolderView(trunk, ref, leg, direction, now, emergency)
-        self._calls.setdefault(ref, {})[leg, trunk] = holder
-        account = self._trunks.setdefault(trunk, _Account())
-        account.add(holder)
-        pool = self._pool(trunk)
-        if pool is not None:
-            pool.account.add(holder)
-        self._peaks[trunk] = max(self._peaks[trunk], len(account))
+        self._hold(HolderView(trunk, ref, leg, direction, now, emergency))
         return True
 
-    def give_back(self, ref: str, leg: int) -> None:
+    def give_back(self, ref: str, leg: int) -> tuple[HolderView, ...]:
         """What this leg holds, on any trunk; nothing where it holds nothing."""
-        for holder in list(self._calls.get(ref, {}).values()):
-            if holder.leg == leg:
-                self._release(holder)
+        holders = tuple([holder for holder in self._calls.get(ref, {}).values() if holder.leg == leg])
+        for holder in holders:
+            self._release(holder)
+        return holders
+
+    def take_again(self, holders: Iterable[HolderView]) -> None:
+        """What was given back a moment ago, since nobody has use for it: whatever the caps say now."""
+        for holder in holders:
+            self._hold(holder)
 
     def give_back_all(self, ref: str) -> None:
         """What any leg of this call still holds: for the call's one exit."""
@@ -145,6 +144,15 @@ class PathLedger:
     def _limit(self, trunk: str) -> int | None:
         pool = self._pool(trunk)
         return self._rules.get(trunk, _UNLIMITED).total if pool is None else pool.rules.total
+
+    def _hold(self, holder: HolderView) -> None:
+        self._calls.setdefault(holder.ref, {})[holder.leg, holder.trunk] = holder
+        account = self._trunks.setdefault(holder.trunk, _Account())
+        account.add(holder)
+        pool = self._pool(holder.trunk)
+        if pool is not None:
+            pool.account.add(holder)
+        self._peaks[holder.trunk] = max(self._peaks[holder.trunk], len(account))
 
     def _release(self, holder: HolderView) -> None:
         holders = self._calls[holder.ref]

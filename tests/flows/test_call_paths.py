@@ -186,3 +186,28 @@ def test_ten_thousand_random_arrivals_failures_and_hang_ups(world, seed):
     assert {"normal", "paths_full"} <= {record.cause for record in sbc.cdr}
     assert len(sbc.cdr) == 2500
     assert sbc.idle()
+
+
+def test_an_attempt_that_goes_on_alone_keeps_its_path_as_it_was(world):
+    """Its no_reply is over, the spare is full, and the cap was lowered meanwhile: it holds on, and is no younger."""
+    policy = (
+        capped(3, more=", no_reply: 2s")
+        .replace("routes:\n", "  spare: {interface: outside, servers: ['sip:198.51.100.8:5060'], cps: 1}\nroutes:\n")
+        .replace("via: [carrier]", "via: [carrier, spare]")
+    )
+    sbc = world(policy)
+    office, carrier = sbc.office(), sbc.carrier()
+    spare = sbc.phone("second.carrier.net", "198.51.100.8:5060", through=OUTSIDE)
+    spare.script.refuses = 486
+    carrier.ignores("INVITE")
+    begun = sbc.now
+    for _ in range(3):
+        office.invites(FAR)
+    sbc.tell(PolicyChanged(read_policy(policy.replace("call_paths: 3", "call_paths: 1"))))
+    sbc.run(2.5)
+    [view] = [view for view in sbc.switch.snapshot(sbc.now).paths if view.trunk == "carrier"]
+    assert (view.used, view.limit) == (2, 1)
+    assert all(holder.since - begun < 0.1 for holder in view.holders)
+    sbc.run(40.0)
+    assert used(sbc) == 0
+    assert sbc.idle()
