@@ -18,7 +18,12 @@ CALLER_ID: Final = (
         choice("screen", "pass", "fixed"),
         default="screen; without `caller_id`, pass",
     ),
-    Key("default", "a number", "shown where `fixed`, or where screening fails", one(values.number)),
+    Key(
+        "default",
+        "a number",
+        "shown where `fixed`, or where screening fails; required by `fixed` and by `replace`",
+        one(values.number),
+    ),
     Key(
         "on_fail",
         "replace, reject or anonymous",

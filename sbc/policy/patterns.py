@@ -5,6 +5,7 @@
 dialled, then as E.164. Regular expressions that could take more than linear time are refused, not run.
 """
 
+import difflib
 import re
 import warnings
 from collections.abc import Callable, Sequence
@@ -24,6 +25,7 @@ _FORM: Final = (
 )
 _LONGEST_REGEX: Final = 200  # characters
 _LONGEST_SUBJECT: Final = 40  # characters of a number that a regular expression is shown
+_NEARLY: Final = 0.8  # how alike, from 0 to 1, letters are to a word until they are taken for it
 _OPEN_REPEATS: Final = 2  # unbounded repetitions in one expression: with 40 characters at most 1,600 ways to match
 
 
@@ -95,10 +97,18 @@ def parse_pattern(text: str) -> Pattern:
         return Pattern(text, regex=_safe_regex(text[1:-1]))
     if "-" in re.sub(r"\[[^\]]*\]", "", text):
         return Pattern(text, range=parse_range(text))
+    _check_spelling(text)
     expression = _expression(text)
     if expression is None:
         return Pattern(text, literal=text)
     return Pattern(text, expression=expression)
+
+
+def _check_spelling(text: str) -> None:
+    """A bar on `premuim` would let all premium numbers through: a name that is nearly a word is taken for a mistake."""
+    close = difflib.get_close_matches(text.lower(), WORDS, n=1, cutoff=_NEARLY) if text.isalpha() else ()
+    if close:
+        raise UnfitError(f"`{text}` is no word", f"did you mean `{close[0]}`? Whoever is called so is `/{text}/`")
 
 
 def parse_range(text: str) -> NumberRange:

@@ -69,7 +69,7 @@ _ANY_PEER: Final = (
         "health",
         "a mapping, passive or off",
         "mapping: OPTIONS to each of its servers, any reply proves that it is up, 503 suspends new calls; passive: by "
-        "live traffic alone",
+        "live traffic alone. A PBX that registers is up while it is registered",
         read_health,
         default="off",
     ),

@@ -28,9 +28,10 @@ work; its tags and merge keys (`<<`) do not.
 
 **Patterns** match the whole number, as dialled or as E.164: `X` 0-9, `Z` 1-9, `N` 2-9, `[135-7]` a set, a last `.`
 one or more digits; `A-B` a range of equal lengths; `/re/` a regular expression that matches in full; the words
-`dids`, `emergency`, `national`, `international`, `premium`. Nothing else is special. Regular expressions are
-Python's, without look-around, flags and back references; a group that varies may not repeat, at most two repetitions
-are without bound, and numbers beyond 40 characters match none, so that no caller can make one slow.
+`dids`, `emergency`, `national`, `international`, `premium`. Nothing else is special, but letters that are nearly one of
+these words (`premuim`) are an error. Regular expressions are Python's, without look-around, flags and back references;
+a group that varies may not repeat, at most two repetitions are without bound, and numbers beyond 40 characters match
+none, so that no caller can make one slow.
 
 **Words** follow the country's plan: `national` has the country's calling code and is not of another country that
 shares it (+1 876 is international in the US); `international` is every other number with an E.164 form; `premium` is

@@ -109,8 +109,9 @@ PBX_AUTH: Final = _auth_keys(
     Key(
         "algorithms",
         "a list of " + ", ".join(values.ALGORITHMS),
-        "a challenge for each, in this order; old PBXs understand only the first. PBXs that may "
-        "speak from one source are challenged alike, with the algorithms of all of them",
+        "a challenge for each, in this order; old PBXs understand only the first, and some give up "
+        "when another one is there. PBXs that may speak from one source are challenged alike, with the "
+        "algorithms of all of them",
         _algorithms(),
         default="md5",
     )

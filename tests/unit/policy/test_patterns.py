@@ -82,6 +82,10 @@ def test_a_pattern_leaves(pattern, dialled):
     ("pattern", "wrong"),
     [
         ("", "an empty pattern"),
+        ("premuim", "`premuim` is no word"),
+        ("nationl", "`nationl` is no word"),
+        ("Emergency", "`Emergency` is no word"),
+        ("did", "`did` is no word"),
         ("44.5", "`44.5` has a dot that is not last"),
         ("1 2", "`1 2` has ` `, which no pattern has"),
         ("[12", "`[12` has a set that is not closed or not of digits"),
