@@ -103,7 +103,7 @@ def _registration(peer: Peer) -> Iterator[str]:
     """Accounts by their user name alone."""
     auth = peer.auth
     if auth is not None:
-        missing = "" if auth.password else ", whose password cannot be read"
+        missing = "" if auth.password else " · its password cannot be read"
         challenge = f" by {', then '.join(auth.algorithms)}" if peer.kind == "pbx" else ""
         yield f"  {'is challenged' if challenge else 'logs in'} as {auth.username}{challenge}{missing}"
     register = peer.register
@@ -149,7 +149,8 @@ def _limits(limits: Limits) -> str:
         (limits.minutes_per_day, f"{limits.minutes_per_day} minutes a day"),
         (limits.max_duration, f"{_time(limits.max_duration or 0)} each"),
     )
-    return "calls limited to " + (", ".join(text for limit, text in parts if limit is not None) or "nothing")
+    limited = ", ".join(text for limit, text in parts if limit is not None)
+    return f"calls limited to {limited}" if limited else "calls not limited"
 
 
 def _caller_id(rule: CallerId) -> str:
@@ -229,4 +230,4 @@ def _time(seconds: float) -> str:
 def _plural(word: str, count: int) -> str:
     if count == 1:
         return word
-    return word + ("es" if word.endswith("x") else "s")
+    return f"{word}s"

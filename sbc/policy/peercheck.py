@@ -21,6 +21,7 @@ def check_peers(draft: Draft, problems: Problems) -> None:
         _check_interface(name, fields, interfaces, problems)
         _check_address(name, fields, problems)
         _check_accept(name, fields, problems)
+        _check_health(fields, problems)
     _check_pools(draft, problems)
 
 
@@ -36,6 +37,13 @@ def _check_address(name: str, fields: Fields, problems: Problems) -> None:
             fields.where,
             f"`pbxs.{name}` has no `address`",
             "expected a SIP URI, a list of them, or `registers: true`",
+        )
+
+
+def _check_health(fields: Fields, problems: Problems) -> None:
+    if fields.get("registers") and "health" in fields.found:
+        problems.warn(
+            fields.place("health"), "`health` means nothing with `registers: true`", "it is up while it is registered"
         )
 
 

@@ -84,7 +84,7 @@ def test_the_summary_says_in_words_what_trunks_do(load, well):
         "  speaks from 127.0.0.40/32 · numbers e164",
         "trunk b on outside: sip:b.example",
         "  speaks from what its servers resolve to · numbers e164",
-        "  logs in as acme, whose password cannot be read",
+        "  logs in as acme · its password cannot be read",
         "  registers sip:acme@b.example for 90s, all numbers at once · keep-alive every 30s",
         "  health: OPTIONS every 10s, every 5s while not up · 4s to reply · down after 3, up after 2",
         "  24 call paths, at most 20 inbound, 1 kept for emergencies, 2 kept for outbound · when full, 503 to the PBX and 600 to the carrier",
@@ -104,6 +104,13 @@ def test_the_summary_says_in_words_what_trunks_do(load, well):
         "warning: b.yaml:8:40: a password stands in the policy; better {file: PATH}, {env: NAME} or {credential: NAME}",
         "warning: b.yaml:16:44: the environment variable `NONE` is not set; expected it to hold the password",
     ]
+
+
+def test_limits_that_limit_nothing_do_not_sound_like_none_at_all(load, well):
+    policy = load(well, "pbxs: {x: {interface: inside, address: sip:x, limits: {}}}")
+    text = summary(policy)
+    assert "  calls not limited" in text.splitlines()
+    assert "2 interfaces, 2 pbxs, 1 trunk" in text
 
 
 def test_a_number_in_two_ranges_is_counted_once(load, well):

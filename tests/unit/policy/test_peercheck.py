@@ -48,6 +48,13 @@ def test_registering_without_an_account_is_a_warning(load, well):
     ]
 
 
+@pytest.mark.parametrize(("health", "count"), [("{options: 9s}", 1), ("passive", 1), ("off", 0)])
+def test_nothing_probes_a_pbx_that_registers(load, well, health, count):
+    keys = f"interface: inside, registers: true, accept: any, {AUTH}, health: {health}"
+    warnings = [str(warning) for warning in load(well, f"pbxs:\n  x: {{{keys}}}\n").warnings]
+    assert sum("`health` means nothing with `registers: true`" in warning for warning in warnings) == count
+
+
 TCP_ONLY = "interfaces:\n  wan: {sip: tcp:127.0.0.50, media: 127.0.0.50}\n"
 
 

@@ -92,7 +92,7 @@ def test_what_cannot_be_read_is_a_warning_and_kept_as_unresolved(tmp_path, load,
         assert policy.peers["x"].auth.password is None
         assert [f"{p.wrong}; {p.expected}" for p in policy.unresolved] == [problem]
         assert policy.warnings == policy.unresolved
-        assert "logs in as acme, whose password cannot be read" in summary(policy)
+        assert "logs in as acme · its password cannot be read" in summary(policy)
 
 
 def test_a_policy_that_is_to_run_needs_its_passwords(tmp_path, well):
