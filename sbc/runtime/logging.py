@@ -22,7 +22,7 @@ LogFormat = Literal["console", "json"]
 
 QUEUE_LINES: Final = 10_000
 _GATHER_SECONDS: Final = 0.02  # between batches of lines: a thread that wakes up for each takes turns from the loop
-_NUMBER_KEYS: Final = frozenset({"caller", "called", "called_as_sent", "number", "from", "to"})
+_NUMBER_KEYS: Final = frozenset({"caller", "called", "called_as_sent", "number"})
 _SHOWN_DIGITS: Final = 2
 # A number in running text: seven digits or more, or a plus and five. Dots end it, so that addresses stay readable.
 _NUMBER: Final = re.compile(r"(?<![0-9A-Za-z.])(?:\+\d(?:-?\d){4,}|\d{7,})(?![0-9A-Za-z])")

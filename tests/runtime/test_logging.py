@@ -58,6 +58,14 @@ def test_fields_that_hold_numbers_are_masked_however_short():
     assert line["timestamp"].endswith("Z")
 
 
+def test_an_address_is_no_number():
+    stream, writer = written()
+    with writer:
+        writer.perform(Log("info", "binding.added", (("pbx", "office"), ("from", "192.0.2.8:40484"))))
+    (line,) = lines(stream)
+    assert line["from"] == "192.0.2.8:40484"
+
+
 @pytest.mark.parametrize("log_format", ["json", "console"])
 def test_what_is_not_known_yet_is_left_out(log_format):
     stream, writer = written(log_format)
