@@ -11,10 +11,12 @@ from sbc.peering.views import PathView, PeerView, RegistrationView
 
 
 def live_texts(engine: EngineView) -> Mapping[str, str]:
-    """By the peer's name, a line for each thing that a call would meet."""
+    """By the peer's name, a line for each thing that a call would meet; by "" what every call meets."""
+    node = "" if engine.ready else "draining: new calls get 503, but emergency calls"
     paths = {path.trunk: path for path in engine.paths if path.kind == "trunk"}
     pools = {path.trunk: path for path in engine.paths if path.kind == "pool"}
-    return {peer.name: "\n".join(_lines(peer, paths.get(peer.name), pools, engine)) for peer in engine.peers}
+    texts = {peer.name: "\n".join(_lines(peer, paths.get(peer.name), pools, engine)) for peer in engine.peers}
+    return texts | {"": node}
 
 
 def _lines(peer: PeerView, path: PathView | None, pools: Mapping[str, PathView], engine: EngineView) -> Iterator[str]:

@@ -112,7 +112,8 @@ def _registration_text(registration: dict[str, Any] | None, now: float) -> str |
     if registration["state"] == "registered" and registration["expires_at"]:
         return f"registered, {_age(registration['expires_at'], now, ahead=True)} left"
     why = f": {registration['why']}" if registration["why"] else ""
-    return f"{registration['state']} for {_age(registration['since'], now)}{why}"
+    next_try = f"; next try in {_age(registration['next_at'], now, ahead=True)}" if registration["next_at"] else ""
+    return f"{registration['state']} for {_age(registration['since'], now)}{why}{next_try}"
 
 
 def _paths_text(paths: dict[str, Any]) -> str:

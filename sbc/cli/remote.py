@@ -15,7 +15,7 @@ def show_status(admin: str | None, policy: Sequence[Path] | None, *, json: bool)
     if json:
         show_json(status)
     else:
-        show_table(("WHAT", "NOW"), [(name, _word(value)) for name, value in status.items()])
+        show_table(("WHAT", "NOW"), [(name, _word(name, value)) for name, value in status.items()])
     return 0
 
 
@@ -57,5 +57,7 @@ def _call_row(call: dict[str, Any], now: float) -> list[str | None]:
     return [*(call[name] for name in names), short_time(call["started_at"]), talking]
 
 
-def _word(value: object) -> str:
+def _word(name: str, value: object) -> str:
+    if name == "ready" and value is False:
+        return "no: draining, new calls are refused"
     return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)

@@ -26,8 +26,8 @@ class DryRun(Struct, frozen=True):
 def dry_run(policy: Policy, facts: Facts, live: Mapping[str, str] | None = None) -> DryRun:
     """A call as `facts` describes it, its caller as From has it; "" where nobody said.
 
-    `live`: by peer, how it is now, such as `down since 09:00:00: no reply to OPTIONS`; a line each. Raises
-    `OperatorError` for a peer that the policy does not have.
+    `live`: by peer, how it is now, such as `down since 09:00:00: no reply to OPTIONS`; a line each, and by "" how the
+    node is. Raises `OperatorError` for a peer that the policy does not have.
     """
     if facts.peer not in policy.peers:
         raise OperatorError(f"`{facts.peer}` is no peer of this policy; {nearest(facts.peer, tuple(policy.peers))}")
@@ -71,7 +71,8 @@ class _Story:
         yield f"{peer.kind} {peer.name} calls {facts.called}"
         yield f"  called  {self._number(policy.read_called(facts))}"
         yield from self._caller()
-        yield from self._now(peer, "  ")
+        yield from self._now("", "  ")
+        yield from self._now(peer.name, "  ")
 
     def _caller(self) -> Iterator[str]:
         policy, given = self._policy, self._given
@@ -134,7 +135,7 @@ class _Story:
         next_at = f"next after {peer.no_reply:g}s without a reply or {peer.no_progress:g}s without ringing"
         yield f"     {next_at} · rings {target.no_answer:g}s · from interface {peer.interface}"
         yield from (f"     {line}" for line in self._relation(target) if line)
-        yield from self._now(peer, "     ")
+        yield from self._now(peer.name, "     ")
 
     def _relation(self, target: Target) -> Iterator[str]:
         """What the peer's settings mean to this call."""
@@ -150,8 +151,9 @@ class _Story:
             passed = ", which an emergency may exceed" if self._decision.emergency else ""
             yield " · ".join(filter(None, caps)) + passed
 
-    def _now(self, peer: Peer, margin: str) -> Iterator[str]:
-        yield from (f"{margin}now: {line}" for line in self._live.get(peer.name, "").splitlines())
+    def _now(self, name: str, margin: str) -> Iterator[str]:
+        """Of a peer, or of the node where the name is empty."""
+        yield from (f"{margin}now: {line}" for line in self._live.get(name, "").splitlines())
 
     def _disaster(self, plan: DisasterPlan) -> Iterator[str]:
         down = self._decision.owner or next(t.peer.name for t in self._decision.hunt if t.peer.kind == "pbx")

@@ -168,6 +168,12 @@ def test_live_texts_say_what_a_call_would_meet():
     assert texts["branch"].splitlines()[1] == "bound to sip:branch@192.0.2.8:5062 until 2025-01-31T10:00:05Z"
 
 
+def test_live_texts_tell_of_a_drain():
+    assert live_texts(ENGINE)[""] == ""
+    draining = EngineView("hq", ready=False)
+    assert live_texts(draining) == {"": "draining: new calls get 503, but emergency calls"}
+
+
 def test_live_texts_of_a_trunk_in_trouble():
     holders = tuple(HolderView("t", f"r{n}", 1, "inbound", 0.0, False) for n in range(2))
     trunk = PeerView(

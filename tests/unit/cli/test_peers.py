@@ -90,6 +90,10 @@ def test_trunks_are_a_line_each_with_their_servers_below(sbc, run):
         ({"state": "failing", "why": "no reply", "expires_at": None}, "failing for 1m 00s: no reply"),
         ({"state": "rejected", "why": "403", "since": ago(5)}, "rejected for 5s: 403"),
         ({"state": "registering", "expires_at": None}, "registering for 1m 00s"),
+        (
+            {"state": "rejected", "why": "403", "since": ago(5), "next_at": ago(-595)},
+            "rejected for 5s: 403; next try in 9m 55s",
+        ),
     ],
 )
 def test_a_registration_that_does_not_hold_says_why(sbc, run, changes, text):

@@ -36,6 +36,13 @@ def test_status_is_a_table_or_the_apis_body(sbc, capsys):
     assert json.loads(capsys.readouterr().out) == STATUS
 
 
+def test_status_says_why_no_call_is_taken(sbc, capsys):
+    sbc.knows("GET /api/v1/status", STATUS | {"ready": False})
+
+    assert run_command(["status", "--admin", sbc.address]) == 0
+    assert "ready         no: draining, new calls are refused\n" in capsys.readouterr().out
+
+
 def test_calls_are_a_table_or_the_apis_body(sbc, capsys):
     sbc.knows("GET /api/v1/calls", {"calls": [CALL]})
 

@@ -152,6 +152,11 @@ def test_a_running_sbc_adds_how_each_peer_is_now(load, well):
     ]
 
 
+def test_a_running_sbc_adds_what_every_call_meets(load, well):
+    told = lines(load(well, ROUTES), "office", "4155559999", "", live={"": "draining", "office": "up"})
+    assert told[2:4] == ["  now: draining", "  now: up"]
+
+
 DISASTER = """\
 pbxs:
   branch: {interface: inside, registers: true, accept: any, auth: {username: branch, password: {env: SECRET}}}
