@@ -119,6 +119,7 @@ class _Endpoint:
         answer = api.answer(request, self._state)
         match answer:
             case Order(event, reply):
+                log.info("admin.order", order=f"{http.method} {http.url.path}")
                 self._order(event)
                 return reply(self._state)
             case Ping(peer):

@@ -86,6 +86,7 @@ def run(tmp_path, net, carrier, silent, office, capsys):
         return status, said.out, said.err
 
     run.get = lambda path: _get(tmp_path / "admin", path)
+    run.log = log.read_text
     try:
         _until(lambda: re.search("^sbc: ready ", log.read_text(), re.MULTILINE), log.read_text)
         yield run
@@ -138,6 +139,9 @@ def test_a_drain_takes_no_new_calls(run):
     status, said, _ = run("drain", "--deadline", "1m")
     assert (status, said[:41]) == (0, "draining: no new calls; 0 calls are left,")
     assert json.loads(run.get("/readyz"))["status"] == 503
+    assert _line(run("status"), "ready")[1:3] == ["no:", "draining,"]
+    assert "draining" in json.loads(run.get("/api/v1/why?from=office&to=%2B442079460000"))["text"]
+    _until(lambda: '"order":"POST /api/v1/drain"' in run.log(), run.log)
 
 
 def _serve(sock):
