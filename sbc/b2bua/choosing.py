@@ -84,6 +84,7 @@ class Choosing:
                     self._pass_over(lead.target.peer.name, why, _UNREACHABLE, now)
                     continue
                 if self._admits(lead, now):
+                    self._call.account.disaster |= lead.target.diverted_from != ""
                     return lead, leads
                 while leads and isinstance(leads[0], Attempt) and leads[0].target is lead.target:
                     leads = leads[1:]  # the next address of the same trunk has no more paths and no higher rate
@@ -112,8 +113,8 @@ class Choosing:
         call = self._call
         plan = self._policy.disaster_plan(self._facts, self._decision)
         call.context.trace.note(call.ref, now, plan)
-        call.account.disaster = True
         self._reject = plan.reject
+        call.account.disaster = self.is_settled
         return drawn(plan.hunt, call.context.ids.number)
 
     def _admits(self, attempt: Attempt, now: float) -> bool:

@@ -206,3 +206,18 @@ def test_without_a_plan_the_carrier_hears_that_the_pbx_is_away(world):
     assert (sbc.cdr.only.cause, sbc.cdr.only.q850, sbc.cdr.only.egress) == ("unreachable", 20, "office")
     assert office.agent.parties == []
     assert sbc.idle()
+
+
+def test_a_plan_of_which_nothing_can_be_done_leaves_no_mark(world):
+    """The PBX is slow, the plan's trunk is busied out, and so the PBX is waited for: it answers after all."""
+    policy = PLANNED.replace(", {pbx: branch}, {reject: 480}", "")
+    sbc, office, carrier, spare, _branch = cast(world, policy)
+    sbc.tell(BusyOutOrdered("spare", on=True))
+    office.ignores("INVITE")
+    carrier.invites(DID)
+    sbc.run(3.0)
+    office.wakes()
+    record = finish(sbc, carrier, office)
+    assert (record.cause, record.disaster, record.egress) == ("normal", False, "office")
+    assert spare.heard == []
+    assert sbc.idle()
