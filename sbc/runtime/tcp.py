@@ -27,6 +27,7 @@ from sbc.sip.events import FlowFailed
 _ACCEPT_PAUSE_SECONDS: Final = 0.2
 _KEPT_FREE: Final = 32  # descriptors that no peer's connection takes: the admin API and the next media worker need some
 _SAID_AGAIN_SECONDS: Final = 60.0
+_KNOWN_REMOTES: Final = 1_024  # that refused us; forgotten together
 _NO_ROOM: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 log = structlog.get_logger("tcp")
@@ -51,6 +52,7 @@ class TcpTransport:
         self._now = now
         self._ceiling = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - _KEPT_FREE
         self._no_socket_said_at = -math.inf
+        self._failed_said_at: dict[Address, float] = {}
         self._connections: dict[int, Connection] = {}
         self._reusable: dict[tuple[str, Address], Connection] = {}
         self._numbers = itertools.count(1)
@@ -125,12 +127,22 @@ class TcpTransport:
         finally:
             self.connecting -= 1
         if reason:
-            log.info("tcp.connect_failed", remote=str(connection.flow.remote), reason=reason)
+            self._say_failed(connection.flow.remote, reason)
             self._drop(connection)
             connection.abort(reason)
             return
         connection.connected()
         await self._serve(connection)
+
+    def _say_failed(self, remote: Address, reason: str) -> None:
+        """The engine hears of each attempt, the operator of a remote's first one in a while."""
+        now = self._now()
+        if now - self._failed_said_at.get(remote, -math.inf) < _SAID_AGAIN_SECONDS:
+            return
+        if len(self._failed_said_at) >= _KNOWN_REMOTES:
+            self._failed_said_at.clear()
+        self._failed_said_at[remote] = now
+        log.info("tcp.connect_failed", remote=str(remote), reason=reason)
 
     # --- connections that we accept -------------------------------------------------------------------------------
 

@@ -235,6 +235,21 @@ async def test_a_refused_connection_is_a_failed_flow(rig):
     assert rig.tcp.connecting == 0
 
 
+async def test_a_remote_that_refuses_is_said_once_in_a_while(rig, monkeypatch):
+    said = []
+    monkeypatch.setattr(tcp_module.log, "info", lambda event, **fields: said.append((event, fields["remote"])))
+    with socket.socket(rig.family) as gone:
+        gone.bind((rig.local.host, 0))
+        flow = flow_to(rig, gone.getsockname())
+    for attempt in range(1, 4):
+        rig.tcp.send(b"OPTIONS", flow)
+        await until(lambda attempt=attempt: len(rig.driver.failed) == attempt)
+    assert said == [("tcp.connect_failed", str(flow.remote))]
+    monkeypatch.setattr(tcp_module, "_SAID_AGAIN_SECONDS", 0.0)
+    rig.tcp.send(b"OPTIONS", flow)
+    await until(lambda: len(said) == 2)
+
+
 async def test_nobody_answers_the_connection_attempt(rig, monkeypatch):
     monkeypatch.setattr(limits, "CONNECT_SECONDS", 0.01)
     monkeypatch.setattr(socket.socket, "connect", lambda *_: (_ for _ in ()).throw(BlockingIOError()))
