@@ -39,7 +39,8 @@ def _state(state: str, since: float, why: str, engine: EngineView) -> str:
 def _registration(registration: RegistrationView, engine: EngineView) -> str:
     if registration.state == "registered" and registration.expires_at is not None:
         return f"registered until {_time(registration.expires_at, engine)}"
-    return f"registration {_state(registration.state, registration.since, registration.why, engine)}"
+    next_try = "" if registration.next_at is None else f"; next try at {_time(registration.next_at, engine)}"
+    return f"registration {_state(registration.state, registration.since, registration.why, engine)}{next_try}"
 
 
 def _paths(path: PathView, pools: Mapping[str, PathView]) -> str:

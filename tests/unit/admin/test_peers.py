@@ -183,13 +183,13 @@ def test_live_texts_of_a_trunk_in_trouble():
         float("-inf"),
         "all servers are down",
         (ServerView("s", "tcp:192.0.2.1:5060", "suspended", 1.0, "503"),),
-        RegistrationView("rejected", "sip:a@b", 2.0, "403 Forbidden"),
+        RegistrationView("rejected", "sip:a@b", 2.0, "403 Forbidden", None, 602.0),
     )
     view = EngineView("hq", ready=True, peers=(trunk,), paths=(PathView("t", 4, 2, holders),))
 
     assert live_texts(view)["t"].splitlines() == [
         "down since the start: all servers are down",
         "tcp:192.0.2.1:5060 suspended since 1970-01-01T00:00:01Z: 503",
-        "registration rejected since 1970-01-01T00:00:02Z: 403 Forbidden",
+        "registration rejected since 1970-01-01T00:00:02Z: 403 Forbidden; next try at 1970-01-01T00:10:02Z",
         "call paths: 2 used of 4",
     ]
