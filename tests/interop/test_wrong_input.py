@@ -36,7 +36,7 @@ class Setup:
         self.write(
             POLICY.format(
                 folder=folder, admin=folder / "a", inside=f"{net}.10", outside=f"{net}.20", pbx=f"{net}.30",
-                carrier=f"{net}.40", pbx_more="", trunk_more="",
+                carrier=f"{net}.40", pbx_where=f"address: sip:{net}.30:5060", pbx_more="", trunk_more="",
             )
         )  # fmt: skip
 
