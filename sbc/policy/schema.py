@@ -62,6 +62,8 @@ def read_fields(node: Node, keys: Sequence[Key], what: str, problems: Problems) 
     known = {key.name: key for key in keys}
     suggested = [key.name for key in keys if not key.misplaced]
     named = read_names(node, what, problems)
+    if node.pairs is None and not node.is_null:
+        return fields  # one mistake, one message
     fields.written = frozenset(named)
     for name, (key_node, value) in named.items():
         key = known.get(name)

@@ -82,6 +82,12 @@ def test_a_key_that_belongs_elsewhere_says_where(errors, well, section, key, err
     assert [line.split(": ", 1)[1] for line in found] == [error]
 
 
+def test_a_text_in_place_of_a_mapping_is_one_mistake_and_not_one_for_each_key(errors, well):
+    assert errors(well, "trunks:\n  t: {interface: outside, servers: sip:h, auth: acme}\n") == [
+        "b.yaml:2:48: `auth` is a text; expected a mapping"
+    ]
+
+
 def test_a_misplaced_key_is_never_suggested(errors, well):
     (found,) = errors(well, "trunks:\n  x: {interface: outside, servers: sip:h, limts: {}}\n")
     assert "limits" not in found
