@@ -29,6 +29,7 @@ def check_routes(draft: Draft, problems: Problems) -> None:
         _check_statuses(fields, problems)
         _check_emergency(fields, problems)
         _check_steps(fields.get("disaster", ()), pbxs, peers, problems)
+        _check_plan_is_of_use(fields, trunks, problems)
     for name, fields in pbxs.items():
         _check_own_plans(name, fields, pbxs, peers, problems)
 
@@ -93,6 +94,17 @@ def _check_emergency(fields: Fields, problems: Problems) -> None:
             problems.warn(
                 fields.place(key), f"`{key}` means nothing on an emergency route", "it is exempt, and hunts to its end"
             )
+
+
+def _check_plan_is_of_use(fields: Fields, trunks: Mapping[str, Fields], problems: Problems) -> None:
+    """A plan is for a PBX that is down; calls to trunks alone have the hunt."""
+    vias = [at.value.to for at in fields.get("via", ())]
+    if "disaster" in fields.found and ("reject" in fields.found or (vias and all(name in trunks for name in vias))):
+        problems.warn(
+            fields.place("disaster"),
+            "`disaster` means nothing on a route that goes to no PBX",
+            "name what is to be tried next in `via`",
+        )
 
 
 def _check_own_plans(

@@ -48,6 +48,20 @@ def test_what_means_nothing_in_emergencies_is_a_warning(load, well, key):
     ]
 
 
+@pytest.mark.parametrize(
+    ("route", "count"),
+    [
+        ("via: carrier-a, disaster: {reject: 480}", 1),
+        ("reject: 403, disaster: {reject: 480}", 1),
+        ("via: [carrier-a, office], disaster: {reject: 480}", 0),
+        ("to: dids, disaster: {reject: 480}", 0),
+    ],
+)
+def test_a_plan_on_a_route_that_goes_to_no_pbx_is_a_warning(load, well, route, count):
+    said = [w for w in warnings(load(well, f"routes: [{{{route}}}]")) if "goes to no PBX" in w]
+    assert len(said) == count
+
+
 NO_WAY_OUT = (
     "a.yaml:5:3: no route with `emergency: true` is for `office`; emergency numbers get what the other routes say"
 )
