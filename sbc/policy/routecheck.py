@@ -11,7 +11,7 @@ from sbc.policy.peers import DidEntry
 from sbc.policy.problems import Problems
 from sbc.policy.schema import At, Fields, nearest
 
-_UNUSED_IN_EMERGENCIES: Final = ("limits", "continue_on", "stop_on")
+_UNUSED_IN_EMERGENCIES: Final = ("limits", "continue_on", "stop_on", "disaster")
 
 
 def check_routes(draft: Draft, problems: Problems) -> None:
@@ -99,6 +99,8 @@ def _check_emergency(fields: Fields, problems: Problems) -> None:
 def _check_plan_is_of_use(fields: Fields, trunks: Mapping[str, Fields], problems: Problems) -> None:
     """A plan is for a PBX that is down; calls to trunks alone have the hunt."""
     vias = [at.value.to for at in fields.get("via", ())]
+    if fields.get("emergency"):
+        return
     if "disaster" in fields.found and ("reject" in fields.found or (vias and all(name in trunks for name in vias))):
         problems.warn(
             fields.place("disaster"),

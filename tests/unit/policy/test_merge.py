@@ -10,7 +10,10 @@ ERRORS = [
     ("{W}path_pools: [a]", "a.yaml:8:13: `path_pools` is a list; expected a mapping"),
     ("{W}path_pools: {a: 0}", "a.yaml:8:17: `0` is not a number from 1 to 100000; expected 1 to 100000"),
     ("{W}path_pools: {a: }", "a.yaml:8:16: this is nothing; expected a single value"),
-    ("{W}path_pools: {a b: 1}", "a.yaml:8:14: `a b` cannot be a name; expected up to 64 letters, digits and _ . -, the first a letter or digit"),
+    (
+        "{W}path_pools: {a b: 1}",
+        "a.yaml:8:14: `a b` cannot be a name; expected up to 64 letters, digits and _ . -, the first a letter or digit",
+    ),
     ("{W}routes: {a: b}", "a.yaml:8:9: `routes` is a mapping; expected a list"),
     ("{W}routes: [a]", "a.yaml:8:10: an entry of `routes` is a text; expected a mapping"),
     ("[{W1}]", "a.yaml:1:1: a policy is a list; expected a mapping"),

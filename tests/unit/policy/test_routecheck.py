@@ -40,7 +40,7 @@ def warnings(policy):
     return [str(warning) for warning in policy.warnings]
 
 
-@pytest.mark.parametrize("key", ["limits: {cps: 1}", "continue_on: 480", "stop_on: 480"])
+@pytest.mark.parametrize("key", ["limits: {cps: 1}", "continue_on: 480", "stop_on: 480", "disaster: {reject: 480}"])
 def test_what_means_nothing_in_emergencies_is_a_warning(load, well, key):
     policy = load(well, f"routes: [{{to: '911', emergency: true, via: carrier-a, {key}}}]")
     assert [w.split(": ", 1)[1] for w in warnings(policy)] == [

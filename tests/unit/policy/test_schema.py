@@ -84,7 +84,7 @@ def test_a_key_that_belongs_elsewhere_says_where(errors, well, section, key, err
 
 def test_a_text_in_place_of_a_mapping_is_one_mistake_and_not_one_for_each_key(errors, well):
     assert errors(well, "trunks:\n  t: {interface: outside, servers: sip:h, auth: acme}\n") == [
-        "b.yaml:2:48: `auth` is a text; expected a mapping"
+        "b.yaml:2:49: `auth` is a text; expected a mapping"
     ]
 
 
