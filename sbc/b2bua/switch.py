@@ -29,6 +29,8 @@ from sbc.b2bua.events import (
     StateRestored,
 )
 from sbc.b2bua.former import FormerPolicies
+from sbc.b2bua.living import LivingCalls, crash_log
+from sbc.b2bua.loops import is_loop
 from sbc.b2bua.media import MediaRules
 from sbc.b2bua.orphans import end_orphan
 from sbc.b2bua.ports import PortPool
@@ -40,7 +42,6 @@ from sbc.core import limits
 from sbc.core.address import Flow
 from sbc.core.cause import Cause, cause_of_status
 from sbc.core.ids import IdSource
-from sbc.core.timers import Schedule
 from sbc.media import wire
 from sbc.peering.bindings import BindingMoved
 from sbc.peering.hop import server_uri
@@ -55,7 +56,6 @@ from sbc.sip.endpoint import Out as SipOut
 from sbc.sip.events import FlowClosed, FlowFailed, LookedUp
 from sbc.sip.message import Request
 from sbc.sip.timing import DEFAULT_TIMING, Timing
-from sbc.sip.transaction.key import ServerKey
 from sbc.sip.transaction.outputs import (
     AckReceived,
     CancelReceived,
@@ -77,7 +77,6 @@ class Switch:
     def __init__(self, policy: Policy, ids: IdSource, *, timing: Timing = DEFAULT_TIMING) -> None:
         self.policy = policy
         self.trace = Recorder()
-        self.calls: dict[str, Call] = {}
         self.endpoint = Endpoint(locals_of(policy.interfaces.values()), ids, SERVER_NAME, timing)
         media = policy.media
         addresses = tuple(address for interface in policy.interfaces.values() for address in interface.media)
@@ -95,11 +94,12 @@ class Switch:
             hosts={name: host_of(interface) for name, interface in policy.interfaces.items()},
             trace=self.trace,
         )
-        self._deadlines: Schedule[str] = Schedule()
+        self._former = FormerPolicies()
+        self._living = LivingCalls(self._context, self._former.forget)
+        self.calls = self._living.calls
         self._unstored: set[str] = set()  # calls whose records the disk does not take
         self._drain_at: float | None = None
         self._is_leaving = False  # registrations go with the last call
-        self._former = FormerPolicies()
         self._is_final = False  # emergencies are not spared
         self.is_draining = False
 
@@ -125,7 +125,7 @@ class Switch:
         outs: list[Out] = [*received]
         if message is not None:
             taken_by = self.endpoint.layer.taken_by
-            self._trace_received(taken_by, data, now)
+            self._living.trace_received(taken_by, data, now)
             # A response that answers nothing may be anybody's, with a forged source: it proves nothing about its peer.
             proves = taken_by is not None or type(message) is Request
             if proves and not peer.accepts_any and not _is_of_probe(taken_by):
@@ -144,7 +144,7 @@ class Switch:
             data, flow, now, lambda request: stay_inside(request, context, layer), is_quiet=True
         )
         if message is not None:
-            self._trace_received(layer.taken_by, data, now)
+            self._living.trace_received(layer.taken_by, data, now)
         return self._run(outs, now, peer, data)
 
     def _asked(self, user: Hashable) -> str:
@@ -218,7 +218,7 @@ class Switch:
             self._drain_at = None
             for ref in [ref for ref, call in self.calls.items() if self._is_final or not call.account.emergency]:
                 commands += self._with_call(ref, lambda call: call.hang_up(Cause.SHUTDOWN, now), now)
-        for ref in self._deadlines.pop_due(now):
+        for ref in self._living.deadlines.pop_due(now):
             commands += self._with_call(ref, lambda call: call.tick(now), now)
         if self._is_leaving and not self.calls:
             self._is_leaving = False
@@ -229,7 +229,7 @@ class Switch:
         deadlines = (
             self.endpoint.next_deadline(),
             self.relations.next_deadline(),
-            self._deadlines.next(),
+            self._living.deadlines.next(),
             self._drain_at,
             0.0 if self._is_leaving and not self.calls else None,
         )
@@ -296,7 +296,7 @@ class Switch:
             out = queue.popleft()
             kind = type(out)
             if kind is SendMessage:
-                self._trace_sent(out, now)  # type: ignore[arg-type]
+                self._living.trace_sent(out, now)  # type: ignore[arg-type]
                 commands.append(out)  # type: ignore[arg-type]
             elif kind in _COMMANDS:
                 commands.append(out)  # type: ignore[arg-type]
@@ -310,12 +310,12 @@ class Switch:
         """The outer barrier: what goes wrong between the calls ends the one call that it is about, if there is one."""
         try:
             return self._follow(out, now, peer, data)
-        except Exception as error:  # noqa: BLE001  see `_guarded`
+        except Exception as error:  # noqa: BLE001  see `LivingCalls.guarded`
             ref = self._ref_of(out)
             call = self.calls.get(ref)
-            outs: list[Out] = [_crash(ref, error)]
+            outs: list[Out] = [crash_log(ref, error)]
             if call is not None:
-                outs = [*self._crashed(call, error, now)]
+                outs = [*self._living.crashed(call, error, now)]
             if isinstance(out, RequestReceived):
                 outs.append(Respond(out.key, 500))
             return outs
@@ -334,15 +334,15 @@ class Switch:
             case AckReceived(request, flow):
                 return self._ack(request, flow, data, now)
             case CancelReceived((str(ref), int(leg), int())):
-                return self._guarded(ref, lambda call: call.take_cancel(leg, now), now)
+                return self._living.guarded(ref, lambda call: call.take_cancel(leg, now), now)
             case TransactionFailed(key=(_, "CANCEL")):
                 return []  # the INVITE's own transaction says when it is over
             case TransactionFailed((("health" | "register") as kind, str(name), int(n))):
                 return self.relations.take_failure((kind, name, n), _why_failed(out), now)
             case TransactionFailed((str(ref), int(leg), int(n))):
-                return self._guarded(ref, lambda call: call.take_failure(leg, n, out, now), now)
+                return self._living.guarded(ref, lambda call: call.take_failure(leg, n, out, now), now)
             case ConnectionLost((str(ref), int(leg), int(n)), detail):
-                return self._guarded(ref, lambda call: call.take_loss(leg, n, detail, now), now)
+                return self._living.guarded(ref, lambda call: call.take_loss(leg, n, detail, now), now)
             case CancelReceived() | TransactionFailed() | ConnectionLost():
                 return []  # of a call that is gone
             case BindingMoved(pbx, was, flow):
@@ -392,9 +392,14 @@ class Switch:
         self.trace.message(ref, now, "ingress", False, data)
         try:
             self.calls[ref] = Call(ref, peer, out, self._context, now)
-        except Exception as error:  # noqa: BLE001  see `_guarded`
-            return [_crash(ref, error), *stillborn(ref, out, peer, error, self._context, now)]
-        outs = self._guarded(ref, lambda call: call.start(out, now, is_loop=self._is_loop(call, invite)), now, out.key)
+        except Exception as error:  # noqa: BLE001  see `LivingCalls.guarded`
+            return [crash_log(ref, error), *stillborn(ref, out, peer, error, self._context, now)]
+
+        def start(call: Call) -> Sequence[CallOut]:
+            loops = is_loop(call, invite, self.calls, self.endpoint.layer.user_of_invite)
+            return call.start(out, now, is_loop=loops)
+
+        outs = self._living.guarded(ref, start, now, out.key)
         return [*outs, *self.ports.replenish(now)]
 
     def _is_full(self, used: int, most: int, invite: Request, peer: Peer) -> bool:
@@ -403,30 +408,14 @@ class Switch:
             return False
         return used >= most + limits.EMERGENCIES or not is_emergency(invite, peer, self._context)
 
-    def _is_loop(self, call: Call, invite: Request) -> bool:
-        """An INVITE of ours has come back: its Via is below others (§16.3). It is a loop only where the same peer
-        calls the same number again; a PBX that dials its own DID through the carrier is none (contract, section 7).
-        """
-        fields = invite.headers("Via")
-        if len(fields) == 1 and "," not in fields[0]:
-            return False  # straight from its peer
-        for via in invite.vias[1:]:
-            user = self.endpoint.layer.user_of_invite(via.branch or "")
-            sender = self.calls.get(user[0]) if isinstance(user, tuple) else None
-            if sender is None or sender.account.ingress != call.account.ingress:
-                continue
-            if sender.parties.called == call.parties.called:
-                return True  # whatever else it has passed on its way
-        return False
-
     def _in_dialog(self, out: RequestReceived, peer: Peer, data: bytes, now: float) -> Sequence[Out]:
         found = self._dialog_of(out.request, peer)
         if found is None:
             return [Respond(out.key, 481)]
         ref, leg = found
-        self._trace_received((ref, leg, 0), data, now)
+        self._living.trace_received((ref, leg, 0), data, now)
         self.endpoint.layer.adopt(out.key, (ref, leg, 0))
-        return self._guarded(ref, lambda call: call.take_request(leg, out, now), now, out.key)
+        return self._living.guarded(ref, lambda call: call.take_request(leg, out, now), now, out.key)
 
     def _ack(self, request: Request, flow: Flow, data: bytes, now: float) -> Sequence[Out]:
         found = self._dialog_of(request, None)
@@ -434,8 +423,8 @@ class Switch:
             return []
         ref, leg = found
         if self.endpoint.layer.taken_by is None:
-            self._trace_received((ref, leg, 0), data, now)
-        return self._guarded(ref, lambda call: call.take_ack(leg, request, flow, now), now)
+            self._living.trace_received((ref, leg, 0), data, now)
+        return self._living.guarded(ref, lambda call: call.take_ack(leg, request, flow, now), now)
 
     def _dialog_of(self, request: Request, peer: Peer | None) -> tuple[str, int] | None:
         """By dialog id (RFC 3261 §12), never by source address; but a peer can only speak in its own dialogs."""
@@ -462,7 +451,7 @@ class Switch:
                 return self.relations.take_response(asked, response, out.request, flow, now, genuine=genuine)
             case (str(ref), int(leg), int(n)) if ref in self.calls:
                 genuine = self._is_from(peer, self.calls[ref].legs[leg].peer)
-                return self._guarded(
+                return self._living.guarded(
                     ref, lambda call: call.take_response(leg, n, response, flow, now, is_genuine=genuine), now
                 )
             case _:
@@ -483,63 +472,7 @@ class Switch:
                 return []
 
     def _with_call(self, ref: str, step: Callable[[Call], Sequence[CallOut]], now: float) -> list[Command]:
-        return self._run(self._guarded(ref, step, now), now)
-
-    def _guarded(
-        self, ref: str, step: Callable[[Call], Sequence[CallOut]], now: float, key: ServerKey | None = None
-    ) -> Sequence[CallOut]:
-        """The crash barrier: one call's bug ends one call. `key`: the request that the step is to answer."""
-        call = self.calls.get(ref)
-        if call is None:
-            return []
-        try:
-            outs = step(call)
-        except Exception as error:  # noqa: BLE001  the engine must outlive any one call
-            crashed = self._crashed(call, error, now)
-            return crashed if key is None else [*crashed, Respond(key, 500)]  # nowhere if the request has its answer
-        self._settle(call, now)
-        return outs
-
-    def _crashed(self, call: Call, error: Exception, now: float) -> list[CallOut]:
-        self.trace.note(call.ref, now, f"internal error: {error!r}")
-        outs: list[CallOut] = [_crash(call.ref, error)]
-        try:
-            outs += call.abort(now)
-        except Exception as worse:  # noqa: BLE001  a call that cannot even be aborted is forgotten
-            self.relations.paths.give_back_all(call.ref)
-            self._forget(call, now)
-            return [*outs, _crash(call.ref, worse)]
-        self._settle(call, now)
-        return outs
-
-    def _settle(self, call: Call, now: float) -> None:
-        if call.is_over:
-            self._forget(call, now)
-        else:
-            self._deadlines.set(call.ref, call.next_deadline())
-
-    def _forget(self, call: Call, now: float) -> None:
-        self.trace.end(call.ref, failed=True, at=now)  # nothing to be done, unless its tape was lost and begun anew
-        self._deadlines.set(call.ref, None)
-        for tag in call.tags:
-            self._context.dialogs.pop(tag, None)
-        self.calls.pop(call.ref, None)
-        self._former.forget(call.ref)
-
-    # --- trace --------------------------------------------------------------------------------------------------------
-
-    def _trace_received(self, user: Hashable, data: bytes, now: float) -> None:
-        if isinstance(user, tuple) and len(user) == 3 and self._is_traced(user[0]):
-            self.trace.message(user[0], now, _leg_name(user[1]), False, data)
-
-    def _trace_sent(self, out: SendMessage, now: float) -> None:
-        user = out.user
-        if isinstance(user, tuple) and len(user) == 3 and self._is_traced(user[0]):
-            self.trace.message(user[0], now, _leg_name(user[1]), True, out.data)
-
-    def _is_traced(self, ref: str) -> bool:
-        """What comes for a call that nobody remembers must not begin a tape that nobody ends."""
-        return ref in self.calls or ref in self.trace
+        return self._run(self._living.guarded(ref, step, now), now)
 
 
 def _is_of_probe(user: Hashable) -> bool:
@@ -551,18 +484,6 @@ def _why_failed(out: TransactionFailed) -> str:
     return out.detail or ("no reply" if out.why == "timeout" else "unreachable")
 
 
-def _leg_name(leg: int) -> str:
-    return "ingress" if leg == 0 else "egress" if leg == 1 else f"egress-{leg}"
-
-
 def _user_of(out: Order | SipOut | BindingMoved) -> Hashable:
     user = getattr(out, "user", None)
     return user[0] if isinstance(user, tuple) and isinstance(user[0], tuple) else user  # the BYE of an unwanted 2xx
-
-
-def _crash(ref: str, error: Exception) -> Log:
-    place = error.__traceback__
-    while place is not None and place.tb_next is not None:
-        place = place.tb_next
-    where = "" if place is None else f"{place.tb_frame.f_code.co_filename}:{place.tb_lineno}"
-    return Log("error", "call.crashed", (("alarm", True), ("ref", ref), ("error", repr(error)), ("where", where)))

@@ -1,0 +1,97 @@
+"""The calls that are alive, and the crash barrier around each: one call's bug ends one call.
+
+It steps calls, keeps their deadlines and their tapes, and forgets them when they are over. It does not know messages;
+the switch finds out which call one is for.
+"""
+
+from collections.abc import Callable, Hashable, Sequence
+
+from sbc.b2bua.call import Call, Out
+from sbc.b2bua.commands import Log
+from sbc.b2bua.context import Context
+from sbc.core.timers import Schedule
+from sbc.sip.commands import Respond, SendMessage
+from sbc.sip.transaction.key import ServerKey
+
+Step = Callable[[Call], Sequence[Out]]
+
+
+class LivingCalls:
+    """`forgotten` is told of every call that is over. Raises nothing that a call raises."""
+
+    def __init__(self, context: Context, forgotten: Callable[[str], None]) -> None:
+        self.calls: dict[str, Call] = {}
+        self.deadlines: Schedule[str] = Schedule()
+        self._context = context
+        self._forgotten = forgotten
+
+    # --- stepping -----------------------------------------------------------------------------------------------------
+
+    def guarded(self, ref: str, step: Step, now: float, key: ServerKey | None = None) -> Sequence[Out]:
+        """What the step orders; nothing where the call is gone. `key`: the request that the step is to answer."""
+        call = self.calls.get(ref)
+        if call is None:
+            return []
+        try:
+            outs = step(call)
+        except Exception as error:  # noqa: BLE001  the engine must outlive any one call
+            crashed = self.crashed(call, error, now)
+            return crashed if key is None else [*crashed, Respond(key, 500)]  # nowhere if the request has its answer
+        self._settle(call, now)
+        return outs
+
+    def crashed(self, call: Call, error: Exception, now: float) -> list[Out]:
+        """A bug has met this call: it ends, by its one exit if that still works."""
+        self._context.trace.note(call.ref, now, f"internal error: {error!r}")
+        outs: list[Out] = [crash_log(call.ref, error)]
+        try:
+            outs += call.abort(now)
+        except Exception as worse:  # noqa: BLE001  a call that cannot even be aborted is forgotten
+            self._context.relations.paths.give_back_all(call.ref)
+            self._forget(call, now)
+            return [*outs, crash_log(call.ref, worse)]
+        self._settle(call, now)
+        return outs
+
+    def _settle(self, call: Call, now: float) -> None:
+        if call.is_over:
+            self._forget(call, now)
+        else:
+            self.deadlines.set(call.ref, call.next_deadline())
+
+    def _forget(self, call: Call, now: float) -> None:
+        context = self._context
+        context.trace.end(call.ref, failed=True, at=now)  # nothing to be done, unless its tape was lost and begun anew
+        self.deadlines.set(call.ref, None)
+        for tag in call.tags:
+            context.dialogs.pop(tag, None)
+        self.calls.pop(call.ref, None)
+        self._forgotten(call.ref)
+
+    # --- tapes --------------------------------------------------------------------------------------------------------
+
+    def trace_received(self, user: Hashable, data: bytes, now: float) -> None:
+        if isinstance(user, tuple) and len(user) == 3 and self._is_traced(user[0]):
+            self._context.trace.message(user[0], now, _leg_name(user[1]), False, data)
+
+    def trace_sent(self, out: SendMessage, now: float) -> None:
+        user = out.user
+        if isinstance(user, tuple) and len(user) == 3 and self._is_traced(user[0]):
+            self._context.trace.message(user[0], now, _leg_name(user[1]), True, out.data)
+
+    def _is_traced(self, ref: str) -> bool:
+        """What comes for a call that nobody remembers must not begin a tape that nobody ends."""
+        return ref in self.calls or ref in self._context.trace
+
+
+def crash_log(ref: str, error: Exception) -> Log:
+    """Names the innermost place, because the log line is all that a bug report may have."""
+    place = error.__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    where = "" if place is None else f"{place.tb_frame.f_code.co_filename}:{place.tb_lineno}"
+    return Log("error", "call.crashed", (("alarm", True), ("ref", ref), ("error", repr(error)), ("where", where)))
+
+
+def _leg_name(leg: int) -> str:
+    return "ingress" if leg == 0 else "egress" if leg == 1 else f"egress-{leg}"
