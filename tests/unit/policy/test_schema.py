@@ -40,7 +40,10 @@ ERRORS = [
     ("{W}sbc: {cps: 0}", "a.yaml:8:12: `0` is not a number from 1 to 100000; expected 1 to 100000"),
     ("{W}sbc: {alerts: }", "a.yaml:8:14: `alerts` is empty; expected a mapping"),
     ("{W}sbc: {alerts: {}}", "a.yaml:8:15: `alerts` has no `webhook`; expected an http or https URL"),
-    ("{W}sbc: {alerts: {webhook: ftp://h/x}}", "a.yaml:8:25: this is no URL of http or https; expected http://HOST/… or https://HOST/…"),
+    (
+        "{W}sbc: {alerts: {webhook: ftp://h/x}}",
+        "a.yaml:8:25: this is no URL of http or https; expected http://HOST/… or https://HOST/…",
+    ),
     ("{W}media: {silence_timeout: 300s}", "a.yaml:8:9: `silence_timeout` is not built yet; leave it out for now"),
     ("{W}media: {engine: kernel}", "a.yaml:8:17: `kernel` is not built yet; expected auto or userland"),
     ("{W}media: {workers: 2}", "a.yaml:8:18: more than one media worker is not built yet; expected 1"),
@@ -68,10 +71,22 @@ def test_every_other_key_of_a_trunk_is_known_but_not_built(errors, well, key):
 
 
 MISPLACED = [
-    ("trunks", "limits: {}", "`limits` does not belong here; expected it on a pbx or a route; for a trunk, say call_paths and cps"),
-    ("pbxs", "call_paths: 4", "`call_paths` does not belong here; expected it on a trunk; for a pbx, say limits: {call_paths: N}"),
+    (
+        "trunks",
+        "limits: {}",
+        "`limits` does not belong here; expected it on a pbx or a route; for a trunk, say call_paths and cps",
+    ),
+    (
+        "pbxs",
+        "call_paths: 4",
+        "`call_paths` does not belong here; expected it on a trunk; for a pbx, say limits: {call_paths: N}",
+    ),
     ("pbxs", "cps: 4", "`cps` does not belong here; expected it on a trunk; for a pbx, say limits: {cps: N}"),
-    ("trunks", "auth: {username: a, password: {env: A}, algorithms: md5}", "`algorithms` does not belong here; expected it on a pbx; towards a trunk, the carrier's challenge chooses"),
+    (
+        "trunks",
+        "auth: {username: a, password: {env: A}, algorithms: md5}",
+        "`algorithms` does not belong here; expected it on a pbx; towards a trunk, the carrier's challenge chooses",
+    ),
 ]
 
 
