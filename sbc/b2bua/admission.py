@@ -58,7 +58,7 @@ def _limits(call: "Call", decision: Decision, now: float) -> Ending | None:
             if reached == "call_paths":
                 return Ending(Cause.PATHS_FULL, 503, _NO_CIRCUIT, "sbc")
             return Ending(Cause.RATE_LIMITED, 503, Cause.RATE_LIMITED.q850, "sbc")
-        call.usages.append(usage)
+        call.holdings.usages.append(usage)
     return None
 
 

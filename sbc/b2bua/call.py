@@ -14,6 +14,7 @@ from sbc.b2bua.admission import admit, longest
 from sbc.b2bua.asking import announce, ask
 from sbc.b2bua.commands import AskMedia, Command, Log, WriteCdr
 from sbc.b2bua.context import Context
+from sbc.b2bua.holdings import Holdings
 from sbc.b2bua.identity import Parties, escaped, parties_of, reason_fields
 from sbc.b2bua.leg import Leg
 from sbc.b2bua.leg import Out as LegOut
@@ -44,7 +45,6 @@ from sbc.core.cause import Cause, q850_of_status
 from sbc.core.timers import TimerTable
 from sbc.media import wire
 from sbc.peering.bindings import BindingMoved
-from sbc.peering.rates import Usage
 from sbc.policy.model import Decision, Peer
 from sbc.sdp.model import SdpError
 from sbc.sip.commands import Order, Respond
@@ -77,12 +77,11 @@ class Call:
         )
         self.legs: list[Leg] = [self.ingress]
         self.context = context
+        self.holdings = Holdings(ref, self.legs, context)
         self.timers: TimerTable[str] = TimerTable()
         self.decision = Decision()
         self.location = NOWHERE
-        self.usages: list[Usage] = []  # of whose limits it uses some
         self._tags: list[str] = []
-        self._closing: set[int] = set()  # legs given up that hold a call path until their peer has said its last word
         self._is_aborted = False
         self.why = ""
         address = context.media_address(peer.interface, ipv6=received.flow.local.is_ipv6)
@@ -142,7 +141,7 @@ class Call:
         self, leg: int, n: int, response: Response, flow: Flow, now: float, *, is_genuine: bool
     ) -> list[Out]:
         outs = self._absorb(self.legs[leg].take_response(n, response, flow, is_genuine=is_genuine), now)
-        self._return_paths()
+        self.holdings.return_paths()
         return outs
 
     def take_loss(self, leg: int, n: int, detail: str, now: float) -> list[Out]:
@@ -150,7 +149,7 @@ class Call:
 
     def take_failure(self, leg: int, n: int, failure: TransactionFailed, now: float) -> list[Out]:
         outs = self._absorb(self.legs[leg].take_failure(failure, n), now)
-        self._return_paths()
+        self.holdings.return_paths()
         return outs
 
     def peer_moved(self, pbx: str, was: Flow, flow: Flow) -> None:
@@ -203,7 +202,7 @@ class Call:
                 outs += leg.close()
         self.timers.clear()
         with suppress(Exception):
-            self._give_back(now)
+            self.holdings.give_back(now)
         self.media.release(now)
         if self.media.is_up:
             outs.append(AskMedia(wire.DeleteSession(self.ref)))
@@ -328,7 +327,7 @@ class Call:
         for leg in self.legs:
             outs += leg.release(ending.status, fields)
         self.media.release(now)
-        self._give_back(now)
+        self.holdings.give_back(now)
         self.context.trace.note(self.ref, now, f"ended: {ending.cause} ({ending.status}) by {ending.by}")
         self.context.trace.end(self.ref, failed=ending.cause is not Cause.NORMAL, at=now)
         self.context.outcomes[self.ingress.peer.name, self.legs[-1].peer.name if self.egress else "", ending.cause] += 1
@@ -339,39 +338,9 @@ class Call:
         outs.append(AskMedia(wire.DeleteSession(self.ref)))
         return outs
 
-    def _give_back(self, now: float) -> None:
-        """Call paths and shares of limits: everything that it holds beside ports."""
-        self.context.relations.paths.give_back_all(self.ref)
-        self._closing.clear()
-        for usage in self.usages:
-            usage.end(self.ref, now, self.context.wall.of(now))
-        self.usages.clear()
-
-    def give_back_path(self, leg: int) -> None:
-        """Of an attempt that is over. A peer that has answered 100 holds its end until its final response is here."""
-        if self.legs[leg].heard and not self.legs[leg].is_quiet:
-            self._closing.add(leg)
-        else:
-            self.context.relations.paths.give_back(self.ref, leg)
-
-    def hand_over_path(self, trunk: str) -> bool:
-        """The path of an attempt on this trunk that is being cancelled, for the next one on the same trunk."""
-        for leg in self._closing:
-            if self.legs[leg].peer.name == trunk:
-                self._closing.discard(leg)
-                self.context.relations.paths.give_back(self.ref, leg)
-                return True
-        return False
-
-    def _return_paths(self) -> None:
-        for leg in [n for n in self._closing if self.legs[n].is_quiet]:
-            self._closing.discard(leg)
-            self.context.relations.paths.give_back(self.ref, leg)
-
     def limit_duration(self, now: float) -> None:
         """It is answered: from now on it spends minutes, and it may not talk for ever."""
-        for usage in self.usages:
-            usage.answered(self.ref, now, self.context.wall.of(now))
+        self.holdings.answered(now)
         seconds = longest(self, self.decision)
         if seconds is not None:
             self.timers.set("max_duration", now + seconds)

@@ -124,7 +124,7 @@ class Choosing:
         if peer.kind != "trunk":
             return True
         fits = is_emergency or relations.paths.would_fit(peer.name, "outbound")
-        if not fits and call.hand_over_path(peer.name):
+        if not fits and call.holdings.hand_over_path(peer.name):
             fits = relations.paths.would_fit(peer.name, "outbound")
         if not fits:
             full = Ending(Cause.PATHS_FULL, peer.when_full.outbound, _NO_CIRCUIT, "sbc")

@@ -220,7 +220,7 @@ class Setup:
         """The attempt under way has failed in a way that lets the hunt go on."""
         call = self._call
         call.account.attempt_ended(ending.status, ending.cause, now)
-        call.give_back_path(len(call.legs) - 1)
+        call.holdings.give_back_path(len(call.legs) - 1)
         self._choosing.failed(ending, is_down=is_down)
         if state.rang and not self._decision.emergency:
             return call.end(ending, now)
