@@ -388,6 +388,7 @@ class Call:
                 ("route", account.route),
                 ("caller", account.caller),
                 ("called", account.called),
+                *((("disaster", True),) if account.disaster else ()),
                 *fields,
             ),
         )

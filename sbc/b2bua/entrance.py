@@ -10,6 +10,7 @@ from typing import Final
 from sbc.b2bua.asking import facts_of
 from sbc.b2bua.context import Context
 from sbc.b2bua.identity import parties_of
+from sbc.b2bua.refused import RefusedLogins
 from sbc.core.address import Flow
 from sbc.policy.model import Algorithm, Peer
 from sbc.sip.auth.server import Challenged, username_of
@@ -35,7 +36,13 @@ def speaker(peer: Peer, request: Request, flow: Flow, context: Context) -> Peer:
 
 
 def turn_back(
-    peer: Peer, request: Request, flow: Flow, context: Context, layer: TransactionLayer, now: float
+    peer: Peer,
+    request: Request,
+    flow: Flow,
+    context: Context,
+    layer: TransactionLayer,
+    refused: RefusedLogins,
+    now: float,
 ) -> Refusal | None:
     """What a request that belongs to no transaction meets instead of becoming one: silence, or challenges. None: it
     may come in. `peer`: who speaks from that source, or may.
@@ -50,9 +57,18 @@ def turn_back(
         return None
     offered = _offered(context.policy.speakers(flow.interface, flow.remote.host, flow.remote.port))
     verdict = context.relations.authenticate(claimed, request, offered or claimed.auth.algorithms, now)
+    if isinstance(verdict, Challenged) and _has_tried(request, verdict, context):
+        refused.note(claimed.name, flow.remote, now)
     # "challenge questionable requests with only a single 401 … forgoing the normal response retransmission algorithm,
     # and thus behaving statelessly", RFC 3261 §26.3.2.4: repeated for 32 s, it would flood whom a stranger names.
     return Refusal(401, verdict.fields) if isinstance(verdict, Challenged) else None
+
+
+def _has_tried(request: Request, verdict: Challenged, context: Context) -> bool:
+    """It had credentials for us, and not merely old ones."""
+    if username_of(request, context.policy.name) is None:
+        return False
+    return not any("stale=true" in value for _, value in verdict.fields)
 
 
 def stay_inside(request: Request, context: Context, layer: TransactionLayer) -> Refusal | None:

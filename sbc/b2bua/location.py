@@ -41,4 +41,10 @@ def location_of(invite: Request) -> Location:
             parts = ()
     elif invite.body and invite.content_type == PIDF:
         parts = (Part(tuple([field for field in invite.fields if field[0] in _OF_THE_BODY]), invite.body),)
-    return Location(crossing_fields(invite), tuple([part for part in parts if not part.is_session]))
+    return Location(crossing_fields(invite), tuple([part for part in parts if _crosses(part)]))
+
+
+def _crosses(part: Part) -> bool:
+    """Not what describes a session, whatever it is said to be for, nor what does not say what it is: either may name
+    addresses of the inside."""
+    return part.content_type != SDP and any(name == "Content-Type" for name, _ in part.fields)

@@ -35,6 +35,7 @@ from sbc.b2bua.media import MediaRules
 from sbc.b2bua.orphans import end_orphan
 from sbc.b2bua.ports import PortPool
 from sbc.b2bua.reachable import host_of, locals_of
+from sbc.b2bua.refused import RefusedLogins
 from sbc.b2bua.snapshot import EngineView
 from sbc.b2bua.turned_away import stillborn, turn_away
 from sbc.b2bua.view import view_of
@@ -95,6 +96,7 @@ class Switch:
             trace=self.trace,
         )
         self._former = FormerPolicies()
+        self._refused = RefusedLogins()
         self._living = LivingCalls(self._context, self._former.forget)
         self.calls = self._living.calls
         self._unstored: set[str] = set()  # calls whose records the disk does not take
@@ -122,7 +124,7 @@ class Switch:
             return []
         door = None if peer.kind == "trunk" or peer.auth is None else self._door(peer, flow, now)
         message, received = self.endpoint.receive(data, flow, now, door, is_quiet=peer.accepts_any)
-        outs: list[Out] = [*received]
+        outs: list[Out] = [*received] if door is None else [*received, *self._refused.take()]
         if message is not None:
             taken_by = self.endpoint.layer.taken_by
             self._living.trace_received(taken_by, data, now)
@@ -355,7 +357,7 @@ class Switch:
     # --- requests -----------------------------------------------------------------------------------------------------
 
     def _door(self, peer: Peer, flow: Flow, now: float) -> Door:
-        return lambda request: turn_back(peer, request, flow, self._context, self.endpoint.layer, now)
+        return lambda request: turn_back(peer, request, flow, self._context, self.endpoint.layer, self._refused, now)
 
     def _request(self, out: RequestReceived, peer: Peer, data: bytes, now: float) -> Sequence[Out]:
         request = out.request

@@ -213,3 +213,18 @@ def test_over_tcp_a_connection_that_is_closed_in_order_is_not_called_on(world):
     story.sbc.tell(FlowClosed(bound.flow))
     assert [binding.address for binding in story.bindings()] == ["tcp:10.0.0.5:5060"]
     assert story.sbc.idle()
+
+
+def test_a_wrong_password_is_said_once_a_minute(world):
+    story = Story(world, password="wrong")
+    for _ in range(3):
+        story.pbx.registers(AOR)
+        story.sbc.run(25.0)
+    said = [dict(log.fields) for log in story.sbc.logs if log.event == "auth.refused"]
+    assert [(line["peer"], line["refused"]) for line in said] == [("office", 1)]
+    assert said[0]["source"] == "10.0.0.5:5060"
+    story.sbc.run(60.0)
+    story.pbx.registers(AOR)
+    assert [dict(log.fields)["refused"] for log in story.sbc.logs if log.event == "auth.refused"] == [1, 3]
+    assert story.bindings() == ()
+    assert story.sbc.idle()

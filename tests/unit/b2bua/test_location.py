@@ -65,3 +65,9 @@ def test_a_body_that_cannot_be_read_has_no_location(body):
 )
 def test_the_description_of_a_message_is_found(content_type, body, description):
     assert description_of(_invite(content_type, body)) == description
+
+
+@pytest.mark.parametrize("head", [b"", b"Content-Type: application/sdp\r\nContent-Disposition: render\r\n"])
+def test_what_may_name_addresses_of_the_inside_stays(head):
+    body = b"--x\r\n" + head + b"\r\nv=0\r\no=- 1 1 IN IP4 10.0.0.5\r\n\r\n--x--\r\n"
+    assert location_of(_invite("multipart/mixed;boundary=x", body)) == NOWHERE
