@@ -25,6 +25,11 @@ class Numbering:
         self._call_id, self._promised = _kept(saved) or (ids.call_id(), 0)
         self._cseq = self._promised
 
+    @property
+    def promised(self) -> int:
+        """No number up to this one is used after a restart."""
+        return self._promised
+
     def next(self) -> tuple[str, int, list[StoreState]]:
         """Call-ID and CSeq of the next REGISTER, and what has to be stored before it goes out."""
         self._cseq += 1

@@ -77,7 +77,8 @@ class Round:
         self._numbering = Numbering(peer.name, ids, saved)
         self._tag = ids.tag()
         self._attempts: dict[int, _Attempt] = {}
-        self._newest = 0  # number of the last attempt
+        # Number of the last attempt. An answer that an earlier registration of this trunk has asked for is not ours.
+        self._newest = self._numbering.promised
         self._left: list[Hop] = []
         self._not_before: dict[Flow, float] = {}  # what a registrar's Retry-After asks for
         self._overdue_at: float | None = None

@@ -66,7 +66,8 @@ class Relations:
         self._usage_saved: dict[str, bytes] = {}  # of those that count minutes
         self._save_at: float | None = None
         self._closed: dict[str, Closed] = {}
-        self._saved: dict[str, bytes] = {}
+        self._saved: dict[str, bytes] = {}  # Call-ID and CSeq of each trunk that has ever registered
+        self._outdated: list[str] = []  # keys that were kept for peers that are gone
         self._named: tuple[Peer, ...] = ()  # peers with servers that are found by name
         self._set_tables(policy)
 
@@ -78,17 +79,25 @@ class Relations:
         self.registrar.restore(kept, now, wall_at_zero)
         for key, value in kept:
             kind, _, name = key.partition("/")
-            if kind in _KIND_OF_ORDER and name in self.policy.peers:
-                self._closed[name] = Closed(kind, now)  # type: ignore[arg-type]
+            if kind in _KIND_OF_ORDER:
+                self._restore_order(kind, name, now)  # type: ignore[arg-type]
             elif kind == "register":
                 self._saved[name] = value
             elif kind == "usage" and name in self._usage:
                 self._usage[name].restore(value)
                 self._usage_saved[name] = value
 
+    def _restore_order(self, order: Order, name: str, now: float) -> None:
+        peer = self.policy.peers.get(name)
+        if peer is not None and peer.kind == _KIND_OF_ORDER[order]:
+            self._closed[name] = Closed(order, now)
+        else:
+            self._outdated.append(f"{order}/{name}")
+
     def start(self, now: float) -> list[Out]:
         self._save_at = now + _SAVE_SECONDS if self._counts_minutes() else None
-        outs: list[Out] = []
+        outs: list[Out] = [StoreState(key, None) for key in self._outdated]
+        self._outdated.clear()
         for peer in self.policy.peers.values():
             outs += self._set_hops(peer, now)
         return outs + self._start_registrations(now)
@@ -99,13 +108,10 @@ class Relations:
         self._set_tables(policy)
         self._save_at = now + _SAVE_SECONDS if self._counts_minutes() else None
         outs: list[Out] = []
-        for name in old.peers.keys() - policy.peers.keys():
-            self.health.forget(name)
-            closed = self._closed.pop(name, None)
-            if closed is not None:
-                outs.append(StoreState(f"{closed.order}/{name}", None))
         for was in old.peers.values():
             is_now = policy.peers.get(was.name)
+            if is_now is None or is_now.kind != was.kind:
+                outs += self._forget(was.name)
             if was.registers and (is_now is None or not is_now.registers):
                 outs += self._absorb(self.registrar.forget(was.name), now)
         for name in list(self._registrations):
@@ -120,6 +126,12 @@ class Relations:
         for peer in policy.peers.values():
             outs += self._set_hops(peer, now)
         return outs + self._start_registrations(now)
+
+    def _forget(self, name: str) -> list[Out]:
+        """This peer is gone. What comes back under its name some day is treated as new."""
+        self.health.forget(name)
+        closed = self._closed.pop(name, None)
+        return [] if closed is None else [StoreState(f"{closed.order}/{name}", None)]
 
     def hops_changed(self, now: float) -> list[Out]:
         """The DNS has said something new: servers found by name may be elsewhere."""
@@ -392,7 +404,11 @@ class Relations:
     def _follow(self, name: str, outs: Iterable[_Inner], now: float) -> list[Out]:
         """What the registration of this trunk has said, and when it wants to be asked next."""
         self._due.set(name, self._registrations[name].next_deadline())
-        return self._absorb(outs, now)
+        passed = self._absorb(outs, now)
+        for out in passed:
+            if isinstance(out, StoreState) and out.key == f"register/{name}" and out.value is not None:
+                self._saved[name] = out.value  # a reload may take this trunk away, and another bring it back
+        return passed
 
 
 def _rate(old: Rate | None, per_second: int) -> Rate:

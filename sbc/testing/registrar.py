@@ -29,7 +29,10 @@ class Registered(Struct, frozen=True):
 
 
 class Registrar:
-    """`longest`: asked for more, it grants so much. `shortest`: asked for less, it says 423. Seconds."""
+    """`longest`: asked for more, it grants so much. `shortest`: asked for less, it says 423. Seconds.
+
+    `late_status`: what a REGISTER gets whose CSeq is not above the last one of its Call-ID.
+    """
 
     def __init__(self) -> None:
         self.registers: list[Registered] = []
@@ -38,6 +41,7 @@ class Registrar:
         self.longest: int | None = None
         self.shortest = 0
         self.silent = False
+        self.late_status = 400
         self._status = 200
         self._fields: Fields = ()
         self._numbers: dict[str, int] = {}
@@ -84,11 +88,14 @@ class Registrar:
     def take(self, request: Request, now: float) -> tuple[int, Fields]:
         """Status and fields of the response to a REGISTER that has passed the challenges."""
         aor = str(request.to.uri)
-        status, fields = self._answer(request, aor, now)
+        number = request.cseq.number
+        # "If the value is higher than the existing CSeq, it MUST update …. If not, the update MUST be aborted and the
+        # request fails", §10.3 step 7
+        is_late = number <= self._numbers.get(request.call_id, 0)
+        status, fields = (self.late_status, ()) if is_late else self._answer(request, aor, now)
         contacts = request.contacts
         shown = str(contacts[0].uri) if isinstance(contacts, tuple) and contacts else ""
         expires = 0 if isinstance(contacts, Star) else self._asked(request, contacts[0] if contacts else None)
-        number = request.cseq.number
         self.registers.append(Registered(now, aor, request.call_id, number, shown, expires, status))
         self._complain(request, number)
         return status, fields

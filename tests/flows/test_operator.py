@@ -79,3 +79,10 @@ def test_a_busied_out_trunk_that_leaves_the_policy_is_open_when_it_comes_back(wo
     [view] = [peer for peer in sbc.switch.snapshot(sbc.now).peers if peer.name == "spare"]
     assert view.state == "up"
     assert sbc.idle()
+
+
+def test_an_order_about_a_trunk_that_a_restart_finds_gone_is_forgotten(world):
+    """It must not be in force when the trunk comes back, months later."""
+    sbc = world(kept={"busyout/spare": b"1", "busyout/office": b"1", "drill/office": b"1"})
+    assert sbc.kept == {"drill/office": b"1"}
+    assert sbc.idle()

@@ -14,7 +14,7 @@ from sbc.policy.load import Source, parse_policy
 from sbc.sip.message import Request
 from sbc.sip.parse import parse_message
 from sbc.testing.names import Names
-from sbc.testing.world import DID, FAR, INSIDE, OUTSIDE, POLICY, World
+from sbc.testing.world import DID, FAR, INSIDE, OUTSIDE, POLICY, World, read_policy
 
 AOR = "sip:+14155550100@carrier.example"
 OTHER_AOR = "sip:+14155550101@other.example"
@@ -376,6 +376,44 @@ def test_a_reload_that_changes_the_trunk_registers_at_once_with_the_same_call_id
     assert len(story.registrar.call_ids) == 1
     assert story.state == "registered"
     story.ends()
+
+
+WITHOUT = POLICY.replace("routes:\n", f"{OTHER}routes:\n")
+GONE = WITHOUT.replace('servers: ["sip:198.51.100.7:5060"]', "servers: [sip:198.51.100.9:5060]").replace(
+    "  carrier:", "  successor:"
+)
+GONE = GONE.replace("via: [carrier]", "via: [successor]").replace("from: carrier", "from: successor")
+
+
+@pytest.mark.parametrize("between", [WITHOUT, GONE], ids=["no register", "no trunk"])
+@pytest.mark.parametrize("late_status", [400, 500])
+def test_a_registration_that_reloads_take_away_and_bring_back_goes_on_with_higher_numbers(world, between, late_status):
+    story = Story(world).run(1800.0)
+    story.registrar.late_status = late_status
+    for _ in range(3):
+        story.sbc.tell(PolicyChanged(read_policy(between)))
+        story.run(1.0)
+        story.sbc.tell(PolicyChanged(read_policy(policy())))
+        story.run(1.0)
+        assert (story.state, story.registrar.last.status) == ("registered", 200)
+    assert len(story.registrar.call_ids) == 1
+    numbers = [one.cseq for one in story.registrar.registers]
+    assert numbers == sorted(set(numbers))
+    assert story.alarms() == []
+    story.ends()
+
+
+def test_an_answer_to_a_registration_that_is_gone_is_not_taken_for_its_successors(world):
+    story = Story(world)
+    story.registrar.is_silent()
+    story.run(1.0)
+    story.sbc.tell(PolicyChanged(read_policy(WITHOUT)))
+    story.sbc.tell(PolicyChanged(read_policy(policy())))
+    story.run(31.5)  # the first REGISTER has timed out, the second has not
+    assert story.view().why == "not answered yet"
+    story.run(1.0)
+    assert "no reply" in story.view().why
+    story.ends("errors")
 
 
 def test_nothing_of_the_inside_shows_in_a_register(world):
