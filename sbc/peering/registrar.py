@@ -139,6 +139,9 @@ class Registrar:
         location = self._locations.get(pbx)
         return () if location is None else tuple(location.find(called))
 
+    def is_registered(self, pbx: str) -> bool:
+        return bool(self._locations.get(pbx))
+
     def views(self, pbx: str) -> tuple[BindingView, ...]:
         location = self._locations.get(pbx)
         if location is None:

@@ -65,6 +65,7 @@ class Registration:
         self._timers: TimerTable[_Timer] = TimerTable()
         self._state: RegistrationState = "unregistered"
         self._since = 0.0
+        self._admitted_at = 0.0
         self._why = "not started"
 
     # --- what is known ------------------------------------------------------------------------------------------------
@@ -78,6 +79,11 @@ class Registration:
     def is_excluded(self) -> bool:
         """Refused for good, as it seems: no calls shall go out here."""
         return self._state == "rejected"
+
+    @property
+    def admitted_at(self) -> float:
+        """When the last exclusion was lifted; 0: there was none."""
+        return self._admitted_at
 
     @property
     def is_settled(self) -> bool:
@@ -340,6 +346,8 @@ class Registration:
     def _become(self, state: RegistrationState, why: str, now: float) -> None:
         if state != self._state:
             self._since = now
+            if self._state == "rejected":
+                self._admitted_at = now
         self._state, self._why = state, why
 
 

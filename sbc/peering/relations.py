@@ -18,6 +18,7 @@ from sbc.peering.bindings import BindingMoved
 from sbc.peering.health import HealthTable, PeerChanged
 from sbc.peering.hop import Hop, server_uri
 from sbc.peering.paths import PathLedger
+from sbc.peering.presence import Presence
 from sbc.peering.rates import Rate, Usage
 from sbc.peering.registrar import Registrar
 from sbc.peering.registration import RegistrarFailed, Registration
@@ -54,6 +55,7 @@ class Relations:
         self.health = HealthTable(ids)
         self.paths = PathLedger()
         self.registrar = Registrar(ids)
+        self._presence = Presence()
         self._ids = ids
         self._locate = locate
         self._digest = DigestServer(policy.name, bytes.fromhex(ids.call_id()), ids)
@@ -66,6 +68,7 @@ class Relations:
         self._usage_saved: dict[str, bytes] = {}  # of those that count minutes
         self._save_at: float | None = None
         self._closed: dict[str, Closed] = {}
+        self._opened: dict[str, float] = {}  # when calls to a peer were allowed again
         self._saved: dict[str, bytes] = {}  # Call-ID and CSeq of each trunk that has ever registered
         self._outdated: list[str] = []  # keys that were kept for peers that are gone
         self._named: tuple[Peer, ...] = ()  # peers with servers that are found by name
@@ -98,6 +101,9 @@ class Relations:
         self._save_at = now + _SAVE_SECONDS if self._counts_minutes() else None
         outs: list[Out] = [StoreState(key, None) for key in self._outdated]
         self._outdated.clear()
+        for name, closed in self._closed.items():
+            fields = ((_KIND_OF_ORDER[closed.order], name), ("kept", True))
+            outs.append(Log("warning", f"{closed.order}.on", fields))
         for peer in self.policy.peers.values():
             outs += self._set_hops(peer, now)
         return outs + self._start_registrations(now)
@@ -113,11 +119,14 @@ class Relations:
             if is_now is None or is_now.kind != was.kind:
                 outs += self._forget(was.name)
             if was.registers and (is_now is None or not is_now.registers):
+                self._presence.forget(was.name)
                 outs += self._absorb(self.registrar.forget(was.name), now)
         for name in list(self._registrations):
             peer = policy.peers.get(name)
             if peer is None or peer.register is None:
                 self._due.set(name, None)
+                if self._registrations[name].is_excluded:
+                    self._opened[name] = now
                 del self._registrations[name]  # the carrier forgets us when the binding expires
             else:
                 outs += self._follow(
@@ -130,6 +139,7 @@ class Relations:
     def _forget(self, name: str) -> list[Out]:
         """This peer is gone. What comes back under its name some day is treated as new."""
         self.health.forget(name)
+        self._opened.pop(name, None)
         closed = self._closed.pop(name, None)
         return [] if closed is None else [StoreState(f"{closed.order}/{name}", None)]
 
@@ -163,6 +173,7 @@ class Relations:
 
     def _set_hops(self, peer: Peer, now: float) -> list[Out]:
         if peer.registers:
+            self._presence.watch(peer.name, now, is_registered=self.registrar.is_registered(peer.name))
             return []
         hops = [hop for _, hop in self.hops(peer, now) if hop is not None]
         outs = self._absorb(self.health.set_hops(peer, hops, now), now)
@@ -266,7 +277,7 @@ class Relations:
 
     def flow_failed(self, flow: Flow, now: float) -> list[Out]:
         """A connection is gone, or a datagram came back: bindings and registrations over it may be gone too."""
-        outs = self._absorb(self.registrar.flow_failed(flow, now), now)
+        outs = self._bound(self.registrar.flow_failed(flow, now), "its connection is gone", now)
         for name, registration in self._registrations.items():
             if registration.goes_by(flow):
                 outs += self._follow(name, registration.flow_failed(flow, now), now)
@@ -274,7 +285,7 @@ class Relations:
 
     def flow_closed(self, flow: Flow, now: float) -> list[Out]:
         """A PBX that has registered over this connection is not reached on it any more; a registrar may have gone."""
-        outs = self._absorb(self.registrar.flow_failed(flow, now), now)
+        outs = self._bound(self.registrar.flow_failed(flow, now), "its connection is gone", now)
         for name, registration in self._registrations.items():
             if registration.goes_by(flow):
                 outs += self._follow(name, registration.flow_closed(flow, now), now)
@@ -295,7 +306,7 @@ class Relations:
         """An authenticated REGISTER of a PBX."""
         owned = self.policy.owns_for
         status, fields, outs = self.registrar.take(peer, request, flow, lambda number: owned(peer.name, number), now)
-        return status, fields, self._absorb(outs, now)
+        return status, fields, self._bound(outs, "it has unregistered", now)
 
     # --- the operator's orders ----------------------------------------------------------------------------------------
 
@@ -307,6 +318,7 @@ class Relations:
             self._closed[name] = Closed(order, now)
         else:
             del self._closed[name]
+            self._opened[name] = now
         said = Log("warning", f"{order}.{'on' if on else 'off'}", ((peer.kind, name),))
         return [said, StoreState(f"{order}/{name}", b"1" if on else None)]
 
@@ -322,7 +334,8 @@ class Relations:
     # --- time ---------------------------------------------------------------------------------------------------------
 
     def tick(self, now: float) -> list[Out]:
-        outs = self._absorb(self.health.tick(now), now) + self._absorb(self.registrar.tick(now), now)
+        outs = self._absorb(self.health.tick(now), now)
+        outs += self._bound(self.registrar.tick(now), "its binding has expired", now)
         for name in self._due.pop_due(now):
             outs += self._follow(name, self._registrations[name].tick(now), now)
         return outs + self._save_usage(now)
@@ -372,13 +385,15 @@ class Relations:
         if registration is not None and registration.is_excluded:
             seen = registration.view()
             return "excluded", seen.since, f"registration rejected: {seen.why}"
+        opened = max(self._opened.get(peer.name, 0.0), 0.0 if registration is None else registration.admitted_at)
         if peer.registers:
-            bindings = self.registrar.views(peer.name)
-            return ("up", 0.0, "registered") if bindings else ("down", 0.0, "not registered")
-        servers = self.health.servers(peer.name)
+            since, why = self._presence.since(peer.name), self._presence.why(peer.name)
+            is_there = self.registrar.is_registered(peer.name)
+            return ("up", max(since, opened), why) if is_there else ("down", since, why)
+        since, servers = self.health.since(peer.name), self.health.servers(peer.name)
         if self.health.is_peer_usable(peer.name):
-            return "up", self.health.since(peer.name), "" if servers else "no server address is known yet"
-        return "down", self.health.since(peer.name), "; ".join(f"{s.address}: {s.why}" for s in servers)
+            return "up", max(since, opened), "" if servers else "no server address is known yet"
+        return "down", since, "; ".join(f"{s.address}: {s.why}" for s in servers)
 
     # --- inside -------------------------------------------------------------------------------------------------------
 
@@ -400,6 +415,14 @@ class Relations:
         if registration is None or not change.usable:
             return []
         return self._follow(change.peer, registration.registrar_is_back(now), now)
+
+    def _bound(self, outs: Iterable[_Inner], why_gone: str, now: float) -> list[Out]:
+        """What the registrar has said. A PBX may have come or gone by it."""
+        passed = self._absorb(outs, now)
+        for pbx in dict.fromkeys(out.key.split("/")[1] for out in passed if isinstance(out, StoreState)):
+            is_registered = self.registrar.is_registered(pbx)
+            passed += self._presence.weigh(pbx, why_gone, now, is_registered=is_registered)
+        return passed
 
     def _follow(self, name: str, outs: Iterable[_Inner], now: float) -> list[Out]:
         """What the registration of this trunk has said, and when it wants to be asked next."""

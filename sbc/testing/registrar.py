@@ -89,8 +89,7 @@ class Registrar:
         """Status and fields of the response to a REGISTER that has passed the challenges."""
         aor = str(request.to.uri)
         number = request.cseq.number
-        # "If the value is higher than the existing CSeq, it MUST update …. If not, the update MUST be aborted and the
-        # request fails", §10.3 step 7
+        # "If not, the update MUST be aborted and the request fails", §10.3 step 7
         is_late = number <= self._numbers.get(request.call_id, 0)
         status, fields = (self.late_status, ()) if is_late else self._answer(request, aor, now)
         contacts = request.contacts
