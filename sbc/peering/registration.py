@@ -59,6 +59,7 @@ class Registration:
         self._ids = ids
         self._hops: tuple[Hop, ...] = ()
         self._failures = 0  # rounds in a row
+        self._trouble = ""  # why the last round failed, while none has succeeded since
         self._is_doubted = False  # a refresh was refused, which may have been a slip
         self._closes = 0  # connections in a row that the registrar closed soon after a REGISTER
         self._binding: _Binding | None = None
@@ -136,7 +137,7 @@ class Registration:
         if self._is_over or (self._register, peer.interface, authenticator) == old:
             return []
         self._round.stop()
-        self._failures, self._is_doubted, self._binding = 0, False, None
+        self._failures, self._is_doubted, self._binding, self._trouble = 0, False, None, ""
         self._timers.clear()
         self._become("registering", "the policy has changed", now)
         return self._begin_round(now)
@@ -237,7 +238,7 @@ class Registration:
         if self._is_over:
             return [Log("info", "registration.unregistered", (("trunk", self._peer.name),))]
         is_new = self._binding is None or self._binding.hop.flow != hop.flow
-        self._failures, self._is_doubted = 0, False
+        self._failures, self._is_doubted, self._trouble = 0, False, ""
         self._binding = _Binding(hop, now + seconds)
         self._timers.set(_Timer.REGISTER, now + self._refresh_after(seconds))
         self._timers.set(_Timer.EXPIRY, now + seconds)
@@ -252,6 +253,7 @@ class Registration:
     def _nobody(self, failed: NobodyTookUs, now: float) -> list[Out]:
         if self._is_over:
             return [Log("warning", "registration.not_removed", (("trunk", self._peer.name), ("why", failed.why)))]
+        self._trouble = failed.refusal or failed.why
         if failed.refusal:
             return self._refused(failed.refusal, now)
         if self._state == "rejected":  # nothing has been heard that would lift it
@@ -280,7 +282,8 @@ class Registration:
     def _expired(self, now: float) -> list[Out]:
         self._binding = None
         self._timers.stop(_Timer.KEEPALIVE)
-        return self._failing("the binding has expired" if self._failures else "no answer to the refresh in time", now)
+        why = f"{self._trouble}; the binding has expired" if self._trouble else "no answer to the refresh in time"
+        return self._failing(why, now)
 
     def _failing(self, why: str, now: float) -> list[Out]:
         is_new = self._state != "failing"

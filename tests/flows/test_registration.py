@@ -205,6 +205,34 @@ def test_a_registrar_that_stays_away_is_tried_for_ever_with_one_alarm(world):
     story.ends("errors")
 
 
+@pytest.mark.parametrize(("silently", "reason"), [(False, "unreachable"), (True, "no reply")])
+def test_the_alarm_for_an_expired_binding_says_why_it_was_not_refreshed(world, silently, reason):
+    story = Story(world).run(1.0)
+    story.carrier.dies(silently=silently)
+    story.run(700.0)
+    [alarm] = [log for log in story.sbc.logs if log.event == "registration.failing"]
+    why = dict(alarm.fields)["why"]
+    assert why.startswith("udp:198.51.100.7:5060: ")
+    assert why.endswith("; the binding has expired")
+    assert reason in why
+    story.ends("errors")
+
+
+def test_a_reason_that_has_passed_is_not_named_when_a_binding_expires(world):
+    """The refresh is on its way when the binding ends; that one before failed is another story."""
+    story = Story(world)
+    story.registrar.longest = 16
+    story.registrar.rejects(500)
+    story.run(1.0)
+    story.registrar.accepts()
+    story.run(30.0)
+    assert story.state == "registered"
+    story.registrar.is_silent()
+    story.run(16.0)
+    assert story.view().why == "no answer to the refresh in time"
+    story.ends("errors")
+
+
 def test_a_spurious_403_changes_nothing(world):
     story = Story(world).run(1.0)
     story.registrar.rejects(403)
