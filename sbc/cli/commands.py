@@ -241,7 +241,7 @@ def busyout(trunk: Trunk, /, *, admin: Admin = None, policy: FromPolicy = None, 
 
 
 @app.command(
-    help="""Take a trunk that was busied out back into service.
+    help="""Take a trunk that was busied out back into service; have a rejected registration tried at once.
 
   sbc restore carrier-a""",
 )

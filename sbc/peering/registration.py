@@ -159,6 +159,10 @@ class Registration:
         """Health saw the servers come back: they may have forgotten us."""
         return [] if self._state == "rejected" else self._hurry(now)
 
+    def try_again(self, now: float) -> list[Out]:
+        """By the operator's order, who has corrected at the carrier what it refused us for."""
+        return self._begin_round(now) if self._state == "rejected" and not self._round.is_running else []
+
     def flow_failed(self, flow: Flow, now: float) -> list[Out]:
         """Octets could not be delivered (RFC 5626 §4.5): a keep-alive may be the first to see a registrar go.
 

@@ -311,16 +311,21 @@ class Relations:
     # --- the operator's orders ----------------------------------------------------------------------------------------
 
     def order(self, order: Order, name: str, now: float, *, on: bool) -> list[Out]:
+        """The end of a busy-out, also of none, has a registration tried at once that the carrier has rejected."""
         peer = self.policy.peers.get(name)
-        if peer is None or peer.kind != _KIND_OF_ORDER[order] or on == (name in self._closed):
+        if peer is None or peer.kind != _KIND_OF_ORDER[order]:
             return []
+        outs: list[Out] = []
+        if on != (name in self._closed):
+            outs.append(Log("warning", f"{order}.{'on' if on else 'off'}", ((peer.kind, name),)))
+            outs.append(StoreState(f"{order}/{name}", b"1" if on else None))
         if on:
-            self._closed[name] = Closed(order, now)
-        else:
-            del self._closed[name]
+            self._closed.setdefault(name, Closed(order, now))
+            return outs
+        if self._closed.pop(name, None) is not None:
             self._opened[name] = now
-        said = Log("warning", f"{order}.{'on' if on else 'off'}", ((peer.kind, name),))
-        return [said, StoreState(f"{order}/{name}", b"1" if on else None)]
+        registration = self._registrations.get(name)
+        return outs if registration is None else outs + self._follow(name, registration.try_again(now), now)
 
     def ping(self, peer: str, token: str, now: float) -> list[Out]:
         return self._absorb(self.health.ping(peer, token, now), now)

@@ -7,7 +7,7 @@ import itertools
 
 import pytest
 
-from sbc.b2bua.events import DrainOrdered, PolicyChanged
+from sbc.b2bua.events import BusyOutOrdered, DrainOrdered, PolicyChanged
 from sbc.core.address import Transport
 from sbc.peering.registration import Registration
 from sbc.policy.load import Source, parse_policy
@@ -64,7 +64,8 @@ class Story:
         return took
 
     def registers_to(self, phone=None):
-        messages = [parse_message(data, stream=False) for data in self.sbc.net.sent_to((phone or self.carrier).name)]
+        sent = self.sbc.net.sent_to((phone or self.carrier).name)
+        messages = [parse_message(data, stream=False) for data in sent if data.strip()]  # keep-alives are empty
         return [m for m in messages if isinstance(m, Request) and m.method == "REGISTER"]
 
     def alarms(self):
@@ -261,6 +262,53 @@ def test_a_trunk_that_is_refused_takes_no_calls_until_it_is_taken_again(world):
     story.carrier.answers()
     office.hangs_up()
     assert story.sbc.cdr[-1].egress == "carrier"
+    story.ends("errors")
+
+
+def restore(story):
+    story.sbc.tell(BusyOutOrdered("carrier", on=False))
+
+
+@pytest.mark.parametrize("busied_out", [False, True])
+def test_restore_has_a_rejected_registration_tried_at_once(world, busied_out):
+    story = Story(world)
+    story.registrar.rejects(403)
+    story.run(100.0)
+    if busied_out:
+        story.sbc.tell(BusyOutOrdered("carrier", on=True))
+    story.registrar.accepts()
+    restore(story)
+    assert story.is_bound()
+    assert story.state == "registered"
+    story.ends("errors")
+
+
+def test_restore_of_a_trunk_that_stays_rejected_asks_once_and_alarms_no_more(world):
+    story = Story(world)
+    story.registrar.rejects(403)
+    story.run(100.0)
+    count = len(story.registrar.registers)
+    restore(story)
+    assert len(story.registrar.registers) == count + 1
+    assert story.state == "rejected"
+    assert story.view().next_at == pytest.approx(story.sbc.now + 600.0, abs=0.1)
+    assert story.alarms() == ["registration.rejected"]
+    story.ends("errors")
+
+
+def test_restore_of_a_registered_trunk_sends_nothing_and_of_a_silent_one_no_two_at_once(world):
+    story = Story(world).run(1.0)
+    restore(story)
+    assert len(story.registrar.registers) == 1
+    story.registrar.rejects(403)
+    story.run(700.0)
+    assert story.state == "rejected"
+    story.registrar.is_silent()
+    count = len(story.registers_to())
+    restore(story)
+    restore(story)
+    sent = {message.cseq.number for message in story.registers_to()[count:]}
+    assert len(sent) == 1
     story.ends("errors")
 
 
