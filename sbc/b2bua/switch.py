@@ -215,7 +215,9 @@ class Switch:
                 return []
 
     def tick(self, now: float) -> list[Command]:
-        commands = self._run([*self.endpoint.tick(now), *self.relations.tick(now)], now)
+        outs = self.endpoint.tick(now)
+        changed = self.relations.hops_changed(now) if self._learn_names() else []  # by look-ups that were given up
+        commands = self._run([*changed, *outs, *self.relations.tick(now)], now)
         if self._drain_at is not None and now >= self._drain_at:
             self._drain_at = None
             for ref in [ref for ref, call in self.calls.items() if self._is_final or not call.account.emergency]:

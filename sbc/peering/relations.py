@@ -71,6 +71,7 @@ class Relations:
         self._opened: dict[str, float] = {}  # when calls to a peer were allowed again
         self._saved: dict[str, bytes] = {}  # Call-ID and CSeq of each trunk that has ever registered
         self._outdated: list[str] = []  # keys that were kept for peers that are gone
+        self._nowhere: dict[str, float] = {}  # peers of whose servers none has an address, and since when
         self._named: tuple[Peer, ...] = ()  # peers with servers that are found by name
         self._set_tables(policy)
 
@@ -140,6 +141,7 @@ class Relations:
         """This peer is gone. What comes back under its name some day is treated as new."""
         self.health.forget(name)
         self._opened.pop(name, None)
+        self._nowhere.pop(name, None)
         closed = self._closed.pop(name, None)
         return [] if closed is None else [StoreState(f"{closed.order}/{name}", None)]
 
@@ -175,7 +177,12 @@ class Relations:
         if peer.registers:
             self._presence.watch(peer.name, now, is_registered=self.registrar.is_registered(peer.name))
             return []
-        hops = [hop for _, hop in self.hops(peer, now) if hop is not None]
+        found = self.hops(peer, now)
+        if found or not peer.servers:
+            self._nowhere.pop(peer.name, None)
+        else:
+            self._nowhere.setdefault(peer.name, now)
+        hops = [hop for _, hop in found if hop is not None]
         outs = self._absorb(self.health.set_hops(peer, hops, now), now)
         registration = self._registrations.get(peer.name)
         if registration is not None:
@@ -395,6 +402,8 @@ class Relations:
             since, why = self._presence.since(peer.name), self._presence.why(peer.name)
             is_there = self.registrar.is_registered(peer.name)
             return ("up", max(since, opened), why) if is_there else ("down", since, why)
+        if peer.name in self._nowhere:
+            return "down", self._nowhere[peer.name], "none of its servers has an address"
         since, servers = self.health.since(peer.name), self.health.servers(peer.name)
         if self.health.is_peer_usable(peer.name):
             return "up", max(since, opened), "" if servers else "no server address is known yet"

@@ -4,6 +4,7 @@ import pytest
 
 from sbc.b2bua.events import BusyOutOrdered, DrillOrdered, PolicyChanged
 from sbc.core.address import Transport
+from sbc.testing.names import Names
 from sbc.testing.world import DID, INSIDE, POLICY, World, read_policy
 
 ACCOUNT = "auth: {username: office, password: 0ff1ce}"
@@ -192,4 +193,82 @@ def test_orders_that_a_restart_restores_are_said_once(world):
         ("warning", "busyout.on", {"trunk": "carrier", "kept": True}),
         ("warning", "drill.on", {"pbx": "office", "kept": True}),
     ]
+    assert sbc.idle()
+
+
+# --- servers that the DNS does not know -------------------------------------------------------------------------------
+
+NAMED = POLICY.replace("sip:198.51.100.7:5060", "sip:gw.example:5060")
+NOWHERE = ("down", "none of its servers has an address")
+
+
+def seen_of(sbc, name="carrier"):
+    return view(sbc, name).state, view(sbc, name).why
+
+
+@pytest.mark.parametrize("way", ["no such name", "failure"])
+def test_a_trunk_that_the_dns_does_not_know_is_down_until_it_does(world, way):
+    names = Names()
+    if way == "failure":
+        names.failing.add("gw.example")
+    sbc = world(NAMED, names=names)
+    start = sbc.now
+    assert seen_of(sbc) == NOWHERE
+    sbc.run(1000.0)
+    assert seen_of(sbc) == NOWHERE
+    assert view(sbc, "carrier").since == start
+    names.failing.clear()
+    names["gw.example"] = ["198.51.100.7"]
+    sbc.run(1000.0)
+    assert seen_of(sbc) == ("up", "")
+    assert sbc.idle()
+
+
+def test_a_trunk_whose_name_goes_is_down_since_then(world):
+    names = Names({"gw.example": ["198.51.100.7"]})
+    sbc = world(NAMED, names=names)
+    assert seen_of(sbc) == ("up", "")
+    sbc.run(100.0)
+    del names["gw.example"]
+    sbc.run(100.0)
+    assert seen_of(sbc) == NOWHERE
+    assert view(sbc, "carrier").since > sbc.now - 100.0
+    assert sbc.idle()
+
+
+def test_a_failing_dns_takes_nothing_away_that_was_known(world):
+    names = Names({"gw.example": ["198.51.100.7"]})
+    sbc = world(NAMED, names=names)
+    names.failing.add("gw.example")
+    sbc.run(1000.0)
+    assert seen_of(sbc) == ("up", "")
+    assert sbc.idle()
+
+
+def test_while_the_dns_is_asked_nothing_is_known_and_its_silence_is_an_answer(world):
+    names = Names()
+    names.silent.add("gw.example")
+    sbc = world(NAMED, names=names)
+    assert seen_of(sbc) == ("up", "no server address is known yet")
+    sbc.run(60.0)
+    assert seen_of(sbc) == NOWHERE
+    assert sbc.idle()
+
+
+def test_one_server_with_an_address_is_enough(world):
+    both = "sip:198.51.100.7:5060', 'sip:gw.example:5060"
+    sbc = world(POLICY.replace('["sip:198.51.100.7:5060"]', f"['{both}']"))
+    sbc.run(60.0)
+    assert view(sbc, "carrier").state == "up"
+    assert sbc.idle()
+
+
+def test_a_reload_brings_a_trunk_an_address(world):
+    sbc = world(NAMED, names=Names())
+    sbc.run(10.0)
+    sbc.tell(PolicyChanged(read_policy(POLICY)))
+    assert seen_of(sbc) == ("up", "")
+    sbc.tell(PolicyChanged(read_policy(NAMED)))
+    assert seen_of(sbc) == NOWHERE
+    assert view(sbc, "carrier").since == sbc.now
     assert sbc.idle()

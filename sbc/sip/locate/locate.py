@@ -183,6 +183,7 @@ class Locator:
         if isinstance(search, Unlocated):
             if not search.is_pending and watched.told != "":
                 watched.told = ""
+                self._changed[place] = None  # that it is nowhere is news, too, where it was not known yet
                 self._said.append(Log("warning", "dns.not_found", (("server", place[0]), ("reason", search.reason))))
         elif search.is_whole:
             addresses = ", ".join(sorted(f"{flow.transport}:{flow.remote}" for flow in watched.flows))
