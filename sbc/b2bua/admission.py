@@ -32,7 +32,7 @@ def admit(call: "Call", decision: Decision, now: float) -> Ending | None:
         return None
     # The node's rate comes last: what a PBX's own limits refuse must not use up the others' share of it.
     reached = _limits(call, decision, now)
-    if reached is None and not relations.admits_any(now):
+    if reached is None and not relations.quotas.admits_any(now):
         call.explain("more new calls in this second than sbc.cps allows", now)
         return Ending(Cause.RATE_LIMITED, 503, Cause.RATE_LIMITED.q850, "sbc")
     return reached
@@ -49,7 +49,7 @@ def longest(call: "Call", decision: Decision) -> float | None:
 def _limits(call: "Call", decision: Decision, now: float) -> Ending | None:
     wall = call.context.wall.of(now)
     for key in (f"pbx {call.ingress.peer.name}", f"route {decision.route}"):
-        usage = call.context.relations.usage(key)
+        usage = call.context.relations.quotas.usage(key)
         if usage is None:
             continue
         reached = usage.begin(call.ref, now, wall)

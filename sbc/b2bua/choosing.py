@@ -130,7 +130,7 @@ class Choosing:
             full = Ending(Cause.PATHS_FULL, peer.when_full.outbound, _NO_CIRCUIT, "sbc")
             self._pass_over(peer.name, "all its call paths are taken", full, now)
             return False
-        if not relations.admits_to(peer, now) and not is_emergency:
+        if not relations.quotas.admits_to(peer.name, now) and not is_emergency:
             self._pass_over(peer.name, f"{peer.cps} new calls in this second already", _RATE_LIMITED, now)
             return False
         return relations.paths.take(peer.name, call.ref, len(call.legs), "outbound", now, emergency=is_emergency)

@@ -19,12 +19,12 @@ from sbc.peering.health import HealthTable, PeerChanged
 from sbc.peering.hop import Hop, server_uri
 from sbc.peering.paths import PathLedger
 from sbc.peering.presence import Presence
-from sbc.peering.rates import Rate, Usage
+from sbc.peering.quotas import KEPT, Quotas
 from sbc.peering.registrar import Registrar
 from sbc.peering.registration import RegistrarFailed, Registration
 from sbc.peering.views import PeerState, PeerView
 from sbc.policy.engine import Policy
-from sbc.policy.model import Algorithm, Auth, Limits, Peer, Server
+from sbc.policy.model import Algorithm, Auth, Peer, Server
 from sbc.sip.auth.client import Authenticator
 from sbc.sip.auth.server import Accepted, Challenged, DigestServer
 from sbc.sip.commands import KeepAlive, SendRequest
@@ -36,7 +36,6 @@ Order = Literal["busyout", "drill"]
 Out = SendRequest | KeepAlive | Log | StoreState | BindingMoved
 _Inner = Out | PeerChanged | RegistrarFailed
 
-_SAVE_SECONDS: Final = 60.0
 _KIND_OF_ORDER: Final[Mapping[Order, str]] = {"busyout": "trunk", "drill": "pbx"}
 
 
@@ -55,6 +54,7 @@ class Relations:
         self.health = HealthTable(ids)
         self.paths = PathLedger()
         self.registrar = Registrar(ids)
+        self.quotas = Quotas(policy)
         self._presence = Presence()
         self._ids = ids
         self._locate = locate
@@ -62,11 +62,6 @@ class Relations:
         self._registrations: dict[str, Registration] = {}
         self._due: Schedule[str] = Schedule()  # of registrations: hundreds of them, and asked after every message
         self._credentials: dict[str, tuple[Auth, Authenticator]] = {}
-        self._rates: dict[str, Rate] = {}
-        self._node_rate: Rate | None = None
-        self._usage: dict[str, Usage] = {}
-        self._usage_saved: dict[str, bytes] = {}  # of those that count minutes
-        self._save_at: float | None = None
         self._closed: dict[str, Closed] = {}
         self._opened: dict[str, float] = {}  # when calls to a peer were allowed again
         self._saved: dict[str, bytes] = {}  # Call-ID and CSeq of each trunk that has ever registered
@@ -87,9 +82,8 @@ class Relations:
                 self._restore_order(kind, name, now)  # type: ignore[arg-type]
             elif kind == "register":
                 self._saved[name] = value
-            elif kind == "usage" and name in self._usage:
-                self._usage[name].restore(value)
-                self._usage_saved[name] = value
+            elif kind == KEPT:
+                self.quotas.restore(name, value)
 
     def _restore_order(self, order: Order, name: str, now: float) -> None:
         peer = self.policy.peers.get(name)
@@ -99,7 +93,7 @@ class Relations:
             self._outdated.append(f"{order}/{name}")
 
     def start(self, now: float) -> list[Out]:
-        self._save_at = now + _SAVE_SECONDS if self._counts_minutes() else None
+        self.quotas.start(now)
         outs: list[Out] = [StoreState(key, None) for key in self._outdated]
         self._outdated.clear()
         for name, closed in self._closed.items():
@@ -113,7 +107,8 @@ class Relations:
         """A reload: what is known of a peer stays known; calls, paths and bindings are not touched."""
         old, self.policy = self.policy, policy
         self._set_tables(policy)
-        self._save_at = now + _SAVE_SECONDS if self._counts_minutes() else None
+        self.quotas.set_policy(policy)
+        self.quotas.start(now)
         outs: list[Out] = []
         for was in old.peers.values():
             is_now = policy.peers.get(was.name)
@@ -160,18 +155,6 @@ class Relations:
             elif peer.name not in self._credentials or self._credentials[peer.name][0] != auth:
                 account = Authenticator(auth.username, auth.password.text, self._ids)
                 self._credentials[peer.name] = (auth, account)
-        self._rates = {p.name: _rate(self._rates.get(p.name), p.cps) for p in peers if p.cps is not None}
-        self._node_rate = None if policy.cps is None else _rate(self._node_rate, policy.cps)
-        limits: dict[str, Limits] = {f"pbx {p.name}": p.limits for p in peers if p.limits is not None}
-        limits |= {f"route {r.name}": r.limits for r in policy.routes if r.limits is not None}
-        usage: dict[str, Usage] = {}
-        for key, limit in limits.items():
-            usage[key] = self._usage.get(key) or Usage(limit)
-            usage[key].limits = limit
-        self._usage = usage
-
-    def _counts_minutes(self) -> bool:
-        return any(usage.limits.minutes_per_day is not None for usage in self._usage.values())
 
     def _set_hops(self, peer: Peer, now: float) -> list[Out]:
         if peer.registers:
@@ -231,22 +214,6 @@ class Relations:
     def credentials(self, peer: str) -> Authenticator | None:
         found = self._credentials.get(peer)
         return None if found is None else found[1]
-
-    def admits_to(self, peer: Peer, now: float) -> bool:
-        """Whether the rate of new calls towards this peer allows one more; it is counted if so."""
-        rate = self._rates.get(peer.name)
-        return rate is None or rate.allows(now)
-
-    def admits_any(self, now: float) -> bool:
-        """The node's own rate."""
-        return self._node_rate is None or self._node_rate.allows(now)
-
-    def usage(self, key: str) -> Usage | None:
-        """Of `pbx NAME` or `route NAME`; None: it has no limits."""
-        return self._usage.get(key)
-
-    def usages(self) -> Mapping[str, Usage]:
-        return self._usage
 
     # --- what happens -------------------------------------------------------------------------------------------------
 
@@ -350,24 +317,16 @@ class Relations:
         outs += self._bound(self.registrar.tick(now), "its binding has expired", now)
         for name in self._due.pop_due(now):
             outs += self._follow(name, self._registrations[name].tick(now), now)
-        return outs + self._save_usage(now)
+        return outs + self.quotas.tick(now)
 
     def next_deadline(self) -> float | None:
-        deadlines = (self.health.next_deadline(), self.registrar.next_deadline(), self._due.next(), self._save_at)
+        deadlines = (
+            self.health.next_deadline(),
+            self.registrar.next_deadline(),
+            self._due.next(),
+            self.quotas.next_deadline(),
+        )
         return min((at for at in deadlines if at is not None), default=None)
-
-    def _save_usage(self, now: float) -> list[Out]:
-        """Minutes that were spent stay spent over a restart, but for those of the last minute."""
-        if self._save_at is None or now < self._save_at:
-            return []
-        self._save_at = now + _SAVE_SECONDS
-        outs: list[Out] = []
-        for key, usage in self._usage.items():
-            saved = usage.saved(now)
-            if usage.limits.minutes_per_day is not None and self._usage_saved.get(key) != saved:
-                self._usage_saved[key] = saved
-                outs.append(StoreState(f"usage/{key}", saved))
-        return outs
 
     # --- what can be seen ---------------------------------------------------------------------------------------------
 
@@ -446,14 +405,6 @@ class Relations:
             if isinstance(out, StoreState) and out.key == f"register/{name}" and out.value is not None:
                 self._saved[name] = out.value  # a reload may take this trunk away, and another bring it back
         return passed
-
-
-def _rate(old: Rate | None, per_second: int) -> Rate:
-    """After a reload, what was admitted lately goes on counting."""
-    if old is None:
-        return Rate(per_second)
-    old.per_second = per_second
-    return old
 
 
 def _is_literal(server: Server) -> bool:
