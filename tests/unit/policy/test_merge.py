@@ -1,4 +1,4 @@
-# ruff: noqa: E501 (tables of exact texts)
+
 import pytest
 
 ERRORS = [
