@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _NO_CIRCUIT: Final = 34  # Q.850: no circuit or channel available
 _UNREACHABLE: Final = Ending(Cause.UNREACHABLE, 503, Cause.UNREACHABLE.q850, "sbc")
+_BUSIED_OUT: Final = Ending(Cause.OPERATOR, 503, Cause.OPERATOR.q850, "sbc")
 # What a carrier hears: by a 503 it may take us, and every number that we have, out of service (RFC 3261 §21.5.4).
 _ABSENT: Final = Ending(Cause.UNREACHABLE, 480, 20, "sbc")  # Q.850: subscriber absent
 _RATE_LIMITED: Final = Ending(Cause.RATE_LIMITED, 503, Cause.RATE_LIMITED.q850, "sbc")
@@ -64,7 +65,7 @@ class Choosing:
         """How the call ends, now that nobody is left."""
         if self._reject:
             return Ending(Cause.UNREACHABLE, self._reject, q850_of_status(self._reject), "sbc")
-        if self._verdict is _UNREACHABLE and self._call.ingress.peer.kind == "trunk":
+        if self._call.ingress.peer.kind == "trunk" and self._verdict in (_UNREACHABLE, _BUSIED_OUT):
             return _ABSENT
         return self._verdict
 
@@ -89,9 +90,11 @@ class Choosing:
                 while leads and isinstance(leads[0], Attempt) and leads[0].target is lead.target:
                     leads = leads[1:]  # the next address of the same trunk has no more paths and no higher rate
                 continue
-            opened = open_target(lead, self._call.context.relations, now)
+            relations = self._call.context.relations
+            opened = open_target(lead, relations, now)
             if opened.why:
-                self._pass_over(lead.peer.name, opened.why, _UNREACHABLE, now)
+                verdict = _BUSIED_OUT if relations.is_busied_out(lead.peer.name) else _UNREACHABLE
+                self._pass_over(lead.peer.name, opened.why, verdict, now)
             leads = (*opened.attempts, *leads)
 
     def _pass_over(self, peer: str, why: str, verdict: Ending, now: float) -> None:

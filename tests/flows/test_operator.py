@@ -1,7 +1,7 @@
 """What an operator orders: hang up, drain; and what a full disk means."""
 
 from sbc.b2bua.events import BusyOutOrdered, DrainOrdered, HangUpOrdered, PolicyChanged
-from sbc.testing.world import FAR, POLICY, read_policy
+from sbc.testing.world import DID, FAR, POLICY, read_policy
 
 
 def test_hang_up_ends_an_answered_call_on_both_sides(world):
@@ -85,4 +85,21 @@ def test_an_order_about_a_trunk_that_a_restart_finds_gone_is_forgotten(world):
     """It must not be in force when the trunk comes back, months later."""
     sbc = world(kept={"busyout/spare": b"1", "busyout/office": b"1", "drill/office": b"1"})
     assert sbc.kept == {"drill/office": b"1"}
+    assert sbc.idle()
+
+
+def test_a_trunk_that_the_operator_has_busied_out_is_not_called_and_says_so(world):
+    sbc = world()
+    office, carrier = sbc.office(), sbc.carrier()
+    sbc.tell(BusyOutOrdered("carrier", on=True))
+    office.invites(FAR)
+    assert office.got(503)
+    assert (sbc.cdr.only.cause, sbc.cdr.only.egress, sbc.cdr.only.ended_by) == ("operator", "carrier", "sbc")
+    carrier.invites(DID)
+    assert carrier.got(503)
+    assert sbc.cdr[-1].cause == "operator"
+    sbc.tell(BusyOutOrdered("carrier", on=False))
+    office.invites(FAR)
+    carrier.answers()
+    office.hangs_up()
     assert sbc.idle()
