@@ -161,6 +161,7 @@ def test_calls_in_progress_do_not_notice(world):
     first.answers()
     first.ignores("OPTIONS")
     sbc.run(120.0)
+    assert not sbc.switch.relations.health.is_peer_usable("carrier")
     assert first.is_talking
     assert sbc.hears(office, first)
     office.hangs_up()

@@ -142,7 +142,7 @@ def test_a_drill_does_the_same_and_touches_nothing(world):
     carrier.invites(DID)
     assert finish(sbc, carrier, spare).disaster
     assert office.is_talking
-    assert sbc.hears(office, carrier) or talking.stage == "talking"
+    assert talking.stage == "talking"
     office.invites("+442079460001")  # it may go on calling
     assert carrier.got("INVITE")
     carrier.refuses(486)

@@ -4,7 +4,7 @@ import pytest
 
 from sbc.b2bua.events import BusyOutOrdered, DrainOrdered
 from sbc.core import limits
-from sbc.testing.world import DID, FAR, OUTSIDE, POLICY
+from sbc.testing.world import FAR, OUTSIDE, POLICY
 
 EMERGENCY = (
     POLICY.replace("country: US", "country: US, cps: 2")
@@ -26,8 +26,8 @@ EMERGENCY = (
 )
 
 
-def three(world):
-    sbc = world(EMERGENCY)
+def three(world, policy=EMERGENCY):
+    sbc = world(policy)
     return sbc, sbc.office(), sbc.carrier(), sbc.phone("second.carrier.net", "198.51.100.8:5060", through=OUTSIDE)
 
 
@@ -91,14 +91,18 @@ def test_every_failure_goes_on(world, status):
 
 
 def test_healthy_trunks_come_first_and_then_the_rest(world):
-    sbc, office, carrier, spare = three(world)
-    spare.ignores("OPTIONS")
+    """The first of the rule is known to be down: it is not asked before all others have failed, and then it is."""
+    sbc, office, carrier, spare = three(world, EMERGENCY.replace("cps: 1, numbers", "cps: 1, health: {}, numbers"))
+    carrier.ignores("OPTIONS")
     sbc.run(120.0)
+    assert not sbc.switch.relations.health.is_peer_usable("carrier")
     office.invites("911")
-    carrier.refuses(503)
-    spare.answers()
+    assert carrier.agent.parties == []
+    spare.refuses(503)
+    carrier.answers()
     office.hangs_up()
-    spare.wakes()
+    assert [attempt.peer for attempt in sbc.cdr.only.attempts] == ["spare", "carrier"]
+    carrier.wakes()
     assert sbc.idle()
 
 
@@ -163,7 +167,6 @@ def test_an_emergency_number_that_no_rule_calls_one_is_a_number_like_others(worl
     assert office.got(404)
     assert not sbc.cdr.only.emergency
     assert sbc.idle()
-    assert DID
 
 
 def test_a_node_that_is_full_of_calls_has_room_for_emergencies(world, monkeypatch):
