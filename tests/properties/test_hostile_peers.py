@@ -20,6 +20,8 @@ from sbc.sip.message import Request
 from sbc.sip.parse import ParseError, parse_message
 from sbc.testing.seeds import seeded_ids
 
+from .mutation import mutated, mutations_of
+
 POLICY = """
 sbc: {name: hq}
 interfaces:
@@ -86,29 +88,7 @@ SPICE = [
     b"\r\nContent-Type: multipart/mixed;boundary=b",
 ]  # fmt: skip
 
-mutations = st.lists(
-    st.tuples(
-        st.sampled_from(("cut", "insert", "replace", "double")),
-        st.integers(0, 900),
-        st.integers(0, 40),
-        st.one_of(st.sampled_from(SPICE), st.binary(max_size=6)),
-    ),
-    max_size=6,
-)
-
-
-def mutated(data, changes):
-    for kind, where, span, spice in changes:
-        at = where % (len(data) + 1)
-        if kind == "cut":
-            data = data[:at] + data[at + span :]
-        elif kind == "insert":
-            data = data[:at] + spice + data[at:]
-        elif kind == "replace":
-            data = data[:at] + spice + data[at + len(spice) :]
-        else:
-            data = data[:at] + data[at : at + span] + data[at:]
-    return data
+mutations = mutations_of(SPICE, within=900, most=6)
 
 
 @pytest.fixture(scope="module")

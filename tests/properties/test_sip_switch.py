@@ -16,6 +16,8 @@ from sbc.sip.parse import ParseError, parse_message
 from sbc.testing.seeds import seeded_ids
 from sbc.testing.world import POLICY
 
+from .mutation import mutated, mutations_of
+
 OFFICE = Address("10.0.0.5", 5060)
 SBC = Address("10.0.0.1", 5060)
 SDP = b"v=0\r\no=- 1 1 IN IP4 10.0.0.5\r\ns=-\r\nc=IN IP4 10.0.0.5\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0\r\n"
@@ -83,30 +85,7 @@ def messages(commands):
     return [command for command in commands if isinstance(command, SendMessage)]
 
 
-mutations = st.lists(
-    st.tuples(
-        st.sampled_from(("cut", "insert", "replace", "double")),
-        st.integers(0, 1200),
-        st.integers(0, 40),
-        st.one_of(st.sampled_from(SPICE), st.binary(max_size=6)),
-    ),
-    min_size=1,
-    max_size=8,
-)
-
-
-def mutated(data, changes):
-    for kind, where, span, spice in changes:
-        at = where % (len(data) + 1)
-        if kind == "cut":
-            data = data[:at] + data[at + span :]
-        elif kind == "insert":
-            data = data[:at] + spice + data[at:]
-        elif kind == "replace":
-            data = data[:at] + spice + data[at + len(spice) :]
-        else:
-            data = data[:at] + data[at : at + span] + data[at:]
-    return data
+mutations = mutations_of(SPICE, within=1200, fewest=1, most=8)
 
 
 @given(st.binary(max_size=400))
