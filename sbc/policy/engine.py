@@ -6,7 +6,6 @@ facts give the same decision with the same reasons. Asked by the B2BUA once per 
 
 from collections.abc import Mapping, Sequence
 
-from sbc.core.address import canonical_ip
 from sbc.policy.dids import DidTable
 from sbc.policy.disaster import DisasterPlanner, Diverted
 from sbc.policy.model import (
@@ -68,12 +67,6 @@ class Policy:
         self._ordinary = tuple(rule for rule in rules if not rule.route.emergency)
         self._rules = (*(rule for rule in rules if rule.route.emergency), *self._ordinary)
         self._disaster = DisasterPlanner(self.plan, self.peers, self._dial)
-
-    @property
-    def host_names(self) -> tuple[str, ...]:
-        """Servers named by host name: to be resolved, and taught by `learn_addresses`."""
-        hosts = (server.host for peer in self.peers.values() for server in peer.servers)
-        return tuple(dict.fromkeys(host for host in hosts if canonical_ip(host) is None))
 
     @property
     def path_rules(self) -> Mapping[str, PathRules]:

@@ -112,7 +112,6 @@ def test_every_built_key_of_the_node_reaches_its_value(full):
     assert (net.media, net.dscp_sip, net.dscp_media) == (("127.0.0.10", "::1"), 24, 46)
     assert (net.sip_advertise, net.media_advertise) == ("sbc.example.com:5060", "203.0.113.9")
     assert (full.media.first_port, full.media.last_port, full.media.engine) == (3000, 3999, "userland")
-    assert full.host_names == ("h.example",)
 
 
 def test_every_built_key_of_a_pbx_reaches_its_value(full):

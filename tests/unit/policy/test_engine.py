@@ -141,7 +141,6 @@ def test_the_same_facts_give_the_same_decision(policy):
 
 def test_identify_and_learn_addresses(load, well):
     policy = load(well, "trunks: {named: {interface: outside, servers: sip:Sip.Example.com}}")
-    assert policy.host_names == ("sip.example.com",)
     assert policy.identify("inside", "127.0.0.30", 5060) is policy.peers["office"]
     assert policy.identify("outside", "192.0.2.7", 5060) is None
     policy.learn_addresses("sip.example.com", ["192.0.2.7"])
