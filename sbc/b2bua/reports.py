@@ -1,8 +1,12 @@
 """What a leg reports to its call. Past tense: facts. `leg` is the leg's number within the call, 0 the ingress leg."""
 
+from collections.abc import Hashable
+
 from msgspec import Struct
 
 from sbc.core.cause import Cause
+from sbc.sip.message import Request, Response
+from sbc.sip.transaction.key import ServerKey
 
 
 class LegProgressed(Struct, frozen=True):
@@ -94,6 +98,28 @@ class LegRerefused(Struct, frozen=True):
     fatal: bool
 
 
+class LegAsked(Struct, frozen=True, eq=False):
+    """A request within the dialog that the call answers, by `leg.reply(key, …)`: INFO, MESSAGE, REFER, NOTIFY …"""
+
+    leg: int
+    key: ServerKey
+    request: Request
+
+
+class LegReplied(Struct, frozen=True, eq=False):
+    """The final response to what the leg was told to `ask`; None: silence, or the transport failed."""
+
+    leg: int
+    token: Hashable
+    response: Response | None
+
+
+class LegExpired(Struct, frozen=True):
+    """The session timer of this dialog ran out: its peer has not refreshed, or has not answered our refresh."""
+
+    leg: int
+
+
 class LegHungUp(Struct, frozen=True):
     leg: int
     q850: int | None = None
@@ -118,6 +144,9 @@ Report = (
     | LegOffered
     | LegReanswered
     | LegRerefused
+    | LegAsked
+    | LegReplied
+    | LegExpired
     | LegHungUp
     | LegUnacknowledged
 )

@@ -4,7 +4,7 @@
 Numbers are E.164 with a leading plus inside; what a peer sees is made by its `numbers` forms.
 """
 
-from typing import Literal
+from typing import Final, Literal
 
 from msgspec import Struct, field
 
@@ -181,11 +181,56 @@ class Via(Struct, frozen=True):
     weight: int | None = None
 
 
+class HeaderRules(Struct, frozen=True):
+    """Which header fields cross, beyond those that always do. Names as canonical; one that ends in `*` is a beginning.
+
+    `passed`: of messages from this peer, to whoever is on the other side. `removed`: from messages to this peer,
+    whatever would be there. `added`: to requests that we send to this peer, and to our responses to its own.
+    `forwarded`: how this peer is told who has forwarded a call; "as-received" leaves it as it came.
+    """
+
+    passed: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    added: tuple[tuple[str, str], ...] = ()
+    forwarded: Literal["as-received", "diversion", "history-info", "both"] = "as-received"
+
+
+class CodecRules(Struct, frozen=True):
+    """Which codecs this peer may be offered and may choose. Lower-case names, with a clock rate where one was given
+    ("opus", "l16/44100"). `allow` empty: all. `order`: these come first in what this peer is offered.
+    """
+
+    allow: tuple[str, ...] = ()
+    order: tuple[str, ...] = ()
+
+
+class SessionTimerRules(Struct, frozen=True):
+    """RFC 4028, in seconds: the interval that we ask for, and the shortest that we agree to."""
+
+    expires: float = 1800.0
+    minimum: float = 90.0
+
+
+EVENTS: Final = frozenset({"message-summary", "presence", "dialog", "reg", "conference", "refer"})
+"""The event packages that a peer may use where its `events` say nothing; another one gets 489 (RFC 6665 §7.3.2)."""
+
+TALK_METHODS: Final = frozenset(
+    {"INVITE", "ACK", "CANCEL", "BYE", "PRACK", "UPDATE", "OPTIONS", "INFO", "REFER", "NOTIFY"}
+)
+"""What a peer may use where its `methods` say nothing."""
+
+
 class Peer(Struct, frozen=True):
     """A pbx or a trunk. `accept` are networks in CIDR text; empty means the hosts of `servers`.
 
     `accepts_any`: any source, each request outside a dialog with credentials. `registers`: it registers to us, and
     has no `servers`. `register`: we register there.
+
+    `transfer`: what becomes of a REFER from this peer; pbxs: terminate where the policy says nothing, trunks: refuse.
+    `redirect`: of a 3xx from it; likewise follow and refuse. `t38`: of a fax session, offered by or to this peer.
+    `dtmf`: how this peer sends and hears digits; pass: as the other side does. `early_media` ringback: this peer hears
+    a plain 180 instead of the other side's early media. `delayed_offer` convert: this peer's INVITEs always have an
+    offer. `reliable`: whether we say that we understand 100rel (RFC 3262). `session_timer` None: none is asked for.
     """
 
     name: str
@@ -211,6 +256,18 @@ class Peer(Struct, frozen=True):
     cps: int | None = None
     limits: Limits | None = None
     caller_id: CallerId = CallerId()
+    methods: frozenset[str] = TALK_METHODS
+    events: frozenset[str] = EVENTS
+    transfer: Literal["pass", "terminate", "refuse"] = "refuse"
+    redirect: Literal["follow", "refuse"] = "refuse"
+    t38: Literal["pass", "refuse"] = "pass"
+    dtmf: Literal["pass", "rfc4733", "info"] = "pass"
+    codecs: CodecRules = CodecRules()
+    headers: HeaderRules = HeaderRules()
+    session_timer: SessionTimerRules | None = SessionTimerRules()
+    early_media: Literal["pass", "ringback"] = "pass"
+    delayed_offer: Literal["pass", "convert"] = "pass"
+    reliable: Literal["offer", "off"] = "offer"
     where: Where | None = None
 
 
