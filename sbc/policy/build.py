@@ -13,14 +13,20 @@ from sbc.policy.addresses import ANY
 from sbc.policy.engine import Policy
 from sbc.policy.identity import caller_id
 from sbc.policy.merge import Draft
+from sbc.policy.methods import allowed_events, allowed_methods
 from sbc.policy.model import (
+    EVENTS,
+    TALK_METHODS,
     CallerId,
+    CodecRules,
     DidRange,
+    HeaderRules,
     Interface,
     MediaSettings,
     PathRules,
     Peer,
     Route,
+    SessionTimerRules,
     Settings,
     Via,
     WhenFull,
@@ -137,6 +143,18 @@ class _Builder:
             cps=fields.get("cps"),
             limits=fields.get("limits"),
             caller_id=self._caller_id(fields),
+            methods=allowed_methods(fields.get("methods", ())) if "methods" in fields.found else TALK_METHODS,
+            events=allowed_events(fields.get("events", ())) if "events" in fields.found else EVENTS,
+            transfer=fields.get("transfer", "terminate" if kind == "pbx" else "refuse"),
+            redirect=fields.get("redirect", "follow" if kind == "pbx" else "refuse"),
+            t38=fields.get("t38", "pass"),
+            dtmf=fields.get("dtmf", "pass"),
+            codecs=fields.get("codecs", CodecRules()),
+            headers=fields.get("headers", HeaderRules()),
+            session_timer=_session_timer(fields),
+            early_media=fields.get("early_media", "pass"),
+            delayed_offer=fields.get("delayed_offer", "pass"),
+            reliable=fields.get("reliable", "offer"),
             where=fields.where,
         )
 
@@ -170,6 +188,11 @@ class _Builder:
             stop_on=frozenset(_values(fields, "stop_on")),
             where=fields.where,
         )
+
+
+def _session_timer(fields: Fields) -> SessionTimerRules | None:
+    written: SessionTimerRules | Literal["off"] = fields.get("session_timer", SessionTimerRules())
+    return None if written == "off" else written
 
 
 def _dids(pbx: str, fields: Fields, plan: NumberPlan, problems: Problems) -> list[DidRange]:

@@ -5,8 +5,10 @@ from msgspec.structs import replace
 from sbc.core.address import Address, canonical_ip
 from sbc.policy.addresses import ANY
 from sbc.policy.capacity import check_rules
+from sbc.policy.codecs import lacks_telephone_event
 from sbc.policy.merge import Draft
-from sbc.policy.model import Listener, PathRules, Server
+from sbc.policy.methods import EVENT_METHODS, allowed_methods
+from sbc.policy.model import CodecRules, Listener, PathRules, Server
 from sbc.policy.problems import Problems
 from sbc.policy.schema import Fields, nearest
 
@@ -15,6 +17,8 @@ def check_peers(draft: Draft, problems: Problems) -> None:
     interfaces = draft.named["interfaces"]
     for name, fields in draft.named["trunks"].items():
         _check_interface(name, fields, interfaces, problems)
+        _check_digits(fields, problems)
+        _check_methods(fields, problems)
         if "register" in fields.found and "auth" not in fields.written:
             problems.warn(fields.where, f"`{name}` registers without `auth`", "a carrier that challenges refuses it")
     for name, fields in draft.named["pbxs"].items():
@@ -22,6 +26,8 @@ def check_peers(draft: Draft, problems: Problems) -> None:
         _check_address(name, fields, problems)
         _check_accept(name, fields, problems)
         _check_health(fields, problems)
+        _check_digits(fields, problems)
+        _check_methods(fields, problems)
     _check_pools(draft, problems)
 
 
@@ -67,6 +73,51 @@ def _check_accept(name: str, fields: Fields, problems: Problems) -> None:
     elif "auth" not in fields.written and ANY not in [at.value for at in accepted]:
         problems.warn(
             fields.where, f"`{name}` registers without `auth`", "whoever speaks from its networks gets its calls"
+        )
+
+
+def _check_digits(fields: Fields, problems: Problems) -> None:
+    """Digits are relayed or converted, never read out of the sound: without telephone-event there are none."""
+    rules: CodecRules = fields.get("codecs", CodecRules())
+    if not lacks_telephone_event(rules):
+        return
+    dtmf, place = fields.get("dtmf", "pass"), fields.place("codecs")
+    if dtmf != "pass":
+        problems.wrong(
+            fields.place("dtmf"),
+            f"`dtmf: {dtmf}` where `codecs` lacks telephone-event",
+            f"expected it there; `codecs` is at {place}",
+        )
+    elif "dtmf" not in fields.written:
+        problems.warn(
+            place, "`codecs` lacks telephone-event", "digits cross as tones, or by INFO; `dtmf: pass` means so"
+        )
+
+
+def _check_methods(fields: Fields, problems: Problems) -> None:
+    """A list of methods against the keys that need some of them."""
+    listed = fields.get("methods", ())
+    if not listed:
+        return
+    methods, place = allowed_methods(listed), fields.place("methods")
+    if fields.get("dtmf") == "info" and "INFO" not in methods:
+        problems.wrong(
+            fields.place("dtmf"),
+            "`dtmf: info` where `methods` lacks INFO",
+            f"expected it there; `methods` is at {place}",
+        )
+    transfer = fields.get("transfer", "refuse")
+    if transfer != "refuse" and "REFER" not in methods:
+        problems.warn(
+            fields.place("transfer"),
+            f"`transfer: {transfer}` means nothing where `methods` lacks REFER",
+            f"a REFER gets 405; `methods` is at {place}",
+        )
+    if "events" in fields.found and not methods & EVENT_METHODS:
+        problems.warn(
+            fields.place("events"),
+            f"`events` means nothing without {', '.join(sorted(EVENT_METHODS))}",
+            f"expected one of them in `methods` at {place}",
         )
 
 

@@ -1,18 +1,23 @@
 """The keys of pbxs and trunks, as tables. Concepts with keys of their own are in modules of their own."""
 
-from typing import Final
+from typing import Final, Literal
 
 from msgspec import Struct
 
 from sbc.policy import addresses, values
 from sbc.policy.capacity import CPS, read_call_paths, read_limits, read_when_full
+from sbc.policy.codecs import read_codecs
 from sbc.policy.documents import Node
+from sbc.policy.headers import read_headers
 from sbc.policy.health import read_health
 from sbc.policy.identity import read_caller_id
+from sbc.policy.methods import IMPLIED_EVENTS, IMPLIED_METHODS, event, method
+from sbc.policy.model import EVENTS, TALK_METHODS
 from sbc.policy.problems import Problems
 from sbc.policy.registration import read_register
-from sbc.policy.schema import At, Key, choice, one, read_fields, some
+from sbc.policy.schema import At, Key, choice, every, one, read_fields, some
 from sbc.policy.secrets import read_pbx_auth, read_trunk_auth
+from sbc.policy.sessiontimer import read_session_timer
 from sbc.policy.steps import read_disaster
 
 
@@ -90,15 +95,101 @@ _ANY_PEER: Final = (
         default="address",
     ),
     Key("media_from", "networks", "where latching may learn"),
-    Key("codecs", "a list", "which codecs cross"),
-    Key("transfer", "a word", "what becomes of REFER"),
-    Key("t38", "a word", "fax over image streams", harmless=("pass",)),
-    Key("dtmf", "a word", "how digits cross"),
-    Key("methods", "a list", "which methods cross"),
-    Key("headers", "a list", "which headers cross"),
+    Key(
+        "codecs",
+        "a list, or a mapping of allow and order",
+        "by their RTP names, in any case: a list allows these and no others, in this order",
+        read_codecs,
+        default="all, as offered",
+    ),
+    Key(
+        "t38",
+        "pass or refuse",
+        "fax over image streams, offered by or to it; refuse: the call stays with its sound",
+        choice("pass", "refuse"),
+        default="pass",
+    ),
+    Key(
+        "dtmf",
+        "pass, rfc4733 or info",
+        "how it sends and hears digits; pass: as whoever is on the other side",
+        choice("pass", "rfc4733", "info"),
+        default="pass",
+    ),
+    Key(
+        "early_media",
+        "pass or ringback",
+        "what it hears before the answer; ringback: a plain 180, so that it makes the tone itself",
+        choice("pass", "ringback"),
+        default="pass",
+    ),
+    Key(
+        "delayed_offer",
+        "pass or convert",
+        "an INVITE without SDP that is to go there; convert: it gets one with an offer, which we make",
+        choice("pass", "convert"),
+        default="pass",
+    ),
+    Key(
+        "reliable",
+        "offer or off",
+        "provisional responses (RFC 3262); off: we do not say that we know 100rel",
+        choice("offer", "off"),
+        default="offer",
+    ),
+    Key(
+        "session_timer",
+        "a mapping of expires and min, or off",
+        "RFC 4028; off: we ask for none",
+        read_session_timer,
+        default="1800s, and 90s at least",
+    ),
+    Key(
+        "methods",
+        "a method or a list of them",
+        f"what it may send us; all else gets 405. {', '.join(sorted(IMPLIED_METHODS))} need no mention",
+        every(one(method)),
+        default=", ".join(sorted(TALK_METHODS - IMPLIED_METHODS)),
+    ),
+    Key(
+        "events",
+        "an event package or a list of them",
+        "what it may subscribe to, publish and notify of; all else gets 489",
+        some(one(event)),
+        default=", ".join(sorted(EVENTS - IMPLIED_EVENTS)),
+    ),
+    Key(
+        "headers",
+        "a mapping",
+        "which header fields cross, beyond those that always do",
+        read_headers,
+        default="no others",
+    ),
     Key("srtp", "a word", "encrypted media", harmless=("off",)),
     Key("tls", "a word or a mapping", "encrypted signalling", harmless=("off",)),
 )
+
+
+def _moving_on(transfer: Literal["terminate", "refuse"], redirect: Literal["follow", "refuse"]) -> tuple[Key, ...]:
+    """What a peer may do with a call that is not its own to place: the defaults trust PBXs, and no carrier."""
+    return (
+        Key(
+            "transfer",
+            "pass, terminate or refuse",
+            "a REFER from it; terminate: we call the target, by the routes that are for this peer; pass: the other "
+            "side is asked to",
+            choice("pass", "terminate", "refuse"),
+            default=transfer,
+        ),
+        Key(
+            "redirect",
+            "follow or refuse",
+            "a 3xx from it; follow: the routes that are for this peer say where to; refuse: a failure like others",
+            choice("follow", "refuse"),
+            default=redirect,
+        ),
+    )
+
 
 _INTERFACE_KEY: Final = Key("interface", "the name of an interface", "where it is", one(values.name), required=True)
 
@@ -151,6 +242,7 @@ PBX_KEYS: Final = (
     Key("call_paths", "", "", misplaced="expected it on a trunk; for a pbx, say limits: {call_paths: N}"),
     Key("cps", "", "", misplaced="expected it on a trunk; for a pbx, say limits: {cps: N}"),
     *_ANY_PEER,
+    *_moving_on("terminate", "follow"),
 )
 
 TRUNK_KEYS: Final = (
@@ -208,4 +300,5 @@ TRUNK_KEYS: Final = (
     ),
     Key("limits", "", "", misplaced="expected it on a pbx or a route; for a trunk, say call_paths and cps"),
     *_ANY_PEER,
+    *_moving_on("refuse", "refuse"),
 )

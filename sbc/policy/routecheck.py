@@ -144,8 +144,10 @@ def warn_operator(
     trunks = {peer.name for peer in peers if peer.kind == "trunk"}
     _warn_of_transit(routes, trunks, problems)
     planned = _planned(peers, routes, dids)
+    called = {via.to for route in routes for via in route.via} | {did.pbx for did in dids}
     owners = DidTable(dids)
     for peer in peers:
+        _warn_of_methods(peer, routes, called, problems)
         if peer.kind == "trunk" or peer.where is None:
             continue
         _warn_of_emergencies(peer, peer.where, routes, trunks, problems)
@@ -178,6 +180,22 @@ def _warn_of_transit(routes: Sequence[Route], trunks: set[str], problems: Proble
             )
         if not route.to and not route.caller and not route.emergency:
             settled |= set(route.from_peers) or trunks
+
+
+def _warn_of_methods(peer: Peer, routes: Sequence[Route], called: set[str], problems: Problems) -> None:
+    """Routes for any peer are not asked: they were not written for this one."""
+    if "INVITE" in peer.methods or peer.where is None:
+        return
+    if any(peer.name in route.from_peers for route in routes):
+        problems.warn(
+            peer.where, f"`{peer.name}` has routes for its calls, but its `methods` lack INVITE", "its calls get 405"
+        )
+    elif peer.name in called:
+        problems.warn(
+            peer.where,
+            f"calls go to `{peer.name}`, whose `methods` lack INVITE",
+            "it cannot hold them, nor change them in another way",
+        )
 
 
 def _warn_of_emergencies(

@@ -153,6 +153,18 @@ def some(read_one: Reader) -> Reader:
     return read
 
 
+def every(read_one: Reader) -> Reader:
+    """Like `some`, but nothing where an element is bad: for lists that are searched for what they lack."""
+    read_some = some(read_one)
+
+    def read(node: Node, problems: Problems) -> tuple[At, ...] | None:
+        found: tuple[At, ...] = read_some(node, problems) or ()
+        written = 1 if node.items is None else len(node.items)
+        return found if found and len(found) == written else None
+
+    return read
+
+
 def mapping(keys: Sequence[Key], what: str) -> Reader:
     def read(node: Node, problems: Problems) -> Fields:
         return read_fields(node, keys, what, problems)

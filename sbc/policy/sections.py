@@ -10,6 +10,8 @@ from msgspec import Struct
 
 from sbc.policy import addresses, values
 from sbc.policy.capacity import CALL_PATHS, CPS, LIMITS, RESERVE, WHEN_FULL, read_limits
+from sbc.policy.codecs import CODECS
+from sbc.policy.headers import HEADERS
 from sbc.policy.health import HEALTH
 from sbc.policy.identity import CALLER_ID
 from sbc.policy.peers import DID, PBX_KEYS, TRUNK_KEYS
@@ -17,6 +19,7 @@ from sbc.policy.problems import UnfitError
 from sbc.policy.registration import REGISTER
 from sbc.policy.schema import Key, choice, mapping, one, some
 from sbc.policy.secrets import PBX_AUTH, TRUNK_AUTH
+from sbc.policy.sessiontimer import SESSION_TIMER
 from sbc.policy.steps import STEP, VIA, read_disaster, read_via
 
 
@@ -221,6 +224,9 @@ NESTED: Final = (
     ("trunks.NAME.call_paths.reserve", RESERVE),
     ("trunks.NAME.when_full", WHEN_FULL),
     ("pbxs.NAME.health, trunks.NAME.health", HEALTH),
+    ("pbxs.NAME.codecs, trunks.NAME.codecs", CODECS),
+    ("pbxs.NAME.session_timer, trunks.NAME.session_timer", SESSION_TIMER),
+    ("pbxs.NAME.headers, trunks.NAME.headers", HEADERS),
     ("routes[].via[]", VIA),
     ("routes[].disaster[], pbxs.NAME.dids[].disaster[]", STEP),
 )
