@@ -65,10 +65,22 @@ EMERGENCIES: Final = 1_000  # calls beyond `CALLS`, and records beyond `CDR_QUEU
 FORMER_POLICIES: Final = 8  # replaced by reloads while calls are up that began under them
 ATTEMPTS_PER_CALL: Final = 32  # INVITEs of one hunt, all addresses of all servers together
 EARLY_DIALOGS_PER_LEG: Final = 16
+PROVISIONALS_WAITING: Final = 8  # behind one without its PRACK; from then on the newest takes the last one's place
+SESSION_SECONDS: Final = 86_400  # longest interval that a session timer of ours asks for or agrees to unasked
+REFUSED_SESSION_INTERVALS: Final = 3  # 422s to one request that are answered by sending it again
+REFER_HEADERS: Final = 16  # of the URI in a Refer-To; with more it cannot be read
 TRACE_MESSAGES_PER_CALL: Final = 200
 TRACE_OCTETS_PER_CALL: Final = 262_144  # messages of one call kept for its ladder; the middle goes first
 TRACE_CALLS: Final = 2_000  # finished calls
 TRACE_OCTETS: Final = 67_108_864  # of all finished calls together
+
+# Beside calls
+EXCHANGES: Final = 10_000  # MESSAGE, PUBLISH and the like that wait for their answer; one more gets 503
+SUBSCRIPTIONS: Final = 20_000  # one more gets 503
+REQUESTS_PER_SUBSCRIPTION: Final = 16  # that wait for their answer; one more gets 500 with Retry-After
+SUBSCRIPTION_SECONDS: Final = 86_400  # granted at most, so that what nobody refreshes is gone within the day
+PUBLICATIONS: Final = 20_000  # entity-tags that are remembered; a forgotten one gets 412, and its state is sent anew
+PUBLICATION_SECONDS: Final = 86_400
 
 # Registration
 BINDINGS_PER_AOR: Final = 10  # contacts of one address of record; one more, and the oldest goes
@@ -87,5 +99,8 @@ CDR_QUEUE: Final = 10_000  # records waiting for the disk before new calls are r
 
 # Media
 CONTROL_MESSAGE_OCTETS: Final = 65_536  # one message to or from the media worker
+DIGITS_WAITING: Final = 32  # to be played to one end; one more is dropped, as if the caller had dialled too fast
+DIGITS_UNSAID: Final = 100  # that wait for the next media worker, all calls together; older ones are dropped
+DIGIT_MILLISECONDS: Final = (70, 8_000)  # that a digit of ours lasts: RFC 4733 §3.1, and what a duration can express
 PORT_QUARANTINE_SECONDS: Final = 30.0
 PORT_QUARANTINE_MINIMUM_SECONDS: Final = 2.0
