@@ -11,7 +11,7 @@ from sbc.sip.commands import CloseFlow, LookUp, SendMessage
 class AskMedia(Struct, frozen=True):
     """Say this to the media worker (or keep it for when one runs). Never awaited on the way to a 18x or 200."""
 
-    request: wire.PutSession | wire.DeleteSession | wire.Query
+    request: wire.PutSession | wire.DeleteSession | wire.Query | wire.PlayDigit
 
 
 class OpenPorts(Struct, frozen=True):

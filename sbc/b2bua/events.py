@@ -8,7 +8,7 @@ from sbc.sip.events import FlowClosed, FlowFailed, LookedUp
 
 
 class MediaReplied(Struct, frozen=True):
-    reply: wire.SessionEnded | wire.Report | wire.Refused
+    reply: wire.SessionEnded | wire.Report | wire.DigitHeard | wire.Refused
 
 
 class PortsOpened(Struct, frozen=True):

@@ -4,20 +4,25 @@ It keeps every open port, every running session as last put, and every deletion 
 worker is told all of it again (`worker_started`); the verbs of `wire` are idempotent, so saying too much is harmless.
 Counters continue over a death: the last counts seen become a base that is added to what the fresh worker reports, so
 totals never go backwards. Lost are only the packets counted since the last report: `POLL_SECONDS` worth of them at
-most, when the runtime polls that often. It does not know descriptors, processes or time; `runtime.media_pool` does.
+most, when the runtime polls that often. Digits to be played are said once: they wait for a worker where none runs, and
+are lost with the worker that was playing them. It does not know descriptors, processes or time; `runtime.media_pool`
+does.
 """
 
+from collections import deque
 from collections.abc import Iterable
 from typing import Final
 
 import msgspec
 from msgspec import Struct
 
+from sbc.core.limits import DIGITS_UNSAID
 from sbc.media import wire
 
 POLL_SECONDS: Final = 2.0
 _GENERATIONS_REMEMBERED: Final = 8  # generations whose report may still be on its way
 
+Asked = wire.PutSession | wire.DeleteSession | wire.Query | wire.PlayDigit
 _Key = tuple[str, int]  # an end, by our address and RTP port
 _NOTHING: Final = wire.EndCount()
 
@@ -87,8 +92,9 @@ class MediaClient:
         self._ports: dict[str, list[int]] = {}
         self._sessions: dict[str, _Session] = {}
         self._queries: dict[str, None] = {}
+        self._digits: deque[wire.PlayDigit] = deque(maxlen=DIGITS_UNSAID)
 
-    def ask(self, request: wire.PutSession | wire.DeleteSession | wire.Query) -> list[Outgoing]:
+    def ask(self, request: Asked) -> list[Outgoing]:
         """Remember the request; the message to send now, or none while no worker runs (it is said when one does).
 
         A ref names one session for ever: it is not put again after its deletion.
@@ -101,7 +107,9 @@ class MediaClient:
                 session.deleted = True
             case wire.Query(ref=ref) if not self._running:
                 self._queries[ref] = None
-            case wire.Query():
+            case wire.PlayDigit() if not self._running:
+                self._digits.append(request)
+            case wire.Query() | wire.PlayDigit():
                 pass
         return [Outgoing(wire.encode(request))] if self._running else []
 
@@ -123,7 +131,9 @@ class MediaClient:
         for local, ports in self._ports.items():
             messages += _add_ports(local, [port for port in ports if (local, port) not in used])
         messages += [Outgoing(wire.encode(wire.Query(ref))) for ref in self._queries]
+        messages += [Outgoing(wire.encode(digit)) for digit in self._digits]
         self._queries.clear()
+        self._digits.clear()
         return messages
 
     def worker_lost(self) -> None:
@@ -211,4 +221,6 @@ def _sum(one: wire.EndCount, other: wire.EndCount) -> wire.EndCount:
         one.rtcp_received + other.rtcp_received,
         one.rtcp_sent + other.rtcp_sent,
         one.dropped + other.dropped,
+        one.digits_received + other.digits_received,
+        one.digits_sent + other.digits_sent,
     )

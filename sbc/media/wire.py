@@ -2,7 +2,8 @@
 
 MessagePack over a Unix SOCK_SEQPACKET pair, one message a packet, `CONTROL_MESSAGE_OCTETS` at most. Verbs are
 idempotent full state, never deltas: after a worker's death the same messages are said again and the same relay
-results. Generation numbers make a replay harmless: a `PutSession` older than what the worker holds changes nothing.
+results. `PlayDigit` alone is a deed and no state; it is never said twice, because a digit too many dials another
+number. Generation numbers make a replay harmless: a `PutSession` older than what the worker holds changes nothing.
 Sockets travel beside `AddPorts` as descriptors (SCM_RIGHTS): RTP then RTCP of each port pair, in the order of `ports`.
 """
 
@@ -11,10 +12,14 @@ from typing import Final, Literal
 import msgspec
 from msgspec import Struct
 
-VERSION: Final = 1
+VERSION: Final = 2  # 2: payload types are rewritten, digits heard and played
 PORT_PAIRS_PER_MESSAGE: Final = 60  # two descriptors each; the kernel passes at most 253 at once (SCM_MAX_FD)
 
+DIGITS: Final = "0123456789*#ABCD!"  # by event code, RFC 4733 §3.2; `!` is the flash, 16, RFC 2833 §3.10
+NO_EVENTS: Final = -1  # in place of a payload type: telephone-event is not agreed there
+
 Latching = Literal["strict", "address"]
+SideName = Literal["ingress", "egress"]
 
 
 class Remote(Struct, frozen=True):
@@ -39,11 +44,24 @@ class End(Struct, frozen=True):
 
 
 class Stream(Struct, frozen=True):
-    """One m-line. `rtp` False: relayed as opaque UDP (T.38, unknown), not read as RTP."""
+    """One m-line. `rtp` False: relayed as opaque UDP (T.38, unknown), not read as RTP; all that follows is unused then.
+
+    `ingress_to_egress`, `egress_to_ingress`: payload types that are rewritten on that way, (as it comes, as it goes);
+    those of telephone-event too. A payload type that is not named passes as it is. Empty: nothing is rewritten.
+    `events`: telephone-event's payload type (RFC 4733) in what comes from, and in what goes to, the ingress and the
+    egress end; NO_EVENTS where that end has not agreed to it. None: at neither; packets are not looked at for digits.
+    `event_rates`: the clock rate of that payload type at both ends, in Hz.
+    `report_digits`: digits that come from these ends are told by `DigitHeard` and do not cross.
+    """
 
     ingress: End
     egress: End
     rtp: bool = True
+    ingress_to_egress: tuple[tuple[int, int], ...] = ()
+    egress_to_ingress: tuple[tuple[int, int], ...] = ()
+    events: tuple[int, int] | None = None
+    event_rates: tuple[int, int] = (8000, 8000)
+    report_digits: tuple[SideName, ...] = ()
 
 
 # --- signalling to worker ---------------------------------------------------------------------------------------------
@@ -60,8 +78,12 @@ class PutSession(Struct, frozen=True, tag=True):
     """The relay of one call as it shall be from now on; replaces what was there.
 
     An end keeps its counters for as long as the session uses its port pair, whatever else of the stream changes.
-    A port pair that another session still uses moves here: the later message is right. `Refused`, and nothing is
-    changed, where a port is not ours, is named twice, or a remote host is no IP literal of our socket's family.
+    A port pair that another session still uses, or used until a moment ago, moves here with what waits in its sockets:
+    the later message is right, and it is one leg that goes on in another call. Put the heir first and delete the other
+    session then, so that the pair is never mute. What the pair counted stays with the session that it leaves; here it
+    begins at zero.
+    `Refused`, and nothing is changed, where a port is not ours, is named twice, a remote host is no IP literal of our
+    socket's family, or a payload type or a rate cannot be.
     `resumed`: said again after a worker's death. What waits in the sockets is the call's and is relayed; otherwise it
     came before the session, belongs to nobody and is thrown away. Set by `media.client`, not by who asks it.
     `early`: the answer is still to come. The ports hear from now on, and what they hear waits in their sockets, so that
@@ -88,7 +110,24 @@ class Query(Struct, frozen=True, tag=True):
     ref: str = ""
 
 
-Request = AddPorts | PutSession | DeleteSession | Query
+class PlayDigit(Struct, frozen=True, tag=True):
+    """Send a digit towards one end of a stream as telephone-event packets (RFC 4733), after those that wait there.
+
+    `stream` counts the streams of the session as last put; `digit` is one of DIGITS; `milliseconds` is how long it
+    lasts, within DIGIT_MILLISECONDS. What the other end sends meanwhile does not cross.
+    It is dropped, without a word, where the session is unknown or early, the end has no payload type for events or no
+    address, or DIGITS_WAITING are waiting already; and what waits is dropped when the session's end is put without.
+    `Refused` where the digit or the stream does not exist.
+    """
+
+    ref: str
+    stream: int
+    to: SideName
+    digit: str
+    milliseconds: int
+
+
+Request = AddPorts | PutSession | DeleteSession | Query | PlayDigit
 
 # --- worker to signalling ---------------------------------------------------------------------------------------------
 
@@ -97,7 +136,10 @@ class EndCount(Struct, frozen=True):
     """Counters of one end of one stream, since the session began.
 
     received: RTP packets from this end's remote that were relayed to the other end; sent: relayed out towards it.
-    dropped: packets that came from a foreign source, or for which the other end had no address yet.
+    dropped: packets that came from a foreign source, or for which the other end had no address yet, or that were
+    suppressed while a digit was played to the other end.
+    digits_received: digits that began at this end, whether they crossed or were reported; their packets count as
+    received only where they crossed. digits_sent: those that crossed towards this end or were played to it.
     """
 
     received: int = 0
@@ -107,6 +149,8 @@ class EndCount(Struct, frozen=True):
     rtcp_received: int = 0
     rtcp_sent: int = 0
     dropped: int = 0
+    digits_received: int = 0
+    digits_sent: int = 0
 
 
 class StreamCount(Struct, frozen=True):
@@ -139,6 +183,19 @@ class Report(Struct, frozen=True, tag=True):
     last: bool = True
 
 
+class DigitHeard(Struct, frozen=True, tag=True):
+    """A digit came from an end whose digits are asked for, and has ended. Said once, however many packets told of it.
+
+    `stream` counts the streams of the session as the worker has it; `milliseconds` is how long the digit lasted.
+    """
+
+    ref: str
+    stream: int
+    side: SideName
+    digit: str
+    milliseconds: int
+
+
 class Refused(Struct, frozen=True, tag=True):
     """A request that could not be carried out, in words for the log; the worker lives on."""
 
@@ -146,7 +203,7 @@ class Refused(Struct, frozen=True, tag=True):
     reason: str
 
 
-Reply = Running | SessionEnded | Report | Refused
+Reply = Running | SessionEnded | Report | DigitHeard | Refused
 
 _encoder = msgspec.msgpack.Encoder()
 _request_decoder: msgspec.msgpack.Decoder[Request] = msgspec.msgpack.Decoder(Request)

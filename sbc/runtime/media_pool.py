@@ -24,7 +24,7 @@ from sbc.b2bua.events import MediaReplied, PortsOpened
 from sbc.core.errors import OperatorError
 from sbc.core.limits import CONTROL_MESSAGE_OCTETS
 from sbc.media import wire
-from sbc.media.client import POLL_SECONDS, MediaClient, Outgoing
+from sbc.media.client import POLL_SECONDS, Asked, MediaClient, Outgoing
 from sbc.runtime.media_sockets import Pair, descriptor_ceiling, is_short_of_descriptors, open_pairs
 
 FIRST_START_SECONDS: Final = 15.0  # of the very first worker; later ones are tried for ever
@@ -94,7 +94,7 @@ class MediaPool:
     def pairs(self) -> int:
         return self._client.ports
 
-    def ask(self, request: wire.PutSession | wire.DeleteSession | wire.Query) -> None:
+    def ask(self, request: Asked) -> None:
         self._send(self._client.ask(request))
 
     def open_ports(self, local: str, pairs: int) -> PortsOpened:

@@ -38,6 +38,8 @@ class Service:
                 return self._put(request)
             case wire.DeleteSession(ref=ref):
                 return [wire.SessionEnded(ref, self._delete(ref))]
+            case wire.PlayDigit():
+                return [wire.Refused(request.ref, "digits cannot be played yet")]
             case wire.Query(ref=""):
                 return list(_reports(self._sessions.values()))
             case wire.Query(ref=ref):
