@@ -15,9 +15,9 @@ from sbc.sip.scan import unquoted
 
 Refresher = Literal["uac", "uas"]
 
-LARGEST_REFRESHERS: Final[dict[str, Refresher]] = {"uac": "uac", "uas": "uas"}
-_DELTA: Final = 2**32 - 1  # delta-seconds; a larger one is read as this, as that of Expires (RFC 3261 §20.19)
+LARGEST_DELTA: Final = 2**32 - 1  # delta-seconds; a larger one is read as this, as that of Expires (RFC 3261 §20.19)
 
+_REFRESHERS: Final[dict[str, Refresher]] = {"uac": "uac", "uas": "uas"}
 _DELTA: Final = re.compile(r"[ \t]*+([0-9]++)[ \t]*+(?:;(.*))?", re.DOTALL | re.ASCII)
 
 
