@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from urllib.parse import urlsplit
 
+from sbc.policy import wording
 from sbc.policy.engine import Policy
 from sbc.policy.model import (
     CallerId,
@@ -93,6 +94,9 @@ def _peer(peer: Peer, policy: Policy) -> Iterator[str]:
         yield f"  {_limits(peer.limits)}"
     if peer.caller_id.where is not None:
         yield f"  {_caller_id(peer.caller_id)}"
+    calls = wording.calls(peer)
+    if calls:
+        yield f"  {calls}"
     dids = [did for did in policy.dids if did.pbx == peer.name]
     if dids:
         yield f"  owns {', '.join(map(_range, dids))}"

@@ -71,6 +71,9 @@ class _Story:
         yield f"{peer.kind} {peer.name} calls {facts.called}"
         yield f"  called  {self._number(policy.read_called(facts))}"
         yield from self._caller()
+        codecs = wording.codecs(peer.codecs)
+        if codecs:
+            yield f"  {codecs}"
         yield from self._now("", "  ")
         yield from self._now(peer.name, "  ")
 
@@ -143,6 +146,7 @@ class _Story:
         if target.diverted_from not in ("", target.called_e164):
             yield f"diverted from {target.diverted_from}"
         yield f"in the domain {peer.domain}" if peer.domain and peer.kind == "trunk" else ""
+        yield wording.codecs(peer.codecs)
         yield wording.registration(peer.register)
         yield wording.health(peer.health)
         cps = "" if peer.cps is None else f"at most {peer.cps} new calls a second"

@@ -63,7 +63,7 @@ def _passed(text: str) -> str:
     found = _first(name, TRANSLATED)
     if found is not None:
         key = TRANSLATED[found]
-        hint = f"what is told of it is said by `{key}`" if key else "expected another name"
+        hint = f"expected what `{key}` says of it" if key else "expected another name"
         raise UnfitError(f"{_covers(text, name, found)}, which we write ourselves", hint)
     return name
 
@@ -105,6 +105,8 @@ def _value(text: str) -> str:
 
 
 def _read_added(node: Node, problems: Problems) -> tuple[tuple[str, str], ...]:
+    if node.pairs == ():
+        problems.wrong(node.where, "`headers.add` is empty", "expected a mapping of names to values")
     added: dict[str, tuple[str, Node]] = {}
     for key_node, value_node in read_names(node, "`headers.add`", problems).values():
         name = one(_added)(key_node, problems)

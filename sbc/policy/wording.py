@@ -1,16 +1,36 @@
-"""Settings of a policy in words: caps, health, registration, caller ID, the hunt's lists. For `sbc why`.
+"""Settings of a policy in words: caps, health, registration, caller ID, the hunt's lists, what a peer may do in a call.
+
+For `sbc why` and the summary of `sbc check`.
 
 Each function gives one phrase, or an empty text where nothing was set. Pure.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, Literal
 
-from sbc.policy.model import CallerId, Health, Limits, PathRules, Peer, Register, Route
+from sbc.policy.methods import IMPLIED_EVENTS, IMPLIED_METHODS
+from sbc.policy.model import (
+    EVENTS,
+    TALK_METHODS,
+    CallerId,
+    CodecRules,
+    HeaderRules,
+    Health,
+    Limits,
+    PathRules,
+    Peer,
+    Register,
+    Route,
+    SessionTimerRules,
+)
 
 Direction = Literal["inbound", "outbound"]
 
 _REFUSED: Final = "refused with 403"
+
+_TRANSFERS: Final = {"pass": "are passed on", "terminate": "are carried out here", "refuse": "are refused"}
+_REDIRECTIONS: Final = {"follow": "followed", "refuse": "refused"}
+_DIGITS: Final = {"rfc4733": "digits by RFC 4733", "info": "digits by INFO"}
 
 
 def paths(rules: PathRules | None, direction: Direction, pools: Mapping[str, int]) -> str:
@@ -82,6 +102,58 @@ def caller_id(peer: Peer) -> str:
     if rules.on_fail == "replace":
         foreign = f"replaced by {rules.default}" if rules.default else f"{_REFUSED}, there is no default for them"
     return f"screened: foreign numbers are {foreign}, unless {peer.name} diverted the call from one of its own"
+
+
+def calls(peer: Peer) -> str:
+    """What this peer may do in and beside a call, where that is not what its kind does anyway."""
+    is_pbx = peer.kind == "pbx"
+    phrases = (
+        f"transfers {_TRANSFERS[peer.transfer]}" if peer.transfer != ("terminate" if is_pbx else "refuse") else "",
+        f"redirections are {_REDIRECTIONS[peer.redirect]}"
+        if peer.redirect != ("follow" if is_pbx else "refuse")
+        else "",
+        codecs(peer.codecs),
+        "no fax streams" if peer.t38 == "refuse" else "",
+        _DIGITS.get(peer.dtmf, ""),
+        "hears 180 instead of early media" if peer.early_media == "ringback" else "",
+        "always gets an offer" if peer.delayed_offer == "convert" else "",
+        "no 100rel" if peer.reliable == "off" else "",
+        _session_timer(peer.session_timer),
+        _listed("methods", peer.methods - IMPLIED_METHODS) if peer.methods != TALK_METHODS else "",
+        _listed("events", peer.events - IMPLIED_EVENTS) if peer.events != EVENTS else "",
+        *_headers(peer.headers),
+    )
+    return " · ".join(filter(None, phrases))
+
+
+def codecs(rules: CodecRules) -> str:
+    if not rules.allow:
+        return f"codecs {', '.join(rules.order)} first" if rules.order else ""
+    first = [] if rules.order in ((), rules.allow) else [f"{', '.join(rules.order)} first"]
+    return ", ".join([f"codecs {', '.join(rules.allow)} only", *first])
+
+
+def _session_timer(rules: SessionTimerRules | None) -> str:
+    if rules is None:
+        return "no session timer"
+    if rules == SessionTimerRules():
+        return ""
+    return f"session timer {duration(rules.expires)}, at least {duration(rules.minimum)}"
+
+
+def _headers(rules: HeaderRules) -> Iterator[str]:
+    """Names alone: a value may be a secret between two machines."""
+    yield _listed("also passes", rules.passed)
+    yield _listed("never gets", rules.removed)
+    yield _listed("gets", [name for name, _ in rules.added])
+    if rules.forwarded != "as-received":
+        told = {"diversion": "Diversion", "history-info": "History-Info", "both": "Diversion and History-Info"}
+        yield f"forwarded calls are told by {told[rules.forwarded]}"
+
+
+def _listed(what: str, names: Iterable[str]) -> str:
+    text = ", ".join(sorted(names))
+    return f"{what} {text}" if text else ""
 
 
 def hunting(route: Route) -> str:

@@ -134,3 +134,16 @@ def test_caller_id_in_words(load, well, rule, line):
 
 def test_the_summary_ends_with_warnings(load, well):
     assert summary(load(well)).splitlines()[-1] == "warning: a.yaml:1:1: no route is defined; every call will get 404"
+
+
+def test_the_summary_says_where_a_peer_is_not_like_others_in_a_call(load, well):
+    policy = load(
+        well,
+        "trunks:\n  x: {interface: outside, servers: sip:h, dtmf: info, headers: {add: {X-Key: hunter2}}}\n"
+        "  y: {interface: outside, servers: sip:i, transfer: refuse, dtmf: pass, session_timer: {}}\n",
+    )
+    lines = summary(policy).splitlines()
+    at = lines.index("trunk x on outside: sip:h")
+    assert lines[at + 2 : at + 4] == ["  digits by INFO · gets X-Key", "trunk y on outside: sip:i"]
+    assert lines[at + 5].startswith("warning")
+    assert "hunter2" not in summary(policy)

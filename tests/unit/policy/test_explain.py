@@ -242,3 +242,15 @@ def test_a_fixed_caller_is_shown_whoever_calls(load, well):
     told = lines(load(well, fixed), "hq", "+14155559999", "")
     assert "  caller ID always +14155550300" in told
     assert "     called as +14155559999 (e164) · caller as +14155550300 (e164)" in told
+
+
+def test_codecs_that_either_side_may_not_use_are_told(load, well):
+    policy = load(
+        well,
+        "trunks:\n  x: {interface: outside, servers: sip:h, codecs: [PCMA, telephone-event]}\n",
+        "routes: [{from: office, to: national, via: [x, carrier-a]}, {to: dids}]",
+    )
+    out = explain(policy, Facts("office", "4155559999", "")).splitlines()
+    assert [line for line in out if "codecs" in line] == ["     codecs pcma, telephone-event only"]
+    back = explain(policy, Facts("x", "4155550100", "")).splitlines()
+    assert [line for line in back if "codecs" in line] == ["  codecs pcma, telephone-event only"]

@@ -1,3 +1,4 @@
+# ruff: noqa: E501, ISC004 (tables of exact texts)
 """A PBX's address, registration and sources against each other; a server against the listeners of its interface."""
 
 import pytest
@@ -70,3 +71,75 @@ def test_only_a_name_without_port_and_transport_may_choose_one(errors, well, ser
     """RFC 3263 §4.1: numeric, or with a port, and without a transport: "the client SHOULD use UDP for a SIP URI"."""
     (found,) = errors(well, TCP_ONLY + f"trunks:\n  x: {{interface: wan, servers: {server}}}\n")
     assert "udp listener on `wan` to reach" in found
+
+
+def trunk(keys: str) -> str:
+    return "trunks:\n  x:\n    interface: outside\n    servers: sip:h\n    " + keys.replace(" | ", "\n    ") + "\n"
+
+
+@pytest.mark.parametrize("word", ["info", "rfc4733"])
+def test_digits_need_telephone_event_among_the_codecs(errors, well, word):
+    assert errors(well, trunk(f"codecs: [PCMA] | dtmf: {word}")) == [
+        f"b.yaml:6:11: `dtmf: {word}` where `codecs` lacks telephone-event; expected it there; `codecs` is at b.yaml:5:13"
+    ]
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        "codecs: [PCMA, telephone-event/8000] | dtmf: info",
+        "codecs: {order: [PCMA]} | dtmf: info",
+        "codecs: [PCMA, telephone-event]",
+        "codecs: [PCMA] | dtmf: pass",
+    ],
+)
+def test_digits_have_a_way(load, well, keys):
+    assert load(well, trunk(keys), "routes: [{to: dids}]").warnings == ()
+
+
+def test_a_list_of_codecs_that_forgot_the_digits_is_a_warning(load, well):
+    policy = load(well, trunk("codecs: {allow: PCMA}"), "routes: [{to: dids}]")
+    assert [str(warning) for warning in policy.warnings] == [
+        "b.yaml:5:13: `codecs` lacks telephone-event; digits cross as tones, or by INFO; `dtmf: pass` means so"
+    ]
+
+
+def test_digits_by_info_need_the_method(errors, well):
+    assert errors(well, trunk("methods: [INVITE, UPDATE] | dtmf: info")) == [
+        "b.yaml:6:11: `dtmf: info` where `methods` lacks INFO; expected it there; `methods` is at b.yaml:5:14"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        (
+            "methods: INVITE | transfer: terminate",
+            [
+                "b.yaml:6:15: `transfer: terminate` means nothing where `methods` lacks REFER; "
+                "a REFER gets 405; `methods` is at b.yaml:5:14"
+            ],
+        ),
+        ("methods: [INVITE, REFER] | transfer: terminate", []),
+        ("methods: INVITE | transfer: refuse", []),
+        ("transfer: terminate", []),
+        (
+            "methods: INVITE | events: presence",
+            [
+                "b.yaml:6:13: `events` means nothing without NOTIFY, PUBLISH, SUBSCRIBE; "
+                "expected one of them in `methods` at b.yaml:5:14"
+            ],
+        ),
+        ("methods: [INVITE, subscribe] | events: presence", []),
+        ("events: presence", []),
+    ],
+)
+def test_keys_that_need_a_method_that_is_not_listed_are_warnings(load, well, keys, expected):
+    policy = load(well, trunk(keys), "routes: [{to: dids}]")
+    assert [str(warning) for warning in policy.warnings] == expected
+
+
+def test_a_pbx_is_checked_like_a_trunk(errors, well):
+    keys = "address: sip:h, codecs: [PCMA], methods: INVITE, dtmf: info"
+    found = errors(well, f"pbxs:\n  x: {{interface: inside, {keys}}}\n")
+    assert len(found) == 2

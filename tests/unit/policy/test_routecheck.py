@@ -1,3 +1,4 @@
+# ruff: noqa: ISC004 (tables of exact texts)
 """Emergency routes, statuses, and what an operator should hear of: no way out for emergencies, plans without health."""
 
 import pytest
@@ -133,3 +134,34 @@ RELAYS = [
 def test_a_way_out_for_everybody_is_an_open_relay_for_callers_from_outside(load, well, routes, is_open):
     found = warnings(load(well, f"routes: [{HELP}, {routes}]"))
     assert [w.split(": ", 1)[1] for w in found] == ([OPEN] if is_open else [])
+
+
+TALK = "trunks:\n  x: {interface: outside, servers: sip:h, methods: [MESSAGE, OPTIONS]}\n"
+
+
+@pytest.mark.parametrize(
+    ("route", "expected"),
+    [
+        (
+            "{from: [carrier-a, x], to: dids}",
+            ["b.yaml:2:3: `x` has routes for its calls, but its `methods` lack INVITE; its calls get 405"],
+        ),
+        (
+            "{from: carrier-a, to: '+4.', via: [office, x]}",
+            [
+                "b.yaml:2:3: calls go to `x`, whose `methods` lack INVITE; "
+                "it cannot hold them, nor change them in another way"
+            ],
+        ),
+        ("{from: carrier-a, to: dids}", []),
+        ("{to: dids}", []),
+    ],
+)
+def test_a_peer_with_calls_but_without_invite_is_a_warning(load, well, route, expected):
+    policy = load(well, TALK, f"routes: [{route}]")
+    assert [w for w in warnings(policy) if w.startswith("b.yaml")] == expected
+
+
+def test_so_is_a_pbx_that_owns_numbers(load, well):
+    pbx = 'pbxs:\n  x: {interface: inside, address: sip:h, dids: "+14155550200", methods: MESSAGE}\n'
+    assert any("calls go to `x`" in warning for warning in warnings(load(well, pbx, "routes: [{to: dids}]")))

@@ -1,7 +1,18 @@
 import pytest
 
 from sbc.policy import wording
-from sbc.policy.model import CallerId, Health, Limits, PathRules, Peer, Register, Route
+from sbc.policy.model import (
+    CallerId,
+    CodecRules,
+    HeaderRules,
+    Health,
+    Limits,
+    PathRules,
+    Peer,
+    Register,
+    Route,
+    SessionTimerRules,
+)
 
 FULL = PathRules(24, 20, 18, 1, 2, 3)
 UNLESS = "unless pbx diverted the call from one of its own"
@@ -86,3 +97,50 @@ def test_where_a_route_changes_the_hunt():
 )
 def test_durations(seconds, said):
     assert wording.duration(seconds) == said
+
+
+@pytest.mark.parametrize(
+    ("kind", "rules", "said"),
+    [
+        ("pbx", {"transfer": "terminate", "redirect": "follow"}, ""),
+        ("trunk", {"transfer": "refuse", "redirect": "refuse"}, ""),
+        ("pbx", {"transfer": "pass", "redirect": "follow"}, "transfers are passed on"),
+        ("pbx", {"transfer": "refuse", "redirect": "refuse"}, "transfers are refused · redirections are refused"),
+        (
+            "trunk",
+            {"transfer": "terminate", "redirect": "follow"},
+            "transfers are carried out here · redirections are followed",
+        ),
+        ("trunk", {"t38": "refuse", "dtmf": "info"}, "no fax streams · digits by INFO"),
+        (
+            "trunk",
+            {"early_media": "ringback", "delayed_offer": "convert", "reliable": "off", "dtmf": "rfc4733"},
+            "digits by RFC 4733 · hears 180 instead of early media · always gets an offer · no 100rel",
+        ),
+        ("trunk", {"session_timer": None}, "no session timer"),
+        ("trunk", {"session_timer": SessionTimerRules(3600.0, 120.0)}, "session timer 60m, at least 2m"),
+        ("trunk", {"methods": frozenset({"INVITE", "ACK", "BYE", "MESSAGE"})}, "methods INVITE, MESSAGE"),
+        ("trunk", {"events": frozenset({"refer", "presence"})}, "events presence"),
+        (
+            "trunk",
+            {"headers": HeaderRules(("X-*",), ("Reason",), (("X-Key", "secret"),), "both")},
+            "also passes X-* · never gets Reason · gets X-Key · forwarded calls are told by Diversion and History-Info",
+        ),
+    ],
+)
+def test_what_a_peer_may_do_in_a_call_where_it_is_not_as_usual(kind, rules, said):
+    assert wording.calls(Peer("x", kind, "wan", (), **rules)) == said
+
+
+@pytest.mark.parametrize(
+    ("rules", "said"),
+    [
+        (CodecRules(), ""),
+        (CodecRules(("pcma",), ("pcma",)), "codecs pcma only"),
+        (CodecRules((), ("g722", "pcma")), "codecs g722, pcma first"),
+        (CodecRules(("pcma", "opus")), "codecs pcma, opus only"),
+        (CodecRules(("pcma", "opus"), ("opus",)), "codecs pcma, opus only, opus first"),
+    ],
+)
+def test_codecs(rules, said):
+    assert wording.codecs(rules) == said
