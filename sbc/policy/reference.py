@@ -4,9 +4,10 @@ A test fails when that page is stale; `python -m sbc.policy.reference > docs/ref
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
+from sbc.policy.headers import SECURED, TRANSLATED
 from sbc.policy.schema import Key
 from sbc.policy.sections import NESTED, SECTIONS, Section
 
@@ -78,6 +79,23 @@ dialled; every failure continues the hunt, healthy trunks first; caps, rates, li
 **Disaster plans** are for DIDs whose PBX is out of service, or fails the call by `no_reply`, a transport failure or
 503. The plan of the DID itself, the narrowest range first, comes before that of the route. Its steps are tried in
 order: `forward` a number over trunks, another `pbx`, `reject` with a status. A forwarded call obeys caps and rates.
+
+**Transfers and redirections**: where a REFER (`transfer: terminate`) or a 3xx (`redirect: follow`) points to is looked
+up as if the peer that sent it had dialled that number: its routes, its bars, its limits, its `caller_id`. The other
+side hears nothing of it but the new party. PBXs may do both where the policy says nothing, trunks neither, because
+what a carrier could place through us is at our cost.
+
+**Codecs** are taken out of offers and answers, never changed into one another: two peers without a codec in common
+cannot talk (488). Their names are those of SDP's rtpmap (`PCMA`, `opus`, `L16/44100`), or a static payload type (`8`).
+A list that lacks `telephone-event` leaves digits to the sound and to INFO, which is a warning unless `dtmf: pass` is
+written out, and an error with the other values of `dtmf`.
+
+**Methods and events**: a list replaces the default. MESSAGE, SUBSCRIBE and PUBLISH are for peers that list them, and go
+where the routes say for the number that they name; REGISTER is for PBXs with `registers: true`.
+
+**Header fields** that carry a message to its end, or would tell one side of the other, are not up to a policy. Never
+passed, added or removed are {secured}. Written by us, so never passed, but kept from a peer by `remove`, are
+{translated}; of these, `add` may set Server and User-Agent.
 """
 
 
@@ -86,11 +104,15 @@ def render() -> str:
 
 
 def _lines() -> Iterator[str]:
-    yield _INTRODUCTION
+    yield _INTRODUCTION.replace("{secured}", _names(SECURED)).replace("{translated}", _names(TRANSLATED))
     for section in SECTIONS:
         yield from _section(section)
     for path, keys in NESTED:
         yield from _table(f"`{path}`", keys)
+
+
+def _names(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names, key=str.lower))
 
 
 def _section(section: Section) -> Iterator[str]:

@@ -97,3 +97,20 @@ def test_why_shows_the_plan_and_the_caps(shipped):
     text = dry_run(shipped("office"), Facts("carrier-a", "+14155550123", LONDON)).text
     assert "forward to +14155559999 via carrier-b, carrier-a" in text
     assert "call paths 24, 1 kept for emergencies; when full, 486" in text
+
+
+def test_what_each_peer_may_do_in_a_call(shipped):
+    peers = shipped("office").peers
+    assert {name: (peer.transfer, peer.redirect) for name, peer in peers.items()} == {
+        "office": ("terminate", "follow"),
+        "branch": ("terminate", "follow"),
+        "carrier-a": ("refuse", "refuse"),
+        "carrier-b": ("refuse", "refuse"),
+    }
+    assert {name for name, peer in peers.items() if "MESSAGE" in peer.methods} == {"office", "branch"}
+    assert (peers["branch"].dtmf, peers["carrier-b"].t38) == ("info", "refuse")
+
+
+def test_marks_of_the_office_stay_away_from_the_main_carrier(shipped):
+    peers = shipped("office").peers
+    assert peers["office"].headers.passed == peers["carrier-a"].headers.removed == ("X-Account-*",)
