@@ -4,7 +4,7 @@ Sources come from policy, digest from `peering` (RFC 3261 §22, §8.2). It sends
 asks it before there is a transaction, on the switch's behalf.
 """
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from typing import Final
 
 from sbc.b2bua.asking import facts_of
@@ -19,7 +19,8 @@ from sbc.sip.message import Request
 from sbc.sip.transaction.layer import TransactionLayer
 from sbc.sip.uri import SipUri
 
-_CHALLENGED: Final = frozenset({"INVITE", "REGISTER"})  # of a PBX with `auth`; what follows in a dialog is known by it
+# Of a PBX with `auth`, where they begin something; what follows in a dialog is known by it.
+_CHALLENGED: Final = frozenset({"INVITE", "REGISTER", "MESSAGE", "SUBSCRIBE", "PUBLISH", "NOTIFY"})
 
 
 def speaker(peer: Peer, request: Request, flow: Flow, context: Context) -> Peer:
@@ -43,12 +44,14 @@ def turn_back(
     layer: TransactionLayer,
     refused: RefusedLogins,
     now: float,
+    *,
+    beside: Container[str] = (),
 ) -> Refusal | None:
     """What a request that belongs to no transaction meets instead of becoming one: silence, or challenges. None: it
-    may come in. `peer`: who speaks from that source, or may.
+    may come in. `peer`: who speaks from that source, or may. `beside`: our tags of the dialogs that are no calls.
     """
     tag = request.to.tag
-    if peer.accepts_any and not _may_ask(request, tag, context, layer):
+    if peer.accepts_any and not _may_ask(request, tag, context, layer, beside):
         return SILENCE
     if tag is not None or request.method not in _CHALLENGED:
         return None
@@ -71,20 +74,27 @@ def _has_tried(request: Request, verdict: Challenged, context: Context) -> bool:
     return not any("stale=true" in value for _, value in verdict.fields)
 
 
-def stay_inside(request: Request, context: Context, layer: TransactionLayer) -> Refusal | None:
-    """As `turn_back`, for who was a peer before a reload: what belongs to calls that are up, and silence."""
+def stay_inside(
+    request: Request, context: Context, layer: TransactionLayer, *, beside: Container[str] = ()
+) -> Refusal | None:
+    """As `turn_back`, for who was a peer before a reload: what belongs to dialogs that are up, and silence."""
     if request.method in ("ACK", "CANCEL"):
         return None if request.method == "ACK" or layer.knows(request, "INVITE") else SILENCE
-    return None if request.to.tag in context.dialogs else SILENCE
+    tag = request.to.tag
+    return None if tag in context.dialogs or tag in beside else SILENCE
 
 
-def _may_ask(request: Request, tag: str | None, context: Context, layer: TransactionLayer) -> bool:
-    """From a source that anybody may have: calls and registrations, and what belongs to a dialog or an INVITE here."""
+def _may_ask(
+    request: Request, tag: str | None, context: Context, layer: TransactionLayer, beside: Container[str]
+) -> bool:
+    """From a source that anybody may have: what will be challenged, and what belongs to a dialog or an INVITE here."""
     if request.method == "CANCEL":
         return layer.knows(request, "INVITE")
     if request.method == "ACK":
         return True  # never answered, never kept
-    return tag in context.dialogs if tag is not None else request.method in _CHALLENGED
+    if tag is None:
+        return request.method in _CHALLENGED
+    return tag in context.dialogs or tag in beside
 
 
 def _offered(peers: Iterable[Peer]) -> tuple[Algorithm, ...]:

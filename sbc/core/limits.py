@@ -63,7 +63,9 @@ TRANSACTIONS: Final = 200_000
 CALLS: Final = 50_000
 EMERGENCIES: Final = 1_000  # calls beyond `CALLS`, and records beyond `CDR_QUEUE`, that emergencies may make
 FORMER_POLICIES: Final = 8  # replaced by reloads while calls are up that began under them
+TRANSFERS_PER_CALL: Final = 16  # that were asked for, in all calls that have become this one; one more gets 603
 ATTEMPTS_PER_CALL: Final = 32  # INVITEs of one hunt, all addresses of all servers together
+REDIRECTS_PER_CALL: Final = 5  # numbers that 3xx responses name and that are looked up, all of one call together
 EARLY_DIALOGS_PER_LEG: Final = 16
 PROVISIONALS_WAITING: Final = 8  # behind one without its PRACK; from then on the newest takes the last one's place
 SESSION_SECONDS: Final = 86_400  # longest interval that a session timer of ours asks for or agrees to unasked
@@ -73,6 +75,12 @@ TRACE_MESSAGES_PER_CALL: Final = 200
 TRACE_OCTETS_PER_CALL: Final = 262_144  # messages of one call kept for its ladder; the middle goes first
 TRACE_CALLS: Final = 2_000  # finished calls
 TRACE_OCTETS: Final = 67_108_864  # of all finished calls together
+
+# What crosses from one side to the other
+CROSSING_FIELDS: Final = 32  # header fields of one message that cross; what is more stays behind
+CROSSING_VALUE_CHARACTERS: Final = 2_048  # of one such field; a longer one stays behind
+SUBJECT_CHARACTERS: Final = 200  # that cross; no screen shows more
+USER_TO_USER_CHARACTERS: Final = 1_024  # of one value; the ISDN's had 128 octets, 256 hexadecimal digits
 
 # Beside calls
 EXCHANGES: Final = 10_000  # MESSAGE, PUBLISH and the like that wait for their answer; one more gets 503
@@ -100,6 +108,7 @@ CDR_QUEUE: Final = 10_000  # records waiting for the disk before new calls are r
 # Media
 CONTROL_MESSAGE_OCTETS: Final = 65_536  # one message to or from the media worker
 DIGITS_WAITING: Final = 32  # to be played to one end; one more is dropped, as if the caller had dialled too fast
+DIGITS_HEARD_PER_SECOND: Final = 20  # from one end, told to signalling; nobody dials faster than 12 (RFC 4733 §3.1)
 DIGITS_UNSAID: Final = 100  # that wait for the next media worker, all calls together; older ones are dropped
 DIGIT_MILLISECONDS: Final = (70, 8_000)  # that a digit of ours lasts: RFC 4733 §3.1, and what a duration can express
 PORT_QUARANTINE_SECONDS: Final = 30.0
