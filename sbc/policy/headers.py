@@ -156,8 +156,9 @@ def read_headers(node: Node, problems: Problems) -> HeaderRules:
     fields = read_fields(node, HEADERS, "`headers`", problems)
     removed: tuple[At, ...] = fields.get("remove", ())
     added: tuple[tuple[str, str], ...] = fields.get("add", ())
+    names = dict(added)
     for at in removed:
-        found = _first(at.value, dict(added))
+        found = _first(at.value, names)
         if found is not None:
             problems.wrong(
                 at.where, f"`{found}` is removed and added", f"expected one of them; `add` is at {fields.place('add')}"
