@@ -11,6 +11,8 @@ from collections.abc import Container, Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Final
 
+from msgspec.structs import replace
+
 from sbc.peering.views import Direction, HolderView, PathView
 from sbc.policy.model import PathRules
 
@@ -100,6 +102,15 @@ class PathLedger:
         """What was given back a moment ago, since nobody has use for it: whatever the caps say now."""
         for holder in holders:
             self._hold(holder)
+
+    def move(self, ref: str, leg: int, new_ref: str, new_leg: int) -> None:
+        """What this leg holds, it holds as a leg of another call from now on: two calls have become one."""
+        for holder in [holder for holder in self._calls.get(ref, {}).values() if holder.leg == leg]:
+            peak = self._peaks[holder.trunk]
+            # The new one first: a trunk that has left the policy is forgotten with its last holder.
+            self._hold(replace(holder, ref=new_ref, leg=new_leg))
+            self._release(holder)
+            self._peaks[holder.trunk] = peak
 
     def give_back_all(self, ref: str) -> None:
         """What any leg of this call still holds: for the call's one exit."""

@@ -1,0 +1,194 @@
+"""Two calls become one: a leg of one talks with a leg of the other from now on (RFC 5589, RFC 3891).
+
+The survivor takes in all legs of the other call, with their dialogs, call paths and, of the leg that stays, the media
+side with its ports and its o= line. What each call was to be billed goes on under its own ref until the survivor ends.
+Nobody is told anything here but the media worker; `transfer` says who goes, and the call offers each side the other.
+"""
+
+from typing import TYPE_CHECKING
+
+from sbc.b2bua.account import Account, Ending, Who
+from sbc.b2bua.commands import AskMedia, WriteCdr
+from sbc.b2bua.media import CallMedia, OutOfPortsError, SideName
+from sbc.b2bua.orders import JoinCalls
+from sbc.b2bua.replaces import Found, opposite
+from sbc.b2bua.states import Ended, Talking
+from sbc.core.cause import Cause
+from sbc.media import wire
+from sbc.peering.rates import Usage
+from sbc.sdp.model import SdpError, Session
+from sbc.sip.checks import Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from sbc.b2bua.call import Call, Out
+    from sbc.b2bua.context import Context
+
+_TAKEN_IN = Ending(Cause.NORMAL, 200, Cause.NORMAL.q850, "sbc")
+
+
+class Joined:
+    """What goes on of a call that another one has taken in: its record, and what it uses of limits.
+
+    `leg`: of the survivor, whose party this call was set up with, and `number`, that party's. `is_turned`: who is the
+    caller of the survivor is the callee of this one.
+    """
+
+    __slots__ = ("account", "is_turned", "leg", "media", "number", "ref", "usages")
+
+    def __init__(
+        self, account: Account, usages: "Iterable[Usage]", media: CallMedia, leg: int, number: str, *, is_turned: bool
+    ) -> None:
+        self.ref = account.ref
+        self.account = account
+        self.usages = tuple(usages)
+        self.media = media
+        self.leg = leg
+        self.number = number
+        self.is_turned = is_turned
+
+    def take_counts(self, counts: "Sequence[wire.StreamCount]") -> None:
+        """The media worker's last word on the session that this call had before."""
+        if self.media.is_answered:
+            self.account.media = self.media.report(counts)
+
+    def give_back(self, context: "Context", now: float) -> None:
+        for usage in self.usages:
+            usage.end(self.ref, now, context.wall.of(now))
+        self.usages = ()
+
+    def record(self, ending: Ending, ended_at: float, context: "Context") -> WriteCdr:
+        """The survivor has ended so."""
+        turned: dict[Who, Who] = {"caller": "callee", "callee": "caller", "sbc": "sbc"}
+        by = turned[ending.by] if self.is_turned else ending.by
+        mine = Ending(ending.cause, ending.status, ending.q850, by)
+        record = self.account.record(mine, ended_at, context.wall)
+        context.outcomes[record.ingress, record.egress or "", ending.cause] += 1
+        return WriteCdr(record)
+
+
+def carry_out(order: JoinCalls, survivor: "Call", other: "Call | None", now: float) -> "list[Out]":
+    """What the switch does for `JoinCalls`; the other call is over afterwards, and to be forgotten."""
+    if other is None or not _fit(survivor, order.kept) or not _fit(other, order.other_kept):
+        return survivor.transfer.join_failed(now)
+    outs = [*survivor.abandon_change(now), *other.abandon_change(now)]
+    moved = join(survivor, order.kept, other, order.other_kept, now)
+    # The other session goes first: its ports are the survivor's now.
+    outs += [AskMedia(wire.DeleteSession(order.other))] if other.media.is_up else []
+    outs.append(AskMedia(survivor.media.relay()))
+    outs += survivor.transfer.joined(moved, now)
+    return outs + survivor.renegotiate(now)
+
+
+def take_over(
+    found: Found, survivor: "Call", newcomer: "Call", offer: Session | None, now: float
+) -> "list[Out] | Refusal":
+    """An INVITE with Replaces: leg 0 of `newcomer`, which has come in and is not answered, takes the place of a leg.
+
+    It is answered at once with what the other side has described. "If the UA cannot accept the new INVITE … MUST leave
+    the matched dialog unchanged" (RFC 3891 §3): then nothing has changed. Used by the switch.
+    """
+    if offer is None:
+        # Deviation: an INVITE without an offer is legal. Its answer would come with the ACK, when the replaced dialog
+        # is gone and nothing can stay unchanged.
+        return Refusal(488)
+    if survivor.transfer.is_active:
+        return Refusal(491)
+    kept = opposite(survivor.pair, found.leg, survivor.legs).n
+    name, theirs = _side(survivor, found.leg), _side(newcomer, 0)
+    outs = [*survivor.abandon_change(now)]
+    _exchange(survivor.media, name, newcomer.media, theirs, now)
+    try:
+        body = survivor.media.answer_locally(name, offer, now)
+    except (SdpError, OutOfPortsError) as error:
+        _exchange(survivor.media, name, newcomer.media, theirs, now)
+        return Refusal(error.status if isinstance(error, SdpError) else 503)
+    newcomer.account.answered_at = now
+    newcomer.holdings.answered(now)
+    moved = _take_in(survivor, kept, newcomer, 0, now)
+    outs += survivor.legs[moved[0]].answer(body, now)
+    outs += survivor.transfer.replaced(found.leg, now)
+    outs.append(AskMedia(survivor.media.relay()))
+    return outs + survivor.renegotiate(now)
+
+
+def join(survivor: "Call", kept: int, other: "Call", other_kept: int, now: float) -> dict[int, int]:
+    """The new numbers of the other call's legs. Both calls talk, and the legs that are kept are up."""
+    gone = opposite(survivor.pair, kept, survivor.legs).n
+    _exchange(survivor.media, _side(survivor, gone), other.media, _side(other, other_kept), now)
+    return _take_in(survivor, kept, other, other_kept, now)
+
+
+def number_of_party(call: "Call", leg: int) -> str:
+    """The number of who is on that leg, in E.164 where it has such a form."""
+    for joined in call.joined:
+        if joined.leg == leg:
+            return joined.number
+    return call.account.caller if leg == 0 else call.account.called
+
+
+def _fit(call: "Call", leg: int) -> bool:
+    return isinstance(call.state, Talking) and leg in call.pair and not call.legs[leg].is_closed
+
+
+def _side(call: "Call", leg: int) -> SideName:
+    return "ingress" if call.pair[0] == leg else "egress"
+
+
+def _exchange(one: CallMedia, name: SideName, other: CallMedia, others_name: SideName, now: float) -> None:
+    """A side goes with its leg. What the place of its partner had goes to the other call, to be given back with it."""
+    side, others = one.give_side(name), other.give_side(others_name)
+    one.take_side(name, others, now)
+    other.take_side(others_name, side, now)
+
+
+def _take_in(survivor: "Call", kept: int, other: "Call", other_kept: int, now: float) -> dict[int, int]:
+    context = survivor.context
+    is_turned = survivor.pair.index(kept) == (0 if other.pair[0] == other_kept else 1)
+    number = number_of_party(other, other_kept)
+    moved = _move_legs(survivor, other)
+    for tag in other.tags:
+        context.dialogs[tag] = (survivor.ref, moved[context.dialogs[tag][1]])
+    survivor.tags.extend(other.tags)
+    other.tags.clear()
+    new = moved[other_kept]
+    survivor.pair = (kept, new) if survivor.pair[0] == kept else (new, kept)
+    for joined in other.joined:
+        joined.leg = moved[joined.leg]
+        joined.is_turned ^= is_turned
+    taken = Joined(other.account, other.holdings.usages, other.media, new, number, is_turned=is_turned)
+    survivor.joined += [*other.joined, taken]
+    other.joined.clear()
+    other.holdings.usages.clear()
+    survivor.transfer.count += other.transfer.count
+    _end(survivor, other, now)
+    return moved
+
+
+def _move_legs(survivor: "Call", other: "Call") -> dict[int, int]:
+    context = survivor.context
+    moved = {leg.n: len(survivor.legs) + i for i, leg in enumerate(other.legs)}
+    for leg in other.legs:
+        old = leg.n
+        leg.ref, leg.n = survivor.ref, moved[old]
+        context.relations.paths.move(other.ref, old, survivor.ref, leg.n)
+        context.moves.note((other.ref, old), (survivor.ref, leg.n))
+        survivor.legs.append(leg)
+    survivor.holdings.take_closing(moved[n] for n in other.holdings.closing)
+    other.legs.clear()
+    return moved
+
+
+def _end(survivor: "Call", other: "Call", now: float) -> None:
+    """Not by its exit: it writes no record of its own, and no leg of it is left to be released."""
+    limit = other.timers.at("max_duration")
+    if limit is not None and limit < (survivor.timers.at("max_duration") or limit + 1):
+        survivor.timers.set("max_duration", limit)
+    other.timers.clear()
+    other.media.release(now)
+    other.state = Ended(_TAKEN_IN, now, written=True, durable=True)
+    trace = survivor.context.trace
+    trace.note(survivor.ref, now, f"takes in the call {other.ref}")
+    trace.note(other.ref, now, f"goes on in the call {survivor.ref}")
+    trace.end(other.ref, failed=False, at=now)

@@ -1,0 +1,430 @@
+"""Call transfer: the REFER of one party of a call, and what becomes of it (RFC 3515, RFC 3892, RFC 5589, RFC 4488).
+
+`terminate`: we do what the transferor asks. The target is called by a child call, in the transferor's name and by the
+routes and limits of his peer; when it answers, the child is joined into this call and talks with who was transferred.
+Until then nothing changes, and a failure changes nothing at all. A Refer-To with a Replaces that names another call of
+the transferor joins that one at once. `pass`: the REFER crosses, rewritten, and the other side does it.
+
+It belongs to one call; one transfer at a time. `referring` reads and writes REFERs, `referral` keeps who asked
+informed, `joining` makes one call of two.
+"""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from sbc.b2bua.account import Ending, Who
+from sbc.b2bua.crossing import crossing_status
+from sbc.b2bua.orders import HangUpChild, JoinCalls, PlaceChild
+from sbc.b2bua.referral import SUBSCRIPTION_SECONDS, Notification, Referral, status_of
+from sbc.b2bua.referring import Wish, is_loop, parties_for, passed_fields, read_refer, referrer
+from sbc.b2bua.replaces import Found, dialog_named, judged, opposite
+from sbc.b2bua.reports import LegAsked, LegReplied
+from sbc.b2bua.states import Talking
+from sbc.core.cause import Cause, q850_of_status
+from sbc.core.limits import TRANSFERS_PER_CALL
+from sbc.sip.checks import Refusal
+from sbc.sip.headers.event import parse_event, parse_subscription_state
+from sbc.sip.transaction.key import ServerKey
+
+if TYPE_CHECKING:
+    from sbc.b2bua.call import Call, Out
+    from sbc.b2bua.leg import Leg
+
+_PARTING_SECONDS: Final = 5.0  # for the final NOTIFY to be answered; then the transferor gets his BYE all the same
+_LOOK_SECONDS: Final = 10.0  # a child that is gone without a word must not be waited for
+
+
+class Notified(Struct, frozen=True):
+    """Token of a NOTIFY of ours, the `n`th of the subscription `serial`."""
+
+    serial: int
+    n: int
+
+
+class Referring(Struct, frozen=True):
+    """Token of a REFER that has crossed."""
+
+    serial: int
+
+
+class _Crossed(Struct, frozen=True):
+    """The REFER of leg `by` went to leg `far`. `key`: it is not answered yet."""
+
+    by: int
+    far: int
+    wish: Wish
+    until: float
+    key: ServerKey | None = None
+    status: int = 0  # that a NOTIFY which came before the answer has told
+    is_last: bool = False
+
+
+class _Waiting(Struct, frozen=True):
+    """Leg `kept` shall talk with whom `child` is calling. `gone`: what the transferor was, who has hung up since."""
+
+    by: int
+    kept: int
+    child: str
+    look_at: float
+    gone: Who | None = None
+
+
+class _Joining(Struct, frozen=True):
+    """The switch has been told to join. `child`: where it is one. `leaving`: the transferor's leg in the other call."""
+
+    by: int
+    child: str = ""
+    leaving: int | None = None
+    gone: Who | None = None
+
+
+class _Parting(Struct, frozen=True):
+    """It is done. The transferor's legs go when he has been told, and at `at` whatever comes."""
+
+    legs: tuple[int, ...]
+    at: float
+
+
+class Transfer:
+    """`count`: of transfers that were asked for in this call and those that it has taken in."""
+
+    __slots__ = ("_call", "_referral", "_referred", "_serial", "_state", "_told", "count")
+
+    def __init__(self, call: "Call") -> None:
+        self.count = 0
+        self._call = call
+        self._state: _Crossed | _Waiting | _Joining | _Parting | None = None
+        self._referral: Referral | None = None
+        self._told = 0  # the leg that the referral is for
+        self._serial = 0
+        self._referred: set[str] = set()  # our tags of dialogs in which REFERs came
+
+    @property
+    def is_active(self) -> bool:
+        """A transfer is under way, or the last word about one is."""
+        return self._state is not None or (self._referral is not None and not self._referral.is_over)
+
+    # --- what legs report ---------------------------------------------------------------------------------------------
+
+    def asked(self, report: LegAsked, now: float) -> "list[Out] | None":
+        """REFER, and NOTIFY and SUBSCRIBE of the event refer; None: it is none of these."""
+        method = report.request.method
+        if method == "REFER":
+            return self._refer(report, now)
+        event = parse_event(report.request.header("Event") or "") if method in ("NOTIFY", "SUBSCRIBE") else None
+        if event is None or event.package != "refer":
+            return None
+        leg = self._call.legs[report.leg]
+        if method == "NOTIFY":
+            return self._notified(report, leg, now)
+        referral = self._referral
+        if referral is None or report.leg != self._told or not referral.is_meant(event):
+            # "for a subscription that does not already exist, it MUST be rejected with a 403", RFC 3515 §2.4.4
+            return [*leg.reply(report.key, 403)]
+        answer, notifications = referral.take_subscribe(report.request, now)
+        return [*leg.reply(report.key, answer.status, answer.fields), *self._tell(notifications)]
+
+    def replied(self, report: LegReplied, now: float) -> "list[Out] | None":
+        """The final response to a NOTIFY or REFER of ours; None: the request was not from here."""
+        token = report.token
+        if isinstance(token, Referring):
+            return self._crossed(report, now) if token.serial == self._serial else []
+        if not isinstance(token, Notified):
+            return None
+        if self._referral is None or token.serial != self._serial:
+            return []
+        return self._tell(self._referral.answered(token.n, report.response, now))
+
+    def hung_up(self, n: int, now: float) -> "list[Out] | None":
+        """Leg `n` is over, by BYE or in another way; None: so is the call. It is not where others go on talking."""
+        call, state = self._call, self._state
+        waits = isinstance(state, _Waiting) and n == state.by
+        if n in call.pair and not waits:
+            return None
+        outs: list[Out] = [*call.abandon_change(now)] if n in call.pair else []
+        if self._referral is not None and n == self._told:
+            self._referral.close()
+        if isinstance(state, _Waiting) and waits:
+            self._state = replace(state, gone=self._role(n))
+            call.explain("the transferor has hung up: the target is waited for", now)
+        elif isinstance(state, _Parting):
+            left = tuple(leg for leg in state.legs if leg != n)
+            self._state = replace(state, legs=left) if left else None
+        return outs + self._release([n])
+
+    # --- what the child reports, and the switch -----------------------------------------------------------------------
+
+    def child_progressed(self, child: str, status: int, now: float) -> "list[Out]":
+        if not self._waits_for(child) or self._referral is None:
+            return []
+        return self._tell(self._referral.report(status, now))
+
+    def child_answered(self, child: str, leg: int) -> "list[Out]":
+        """Leg `leg` of the child is the target."""
+        state = self._state
+        if not isinstance(state, _Waiting) or state.child != child:
+            return [HangUpChild(child)]  # it has crossed the end of what it was for
+        self._state = _Joining(state.by, child, gone=state.gone)
+        return [JoinCalls(self._call.ref, state.kept, child, leg)]
+
+    def child_failed(self, child: str, status: int, now: float) -> "list[Out]":
+        """The call goes on as it was; where the transferor has gone, there is none any more."""
+        state = self._state
+        if not isinstance(state, _Waiting) or state.child != child:
+            return []
+        return self._failed(state.gone, crossing_status(status), now)
+
+    def joined(self, moved: dict[int, int], now: float) -> "list[Out]":
+        """It is done. `moved`: the new numbers of the other call's legs."""
+        state = self._state
+        if not isinstance(state, _Joining):
+            return []
+        legs = [state.by] if state.leaving is None else [state.by, moved[state.leaving]]
+        self._state = _Parting(tuple(legs), now + _PARTING_SECONDS)
+        told = [] if self._referral is None else self._referral.finish(200, now)
+        return self._tell(told)
+
+    def join_failed(self, now: float) -> "list[Out]":
+        """One of those who were to be joined is gone."""
+        state = self._state
+        if not isinstance(state, _Joining):
+            return []
+        outs: list[Out] = [HangUpChild(state.child)] if state.child else []
+        return [*outs, *self._failed(state.gone, 481, now)]
+
+    def replaced(self, n: int, now: float) -> "list[Out]":
+        """An INVITE with Replaces has taken the place of leg `n`."""
+        self._call.explain(f"{self._call.legs[n].peer.name} has taken the call over elsewhere", now)
+        return self._release([n])
+
+    def ended(self, now: float) -> "list[Out]":
+        """The call ends: to be said before its legs are released."""
+        state, self._state = self._state, None
+        outs: list[Out] = []
+        if isinstance(state, _Waiting | _Joining) and state.child:
+            outs.append(HangUpChild(state.child))
+        if isinstance(state, _Crossed) and state.key is not None:
+            outs += self._call.legs[state.by].reply(state.key, 487)
+        if self._referral is not None:
+            outs += self._tell(self._referral.finish(487, now))
+        return outs + self._hurry(now)
+
+    def tick(self, now: float) -> "list[Out]":
+        state = self._state
+        outs: list[Out] = []
+        if isinstance(state, _Parting) and now >= state.at:
+            outs += self._hurry(now)
+            outs += self._part(state)
+        elif isinstance(state, _Crossed) and now >= state.until:
+            outs += self._cross_over(state, 504, now)
+        elif isinstance(state, _Waiting) and now >= state.look_at:
+            if state.child not in self._call.context.calls:
+                return self.child_failed(state.child, 500, now)
+            self._state = replace(state, look_at=now + _LOOK_SECONDS)
+        return outs if self._referral is None else outs + self._tell(self._referral.tick(now))
+
+    def next_deadline(self) -> float | None:
+        state = self._state
+        own = None if self._referral is None else self._referral.next_deadline()
+        at: float | None = None
+        if isinstance(state, _Parting):
+            at = state.at
+        elif isinstance(state, _Crossed):
+            at = state.until
+        elif isinstance(state, _Waiting):
+            at = state.look_at
+        return min((deadline for deadline in (own, at) if deadline is not None), default=None)
+
+    # --- a REFER ------------------------------------------------------------------------------------------------------
+
+    def _refer(self, report: LegAsked, now: float) -> "list[Out]":
+        call = self._call
+        leg = call.legs[report.leg]
+        refused = self._unwelcome(leg)
+        wish = read_refer(report.request) if refused == 0 else Refusal(refused)
+        if isinstance(wish, Refusal):
+            call.context.trace.note(call.ref, now, f"REFER of {leg.peer.name} is refused: {wish.status}")
+            return [*leg.reply(report.key, wish.status, wish.fields)]
+        self.count += 1
+        if wish.named is not None and dialog_named(wish.named, leg.peer, call.context) is not None:
+            found = judged(wish.named, leg.peer, call.context)
+            if isinstance(found, Refusal):
+                return [*leg.reply(report.key, found.status)]
+            return self._attended(report, leg, wish, found, now)
+        if leg.peer.transfer == "pass" and wish.named is None:
+            return self._cross(report, leg, wish, None, now)
+        return self._place(report, leg, wish, now)
+
+    def _unwelcome(self, leg: "Leg") -> int:
+        """Why this leg's REFERs are refused, whatever they ask for; 0: they are not."""
+        if leg.n not in self._call.pair:
+            return 481
+        if leg.peer.transfer == "refuse" or self.count >= TRANSFERS_PER_CALL:
+            return 603
+        # "received by a UAS that had a pending request within the same dialog", RFC 3261 §21.4.27. RFC 3515 §2.4.6 lets
+        # several go on at once, but a call can be transferred only once.
+        return 491 if self.is_active or not isinstance(self._call.state, Talking) else 0
+
+    def _place(self, report: LegAsked, leg: "Leg", wish: Wish, now: float) -> "list[Out]":
+        """Blind: call the target. A Replaces that names no dialog of ours can only be the transferor's peer's own."""
+        call = self._call
+        kept = opposite(call.pair, leg.n, call.legs)
+        if is_loop(call, leg, kept, wish):
+            return [*leg.reply(report.key, 482)]
+        child = call.context.ids.ref()
+        self._state = _Waiting(leg.n, kept.n, child, now + _LOOK_SECONDS)
+        call.context.trace.note(call.ref, now, f"{leg.peer.name} transfers to {wish.number}: call {child}")
+        outs = self._accept(report.key, leg, wish, now)
+        told = [] if self._referral is None else self._referral.report(100, now)
+        placed = PlaceChild(
+            child,
+            call.ref,
+            leg.peer,
+            parties_for(call, leg, wish),
+            report.request.call_id,
+            call.media.described("ingress" if call.pair[0] == kept.n else "egress"),
+            referrer(call, leg, wish),
+            "" if wish.named is None else str(wish.named),
+            "" if wish.named is None else leg.peer.name,
+        )
+        return [*outs, *self._tell(told), placed]
+
+    def _attended(self, report: LegAsked, leg: "Leg", wish: Wish, found: Found, now: float) -> "list[Out]":
+        """The transferor names his other call: who is on its other side shall talk with who is on this one's."""
+        call = self._call
+        other = call.context.calls[found.ref]
+        if other is call:
+            return [*leg.reply(report.key, 482)]
+        if other.transfer.is_active:
+            return [*leg.reply(report.key, 491)]
+        kept, target = opposite(call.pair, leg.n, call.legs), opposite(other.pair, found.leg, other.legs)
+        if leg.peer.transfer == "pass" and kept.peer.name == target.peer.name:
+            return self._cross(report, leg, wish, target, now)
+        call.context.trace.note(call.ref, now, f"{leg.peer.name} transfers to its call {other.ref}")
+        self._state = _Joining(leg.n, leaving=found.leg)
+        return [*self._accept(report.key, leg, wish, now), JoinCalls(call.ref, kept.n, other.ref, target.n)]
+
+    def _accept(self, key: ServerKey, leg: "Leg", wish: Wish, now: float) -> "list[Out]":
+        """Nobody is told anything before this."""
+        self._serial += 1
+        if wish.is_quiet:
+            self._referral = None
+            return [*leg.reply(key, 200, (("Refer-Sub", "false"),))]
+        dialog = leg.dialog
+        name = "" if dialog is None else dialog.local_tag
+        self._referral, self._told = Referral(wish.cseq, now, is_first=name not in self._referred), leg.n
+        self._referred.add(name)
+        return [*leg.reply(key, 202)]
+
+    # --- passed across ------------------------------------------------------------------------------------------------
+
+    def _cross(self, report: LegAsked, leg: "Leg", wish: Wish, named: "Leg | None", now: float) -> "list[Out]":
+        call = self._call
+        far = opposite(call.pair, leg.n, call.legs)
+        fields = passed_fields(call, leg, far, wish, named)
+        if isinstance(fields, Refusal):
+            return [*leg.reply(report.key, fields.status)]
+        self._serial += 1
+        orders = far.ask("REFER", Referring(self._serial), fields)
+        if not orders:
+            return [*leg.reply(report.key, 480)]
+        self._state = _Crossed(leg.n, far.n, wish, now + SUBSCRIPTION_SECONDS, report.key)
+        return [*orders]
+
+    def _crossed(self, report: LegReplied, now: float) -> "list[Out]":
+        """The other side has taken or refused the REFER."""
+        state, response = self._state, report.response
+        if not isinstance(state, _Crossed) or state.key is None:
+            return []
+        leg = self._call.legs[state.by]
+        if response is None or response.status >= 300:
+            self._state = None
+            status = 504 if response is None else crossing_status(response.status)
+            return [*leg.reply(state.key, status)]
+        is_quiet = state.wish.is_quiet and (response.header("Refer-Sub") or "").strip().lower() == "false"
+        wish = replace(state.wish, is_quiet=is_quiet)
+        outs = self._accept(state.key, leg, wish, now)
+        if is_quiet:
+            self._state = None
+            return outs
+        self._state = replace(state, key=None)
+        return outs + self._relay(state, now)
+
+    def _notified(self, report: LegAsked, leg: "Leg", now: float) -> "list[Out]":
+        """The other side says how it goes. Of its body only the status line crosses."""
+        state = self._state
+        if not isinstance(state, _Crossed) or report.leg != state.far:
+            return [*leg.reply(report.key, 481)]
+        said = parse_subscription_state(report.request.header("Subscription-State") or "")
+        status = status_of(report.request.body) or state.status or 100
+        news = replace(state, status=status, is_last=said is not None and said.state == "terminated")
+        self._state = news
+        outs: list[Out] = [*leg.reply(report.key, 200)]
+        # "MUST be prepared to receive a NOTIFY before the REFER transaction completes", §2.4.4; ours waits for our 202.
+        return outs if state.key is not None else outs + self._relay(news, now)
+
+    def _relay(self, state: _Crossed, now: float) -> "list[Out]":
+        if self._referral is None:
+            return []
+        if state.is_last:
+            return self._cross_over(state, state.status, now)
+        return self._tell(self._referral.report(state.status or 100, now))
+
+    def _cross_over(self, state: _Crossed, status: int, now: float) -> "list[Out]":
+        """The other side's last word, or none for too long. Who hangs up is their business."""
+        self._state = None
+        if state.key is not None:
+            return [*self._call.legs[state.by].reply(state.key, 504)]
+        shown = status if status < 300 else crossing_status(status)
+        return [] if self._referral is None else self._tell(self._referral.finish(shown, now))
+
+    # --- inside -------------------------------------------------------------------------------------------------------
+
+    def _tell(self, notifications: Iterable[Notification]) -> "list[Out]":
+        """Ask the transferor's leg to send them; where that is over, nobody is left to be told."""
+        referral = self._referral
+        outs: list[Out] = []
+        for notification in notifications:
+            token = Notified(self._serial, notification.n)
+            orders = self._call.legs[self._told].ask("NOTIFY", token, notification.fields, notification.body)
+            if not orders and referral is not None:
+                referral.close()
+            outs += orders
+        if isinstance(self._state, _Parting) and (referral is None or referral.is_over):
+            outs += self._part(self._state)
+        return outs
+
+    def _hurry(self, now: float) -> "list[Out]":
+        """The last word before the BYE, even where the word before it has no answer yet."""
+        return [] if self._referral is None else self._tell(self._referral.hurry(now))
+
+    def _part(self, state: _Parting) -> "list[Out]":
+        """Once: what `_release` is told twice, it does once."""
+        self._state = None
+        return self._release(state.legs)
+
+    def _release(self, legs: Iterable[int]) -> "list[Out]":
+        """BYE to legs that are no part of the conversation; one that has gone itself is not told."""
+        call = self._call
+        outs: list[Out] = []
+        for n in legs:
+            outs += call.legs[n].release(200, ())
+            call.holdings.give_back_path(n)
+        return outs
+
+    def _failed(self, gone: Who | None, status: int, now: float) -> "list[Out]":
+        self._state = None
+        call = self._call
+        call.explain(f"the transfer has failed: {status}", now)
+        if gone is not None:
+            return call.end(Ending(Cause.NORMAL, 200, q850_of_status(status), gone), now)
+        return [] if self._referral is None else self._tell(self._referral.finish(status, now))
+
+    def _waits_for(self, child: str) -> bool:
+        return isinstance(self._state, _Waiting) and self._state.child == child
+
+    def _role(self, n: int) -> Who:
+        return "caller" if self._call.pair[0] == n else "callee"
