@@ -20,7 +20,7 @@ from sbc.core.address import bracketed
 from sbc.core.errors import TheirFaultError
 from sbc.core.limits import DISPLAY_CHARACTERS, GEOLOCATION_VALUES
 from sbc.policy.model import Peer, Target
-from sbc.sip.checks import ALLOW
+from sbc.sip.checks import allow_field
 from sbc.sip.headers.identity import (
     NOTHING,
     Diversion,
@@ -29,7 +29,8 @@ from sbc.sip.headers.identity import (
     number_of,
     privacy_text,
 )
-from sbc.sip.message import Fields, Request
+from sbc.sip.headers.reason import crossing_reasons
+from sbc.sip.message import Fields, Request, Response
 from sbc.sip.nameaddr import NameAddr, parse_name_addr
 from sbc.sip.uri import SipUri, TelUri
 from sbc.sip.uri import escaped_user as escaped
@@ -148,7 +149,7 @@ def egress_invite(
         ("To", f"<sip:{called}@{authority}>"),
         ("Call-ID", call_id),
         ("CSeq", "1 INVITE"),
-        ALLOW,
+        allow_field(peer.methods),
     ]
     if peer.kind == "trunk":
         _vouch_to_trunk(fields, target, parties, caller, from_host, write)
@@ -190,9 +191,12 @@ def crossing_fields(invite: Request) -> Fields:
     return tuple(fields)
 
 
-def reason_fields(q850: int) -> Fields:
-    """Why we end a leg, in the words of RFC 3326."""
-    return (("Reason", f"Q.850;cause={q850}"),)
+def reason_fields(q850: int, message: Request | Response | None = None) -> Fields:
+    """Why we end a leg, or refuse (RFC 3326, RFC 6432): the causes that `message` gives, of the other leg's BYE, CANCEL
+    or response, and where there is no Q.850 among them the cause `q850`. Texts are ours, if any."""
+    given = () if message is None else crossing_reasons(message)
+    made = [] if any(value.protocol == "Q.850" for value in given) else [f"Q.850;cause={q850}"]
+    return tuple([("Reason", text) for text in (*map(str, given), *made)])
 
 
 def _vouch_to_trunk(

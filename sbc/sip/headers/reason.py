@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
@@ -12,6 +12,11 @@ from sbc.sip.scan import is_token, unquoted
 
 if TYPE_CHECKING:
     from sbc.sip.message import Request, Response
+
+
+_CAUSES: Final = {"Q.850": range(1, 128), "SIP": range(100, 700)}
+# The example of RFC 3326 §2: a call that another telephone took is none that was missed. Some read only the text.
+_ELSEWHERE: Final = (("text", '"Call completed elsewhere"'),)
 
 
 class ReasonValue(Struct, frozen=True):
@@ -42,6 +47,21 @@ def parse_reason(text: str) -> ReasonValue | None:
         return ReasonValue(protocol, parse_params(rest, "Reason") if semicolon else ())
     except ParseError:
         return None
+
+
+def crossing_reasons(message: Request | Response) -> tuple[ReasonValue, ...]:
+    """The causes that are told to another network: of Q.850 and of SIP, the first of each ("at most one" of a protocol,
+    RFC 3326 §2), and no text but the one that telephones look for. A text may name programs and hosts."""
+    kept: dict[str, ReasonValue] = {}
+    for value in message.reason_header:
+        cause = value.cause
+        if cause is None or value.protocol in kept or cause not in _CAUSES.get(value.protocol, ()):
+            continue
+        params: Params = (("cause", str(cause)),)
+        if value.protocol == "SIP" and cause == 200:
+            params += _ELSEWHERE
+        kept[value.protocol] = ReasonValue(value.protocol, params)
+    return tuple(kept.values())
 
 
 def q850_of(message: Request | Response) -> int | None:
