@@ -4,7 +4,8 @@ It keeps the tables and their bounds, answers what may not pass, and hands each 
 Source, digest and method have been checked (`entrance`, `sip.checks`). Used by the switch.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Container, Mapping
+from functools import partial
 from typing import Final
 
 from sbc.b2bua.beside.asked import Asked, Turned, asked_of, judged
@@ -15,6 +16,7 @@ from sbc.b2bua.beside.names import Names
 from sbc.b2bua.beside.publications import Publication, Publications
 from sbc.b2bua.beside.subscription import Subscription
 from sbc.b2bua.context import Context
+from sbc.b2bua.living import crash_log
 from sbc.core import limits
 from sbc.core.address import Flow
 from sbc.core.commands import Log
@@ -23,6 +25,7 @@ from sbc.policy.model import Peer
 from sbc.sip.commands import Respond
 from sbc.sip.headers.event import Event, parse_event
 from sbc.sip.message import Request
+from sbc.sip.transaction.key import ServerKey
 from sbc.sip.transaction.outputs import RequestReceived, ResponseReceived, TransactionFailed
 from sbc.sip.uri import SipUri
 
@@ -42,7 +45,7 @@ class Beside:
         self.is_draining = False  # no subscription is begun any more
         self._context = context
         self._publications = Publications(context.ids)
-        self._exchanges: dict[str, Exchange] = {}
+        self._machines: dict[str, Exchange | Subscription] = {}
         self._subscriptions: dict[str, Subscription] = {}
         self._tags: dict[str, tuple[str, int]] = {}  # our tag of each dialog: subscription and leg
         self._deadlines: Schedule[str] = Schedule()
@@ -50,9 +53,9 @@ class Beside:
     # --- what can be seen of it ---------------------------------------------------------------------------------------
 
     @property
-    def tags(self) -> Collection[str]:
+    def tags(self) -> Container[str]:
         """Our tags of all dialogs that there are, or are about to be."""
-        return self._tags.keys()
+        return self._tags
 
     @property
     def subscriptions(self) -> int:
@@ -61,7 +64,7 @@ class Beside:
     @property
     def exchanges(self) -> int:
         """Requests that wait for their answer."""
-        return len(self._exchanges)
+        return len(self._machines) - len(self._subscriptions)
 
     @property
     def publications(self) -> int:
@@ -69,11 +72,8 @@ class Beside:
 
     def asked(self, id_: str, n: int) -> Peer | None:
         """Whom the request of the user ("beside", id_, n) went to."""
-        exchange = self._exchanges.get(id_)
-        if exchange is not None:
-            return exchange.errand.peer if n == exchange.errand.n else None
-        subscription = self._subscriptions.get(id_)
-        return None if subscription is None else subscription.asked(n)
+        machine = self._machines.get(id_)
+        return None if machine is None else machine.asked(n)
 
     # --- requests -----------------------------------------------------------------------------------------------------
 
@@ -110,12 +110,12 @@ class Beside:
         return self._exchange(asked, now)
 
     def _exchange(self, asked: Asked, now: float, tag: str = "", refreshed: Publication | None = None) -> list[Out]:
-        if len(self._exchanges) >= limits.EXCHANGES:
+        if self.exchanges >= limits.EXCHANGES:
             return [Respond(asked.received.key, 503, fields=(_RETRY_AFTER,))]
         names = Names(self._context.ids, self._tags)
         exchange = Exchange(asked, names, self._context, self._publications, now, tag=tag, refreshed=refreshed)
-        self._exchanges[names.id] = exchange
-        return self._settle_exchange(names.id, exchange, exchange.start(now))
+        self._machines[names.id] = exchange
+        return self._step(names.id, lambda: exchange.start(now), asked.received.key)
 
     def _publish(self, asked: Asked, now: float) -> list[Out]:
         """RFC 3903 §6 step 3: a single entity-tag, or none; one that nobody has given is 412."""
@@ -136,8 +136,9 @@ class Beside:
         if self.is_draining or len(self._subscriptions) >= limits.SUBSCRIPTIONS:
             return [Respond(asked.received.key, 503, fields=(_RETRY_AFTER,))]
         names = Names(self._context.ids, self._tags)
-        subscription = self._subscriptions[names.id] = Subscription(asked, names, self._context)
-        return self._settle(names.id, subscription, subscription.start(now))
+        subscription = Subscription(asked, names, self._context)
+        self._machines[names.id] = self._subscriptions[names.id] = subscription
+        return self._step(names.id, lambda: subscription.start(now), asked.received.key)
 
     def take_in_dialog(self, received: RequestReceived, peer: Peer, now: float) -> list[Out] | None:
         """None: no dialog of ours. By dialog id, never by source; but a peer can only speak in its own dialogs."""
@@ -152,30 +153,22 @@ class Beside:
         other = subscription.peer_of(leg)
         if other is None or not self._context.policy.may_be(peer, other):
             return None
-        return self._settle(id_, subscription, subscription.take_request(leg, received, now))
+        return self._step(id_, lambda: subscription.take_request(leg, received, now), received.key)
 
     # --- what becomes of requests of ours -----------------------------------------------------------------------------
 
     def take_response(self, user: User, out: ResponseReceived, now: float, *, genuine: bool) -> list[Out]:
         """`genuine`: it came from the peer that `asked` names."""
         _, id_, n = user
-        exchange = self._exchanges.get(id_)
-        if exchange is not None:
-            return self._settle_exchange(id_, exchange, exchange.take_response(n, out, now, genuine=genuine))
-        subscription = self._subscriptions.get(id_)
-        if subscription is None:
+        machine = self._machines.get(id_)
+        if machine is None:
             return []
-        return self._settle(id_, subscription, subscription.take_response(n, out, now, genuine=genuine))
+        return self._step(id_, lambda: machine.take_response(n, out, now, genuine=genuine))
 
     def take_failure(self, user: User, failure: TransactionFailed, now: float) -> list[Out]:
         _, id_, n = user
-        exchange = self._exchanges.get(id_)
-        if exchange is not None:
-            return self._settle_exchange(id_, exchange, exchange.take_failure(n, failure, now))
-        subscription = self._subscriptions.get(id_)
-        if subscription is None:
-            return []
-        return self._settle(id_, subscription, subscription.take_failure(n, failure, now))
+        machine = self._machines.get(id_)
+        return [] if machine is None else self._step(id_, lambda: machine.take_failure(n, failure, now))
 
     def peer_moved(self, pbx: str, was: Flow, flow: Flow) -> None:
         """A PBX that has registered with us is reached another way."""
@@ -187,11 +180,7 @@ class Beside:
     def tick(self, now: float) -> list[Out]:
         outs: list[Out] = []
         for id_ in self._deadlines.pop_due(now):
-            exchange, subscription = self._exchanges.get(id_), self._subscriptions.get(id_)
-            if exchange is not None:
-                outs += self._settle_exchange(id_, exchange, exchange.tick(now))
-            elif subscription is not None:
-                outs += self._settle(id_, subscription, subscription.tick(now))
+            outs += self._step(id_, partial(self._machines[id_].tick, now))
         return outs
 
     def next_deadline(self) -> float | None:
@@ -203,7 +192,7 @@ class Beside:
         """A shutdown: subscribers are told to subscribe again, which another node may serve; notifiers to stop."""
         outs: list[Out] = []
         for id_, subscription in list(self._subscriptions.items()):
-            outs += self._settle(id_, subscription, subscription.end("deactivated", now))
+            outs += self._step(id_, partial(subscription.end, "deactivated", now))
         return outs
 
     def change_policy(self, now: float) -> list[Out]:
@@ -212,35 +201,29 @@ class Beside:
         outs: list[Out] = []
         for id_, subscription in list(self._subscriptions.items()):
             if not all(name in peers for name in subscription.peer_names):
-                outs += self._settle(id_, subscription, subscription.end("deactivated", now))
+                outs += self._step(id_, partial(subscription.end, "deactivated", now))
         return outs
-
-    def crashed(self, id_: str) -> None:
-        """The crash barrier's way in: a bug has met this one, and it is forgotten."""
-        self._exchanges.pop(id_, None)
-        self._deadlines.set(id_, None)
-        subscription = self._subscriptions.pop(id_, None)
-        if subscription is not None:
-            subscription.names.forget()
 
     # --- inside -------------------------------------------------------------------------------------------------------
 
-    def _settle_exchange(self, id_: str, exchange: Exchange, outs: list[Out]) -> list[Out]:
-        if exchange.is_over:
-            self._exchanges.pop(id_, None)
-            self._deadlines.set(id_, None)
+    def _step(self, id_: str, step: Callable[[], list[Out]], key: ServerKey | None = None) -> list[Out]:
+        """The crash barrier: one machine's bug ends that one. `key`: the request that the step is to answer."""
+        machine = self._machines[id_]
+        try:
+            outs = step()
+        except Exception as error:  # noqa: BLE001  the engine must outlive any one of them
+            self._forget(id_)
+            return [crash_log(id_, error), *([] if key is None else [Respond(key, 500)])]
+        if machine.is_over:
+            self._forget(id_)
         else:
-            self._deadlines.set(id_, exchange.next_deadline())
+            self._deadlines.set(id_, machine.next_deadline())
         return outs
 
-    def _settle(self, id_: str, subscription: Subscription, outs: list[Out]) -> list[Out]:
-        if subscription.is_over:
-            self._subscriptions.pop(id_, None)
-            self._deadlines.set(id_, None)
-            subscription.names.forget()
-        else:
-            self._deadlines.set(id_, subscription.next_deadline())
-        return outs
+    def _forget(self, id_: str) -> None:
+        self._deadlines.set(id_, None)
+        self._machines.pop(id_).names.forget()
+        self._subscriptions.pop(id_, None)
 
 
 def _turned(request: Request, peer: Peer, turned: Turned) -> Log:

@@ -163,6 +163,11 @@ class Errand:
                 outs += self._try_next(now, silence, waits=True)
         return outs
 
+    def settle(self) -> None:
+        """The one that was asked has shown otherwise that it has taken it: nobody else is tried."""
+        self._timers.clear()
+        self._leads = ()
+
     def next_deadline(self) -> float | None:
         return self._timers.next()
 

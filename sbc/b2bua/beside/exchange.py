@@ -18,7 +18,7 @@ from sbc.b2bua.context import Context
 from sbc.b2bua.hunt import Attempt
 from sbc.core import limits
 from sbc.core.commands import Log
-from sbc.policy.model import Decision
+from sbc.policy.model import Decision, Peer
 from sbc.sip.commands import Respond
 from sbc.sip.message import Fields, Response
 from sbc.sip.transaction.outputs import ResponseReceived, TransactionFailed
@@ -41,6 +41,7 @@ class Exchange:
         refreshed: Publication | None = None,
     ) -> None:
         self.is_over = False
+        self.names = names
         self.status = 0
         self._asked = asked
         self._context = context
@@ -48,27 +49,31 @@ class Exchange:
         self._tag = tag
         self._refreshed = refreshed
         first = () if refreshed is None else _same_server(refreshed.attempt, asked.decision)
-        self.errand = Errand(asked.peer, asked.decision, self._prepare, names.next_user, context, first=first)
+        self._errand = Errand(asked.peer, asked.decision, self._prepare, names.next_user, context, first=first)
         self._try_at: float | None = now + trying_after(context.timing)
 
+    def asked(self, n: int) -> Peer | None:
+        """Whom this request of ours went to."""
+        return self._errand.peer if n == self._errand.n else None
+
     def start(self, now: float) -> list[Out]:
-        return self._settle(self.errand.start(now), now)
+        return self._settle(self._errand.start(now), now)
 
     def take_response(self, n: int, out: ResponseReceived, now: float, *, genuine: bool) -> list[Out]:
-        return self._settle(self.errand.take_response(n, out, now, genuine=genuine), now)
+        return self._settle(self._errand.take_response(n, out, now, genuine=genuine), now)
 
     def take_failure(self, n: int, failure: TransactionFailed, now: float) -> list[Out]:
-        return self._settle(self.errand.take_failure(n, failure, now), now)
+        return self._settle(self._errand.take_failure(n, failure, now), now)
 
     def tick(self, now: float) -> list[Out]:
         outs: list[Out] = []
         if self._try_at is not None and now >= self._try_at:
             self._try_at = None
             outs.append(Respond(self._asked.received.key, 100))
-        return [*outs, *self._settle(self.errand.tick(now), now)]
+        return [*outs, *self._settle(self._errand.tick(now), now)]
 
     def next_deadline(self) -> float | None:
-        deadlines = (self._try_at, self.errand.next_deadline())
+        deadlines = (self._try_at, self._errand.next_deadline())
         return min((at for at in deadlines if at is not None), default=None)
 
     # --- inside -------------------------------------------------------------------------------------------------------
@@ -86,7 +91,7 @@ class Exchange:
         return prepared(asked, attempt, context, tag=context.ids.tag(), fields=tuple(fields), body=body)
 
     def _settle(self, outs: list[Out], now: float) -> list[Out]:
-        outcome = self.errand.outcome
+        outcome = self._errand.outcome
         if outcome is None or self.is_over:
             return outs
         self.is_over = True
@@ -120,7 +125,7 @@ class Exchange:
         return (("SIP-ETag", ours),) if ours else ()
 
     def _said(self, why: str) -> Log:
-        asked, peer = self._asked, self.errand.peer
+        asked, peer = self._asked, self._errand.peer
         fields: list[tuple[str, object]] = [
             ("method", asked.request.method),
             ("ingress", asked.peer.name),

@@ -10,12 +10,11 @@ and reads no body. Used by `beside`.
 import enum
 from typing import Final
 
-from msgspec import Struct
-
 from sbc.b2bua.beside.asked import Asked, prepared
 from sbc.b2bua.beside.carried import allow_events, answer_of, content_of, crossing_event, own_fields
-from sbc.b2bua.beside.errand import Answered, Errand, Out, Prepared, Unanswered, patience, trying_after
+from sbc.b2bua.beside.errand import Answered, Errand, Out, Prepared, Unanswered, trying_after
 from sbc.b2bua.beside.names import Names
+from sbc.b2bua.beside.pending import Pending, Sent, Side
 from sbc.b2bua.context import Context
 from sbc.b2bua.hunt import Attempt
 from sbc.b2bua.identity import escaped
@@ -24,8 +23,8 @@ from sbc.core.address import Flow
 from sbc.core.commands import Log
 from sbc.core.timers import TimerTable
 from sbc.policy.model import Peer
-from sbc.sip.commands import Respond, SendRequest
-from sbc.sip.dialog.dialog import Dialog, dialog_of_uac, dialog_of_uas
+from sbc.sip.commands import Respond
+from sbc.sip.dialog.dialog import dialog_of_uac, dialog_of_uas
 from sbc.sip.headers.event import Event, SubscriptionState, parse_event, parse_subscription_state
 from sbc.sip.message import Fields, Request, Response
 from sbc.sip.transaction.key import ServerKey
@@ -49,29 +48,6 @@ class State(enum.StrEnum):
     OVER = "over"
 
 
-class _Side:
-    """One dialog. `flow`: where a peer that has registered with us is reached; `contact`: user part of our Contact."""
-
-    __slots__ = ("contact", "dialog", "flow", "peer")
-
-    def __init__(self, peer: Peer, contact: str, flow: Flow | None, dialog: Dialog | None = None) -> None:
-        self.peer = peer
-        self.contact = contact
-        self.flow = flow
-        self.dialog = dialog
-
-
-class _Waiting(Struct, frozen=True, eq=False):
-    """A request of ours within a dialog. `key`: what it answers for, on the other side; None: it is our own."""
-
-    side: _Side
-    request: Request
-    key: ServerKey | None = None
-    is_last: bool = False  # NOTIFY with "terminated"
-    wanted: int | None = None  # seconds, of a SUBSCRIBE
-    tries: int = 0
-
-
 class Subscription:
     def __init__(self, asked: Asked, names: Names, context: Context) -> None:
         self.state = State.ASKING
@@ -81,12 +57,13 @@ class Subscription:
         peer, received = asked.peer, asked.received
         dialog = dialog_of_uas(asked.request, names.tag(SUBSCRIBER), peer.interface)
         flow = received.flow if peer.registers or peer.accepts_any else None
-        self._subscriber = _Side(peer, escaped(asked.parties.called), flow, dialog)
-        self._notifier: _Side | None = None
+        self._subscriber = Side(peer, escaped(asked.parties.called), flow, dialog)
+        self._notifier: Side | None = None
+        self._has_answer = False  # of the first SUBSCRIBE, or nobody gives one
         self._is_confirmed = False  # a NOTIFY has made the dialog with the notifier
         self._errand = Errand(peer, asked.decision, self._prepare, names.next_user, context)
-        self._waiting: dict[int, _Waiting] = {}
-        self._timers: TimerTable[tuple[str, int]] = TimerTable()
+        self._pending = Pending(names, context)
+        self._timers: TimerTable[str] = TimerTable()
 
     # --- what can be seen of it ---------------------------------------------------------------------------------------
 
@@ -105,10 +82,7 @@ class Subscription:
 
     def asked(self, n: int) -> Peer | None:
         """Whom this request of ours went to."""
-        waiting = self._waiting.get(n)
-        if waiting is not None:
-            return waiting.side.peer
-        return self._errand.peer if n == self._errand.n else None
+        return self._errand.peer if n == self._errand.n else self._pending.peer(n)
 
     def is_of(self, leg: int, request: Request) -> bool:
         """Whether it belongs to the dialog of this leg. The notifier's has no other end until it has notified."""
@@ -123,7 +97,7 @@ class Subscription:
     # --- the first SUBSCRIBE ------------------------------------------------------------------------------------------
 
     def start(self, now: float) -> list[Out]:
-        self._timers.set(("trying", 0), now + trying_after(self._context.timing))
+        self._timers.set("trying", now + trying_after(self._context.timing))
         return self._settle_errand(self._errand.start(now), now)
 
     def _prepare(self, attempt: Attempt) -> Prepared:
@@ -134,7 +108,7 @@ class Subscription:
         tag = self.names.tag(NOTIFIER)
         made = prepared(asked, attempt, self._context, tag=tag, fields=fields, body=body)
         flow = attempt.hop.flow if attempt.hop is not None and target.registers else None
-        self._notifier = _Side(target, made.contact or "", flow)
+        self._notifier = Side(target, made.contact or "", flow)
         return made
 
     def _subscribe_fields(self, request: Request, to: Peer) -> tuple[Fields, bytes]:
@@ -149,8 +123,9 @@ class Subscription:
 
     def _settle_errand(self, outs: list[Out], now: float) -> list[Out]:
         outcome = self._errand.outcome
-        if outcome is None or self.state is State.OVER:
+        if outcome is None or self._has_answer or self.is_over:
             return outs
+        self._has_answer = True
         if isinstance(outcome, Unanswered):
             return [*outs, *self._unanswered(outcome, now)]
         return [*outs, *self._answered(outcome, now)]
@@ -165,7 +140,7 @@ class Subscription:
             return []  # a NOTIFY has said so before
         side.dialog = dialog_of_uac(outcome.request, response, side.peer.interface)
         # "starts a Timer N, set to 64*T1", §4.1.2.4
-        self._timers.set(("first notify", 0), now + self._context.timing.give_up)
+        self._timers.set("first notify", now + self._context.timing.give_up)
         return self._accept(response.expires, now)
 
     def _unanswered(self, outcome: Unanswered, now: float) -> list[Out]:
@@ -182,7 +157,7 @@ class Subscription:
     def _accept(self, given: int | None, now: float) -> list[Out]:
         """200 to the first SUBSCRIBE (§8.3.1: never 202), with the route that its dialog goes by (RFC 3261 §12.1.1)."""
         self.state = State.UP
-        self._timers.stop(("trying", 0))
+        self._timers.stop("trying")
         granted = self._grant(given, self._asked.request.expires, now)
         routes = tuple([field for field in self._asked.request.fields if field[0] == "Record-Route"])
         side, key = self._subscriber, self._asked.received.key
@@ -194,7 +169,7 @@ class Subscription:
         """Seconds from now on; "cannot be larger" than what was wanted (§4.1.2.1)."""
         bounds = [seconds for seconds in (given, wanted) if seconds is not None] or [DEFAULT_SECONDS]
         granted = min(*bounds, limits.SUBSCRIPTION_SECONDS)
-        self._timers.set(("expiry", 0), now + granted + self._context.timing.give_up)
+        self._timers.set("expiry", now + granted + self._context.timing.give_up)
         return granted
 
     # --- requests of either side --------------------------------------------------------------------------------------
@@ -214,18 +189,18 @@ class Subscription:
             return self._take_subscribe(side, received, now)
         return self._take_notify(side, received, now)
 
-    def _take_subscribe(self, side: _Side, received: RequestReceived, now: float) -> list[Out]:
+    def _take_subscribe(self, side: Side, received: RequestReceived, now: float) -> list[Out]:
         """A refresh, or the wish to end it (Expires: 0)."""
         request, key, notifier = received.request, received.key, self._notifier
         if self.state is not State.UP or notifier is None or side.dialog is None:
             return [Respond(key, _GONE)]
         if not side.dialog.is_in_order(request) or self._is_crowded:
             return [self._later(key)]
-        self._heard(side, received)
+        side.speaks(request, received.flow)
         fields, body = self._subscribe_fields(request, notifier.peer)
-        return self._ask(notifier, "SUBSCRIBE", fields, body, now, key=key, wanted=request.expires)
+        return self._pending.ask(notifier, "SUBSCRIBE", fields, body, now, key=key, wanted=request.expires)
 
-    def _take_notify(self, side: _Side, received: RequestReceived, now: float) -> list[Out]:
+    def _take_notify(self, side: Side, received: RequestReceived, now: float) -> list[Out]:
         request, key = received.request, received.key
         said = parse_subscription_state(request.header("Subscription-State") or "") or SubscriptionState("active")
         if self.state is State.ENDING:
@@ -235,25 +210,26 @@ class Subscription:
             self._confirm(side, request)
         elif side.dialog is None or not side.dialog.is_in_order(request) or self._is_crowded:
             return [self._later(key)]
-        self._heard(side, received)
+        side.speaks(request, received.flow)
         if self.state is State.ASKING:
             # It "establishes" the subscription (§4.4.1), and must not overtake the 200 on the other side.
             outs += self._accept(said.expires, now)
         return [*outs, *self._pass_notify(key, request, said, side, now)]
 
     def _pass_notify(
-        self, key: ServerKey, request: Request, said: SubscriptionState, side: _Side, now: float
+        self, key: ServerKey, request: Request, said: SubscriptionState, side: Side, now: float
     ) -> list[Out]:
         is_last = said.state == "terminated"
-        if not is_last and said.expires is not None:
-            self._grant(said.expires, None, now)  # "the authoritative subscription duration", §4.1.3
-        if not is_last and said.expires is None:
-            said = SubscriptionState(said.state, expires=self._remaining(now))  # "MUST also include", §4.2.2
+        if not is_last:
+            # "the subscriber SHOULD take it as the authoritative subscription duration", §4.1.3; the notifier "MUST
+            # also include" it, §4.2.2, but many do not.
+            lasts = self._remaining(now) if said.expires is None else self._grant(said.expires, None, now)
+            said = SubscriptionState(said.state, expires=lasts)
         more, body = content_of(request, side.peer, self._subscriber.peer, self._context)
         fields = (("Event", str(self._event)), ("Subscription-State", str(said)), *more)
-        return self._ask(self._subscriber, "NOTIFY", fields, body, now, key=key, is_last=is_last)
+        return self._pending.ask(self._subscriber, "NOTIFY", fields, body, now, key=key, is_last=is_last)
 
-    def _confirm(self, side: _Side, notify: Request) -> None:
+    def _confirm(self, side: Side, notify: Request) -> None:
         """ "The route set at the subscriber is taken from the NOTIFY request itself, as opposed to the route set
         present in the 200-class response", §4.4.1."""
         sent = self._errand.request
@@ -264,93 +240,42 @@ class Subscription:
         dialog.local_cseq = sent.cseq.number if was is None else was.local_cseq
         side.dialog = dialog
         self._is_confirmed = True
-        self._timers.stop(("first notify", 0))
-
-    def _heard(self, side: _Side, received: RequestReceived) -> None:
-        """SUBSCRIBE and NOTIFY are target refresh requests (§4.5.1 by RFC 3261 §12.2)."""
-        if side.dialog is not None:
-            side.dialog.refresh_target(received.request)
-        if side.flow is not None:
-            side.flow = received.flow
+        self._timers.stop("first notify")
+        self._errand.settle()
 
     @property
     def _is_crowded(self) -> bool:
-        return len(self._waiting) >= limits.REQUESTS_PER_SUBSCRIPTION
+        return len(self._pending) >= limits.REQUESTS_PER_SUBSCRIPTION
 
     def _later(self, key: ServerKey) -> Respond:
         return Respond(key, 500, fields=(("Retry-After", str(self._context.ids.number(11))),))
 
     def _remaining(self, now: float) -> int:
-        at = self._timers.at(("expiry", 0))
+        at = self._timers.at("expiry")
         return 0 if at is None else max(0, int(at - self._context.timing.give_up - now))
 
-    # --- requests of ours ---------------------------------------------------------------------------------------------
-
-    def _ask(
-        self,
-        side: _Side,
-        method: str,
-        fields: Fields,
-        body: bytes,
-        now: float,
-        *,
-        key: ServerKey | None = None,
-        is_last: bool = False,
-        wanted: int | None = None,
-    ) -> list[Out]:
-        assert side.dialog is not None  # noqa: S101  only what is up has requests of its own
-        request = side.dialog.request(method, fields=fields, body=body)
-        waiting = _Waiting(side, request, key, is_last, wanted)
-        timing = self._context.timing
-        order = self._send(waiting, side.dialog.next_hop, side.flow)
-        n = order.user[2]  # type: ignore[index]
-        if key is not None:
-            self._timers.set(("trying", n), now + trying_after(timing))
-        self._timers.set(("late", n), now + patience(timing))
-        return [order]
-
-    def _send(self, waiting: _Waiting, next_hop: str, flow: Flow | None) -> SendRequest:
-        user = self.names.next_user()
-        self._waiting[user[2]] = waiting
-        side = waiting.side
-        return SendRequest(user, waiting.request, side.peer.interface, next_hop, side.contact, flow)
+    # --- what becomes of requests of ours -----------------------------------------------------------------------------
 
     def take_response(self, n: int, out: ResponseReceived, now: float, *, genuine: bool) -> list[Out]:
         if n == self._errand.n:
             return self._settle_errand(self._errand.take_response(n, out, now, genuine=genuine), now)
-        waiting = self._waiting.get(n)
         response = out.response
-        if waiting is None or response.status < 200:
+        if response.status < 200:
             return []
         if response.status in (401, 407) and genuine:
-            again = self._answer_challenge(n, waiting, out, now)
+            again = self._pending.challenged(n, out)
             if again:
                 return again
-        self._done(n)
-        if waiting.side.dialog is not None and response.status < 300:
-            waiting.side.dialog.refresh_target(response)
-        if waiting.key is None:
-            return self._said_goodbye()
-        if waiting.request.method == "NOTIFY":
-            return self._notified(waiting, waiting.key, response)
-        return self._refreshed(waiting, waiting.key, response, now)
-
-    def _answer_challenge(self, n: int, waiting: _Waiting, out: ResponseReceived, now: float) -> list[Out]:
-        side = waiting.side
-        account = self._context.relations.credentials(side.peer.name)
-        again = None if account is None else account.answer(out.response, waiting.request, waiting.tries)
-        if again is None:
+        sent = self._pending.answered(n, response)
+        if sent is None:
             return []
-        late = self._timers.at(("late", n))
-        self._done(n)
-        if side.dialog is not None:
-            side.dialog.local_cseq = max(side.dialog.local_cseq, again.cseq.number)
-        wait = _Waiting(side, again, waiting.key, waiting.is_last, waiting.wanted, waiting.tries + 1)
-        order = self._send(wait, "", out.flow)
-        self._timers.set(("late", order.user[2]), now if late is None else late)  # type: ignore[index]
-        return [order]
+        if sent.key is None:
+            return self._said_goodbye()
+        if sent.request.method == "NOTIFY":
+            return self._notified(sent, sent.key, response)
+        return self._refreshed(sent, sent.key, response, now)
 
-    def _notified(self, waiting: _Waiting, key: ServerKey, response: Response) -> list[Out]:
+    def _notified(self, sent: Sent, key: ServerKey, response: Response) -> list[Out]:
         if response.status < 300:
             answer = Respond(key, 200)
         elif response.status in _FATAL:
@@ -358,16 +283,14 @@ class Subscription:
         else:
             status, fields = answer_of(response, "NOTIFY", self._subscriber.peer)
             answer = Respond(key, status, fields=fields)
-        if not (waiting.is_last or response.status in _FATAL):
+        if not (sent.is_last or response.status in _FATAL):
             return [answer]
-        return [answer, *self._vanish("terminated" if waiting.is_last else f"{response.status} to NOTIFY")]
+        return [answer, *self._vanish("terminated" if sent.is_last else f"{response.status} to NOTIFY")]
 
-    def _refreshed(self, waiting: _Waiting, key: ServerKey, response: Response, now: float) -> list[Out]:
+    def _refreshed(self, sent: Sent, key: ServerKey, response: Response, now: float) -> list[Out]:
         side, status = self._subscriber, response.status
         if status < 300:
-            granted = self._grant(response.expires, waiting.wanted, now)
-            if granted == 0:
-                self._timers.set(("gone", 0), now + self._context.timing.give_up)  # its last NOTIFY is to come
+            granted = self._grant(response.expires, sent.wanted, now)
             return [Respond(key, 200, fields=(("Expires", str(granted)),), contact=side.contact)]
         passed, fields = answer_of(response, "SUBSCRIBE", side.peer)
         answer = Respond(key, passed, fields=fields)
@@ -381,18 +304,13 @@ class Subscription:
 
     def _failed(self, n: int, why: str) -> list[Out]:
         """Silence, or no way there: the subscription is over for whoever asked, who may subscribe to another server."""
-        waiting = self._waiting.get(n)
-        if waiting is None:
+        sent = self._pending.pop(n)
+        if sent is None:
             return []
-        self._done(n)
-        if waiting.key is None:
+        if sent.key is None:
             return self._said_goodbye()
-        who = waiting.side.peer.name
-        return [Respond(waiting.key, _GONE), *self._vanish(f"{who} is not there: {why}")]
-
-    def _done(self, n: int) -> None:
-        self._waiting.pop(n, None)
-        self._timers.stop(("trying", n), ("late", n))
+        who = sent.side.peer.name
+        return [Respond(sent.key, _GONE), *self._vanish(f"{who} is not there: {why}")]
 
     # --- the end of it ------------------------------------------------------------------------------------------------
 
@@ -406,18 +324,18 @@ class Subscription:
         outs = self._drop_waiting()
         self.state = State.ENDING
         self._timers.clear()
-        self._timers.set(("gone", 0), now + self._context.timing.give_up)
+        self._timers.set("gone", now + self._context.timing.give_up)
         seconds = _PROBATION_SECONDS if reason == "probation" else None
         said = SubscriptionState("terminated", reason=reason, retry_after=seconds)
         fields = (("Event", str(self._event)), ("Subscription-State", str(said)))
-        outs += self._ask(self._subscriber, "NOTIFY", fields, b"", now)
+        outs += self._pending.ask(self._subscriber, "NOTIFY", fields, b"", now)
         if tells_notifier and self._notifier is not None and self._notifier.dialog is not None:
             fields = (("Event", str(crossing_event(self._event))), ("Expires", "0"))
-            outs += self._ask(self._notifier, "SUBSCRIBE", fields, b"", now)
+            outs += self._pending.ask(self._notifier, "SUBSCRIBE", fields, b"", now)
         return [*outs, self._log("ended", 0, reason)]
 
     def _said_goodbye(self) -> list[Out]:
-        if self.state is State.ENDING and not self._waiting:
+        if self.state is State.ENDING and not self._pending:
             self._over()
         return []
 
@@ -431,10 +349,7 @@ class Subscription:
 
     def _drop_waiting(self) -> list[Out]:
         """Whatever is still asked of the other side has lost its object."""
-        keys = [waiting.key for waiting in self._waiting.values() if waiting.key is not None]
-        for n in list(self._waiting):
-            self._done(n)
-        return [Respond(key, _GONE) for key in keys]
+        return [Respond(key, _GONE) for key in self._pending.drop()]
 
     def _over(self) -> None:
         self.state = State.OVER
@@ -444,23 +359,23 @@ class Subscription:
 
     def tick(self, now: float) -> list[Out]:
         outs = [] if self.is_over else self._settle_errand(self._errand.tick(now), now)
-        for timer, n in self._timers.pop_due(now):
+        tried, late = self._pending.tick(now)
+        outs += tried
+        for n in late:
+            outs += self._failed(n, "no answer")
+        for timer in self._timers.pop_due(now):
             if not self.is_over:
-                outs += self._timer(timer, n, now)
+                outs += self._timer(timer, now)
         return outs
 
-    def _timer(self, timer: str, n: int, now: float) -> list[Out]:
+    def _timer(self, timer: str, now: float) -> list[Out]:
         match timer:
             case "trying":
-                waiting = self._waiting.get(n)
-                key = self._asked.received.key if waiting is None else waiting.key
-                return [] if key is None else [Respond(key, 100)]
-            case "late":
-                return self._failed(n, "no answer")
+                return [Respond(self._asked.received.key, 100)]
             case "first notify":
                 return self.end("probation", now)
             case "expiry":
-                # Nobody has refreshed it, and the notifier has not said so: it has vanished.
+                # Nobody has refreshed it, or wants it any more, and the notifier has not said so: it has vanished.
                 return self.end("timeout", now, tells_notifier=False)
             case _:
                 outs = self._drop_waiting()
@@ -470,7 +385,7 @@ class Subscription:
     def next_deadline(self) -> float | None:
         if self.is_over:
             return None
-        deadlines = (self._timers.next(), self._errand.next_deadline())
+        deadlines = (self._timers.next(), self._errand.next_deadline(), self._pending.next_deadline())
         return min((at for at in deadlines if at is not None), default=None)
 
     def peer_moved(self, pbx: str, was: Flow, flow: Flow) -> None:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from sbc.b2bua.beside.subscription import Subscription
 from sbc.core import limits
 from sbc.testing.world import DID, FAR, POLICY
 
@@ -136,6 +137,26 @@ def test_a_notify_before_the_200_makes_the_subscription_and_does_not_overtake_it
     one.desk.answered(200, n=1)
     assert one.desk.statuses == [200, 200]
     assert one.desk.beside.subscriptions == 1
+
+
+def test_who_has_notified_is_not_passed_over_though_its_200_is_lost(story):
+    one = story(TWO_TRUNKS)
+    one.subscribes()
+    one.notifies()
+    one.desk.answered(200)
+    one.desk.waits(31)
+    one.desk.fails(n=0)
+    assert [order.request.method for order in one.desk.sent] == ["SUBSCRIBE", "NOTIFY"]
+    assert one.desk.beside.subscriptions == 1
+
+
+def test_who_has_notified_and_then_refuses_ends_it(story):
+    one = story()
+    one.subscribes()
+    one.notifies()
+    one.desk.answered(200)
+    one.desk.answered(403, n=0)
+    assert one.notify.request.header("Subscription-State") == "terminated;reason=noresource"
 
 
 def test_the_notify_says_which_way_its_dialog_goes_and_not_the_200(story):
@@ -309,6 +330,8 @@ def test_unsubscribing_from_a_notifier_that_never_says_goodbye(story):
     one.refreshes(0)
     one.accepted(expires=0)
     one.desk.waits(33)
+    assert one.desk.last.header("Subscription-State") == "terminated;reason=timeout"
+    one.desk.answered(200)
     assert one.desk.is_idle()
 
 
@@ -523,7 +546,27 @@ def test_whom_a_request_went_to_is_known_for_health_and_challenges(story):
     assert one.desk.beside.asked("nobody", 1) is None
 
 
-def test_what_has_crashed_is_forgotten_with_its_tags(story):
+@pytest.mark.parametrize("broken", ["take_request", "take_response", "take_failure", "tick", "end"])
+def test_a_bug_ends_the_one_subscription_that_it_meets(story, monkeypatch, broken):
     one = up(story)
-    one.desk.beside.crashed(one.desk.sent[0].user[1])
+    one.refreshes()
+    other = Story(one.desk)
+    monkeypatch.setattr(Subscription, broken, fail)
+    steps = {
+        "take_request": one.notifies, "take_response": one.accepted, "take_failure": one.desk.fails,
+        "tick": lambda: one.desk.waits(4), "end": one.desk.ends,
+    }  # fmt: skip
+    steps[broken]()
+    monkeypatch.undo()
     assert one.desk.is_idle()
+    assert [log.event for log in one.desk.logs if log.level == "error"] == ["call.crashed"]
+    assert one.desk.statuses[-1] == (500 if broken == "take_request" else 200)
+    one.desk.answers.clear()
+    one.desk.sent.clear()
+    other.subscribes()
+    other.accepted()
+    assert other.desk.beside.subscriptions == 1
+
+
+def fail(*_args, **_options):
+    raise RuntimeError("planted")
