@@ -11,7 +11,7 @@ from sbc.b2bua.account import Account, Ending, Who
 from sbc.b2bua.commands import AskMedia, WriteCdr
 from sbc.b2bua.media import CallMedia, OutOfPortsError, SideName
 from sbc.b2bua.orders import JoinCalls
-from sbc.b2bua.replaces import Found, opposite
+from sbc.b2bua.replaces import Found
 from sbc.b2bua.states import Ended, Talking
 from sbc.core.cause import Cause
 from sbc.media import wire
@@ -72,13 +72,13 @@ def carry_out(order: JoinCalls, survivor: "Call", other: "Call | None", now: flo
     """What the switch does for `JoinCalls`; the other call is over afterwards, and to be forgotten."""
     if other is None or not _fit(survivor, order.kept) or not _fit(other, order.other_kept):
         return survivor.transfer.join_failed(now)
-    outs = [*survivor.abandon_change(now), *other.abandon_change(now)]
+    outs = [*survivor.modification.abandon(now), *other.modification.abandon(now)]
     moved = join(survivor, order.kept, other, order.other_kept, now)
     # The other session goes first: its ports are the survivor's now.
     outs += [AskMedia(wire.DeleteSession(order.other))] if other.media.is_up else []
     outs.append(AskMedia(survivor.media.relay()))
     outs += survivor.transfer.joined(moved, now)
-    return outs + survivor.renegotiate(now)
+    return outs + survivor.modification.renegotiate(now, *survivor.pair)
 
 
 def take_over(
@@ -95,9 +95,9 @@ def take_over(
         return Refusal(488)
     if survivor.transfer.is_active:
         return Refusal(491)
-    kept = opposite(survivor.pair, found.leg, survivor.legs).n
-    name, theirs = _side(survivor, found.leg), _side(newcomer, 0)
-    outs = [*survivor.abandon_change(now)]
+    kept = survivor.opposite(found.leg)
+    name, theirs = survivor.side_of(found.leg), newcomer.side_of(0)
+    outs = [*survivor.modification.abandon(now)]
     _exchange(survivor.media, name, newcomer.media, theirs, now)
     try:
         body = survivor.media.answer_locally(name, offer, now)
@@ -110,13 +110,13 @@ def take_over(
     outs += survivor.legs[moved[0]].answer(body, now)
     outs += survivor.transfer.replaced(found.leg, now)
     outs.append(AskMedia(survivor.media.relay()))
-    return outs + survivor.renegotiate(now)
+    return outs + survivor.modification.renegotiate(now, *survivor.pair)
 
 
 def join(survivor: "Call", kept: int, other: "Call", other_kept: int, now: float) -> dict[int, int]:
     """The new numbers of the other call's legs. Both calls talk, and the legs that are kept are up."""
-    gone = opposite(survivor.pair, kept, survivor.legs).n
-    _exchange(survivor.media, _side(survivor, gone), other.media, _side(other, other_kept), now)
+    name = survivor.side_of(survivor.opposite(kept))
+    _exchange(survivor.media, name, other.media, other.side_of(other_kept), now)
     return _take_in(survivor, kept, other, other_kept, now)
 
 
@@ -132,10 +132,6 @@ def _fit(call: "Call", leg: int) -> bool:
     return isinstance(call.state, Talking) and leg in call.pair and not call.legs[leg].is_closed
 
 
-def _side(call: "Call", leg: int) -> SideName:
-    return "ingress" if call.pair[0] == leg else "egress"
-
-
 def _exchange(one: CallMedia, name: SideName, other: CallMedia, others_name: SideName, now: float) -> None:
     """A side goes with its leg. What the place of its partner had goes to the other call, to be given back with it."""
     side, others = one.give_side(name), other.give_side(others_name)
@@ -145,7 +141,7 @@ def _exchange(one: CallMedia, name: SideName, other: CallMedia, others_name: Sid
 
 def _take_in(survivor: "Call", kept: int, other: "Call", other_kept: int, now: float) -> dict[int, int]:
     context = survivor.context
-    is_turned = survivor.pair.index(kept) == (0 if other.pair[0] == other_kept else 1)
+    is_turned = survivor.side_of(kept) == other.side_of(other_kept)
     number = number_of_party(other, other_kept)
     moved = _move_legs(survivor, other)
     for tag in other.tags:

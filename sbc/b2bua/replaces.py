@@ -58,7 +58,7 @@ def judged(named: Replaces, peer: Peer, context: Context) -> Found | Refusal:
         return Refusal(481)
     if named.early_only:
         return Refusal(486)
-    return Refusal(603) if opposite(call.pair, found.leg, call.legs).is_closed else found
+    return Refusal(603) if call.legs[call.opposite(found.leg)].is_closed else found
 
 
 def dialog_named(named: Replaces, peer: Peer, context: Context) -> Found | None:
@@ -84,8 +84,3 @@ def seen_from(leg: Leg, *, early_only: bool = False) -> Replaces | None:
     if dialog is None:
         return None
     return Replaces(dialog.call_id, dialog.remote_tag or "0", dialog.local_tag, early_only)
-
-
-def opposite(pair: tuple[int, int], leg: int, legs: list[Leg]) -> Leg:
-    """Whom leg `leg`, one of the pair, talks with."""
-    return legs[pair[1] if leg == pair[0] else pair[0]]

@@ -20,7 +20,7 @@ from sbc.b2bua.crossing import crossing_status
 from sbc.b2bua.orders import HangUpChild, JoinCalls, PlaceChild
 from sbc.b2bua.referral import SUBSCRIPTION_SECONDS, Notification, Referral, status_of
 from sbc.b2bua.referring import Wish, is_loop, parties_for, passed_fields, read_refer, referrer
-from sbc.b2bua.replaces import Found, dialog_named, judged, opposite
+from sbc.b2bua.replaces import Found, dialog_named, judged
 from sbc.b2bua.reports import LegAsked, LegReplied
 from sbc.b2bua.states import Talking
 from sbc.core.cause import Cause, q850_of_status
@@ -144,7 +144,7 @@ class Transfer:
         waits = isinstance(state, _Waiting) and n == state.by
         if n in call.pair and not waits:
             return None
-        outs: list[Out] = [*call.abandon_change(now)] if n in call.pair else []
+        outs: list[Out] = [*call.modification.abandon(now)] if n in call.pair else []
         if self._referral is not None and n == self._told:
             self._referral.close()
         if isinstance(state, _Waiting) and waits:
@@ -271,7 +271,7 @@ class Transfer:
     def _place(self, report: LegAsked, leg: "Leg", wish: Wish, now: float) -> "list[Out]":
         """Blind: call the target. A Replaces that names no dialog of ours can only be the transferor's peer's own."""
         call = self._call
-        kept = opposite(call.pair, leg.n, call.legs)
+        kept = call.legs[call.opposite(leg.n)]
         if is_loop(call, leg, kept, wish):
             return [*leg.reply(report.key, 482)]
         child = call.context.ids.ref()
@@ -285,7 +285,7 @@ class Transfer:
             leg.peer,
             parties_for(call, leg, wish),
             report.request.call_id,
-            call.media.described("ingress" if call.pair[0] == kept.n else "egress"),
+            call.media.described(call.side_of(kept.n)),
             referrer(call, leg, wish),
             "" if wish.named is None else str(wish.named),
             "" if wish.named is None else leg.peer.name,
@@ -300,7 +300,7 @@ class Transfer:
             return [*leg.reply(report.key, 482)]
         if other.transfer.is_active:
             return [*leg.reply(report.key, 491)]
-        kept, target = opposite(call.pair, leg.n, call.legs), opposite(other.pair, found.leg, other.legs)
+        kept, target = call.legs[call.opposite(leg.n)], other.legs[other.opposite(found.leg)]
         if leg.peer.transfer == "pass" and kept.peer.name == target.peer.name:
             return self._cross(report, leg, wish, target, now)
         call.context.trace.note(call.ref, now, f"{leg.peer.name} transfers to its call {other.ref}")
@@ -323,7 +323,7 @@ class Transfer:
 
     def _cross(self, report: LegAsked, leg: "Leg", wish: Wish, named: "Leg | None", now: float) -> "list[Out]":
         call = self._call
-        far = opposite(call.pair, leg.n, call.legs)
+        far = call.legs[call.opposite(leg.n)]
         fields = passed_fields(call, leg, far, wish, named)
         if isinstance(fields, Refusal):
             return [*leg.reply(report.key, fields.status)]
@@ -427,4 +427,4 @@ class Transfer:
         return isinstance(self._state, _Waiting) and self._state.child == child
 
     def _role(self, n: int) -> Who:
-        return "caller" if self._call.pair[0] == n else "callee"
+        return "caller" if self._call.side_of(n) == "ingress" else "callee"

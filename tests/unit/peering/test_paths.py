@@ -349,3 +349,37 @@ class Calls(RuleBasedStateMachine):
 
 TestCalls = Calls.TestCase
 TestCalls.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+
+
+def test_a_path_moves_with_its_leg_into_another_call():
+    ledger = _ledger(a=PathRules(total=2))
+    ledger.take("a", "child", 1, OUT, 5.0, emergency=True)
+    ledger.take("a", "child", 0, IN, 5.0)
+    ledger.move("child", 1, "call", 3)
+    (trunk,) = ledger.views()
+    assert HolderView("a", "call", 3, OUT, 5.0, emergency=True) in trunk.holders
+    assert (trunk.used, ledger.peaks["a"]) == (2, 2)
+    ledger.give_back_all("child")
+    assert ledger.used("a") == 1
+    ledger.give_back("call", 3)
+    assert ledger.used("a") == 0
+
+
+def test_a_move_of_nothing_moves_nothing():
+    ledger = _ledger(a=PathRules(total=2))
+    ledger.take("a", "child", 1, OUT, 0.0)
+    ledger.move("child", 2, "call", 3)
+    ledger.move("other", 1, "call", 3)
+    assert ledger.used("a") == 1
+    ledger.give_back_all("child")
+    assert len(ledger) == 0
+
+
+def test_a_path_of_a_trunk_that_left_the_policy_moves_in_its_pool():
+    ledger = _ledger(pools={"p": 3}, a=PathRules(pool="p"))
+    ledger.take("a", "child", 1, OUT, 0.0)
+    ledger.set_rules({}, {"p": 3})
+    ledger.move("child", 1, "call", 2)
+    assert [view.used for view in ledger.views()] == [1, 1]
+    ledger.give_back_all("call")
+    assert [view.used for view in ledger.views()] == [0]
