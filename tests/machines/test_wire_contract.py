@@ -30,6 +30,8 @@ RTP = bytes([0x80, 8, 0, 1]) + bytes(168)
 RTCP = bytes([0x80, 200, 0, 6]) + bytes(24)
 STUN = bytes([0, 1, 0, 0]) + bytes(16)
 
+SO_ATTACH_FILTER = 26  # how a socket is muted, socket(7)
+
 TURNS = 200  # answers to wait for before a packet counts as not relayed
 
 Heard = list[tuple[Address, Address, bytes]]  # from which of our ports, who, what
@@ -69,6 +71,7 @@ class MemorySocket:
         self.address = address
         self.queue: deque[tuple[bytes, Address]] = deque()
         self.sent = sent
+        self.is_muted = True
 
     def fileno(self) -> int:
         return id(self)
@@ -85,7 +88,7 @@ class MemorySocket:
         return len(data)
 
     def setsockopt(self, level: int, option: int, value: bytes | int) -> None:
-        pass
+        self.is_muted = option == SO_ATTACH_FILTER
 
 
 class MemoryService:
@@ -117,7 +120,8 @@ class MemoryService:
 
     def send(self, host: str, n: int, local: str, port: int, data: bytes) -> Heard:
         one = self.sockets[Address(local, port)]
-        one.queue.append((data, Address(host, self.far(host, n))))
+        if not one.is_muted:
+            one.queue.append((data, Address(host, self.far(host, n))))
         self.sent.clear()
         inlet = self.watched.get(one.fileno())
         if inlet:

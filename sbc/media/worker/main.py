@@ -12,6 +12,7 @@ import select
 import signal
 import socket
 import sys
+import time
 from collections import deque
 from typing import Final
 
@@ -25,6 +26,7 @@ _READY_AT_MOST: Final = 512  # sockets looked at before epoll is asked again
 _FEW: Final = 8
 _PACKETS_PER_TURN: Final = 32  # of one socket, before others get their turn
 _MESSAGES_PER_TURN: Final = 64  # requests served before packets get their turn
+_UNREAD_AT_MOST: Final = 1_000  # messages to signalling, before digits are not told any more
 _DESCRIPTORS: Final = 2 * wire.PORT_PAIRS_PER_MESSAGE
 
 
@@ -55,8 +57,10 @@ def serve(control: socket.socket) -> None:
     link.send(wire.Running(os.getpid(), wire.VERSION))
     control_fd = control.fileno()
     poll, inlets = poller.epoll.poll, poller.inlets
+    agenda, news = link.agenda, link.news
+    entries = agenda.entries
     while True:
-        events = poll(None, _READY_AT_MOST)
+        events = poll(max(entries[0][0] - time.monotonic(), 0) if entries else None, _READY_AT_MOST)
         # Where many sockets are ready, each has about one packet: to ask each again for EAGAIN costs more than epoll,
         # which is asked once for all. Where few are ready it costs less, and one of them may hold a queue.
         budget = _PACKETS_PER_TURN if len(events) <= _FEW else 1
@@ -66,6 +70,10 @@ def serve(control: socket.socket) -> None:
                 relay(inlet, budget)
             elif fd == control_fd and not link.turn():
                 return
+        if entries:
+            agenda.tick(time.monotonic())
+        if news:
+            link.tell()
 
 
 class Poller:
@@ -92,7 +100,7 @@ class Poller:
 class Link:
     """The control socket: requests with their descriptors in, replies out, none of it ever waited for."""
 
-    __slots__ = ("_control", "_epoll", "_events", "_outbox", "_service")
+    __slots__ = ("_control", "_epoll", "_events", "_outbox", "_service", "agenda", "news")
 
     def __init__(self, control: socket.socket, poller: Poller) -> None:
         self._control = control
@@ -101,6 +109,8 @@ class Link:
         self._service = Service(poller)
         self._events = select.EPOLLIN
         self._epoll.register(control.fileno(), self._events)
+        self.agenda = self._service.agenda
+        self.news = self._service.news
 
     def turn(self) -> bool:
         """Serve what waits; False when signalling is gone."""
@@ -122,6 +132,13 @@ class Link:
         self._outbox.append(wire.encode(reply))
         if len(self._outbox) == 1:
             self._flush()
+
+    def tell(self) -> None:
+        """Send what packets have made known; drop it where signalling does not read what was sent before."""
+        for reply in self.news:
+            if len(self._outbox) < _UNREAD_AT_MOST:
+                self.send(reply)
+        self.news.clear()
 
     def _answers(self, data: bytes, descriptors: list[int]) -> list[wire.Reply]:
         """The crash barrier: a request that breaks us is refused, and the other calls go on."""

@@ -3,7 +3,7 @@
 A CNAME is by custom `user@host`, TOOL names the product: both would carry the inside outside. A CNAME becomes an
 opaque text of the same length, the same for all streams of one call, as lip-sync needs (§6.5.1, RFC 7022 §4); other
 texts become blanks. Lengths stay, so nothing moves. It reads plain RTCP only and stops where that is malformed.
-Used by `relay` for each RTCP packet.
+`session` makes it the `Edit` of each RTCP inlet.
 """
 
 from hashlib import blake2b

@@ -5,6 +5,7 @@ The runtime opens pairs muted; they are muted again here when a session lets go 
 """
 
 import contextlib
+import math
 from collections.abc import Sequence
 from typing import Final, Protocol
 
@@ -25,7 +26,7 @@ class Udp(Protocol):
 class Pair:
     """RTP and RTCP socket of one even port, and the session that uses them ("": none)."""
 
-    __slots__ = ("local", "owner", "port", "rtcp", "rtp")
+    __slots__ = ("closed_at", "local", "owner", "port", "rtcp", "rtp")
 
     def __init__(self, local: str, port: int, rtp: Udp, rtcp: Udp) -> None:
         self.local = local
@@ -33,17 +34,17 @@ class Pair:
         self.rtp = rtp
         self.rtcp = rtcp
         self.owner = ""
+        self.closed_at = -math.inf
 
     def open(self, *, drained: bool) -> None:
-        """Hear again. What came before belongs to nobody, unless a worker died over it: then it is not drained."""
+        """Hear again. `drained`: what came before belongs to nobody and is thrown away."""
         for one in (self.rtp, self.rtcp):
             if drained:
-                if self.owner:  # taken from another session: it was not silent yet
-                    mute(one)
                 _drain(one)
             unmute(one)
 
-    def close(self) -> None:
+    def close(self, now: float) -> None:
+        self.closed_at = now
         for one in (self.rtp, self.rtcp):
             mute(one)
 

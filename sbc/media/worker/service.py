@@ -1,27 +1,39 @@
 """What the worker does with each request of `media.wire` (sans-IO): the sessions, their ports, the replies.
 
 A request either is carried out whole or is `Refused` and changes nothing. Whoever calls gives the sockets that came
-with `AddPorts`, and a `Watch` that the sessions tell which socket to listen to. It does not read packets.
+with `AddPorts`, a `Watch` that the sessions tell which socket to listen to, and the clock; it asks the `agenda` when
+its time has come, and sends the `news` that packets have made. It does not read packets.
 """
 
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 import msgspec
 
+from sbc.core.limits import PORT_QUARANTINE_MINIMUM_SECONDS
 from sbc.media import wire
+from sbc.media.worker.agenda import Agenda
 from sbc.media.worker.latch import canonical
 from sbc.media.worker.ports import Pair, Ports, Udp
-from sbc.media.worker.session import Session, Watch
+from sbc.media.worker.session import Session, Surroundings, Watch
+from sbc.media.worker.voice import Clock
 
-STREAMS_PER_REPORT: Final = 128  # 37 KiB when every counter is at its largest; CONTROL_MESSAGE_OCTETS holds
+STREAMS_PER_REPORT: Final = 128  # 49 KiB when every counter is at its largest; CONTROL_MESSAGE_OCTETS holds
+# A pair that was let go rests longer than this before another call gets it: sooner, it is the same leg in another call.
+_MOVED_SECONDS: Final = PORT_QUARANTINE_MINIMUM_SECONDS / 2
+_RATES: Final = range(1000, 192_001)  # Hz
 
 
 class Service:
-    __slots__ = ("_ports", "_sessions", "_watch")
+    __slots__ = ("_clock", "_ports", "_sessions", "_surroundings", "_watch", "agenda", "news")
 
-    def __init__(self, watch: Watch) -> None:
+    def __init__(self, watch: Watch, clock: Clock = time.monotonic) -> None:
+        self.agenda = Agenda()
+        self.news: list[wire.Reply] = []  # for signalling, unasked
         self._watch = watch
+        self._clock = clock
+        self._surroundings = Surroundings(self._pair, watch, self.agenda, clock, self.news.append)
         self._ports = Ports()
         self._sessions: dict[str, Session] = {}
 
@@ -39,7 +51,7 @@ class Service:
             case wire.DeleteSession(ref=ref):
                 return [wire.SessionEnded(ref, self._delete(ref))]
             case wire.PlayDigit():
-                return [wire.Refused(request.ref, "digits cannot be played yet")]
+                return self._play(request)
             case wire.Query(ref=""):
                 return list(_reports(self._sessions.values()))
             case wire.Query(ref=ref):
@@ -57,7 +69,7 @@ class Service:
         if session is not None and put.generation < session.put.generation:
             return []
         ends = _ends(put)
-        problem = self._problem(ends) if put.ref else "a session needs a name"
+        problem = self._problem(put, ends)
         if problem:
             return [wire.Refused(put.ref, problem)]
         pairs = [self._pair(end) for end in ends]
@@ -65,25 +77,46 @@ class Service:
             session = self._sessions[put.ref] = Session(put)
         before, session.put = session.put, put
         robbed = {pair.owner for pair in pairs} - {put.ref, ""}
-        self._own(put, pairs)
+        moved = self._own(put, pairs)
         for ref in robbed:
-            self._sessions[ref].rewire(self._pair, self._watch)
-        session.rewire(self._pair, self._watch)
+            self._sessions[ref].rewire(self._surroundings)
+        session.rewire(self._surroundings, moved)
         self._release(put.ref, [pair for pair in map(self._pair, _ends(before)) if pair not in pairs])
         return []
 
-    def _own(self, put: wire.PutSession, pairs: Iterable[Pair]) -> None:
+    def _own(self, put: wire.PutSession, pairs: Iterable[Pair]) -> list[Pair]:
+        """All pairs are this session's now; returns those that come with a leg of another session."""
+        now = self._clock()
+        moved: list[Pair] = []
         for pair in pairs:
-            if pair.owner != put.ref:
-                pair.open(drained=not put.resumed)
-                pair.owner = put.ref
+            if pair.owner == put.ref:
+                continue
+            if not put.resumed and (pair.owner or now - pair.closed_at < _MOVED_SECONDS):
+                moved.append(pair)
+            if not pair.owner:
+                pair.open(drained=pair not in moved and not put.resumed)
+            pair.owner = put.ref
+        return moved
 
     def _delete(self, ref: str) -> tuple[wire.StreamCount, ...]:
         session = self._sessions.pop(ref, None)
         if session is None:
             return ()
         self._release(ref, [self._pair(end) for end in _ends(session.put)])
+        session.close()
         return session.counts()
+
+    def _play(self, play: wire.PlayDigit) -> list[wire.Reply]:
+        session = self._sessions.get(play.ref)
+        code = wire.DIGITS.find(play.digit) if len(play.digit) == 1 else -1
+        if code < 0:
+            return [wire.Refused(play.ref, "no such digit")]
+        if session is None:
+            return []
+        if not 0 <= play.stream < len(session.put.streams):
+            return [wire.Refused(play.ref, f"no such stream: {play.stream}")]
+        session.play(play, code)
+        return []
 
     def _release(self, ref: str, pairs: Iterable[Pair]) -> None:
         """Nobody's from now on; a pair that another session has taken is left alone."""
@@ -92,10 +125,15 @@ class Service:
                 pair.owner = ""
                 self._watch.unset(pair.rtp)
                 self._watch.unset(pair.rtcp)
-                pair.close()
+                pair.close(self._clock())
 
-    def _problem(self, ends: Sequence[wire.End]) -> str:
-        """What is wrong with these ends, or nothing."""
+    def _problem(self, put: wire.PutSession, ends: Sequence[wire.End]) -> str:
+        """What is wrong with these streams, or nothing."""
+        if not put.ref:
+            return "a session needs a name"
+        for stream in put.streams:
+            if not _is_playable(stream):
+                return f"no payload type, or no rate, can be so: {stream.events} {stream.event_rates}"
         seen = set()
         for end in ends:
             key = (end.local, end.port)
@@ -116,6 +154,13 @@ class Service:
 
 def _ends(put: wire.PutSession) -> list[wire.End]:
     return [end for stream in put.streams for end in (stream.ingress, stream.egress)]
+
+
+def _is_playable(stream: wire.Stream) -> bool:
+    """Payload types have seven bits (RFC 3550 §5.1), and each is rewritten to one."""
+    types = [number for pair in (*stream.ingress_to_egress, *stream.egress_to_ingress) for number in pair]
+    types += [number for number in stream.events or () if number != wire.NO_EVENTS]
+    return all(0 <= number < 128 for number in types) and all(rate in _RATES for rate in stream.event_rates)
 
 
 def _is_usable(remote: wire.Remote, local: str) -> bool:

@@ -1,0 +1,32 @@
+"""What the worker has to do at which time: digits to play, digits that nobody ended. Empty nearly always.
+
+The loop waits for packets until the first of these times; machines book one and are asked again when it has come. A
+time that is booked for nothing any more does no harm: the machine then finds nothing due.
+"""
+
+from heapq import heappop, heappush
+from itertools import count
+from typing import Protocol
+
+
+class Machine(Protocol):
+    def tick(self, now: float) -> None: ...
+
+
+class Agenda:
+    __slots__ = ("_numbers", "entries")
+
+    def __init__(self) -> None:
+        self.entries: list[tuple[float, int, Machine]] = []
+        self._numbers = count()
+
+    def book(self, at: float, machine: Machine) -> None:
+        heappush(self.entries, (at, next(self._numbers), machine))
+
+    def next_deadline(self) -> float | None:
+        return self.entries[0][0] if self.entries else None
+
+    def tick(self, now: float) -> None:
+        """Ask every machine whose time has come; those book again what is left to do."""
+        while self.entries and self.entries[0][0] <= now:
+            heappop(self.entries)[2].tick(now)
