@@ -11,22 +11,25 @@ from typing import Final
 from urllib.parse import unquote
 
 from sbc.core.address import canonical_ip
+from sbc.core.limits import NAMES_PER_MESSAGE
 from sbc.policy.model import Peer
 from sbc.sip.message import Request, Response
 
+_HEXTETS: Final = r"[0-9A-Fa-f]{1,4}(?::[0-9A-Fa-f]{1,4}){0,7}"
 ADDRESS: Final = re.compile(
-    r"\d{1,3}(?:\.\d{1,3}){3}|\[[0-9A-Fa-f:.]{2,45}\]|(?:[0-9A-Fa-f]{1,4}:){3,7}:?[0-9A-Fa-f:.]{0,24}"
-    r"|(?:[0-9A-Fa-f]{1,4}:){0,7}:(?::[0-9A-Fa-f]{1,4}){1,7}"
+    rf"\d{{1,3}}(?:\.\d{{1,3}}){{3}}|\[[0-9A-Fa-f:.]{{2,45}}\]|(?:{_HEXTETS})?::(?:{_HEXTETS})?"
+    r"|(?:[0-9A-Fa-f]{1,4}:){3,7}[0-9A-Fa-f]{0,4}"
 )
 """IPv4 and IPv6 literals, and what looks like one (a MAC address)."""
 # Names that are private by their ending: RFC 6762 §3 and appendix G, RFC 8375, RFC 9476.
 PRIVATE_NAME: Final = re.compile(
-    r"(?:[\w\-]{1,63}\.){1,8}(?:local|localdomain|internal|intranet|private|corp|home|lan|alt|home\.arpa)\b",
+    r"(?:[\w\-]{1,63}\.){1,8}(?:local|localdomain|internal|intranet|private|corp|home|lan|alt|home\.arpa)(?!\.?[\w\-])",
     re.IGNORECASE | re.ASCII,
 )
 _LITERAL: Final = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}|::|(?:[0-9A-Fa-f]{1,4}:){3}")
 _PRIVATE_END: Final = re.compile(
-    r"\.(?:local|localdomain|internal|intranet|private|corp|home|lan|alt|home\.arpa)\b", re.IGNORECASE | re.ASCII
+    r"\.(?:local|localdomain|internal|intranet|private|corp|home|lan|alt|home\.arpa)(?!\.?[\w\-])",
+    re.IGNORECASE | re.ASCII,
 )
 # Where a message names its own side.
 _NAMING: Final = frozenset((
@@ -54,7 +57,8 @@ def names_in(message: Request | Response) -> frozenset[str]:
     texts = [value for name, value in message.fields if name in _NAMING]
     if isinstance(message, Request):
         texts.append(message.uri_text)
-    return _with_domains(name for text in texts for groups in _HOST.findall(text) for name in groups if name)
+    found = [name for text in texts for groups in _HOST.findall(text) for name in groups if name]
+    return _with_domains(dict.fromkeys(found[:NAMES_PER_MESSAGE]))
 
 
 def reveals(text: str, names: Iterable[str]) -> bool:

@@ -66,6 +66,7 @@ FORMER_POLICIES: Final = 8  # replaced by reloads while calls are up that began 
 TRANSFERS_PER_CALL: Final = 16  # that were asked for, in all calls that have become this one; one more gets 603
 ATTEMPTS_PER_CALL: Final = 32  # INVITEs of one hunt, all addresses of all servers together
 REDIRECTS_PER_CALL: Final = 5  # numbers that 3xx responses name and that are looked up, all of one call together
+OPEN_REQUESTS_PER_LEG: Final = 16  # that cross a call and have no answer yet, both ways together
 EARLY_DIALOGS_PER_LEG: Final = 16
 PROVISIONALS_WAITING: Final = 8  # behind one without its PRACK; from then on the newest takes the last one's place
 SESSION_SECONDS: Final = 86_400  # longest interval that a session timer of ours asks for or agrees to unasked
@@ -79,6 +80,7 @@ TRACE_OCTETS: Final = 67_108_864  # of all finished calls together
 # What crosses from one side to the other
 CROSSING_FIELDS: Final = 32  # header fields of one message that cross; what is more stays behind
 CROSSING_VALUE_CHARACTERS: Final = 2_048  # of one such field; a longer one stays behind
+NAMES_PER_MESSAGE: Final = 64  # by which it calls its own side, and that are looked for in what crosses
 SUBJECT_CHARACTERS: Final = 200  # that cross; no screen shows more
 USER_TO_USER_CHARACTERS: Final = 1_024  # of one value; the ISDN's had 128 octets, 256 hexadecimal digits
 

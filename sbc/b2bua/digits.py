@@ -1,0 +1,61 @@
+"""Digits in INFO requests: application/dtmf-relay and application/dtmf, which no RFC describes and everybody sends.
+
+Read as telephones write them, written in one way. Used by `bodies`, where a digit crosses as it came, and by the call,
+where one side's INFO becomes the other's RFC 4733 event.
+"""
+
+import re
+from typing import Final
+
+from msgspec import Struct
+
+from sbc.core.limits import DIGIT_MILLISECONDS
+from sbc.sip.message import Fields, Request
+
+RELAY: Final = "application/dtmf-relay"
+PLAIN: Final = "application/dtmf"
+DEFAULT_MILLISECONDS: Final = 160  # where nothing is said of it
+
+_LINE: Final = re.compile(rb"[ \t]*(signal|duration)[ \t]*[=:][ \t]*([0-9A-Za-z*#!]{1,8})[ \t]*", re.IGNORECASE)
+_LINES: Final = 16  # of one body, that are looked at
+_OCTETS: Final = 1_024
+# By number, as RFC 4733 §3.2 numbers events; 16, which is a flash, is no digit.
+_BY_NUMBER: Final = {"10": "*", "11": "#", "12": "A", "13": "B", "14": "C", "15": "D"}
+_DIGITS: Final = frozenset("0123456789*#ABCD")
+
+
+class Digit(Struct, frozen=True):
+    """`signal`: one of 0-9, *, #, A-D."""
+
+    signal: str
+    milliseconds: int = DEFAULT_MILLISECONDS
+
+
+def digit_of(info: Request) -> Digit | None:
+    """The digit that an INFO carries; None where it is about something else, or cannot be read."""
+    kind = info.content_type
+    if kind not in (RELAY, PLAIN) or len(info.body) > _OCTETS:
+        return None
+    found: dict[bytes, str] = {}
+    for line in info.body.splitlines()[:_LINES]:
+        match = _LINE.fullmatch(line)
+        if match is not None:
+            found.setdefault(match[1].lower(), match[2].decode("ascii").upper())
+    signal = found.get(b"signal") or info.body.strip().decode("ascii", "replace").upper()
+    signal = _BY_NUMBER.get(signal, signal)
+    if signal not in _DIGITS:
+        return None
+    return Digit(signal, _milliseconds(found.get(b"duration", "")))
+
+
+def digit_body(digit: Digit) -> tuple[Fields, bytes]:
+    """The body of an INFO, and what describes it."""
+    body = f"Signal={digit.signal}\r\nDuration={digit.milliseconds}\r\n"
+    return (("Content-Type", RELAY),), body.encode("ascii")
+
+
+def _milliseconds(text: str) -> int:
+    shortest, longest = DIGIT_MILLISECONDS
+    if not text.isdecimal():
+        return DEFAULT_MILLISECONDS
+    return min(max(int(text), shortest), longest)
