@@ -4,7 +4,7 @@ A path is held by a leg (contract, section 7). What is left of all this goes bac
 `media`'s. It admits nothing; `admission` and `choosing` do.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from sbc.b2bua.context import Context
 from sbc.b2bua.leg import Leg
@@ -49,6 +49,11 @@ class Holdings:
                 self._context.relations.paths.give_back(self._ref, leg)
                 return True
         return False
+
+    def take_in(self, other: "Holdings", moved: Mapping[int, int]) -> None:
+        """The legs of another call are this one's now. `moved`: their new numbers."""
+        self._closing |= {moved[leg] for leg in other._closing}
+        other._closing.clear()
 
     def return_paths(self) -> None:
         """Of attempts whose peers have said their last word meanwhile."""

@@ -171,7 +171,7 @@ def _move_legs(survivor: "Call", other: "Call") -> dict[int, int]:
         context.relations.paths.move(other.ref, old, survivor.ref, leg.n)
         context.moves.note((other.ref, old), (survivor.ref, leg.n))
         survivor.legs.append(leg)
-    survivor.holdings.take_closing(moved[n] for n in other.holdings.closing)
+    survivor.holdings.take_in(other.holdings, moved)
     other.legs.clear()
     return moved
 
