@@ -9,12 +9,13 @@ from functools import partial
 from typing import Final
 
 from sbc.b2bua.beside.asked import Asked, Turned, asked_of, judged
-from sbc.b2bua.beside.carried import allow_events
+from sbc.b2bua.beside.carried import NOTHING_ACCEPTED, accepted, allow_events, packages_of
 from sbc.b2bua.beside.errand import Out, User
 from sbc.b2bua.beside.exchange import Exchange
 from sbc.b2bua.beside.names import Names
 from sbc.b2bua.beside.publications import Publication, Publications
 from sbc.b2bua.beside.subscription import Subscription
+from sbc.b2bua.bodies import ACCEPTED, may_cross
 from sbc.b2bua.context import Context
 from sbc.b2bua.living import crash_log
 from sbc.core import limits
@@ -96,10 +97,14 @@ class Beside:
         event: Event | None = None
         if request.method in _WITH_EVENT:
             event = parse_event(request.header("Event") or "")
-            if event is None or event.package not in peer.events:
+            if event is None or event.package not in packages_of(peer):
                 return [Respond(key, 489, fields=(allow_events(peer),))]
         if request.method == "NOTIFY" and event is not None and event.package != _UNSOLICITED:
             return [Respond(key, 481)]
+        if not may_cross(request):
+            return [Respond(key, 415, fields=ACCEPTED)]
+        if request.method == "SUBSCRIBE" and accepted(request) == NOTHING_ACCEPTED:
+            return [Respond(key, 406)]  # "the proper error response is 406 (Not Acceptable)", RFC 6665 §4.1.2.1
         asked = asked_of(received, peer, event, self._context)
         if isinstance(asked, Turned):
             return [Respond(key, asked.status), _turned(request, peer, asked)]

@@ -8,18 +8,21 @@ that of `bodies`. Used by `exchange` and `subscription`.
 import re
 from typing import Final
 
-from sbc.b2bua.bodies import body_of
+from sbc.b2bua.bodies import ACCEPTED, body_of
 from sbc.b2bua.context import Context
 from sbc.b2bua.crossing import crossing_status
 from sbc.b2bua.headers import crossing
 from sbc.policy.model import Peer
-from sbc.sip.checks import ACCEPT, allow_field
+from sbc.sip.checks import allow_field
 from sbc.sip.headers.event import Event, parse_subscription_state
 from sbc.sip.message import Fields, Request, Response
 
-_MEDIA_RANGE: Final = re.compile(r"[\w.+*-]{1,64}/[\w.+*-]{1,64}", re.ASCII)
+_CROSSING: Final = frozenset(ACCEPTED[0][1].split(", "))
+_WILD: Final = re.compile(r"\*/\*|[a-z]{1,32}/\*", re.ASCII)
 _DATE: Final = re.compile(r"\w{3}, \d{2} \w{3} \d{4} \d{2}:\d{2}:\d{2} GMT", re.ASCII)
 _MEDIA_RANGES: Final = 32  # of one Accept
+NOTHING_ACCEPTED: Final[Fields] = (("Accept", ""),)
+
 _WITH_EXPIRES: Final = frozenset({"MESSAGE", "PUBLISH", "SUBSCRIBE"})
 
 
@@ -32,7 +35,7 @@ def own_fields(request: Request) -> Fields:
     if method == "MESSAGE":
         # "If the UAC adds an Expires header field with a non-zero value, it SHOULD also add a Date", RFC 3428 §4
         date = request.header("Date") or ""
-        if _DATE.fullmatch(date.strip()):
+        if request.expires and _DATE.fullmatch(date.strip()):
             fields.append(("Date", date.strip()))
     if method == "SUBSCRIBE":
         fields += accepted(request)
@@ -50,11 +53,11 @@ def crossing_event(event: Event) -> Event:
 
 
 def accepted(message: Request | Response) -> Fields:
-    """Accept, without parameters."""
+    """Accept, as far as bodies of that kind cross; without parameters. An empty one: nothing that crosses."""
     if message.header("Accept") is None:
         return ()
     ranges = [value.partition(";")[0].replace(" ", "").lower() for value in message.accept[:_MEDIA_RANGES]]
-    return (("Accept", ", ".join([one for one in ranges if _MEDIA_RANGE.fullmatch(one)])),)
+    return (("Accept", ", ".join([one for one in ranges if one in _CROSSING or _WILD.fullmatch(one)])),)
 
 
 def answer_of(response: Response, method: str, peer: Peer) -> tuple[int, Fields]:
@@ -66,7 +69,7 @@ def answer_of(response: Response, method: str, peer: Peer) -> tuple[int, Fields]
     fields: list[tuple[str, str]] = []
     if status < 300:
         if method == "OPTIONS":
-            fields += [allow_field(peer.methods), ACCEPT]
+            fields += [allow_field(peer.methods), *ACCEPTED]
         elif method in _WITH_EXPIRES and response.expires is not None:
             fields.append(("Expires", str(response.expires)))
         return (202 if status == 202 and method == "MESSAGE" else 200), tuple(fields)
@@ -85,9 +88,15 @@ def answer_of(response: Response, method: str, peer: Peer) -> tuple[int, Fields]
     return status, tuple(fields)
 
 
+def packages_of(peer: Peer) -> frozenset[str]:
+    """What this peer may subscribe to, publish and notify. A subscription to "refer" comes with a REFER, and in no
+    other way (RFC 3515 §2.4.4)."""
+    return peer.events - {"refer"}
+
+
 def allow_events(peer: Peer) -> tuple[str, str]:
     """For a 489: the packages that this peer may use."""
-    return ("Allow-Events", ", ".join(sorted(peer.events)))
+    return ("Allow-Events", ", ".join(sorted(packages_of(peer))))
 
 
 def content_of(message: Request, from_: Peer, to: Peer, context: Context) -> tuple[Fields, bytes]:

@@ -15,6 +15,7 @@ from sbc.b2bua.beside.carried import allow_events, answer_of, content_of, crossi
 from sbc.b2bua.beside.errand import Answered, Errand, Out, Prepared, Unanswered, trying_after
 from sbc.b2bua.beside.names import Names
 from sbc.b2bua.beside.pending import Pending, Sent, Side
+from sbc.b2bua.bodies import ACCEPTED, may_cross
 from sbc.b2bua.context import Context
 from sbc.b2bua.hunt import Attempt
 from sbc.b2bua.identity import escaped
@@ -197,6 +198,8 @@ class Subscription:
         if not side.dialog.is_in_order(request) or self._is_crowded:
             return [self._later(key)]
         side.speaks(request, received.flow)
+        if not may_cross(request):
+            return [Respond(key, 415, fields=ACCEPTED)]
         fields, body = self._subscribe_fields(request, notifier.peer)
         return self._pending.ask(notifier, "SUBSCRIBE", fields, body, now, key=key, wanted=request.expires)
 
@@ -211,6 +214,8 @@ class Subscription:
         elif side.dialog is None or not side.dialog.is_in_order(request) or self._is_crowded:
             return [self._later(key)]
         side.speaks(request, received.flow)
+        if not may_cross(request) and said.state != "terminated":
+            return [Respond(key, 415, fields=ACCEPTED)]
         if self.state is State.ASKING:
             # It "establishes" the subscription (§4.4.1), and must not overtake the 200 on the other side.
             outs += self._accept(said.expires, now)

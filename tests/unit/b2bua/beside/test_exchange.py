@@ -94,6 +94,25 @@ def test_retry_after_crosses_without_its_comment(desk):
     assert dict(it.answers[0].fields)["Retry-After"] == "120"
 
 
+@pytest.mark.parametrize("method", ["MESSAGE", "PUBLISH", "NOTIFY", "SUBSCRIBE"])
+def test_a_body_that_nobody_here_can_read_is_415_with_what_can_cross(desk, method):
+    it = desk()
+    fields = (("Event", "message-summary"), ("Content-Type", "application/x-secret"))
+    it.asks(method, fields=fields, body=b"at 10.0.0.5")
+    assert it.statuses == [415]
+    assert "text/plain" in dict(it.answers[0].fields)["Accept"]
+    assert it.sent == []
+
+
+def test_a_message_keeps_its_date_where_it_expires(desk):
+    it = desk()
+    date = ("Date", "Sat, 13 Nov 2010 23:29:00 GMT")
+    it.asks("MESSAGE", fields=(("Expires", "60"), date))
+    assert (it.last.header("Expires"), it.last.header("Date")) == ("60", date[1])
+    it.asks("MESSAGE", fields=(date,))
+    assert it.last.header("Date") is None
+
+
 # --- who is tried -----------------------------------------------------------------------------------------------------
 
 
@@ -311,7 +330,7 @@ def test_publications_are_bounded(desk, monkeypatch):
 
 
 @pytest.mark.parametrize("method", ["PUBLISH", "SUBSCRIBE", "NOTIFY"])
-@pytest.mark.parametrize("fields", [(), (("Event", "check-sync"),), (("Event", ";;"),)])
+@pytest.mark.parametrize("fields", [(), (("Event", "check-sync"),), (("Event", ";;"),), (("Event", "refer"),)])
 def test_an_event_that_the_peer_may_not_use_is_489(desk, method, fields):
     it = desk()
     it.asks(method, fields=fields)

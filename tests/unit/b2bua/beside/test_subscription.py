@@ -116,6 +116,33 @@ def test_a_subscription_crosses_with_two_dialogs_of_our_own(story):
     assert one.desk.beside.subscriptions == 1
 
 
+def test_a_subscriber_that_accepts_nothing_that_crosses_is_406(story):
+    one = story()
+    one.subscribes(fields=(("Accept", "multipart/related"),))
+    assert one.desk.statuses == [406]
+    assert one.desk.is_idle()
+
+
+def test_only_what_crosses_is_asked_for(story):
+    one = story()
+    one.subscribes(fields=(("Accept", "multipart/related, application/pidf+xml, application/*;q=0.1"),))
+    assert one.desk.last.header("Accept") == "application/pidf+xml, application/*"
+
+
+def test_a_notification_that_nobody_here_can_read_is_415_and_ends_nothing(story):
+    one = up(story)
+    before = len(one.desk.sent)
+    sent = one.desk.sent[0].request
+    fields = (("Contact", f"<{THEIRS}>"), MWI, ("Subscription-State", "active"), ("Content-Type", "multipart/related"))
+    one.desk.asks(
+        "NOTIFY", side="outside", in_dialog=True, call_id=sent.call_id, to_tag=sent.from_.tag, from_tag="theirs-tag",
+        cseq=9, fields=fields, body=b"--x",
+    )  # fmt: skip
+    assert one.desk.statuses[-1] == 415
+    assert len(one.desk.sent) == before
+    assert one.desk.beside.subscriptions == 1
+
+
 def test_the_route_of_the_subscriber_is_kept(story):
     one = story()
     one.subscribes(fields=(("Record-Route", "<sip:10.0.0.77;lr>"),))
