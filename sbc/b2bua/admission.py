@@ -21,7 +21,7 @@ _NO_CIRCUIT: Final = 34
 def admit(call: "Call", decision: Decision, now: float) -> Ending | None:
     """Why the call is refused; None: it has all that it needs."""
     relations, peer = call.context.relations, call.ingress.peer
-    if peer.kind == "trunk":
+    if peer.kind == "trunk" and call.errand is None:  # a transfer's call comes in on no trunk
         if relations.is_busied_out(peer.name) and not decision.emergency:
             call.explain(f"{peer.name} is busied out", now)
             return Ending(Cause.OPERATOR, 503, Cause.OPERATOR.q850, "sbc")

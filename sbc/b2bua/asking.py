@@ -42,12 +42,13 @@ def facts_of(said: Parties, peer: Peer, policy: Policy) -> tuple[Facts, Parties 
     return Facts(peer.name, said.called, caller), judged
 
 
-def announce(call: "Call", invite: Request) -> list[Command]:
+def announce(call: "Call", invite: Request | None) -> list[Command]:
     """An emergency is said at once and aloud, because somebody may have to help."""
     if not call.decision.emergency:
         return [call.log("call.started")]
     call.account.emergency = True
-    call.location = location_of(invite)
+    if invite is not None:
+        call.location = location_of(invite)
     call.context.emergencies += 1
     said = call.log("call.emergency", level="warning")
     return [said, Alert("call.emergency", said.fields)]

@@ -2,80 +2,102 @@
 
 Legs report to it and are ordered by it; they never meet. It has one exit, `end`. States carry their data:
 `Hunting` until somebody answers, `Talking` until somebody leaves, `Ended` until its record is durable and its legs
-are closed. Finding who answers is `setup`'s part, changing a session that is up (re-INVITE) is `modify`'s.
+are closed. Finding who answers is `setup`'s part, changing the session is `modify`'s, carrying other requests across is
+`passing`'s, giving a leg another partner is `transfer`'s.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Final, Literal
 
 from sbc.b2bua.account import Account, Ending, Who
 from sbc.b2bua.admission import admit, longest
 from sbc.b2bua.asking import announce, ask
+from sbc.b2bua.caller import CallerRefused
 from sbc.b2bua.commands import AskMedia, Command, Log, WriteCdr
 from sbc.b2bua.context import Context
 from sbc.b2bua.holdings import Holdings
-from sbc.b2bua.identity import Parties, escaped, parties_of, reason_fields
+from sbc.b2bua.identity import Parties, escaped, reason_fields
+from sbc.b2bua.joining import Joined
 from sbc.b2bua.leg import Leg
 from sbc.b2bua.leg import Out as LegOut
 from sbc.b2bua.location import NOWHERE
-from sbc.b2bua.media import CallMedia, Side
+from sbc.b2bua.media import CallMedia, Side, SideName
 from sbc.b2bua.modify import Modification
+from sbc.b2bua.orders import CallOrder, ChildAnswered, ChildFailed, ChildProgressed, PlaceChild
+from sbc.b2bua.passing import Passing
 from sbc.b2bua.reports import (
     LegAcknowledged,
-    LegAnswered,
+    LegAsked,
     LegCancelled,
-    LegChallenged,
-    LegDisconnected,
-    LegFailed,
+    LegExpired,
     LegHungUp,
     LegOffered,
-    LegProgressed,
     LegReanswered,
-    LegRefused,
+    LegRefreshDue,
+    LegReplied,
     LegRerefused,
-    LegTried,
     LegUnacknowledged,
     Report,
 )
 from sbc.b2bua.setup import Setup
 from sbc.b2bua.states import Asking, Ended, Hunting, State, Talking
+from sbc.b2bua.transfer import Transfer
 from sbc.core.address import Flow
 from sbc.core.cause import Cause, q850_of_status
 from sbc.core.timers import TimerTable
 from sbc.media import wire
 from sbc.peering.bindings import BindingMoved
-from sbc.policy.model import Decision, Peer
-from sbc.sdp.model import SdpError
+from sbc.policy.model import Decision, Facts, Peer
+from sbc.sdp.model import SdpError, Session
 from sbc.sip.commands import Order, Respond
-from sbc.sip.message import Request, Response
+from sbc.sip.message import Fields, Request, Response
 from sbc.sip.multipart import description_of
 from sbc.sip.transaction.outputs import RequestReceived, TransactionFailed
 
 MEDIA_REPORT_SECONDS: Final = 1.0  # how long the record waits for the media worker's counts
 _NORMAL_UNSPECIFIED: Final = 31  # Q.850
 
-Out = Order | Command | BindingMoved
+Out = Order | Command | CallOrder | BindingMoved
 _REPORTS: Final = frozenset(Report.__args__)
 
 
 class Call:
-    def __init__(self, ref: str, peer: Peer, received: RequestReceived, context: Context, now: float) -> None:
-        invite = received.request
+    """`call_id`: of the dialog that asked for it. `flow`: where its INVITE came from; None for one that a transfer
+    places, whose `errand` it is: that has no caller of its own, and tells its parent how it goes.
+    """
+
+    def __init__(
+        self,
+        ref: str,
+        peer: Peer,
+        parties: Parties,
+        call_id: str,
+        context: Context,
+        now: float,
+        *,
+        flow: Flow | None = None,
+        errand: PlaceChild | None = None,
+    ) -> None:
         self.ref = ref
-        self.account = Account(ref, peer.name, invite.call_id, now)
+        self.errand = errand
+        self.account = Account(ref, peer.name, call_id, now)
         self.state: State = Asking()
-        self.parties: Parties = parties_of(invite, peer)
+        self.policy = context.policy  # in force when it began, and for as long as it lasts
+        self.parties: Parties = parties
         self.ingress = Leg(
             ref,
             0,
             peer,
             escaped(self.parties.called),
             context.timing,
+            number=context.ids.number,
             credentials=context.relations.credentials(peer.name),
-            flow=received.flow if peer.registers or peer.accepts_any else None,
+            flow=flow if peer.registers or peer.accepts_any else None,
         )
         self.legs: list[Leg] = [self.ingress]
+        self.pair = (0, 1)  # the legs that talk, or are to talk, with each other
         self.context = context
         self.holdings = Holdings(ref, self.legs, context)
         self.timers: TimerTable[str] = TimerTable()
@@ -84,51 +106,86 @@ class Call:
         self._tags: list[str] = []
         self._is_aborted = False
         self.why = ""
-        address = context.media_address(peer.interface, ipv6=received.flow.local.is_ipv6)
-        side = Side(address.local, address.shown, peer.latching, context.ids.session_id())
+        address = context.media_address(peer.interface, ipv6=flow is not None and flow.local.is_ipv6)
+        side = Side(
+            address.local,
+            address.shown,
+            peer.latching,
+            context.ids.session_id(),
+            codecs=peer.codecs,
+            fax=peer.t38 == "pass",
+        )
         self.media = CallMedia(ref, side, context.media_rules, context.ports, context.ids)
         self._setup = Setup(self)
-        self._modification = Modification(self)
+        self.modification = Modification(self)
+        self._passing = Passing(self)
+        self.transfer = Transfer(self)
+        self.joined: list[Joined] = []  # calls that this one has taken in
 
     # --- what the switch tells it -------------------------------------------------------------------------------------
 
     def start(self, received: RequestReceived, now: float, *, is_loop: bool = False) -> list[Out]:
         """Take the INVITE, ask policy, dial."""
         invite = received.request
-        outs: list[Out] = list(self.ingress.take_invite(received.key, invite, self.register(0)))
-        account = self.account
-        account.caller, account.called = self.parties.caller, self.parties.called
+        outs = self.take_invite(received, now)
         facts, not_he = ask(self, now)
-        decision = self.decision
-        account.route = decision.route
-        account.caller = decision.caller_e164 or account.caller
-        account.called = decision.called_e164 or account.called
-        outs += announce(self, invite)
+        outs += self._announce(invite)
         if self.parties.max_forwards <= 0:
             return outs + self.refuse(Cause.FAILED, 483, now)
         if is_loop:
             return outs + self.refuse(Cause.FAILED, 482, now)
+        too_often = self.ingress.refused_for_its_timer(invite)
+        if too_often:
+            return outs + too_often + self.refuse(Cause.FAILED, 422, now)
         try:
             body = description_of(invite) if invite.body else b""
             offer = self.media.read(body) if body else None
         except SdpError as error:
             self.explain(f"session description refused: {error.reason}", now)
             return outs + self.refuse(Cause.FAILED, error.status, now)
+        return outs + self._go(offer, facts, not_he, now)
+
+    def take_invite(self, received: RequestReceived, now: float) -> list[Out]:  # noqa: ARG002
+        """The ingress leg has its dialog, and the caller his 100."""
+        self._passing.take_invite(received.request)
+        account = self.account
+        account.caller, account.called = self.parties.caller, self.parties.called
+        return list(self.ingress.take_invite(received.key, received.request, self.register(0)))
+
+    def start_errand(self, now: float) -> list[Out]:
+        """A transfer's call: as if the transferor had placed it."""
+        self.account.caller, self.account.called = self.parties.caller, self.parties.called
+        facts, not_he = ask(self, now)
+        outs = self._announce(None)
+        if self.parties.max_forwards <= 0:
+            return outs + self.refuse(Cause.FAILED, 483, now)
+        offer = None if self.errand is None else self.errand.offer
+        return outs + self._go(offer, facts, not_he, now)
+
+    def _announce(self, invite: Request | None) -> list[Out]:
+        account, decision = self.account, self.decision
+        account.route = decision.route
+        account.caller = decision.caller_e164 or account.caller
+        account.called = decision.called_e164 or account.called
+        return [*announce(self, invite)]
+
+    def _go(self, offer: Session | None, facts: Facts, not_he: CallerRefused | None, now: float) -> list[Out]:
+        """Policy has spoken: refuse it, or dial."""
+        decision = self.decision
         if not_he is not None:
             self.explain(not_he.why, now)
-            return outs + self.refuse(Cause.REJECTED, not_he.status, now)
+            return self.refuse(Cause.REJECTED, not_he.status, now)
         if not decision.hunt:
             cause = _cause_of_refusal(decision)
-            return outs + self.refuse(cause, decision.reject or cause.status, now)
+            return self.refuse(cause, decision.reject or cause.status, now)
         refusal = admit(self, decision, now)
         if refusal is not None:
-            return outs + self.end(refusal, now)
-        return outs + self._setup.start(offer, facts, decision, now)
+            return self.end(refusal, now)
+        return self._setup.start(offer, facts, decision, now)
 
     def take_request(self, leg: int, received: RequestReceived, now: float) -> list[Out]:
         self.legs[leg].speaks_from(received.flow)
-        retry_after = self.context.ids.number(11)
-        return self._absorb(self.legs[leg].take_request(received.key, received.request, retry_after), now)
+        return self._absorb(self.legs[leg].take_request(received.key, received.request, now), now)
 
     def take_ack(self, leg: int, request: Request, flow: Flow, now: float) -> list[Out]:
         self.legs[leg].speaks_from(flow)
@@ -140,7 +197,7 @@ class Call:
     def take_response(
         self, leg: int, n: int, response: Response, flow: Flow, now: float, *, is_genuine: bool
     ) -> list[Out]:
-        outs = self._absorb(self.legs[leg].take_response(n, response, flow, is_genuine=is_genuine), now)
+        outs = self._absorb(self.legs[leg].take_response(n, response, flow, now, is_genuine=is_genuine), now)
         self.holdings.return_paths()
         return outs
 
@@ -158,8 +215,17 @@ class Call:
             if leg.flow == was and leg.peer.name == pbx:
                 leg.flow = flow
 
-    def take_counts(self, counts: Sequence[wire.StreamCount]) -> list[Out]:
-        """The media worker's last word on this call."""
+    def digit_heard(self, heard: wire.DigitHeard) -> list[Out]:
+        """The media worker has heard a digit that it was asked to report."""
+        return self._passing.digit_heard(heard) if self.is_answered else []
+
+    def take_counts(self, ref: str, counts: Sequence[wire.StreamCount]) -> list[Out]:
+        """The media worker's last word on this call, or on one that this has taken in."""
+        for joined in self.joined:
+            if joined.ref == ref:
+                joined.take_counts(counts)
+        if ref != self.ref:
+            return []
         if self.media.is_answered:
             self.account.media = self.media.report(counts)
         return self._write_record()
@@ -219,13 +285,15 @@ class Call:
             outs += self._absorb(leg.tick(now), now)
         for timer in self.timers.pop_due(now):
             outs += self._timer(timer, now)
-        return outs
+        at = self.transfer.next_deadline()
+        if at is not None and now >= at:
+            outs += self.transfer.tick(now)
+        return outs + self.modification.go_on(now) if self.modification.has_wishes else outs
 
     def next_deadline(self) -> float | None:
         deadlines = [at for leg in self.legs if (at := leg.next_deadline()) is not None]
-        own = self.timers.next()
-        if own is not None:
-            deadlines.append(own)
+        own = (self.timers.next(), self.transfer.next_deadline())
+        deadlines += [at for at in own if at is not None]
         return min(deadlines) if deadlines else None
 
     @property
@@ -252,55 +320,122 @@ class Call:
                 done += self._report(out, now)  # type: ignore[arg-type]
             else:
                 done.append(out)  # type: ignore[arg-type]
-        return done
+        return done + self.modification.go_on(now) if self.modification.has_wishes else done
 
     def _report(self, report: Report, now: float) -> list[Out]:
         match self.state, report:
-            case Hunting() as state, _:
-                return self._setup.handle(state, report, now)
-            case Talking(), LegHungUp(n, q850):
-                return self.end(Ending(Cause.NORMAL, 200, q850 or Cause.NORMAL.q850, _who(n)), now)
-            case Talking(), LegUnacknowledged(n):
-                who = self.legs[n].peer.name
-                self.explain(f"no ACK: {who} should send it to the Contact of our 200", now)
-                return self.end(Ending(Cause.NO_ACK, 200, Cause.NO_ACK.q850, "sbc"), now)
-            case Talking(), LegAcknowledged(0, body, True):
-                return self._setup.acknowledged(body, now)
-            case Talking(), LegAcknowledged() | LegOffered() | LegReanswered() | LegRerefused() | LegCancelled():
-                return self._modification.handle(report, now)
-            case (
-                Talking(),
-                LegTried()
-                | LegChallenged()
-                | LegProgressed()
-                | LegAnswered()
-                | LegRefused()
-                | LegFailed()
-                | LegDisconnected(),
-            ):
-                return []  # of an attempt that was given up
             case Ended(), _:
                 return []  # crossed on the wire; harmless once we have moved on
+            case _, LegOffered(n, b"", True):
+                return self._passing.identified(n, report, now)
+            case _, LegOffered() | LegReanswered() | LegRerefused() | LegRefreshDue():
+                return self.modification.handle(report, now)
+            case _, LegAsked():
+                taken = self.transfer.asked(report, now)
+                return self._passing.asked(report, now) if taken is None else taken
+            case _, LegReplied():
+                taken = self.transfer.replied(report, now)
+                return self._passing.replied(report) if taken is None else taken
+            case Hunting() as state, _:
+                return self._setup.handle(state, report, now)
+            case Talking(), _:
+                return self._report_in_talk(report, now)
             case _:
                 raise AssertionError(f"{report} in {self.state}")
 
+    def _report_in_talk(self, report: Report, now: float) -> list[Out]:
+        match report:
+            case LegHungUp(n) | LegExpired(n) if (taken := self.transfer.hung_up(n, now)) is not None:
+                return taken
+            case LegHungUp(n, q850, request):
+                fields = () if request is None else self._passing.fields(n, request)
+                return self.end(Ending(Cause.NORMAL, 200, q850 or Cause.NORMAL.q850, self._who(n)), now, fields)
+            case LegUnacknowledged(n):
+                who = self.legs[n].peer.name
+                self.explain(f"no ACK: {who} should send it to the Contact of our 200", now)
+                return self.end(Ending(Cause.NO_ACK, 200, Cause.NO_ACK.q850, "sbc"), now)
+            case LegExpired(n):
+                self.explain(f"the session timer has run out: {self.legs[n].peer.name} is not heard of any more", now)
+                return self.end(Ending(Cause.SESSION_EXPIRED, 200, Cause.SESSION_EXPIRED.q850, "sbc"), now)
+            case LegCancelled(n, True):
+                return self.end(Ending(Cause.CANCELLED, 487, Cause.CANCELLED.q850, self._who(n)), now)
+            case LegAcknowledged(n, body, True) if n == 0:
+                return self._setup.acknowledged(body, now)
+            case LegAcknowledged() | LegCancelled():
+                return self.modification.handle(report, now)
+            case _:
+                return []  # of an attempt that was given up, or of a provisional that the 2xx has overtaken
+
     def _timer(self, timer: str, now: float) -> list[Out]:
         match self.state, timer:
-            case Hunting() as state, _:
-                return self._setup.timer(state, timer, now)
-            case Talking(), "change":
-                return self._modification.timer(now)
-            case Talking(), "max_duration":
-                self.explain("limits.max_duration is reached", now)
-                return self.end(Ending(Cause.RATE_LIMITED, 200, _NORMAL_UNSPECIFIED, "sbc"), now)
             case Ended(), "media report":
                 return self._write_record()
             case Ended(), _:
                 return []  # it was due together with the one that has ended the call
+            case _, "change" | "turn":
+                return self.modification.timer(timer, now)
+            case Hunting() as state, _:
+                return self._setup.timer(state, timer, now)
+            case Talking(), "max_duration":
+                self.explain("limits.max_duration is reached", now)
+                return self.end(Ending(Cause.RATE_LIMITED, 200, _NORMAL_UNSPECIFIED, "sbc"), now)
             case _:
                 raise AssertionError(f"{timer} in {self.state}")
 
+    # --- what the parts of it share -----------------------------------------------------------------------------------
+
+    @property
+    def is_answered(self) -> bool:
+        return isinstance(self.state, Talking)
+
+    def rings(self, status: int, body: bytes, now: float, fields: Fields) -> list[Out]:
+        """A provisional response has come from whom it called."""
+        if self.errand is not None:
+            return [ChildProgressed(self.errand.parent, self.ref, status)]
+        return [*self.ingress.ring(status, body, now, fields)]
+
+    def talks(self, body: bytes, now: float, fields: Fields) -> list[Out]:
+        """Whom it called has answered."""
+        self.account.answered_at = now
+        self.state = Talking(now)
+        self.limit_duration(now)
+        said = self.log("call.answered")
+        if self.errand is not None:
+            return [said, ChildAnswered(self.errand.parent, self.ref, self.pair[1])]
+        return [*self.ingress.accept(body, now, fields), said]
+
+    def writer(self, leg: int) -> Callable[[str], str]:
+        """Writes numbers for the peer of a leg as its callers."""
+        return partial(self.policy.write_caller, self.ingress.peer.name, self.legs[leg].peer)
+
+    def host_of(self, leg: int) -> str:
+        """The host by which the peer of a leg knows us."""
+        return self.context.hosts[self.legs[leg].peer.interface]
+
+    def opposite(self, leg: int) -> int:
+        """Whom this leg of the pair talks with."""
+        return self.pair[1] if leg == self.pair[0] else self.pair[0]
+
+    def side_of(self, leg: int) -> SideName:
+        """The media side of a leg of the pair."""
+        return "ingress" if leg == self.pair[0] else "egress"
+
+    def invite_fields(self, leg: int) -> Fields:
+        """What else of the caller's INVITE the callee's has."""
+        return self._passing.invite_fields(leg)
+
+    def crossing_fields(self, leg: int, message: Request | Response) -> Fields:
+        """What of a message that came on `leg` crosses to the other side."""
+        return self._passing.fields(leg, message)
+
+    def _who(self, leg: int) -> Who:
+        return "caller" if leg == self.pair[0] else "callee"
+
     # --- the one exit -------------------------------------------------------------------------------------------------
+
+    def renegotiate(self, now: float) -> list[Out]:
+        """After a join: the newer leg is told of the older one, and that of what came of it."""
+        return self.modification.renegotiate(now, max(self.pair), min(self.pair))
 
     def explain(self, why: str, now: float) -> None:
         """For the ladder, and for the log line of the end that this leads to."""
@@ -315,19 +450,28 @@ class Call:
         """End it because the session cannot be kept."""
         return self.end(Ending(cause, 200, cause.q850, "sbc"), now)
 
-    def end(self, ending: Ending, now: float) -> list[Out]:
-        """The only way out of a call: legs released, media deleted, ports returned, record written."""
+    def end(self, ending: Ending, now: float, said: Fields = ()) -> list[Out]:
+        """The only way out of a call: legs released, media deleted, ports returned, record written.
+
+        `said`: what who ended it has said beside it; without a Reason among that, ours is made.
+        """
         if isinstance(self.state, Ended):
             return []
         self.account.attempt_ended(None, ending.cause, now)
         self.state = Ended(ending, now)
         self.timers.clear()
-        outs: list[Out] = []
-        fields = () if ending.q850 == Cause.NORMAL.q850 else reason_fields(ending.q850)
+        outs: list[Out] = [*self.transfer.ended(now)]
+        if self.errand is not None and self.account.answered_at is None:
+            outs.append(ChildFailed(self.errand.parent, self.ref, ending.status))
+        has_reason = any(name == "Reason" for name, _ in said)
+        made = () if has_reason or ending.q850 == Cause.NORMAL.q850 else reason_fields(ending.q850)
+        fields = (*said, *made)
         for leg in self.legs:
             outs += leg.release(ending.status, fields)
         self.media.release(now)
         self.holdings.give_back(now)
+        for joined in self.joined:
+            joined.give_back(self.context, now)
         self.context.trace.note(self.ref, now, f"ended: {ending.cause} ({ending.status}) by {ending.by}")
         self.context.trace.end(self.ref, failed=ending.cause is not Cause.NORMAL, at=now)
         self.context.outcomes[self.ingress.peer.name, self.legs[-1].peer.name if self.egress else "", ending.cause] += 1
@@ -353,7 +497,8 @@ class Call:
         record = self.account.record(state.ending, state.ended_at, self.context.wall)
         self.state = Ended(state.ending, state.ended_at, written=True)
         self.timers.clear()
-        return [WriteCdr(record)]
+        joined = [one.record(state.ending, state.ended_at, self.context) for one in self.joined]
+        return [*joined, WriteCdr(record)]
 
     def _final_status(self, status: int) -> int:
         return 200 if isinstance(self.state, Talking) else status
@@ -398,7 +543,3 @@ def _cause_of_refusal(decision: Decision) -> Cause:
     if decision.route is None:
         return Cause.NO_ROUTE
     return Cause.NOT_FOUND if decision.reject in (404, 484) else Cause.REJECTED
-
-
-def _who(leg: int) -> Who:
-    return "caller" if leg == 0 else "callee"

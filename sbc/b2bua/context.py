@@ -5,17 +5,22 @@ No call changes any of it but the tables that are named so.
 
 from collections import Counter
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from sbc.b2bua.account import WallClock
 from sbc.b2bua.media import MediaRules
+from sbc.b2bua.moved import Moves
 from sbc.b2bua.ports import PortPool
 from sbc.core.ids import IdSource
 from sbc.peering.relations import Relations
 from sbc.policy.engine import Policy
 from sbc.sip.timing import Timing
 from sbc.trace.recorder import Recorder
+
+if TYPE_CHECKING:
+    from sbc.b2bua.call import Call
 
 
 class MediaAddress(Struct, frozen=True):
@@ -31,11 +36,13 @@ class Context:
     """
 
     __slots__ = (
+        "calls",
         "dialogs",
         "emergencies",
         "hosts",
         "ids",
         "media_rules",
+        "moves",
         "outcomes",
         "policy",
         "ports",
@@ -67,6 +74,8 @@ class Context:
         self.trace = trace
         self.wall = WallClock()
         self.dialogs: dict[str, tuple[str, int]] = {}
+        self.calls: Mapping[str, Call] = {}  # all that are alive; set by the switch, read by transfers
+        self.moves = Moves()
         self.outcomes: Counter[tuple[str, str, str]] = Counter()
         self.emergencies = 0
 

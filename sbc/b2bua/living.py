@@ -37,7 +37,7 @@ class LivingCalls:
         except Exception as error:  # noqa: BLE001  the engine must outlive any one call
             crashed = self.crashed(call, error, now)
             return crashed if key is None else [*crashed, Respond(key, 500)]  # nowhere if the request has its answer
-        self._settle(call, now)
+        self.settle(call, now)
         return outs
 
     def crashed(self, call: Call, error: Exception, now: float) -> list[Out]:
@@ -50,10 +50,10 @@ class LivingCalls:
             self._context.relations.paths.give_back_all(call.ref)
             self._forget(call, now)
             return [*outs, crash_log(call.ref, worse)]
-        self._settle(call, now)
+        self.settle(call, now)
         return outs
 
-    def _settle(self, call: Call, now: float) -> None:
+    def settle(self, call: Call, now: float) -> None:
         if call.is_over:
             self._forget(call, now)
         else:
@@ -65,6 +65,7 @@ class LivingCalls:
         self.deadlines.set(call.ref, None)
         for tag in call.tags:
             context.dialogs.pop(tag, None)
+        context.moves.forget(call.ref, len(call.legs))
         self.calls.pop(call.ref, None)
         self._forgotten(call.ref)
 

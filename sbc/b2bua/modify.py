@@ -1,8 +1,11 @@
-"""Changing a session that is up: a re-INVITE on one leg becomes a re-INVITE on the other (RFC 3261 §14, RFC 3264 §8).
+"""Changing a session: an offer on one leg becomes an offer on the other, and the answer comes back (RFC 3264 §8,
+RFC 3261 §14, RFC 3311, RFC 6337), while it is set up as well as when it is up.
 
-One change at a time: while one is under way the peer that comes second gets 491. A failure crosses and the session
-stays as it was. An offer that is taken back has its verdict from the asked side, whose 2xx may cross our CANCEL, so
-that both believe in the same session. It belongs to one call and speaks to its legs through it.
+One change at a time; what comes meanwhile waits its turn where it can, or gets 491. What says nothing new is answered
+at once and never crosses. A failure crosses and the session stays as it was. An offer that is taken back has its
+verdict from the asked side, whose 2xx may cross our CANCEL, so that both believe in the same session. We make offers of
+our own to keep a session timer, and when a transfer has given a leg another partner. It belongs to one call and speaks
+to its legs through it.
 """
 
 from typing import TYPE_CHECKING, Final
@@ -12,109 +15,229 @@ from msgspec.structs import replace
 
 from sbc.b2bua.commands import AskMedia
 from sbc.b2bua.crossing import crossing_status
-from sbc.b2bua.media import OutOfPortsError, SideName
-from sbc.b2bua.reports import LegAcknowledged, LegCancelled, LegOffered, LegReanswered, LegRerefused, Report
+from sbc.b2bua.media import OutOfPortsError
+from sbc.b2bua.reports import (
+    LegAcknowledged,
+    LegCancelled,
+    LegOffered,
+    LegReanswered,
+    LegRefreshDue,
+    LegRerefused,
+    Report,
+)
 from sbc.core.cause import Cause
 from sbc.sdp.model import SdpError
 
 if TYPE_CHECKING:
     from sbc.b2bua.call import Call, Out
-    from sbc.b2bua.leg import Leg
 
 
 ANSWER_SECONDS: Final = 60.0  # for a person to be asked, say whether video is wanted; then the offer is taken back
 CANCEL_SECONDS: Final = 5.0  # for the asked side to end an offer that was taken back, two lost messages included
+TURN_SECONDS: Final = 5.0  # that an offer waits for the asked leg to be free, say for an ACK; then it gets 491
+_RENEGOTIATIONS: Final = 6  # of our own in a row, until both sides of a transfer agree
 
 
 class Change(Struct, frozen=True):
-    """`by` is the leg that asked. `late`: its re-INVITE had no offer, so that its ACK will have the answer.
+    """`by` is the leg that asked, None where we did; `to` the leg that is asked. `late`: the re-INVITE had no offer, so
+    that its ACK will have the answer. `refresh`: it is for a session timer.
 
     `taken_back`: the asked side has been sent CANCEL, and the asking side gets this status if that was in time.
     """
 
-    by: int
-    late: bool
+    by: int | None
+    to: int
+    late: bool = False
+    refresh: bool = False
     taken_back: int | None = None
+
+
+class Wish(Struct, frozen=True):
+    """What waits for its turn: the offer of a peer, or one of our own to the leg `to`. `refresh`: nothing is new."""
+
+    to: int
+    offered: LegOffered | None = None
+    refresh: bool = False
+    until: float | None = None
 
 
 class Modification:
     def __init__(self, call: "Call") -> None:
         self._call = call
         self._change: Change | None = None
+        self._wishes: list[Wish] = []
+        self._rounds = 0
+
+    @property
+    def is_under_way(self) -> bool:
+        return self._change is not None
+
+    @property
+    def has_wishes(self) -> bool:
+        """Something waits for its turn."""
+        return bool(self._wishes)
 
     def handle(self, report: Report, now: float) -> "list[Out]":
         change = self._change
         match report:
-            case LegOffered(leg, body):
-                return self._offered(leg, body, now)
-            case LegReanswered(leg, body) if change is not None and leg != change.by:
-                return self._reanswered(change, leg, body, now)
-            case LegReanswered(leg):
-                return list(self._call.legs[leg].acknowledge())  # much too late: the asking side was refused long ago
+            case LegOffered():
+                return self._offered(report, now)
+            case LegRefreshDue(leg):
+                self._wish(Wish(leg, refresh=True))
+                return self.go_on(now)
+            case LegReanswered(leg) if change is not None and leg == change.to:
+                return self._reanswered(change, report, now)
+            case LegReanswered(leg, _, _, by_update):
+                # Much too late: the asking side was refused long ago.
+                return [] if by_update else list(self._call.legs[leg].acknowledge())
             case LegRerefused(_, _, True):
                 return self._call.fail(Cause.FAILED, now)
-            case LegRerefused(_, status) if change is not None:
-                return self._refuse(change, change.taken_back or status)
+            case LegRerefused(leg, status) if change is not None and leg == change.to:
+                return self._refused(change, change.taken_back or status, now)
             case LegCancelled(leg) if change is not None and leg == change.by:
                 return self._take_back(change, 487, now)
             case LegAcknowledged(leg, body) if change is not None and change.late and leg == change.by:
                 return self._late_answer(change, body, now)
             case _:
-                return []  # an ACK that brings nothing, or what crossed a change that is over
+                return self._cancelled(report)
 
-    def timer(self, now: float) -> "list[Out]":
-        """The asked peer has said 100 and no more, or does not even end what was taken back."""
+    def go_on(self, now: float) -> "list[Out]":
+        """Whose turn it is now: asked after everything that may have made a leg free."""
+        outs: list[Out] = []
+        while self._wishes and self._change is None:
+            wish = next((one for one in self._wishes if self._call.legs[one.to].is_modifiable), None)
+            if wish is None:
+                break
+            self._wishes.remove(wish)
+            outs += self._begin(wish, now)
+        return outs
+
+    def renegotiate(self, now: float, *legs: int) -> "list[Out]":
+        """A leg of the call has another partner: tell these what that has described, one after the other."""
+        self._rounds = 0
+        for leg in legs:
+            self._wish(Wish(leg))
+        return self.go_on(now)
+
+    def abandon(self, now: float) -> "list[Out]":
+        """A leg is about to have another partner: offers under way and those that wait are refused, or cancelled."""
+        call = self._call
+        outs: list[Out] = []
+        wishes, self._wishes = self._wishes, []
+        asking = [one.offered.leg for one in wishes if one.offered is not None]
+        change, self._change = self._change, None
+        call.timers.stop("change", "turn")
+        if change is not None:
+            call.media.restore(now)
+            asked = call.legs[change.to]
+            outs += [] if asked.drop_offer() else asked.cancel_offer()
+            asking += [] if change.by is None else [change.by]
+        for leg in asking:
+            outs += call.legs[leg].refuse(491)
+        return outs
+
+    def timer(self, timer: str, now: float) -> "list[Out]":
+        if timer == "turn":
+            return self._turned_away(now)
         change = self._change
         if change is None:
             return []
+        # The asked peer has said 100 and no more, or does not even end what was taken back.
         self._call.context.trace.note(self._call.ref, now, "the offer got no final answer")
         if change.taken_back is None:
             return self._take_back(change, 504, now)
-        return self._refuse(change, change.taken_back)
+        return self._refused(change, change.taken_back, now)
 
-    def _take_back(self, change: Change, status: int, now: float) -> "list[Out]":
-        if change.taken_back is not None:
-            return []
-        self._change = replace(change, taken_back=status)
-        self._call.timers.set("change", now + CANCEL_SECONDS)
-        return list(self._opposite(change.by).cancel_offer())
+    # --- whose turn it is ---------------------------------------------------------------------------------------------
 
-    def _refuse(self, change: Change, status: int) -> "list[Out]":
-        """The session stays as it was."""
-        self._finish()
-        return list(self._call.legs[change.by].refuse(crossing_status(status)))
+    def _wish(self, wish: Wish) -> None:
+        if wish not in self._wishes:
+            self._wishes.append(wish)
 
-    def _offered(self, leg: int, body: bytes, now: float) -> "list[Out]":
-        asking, asked = self._call.legs[leg], self._opposite(leg)
-        if self._change is not None or not asked.is_modifiable:
-            return list(asking.refuse(491))
-        passed = b""
-        if body:
-            media = self._call.media
+    def _offered(self, report: LegOffered, now: float) -> "list[Out]":
+        call, leg = self._call, report.leg
+        if report.leg not in call.pair:
+            return list(call.legs[leg].refuse(491))  # its partner is about to change
+        asking, asked = call.legs[leg], call.legs[call.opposite(leg)]
+        if report.body and not (self._change and leg in (self._change.by, self._change.to)):
             try:
-                passed = media.pass_offer(_side(leg), media.read(body), now)
+                if call.media.is_same(call.side_of(leg), call.media.read(report.body)):
+                    return list(asking.answer(call.media.last_sent(call.side_of(leg)), now))
+            except SdpError as error:
+                return list(asking.refuse(error.status))
+        wish = Wish(asked.n, report, until=now + TURN_SECONDS)
+        if self._change is None and asked.is_modifiable:
+            return self._begin(wish, now)
+        if not call.is_answered:
+            return list(asking.refuse(504))  # RFC 3311 §5.2: it "cannot change the session … without prompting"
+        if self._change is not None and self._change.to == leg:
+            return list(asking.refuse(491))
+        self._wish(wish)
+        if not call.timers.is_set("turn"):
+            call.timers.set("turn", now + TURN_SECONDS)
+        return []
+
+    def _turned_away(self, now: float) -> "list[Out]":
+        """The asked leg was not free in time."""
+        outs: list[Out] = []
+        for wish in [one for one in self._wishes if one.until is not None and one.until <= now]:
+            self._wishes.remove(wish)
+            if wish.offered is not None:
+                outs += self._call.legs[wish.offered.leg].refuse(491)
+        later = [one.until for one in self._wishes if one.until is not None]
+        if later:
+            self._call.timers.set("turn", min(later))
+        return outs
+
+    def _cancelled(self, report: Report) -> "list[Out]":
+        """An offer that still waits is taken back; everything else has crossed a change that is over."""
+        if not isinstance(report, LegCancelled):
+            return []
+        waiting = [one for one in self._wishes if one.offered is not None and one.offered.leg == report.leg]
+        for wish in waiting:
+            self._wishes.remove(wish)
+        return list(self._call.legs[report.leg].refuse(487)) if waiting else []
+
+    def _begin(self, wish: Wish, now: float) -> "list[Out]":
+        if wish.offered is not None:
+            return self._cross(wish.offered, now)
+        return self._repeat(wish.to, now) if wish.refresh else self._offer_again(wish.to, now)
+
+    # --- offers of a peer ---------------------------------------------------------------------------------------------
+
+    def _cross(self, offered: LegOffered, now: float) -> "list[Out]":
+        call, leg = self._call, offered.leg
+        asking, asked = call.legs[leg], call.legs[call.opposite(leg)]
+        passed = b""
+        if offered.body:
+            try:
+                passed = call.media.pass_offer(call.side_of(leg), call.media.read(offered.body), now)
             except SdpError as error:
                 return list(asking.refuse(error.status))
             except OutOfPortsError:
                 return list(asking.refuse(503))
-        self._change = Change(leg, late=not body)
-        self._call.timers.set("change", now + ANSWER_SECONDS)
-        return list(asked.offer(passed))
+        self._start(Change(leg, asked.n, late=not offered.body), now)
+        fields = () if offered.message is None else call.crossing_fields(leg, offered.message)
+        return list(asked.offer(passed, by_update=offered.by_update, fields=fields))
 
-    def _reanswered(self, change: Change, leg: int, body: bytes, now: float) -> "list[Out]":
-        media = self._call.media
-        asking, asked = self._call.legs[change.by], self._call.legs[leg]
+    def _reanswered(self, change: Change, report: LegReanswered, now: float) -> "list[Out]":
+        if change.by is None:
+            return self._own_answer(change, report, now)
+        call, media, leg = self._call, self._call.media, report.leg
+        asking, asked = call.legs[change.by], call.legs[leg]
         try:
-            session = media.read(body)
+            session = media.read(report.body)
             if change.late:
-                self._call.timers.stop("change")  # from now on the ACK is awaited, and the leg watches that
-                return list(asking.answer(media.pass_offer(_side(leg), session, now), now))
+                call.timers.stop("change")  # from now on the ACK is awaited, and the leg watches that
+                return list(asking.answer(media.pass_offer(call.side_of(leg), session, now), now))
             passed = media.pass_answer(session)
         except (SdpError, OutOfPortsError):
             # The asked side believes in a session that cannot be told to the asking one: neither can be kept.
-            return self._call.fail(Cause.FAILED, now)
-        self._finish()
-        return [*asked.acknowledge(), AskMedia(media.relay()), *asking.answer(passed, now)]
+            return call.fail(Cause.FAILED, now)
+        self._finish(now)
+        acked = [] if report.by_update else asked.acknowledge()
+        fields = () if report.response is None else call.crossing_fields(leg, report.response)
+        return [*acked, AskMedia(media.relay()), *asking.answer(passed, now, fields), *self.go_on(now)]
 
     def _late_answer(self, change: Change, body: bytes, now: float) -> "list[Out]":
         media = self._call.media
@@ -122,17 +245,76 @@ class Modification:
             passed = media.pass_answer(media.read(body))
         except SdpError:
             return self._call.fail(Cause.FAILED, now)
-        self._finish()
-        return [*self._opposite(change.by).acknowledge(passed), AskMedia(media.relay())]
+        self._finish(now)
+        acked = self._call.legs[change.to].acknowledge(passed)
+        return [*acked, AskMedia(media.relay()), *self.go_on(now)]
 
-    def _finish(self) -> None:
+    def _refused(self, change: Change, status: int, now: float) -> "list[Out]":
+        """The session stays as it was."""
+        self._call.media.restore(now)
+        self._finish(now)
+        if change.refresh:
+            self._call.legs[change.to].refresh_failed(now)
+        if change.by is None:
+            self._call.context.trace.note(self._call.ref, now, f"an offer of ours was refused: {status}")
+            return self.go_on(now)
+        return [*self._call.legs[change.by].refuse(crossing_status(status)), *self.go_on(now)]
+
+    def _take_back(self, change: Change, status: int, now: float) -> "list[Out]":
+        if change.taken_back is not None:
+            return []
+        asked = self._call.legs[change.to]
+        if asked.drop_offer():
+            return self._refused(change, status, now)
+        self._change = replace(change, taken_back=status)
+        self._call.timers.set("change", now + CANCEL_SECONDS)
+        return list(asked.cancel_offer())
+
+    # --- offers of our own --------------------------------------------------------------------------------------------
+
+    def _repeat(self, to: int, now: float) -> "list[Out]":
+        """A refresh of the session timer by re-INVITE, with what was agreed (RFC 4028 §7.4)."""
+        call = self._call
+        body = call.media.repeat_offer(call.side_of(to)) if to in call.pair else b""
+        if not body:
+            return []
+        self._start(Change(None, to, refresh=True), now)
+        return list(call.legs[to].offer(body))
+
+    def _offer_again(self, to: int, now: float) -> "list[Out]":
+        call = self._call
+        if to not in call.pair or self._rounds >= _RENEGOTIATIONS:
+            return []
+        try:
+            body = call.media.reoffer(call.side_of(to), now)
+        except (SdpError, OutOfPortsError) as error:
+            call.explain(f"{call.legs[to].peer.name} cannot be told of its new partner: {error}", now)
+            return call.fail(Cause.FAILED, now)
+        if body is None:
+            return []
+        self._rounds += 1
+        self._start(Change(None, to), now)
+        return list(call.legs[to].offer(body, by_update=True))
+
+    def _own_answer(self, change: Change, report: LegReanswered, now: float) -> "list[Out]":
+        call, media, asked = self._call, self._call.media, self._call.legs[change.to]
+        acked = [] if report.by_update else asked.acknowledge()
+        try:
+            media.pass_answer(media.read(report.body))
+        except SdpError:
+            return [*acked, *call.fail(Cause.FAILED, now)]
+        self._finish(now)
+        if not change.refresh:
+            self._wish(Wish(call.opposite(change.to)))  # it is told what came of it, unless it knows
+        return [*acked, AskMedia(media.relay()), *self.go_on(now)]
+
+    # --- inside -------------------------------------------------------------------------------------------------------
+
+    def _start(self, change: Change, now: float) -> None:
+        self._change = change
+        self._call.timers.set("change", now + ANSWER_SECONDS)
+
+    def _finish(self, now: float) -> None:
         self._change = None
         self._call.timers.stop("change")
-        self._call.media.settle()
-
-    def _opposite(self, leg: int) -> "Leg":
-        return self._call.legs[-1] if leg == 0 else self._call.legs[0]
-
-
-def _side(leg: int) -> SideName:
-    return "ingress" if leg == 0 else "egress"
+        self._call.media.settle(now)

@@ -10,10 +10,24 @@ from sbc.sip.transaction.key import ServerKey
 
 
 class LegProgressed(Struct, frozen=True):
-    """A provisional response beyond 100 came from an egress leg."""
+    """A provisional response beyond 100 came from an egress leg, in the early dialog `tag`.
+
+    `reliable`: by RFC 3262; what it describes is final in its early dialog. Where the INVITE had no offer, a reliable
+    one makes it, and waits for `leg.prack(answer)`.
+    """
 
     leg: int
     status: int
+    body: bytes
+    tag: str = ""
+    response: Response | None = None
+    reliable: bool = False
+
+
+class LegPracked(Struct, frozen=True):
+    """The PRACK of a provisional of ours that made an offer: `body` is the answer."""
+
+    leg: int
     body: bytes
 
 
@@ -30,10 +44,12 @@ class LegChallenged(Struct, frozen=True):
 
 
 class LegAnswered(Struct, frozen=True):
-    """2xx to the first INVITE of an egress leg; not acknowledged yet."""
+    """2xx to the first INVITE of an egress leg, of the fork `tag`; not acknowledged yet."""
 
     leg: int
     body: bytes
+    tag: str = ""
+    response: Response | None = None
 
 
 class LegRefused(Struct, frozen=True):
@@ -42,6 +58,7 @@ class LegRefused(Struct, frozen=True):
     leg: int
     status: int
     q850: int | None = None
+    response: Response | None = None
 
 
 class LegFailed(Struct, frozen=True):
@@ -77,21 +94,27 @@ class LegCancelled(Struct, frozen=True):
 
 
 class LegOffered(Struct, frozen=True):
-    """A re-INVITE came. An empty body asks us for an offer."""
+    """An offer came, in a re-INVITE or `by_update`, which stands for UPDATE and PRACK. A re-INVITE with an empty body
+    asks us for an offer; an UPDATE with one is answered already, and has only said who is there now.
+    """
 
     leg: int
     body: bytes
+    by_update: bool = False
+    message: Request | None = None
 
 
 class LegReanswered(Struct, frozen=True):
-    """2xx to a re-INVITE of ours; not acknowledged yet."""
+    """2xx to a re-INVITE of ours, not acknowledged yet; or `by_update` to an UPDATE of ours."""
 
     leg: int
     body: bytes
+    response: Response | None = None
+    by_update: bool = False
 
 
 class LegRerefused(Struct, frozen=True):
-    """Final failure of a re-INVITE of ours. `fatal`: the dialog is gone or silent (RFC 3261 §12.2.1.2)."""
+    """Final failure of a re-INVITE or UPDATE of ours. `fatal`: the dialog is gone or silent (RFC 3261 §12.2.1.2)."""
 
     leg: int
     status: int
@@ -114,6 +137,12 @@ class LegReplied(Struct, frozen=True, eq=False):
     response: Response | None
 
 
+class LegRefreshDue(Struct, frozen=True):
+    """The session timer wants a re-INVITE: the peer does not know UPDATE."""
+
+    leg: int
+
+
 class LegExpired(Struct, frozen=True):
     """The session timer of this dialog ran out: its peer has not refreshed, or has not answered our refresh."""
 
@@ -123,16 +152,18 @@ class LegExpired(Struct, frozen=True):
 class LegHungUp(Struct, frozen=True):
     leg: int
     q850: int | None = None
+    request: Request | None = None
 
 
 class LegUnacknowledged(Struct, frozen=True):
-    """64*T1 passed without an ACK of our 2xx."""
+    """64*T1 passed without an ACK of our 2xx, or without the PRACK of a reliable provisional."""
 
     leg: int
 
 
 Report = (
     LegProgressed
+    | LegPracked
     | LegTried
     | LegChallenged
     | LegAnswered
@@ -146,6 +177,7 @@ Report = (
     | LegRerefused
     | LegAsked
     | LegReplied
+    | LegRefreshDue
     | LegExpired
     | LegHungUp
     | LegUnacknowledged

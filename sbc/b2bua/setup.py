@@ -1,7 +1,8 @@
 """Setting a call up: dial, wait, hunt on, take the first answer (RFC 3261 §13; the contract's timers).
 
 It belongs to one call while that is `Hunting`, and orders its legs; `choosing` says who is tried next. A provisional's
-answer is early media: the final one replaces it, whichever fork it comes from.
+answer is early media: the final one replaces it, whichever fork it comes from. What is offered and answered before that
+by reliable provisionals (RFC 3262, RFC 6337 §2) is final in its early dialog; each leg is reliable for itself.
 """
 
 from functools import partial
@@ -11,22 +12,26 @@ from sbc.b2bua.account import Ending
 from sbc.b2bua.choosing import Choosing
 from sbc.b2bua.commands import AskMedia, Log
 from sbc.b2bua.crossing import crossing_status
+from sbc.b2bua.forks import Forks
 from sbc.b2bua.hunt import Attempt, Lead, goes_on
 from sbc.b2bua.identity import contact_user, egress_invite
 from sbc.b2bua.leg import Leg
-from sbc.b2bua.media import OutOfPortsError
+from sbc.b2bua.media import Offer, OutOfPortsError
+from sbc.b2bua.redirect import Redirects
 from sbc.b2bua.reports import (
     LegAnswered,
     LegCancelled,
     LegChallenged,
     LegDisconnected,
     LegFailed,
+    LegPracked,
     LegProgressed,
     LegRefused,
     LegTried,
+    LegUnacknowledged,
     Report,
 )
-from sbc.b2bua.states import Hunting, Talking
+from sbc.b2bua.states import Hunting
 from sbc.core.cause import Cause, cause_of_status, q850_of_status
 from sbc.policy.model import Decision, Facts, Peer
 from sbc.sdp.model import SdpError, Session
@@ -36,24 +41,34 @@ if TYPE_CHECKING:
 
 
 class Setup:
-    """`offer` is the caller's; None where the INVITE had none and the callee is asked for one (RFC 3261 §13.2.1)."""
+    """`_offer` is the caller's; None where the INVITE had none and the callee is asked for one (RFC 3261 §13.2.1).
+
+    `_crossed`: that offer as the callee has it, for the answers of all forks. `_is_converted`: there was none, and the
+    callee has got one of ours. `_is_settled`: offer and answer were both exchanged before the 2xx, in PRACKs.
+    """
 
     def __init__(self, call: "Call") -> None:
         self._call = call
         self._offer: Session | None = None
+        self._crossed: Offer | None = None
+        self._is_converted = False
+        self._is_settled = False
         self._decision = Decision()
-        self._choosing = Choosing(call, Facts("", "", ""), self._decision)
+        self._facts = Facts("", "", "")
+        self._choosing = Choosing(call, self._facts, self._decision)
+        self._redirects = Redirects()
+        self._forks = Forks(call)
         self._dialled_at = 0.0
 
     def start(self, offer: Session | None, facts: Facts, decision: Decision, now: float) -> "list[Out]":
-        self._offer, self._decision = offer, decision
+        self._offer, self._facts, self._decision = offer, facts, decision
         self._choosing = Choosing(self._call, facts, decision)
         return self._go_on(self._choosing.first(now), now)
 
     def handle(self, state: Hunting, report: Report, now: float) -> "list[Out]":
         call = self._call
         match report:
-            case LegCancelled():
+            case LegCancelled(0):
                 call.account.attempt_ended(487, Cause.CANCELLED, now)
                 return call.end(Ending(Cause.CANCELLED, 487, Cause.CANCELLED.q850, "caller"), now)
             case (
@@ -64,12 +79,17 @@ class Setup:
                 return self._tried(state, now)
             case LegChallenged():
                 return self._challenged(state, now)
-            case LegProgressed(_, status, body):
-                return self._progressed(state, status, body, now)
-            case LegAnswered(_, body):
-                return self._answered(body, now)
-            case LegRefused(_, status, q850):
-                return self._refused(state, status, q850, now)
+            case LegProgressed():
+                return self._progressed(state, report, now)
+            case LegPracked(_, body):
+                return self._pracked(body, now)
+            case LegAnswered():
+                return self._answered(report, now)
+            case LegRefused():
+                return self._refused(state, report, now)
+            case LegUnacknowledged():
+                call.explain(f"no PRACK: {call.ingress.peer.name} has not acknowledged a provisional response", now)
+                return call.refuse(Cause.NO_ACK, 504, now)
             case LegDisconnected(_, detail):
                 return self._disconnected(state, detail, now)
             case LegFailed(_, cause, detail):
@@ -95,15 +115,24 @@ class Setup:
     def acknowledged(self, body: bytes, now: float) -> "list[Out]":
         """The caller's ACK: it brings the answer where the 2xx had to make the offer."""
         call = self._call
-        if self._offer is not None or call.media.offer is None:
+        if self._offer is not None or self._is_settled or call.media.offer is None:
             return []
         try:
+            if self._is_converted:
+                return self._converted_answer(body, now)
             passed = call.media.pass_answer(call.media.read(body))
         except SdpError as error:
             call.explain(f"answer in ACK cannot be used: {error.reason}", now)
             return call.fail(Cause.FAILED, now)
         call.media.settle()
         return [*call.legs[-1].acknowledge(passed), AskMedia(call.media.relay())]
+
+    def _converted_answer(self, body: bytes, now: float) -> "list[Out]":
+        """The callee has answered an offer of ours long ago; it hears only of what does not fit that."""
+        call = self._call
+        call.media.pass_answer(call.media.read(body))
+        call.media.settle()
+        return [AskMedia(call.media.relay()), *call.modification.renegotiate(now, call.pair[1])]
 
     # --- whom to try --------------------------------------------------------------------------------------------------
 
@@ -120,9 +149,11 @@ class Setup:
         peer, context = target.peer, call.context
         is_ipv6 = hop.flow.remote.is_ipv6 if hop is not None else ":" in attempt.server.host
         address = context.media_address(peer.interface, ipv6=is_ipv6)
-        call.media.open_egress(address.local, address.shown, peer.latching, now)
+        call.media.open_egress(
+            address.local, address.shown, peer.latching, now, codecs=peer.codecs, fax=peer.t38 == "pass"
+        )
         try:
-            body = b"" if self._offer is None else call.media.pass_offer("ingress", self._offer, now)
+            body = self._describe(peer, now)
         except SdpError as error:
             call.explain(f"session description refused: {error.reason}", now)
             return call.refuse(Cause.FAILED, error.status, now)
@@ -139,10 +170,15 @@ class Setup:
             peer,
             contact_user(target, call.parties, emergency=self._decision.emergency),
             context.timing,
+            number=context.ids.number,
             credentials=context.relations.credentials(peer.name),
             flow=hop.flow if hop is not None and peer.registers else None,
         )
         call.legs.append(leg)
+        call.pair = (0, n)
+        self._forks.forget()
+        # An offer in a reliable provisional wants its answer in the PRACK: the caller must be able to give it so early.
+        reliable = bool(body) or call.ingress.takes_reliable
         invite = egress_invite(
             attempt,
             call.parties,
@@ -153,16 +189,27 @@ class Setup:
             write=partial(context.policy.write_caller, call.ingress.peer.name, peer),
             emergency=self._decision.emergency,
             content_type=content_type,
-            more=call.location.fields,
+            more=(*leg.invite_fields(reliable=reliable), *call.location.fields, *call.invite_fields(n)),
         )
         call.account.dialled(attempt, call_id, now)
         call.state = Hunting(attempt, rest)
         call.why = ""  # what ended the attempt before explains this one's end no more
-        call.timers.clear()
+        call.timers.stop("no_reply", "no_progress", "no_answer")
         self._await_reply(peer, rest, now)
         early = call.media.prepare()
         flow = None if hop is None else hop.flow
         return [*([] if early is None else [AskMedia(early)]), *leg.dial(invite, attempt.next_hop, flow)]
+
+    def _describe(self, peer: Peer, now: float) -> bytes:
+        """The offer that this callee gets; nothing where it shall make one."""
+        media = self._call.media
+        self._is_converted = self._offer is None and peer.delayed_offer == "convert"
+        if self._offer is not None:
+            body = media.pass_offer("ingress", self._offer, now)
+        else:
+            body = media.own_offer("egress", now) if self._is_converted else b""
+        self._crossed = media.offer
+        return body
 
     def _await_reply(self, peer: Peer, rest: tuple[Lead, ...], now: float) -> None:
         """The last target gets Timer B; as long for a look-up of its name that never ends."""
@@ -242,7 +289,8 @@ class Setup:
             self._await_reply(state.attempt.target.peer, state.rest, now)
         return []
 
-    def _progressed(self, state: Hunting, status: int, body: bytes, now: float) -> "list[Out]":
+    def _progressed(self, state: Hunting, report: LegProgressed, now: float) -> "list[Out]":
+        status = report.status
         if not 180 <= status <= 189:
             return self._tried(state, now)  # 199 ends an early dialog (RFC 6228), and who knows what 150 says
         call = self._call
@@ -253,59 +301,98 @@ class Setup:
         call.state = Hunting(state.attempt, state.rest, rang=True)
         outs: list[Out] = []
         passed = b""
-        if body and call.media.offer is not None:
+        if report.body:
             try:
-                passed = call.media.pass_answer(call.media.read(body))
-            except SdpError as error:
-                call.context.trace.note(call.ref, now, f"early session description ignored: {error.reason}")
+                passed = self._early_description(report, now)
+            except (SdpError, OutOfPortsError) as error:
+                call.context.trace.note(call.ref, now, f"early session description ignored: {error}")
             else:
                 outs.append(AskMedia(call.media.relay()))
-        return [*outs, *call.ingress.ring(min(status, 183), passed, now)]
+        if call.ingress.peer.early_media == "ringback" and not self._offers(report):
+            status, passed = 180, b""
+        if passed and not self._forks.turn_to(report.tag, passed):
+            passed = b""
+        fields = () if report.response is None else call.crossing_fields(report.leg, report.response)
+        return [*outs, *call.rings(min(status, 183), passed, now, fields)]
 
-    def _answered(self, body: bytes, now: float) -> "list[Out]":
+    def _offers(self, report: LegProgressed) -> bool:
+        """A reliable provisional that brings an offer: its PRACK waits for the caller's answer."""
+        return report.reliable and bool(report.body) and self._crossed is None
+
+    def _early_description(self, report: LegProgressed, now: float) -> bytes:
+        """What a provisional describes, as the caller is told; nothing where it concerns the callee alone."""
+        media = self._call.media
+        session = media.read(report.body)
+        if self._offers(report):
+            return media.pass_offer("egress", session, now)
+        if self._crossed is None:
+            return b""
+        return media.pass_answer(session, self._crossed)
+
+    def _pracked(self, body: bytes, now: float) -> "list[Out]":
+        """The caller's PRACK answers the offer of the callee's reliable provisional."""
         call = self._call
-        call.timers.clear()
+        try:
+            passed = call.media.pass_answer(call.media.read(body))
+        except SdpError as error:
+            call.explain(f"answer in PRACK cannot be used: {error.reason}", now)
+            return call.refuse(Cause.FAILED, 488, now)
+        call.media.settle()
+        self._is_settled = True
+        return [*call.legs[-1].prack(passed), AskMedia(call.media.relay())]
+
+    def _answered(self, report: LegAnswered, now: float) -> "list[Out]":
+        call = self._call
+        call.timers.stop("no_reply", "no_progress", "no_answer")
         call.account.attempt_ended(200, Cause.NORMAL, now)
         try:
-            if self._offer is None:
-                return self._answered_with_offer(body, now)
-            passed = self._final_answer(body)
+            if self._offer is None and not self._is_converted:
+                return self._answered_with_offer(report, now)
+            passed = self._final_answer(report)
         except (SdpError, OutOfPortsError) as error:
             call.explain(f"answer cannot be used: {error}", now)
             return call.refuse(Cause.FAILED, 488, now)
         call.media.settle()
-        acked = [*call.legs[-1].acknowledge(), AskMedia(call.media.relay())]
-        return acked + self._talk(passed, now)
+        if self._is_converted:
+            passed = call.media.reoffer("ingress", now) or b""
+        elif not self._forks.turn_to(report.tag, passed, final=True):
+            passed = b""
+        return [*call.legs[-1].acknowledge(), AskMedia(call.media.relay()), *self._talk(passed, report, now)]
 
-    def _final_answer(self, body: bytes) -> bytes:
+    def _final_answer(self, report: LegAnswered) -> bytes:
         media = self._call.media
-        if body:
-            return media.pass_answer(media.read(body))
+        if report.body:
+            return media.pass_answer(media.read(report.body), self._crossed)
         if media.is_answered:
             return media.last_sent("ingress")  # its provisional carried the answer
         raise SdpError("2xx without an answer", 488)
 
-    def _answered_with_offer(self, body: bytes, now: float) -> "list[Out]":
+    def _answered_with_offer(self, report: LegAnswered, now: float) -> "list[Out]":
         """The INVITE had no offer: the 2xx has it, and the caller's ACK will have the answer (RFC 3261 §13.2.1)."""
         media = self._call.media
-        if not body:
-            return [*self._call.legs[-1].acknowledge(), *self._talk(b"", now)]
-        return self._talk(media.pass_offer("egress", media.read(body), now), now)
+        if not report.body or self._is_settled:
+            return [*self._call.legs[-1].acknowledge(), *self._talk(b"", report, now)]
+        return self._talk(media.pass_offer("egress", media.read(report.body), now), report, now)
 
-    def _talk(self, body: bytes, now: float) -> "list[Out]":
+    def _talk(self, body: bytes, report: LegAnswered, now: float) -> "list[Out]":
         call = self._call
-        call.account.answered_at = now
-        call.state = Talking(now)
-        call.limit_duration(now)
-        return [*call.ingress.answer(body, now), call.log("call.answered")]
+        fields = () if report.response is None else call.crossing_fields(report.leg, report.response)
+        return call.talks(body, now, fields)
 
-    def _refused(self, state: Hunting, status: int, q850: int | None, now: float) -> "list[Out]":
+    def _refused(self, state: Hunting, report: LegRefused, now: float) -> "list[Out]":
+        status, q850, call = report.status, report.q850, self._call
         cause = cause_of_status(status)
         ending = Ending(cause, crossing_status(status), q850 or q850_of_status(status), "callee")
-        self._call.account.attempt_ended(status, cause, now)
+        call.account.attempt_ended(status, cause, now)
+        if status < 400 and report.response is not None:
+            targets = self._redirects.follow(call, state.attempt.target, self._facts, report.response, now)
+            if targets:
+                call.holdings.give_back_path(len(call.legs) - 1)
+                self._choosing.failed(ending, is_down=False)
+                return self._go_on((*targets, *state.rest), now)
         if self._decision.emergency or goes_on(status, q850, self._decision.rule):
             return self._failed(state, ending, now, is_down=status == 503)
-        return self._call.end(ending, now)
+        return call.end(ending, now)
 
 
 def _last(call: "Call") -> int:

@@ -36,6 +36,7 @@ class EngineView(Struct, frozen=True):
     calls: tuple[CallView, ...] = ()
     transactions: int = 0
     dialogs: int = 0
+    subscriptions: int = 0
     ports: int = 0  # media port pairs lent to calls
     attempts: tuple[
         tuple[str, str, str, int], ...

@@ -8,6 +8,10 @@ from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Final
 
+from msgspec.structs import replace
+
+from sbc.b2bua.beside.beside import Beside
+from sbc.b2bua.between_calls import BetweenCalls
 from sbc.b2bua.call import Call
 from sbc.b2bua.call import Out as CallOut
 from sbc.b2bua.commands import Alert, AskMedia, Command, Log, OpenPorts, StoreState, WriteCdr
@@ -29,13 +33,16 @@ from sbc.b2bua.events import (
     StateRestored,
 )
 from sbc.b2bua.former import FormerPolicies
+from sbc.b2bua.identity import parties_of
 from sbc.b2bua.living import LivingCalls, crash_log
 from sbc.b2bua.loops import is_loop
 from sbc.b2bua.media import MediaRules
+from sbc.b2bua.orders import ChildAnswered, ChildFailed, ChildProgressed, HangUpChild, JoinCalls, PlaceChild
 from sbc.b2bua.orphans import end_orphan
 from sbc.b2bua.ports import PortPool
 from sbc.b2bua.reachable import host_of, locals_of
 from sbc.b2bua.refused import RefusedLogins
+from sbc.b2bua.replaces import replaced_by
 from sbc.b2bua.snapshot import EngineView
 from sbc.b2bua.turned_away import stillborn, turn_away
 from sbc.b2bua.view import view_of
@@ -50,7 +57,7 @@ from sbc.peering.relations import Out as PeerOut
 from sbc.peering.relations import Relations
 from sbc.policy.engine import Policy
 from sbc.policy.model import Peer
-from sbc.sip.checks import ACCEPT, ALLOW, Refusal, refusal_of
+from sbc.sip.checks import ACCEPT, SUPPORTED, Refusal, allow_field, refusal_of
 from sbc.sip.commands import CloseFlow, LookUp, Order, ResendResponse, Respond, SendMessage
 from sbc.sip.endpoint import Door, Endpoint
 from sbc.sip.endpoint import Out as SipOut
@@ -67,8 +74,11 @@ from sbc.sip.transaction.outputs import (
 )
 from sbc.trace.recorder import Recorder
 
+MediaReply = wire.SessionEnded | wire.Report | wire.Refused | wire.DigitHeard
+
 SERVER_NAME: Final = "sbc"
 _RETRY_AFTER_DRAIN: Final = "30"  # seconds; small, because another node or the next start is near
+_REPORTS: Final = frozenset({ResponseReceived, TransactionFailed, CancelReceived, ConnectionLost})
 _COMMANDS: Final = frozenset({SendMessage, CloseFlow, LookUp, AskMedia, OpenPorts, WriteCdr, StoreState, Alert, Log})
 
 Out = CallOut | PeerOut | SipOut
@@ -98,7 +108,9 @@ class Switch:
         self._former = FormerPolicies()
         self._refused = RefusedLogins()
         self._living = LivingCalls(self._context, self._former.forget)
-        self.calls = self._living.calls
+        self.calls = self._context.calls = self._living.calls
+        self._between = BetweenCalls(self._living, self._context)
+        self.beside = Beside(self._context)
         self._unstored: set[str] = set()  # calls whose records the disk does not take
         self._drain_at: float | None = None
         self._is_leaving = False  # registrations go with the last call
@@ -143,7 +155,11 @@ class Switch:
         """A reload has taken this peer, or its address, away; calls that are up stay up, and it may end them."""
         context, layer = self._context, self.endpoint.layer
         message, outs = self.endpoint.receive(
-            data, flow, now, lambda request: stay_inside(request, context, layer), is_quiet=True
+            data,
+            flow,
+            now,
+            lambda request: stay_inside(request, context, layer, beside=self.beside.tags),
+            is_quiet=True,
         )
         if message is not None:
             self._living.trace_received(layer.taken_by, data, now)
@@ -151,9 +167,12 @@ class Switch:
 
     def _asked(self, user: Hashable) -> str:
         """The peer that a request of ours went to: it is who answers, also where several share a source."""
-        match user:
+        match self._context.moves.user_of(user):
             case ("register", str(name), int()):
                 return name
+            case ("beside", str(id_), int(n)):
+                asked = self.beside.asked(id_, n)
+                return "" if asked is None else asked.name
             case (str(ref), int(leg), int()) if ref in self.calls:
                 return self.calls[ref].legs[leg].peer.name
         return ""
@@ -197,6 +216,7 @@ class Switch:
             case DrainOrdered(deadline, is_leaving, is_final):
                 self.is_draining = True
                 self._drain_at, self._is_leaving, self._is_final = deadline, is_leaving, is_final
+                self.beside.is_draining = True
                 return self.tick(now)
             case DrillOrdered(pbx, on):
                 return self._run(self.relations.order("drill", pbx, now, on=on), now)
@@ -217,9 +237,10 @@ class Switch:
     def tick(self, now: float) -> list[Command]:
         outs = self.endpoint.tick(now)
         changed = self.relations.hops_changed(now) if self._learn_names() else []  # by look-ups that were given up
-        commands = self._run([*changed, *outs, *self.relations.tick(now)], now)
+        commands = self._run([*changed, *outs, *self.relations.tick(now), *self.beside.tick(now)], now)
         if self._drain_at is not None and now >= self._drain_at:
             self._drain_at = None
+            commands += self._run(self.beside.end(now), now)
             for ref in [ref for ref, call in self.calls.items() if self._is_final or not call.account.emergency]:
                 commands += self._with_call(ref, lambda call: call.hang_up(Cause.SHUTDOWN, now), now)
         for ref in self._living.deadlines.pop_due(now):
@@ -233,6 +254,7 @@ class Switch:
         deadlines = (
             self.endpoint.next_deadline(),
             self.relations.next_deadline(),
+            self.beside.next_deadline(),
             self._living.deadlines.next(),
             self._drain_at,
             0.0 if self._is_leaving and not self.calls else None,
@@ -255,6 +277,7 @@ class Switch:
             calls=tuple(view_of(call, wall.of(0.0)) for call in self.calls.values()),
             transactions=len(self.endpoint.layer),
             dialogs=len(self._context.dialogs),
+            subscriptions=self.beside.subscriptions,
             ports=self.ports.in_use,
             attempts=tuple((*key, count) for key, count in self._context.outcomes.items()),
             messages=tuple((*key, count) for key, count in self.endpoint.counts.items()),
@@ -286,7 +309,11 @@ class Switch:
         """For what comes from now on; calls that are up go on as they began."""
         self._former.replaced(self.policy, self.calls)
         self.policy = self._context.policy = policy
-        outs = [*self._watch_names(now), *self.relations.change_policy(policy, now)]
+        outs = [
+            *self._watch_names(now),
+            *self.relations.change_policy(policy, now),
+            *self.beside.change_policy(now),
+        ]
         self._learn_names()
         return self._run(outs, now)
 
@@ -330,6 +357,9 @@ class Switch:
         return user[0] if isinstance(user, tuple) and isinstance(user[0], str) else ""
 
     def _follow(self, out: Order | SipOut | BindingMoved, now: float, peer: Peer | None, data: bytes) -> Sequence[Out]:
+        user = getattr(out, "user", None)
+        if user is not None and self._context.moves and type(out) in _REPORTS:
+            out = replace(out, user=self._context.moves.user_of(user))
         match out:
             case RequestReceived():
                 return [] if peer is None else self._request(out, peer, data, now)
@@ -337,6 +367,10 @@ class Switch:
                 return self._response(user, out, peer, now)
             case AckReceived(request, flow):
                 return self._ack(request, flow, data, now)
+            case PlaceChild() | HangUpChild() | JoinCalls() | ChildProgressed() | ChildAnswered() | ChildFailed():
+                return self._between.perform(out, now)
+            case TransactionFailed((("beside") as kind, str(id_), int(n))):
+                return self.beside.take_failure((kind, id_, n), out, now)
             case CancelReceived((str(ref), int(leg), int())):
                 return self._living.guarded(ref, lambda call: call.take_cancel(leg, now), now)
             case TransactionFailed(key=(_, "CANCEL")):
@@ -352,6 +386,7 @@ class Switch:
             case BindingMoved(pbx, was, flow):
                 for call in self.calls.values():
                     call.peer_moved(pbx, was, flow)
+                self.beside.peer_moved(pbx, was, flow)
                 return []
             case order:
                 return self.endpoint.perform(order, now)  # type: ignore[arg-type]
@@ -359,7 +394,9 @@ class Switch:
     # --- requests -----------------------------------------------------------------------------------------------------
 
     def _door(self, peer: Peer, flow: Flow, now: float) -> Door:
-        return lambda request: turn_back(peer, request, flow, self._context, self.endpoint.layer, self._refused, now)
+        return lambda request: turn_back(
+            peer, request, flow, self._context, self.endpoint.layer, self._refused, now, beside=self.beside.tags
+        )
 
     def _request(self, out: RequestReceived, peer: Peer, data: bytes, now: float) -> Sequence[Out]:
         request = out.request
@@ -367,20 +404,20 @@ class Switch:
         if request.method == "REGISTER" and peer.registers and request.to.tag is None:
             status, fields, outs = self.relations.register(peer, request, out.flow, now)
             return [Respond(out.key, status, fields=fields), *outs]
-        refusal = refusal_of(request)
+        refusal = refusal_of(request, peer.methods, reliable=peer.reliable == "offer")
         if refusal is not None and request.method == "INVITE" and request.to.tag is None:
             return turn_away(out, peer, cause_of_status(refusal.status), refusal, data, self._context, now)
         if refusal is not None:
             return [Respond(out.key, refusal.status, fields=refusal.fields)]
         if request.to.tag is not None:
             return self._in_dialog(out, peer, data, now)
-        if request.method == "OPTIONS":
+        if request.method == "OPTIONS" and not self.beside.relays_options(request, peer):
             if self.is_draining:
                 return [Respond(out.key, 503)]
-            return [Respond(out.key, 200, fields=(ALLOW, ACCEPT), contact="")]
+            return [Respond(out.key, 200, fields=(allow_field(peer.methods), ACCEPT, SUPPORTED), contact="")]
         if request.method == "INVITE":
             return self._invite(out, peer, data, now)
-        return [Respond(out.key, 481)]
+        return self.beside.take(out, peer, now)
 
     def _invite(self, out: RequestReceived, peer: Peer, data: bytes, now: float) -> Sequence[Out]:
         if self.is_draining and not is_emergency(out.request, peer, self._context):
@@ -393,11 +430,18 @@ class Switch:
             self.endpoint.dropped["calls_full"] += 1
             return turn_away(out, peer, Cause.OVERLOAD, Refusal(503), data, self._context, now)
         ref, invite = self._ids.ref(), out.request
+        named = replaced_by(invite, peer, self._context)
+        if isinstance(named, Refusal):
+            return turn_away(out, peer, Cause.REJECTED, named, data, self._context, now)
         self.trace.message(ref, now, "ingress", False, data)
         try:
-            self.calls[ref] = Call(ref, peer, out, self._context, now)
+            call = Call(ref, peer, parties_of(invite, peer), invite.call_id, self._context, now, flow=out.flow)
+            self.calls[ref] = call
         except Exception as error:  # noqa: BLE001  see `LivingCalls.guarded`
             return [crash_log(ref, error), *stillborn(ref, out, peer, error, self._context, now)]
+
+        if named is not None:
+            return self._between.replace(named, call, out, now)
 
         def start(call: Call) -> Sequence[CallOut]:
             loops = is_loop(call, invite, self.calls, self.endpoint.layer.user_of_invite)
@@ -415,7 +459,8 @@ class Switch:
     def _in_dialog(self, out: RequestReceived, peer: Peer, data: bytes, now: float) -> Sequence[Out]:
         found = self._dialog_of(out.request, peer)
         if found is None:
-            return [Respond(out.key, 481)]
+            taken = self.beside.take_in_dialog(out, peer, now)
+            return [Respond(out.key, 481)] if taken is None else taken
         ref, leg = found
         self._living.trace_received((ref, leg, 0), data, now)
         self.endpoint.layer.adopt(out.key, (ref, leg, 0))
@@ -436,8 +481,7 @@ class Switch:
         if found is None:
             return None
         leg = self.calls[found[0]].legs[found[1]]
-        dialog = leg.dialog
-        if dialog is None or dialog.call_id != request.call_id or dialog.remote_tag != (request.from_.tag or ""):
+        if not leg.has_dialog(request.call_id, request.to.tag or "", request.from_.tag or ""):
             return None
         return found if peer is None or self.policy.may_be(peer, leg.peer) else None
 
@@ -453,6 +497,9 @@ class Switch:
                 genuine = self._is_from(peer, self.policy.peers.get(name))
                 asked = (kind, name, n)
                 return self.relations.take_response(asked, response, out.request, flow, now, genuine=genuine)
+            case ("beside", str(id_), int(n)):
+                genuine = self._is_from(peer, self.beside.asked(id_, n))
+                return self.beside.take_response(("beside", id_, n), out, now, genuine=genuine)
             case (str(ref), int(leg), int(n)) if ref in self.calls:
                 genuine = self._is_from(peer, self.calls[ref].legs[leg].peer)
                 return self._living.guarded(
@@ -466,10 +513,13 @@ class Switch:
 
     # --- calls --------------------------------------------------------------------------------------------------------
 
-    def _media_replied(self, reply: wire.SessionEnded | wire.Report | wire.Refused, now: float) -> list[Command]:
+    def _media_replied(self, reply: MediaReply, now: float) -> list[Command]:
         match reply:
             case wire.SessionEnded(ref, streams):
-                return self._with_call(ref, lambda call: call.take_counts(streams), now)
+                taken_in = self._context.moves.call_of(ref)
+                return self._with_call(taken_in or ref, lambda call: call.take_counts(ref, streams), now)
+            case wire.DigitHeard(ref):
+                return self._with_call(ref, lambda call: call.digit_heard(reply), now)
             case wire.Refused(ref, reason):
                 return [Log("error", "media.refused", (("ref", ref), ("reason", reason)))]
             case wire.Report():

@@ -6,6 +6,8 @@ facts give the same decision with the same reasons. Asked by the B2BUA once per 
 
 from collections.abc import Mapping, Sequence
 
+from msgspec.structs import replace
+
 from sbc.policy.dids import DidTable
 from sbc.policy.disaster import DisasterPlanner, Diverted
 from sbc.policy.model import (
@@ -164,6 +166,17 @@ class Policy:
         down = [target.peer.name for target in decision.hunt if target.peer.kind == "pbx"]
         call = Diverted(called, self.read_caller(facts), decision.owner or down[0], frozenset(down))
         return self._disaster.plan((owned and owned.plan) or decision.rule.disaster, call)
+
+    def divert(self, peer: str, number: str, by: str, facts: Facts) -> tuple[Target, ...] | str:
+        """Whom `peer` may send the call of `facts` on to; or why nobody. As if it had dialled `number` itself, `by`
+        (the number that it was called by) being the caller that the rules look at.
+        """
+        called = self.plan.read(number, bare=self._writes_bare(peer, "called"))
+        diverter = self.plan.read(by)
+        targets = self._dial(peer, called, diverter, self.read_caller(facts))
+        if isinstance(targets, str):
+            return targets
+        return tuple([replace(target, diverted_from=diverter.best) for target in targets])
 
     def _dial(self, pbx: str, called: Number, by: Number, caller: Number) -> tuple[Target, ...] | str:
         """As if `pbx` had dialled: `by` is the caller that the rules look at, `caller` the one that peers see."""

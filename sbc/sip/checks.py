@@ -3,6 +3,7 @@
 Pure: a request in, a refusal out, or None. What a method then means is decided above.
 """
 
+from functools import lru_cache
 from typing import Final
 
 from msgspec import Struct
@@ -12,15 +13,17 @@ from sbc.sip.message import Fields, Request
 from sbc.sip.multipart import PIDF, description_of, is_multipart
 from sbc.sip.uri import SipUri, TelUri
 
-ALLOWED: Final = ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS")
-ALLOW: Final = ("Allow", ", ".join(ALLOWED))
 ACCEPT: Final = ("Accept", "application/sdp, multipart/mixed")
-SUPPORTED: Final[tuple[str, ...]] = ()
+UNDERSTOOD: Final = ("100rel", "timer", "replaces")
+SUPPORTED: Final = ("Supported", ", ".join(UNDERSTOOD))
 
-# Methods that exist and are not served get 405, what nobody has heard of 501 (§8.2.1, §21.5.2).
-_KNOWN: Final = frozenset(
-    (*ALLOWED, "REGISTER", "MESSAGE", "SUBSCRIBE", "NOTIFY", "PUBLISH", "INFO", "REFER", "UPDATE", "PRACK")
-)
+# In the order in which they are shown. Methods that exist and that a peer may not use get 405, what nobody has heard of
+# 501 (§8.2.1, §21.5.2).
+_KNOWN: Final = (
+    "INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "PRACK", "UPDATE", "INFO", "REFER", "NOTIFY", "SUBSCRIBE", "MESSAGE",
+    "PUBLISH", "REGISTER",
+)  # fmt: skip
+_DESCRIBING: Final = frozenset({"INVITE", "UPDATE", "PRACK"})
 
 
 class Refusal(Struct, frozen=True):
@@ -31,26 +34,36 @@ class Refusal(Struct, frozen=True):
 SILENCE: Final = Refusal(0)  # no answer at all
 
 
-def refusal_of(request: Request) -> Refusal | None:
-    """The refusal that the request deserves by its method, URI, extensions or body; None: it may go on."""
+@lru_cache(maxsize=256)
+def allow_field(methods: frozenset[str]) -> tuple[str, str]:
+    """What a peer is told that it may use. REGISTER is no matter of calls, and never told."""
+    return ("Allow", ", ".join([method for method in _KNOWN[:-1] if method in methods]))
+
+
+def refusal_of(request: Request, methods: frozenset[str], *, reliable: bool = True) -> Refusal | None:
+    """The refusal that the request deserves by its method, URI, extensions or body; None: it may go on.
+
+    `methods`: what its sender may use. `reliable`: whether 100rel may be required of us (RFC 3262).
+    """
     method = request.method
     if method not in _KNOWN:
-        return Refusal(501, (ALLOW,))
+        return Refusal(501, (allow_field(methods),))
     if method == "CANCEL":
         return None  # "a UAS MUST NOT apply" Require to CANCEL, §8.2.2.3
     if not isinstance(request.uri, SipUri | TelUri):
         return Refusal(416)
-    if method not in ALLOWED:
-        return Refusal(405, (ALLOW,))
-    unsupported = [tag for tag in (*request.require, *request.proxy_require) if tag.lower() not in SUPPORTED]
-    if unsupported:
-        return Refusal(420, (("Unsupported", ", ".join(unsupported)),))
-    if method == "INVITE":
-        return _refusal_of_body(request)
-    return None
+    if method not in methods:
+        return Refusal(405, (allow_field(methods),))
+    required = (*request.require, *request.proxy_require)
+    if required:
+        understood = UNDERSTOOD if reliable else UNDERSTOOD[1:]
+        unsupported = [tag for tag in required if tag.lower() not in understood]
+        if unsupported:
+            return Refusal(420, (("Unsupported", ", ".join(unsupported)),))
+    return _refusal_of_description(request) if method in _DESCRIBING else None
 
 
-def _refusal_of_body(request: Request) -> Refusal | None:
+def _refusal_of_description(request: Request) -> Refusal | None:
     if request.body and request.content_type != "application/sdp":
         # An emergency caller's location may stand beside the session description, or alone (RFC 6442 §3.1).
         if not is_multipart(request.content_type) and request.content_type != PIDF:

@@ -65,6 +65,11 @@ class Dialog(Struct):
             body,
         )
 
+    def with_local_tag(self, tag: str) -> "Dialog":
+        """Another early dialog of the same INVITE, which a peer has sent us: our responses carry this tag."""
+        local = self.local.replace(f";tag={self.local_tag}", f";tag={tag}")
+        return replace(self, local_tag=tag, local=local)
+
     def is_in_order(self, request: Request) -> bool:
         """False: "the request is out of order and MUST be rejected with a 500", §12.2.2. A good one is remembered."""
         number = request.cseq.number

@@ -62,6 +62,11 @@ class InviteUac:
         self._is_first = dialog is None
 
     @property
+    def is_first(self) -> bool:
+        """It shall make a dialog."""
+        return self._is_first
+
+    @property
     def is_pending(self) -> bool:
         return self.state is State.CALLING
 
@@ -129,8 +134,13 @@ class InviteUac:
     def _accepted(self, response: Response) -> list[Order | Report]:
         self.state = State.ANSWERED
         if self._is_first:
-            # "The route set … MUST be recomputed" from the 2xx even where an early dialog had one, §13.2.2.4
-            self.dialog = dialog_of_uac(self.request, response, self.interface)
+            # "The route set … MUST be recomputed" from the 2xx even where an early dialog had one, §13.2.2.4; its
+            # sequence numbers go on.
+            dialog = dialog_of_uac(self.request, response, self.interface)
+            early = self.early.get(dialog.remote_tag)
+            if early is not None:
+                dialog.local_cseq, dialog.remote_cseq = early.local_cseq, early.remote_cseq
+            self.dialog = dialog
             self.early.clear()
         elif self.dialog is not None:
             self.dialog.refresh_target(response)

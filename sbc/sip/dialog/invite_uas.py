@@ -67,6 +67,11 @@ class InviteUas:
         return self.state is State.ANSWERED
 
     @property
+    def has_offer(self) -> bool:
+        """Of the INVITE."""
+        return self._has_offer
+
+    @property
     def awaits_answer(self) -> bool:
         """Our 2xx made the offer, so that the ACK cannot be done without (§13.2.1)."""
         return self.awaits_ack and not self._has_offer
@@ -76,10 +81,15 @@ class InviteUas:
         return [Respond(self.key, 100)]
 
     def progress(self, status: int, now: float, *, contact: str, fields: Fields = (), body: bytes = b"") -> list[Order]:
+        """A provisional response other than 100. What is sent again each minute is the last one."""
         if self.state is not State.PROCEEDING:
             return []
         self._resend_at = now + PROVISIONAL_REFRESH_SECONDS
         return [Respond(self.key, status, self.to_tag, self._record_routes + fields, body, contact)]
+
+    def settled(self) -> None:
+        """Offer and answer were exchanged by a reliable provisional: the 2xx makes no offer, its ACK brings nothing."""
+        self._has_offer = True
 
     def answer(self, now: float, *, contact: str, fields: Fields = (), body: bytes = b"") -> list[Order]:
         if self.state is not State.PROCEEDING:

@@ -1,0 +1,161 @@
+"""What crosses a call besides offers and answers: requests within its dialogs, header fields, who talks.
+
+RFC 3261 §12.2, RFC 6086, RFC 3428, RFC 4916, RFC 7989. A request of one leg is built anew on the other, and its final response comes back; what of it crosses, `headers` and
+`bodies` say, and the peers' policies. Digits may be turned from one form into another on the way (`digits`). REFER and
+what follows from it are `transfer`'s. It belongs to one call and speaks to its legs through it.
+"""
+
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from sbc.b2bua.bodies import ACCEPTED, body_of, may_cross
+from sbc.b2bua.commands import AskMedia
+from sbc.b2bua.crossing import crossing_status
+from sbc.b2bua.digits import Digit, digit_body, digit_of
+from sbc.b2bua.headers import Crossing, crossing
+from sbc.b2bua.referring import referred_by_field
+from sbc.b2bua.reports import LegAsked, LegOffered, LegReplied
+from sbc.core.limits import OPEN_REQUESTS_PER_LEG
+from sbc.media import wire
+from sbc.sip.checks import allow_field
+from sbc.sip.headers.event import parse_event
+from sbc.sip.message import Fields, Request, Response
+from sbc.sip.transaction.key import ServerKey
+
+if TYPE_CHECKING:
+    from sbc.b2bua.call import Call, Out
+    from sbc.b2bua.leg import Leg
+
+
+class _Crossed(Struct, frozen=True):
+    """The token of a request that has crossed: who waits for its answer."""
+
+    leg: int
+    key: ServerKey
+
+
+class Passing:
+    def __init__(self, call: "Call") -> None:
+        self._call = call
+        self._invite: Request | None = None
+        self._open = 0
+
+    def take_invite(self, invite: Request) -> None:
+        """The caller's INVITE: what of it every callee hears."""
+        self._invite = invite
+
+    # --- fields -------------------------------------------------------------------------------------------------------
+
+    def invite_fields(self, leg: int) -> Fields:
+        """For the INVITE to the egress leg `leg`."""
+        errand = self._call.errand
+        if errand is not None:
+            named: Fields = (("Replaces", errand.replaces),) if errand.replaces else ()
+            return (*referred_by_field(errand.referred_by, self._call.host_of(leg)), *named)
+        if self._invite is None:
+            return ()
+        return self._between(0, leg).request_fields(self._invite, "INVITE")
+
+    def fields(self, leg: int, message: Request | Response) -> Fields:
+        """What of a message of `leg` crosses."""
+        crossing_ = self._between(leg, self._call.opposite(leg))
+        if isinstance(message, Response):
+            return crossing_.response_fields(message)
+        return crossing_.request_fields(message, message.method)
+
+    def _between(self, one: int, other: int) -> Crossing:
+        legs = self._call.legs
+        return crossing(legs[one].peer, legs[other].peer)
+
+    # --- requests -----------------------------------------------------------------------------------------------------
+
+    def asked(self, report: LegAsked, now: float) -> "list[Out]":  # noqa: ARG002
+        call, leg = self._call, self._call.legs[report.leg]
+        if report.leg not in call.pair or call.opposite(report.leg) >= len(call.legs):
+            return list(leg.reply(report.key, 481))
+        other = call.legs[call.opposite(report.leg)]
+        method = report.request.method
+        refusal = self._refusal(leg, other, report.request)
+        if refusal is not None:
+            return list(leg.reply(report.key, *refusal))
+        if method == "INFO":
+            converted = self._convert(leg, other, report)
+            if converted is not None:
+                return converted
+        fields, body = body_of(report.request, leg.peer, other.peer, call.context)
+        said = (*self.fields(leg.n, report.request), *fields)
+        orders = other.ask(method, _Crossed(leg.n, report.key), said, body)
+        if not orders:
+            return list(leg.reply(report.key, 500, (("Retry-After", "2"),)))  # its far end is not there yet
+        self._open += 1
+        return list(orders)
+
+    def _refusal(self, leg: "Leg", other: "Leg", request: Request) -> tuple[int, Fields] | None:
+        method = request.method
+        if method in ("NOTIFY", "SUBSCRIBE"):
+            event = parse_event(request.header("Event") or "")
+            package = "" if event is None else event.package.lower()
+            if package not in leg.peer.events or package == "refer" or method == "SUBSCRIBE":
+                return 489, (("Allow-Events", ", ".join(sorted(leg.peer.events))),)
+        if not other.allows(method) or method not in other.peer.methods:
+            return 405, (allow_field(leg.peer.methods - {method}),)
+        if not may_cross(request):
+            return 415, ACCEPTED
+        if self._open >= OPEN_REQUESTS_PER_LEG:
+            return 500, (("Retry-After", "5"),)
+        return None
+
+    def replied(self, report: LegReplied) -> "list[Out]":
+        token, response, call = report.token, report.response, self._call
+        if not isinstance(token, _Crossed):
+            return []
+        self._open -= 1
+        leg, other = call.legs[token.leg], call.legs[report.leg]
+        if response is None:
+            return list(leg.reply(token.key, 408))
+        fields, body = body_of(response, other.peer, leg.peer, call.context)
+        said = (*self._between(other.n, leg.n).response_fields(response), *fields)
+        status = response.status if response.status < 300 else crossing_status(response.status)
+        return list(leg.reply(token.key, status, said, body))
+
+    # --- digits -------------------------------------------------------------------------------------------------------
+
+    def _convert(self, leg: "Leg", other: "Leg", report: LegAsked) -> "list[Out] | None":
+        """A digit in an INFO becomes RFC 4733 packets where its hearer wants those; None: the INFO crosses."""
+        if other.peer.dtmf != "rfc4733":
+            return None
+        digit = digit_of(report.request)
+        if digit is None:
+            return None
+        play = wire.PlayDigit(self._call.ref, 0, self._call.side_of(other.n), digit.signal, digit.milliseconds)
+        return [AskMedia(play), *leg.reply(report.key, 200)]
+
+    def digit_heard(self, heard: wire.DigitHeard) -> "list[Out]":
+        """The media worker has heard a digit from a side whose partner wants INFO."""
+        call = self._call
+        leg = call.pair[0] if heard.side == "ingress" else call.pair[1]
+        other = call.legs[call.opposite(leg)]
+        fields, body = digit_body(Digit(heard.digit, heard.milliseconds))
+        return list(other.ask("INFO", _Digit(), fields, body))
+
+    # --- who talks ----------------------------------------------------------------------------------------------------
+
+    def identified(self, leg: int, offered: LegOffered, now: float) -> "list[Out]":  # noqa: ARG002
+        """An UPDATE that offers nothing may say that somebody else is there now (RFC 4916 §3); it is answered."""
+        call = self._call
+        if leg not in call.pair or offered.message is None or not call.is_answered:
+            return []
+        one, other = call.legs[leg], call.legs[call.opposite(leg)]
+        fields: Fields = ()  # CONNECTED
+        if not fields or not other.allows("UPDATE") or not other.is_modifiable:
+            return []
+        return list(other.ask("UPDATE", _Identity(), fields))
+
+
+class _Digit(Struct, frozen=True):
+    """The token of an INFO that we made of a digit: nobody waits for its answer."""
+
+
+class _Identity(Struct, frozen=True):
+    """The token of an UPDATE that says who is there: nobody waits for its answer."""

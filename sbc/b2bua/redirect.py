@@ -1,0 +1,70 @@
+"""Where a peer's 3xx sends a call: its Contacts as numbers, followed by the routes of the peer that redirects
+(RFC 3261 §8.1.3.4, §21.3). Nothing of a redirection is ever shown to the other side (RFC 5853 §3.1).
+
+The hosts of the Contacts are not believed: a number that the peer may not dial is not reached by a 302 either. Used by
+`setup`, which dials.
+"""
+
+from typing import TYPE_CHECKING, Final
+
+from sbc.core.limits import REDIRECTS_PER_CALL
+from sbc.policy.model import Facts, Target
+from sbc.sip.headers.identity import number_of
+from sbc.sip.message import Response
+from sbc.sip.nameaddr import NameAddr
+from sbc.sip.params import param
+
+if TYPE_CHECKING:
+    from sbc.b2bua.call import Call
+
+_CONTACTS: Final = 5  # of one response that are tried, the best first
+
+
+class Redirects:
+    """Of one call. It remembers every number that was tried, so that two phones that point at each other end."""
+
+    def __init__(self) -> None:
+        self._seen: set[str] = set()
+        self._count = 0
+
+    def follow(self, call: "Call", target: Target, facts: Facts, response: Response, now: float) -> tuple[Target, ...]:
+        """Whom to try now; nobody where the peer's policy refuses it, or there have been too many."""
+        peer, trace = target.peer, call.context.trace
+        if peer.redirect == "refuse":
+            trace.note(call.ref, now, f"{peer.name} redirects, and its policy refuses that")
+            return ()
+        by = target.called_e164 or target.called
+        self._seen.add(by)
+        found: list[Target] = []
+        for number in numbers_of(response):
+            if self._count >= REDIRECTS_PER_CALL:
+                trace.note(call.ref, now, f"redirected {self._count} times: no further")
+                break
+            self._count += 1
+            targets = call.policy.divert(peer.name, number, by, facts)
+            if isinstance(targets, str):
+                trace.note(call.ref, now, f"{peer.name} redirects to {number}: {targets}")
+                continue
+            new = [one for one in targets if (one.called_e164 or one.called) not in self._seen]
+            trace.note(call.ref, now, f"{peer.name} redirects to {number}" + ("" if new else ", which was tried"))
+            self._seen.update([one.called_e164 or one.called for one in new])
+            found += new
+        return tuple(found)
+
+
+def numbers_of(response: Response) -> list[str]:
+    """The numbers of its Contacts, the preferred first (RFC 3261 §20.10: q, 1 where there is none)."""
+    contacts = response.contacts
+    if not isinstance(contacts, tuple):
+        return []
+    ordered = sorted(contacts, key=_preference, reverse=True)
+    numbers = [number for contact in ordered if (number := number_of(contact.uri))]
+    return list(dict.fromkeys(numbers))[:_CONTACTS]
+
+
+def _preference(contact: NameAddr) -> float:
+    text = param(contact.params, "q") or "1"
+    try:
+        return min(max(float(text), 0.0), 1.0) if len(text) <= 5 else 0.0
+    except ValueError:
+        return 0.0
