@@ -153,7 +153,10 @@ class Subscription:
         if self.state is not State.ASKING:
             return self.end("noresource", now)  # it has notified first, and then refused
         self._over()
-        return [Respond(self._asked.received.key, status, fields=fields), self._log("refused", status, why)]
+        return [
+            Respond(self._asked.received.key, status, fields=fields),
+            Log("info", "subscription.refused", self._facts(why, status)),
+        ]
 
     def _accept(self, given: int | None, now: float) -> list[Out]:
         """200 to the first SUBSCRIBE (§8.3.1: never 202), with the route that its dialog goes by (RFC 3261 §12.1.1)."""
@@ -164,7 +167,7 @@ class Subscription:
         side, key = self._subscriber, self._asked.received.key
         tag = side.dialog.local_tag if side.dialog is not None else ""
         fields = (*routes, ("Expires", str(granted)))
-        return [Respond(key, 200, tag, fields, contact=side.contact), self._log("began", 200)]
+        return [Respond(key, 200, tag, fields, contact=side.contact), Log("info", "subscription.began", self._facts())]
 
     def _grant(self, given: int | None, wanted: int | None, now: float) -> int:
         """Seconds from now on; "cannot be larger" than what was wanted (§4.1.2.1)."""
@@ -337,7 +340,7 @@ class Subscription:
         if tells_notifier and self._notifier is not None and self._notifier.dialog is not None:
             fields = (("Event", str(crossing_event(self._event))), ("Expires", "0"))
             outs += self._pending.ask(self._notifier, "SUBSCRIBE", fields, b"", now)
-        return [*outs, self._log("ended", 0, reason)]
+        return [*outs, Log("info", "subscription.ended", self._facts(reason))]
 
     def _said_goodbye(self) -> list[Out]:
         if self.state is State.ENDING and not self._pending:
@@ -350,7 +353,7 @@ class Subscription:
             return []
         outs = self._drop_waiting()
         self._over()
-        return [*outs, self._log("ended", 0, why)]
+        return [*outs, Log("info", "subscription.ended", self._facts(why))]
 
     def _drop_waiting(self) -> list[Out]:
         """Whatever is still asked of the other side has lost its object."""
@@ -398,7 +401,8 @@ class Subscription:
             if side is not None and side.flow == was and side.peer.name == pbx:
                 side.flow = flow
 
-    def _log(self, what: str, status: int, why: str = "") -> Log:
+    def _facts(self, why: str = "", status: int = 0) -> tuple[tuple[str, object], ...]:
+        """For the log."""
         asked, notifier = self._asked, self._notifier
         fields: list[tuple[str, object]] = [
             ("package", self._event.package),
@@ -406,9 +410,7 @@ class Subscription:
             ("egress", "" if notifier is None else notifier.peer.name),
             ("caller", asked.parties.caller),
             ("called", asked.parties.called),
+            ("status", status),
+            ("why", why),
         ]
-        if status:
-            fields.append(("status", status))
-        if why:
-            fields.append(("why", why))
-        return Log("info", f"subscription.{what}", tuple(fields))
+        return tuple([item for item in fields if item[1]])
