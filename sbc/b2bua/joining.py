@@ -78,7 +78,7 @@ def carry_out(order: JoinCalls, survivor: "Call", other: "Call | None", now: flo
     outs += [AskMedia(wire.DeleteSession(order.other))] if other.media.is_up else []
     outs.append(AskMedia(survivor.media.relay()))
     outs += survivor.transfer.joined(moved, now)
-    return outs + survivor.modification.renegotiate(now, *survivor.pair)
+    return outs + survivor.renegotiate(now)
 
 
 def take_over(
@@ -107,10 +107,10 @@ def take_over(
     newcomer.account.answered_at = now
     newcomer.holdings.answered(now)
     moved = _take_in(survivor, kept, newcomer, 0, now)
-    outs += survivor.legs[moved[0]].answer(body, now)
+    outs += survivor.legs[moved[0]].accept(body, now)
     outs += survivor.transfer.replaced(found.leg, now)
     outs.append(AskMedia(survivor.media.relay()))
-    return outs + survivor.modification.renegotiate(now, *survivor.pair)
+    return outs + survivor.renegotiate(now)
 
 
 def join(survivor: "Call", kept: int, other: "Call", other_kept: int, now: float) -> dict[int, int]:

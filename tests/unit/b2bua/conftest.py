@@ -57,7 +57,7 @@ class Leg:
     def reply(self, key, status, fields=(), body=b""):
         return [("reply", self.n, status, dict(fields))]
 
-    def answer(self, body, now):
+    def accept(self, body, now):
         return [("answer", self.n, body)]
 
     def release(self, status, fields):
@@ -129,9 +129,7 @@ class Call:
         self.account.answered_at = 1.0
         self.media, self.holdings, self.joined, self.why = Media(ref), Holdings(self), [], ""
         self.timers = TimerTable()
-        self.modification = SimpleNamespace(
-            abandon=lambda now: [("abandon", self.ref)], renegotiate=lambda now, *legs: [("renegotiate", *legs)]
-        )
+        self.modification = SimpleNamespace(abandon=lambda now: [("abandon", self.ref)])
         self.transfer = Transfer(self)
         self.tags = [leg.dialog.local_tag for leg in self.legs]
         for leg in self.legs:
@@ -143,6 +141,9 @@ class Call:
 
     def side_of(self, leg):
         return "ingress" if leg == self.pair[0] else "egress"
+
+    def renegotiate(self, now):
+        return [("renegotiate", *self.pair)]
 
     def explain(self, why, now):
         self.why = why
