@@ -1,20 +1,22 @@
 """A SIP user agent without sockets: places and takes calls as a real one would, and complains about what is wrong.
 
 RFC 3261 §8, §12 to §15 on top of the transaction layer; its dialogs are its own, not the SBC's, so that an error there
-is not made twice. What it does by itself stands in its `Script`; everything else somebody tells it to do.
+is not made twice. What it does by itself stands in its `Script`; everything else somebody tells it to do. This file is
+its door: what may be told, and which part gets what comes in. The parts are `calling`, `called`, `reliably`,
+`updating`, `refreshing`, `referring` and `subscribing`; what they share is `bench`.
 Who uses it: `phone` in the network in memory, the demo on real sockets. It judges what it receives: see `complaints`.
 """
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from typing import Final
+
+from msgspec.structs import replace
 
 from sbc.core.address import Address, Flow, Transport
 from sbc.core.ids import IdSource
-from sbc.core.timers import Schedule
 from sbc.sdp import Direction
 from sbc.sip.commands import SendMessage
 from sbc.sip.message import Fields, Request, Response
-from sbc.sip.multipart import description_of
 from sbc.sip.parse import ParseError, parse_message
 from sbc.sip.timing import DEFAULT_TIMING, Timing
 from sbc.sip.transaction.layer import TransactionLayer
@@ -27,16 +29,26 @@ from sbc.sip.transaction.outputs import (
     ResponseReceived,
     TransactionFailed,
 )
+from sbc.testing.asked import Asked
+from sbc.testing.bench import Bench, Key
 from sbc.testing.binding import Binding
+from sbc.testing.called import Called
+from sbc.testing.calling import Calling
 from sbc.testing.challenger import Challenger, uncalled_for
 from sbc.testing.digest import Keyring
 from sbc.testing.inspect import complaints_about
-from sbc.testing.line import ALLOW, Identity, Line
-from sbc.testing.party import Party, Script, Stage
+from sbc.testing.line import Identity
+from sbc.testing.party import Party, Stage, Wish
+from sbc.testing.referring import Referring
+from sbc.testing.refreshing import Refreshing
 from sbc.testing.registrar import Registrar
-from sbc.testing.voice import Voice, note_sdp
+from sbc.testing.reliably import Reliably
+from sbc.testing.subscribing import Subscribing
+from sbc.testing.updating import Updating
+from sbc.testing.voice import Voice
 
 STANDING: Final = frozenset({"OPTIONS", "REGISTER"})  # methods that belong to no call
+_CALL_METHODS: Final = frozenset({"INVITE", "UPDATE", "PRACK", "BYE", "REFER"})  # 481 outside of a call
 
 
 class UserAgent:
@@ -55,27 +67,36 @@ class UserAgent:
         media: Address | None = None,
         codecs: tuple[str, ...] = ("PCMU", "PCMA", "telephone-event"),
         video_port: int | None = None,
+        fax_port: int | None = None,
+        numbers: Mapping[str, int] | None = None,
         domain: str | None = None,
     ) -> None:
         self.name = name
         self.address = address
         self.timing = timing
-        self.voice = Voice(media or Address(address.host, 4000), codecs, video_port)
-        self.script = Script()
-        self.parties: list[Party] = []
-        self.heard: list[str] = []
-        self.complaints: list[str] = []
+        me = Identity(name, user, domain or str(address), address, transport, interface)
+        voice = Voice(media or Address(address.host, 4000), codecs, video_port, fax_port, numbers or {})
+        self.bench = bench = Bench(me, ids, timing, voice)
+        self.script = bench.script
+        self.parties = bench.parties
+        self.heard = bench.heard
+        self.complaints = bench.complaints
+        self.line = bench.line
         self.keepalives = 0
         self.challengers: list[Challenger] = []
         self.keyring: Keyring | None = None
         self.bindings: list[Binding] = []
         self.registrar: Registrar | None = None
-        self.layer = TransactionLayer(ids, timing)
-        me = Identity(name, user, domain or str(address), address, transport, interface)
-        self.line = Line(me, self.layer, ids)
+        self.asked: list[Asked] = []
+        self.refreshing = Refreshing(bench)
+        self.reliably = Reliably(bench)
+        self.calling = Calling(bench, self.reliably, self.refreshing)
+        self.called = Called(bench, self.reliably, self.refreshing)
+        self.updating = Updating(bench, self.calling, self.refreshing)
+        self.referring = Referring(bench, self.calling)
+        self.subscribing = Subscribing(bench)
         self._ids = ids
-        self._due: Schedule[tuple[int, str]] = Schedule()
-        self._out: list[SendMessage] = []
+        self._end = bench.end
 
     # --- what a host must have ----------------------------------------------------------------------------------------
 
@@ -96,7 +117,7 @@ class UserAgent:
             self._take(self.layer.receive_request(message, flow, now), now)
         else:
             self._take(self.layer.receive_response(message, now), now)
-        return self._drain()
+        return self.drain()
 
     def bad_frame(self, data: bytes, flow: Flow, reason: str, now: float) -> list[SendMessage]:  # noqa: ARG002
         self.complaints.append(f"bad frame: {reason}: {data[:80]!r}")
@@ -104,19 +125,24 @@ class UserAgent:
 
     def flow_failed(self, flow: Flow, reason: str, now: float) -> list[SendMessage]:
         self._take(self.layer.fail_flow(flow, reason, now), now)
-        return self._drain()
+        return self.drain()
 
     def tick(self, now: float) -> list[SendMessage]:
         self._take(self.layer.tick(now), now)
-        for n, what in self._due.pop_due(now):
-            _TIMERS[what](self, self.parties[n], now)
-        return self._drain()
+        for what, n in self.bench.due.pop_due(now):
+            self.bench.timers[what](n, now)
+        return self.drain()
 
     def next_deadline(self) -> float | None:
-        times = [at for at in (self.layer.next_deadline(), self._due.next()) if at is not None]
+        times = [at for at in (self.layer.next_deadline(), self.bench.due.next()) if at is not None]
         return min(times) if times else None
 
-    # --- what it can be told ------------------------------------------------------------------------------------------
+    def drain(self) -> list[SendMessage]:
+        """What its parts want to send."""
+        out, self.bench.out = self.bench.out, []
+        return out
+
+    # --- what it can be told: the moves of the demo and of random stories; `phone` has more of them -------------------
 
     def invite(
         self,
@@ -130,76 +156,86 @@ class UserAgent:
         caller: str | None = None,
     ) -> list[SendMessage]:
         """Call `number` through `to`. Without `sdp` the offer is left to the other side."""
-        party = self._new_party(is_caller=True)
-        self.line.begin(party, number, to, domain=domain, caller=caller)
-        offer = self.voice.describe(party) if sdp else None
-        self._take(self.line.invite(party, now, sdp=offer, fields=fields), now)
-        return self._drain()
+        self.calling.invite(number, to, now, sdp=sdp, fields=fields, domain=domain, caller=caller)
+        return self.drain()
 
-    def ring(self, party: Party, now: float, status: int = 180, *, sdp: bool = False) -> list[SendMessage]:
-        self._ring(party, now, status, sdp=sdp)
-        return self._drain()
+    def ring(
+        self, party: Party, now: float, status: int = 180, *, sdp: bool = False, reliable: bool = False
+    ) -> list[SendMessage]:
+        self.called.ring(party, now, status, sdp=sdp, reliable=reliable)
+        return self.drain()
 
     def accept(self, party: Party, now: float) -> list[SendMessage]:
         """200 to the INVITE that waits: with an answer, or with an offer where the INVITE had none."""
-        self._accept(party, now)
-        return self._drain()
+        self.called.accept(party, now)
+        return self.drain()
 
     def refuse(self, party: Party, status: int, now: float, fields: Fields = ()) -> list[SendMessage]:
-        self._refuse(party, status, now, fields)
-        return self._drain()
+        self.called.refuse(party, status, now, fields)
+        return self.drain()
 
     def cancel(self, party: Party, now: float) -> list[SendMessage]:
         party.cancelled = True
-        self._take(self.layer.cancel(party.user(), now), now)
-        return self._drain()
+        self.bench.send(self.layer.cancel(party.user(), now))
+        return self.drain()
 
     def hang_up(self, party: Party, now: float, fields: Fields = ()) -> list[SendMessage]:
-        """BYE on the confirmed dialog (§15.1.1)."""
-        self._hang_up(party, now, fields)
-        return self._drain()
+        """BYE on the dialog, which may be an early one of ours (§15.1.1)."""
+        self.bench.hang_up(party, now, fields)
+        return self.drain()
 
     def reinvite(
         self, party: Party, now: float, direction: Direction | None = None, *, sdp: bool = True
     ) -> list[SendMessage]:
         """Another offer: with a direction to hold (sendonly, inactive) or resume (sendrecv), or without SDP."""
-        if direction is not None:
-            party.direction = direction
-        offer = self.voice.describe(party) if sdp else None
-        self._take(self.line.invite(party, now, sdp=offer), now)
-        return self._drain()
+        self.calling.reinvite(party, now, _turned(party, direction), sdp=sdp)
+        return self.drain()
+
+    def update(
+        self, party: Party, now: float, direction: Direction | None = None, *, sdp: bool = True
+    ) -> list[SendMessage]:
+        """The same by UPDATE (RFC 3311)."""
+        self.updating.update(party, now, _turned(party, direction), sdp=sdp)
+        return self.drain()
 
     def request(
         self, party: Party, method: str, now: float, *, fields: Fields = (), body: bytes = b""
     ) -> list[SendMessage]:
         """Any other request within the dialog."""
-        self._take(self.line.request(party, method, now, fields=fields, body=body), now)
-        return self._drain()
+        self.bench.ask(party, method, now, fields, body)
+        return self.drain()
 
-    def ask(self, method: str, uri: str, to: Address, now: float, *, fields: Fields = ()) -> list[SendMessage]:
-        """A request outside of any dialog, such as OPTIONS; its response is found in `heard`."""
-        self._take(self.line.ask(method, uri, to, now, fields), now)
-        return self._drain()
+    def ask(
+        self, method: str, uri: str, to: Address, now: float, *, fields: Fields = (), body: bytes = b""
+    ) -> list[SendMessage]:
+        """A request outside of any dialog, such as OPTIONS; its response is found in `heard` and `asked`."""
+        self.asked.append(Asked(len(self.asked), method))
+        self.bench.send(self.line.ask(method, uri, to, now, fields, body, len(self.asked) - 1))
+        return self.drain()
 
     def register(self, binding: Binding, now: float, *, fields: Fields = ()) -> list[SendMessage]:
         """REGISTER: the first one, a refresh, or with `expires` 0 the removal."""
         if binding not in self.bindings:
             self.bindings.append(binding)
-        self._take(self.line.register(self.bindings.index(binding), binding, now, fields), now)
-        return self._drain()
+        self.bench.send(self.line.register(self.bindings.index(binding), binding, now, fields))
+        return self.drain()
 
     def crash(self) -> None:
         """Every call, transaction and timer is gone, as after a power cut; scripts, challenges and accounts stay."""
-        self.layer = self.line.layer = TransactionLayer(self._ids, self.timing)
-        self._out.clear()
-        for party in self.parties:
-            party.local_tag = ""  # what comes for it is for nobody now
-            if party.stage is not Stage.ENDED:
-                self._end(party, party.status)
+        self.bench.crash()
+        self.subscribing.crash()
 
     def knows(self, host: str, address: str) -> None:
         """What a host name in the far side's URIs resolves to."""
         self.line.names[host.lower()] = address
+
+    @property
+    def layer(self) -> TransactionLayer:
+        return self.bench.layer
+
+    @property
+    def voice(self) -> Voice:
+        return self.bench.voice
 
     @property
     def media(self) -> Address:
@@ -208,7 +244,7 @@ class UserAgent:
 
     @media.setter
     def media(self, address: Address) -> None:
-        self.voice = Voice(address, self.voice.codecs, self.voice.video_port)
+        self.bench.voice = replace(self.voice, media=address)
 
     @property
     def is_idle(self) -> bool:
@@ -217,7 +253,8 @@ class UserAgent:
         An INVITE within a dialog that is over may wait for a final response that nobody owes it any more.
         """
         ended = all(party.stage is Stage.ENDED for party in self.parties)
-        return ended and self._due.next() is None and not self.layer.count_timed(but=STANDING)
+        ended = ended and all(one.is_over for one in self.subscribing.all)
+        return ended and self.bench.due.next() is None and not self.layer.count_timed(but=STANDING)
 
     # --- what the transactions report ---------------------------------------------------------------------------------
 
@@ -225,16 +262,16 @@ class UserAgent:
         for out in outs:
             match out:
                 case SendMessage():
-                    self._out.append(out)
+                    self.bench.out.append(out)
                 case RequestReceived(key=key, request=request):
-                    self._hear(request, None)
+                    self.heard.append(request.method)
                     self._received(key, request, now)
                 case AckReceived(request=request):
                     self._received_ack(request, now)
                 case CancelReceived(user=user):
-                    self._received_cancel(user, now)
+                    self.called.received_cancel(user, now)
                 case ResponseReceived(user=user, response=response, request=request, flow=flow):
-                    self._hear(response, request)
+                    self.heard.append(f"{response.status} {request.method}")
                     if not self._answer_challenge(user, response, request, flow, now):
                         self._received_response(user, response, request, now)
                 case TransactionFailed(user=user, why=why):
@@ -244,131 +281,107 @@ class UserAgent:
                 case _:
                     raise AssertionError(f"a phone does not know what to do with {out}")
 
-    def _received(self, key: tuple[str, ...], request: Request, now: float) -> None:
-        party = self._party_of(request)
+    def _received(self, key: Key, request: Request, now: float) -> None:
+        bench = self.bench
+        bench.requests.append(request)
+        party = bench.party_of(request) if request.to.tag is not None else None
         if party is not None:
-            self.complaints += complaints_about(request, party)
-            party.remote_seq = max(party.remote_seq, request.cseq.number)
+            self.complaints += complaints_about(request, party, self.script)
             party.heard.append(request.method)
+            if request.cseq.number <= party.remote_seq and not self.script.in_order:
+                bench.reply(key, 500, now)  # "the request is out of order and MUST be rejected with a 500", §12.2.2
+                return
+            party.remote_seq = max(party.remote_seq, request.cseq.number)
         self.complaints += uncalled_for(self.challengers, request)
-        if self._challenge(key, request, now):
-            return
-        if request.method == "INVITE":
-            self._received_invite(key, request, party, now)
-        elif request.method == "BYE":
-            self._received_bye(key, party, now)
-        elif request.method == "REGISTER" and self.registrar is not None:
-            status, fields = self.registrar.take(request, now)
-            self._take(self.layer.respond(key, status, now, fields=fields), now)
-        elif request.method == "OPTIONS":
-            status = self.script.options if party or not request.to.tag else 481
-            self._take(self.layer.respond(key, status, now, fields=(ALLOW, *self.script.options_fields)), now)
-        elif request.method in ("INFO", "UPDATE", "NOTIFY", "MESSAGE"):
-            self._take(self.layer.respond(key, 200 if party or not request.to.tag else 481, now, fields=(ALLOW,)), now)
-        else:
-            self._take(self.layer.respond(key, 501, now), now)
+        if not self._challenge(key, request, now):
+            self._hand_on(key, request, party, now)
 
-    def _challenge(self, key: tuple[str, ...], request: Request, now: float) -> bool:
+    def _hand_on(self, key: Key, request: Request, party: Party | None, now: float) -> None:
+        method = request.method
+        is_in_no_call = party is None and (method in _CALL_METHODS - {"INVITE", "REFER"})
+        if is_in_no_call:
+            self.bench.reply(key, 481, now)
+        elif method == "INVITE":
+            self.called.received_invite(key, request, party, now)
+        elif method == "BYE":
+            self.called.received_bye(key, party, now)
+        elif method == "PRACK":
+            self.reliably.take_prack(key, request, party, now)
+        elif method not in self.script.allow and method in ("UPDATE", "REFER"):
+            self.complaints.append(f"{method}, which our Allow does not name")
+            self.bench.reply(key, 405, now, fields=(self.line.allow,))
+        elif method == "UPDATE":
+            self.updating.received(key, request, party, now)
+        elif method == "REFER":
+            self.referring.received_refer(key, request, party, now)
+        elif method == "SUBSCRIBE":
+            self.subscribing.received_subscribe(key, request, now)
+        elif method == "NOTIFY" and self._takes_notify(key, request, party, now):
+            return
+        elif method == "REGISTER" and self.registrar is not None:
+            status, fields = self.registrar.take(request, now)
+            self.bench.reply(key, status, now, fields=fields)
+        else:
+            self._answer_plainly(key, request, party, now)
+
+    def _takes_notify(self, key: Key, request: Request, party: Party | None, now: float) -> bool:
+        return self.subscribing.received_notify(key, request, now) or self.referring.received_notify(
+            key, request, party, now
+        )
+
+    def _answer_plainly(self, key: Key, request: Request, party: Party | None, now: float) -> None:
+        """What needs no state: OPTIONS, MESSAGE, INFO, PUBLISH and whatever else its script knows an answer to."""
+        method, script = request.method, self.script
+        if party is None and request.to.tag is not None:
+            self.bench.reply(key, 481, now)
+        elif method == "OPTIONS":
+            self.bench.reply(key, script.options, now, fields=(self.line.allow, *script.options_fields))
+        elif method in script.statuses:
+            self.bench.reply(key, script.statuses[method], now)
+        elif method == "PUBLISH":
+            entity: Fields = (("SIP-ETag", self._ids.tag()), ("Expires", request.header("Expires") or "3600"))
+            self.bench.reply(key, 200, now, fields=entity)
+        elif method in ("INFO", "NOTIFY", "MESSAGE"):
+            self.bench.reply(key, 200, now, fields=(self.line.allow,))
+        else:
+            self.bench.reply(key, 501, now)
+
+    def _challenge(self, key: Key, request: Request, now: float) -> bool:
         for challenger in self.challengers:
             fields = challenger.judge(request)
             if fields is not None:
-                self._take(self.layer.respond(key, challenger.status, now, fields=fields), now)
+                self.bench.reply(key, challenger.status, now, fields=fields)
                 return True
         return False
 
     def _is_registrar_silent(self, request: Request) -> bool:
         return request.method == "REGISTER" and self.registrar is not None and self.registrar.silent
 
-    def _received_invite(self, key: tuple[str, ...], request: Request, party: Party | None, now: float) -> None:
-        if party is None and request.to.tag is not None:
-            self._take(self.layer.respond(key, 481, now), now)
-            return
-        is_new = party is None
-        if party is None:
-            party = self._new_party(is_caller=False)
-            party.take_invite(request, self._ids.tag())
-            party.heard.append("INVITE")
-            self.complaints += complaints_about(request, party)
-        elif party.stage is Stage.ENDED:
-            self._take(self.layer.respond(key, 481, now), now)
-            return
-        party.invite_key = key
-        party.invite = request
-        self.layer.adopt(key, ("invite", party.n, "taken"))
-        party.refresh_target(request.contacts)
-        if not self._note_sdp(party, description_of(request)):
-            self._refuse(party, 400, now)
-            return
-        party.offered = bool(description_of(request))
-        if is_new:
-            self._due.set((party.n, "tired"), now + self.script.patience)
-            self._play_script(party, now)
-        elif self.script.reinvites is not None:
-            self._answer_reinvite(party, self.script.reinvites, now)
-        elif self.script.trying:
-            self._respond(party, 100, now, b"")
-
-    def _play_script(self, party: Party, now: float) -> None:
-        script = self.script
-        if script.trying:
-            self._respond(party, 100, now, b"")
-        if script.rings is not None:
-            self._ring(party, now, script.rings, sdp=script.rings == 183)
-        if script.refuses is not None:
-            self._refuse(party, script.refuses, now)
-        elif script.answers_after is not None:
-            self._due.set((party.n, "answer"), now + script.answers_after)
-
-    def _answer_reinvite(self, party: Party, status: int, now: float) -> None:
-        if status == 200:
-            self._accept(party, now)
-        else:
-            self._refuse(party, status, now)
-
-    def _received_bye(self, key: tuple[str, ...], party: Party | None, now: float) -> None:
-        self._take(self.layer.respond(key, 200 if party is not None else 481, now), now)
-        if party is None:
-            return
-        if party.invite_key is not None and party.answered_at is None:
-            self._respond(party, 487, now, b"")
-        self._end(party, party.status)
-
     def _received_ack(self, request: Request, now: float) -> None:
-        party = self._party_of(request)
+        party = self.bench.party_of(request)
         if party is None:
             self.complaints.append(f"ACK for no dialog of ours: {request.call_id}")
             return
         self.heard.append("ACK")
         if party.heard[-1:] != ["ACK"]:
             party.heard.append("ACK")
-        self.complaints += complaints_about(request, party)
+        self.complaints += complaints_about(request, party, self.script)
         for challenger in self.challengers:
             challenger.judge_ack(request)
-        if not self.script.hears_acks:
-            return
-        self._due.set((party.n, "resend"), None)
-        self._due.set((party.n, "no ack"), None)
-        if party.invite_key is not None:
-            party.invite_key = None
-            if not party.offered and not self._note_sdp(party, request.body):
-                self._hang_up(party, now)
+        if self.script.hears_acks:
+            self.called.received_ack(request, party, now)
 
-    def _received_cancel(self, user: object, now: float) -> None:
-        self.heard.append("CANCEL")
-        if not isinstance(user, tuple):
-            return
-        party = self.parties[user[1]]
-        party.heard.append("CANCEL")
-        self._respond(party, 487, now, b"")
-        party.invite_key = None
-        if party.answered_at is None:
-            self._end(party, 487)
+    def _party(self, user: tuple[str, int, int]) -> Party | None:
+        """Whose request it was."""
+        if user[0] == "subscription":
+            return self.subscribing.all[user[1]].party
+        return None if user[0] in ("ask", "register") else self.parties[user[1]]
 
     def _answer_challenge(self, user: object, response: Response, request: Request, flow: Flow, now: float) -> bool:
         """The request once more with credentials, where we have some (§22.2)."""
         if response.status not in (401, 407) or self.keyring is None or not isinstance(user, tuple):
             return False
-        party = self.parties[user[1]] if user[0] not in ("ask", "register") else None
+        party = self._party(user)
         if party is not None and party.cancelled:
             return False
         credentials = self.keyring.answer(response, request, self._ids)
@@ -377,180 +390,57 @@ class UserAgent:
         if party is not None:
             party.heard.append(str(response.status) + ("" if request.method == "INVITE" else f" {request.method}"))
         binding = self.bindings[user[1]] if user[0] == "register" else None
-        self._take(self.line.again(request, flow, credentials, party or binding, user, now), now)
+        self.bench.send(self.line.again(request, flow, credentials, party or binding, user, now))
         return True
 
     def _received_response(self, user: object, response: Response, request: Request, now: float) -> None:
-        if not isinstance(user, tuple) or user[0] == "ask":
+        if not isinstance(user, tuple):
             return
-        if user[0] == "register":
-            self.bindings[user[1]].take(response)
-            return
-        party = self.parties[user[1]]
-        party.heard.append(str(response.status) + ("" if request.method == "INVITE" else f" {request.method}"))
-        if request.method == "INVITE":
-            self.complaints += complaints_about(response, party)
-            self._received_invite_response(party, response, request, now)
-        elif request.method == "BYE" and response.status >= 200:
-            self._end(party, party.status)
+        kind, n = user[0], user[1]
+        if kind == "ask":
+            if response.status >= 200:
+                self.asked[n].status, self.asked[n].response = response.status, response
+        elif kind == "register":
+            self.bindings[n].take(response)
+        elif kind == "subscription":
+            self.subscribing.received_response(n, response, request, now)
+        else:
+            self._received_call_response(self.parties[n], response, request, now)
 
-    def _received_invite_response(self, party: Party, response: Response, request: Request, now: float) -> None:
-        if response.status < 200:
-            if party.stage is Stage.CALLING and response.status > 100:
-                party.stage = Stage.RINGING
-            party.remote_tag = party.remote_tag or response.to.tag
-            self._note_sdp(party, response.body)
-            return
-        if response.status >= 300:
-            party.last_status = response.status
-            if party.answered_at is None:
-                self._end(party, response.status)
-            return
-        self._received_2xx(party, response, request, now)
+    def _received_call_response(self, party: Party, response: Response, request: Request, now: float) -> None:
+        method = request.method
+        party.heard.append(str(response.status) + ("" if method == "INVITE" else f" {method}"))
+        self.complaints += complaints_about(response, party, self.script, request)
+        if response.allow and response.status < 300:
+            party.allowed = response.allow
+        if method == "INVITE":
+            self.calling.received(party, response, request, now)
+        elif method == "UPDATE":
+            self.updating.received_response(party, response, request, now)
+        elif method == "PRACK":
+            self.reliably.take_response(party, response)
+        elif method == "REFER":
+            self.referring.received_response(party, response, request, now)
+        elif method == "BYE" and response.status >= 200:
+            self.bench.end(party, party.status)
 
-    def _received_2xx(self, party: Party, response: Response, request: Request, now: float) -> None:
-        if party.answered_at is not None and response.to.tag != party.remote_tag:
-            self.complaints.append("a second 2xx with another To tag: a fork, which the SBC must hide")
-        is_first = party.answered_at is None
-        party.last_status = 200
-        party.remote_tag = response.to.tag
-        party.refresh_target(response.contacts)
-        if is_first:
-            party.answered_at = now
-            party.status = response.status
-            party.route_set = tuple(str(route) for route in reversed(response.record_routes))
-            party.stage = Stage.TALKING
-        self._note_sdp(party, response.body)
-        if self.script.acks:
-            body = self._answer(party) if response.body and not description_of(request) else b""
-            self._take(self.line.ack(party, request, body), now)
-        if is_first and party.cancelled:
-            self._hang_up(party, now)
-        elif is_first and self.script.hangs_up_after is not None:
-            self._due.set((party.n, "hang up"), now + self.script.hangs_up_after)
-
-    def _failed(self, user: object, why: str, now: float) -> None:  # noqa: ARG002
+    def _failed(self, user: object, why: str, now: float) -> None:
         self.heard.append(why)
-        if not isinstance(user, tuple) or user[0] in ("ask", "register"):
+        if not isinstance(user, tuple) or user[0] == "register":
+            return
+        if user[0] == "ask":
+            self.asked[user[1]].status = 408 if why == "timeout" else 503
+            return
+        if user[0] == "subscription":
+            self.subscribing.failed(user[1], now)
             return
         party = self.parties[user[1]]
         party.heard.append(why)
-        party.last_status = 408 if why == "timeout" else 503
-        if party.answered_at is None:
-            self._end(party, party.last_status)
-
-    # --- what it does -------------------------------------------------------------------------------------------------
-
-    def _ring(self, party: Party, now: float, status: int, *, sdp: bool) -> None:
-        self._respond(party, status, now, self._answer(party) if sdp else b"")
-        party.stage = Stage.RINGING
-
-    def _accept(self, party: Party, now: float) -> None:
-        self._respond(party, 200, now, self._answer(party))
-        if party.answered_at is None:
-            party.answered_at = now
-        party.stage = Stage.TALKING
-        self._due.set((party.n, "tired"), None)
-        party.resend_after = self.timing.t1
-        self._due.set((party.n, "resend"), now + party.resend_after)
-        self._due.set((party.n, "no ack"), now + self.timing.give_up)
-        if self.script.hangs_up_after is not None:
-            self._due.set((party.n, "hang up"), now + self.script.hangs_up_after)
-
-    def _refuse(self, party: Party, status: int, now: float, fields: Fields = ()) -> None:
-        self._respond(party, status, now, b"", fields)
-        if party.stage is not Stage.TALKING:
-            self._end(party, status)
-        party.invite_key = None
-
-    def _hang_up(self, party: Party, now: float, fields: Fields = ()) -> None:
-        self._take(self.line.request(party, "BYE", now, fields=fields), now)
-        self._end(party, party.status)
-
-    def _respond(self, party: Party, status: int, now: float, body: bytes, fields: Fields = ()) -> None:
-        if status >= 200 and party.invite_key is not None and party.answered_at is None:
-            party.status = status
-        self._take(self.line.respond(party, status, now, body, fields), now)
-
-    # --- what it does after a while -----------------------------------------------------------------------------------
-
-    def _resend(self, party: Party, now: float) -> None:
-        """ "If the server retransmits the 2xx …, starts at T1 and doubles until it reaches T2", §13.3.1.4."""
-        if party.invite_key is None:
-            return
-        self._take(self.layer.resend(party.invite_key), now)
-        party.resend_after = min(2 * party.resend_after, self.timing.t2)
-        self._due.set((party.n, "resend"), now + party.resend_after)
-
-    def _give_up_on_ack(self, party: Party, now: float) -> None:
-        """ "If the server retransmits the 2xx response for 64*T1 seconds without receiving an ACK …", §13.3.1.4."""
-        self._due.set((party.n, "resend"), None)
-        party.heard.append("no ack")
-        if party.stage is Stage.TALKING:
-            self._hang_up(party, now)
-
-    def _refuse_if_waiting(self, party: Party, now: float) -> None:
-        if party.stage in (Stage.NEW, Stage.RINGING):
-            self._refuse(party, 480, now)
-
-    def _answer_if_waiting(self, party: Party, now: float) -> None:
-        if party.stage in (Stage.NEW, Stage.RINGING):
-            self._accept(party, now)
-
-    def _hang_up_if_talking(self, party: Party, now: float) -> None:
-        if party.stage is Stage.TALKING:
-            self._hang_up(party, now)
-
-    # --- session descriptions -----------------------------------------------------------------------------------------
-
-    def _answer(self, party: Party) -> bytes:
-        body, complaint = self.voice.answer(party)
-        self.complaints += complaint
-        return body
-
-    def _note_sdp(self, party: Party, body: bytes) -> bool:
-        """Keep what the other side says of itself; False if it cannot be read."""
-        if not body:
-            return True
-        found = note_sdp(party, body)
-        self.complaints += found
-        return party.offer_waits
-
-    # --- small things -------------------------------------------------------------------------------------------------
-
-    def _new_party(self, *, is_caller: bool) -> Party:
-        party = Party(len(self.parties), is_caller)
-        self.parties.append(party)
-        return party
-
-    def _party_of(self, request: Request) -> Party | None:
-        for party in self.parties:
-            if party.call_id == request.call_id and party.local_tag == request.to.tag:
-                return party
-        return None
-
-    def _hear(self, message: Request | Response, request: Request | None) -> None:
-        if isinstance(message, Request):
-            self.heard.append(message.method)
-        else:
-            method = request.method if request is not None else message.cseq.method
-            self.heard.append(f"{message.status} {method}")
-
-    def _end(self, party: Party, status: int) -> None:
-        party.stage = Stage.ENDED
-        party.status = status
-        for what in _TIMERS:
-            self._due.set((party.n, what), None)
-
-    def _drain(self) -> list[SendMessage]:
-        out, self._out = self._out, []
-        return out
+        if user[0] == "invite":
+            self.calling.failed(party, why, now)
+        elif user[0] == "UPDATE":
+            self.updating.failed(party)
 
 
-_TIMERS: Final[dict[str, Callable[[UserAgent, Party, float], object]]] = {
-    "resend": UserAgent._resend,
-    "no ack": UserAgent._give_up_on_ack,
-    "tired": UserAgent._refuse_if_waiting,
-    "answer": UserAgent._answer_if_waiting,
-    "hang up": UserAgent._hang_up_if_talking,
-}
+def _turned(party: Party, direction: Direction | None) -> Wish | None:
+    return None if direction is None else replace(party.talk.wish, direction=direction, old_hold=False)

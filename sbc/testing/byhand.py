@@ -5,6 +5,7 @@ It takes the place of a phone, which is told to be deaf. RFC 3261 has no section
 
 from typing import Final
 
+from sbc.sdp import SdpError, answer, parse_sdp, serialize_sdp
 from sbc.sip.message import Fields, Request, Response
 from sbc.sip.parse import parse_message
 from sbc.sip.serialize import serialize
@@ -51,10 +52,18 @@ class ByHand:
         """To the last INVITE, or to another request that it heard. An empty `tag` is left out, as in RFC 2543."""
         asked = to or self.requests("INVITE")[-1]
         if sdp:
-            body = sdp_of(self._phone.address.host)
+            body = self._description(asked)
         contact = contact or f"sip:{self._phone.address}"
         response = response_to(asked, status, to_tag=tag or _NO_TAG, contact=contact, fields=fields, body=body)
         self._world.inject(serialize(response).replace(f";tag={_NO_TAG}".encode(), b""), self._phone)
+
+    def _description(self, asked: Request) -> bytes:
+        """The answer to the offer of `asked`; an offer where it has none, or none that can be taken."""
+        host = self._phone.address.host
+        try:
+            return serialize_sdp(answer(parse_sdp(asked.body), parse_sdp(sdp_of(host))))
+        except SdpError:
+            return sdp_of(host)
 
     def sends(self, method: str, uri: str = "sip:+442079460001@10.0.0.1", **options: object) -> Request:
         """A request as `build.request` makes it; a new branch each time."""

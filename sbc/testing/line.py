@@ -17,8 +17,9 @@ from sbc.sip.transaction.outputs import Out
 from sbc.testing.binding import Binding
 from sbc.testing.digest import PAIRS
 from sbc.testing.party import Party, Stage
+from sbc.testing.script import Script
 
-ALLOW: Final = ("Allow", "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE")
+_TARGETED: Final = frozenset({"INVITE", "UPDATE", "REFER", "SUBSCRIBE", "NOTIFY"})  # target refreshes: with Contact
 _SDP_TYPE: Final = ("Content-Type", "application/sdp")
 
 
@@ -43,13 +44,15 @@ class Identity(Struct, frozen=True):
 
 
 class Line:
-    def __init__(self, identity: Identity, layer: TransactionLayer, ids: IdSource) -> None:
+    def __init__(self, identity: Identity, layer: TransactionLayer, ids: IdSource, script: Script) -> None:
         self.identity = identity
         self.layer = layer
         self.names: dict[str, str] = {}  # what host names in the far side's URIs resolve to
         self.spoil: Callable[[bytes], bytes] = bytes  # a test's hand on every description that goes out
+        self.outbound: Address | None = None  # where new calls of its own accord go
+        self.contact_at: Address | None = None  # where it wants to be reached, if not where it sends from
+        self.script = script
         self._ids = ids
-        self._asked = 0
 
     def begin(self, party: Party, number: str, to: Address, *, domain: str | None, caller: str | None) -> None:
         """The dialog that a call of ours will have."""
@@ -63,16 +66,49 @@ class Line:
         party.stage = Stage.CALLING
         party.local_seq = 1 + self._ids.number(1000)
 
+    @property
+    def contact(self) -> tuple[str, str]:
+        if self.contact_at is None:
+            return self.identity.contact
+        return ("Contact", f"<sip:{self.identity.user}@{self.contact_at}>")
+
+    @property
+    def allow(self) -> tuple[str, str]:
+        return ("Allow", ", ".join(self.script.allow))
+
+    @property
+    def abilities(self) -> Fields:
+        """Allow and Supported, as requests and responses that make or refresh a dialog carry them."""
+        supported = ", ".join(self.script.supports)
+        return (self.allow, ("Supported", supported)) if supported else (self.allow,)
+
     def invite(self, party: Party, now: float, *, sdp: bytes | None, fields: Fields = ()) -> list[Out]:
         party.local_seq += 1
+        party.invite_seq = party.local_seq
         party.last_status = 0
         has_type = sdp is None or any(name == "Content-Type" for name, _ in fields)
-        base: Fields = (self.identity.contact, ALLOW, *fields, *(() if has_type else (_SDP_TYPE,)))
+        base: Fields = (self.contact, *self.abilities, *fields, *(() if has_type else (_SDP_TYPE,)))
         return self._start(party, "INVITE", base, self.spoil(sdp or b""), party.user(), now)
 
-    def request(self, party: Party, method: str, now: float, *, fields: Fields = (), body: bytes = b"") -> list[Out]:
+    def request(
+        self,
+        party: Party,
+        method: str,
+        now: float,
+        *,
+        fields: Fields = (),
+        body: bytes = b"",
+        sdp: bytes = b"",
+        user: tuple[str, int] | None = None,
+    ) -> list[Out]:
+        """Within the dialog. `sdp`: a description; `body`: anything else, whose type `fields` say."""
         party.local_seq += 1
-        return self._start(party, method, fields, body, (method, party.n, party.local_seq), now)
+        if method in _TARGETED:
+            fields = (self.contact, *fields)
+        if sdp:
+            fields, body = (*fields, _SDP_TYPE), self.spoil(sdp)
+        kind, n = user or (method, party.n)
+        return self._start(party, method, fields, body, (kind, n, party.local_seq), now)
 
     def ack(self, party: Party, invite: Request, body: bytes) -> list[Out]:
         """The ACK of a 2xx goes where any request in the dialog goes, with the INVITE's number (§13.2.2.4)."""
@@ -80,7 +116,7 @@ class Line:
         fields = tuple([field for field in invite.fields if field[0] in PAIRS.values()])
         ack = party.request("ACK", invite.cseq.number, (*fields, _SDP_TYPE) if body else fields, body)
         user = ("invite", party.n, invite.cseq.number)
-        return self.layer.send_ack(ack, self._flow(self._next_hop(party)), str(self.identity.address), user)
+        return self.layer.send_ack(ack, self._flow(self._next_hop(party, "ACK")), str(self.identity.address), user)
 
     def respond(self, party: Party, status: int, now: float, body: bytes, fields: Fields = ()) -> list[Out]:
         """To the INVITE that waits."""
@@ -89,17 +125,22 @@ class Line:
         if status > 100:
             fields = (*party.record_routes(), *fields)
         if 100 < status < 300:
-            fields = (self.identity.contact, ALLOW, *fields)
-        if body:
-            body = self.spoil(body)
+            fields = (self.contact, *self.abilities, *fields)
+        return self.reply(party.invite_key, status, now, tag=party.local_tag, fields=fields, sdp=body)
+
+    def reply(
+        self, key: tuple[str, ...], status: int, now: float, *, tag: str = "", fields: Fields = (), sdp: bytes = b""
+    ) -> list[Out]:
+        """To any request."""
+        if sdp:
+            sdp = self.spoil(sdp)
             fields = (*fields, _SDP_TYPE)
         fields = (*fields, ("Server", self.identity.software))
-        return self.layer.respond(party.invite_key, status, now, to_tag=party.local_tag, fields=fields, body=body)
+        return self.layer.respond(key, status, now, to_tag=tag, fields=fields, body=sdp)
 
-    def ask(self, method: str, uri: str, to: Address, now: float, fields: Fields) -> list[Out]:
-        """A request outside of any dialog."""
+    def ask(self, method: str, uri: str, to: Address, now: float, fields: Fields, body: bytes, n: int) -> list[Out]:
+        """A request outside of any dialog, the `n`th."""
         me = self.identity
-        self._asked += 1
         base: Fields = (
             ("Max-Forwards", "70"),
             ("From", f"<sip:{me.user}@{me.domain}>;tag={self._ids.tag()}"),
@@ -108,8 +149,8 @@ class Line:
             ("CSeq", f"1 {method}"),
             ("User-Agent", me.software),
         )
-        request = Request(method, uri, base + fields)
-        return self.layer.send_request(request, self._flow(to), str(me.address), ("ask", self._asked), now)[1]
+        request = Request(method, uri, base + fields, body)
+        return self.layer.send_request(request, self._flow(to), str(me.address), ("ask", n, 1), now)[1]
 
     def register(self, n: int, binding: Binding, now: float, fields: Fields) -> list[Out]:
         me = self.identity
@@ -127,34 +168,32 @@ class Line:
         now: float,
     ) -> list[Out]:
         """The same with credentials and the next CSeq, to the same place (§22.2)."""
-        match whose:
-            case Party():
-                number = whose.local_seq = whose.local_seq + 1
-            case Binding():
-                number = whose.cseq = whose.cseq + 1
-            case None:
-                self._asked += 1
-                number = request.cseq.number + 1
+        number = request.cseq.number + 1
+        if isinstance(whose, Party):
+            number = whose.local_seq = max(whose.local_seq + 1, number)
+            if request.method == "INVITE":
+                whose.invite_seq = number
+        elif whose is not None:
+            number = whose.cseq = whose.cseq + 1
         fields = [
             (name, f"{number} {request.method}" if name == "CSeq" else value)
             for name, value in request.fields
             if name != credentials[0]
         ]
         made = Request(request.method, request.uri_text, (*fields, credentials), request.body)
-        n = self._asked if whose is None else number
-        new_user = (user[0], n) if whose is None else (user[0], user[1], n)
-        return self.layer.send_request(made, flow, str(self.identity.address), new_user, now)[1]
+        return self.layer.send_request(made, flow, str(self.identity.address), (user[0], user[1], number), now)[1]
 
     def _start(
         self, party: Party, method: str, fields: Fields, body: bytes, user: tuple[str, int, int], now: float
     ) -> list[Out]:
         fields = (*fields, ("User-Agent", self.identity.software))
         request = party.request(method, party.local_seq, fields, body)
-        flow = self._flow(self._next_hop(party))
+        flow = self._flow(self._next_hop(party, method))
         return self.layer.send_request(request, flow, str(self.identity.address), user, now)[1]
 
-    def _next_hop(self, party: Party) -> Address:
-        if party.answered_at is None and party.next_hop is not None:
+    def _next_hop(self, party: Party, method: str) -> Address:
+        is_in_dialog = party.answered_at is not None or (method != "INVITE" and party.remote_tag is not None)
+        if not is_in_dialog and party.next_hop is not None:
             return party.next_hop
         uri = party.route_set[0].strip("<>") if party.route_set else party.target
         host = uri.partition(":")[2].rpartition("@")[2].partition(";")[0].partition("?")[0]

@@ -18,8 +18,9 @@ from sbc.testing.binding import Binding
 from sbc.testing.challenger import Challenger
 from sbc.testing.digest import Keyring
 from sbc.testing.net import Network
-from sbc.testing.party import Party, Script, Stage
+from sbc.testing.party import Party, Stage
 from sbc.testing.registrar import Registrar
+from sbc.testing.script import Script
 
 
 class Phone:
@@ -140,6 +141,8 @@ class Phone:
         """Hears everything again."""
         self.script.deaf = False
         self.script.ignored = frozenset()
+        for party in self.agent.parties:
+            party.talk.may_skip = True
 
     def answers_options(self, status: int = 200, *, retry_after: int | None = None) -> None:
         """For silence see `ignores("OPTIONS")`."""

@@ -1,79 +1,129 @@
-"""What a test phone says of its media, and what it makes of what the other side says (RFC 3264 §5, §6, §8).
+"""What a test phone says of its media (RFC 3264 §5, §6, §8; for a fax an m= line changes its kind, §8.3.3).
 
-Its descriptions count their versions as they must, and it complains about those that do not.
+It only makes descriptions; what they mean for the offer/answer of a dialog, and what comes back, is in `offers`.
 """
+
+from collections.abc import Mapping
+from typing import Final
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from sbc.core.address import Address
-from sbc.sdp import (
-    Origin,
-    SdpError,
-    Session,
-    answer,
-    describe,
-    parse_sdp,
-    same_except_origin,
-    serialize_sdp,
-)
-from sbc.testing.inspect import complaints_about_sdp
-from sbc.testing.party import Party
+from sbc.sdp import Connection, Media, Origin, Session, answer, same_except_origin, serialize_sdp
+from sbc.sdp.codecs import STATIC
+from sbc.testing.party import Party, Talk, Wish
+
+_NUMBERS: Final = {name.partition("/")[0]: int(number) for number, name in reversed(STATIC.items())}
+_DYNAMIC: Final = {
+    "telephone-event": (101, "telephone-event/8000"),
+    "opus": (96, "opus/48000/2"),
+    "iLBC": (97, "iLBC/8000"),
+    "AMR-WB": (100, "AMR-WB/16000"),
+    "H264": (102, "H264/90000"),
+    "VP8": (103, "VP8/90000"),
+}
+_SWAPS: Final = {"audio": "image", "image": "audio"}  # a fax takes the m= line of the voice, and gives it back
 
 
 class Voice(Struct, frozen=True):
-    """Where one phone takes media, and which codecs it knows."""
+    """Where one phone takes media and what it knows. `numbers`: payload types of its own choice, by codec name.
+
+    A port of None: the phone knows nothing of such streams, and refuses them.
+    """
 
     media: Address
     codecs: tuple[str, ...]
-    video_port: int | None
+    video_port: int | None = None
+    fax_port: int | None = None
+    numbers: Mapping[str, int] = {}
 
-    def describe(self, party: Party) -> bytes:
-        """An offer: what the phone can do now."""
-        return self._printed(party, self._session(party))
+    def wish(self) -> Wish:
+        """What it offers before anybody has said anything else."""
+        return Wish(kinds=("audio",) if self.video_port is None else ("audio", "video"))
 
-    def answer(self, party: Party) -> tuple[bytes, list[str]]:
-        """To the offer that waits; where none does, an offer. With complaints about an offer that allows no answer."""
-        offer = party.remote_sdp
-        if offer is None or not party.offer_waits:
-            return self.describe(party), []
-        party.offer_waits = False
-        try:
-            return self._printed(party, answer(offer, self._session(party))), []
-        except SdpError as error:
-            return self.describe(party), [f"offer without anything in common: {error}"]
+    def offer(self, party: Party) -> Session:
+        """Streams that were there keep their places; those that are not wanted any more get port 0 (RFC 3264 §8)."""
+        talk = party.talk
+        streams = tuple([self._stream(kind, talk.wish, alive=alive) for kind, alive in _slots(talk)])
+        return self._session(party, streams)
 
-    def _session(self, party: Party) -> Session:
-        return describe(
-            self.media.host,
-            self.media.port,
-            self.codecs,
-            self.video_port,
-            party.direction,
-            session_id=_session_id(party),
-            version=party.version,
-        )
+    def answer(self, party: Party, offer: Session) -> Session:
+        """SdpError where nothing of the offer can be taken."""
+        wish = party.talk.wish
+        kinds = [kind for kind in ("audio", "video", "image") if self._port(kind)]
+        streams = tuple([self._stream(kind, wish, alive=True) for kind in kinds])
+        made = answer(offer, self._session(party, streams))
+        alive = tuple([media.kind for media in made.media if media.port])
+        party.talk.wish = replace(wish, kinds=alive or wish.kinds)
+        return made
 
-    def _printed(self, party: Party, session: Session) -> bytes:
+    def print(self, party: Party, session: Session) -> bytes:
         """The version goes up by one exactly when something else is said than before (RFC 3264 §8)."""
-        if party.local_sdp is not None and not same_except_origin(session, party.local_sdp):
-            party.version += 1
-            session = replace(session, origin=str(Origin(_session_id(party), party.version, self.media.host)))
-        party.local_sdp = session
+        talk = party.talk
+        if talk.sent is not None and not same_except_origin(session, talk.sent):
+            talk.version += 1
+        session = replace(session, origin=str(Origin(_session_id(party), talk.version, self.media.host)))
+        talk.sent = talk.local = session
         return serialize_sdp(session)
 
+    def _session(self, party: Party, streams: tuple[Media, ...]) -> Session:
+        host = self.media.host
+        zero = "::" if ":" in host else "0.0.0.0"
+        connection = Connection("IP6" if ":" in host else "IP4", zero if party.talk.wish.old_hold else host)
+        return Session(str(Origin(_session_id(party), party.talk.version, host)), "-", connection, ("t=0 0",), streams)
 
-def note_sdp(party: Party, body: bytes) -> list[str]:
-    """Keep the far side's description; complaints about it. `offer_waits` says afterwards whether it could be read."""
-    try:
-        session = parse_sdp(body)
-    except SdpError as error:
-        party.offer_waits = False
-        return [f"unreadable SDP: {error}: {body!r}"]
-    found = complaints_about_sdp(party.remote_sdp, session)
-    party.remote_sdp = session
-    party.offer_waits = True
-    return found
+    def _port(self, kind: str) -> int:
+        if kind == "audio":
+            return self.media.port
+        return (self.video_port if kind == "video" else self.fax_port) or 0
+
+    def _stream(self, kind: str, wish: Wish, *, alive: bool) -> Media:
+        port = self._port(kind) if alive else 0
+        if alive and not port:
+            raise ValueError(f"this phone has no port for {kind}; give it one when it is made")
+        if kind == "image":
+            lines: tuple[str, ...] = (
+                ("a=T38FaxVersion:0", "a=T38MaxBitRate:14400", "a=T38FaxUdpEC:t38UDPRedundancy") if alive else ()
+            )
+            return Media(kind, port, "udptl", ("t38",), None, lines)
+        codecs = ("H264",) if kind == "video" else wish.codecs or self.codecs
+        known = [(name, *self._number(name)) for name in codecs]
+        formats = tuple([str(number) for _, number, _ in known])
+        if not alive:
+            return Media(kind, 0, "RTP/AVP", formats)
+        lines = tuple([line for name, number, encoding in known for line in _lines(name, number, encoding)])
+        ptime = ("a=ptime:20",) if kind == "audio" else ()
+        way = () if wish.old_hold else (f"a={wish.direction}",)
+        return Media(kind, port, "RTP/AVP", formats, None, (*lines, *ptime, *way))
+
+    def _number(self, name: str) -> tuple[int, str]:
+        if name in _NUMBERS:
+            number = _NUMBERS[name]
+            return number, STATIC[str(number)]
+        number, encoding = _DYNAMIC.get(name, (110, f"{name}/8000"))
+        return self.numbers.get(name, number), encoding
+
+
+def _slots(talk: Talk) -> list[tuple[str, bool]]:
+    """The m= lines of the next offer: kind, and whether the stream is to be alive."""
+    wanted = list(talk.wish.kinds)
+    slots = []
+    for media in talk.local.media if talk.local is not None else ():
+        kind = media.kind
+        other = _SWAPS.get(kind, "")
+        if kind not in wanted and not talk.wish.beside and other in wanted:
+            kind = other
+        alive = kind in wanted
+        if alive:
+            wanted.remove(kind)
+        slots.append((kind, alive))
+    return slots + [(kind, True) for kind in wanted]
+
+
+def _lines(name: str, number: int, encoding: str) -> list[str]:
+    lines = [f"a=rtpmap:{number} {encoding}"]
+    return [*lines, f"a=fmtp:{number} 0-16"] if name == "telephone-event" else lines
 
 
 def _session_id(party: Party) -> int:
