@@ -51,10 +51,11 @@ def codecs_of(media: Media) -> dict[str, Codec]:
     for value in attribute_values(media.lines, "rtpmap"):
         payload_type, _, encoding = value.partition(" ")
         mapped[payload_type] = encoding.strip()
-    return {format_: _codec(mapped[format_]) for format_ in media.formats if format_ in mapped}
+    return {format_: codec_of(mapped[format_]) for format_ in media.formats if format_ in mapped}
 
 
-def _codec(encoding: str) -> Codec:
+def codec_of(encoding: str) -> Codec:
+    """The codec of an rtpmap encoding such as `opus/48000/2`."""
     name, _, rest = encoding.partition("/")
     rate, _, channels = rest.partition("/")
     return Codec(name.lower(), rate, channels or "1")

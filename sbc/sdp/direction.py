@@ -8,6 +8,8 @@ import enum
 from collections.abc import Iterable
 from typing import Final
 
+from msgspec.structs import replace
+
 from sbc.sdp.model import Connection, Media, Session
 
 
@@ -30,13 +32,19 @@ class Direction(enum.StrEnum):
         """The writer does not want to hear the other side (RFC 3264 §8.4)."""
         return not self.receives
 
+    @staticmethod
+    def of(*, sends: bool, receives: bool) -> "Direction":
+        if sends:
+            return Direction.SENDRECV if receives else Direction.SENDONLY
+        return Direction.RECVONLY if receives else Direction.INACTIVE
+
     def reversed(self) -> "Direction":
         """The same stream as the other side sees it."""
-        return _of(sends=self.receives, receives=self.sends)
+        return Direction.of(sends=self.receives, receives=self.sends)
 
     def intersect(self, other: "Direction") -> "Direction":
         """What both allow, told from the same side."""
-        return _of(sends=self.sends and other.sends, receives=self.receives and other.receives)
+        return Direction.of(sends=self.sends and other.sends, receives=self.receives and other.receives)
 
 
 LINES: Final = {f"a={direction}": direction for direction in Direction}
@@ -58,15 +66,17 @@ def stated_direction(lines: Iterable[str]) -> Direction | None:
     return None
 
 
+def directed(session: Session, media: Media, direction: Direction) -> Media:
+    """The same stream with another direction; itself where that is the one that it has."""
+    if direction_of(session, media) is direction:
+        return media
+    lines = tuple([line for line in media.lines if line not in LINES])
+    return replace(media, lines=(*lines, f"a={direction}"))
+
+
 def is_hold_address(connection: Connection | None) -> bool:
     """0.0.0.0 (RFC 3264 §8.4), its IPv6 form, and the names under .invalid that RFC 6157 uses for the same."""
     if connection is None:
         return False
     address = connection.address
     return address in {"0.0.0.0", "::"} or address.lower().endswith(".invalid")
-
-
-def _of(*, sends: bool, receives: bool) -> Direction:
-    if sends:
-        return Direction.SENDRECV if receives else Direction.SENDONLY
-    return Direction.RECVONLY if receives else Direction.INACTIVE

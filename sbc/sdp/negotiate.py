@@ -43,7 +43,7 @@ def answer(offer: Session, ours: Session) -> Session:
     streams = []
     for offered in offer.media:
         mine = next((m for m in free if m.kind == offered.kind and m.is_rtp == offered.is_rtp), None)
-        stream = None if mine is None or offered.port == 0 else _stream(offer, offered, ours, mine)
+        stream = None if mine is None or offered.port == 0 else answer_stream(offer, offered, ours, mine)
         if stream is not None and mine is not None:
             free.remove(mine)
         streams.append(stream or Media(offered.kind, 0, offered.proto, offered.formats))
@@ -55,7 +55,8 @@ def answer(offer: Session, ours: Session) -> Session:
     return Session(ours.origin, ours.name, ours.connection, (*times, *kept), tuple(streams))
 
 
-def _stream(offer: Session, offered: Media, ours: Session, mine: Media) -> Media | None:
+def answer_stream(offer: Session, offered: Media, ours: Session, mine: Media) -> Media | None:
+    """The answer to one stream of `offer` by one of `ours`, with its address and port; None if nothing is in common."""
     if not offered.is_relayable:
         return None
     formats = _common_formats(offered, mine)

@@ -1,0 +1,178 @@
+"""One leg's end of a call's media: what its peer has said, what it was told, under which o= line and on which ports.
+
+The o= line is the leg's own: the session id stays, the version goes up by one exactly when the text differs from what
+was sent last, be that agreed to or not (RFC 3264 §8). A side moves with its leg when two calls become one.
+Used by `media`; it allocates nothing and talks to nobody.
+"""
+
+from collections.abc import Sequence
+from typing import Final, Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from sbc.b2bua.numbers import Numbers
+from sbc.media import wire
+from sbc.policy.model import CodecRules, Latching
+from sbc.sdp.allowed import allowed, ordered, without_fax
+from sbc.sdp.anchor import anchor
+from sbc.sdp.direction import Direction, directed, direction_of
+from sbc.sdp.model import Media, Origin, Session, same_except_origin
+from sbc.sdp.remotes import MediaRemote
+
+SideName = Literal["ingress", "egress"]
+ALL_CODECS: Final = CodecRules()
+
+
+class Agreed(Struct, frozen=True):
+    """What one side's peer said and was told in one exchange, each as it stood in that peer's own descriptions."""
+
+    said: Session | None = None
+    told: Session | None = None
+    remotes: tuple[MediaRemote, ...] = ()
+
+
+NOTHING: Final = Agreed()
+_BOTH: Final = Direction.SENDRECV
+
+
+class Side:
+    """`local` is bound by the media worker, `shown` stands in our descriptions. `ports`: one for each m= line, 0: none.
+
+    `now` is what the relay follows; `settled` is what a rejected offer comes back to. `wills`: what the peer itself
+    wants of each stream, whatever the other side's holds have made it answer; empty: to send and receive.
+    """
+
+    __slots__ = (
+        "codecs", "fax", "is_plain", "latching", "local", "now", "numbers", "origin", "ports", "sent", "settled",
+        "shown", "wills",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        local: str,
+        shown: str,
+        latching: Latching,
+        session_id: int,
+        *,
+        codecs: CodecRules = ALL_CODECS,
+        fax: bool = True,
+    ) -> None:
+        self.local = local
+        self.shown = shown
+        self.latching = latching
+        self.codecs = codecs
+        self.fax = fax
+        self.is_plain = fax and not codecs.allow and not codecs.order
+        self.origin = Origin(session_id, 0, shown)
+        self.ports: list[int] = []
+        self.sent: Session | None = None
+        self.now = NOTHING
+        self.settled = NOTHING
+        self.wills: tuple[Direction, ...] = ()
+        self.numbers = Numbers()
+
+    # --- what it is told ----------------------------------------------------------------------------------------------
+
+    def describe(self, session: Session, ports: Sequence[int]) -> Session:
+        """`session` of the other side as this side's peer shall see it; from now on it has been sent."""
+        origin = self._next_origin()
+        return self._send(anchor(session, origin, self.shown, ports), origin)
+
+    def describe_again(self, told: Session) -> Session:
+        """What was said earlier, once more: the version says whether something else was said in between."""
+        if told is self.sent:
+            return told
+        origin = self._next_origin()
+        return self._send(replace(told, origin=str(origin)), origin)
+
+    def would_tell(self, session: Session) -> Session:
+        """What `describe` would give on the ports that there are; nothing is remembered."""
+        known = [*self.ports, *([0] * len(session.media))]
+        return anchor(session, self.origin, self.shown, known[: len(session.media)])
+
+    def _next_origin(self) -> Origin:
+        return Origin(self.origin.session_id, self.origin.version + 1, self.shown)
+
+    def _send(self, text: Session, origin: Origin) -> Session:
+        if self.sent is not None and same_except_origin(text, self.sent):
+            return self.sent
+        self.origin, self.sent = origin, text
+        self.numbers.told(text)
+        return text
+
+    # --- what its peer may hear and choose ----------------------------------------------------------------------------
+
+    def restrict(self, media: Media) -> Media:
+        """Less the codecs and the fax that this side's peer may neither be offered nor choose."""
+        media = allowed(media, self.codecs.allow)
+        return media if self.fax else without_fax(media)
+
+    def prefer(self, media: Media) -> Media:
+        return ordered(media, self.codecs.order)
+
+    def wanted(self) -> Session | None:
+        """What its peer said last, as it would say it to somebody who does not hold it."""
+        said = self.now.said
+        if said is None or not self.wills:
+            return said
+        streams = [
+            directed(said, media, will) if media.port else media
+            for media, will in zip(said.media, self.wills, strict=False)
+        ]
+        streams += said.media[len(streams) :]
+        return Session(said.origin, said.name, said.connection, said.lines, tuple(streams))
+
+    # --- the end of an exchange ---------------------------------------------------------------------------------------
+
+    def settle(self, asked: Sequence[MediaRemote]) -> None:
+        """`asked`: the streams of the offer that this side has answered; none: it has made the offer."""
+        self.settled = self.now
+        remotes = self.now.remotes
+        for remote in remotes:
+            if remote.direction is not _BOTH:
+                break
+        else:
+            if not self.wills:
+                return  # it sends and receives, so that nothing was hidden by what it was asked
+        self.wills = self._wills(remotes, asked)
+
+    def _wills(self, remotes: Sequence[MediaRemote], asked: Sequence[MediaRemote]) -> tuple[Direction, ...]:
+        if not asked:
+            return tuple([remote.direction for remote in remotes])
+        wills = []
+        for i, remote in enumerate(remotes):
+            before = self.wills[i] if i < len(self.wills) else Direction.SENDRECV
+            offer = asked[i].direction if i < len(asked) else Direction.SENDRECV
+            # What the offer did not let it say, it is still of the same mind about.
+            sends = remote.direction.sends if offer.receives else before.sends
+            receives = remote.direction.receives if offer.sends else before.receives
+            wills.append(Direction.of(sends=sends, receives=receives))
+        return tuple(wills)
+
+    def close(self, i: int) -> list[tuple[str, int]]:
+        """Stream `i` has ended: (local address, port) that it had."""
+        if i >= len(self.ports) or not self.ports[i]:
+            return []
+        port, self.ports[i] = self.ports[i], 0
+        return [(self.local, port)]
+
+    @property
+    def streams(self) -> tuple[Media, ...]:
+        """The m= lines of its session so far: their number never falls (RFC 3264 §8)."""
+        said, told = self.settled.said, self.settled.told
+        ours = () if told is None else told.media
+        theirs = () if said is None else said.media
+        return ours if len(ours) >= len(theirs) else theirs
+
+    def end(self, i: int, remote: MediaRemote | None) -> wire.End:
+        """This side's end of stream `i`; without a remote it only listens."""
+        if remote is None or remote.host is None:
+            return wire.End(self.local, self.ports[i], None, self.latching)
+        where = wire.Remote(remote.host, remote.port, remote.rtcp_port)
+        return wire.End(self.local, self.ports[i], where, self.latching)
+
+
+def within(answered: Media, reply: Session, offered: Direction) -> Media:
+    """An answer's stream with a direction that the offer allows (RFC 3264 §6.1): who holds is not to be sent sound."""
+    return directed(reply, answered, direction_of(reply, answered).intersect(offered.reversed()))

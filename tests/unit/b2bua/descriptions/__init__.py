@@ -1,0 +1,1 @@
+"""The sides of a call: what they are told and say."""
