@@ -1,7 +1,8 @@
 """A media worker without a process or a socket, for whole-SBC tests in memory.
 
 `FakeWorker` speaks `media.wire` and relays packets that are handed to it; it passes the same contract suite as the
-real worker (tests/machines/test_wire_contract.py). `FakeMedia` puts a `MediaClient` before it, so that a test can also
+real worker (tests/machines/test_wire_contract.py). It does not play digits: it keeps what it was told to play in
+`played`, and does not renumber packets. `FakeMedia` puts a `MediaClient` before it, so that a test can also
 kill it: to the engine it looks like the runtime's media pool. Written for being read, not for speed; it does not
 import the worker.
 """
@@ -14,7 +15,7 @@ from msgspec import Struct
 
 from sbc.core.address import Address, canonical_ip
 from sbc.media import wire
-from sbc.media.client import MediaClient, Outgoing
+from sbc.media.client import Asked, MediaClient, Outgoing
 
 _SESSIONS_PER_REPORT: Final = 8
 
@@ -33,6 +34,7 @@ class _Count:
     def __init__(self) -> None:
         self.received = self.received_octets = self.sent = self.sent_octets = 0
         self.rtcp_received = self.rtcp_sent = self.dropped = 0
+        self.digits_received = self.digits_sent = 0
 
     def value(self) -> wire.EndCount:
         return wire.EndCount(**vars(self))
@@ -42,6 +44,8 @@ class _Session:
     def __init__(self, put: wire.PutSession) -> None:
         self.put = put
         self.counts: dict[Address, _Count] = {}
+        self.digit: tuple[Address, bytes] | None = None  # the event that began last: its end, SSRC and timestamp
+        self.said: tuple[Address, bytes] | None = None  # the one that was told last
 
     def count(self, end: wire.End) -> _Count:
         return self.counts.setdefault(_rtp_address(end), _Count())
@@ -61,6 +65,8 @@ class FakeWorker:
         self._ports: set[Address] = set()
         self._sessions: dict[str, _Session] = {}
         self._owner: dict[Address, str] = {}  # RTP address of an end -> the session that put it last
+        self.played: list[wire.PlayDigit] = []
+        self.news: list[wire.DigitHeard] = []  # for signalling, unasked; whoever reads it clears it
 
     def start(self) -> bytes:
         return wire.encode(wire.Running(self._pid, wire.VERSION))
@@ -83,6 +89,8 @@ class FakeWorker:
                 return [wire.SessionEnded(ref, self._delete(ref))]
             case wire.Query(ref=ref):
                 return list(self._report([ref] if ref else list(self._sessions)))
+            case wire.PlayDigit():
+                return self._play(request)
 
     def relay(self, packet: Packet) -> list[Packet]:
         """What the worker sends when `packet` reaches its port."""
@@ -98,8 +106,13 @@ class FakeWorker:
         if not owned or target is None or not _is_expected(end, packet, is_rtcp=is_rtcp, is_rtp=stream.rtp):
             session.count(end).dropped += 1
             return []
-        self._count(session.count(end), session.count(other), len(packet.data), is_rtcp=is_rtcp)
-        return [Packet(Address(other.local, other.port + is_rtcp), target, packet.data)]
+        data = packet.data
+        if stream.rtp and not is_rtcp:
+            if self._hear(session, stream, end, data):
+                return []
+            data = _rewritten(data, stream.ingress_to_egress if end is stream.ingress else stream.egress_to_ingress)
+        self._count(session.count(end), session.count(other), len(data), is_rtcp=is_rtcp)
+        return [Packet(Address(other.local, other.port + is_rtcp), target, data)]
 
     @property
     def sessions(self) -> tuple[str, ...]:
@@ -121,6 +134,8 @@ class FakeWorker:
             return [wire.Refused(put.ref, "a media port is named twice")]
         if not put.ref or not all(_is_usable(end) for end in ends):
             return [wire.Refused(put.ref, "no name, or no remote address")]
+        if not all(_has_payload_types(stream) for stream in put.streams):
+            return [wire.Refused(put.ref, "no payload type can be so")]
         if session is None:
             session = self._sessions[put.ref] = _Session(put)
         self._release(put.ref)
@@ -128,6 +143,43 @@ class FakeWorker:
         for address in addresses:
             self._owner[address] = put.ref
         return []
+
+    def _play(self, play: wire.PlayDigit) -> list[wire.Reply]:
+        session = self._sessions.get(play.ref)
+        if len(play.digit) != 1 or play.digit not in wire.DIGITS:
+            return [wire.Refused(play.ref, "no such digit")]
+        if session is None:
+            return []
+        if not 0 <= play.stream < len(session.put.streams):
+            return [wire.Refused(play.ref, "no such stream")]
+        stream = session.put.streams[play.stream]
+        end, events = (stream.ingress, 0) if play.to == "ingress" else (stream.egress, 1)
+        is_told = stream.rtp and stream.events is not None and stream.events[events] != wire.NO_EVENTS
+        if is_told and end.remote is not None and not session.put.early:
+            self.played.append(play)
+            session.count(end).digits_sent += 1
+        return []
+
+    def _hear(self, session: _Session, stream: wire.Stream, end: wire.End, data: bytes) -> bool:
+        """Read a telephone-event (RFC 4733 §2.3); True where it is told and does not cross."""
+        side: wire.SideName = "ingress" if end is stream.ingress else "egress"
+        expected = stream.events[0 if side == "ingress" else 1] if stream.events else wire.NO_EVENTS
+        if data[1] & 127 != expected or len(data) < 16 or data[12] >= len(wire.DIGITS):
+            return False
+        digit = (_rtp_address(end), data[4:12])
+        is_told = side in stream.report_digits
+        if session.digit != digit:
+            session.digit = digit
+            session.count(end).digits_received += 1
+            other = stream.egress if side == "ingress" else stream.ingress
+            session.count(other).digits_sent += not is_told
+        if is_told and data[13] & 0x80 and session.said != digit:
+            session.said = digit
+            rate = stream.event_rates[0 if side == "ingress" else 1]
+            milliseconds = int.from_bytes(data[14:16]) * 1000 // rate
+            n = session.put.streams.index(stream)
+            self.news.append(wire.DigitHeard(session.put.ref, n, side, wire.DIGITS[data[12]], milliseconds))
+        return is_told
 
     def _delete(self, ref: str) -> tuple[wire.StreamCount, ...]:
         session = self._sessions.pop(ref, None)
@@ -178,11 +230,24 @@ class FakeMedia:
         self._say(self.client.ports_opened(local, ports))
         return ports
 
-    def ask(self, request: wire.PutSession | wire.DeleteSession | wire.Query) -> list[wire.Reply]:
+    def ask(self, request: Asked) -> list[wire.Reply]:
         return self._say(self.client.ask(request))
 
     def relay(self, packet: Packet) -> list[Packet]:
         return self.worker.relay(packet) if self.worker else []
+
+    def news(self) -> list[wire.Reply]:
+        """What the worker said unasked since this was asked last: digits that were in relayed packets."""
+        if self.worker is None:
+            return []
+        said = [wire.encode(reply) for reply in self.worker.news]
+        self.worker.news.clear()
+        return [reply for data in said for reply in self.client.received(data)]
+
+    @property
+    def played(self) -> tuple[wire.PlayDigit, ...]:
+        """The digits that the worker which runs now was told to play."""
+        return tuple(self.worker.played) if self.worker else ()
 
     def poll(self) -> list[wire.Reply]:
         return self._say(self.client.poll())
@@ -226,6 +291,18 @@ def _is_usable(end: wire.End) -> bool:
     host = end.remote.host
     same_family = (":" in host) == (":" in end.local)
     return same_family and canonical_ip(host) == host and 0 < end.remote.port < 65_536
+
+
+def _has_payload_types(stream: wire.Stream) -> bool:
+    pairs = (*stream.ingress_to_egress, *stream.egress_to_ingress)
+    types = [number for pair in pairs for number in pair]
+    types += [number for number in stream.events or () if number != wire.NO_EVENTS]
+    return all(0 <= number < 128 for number in types) and all(1000 <= rate <= 192_000 for rate in stream.event_rates)
+
+
+def _rewritten(data: bytes, pairs: tuple[tuple[int, int], ...]) -> bytes:
+    marker, payload_type = data[1] & 128, data[1] & 127
+    return data[:1] + bytes([marker | dict(pairs).get(payload_type, payload_type)]) + data[2:]
 
 
 def _target(end: wire.End, *, is_rtcp: bool) -> Address | None:

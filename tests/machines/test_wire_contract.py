@@ -61,6 +61,9 @@ class Fake:
     def far(self, host: str, n: int) -> int:
         return 40000 + n
 
+    def news(self) -> list[wire.DigitHeard]:
+        return self.worker.news
+
     def send(self, host: str, n: int, local: str, port: int, data: bytes) -> Heard:
         out = self.worker.relay(Packet(Address(local, port), Address(host, self.far(host, n)), data))
         return [(packet.local, packet.remote, packet.data) for packet in out]
@@ -117,6 +120,9 @@ class MemoryService:
 
     def far(self, host: str, n: int) -> int:
         return 40000 + n
+
+    def news(self) -> list[wire.DigitHeard]:
+        return [reply for reply in self.service.news if isinstance(reply, wire.DigitHeard)]
 
     def send(self, host: str, n: int, local: str, port: int, data: bytes) -> Heard:
         one = self.sockets[Address(local, port)]
@@ -382,6 +388,75 @@ def test_an_opaque_stream_relays_anything(worker: Subject, data: bytes) -> None:
     put(worker, stream(worker, rtp=False))
     assert from_pbx(worker, data) == at_carrier(worker, data)
     assert counts(worker)[0].ingress.received_octets == len(data)
+
+
+# --- payload types and digits ----------------------------------------------------------------------------------------
+
+
+def telling(worker: Subject, *report: wire.SideName) -> wire.Stream:
+    """The PBX numbers telephone-event 101, the carrier 96; digits of `report` are told."""
+    both = stream(worker)
+    types = ((101, 96),), ((96, 101),), (101, 96)
+    return wire.Stream(both.ingress, both.egress, True, *types, report_digits=report)
+
+
+def digit(n: int, *, started: int, is_over: bool = False, payload_type: int = 101) -> bytes:
+    head = bytes([0x80, payload_type, 0, n]) + started.to_bytes(4) + b"ssrc"
+    return head + bytes([5, 0x80 * is_over + 10, 0x03, 0x20])
+
+
+def test_payload_types_are_rewritten_each_way_and_others_pass(worker: Subject) -> None:
+    put(worker, telling(worker))
+    assert from_pbx(worker, digit(1, started=800)) == at_carrier(worker, digit(1, started=800, payload_type=96))
+    marked = bytes([0x80, 0x80 | 96, 0, 1]) + bytes(168)
+    assert from_carrier(worker, marked) == at_pbx(worker, bytes([0x80, 0x80 | 101, 0, 1]) + bytes(168))
+    assert from_pbx(worker, RTP) == at_carrier(worker, RTP)
+
+
+def test_digits_are_counted_once_at_both_ends(worker: Subject) -> None:
+    put(worker, telling(worker))
+    for started in (800, 9600):
+        for n in (1, 2, 3, 4):
+            from_pbx(worker, digit(n, started=started, is_over=n > 1))
+    (count,) = counts(worker)
+    assert (count.ingress.digits_received, count.egress.digits_sent, count.ingress.received) == (2, 2, 8)
+    assert (count.egress.digits_received, count.ingress.digits_sent) == (0, 0)
+
+
+@pytest.mark.parametrize("worker", ["fake", "service"], indirect=True)  # the process: tests/loopback/test_digits.py
+def test_told_digits_do_not_cross_and_are_told_once(worker: Fake | MemoryService) -> None:
+    put(worker, telling(worker, "ingress"))
+    for n in (1, 2, 3, 4):
+        assert from_pbx(worker, digit(n, started=800, is_over=n > 1)) == []
+    assert worker.news() == [wire.DigitHeard("a", 0, "ingress", "5", 100)]
+    assert from_pbx(worker, digit(5, started=9600, is_over=True)) == []
+    assert from_carrier(worker, digit(1, started=800, payload_type=96)) == at_pbx(worker, digit(1, started=800))
+    (count,) = counts(worker)
+    assert (count.ingress.digits_received, count.egress.digits_sent, count.ingress.received) == (2, 0, 0)
+    assert (count.egress.digits_received, count.ingress.digits_sent, count.ingress.dropped) == (1, 1, 0)
+
+
+def test_a_digit_to_play_is_counted_where_it_can_be_told(worker: Subject) -> None:
+    put(worker, telling(worker))
+    assert worker.say(wire.PlayDigit("a", 0, "egress", "#", 100)) == []
+    assert worker.say(wire.PlayDigit("nobody", 0, "egress", "#", 100)) == []
+    assert counts(worker)[0].egress.digits_sent == 1
+    put(worker, stream(worker), generation=2)
+    assert worker.say(wire.PlayDigit("a", 0, "egress", "#", 100)) == []
+    assert counts(worker)[0].egress.digits_sent == 1
+
+
+@pytest.mark.parametrize(("key", "n"), [("x", 0), ("", 0), ("12", 0), ("1", 1), ("1", -1)])
+def test_a_digit_or_a_stream_that_does_not_exist_is_refused(worker: Subject, key: str, n: int) -> None:
+    put(worker, telling(worker))
+    assert _refused(worker.say(wire.PlayDigit("a", n, "egress", key, 100)), "a")
+
+
+def test_a_payload_type_that_cannot_be_is_refused(worker: Subject) -> None:
+    both = stream(worker)
+    assert _refused(put(worker, wire.Stream(both.ingress, both.egress, events=(128, 101))), "a")
+    assert _refused(put(worker, wire.Stream(both.ingress, both.egress, ingress_to_egress=((8, -1),))), "a")
+    assert _refused(put(worker, wire.Stream(both.ingress, both.egress, event_rates=(8000, 0))), "a")
 
 
 # --- sessions ---------------------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ SILENCE_SECONDS: Final = (
     0.2  # a digit without an end: "SHOULD NOT be extended by more than three packet interarrival times"
 )
 _LATE_SECONDS: Final = 5.0  # by how much a report may be older than the digit heard last, and be a late one of it
+_SHORTEST_PAUSE: Final = 25  # of a second: 40 ms (§3.1)
 _SEGMENT: Final = 0x3FFF  # the shortest report that a long event may be divided behind (§2.5.1.3, §2.5.1.3.1)
 
 
@@ -67,8 +68,11 @@ class Hearing:
         if event.is_marked or now >= self._at + SILENCE_SECONDS:
             return False
         # A new segment of a long event has no marker (§2.5.1.3). Some senders also move the timestamp with each report,
-        # and with each repetition of the end: theirs would be as many digits.
-        return not self._is_over or (event.is_over and event.duration == last.duration)
+        # and with each repetition of the end: theirs would be as many digits. A digit can only begin behind the last.
+        ahead = (event.timestamp - last.timestamp) & 0xFFFFFFFF
+        if self._is_over:
+            return event.is_over and event.duration == last.duration and ahead < last.duration
+        return ahead <= max(last.duration, self._rate // _SHORTEST_PAUSE)
 
     def _go_on(self, last: Event, event: Event, now: float) -> list[Digit]:
         if self._is_over:

@@ -3,6 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sbc.core.address import Address
+from sbc.core.limits import DIGITS_UNSAID
 from sbc.media import wire
 from sbc.media.client import MediaClient, Outgoing
 from sbc.testing.media import FakeMedia, Packet
@@ -231,3 +232,41 @@ def test_totals_never_go_backwards_and_miss_only_what_no_report_told(steps: list
                 lost, unpolled = lost + unpolled, 0
                 assert media.relay(packet) == []
                 media.start()
+
+
+def test_a_digit_waits_for_a_worker_and_is_said_once() -> None:
+    client = MediaClient()
+    digit = wire.PlayDigit("a", 0, "egress", "5", 100)
+    assert client.ask(session()) == []
+    assert client.ask(digit) == []
+    assert requests(client.worker_started())[-1] == digit
+    assert requests(client.ask(digit)) == [digit]
+    client.worker_lost()
+    assert digit not in requests(client.worker_started())
+
+
+def test_only_the_newest_digits_wait_for_a_worker() -> None:
+    client = MediaClient()
+    for n in range(DIGITS_UNSAID + 5):
+        client.ask(wire.PlayDigit("a", n, "egress", "5", 100))
+    said = [request.stream for request in requests(client.worker_started()) if isinstance(request, wire.PlayDigit)]
+    assert said == list(range(5, DIGITS_UNSAID + 5))
+
+
+def test_a_digit_that_was_heard_is_passed_on() -> None:
+    heard = wire.DigitHeard("a", 0, "ingress", "#", 120)
+    assert running().received(wire.encode(heard)) == [heard]
+
+
+def test_digits_are_counted_over_a_death() -> None:
+    client = running()
+    client.ask(session())
+    count = wire.StreamCount(wire.EndCount(digits_received=2), wire.EndCount(digits_sent=2))
+    report = wire.Report((wire.SessionCount("a", 1, (count,)),))
+    client.received(wire.encode(report))
+    client.worker_lost()
+    client.worker_started()
+    (total,) = client.received(wire.encode(report))
+    assert isinstance(total, wire.Report)
+    stream = total.sessions[0].streams[0]
+    assert (stream.ingress.digits_received, stream.egress.digits_sent) == (4, 4)

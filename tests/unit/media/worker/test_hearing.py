@@ -102,6 +102,14 @@ def test_a_sender_that_never_sets_the_marker_dials_each_digit_once() -> None:
     assert Ear().hear(*unmarked, *again).said == "11"  # type: ignore[arg-type]
 
 
+def test_digits_of_which_only_the_ends_arrive_are_as_many_digits() -> None:
+    assert Ear().hear(ONE[-1], (1000 + 480 + 400, 1, 480, "E")).said == "11"
+
+
+def test_a_digit_of_which_neither_end_nor_beginning_arrives_is_a_digit() -> None:
+    assert Ear().hear(*ONE[:2], (1000 + 480 + 400, 1, 320, "")).wait(1).said == "11"
+
+
 def test_another_source_dials_digits_of_its_own() -> None:
     assert Ear().hear(*ONE).hear(*ONE, source=OTHER).said == "11"
 
