@@ -87,9 +87,8 @@ class Modification:
                 return self.go_on(now)
             case LegReanswered(leg) if change is not None and leg == change.to:
                 return self._reanswered(change, report, now)
-            case LegReanswered(leg, _, _, by_update):
-                # Much too late: the asking side was refused long ago.
-                return [] if by_update else list(self._call.legs[leg].acknowledge())
+            case LegReanswered(leg):
+                return self._too_late(report, leg, now)
             case LegRerefused(_, _, True):
                 return self._call.fail(Cause.FAILED, now)
             case LegRerefused(leg, status) if change is not None and leg == change.to:
@@ -100,6 +99,12 @@ class Modification:
                 return self._late_answer(change, body, now)
             case _:
                 return self._cancelled(report)
+
+    def _too_late(self, report: LegReanswered, leg: int, now: float) -> "list[Out]":
+        """The asking side was refused long ago, and this one believes in what it was offered: it is told what holds."""
+        acked = [] if report.by_update else self._call.legs[leg].acknowledge()
+        self._wish(Wish(leg, refresh=True))
+        return [*acked, *self.go_on(now)]
 
     def go_on(self, now: float) -> "list[Out]":
         """Whose turn it is now: asked after everything that may have made a leg free."""

@@ -12,7 +12,7 @@ from msgspec import Struct
 from sbc.b2bua.bodies import ACCEPTED, body_of, may_cross
 from sbc.b2bua.commands import AskMedia
 from sbc.b2bua.crossing import crossing_status
-from sbc.b2bua.digits import Digit, digit_body, digit_of
+from sbc.b2bua.digits import digit_of, info_body
 from sbc.b2bua.headers import Crossing, crossing
 from sbc.b2bua.referring import referred_by_field
 from sbc.b2bua.reports import LegAsked, LegOffered, LegReplied
@@ -128,7 +128,7 @@ class Passing:
         digit = digit_of(report.request)
         if digit is None:
             return None
-        play = wire.PlayDigit(self._call.ref, 0, self._call.side_of(other.n), digit.signal, digit.milliseconds)
+        play = wire.PlayDigit(self._call.ref, 0, self._call.side_of(other.n), digit.key, digit.milliseconds)
         return [AskMedia(play), *leg.reply(report.key, 200)]
 
     def digit_heard(self, heard: wire.DigitHeard) -> "list[Out]":
@@ -136,7 +136,7 @@ class Passing:
         call = self._call
         leg = call.pair[0] if heard.side == "ingress" else call.pair[1]
         other = call.legs[call.opposite(leg)]
-        fields, body = digit_body(Digit(heard.digit, heard.milliseconds))
+        fields, body = info_body(heard.digit, heard.milliseconds)
         return list(other.ask("INFO", _Digit(), fields, body))
 
     # --- who talks ----------------------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ def crashing(*_args, **_options):
 def test_a_bug_while_the_call_is_made_is_answered_and_recorded(world, monkeypatch):
     sbc = world()
     office = sbc.office()
-    monkeypatch.setattr("sbc.b2bua.call.parties_of", crashing)
+    monkeypatch.setattr("sbc.b2bua.call.escaped", crashing)
     office.invites(FAR)
     assert office.got(500)
     record = sbc.cdr.only

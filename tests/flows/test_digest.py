@@ -181,7 +181,7 @@ def test_a_carrier_that_restarts_and_forgets_its_nonces_is_answered_anew(world):
     office.invites(FAR)
     carrier.answers()
     door.forget_nonces()
-    office.reinvites()
+    office.holds()
     office.hangs_up()
     assert door.accepted == ["INVITE", "INVITE", "BYE"]
     assert sbc.idle()

@@ -3,7 +3,7 @@
 import pytest
 
 from sbc.b2bua.events import HangUpOrdered
-from sbc.b2bua.modify import ANSWER_SECONDS, CANCEL_SECONDS
+from sbc.b2bua.modify import ANSWER_SECONDS, CANCEL_SECONDS, TURN_SECONDS
 from sbc.testing.byhand import ByHand
 from sbc.testing.world import FAR
 
@@ -25,12 +25,12 @@ def test_an_offer_while_a_cancelled_one_has_no_final_response_gets_491(world):
     hand.replies(100)
     sbc.net.perform(office.agent, office.agent.cancel(office.call, sbc.now))
     sbc.run(CANCEL_SECONDS + 1.0)
-    office.call.direction = Direction.SENDRECV
-    office.holds(Direction.INACTIVE)
+    office.holds()
+    sbc.run(TURN_SECONDS + 1.0)
     assert office.got(200, 487, 491)
     sbc.run(40.0)
     carrier.wakes()
-    office.reinvites()
+    office.resumes()
     assert office.got(200, 487, 491, 200)
     office.hangs_up()
     assert sbc.cdr.only.cause == "normal"

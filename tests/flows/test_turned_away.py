@@ -9,7 +9,7 @@ from sbc.testing.world import FAR
 
 @pytest.mark.parametrize(
     ("extra", "status"),
-    [("Require: 100rel", 420), ("Accept: text/plain", 406), ("Content-Encoding: gzip", 415)],
+    [("Require: precondition", 420), ("Accept: text/plain", 406), ("Content-Encoding: gzip", 415)],
 )
 def test_an_invite_that_asks_for_too_much_is_recorded(world, extra, status):
     sbc = world()
