@@ -12,7 +12,7 @@ from typing import Final
 
 from sbc.b2bua.context import Context
 from sbc.b2bua.crossing import crossing_status
-from sbc.b2bua.digits import PLAIN, RELAY, digit_body, digit_of
+from sbc.b2bua.digits import PLAIN, RELAY, digit_of, info_body
 from sbc.b2bua.documents import document_across
 from sbc.b2bua.revealing import names_in, names_of
 from sbc.core.address import bracketed
@@ -120,7 +120,7 @@ def _digit(message: Message, _names: Iterable[str], _our_host: str) -> bytes | N
     digit = digit_of(message) if isinstance(message, Request) else None
     if digit is None:
         return None
-    return digit_body(digit)[1] if message.content_type == RELAY else digit.signal.encode("ascii")
+    return info_body(digit.key, digit.milliseconds)[1] if message.content_type == RELAY else digit.key.encode("ascii")
 
 
 def _fragment(message: Message, _names: Iterable[str], _our_host: str) -> bytes | None:

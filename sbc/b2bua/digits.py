@@ -25,9 +25,9 @@ _DIGITS: Final = frozenset("0123456789*#ABCD")
 
 
 class Digit(Struct, frozen=True):
-    """`signal`: one of 0-9, *, #, A-D."""
+    """`key`: one of 0-9, *, #, A-D."""
 
-    signal: str
+    key: str
     milliseconds: int = DEFAULT_MILLISECONDS
 
 
@@ -48,9 +48,9 @@ def digit_of(info: Request) -> Digit | None:
     return Digit(signal, _milliseconds(found.get(b"duration", "")))
 
 
-def digit_body(digit: Digit) -> tuple[Fields, bytes]:
-    """The body of an INFO, and what describes it."""
-    body = f"Signal={digit.signal}\r\nDuration={digit.milliseconds}\r\n"
+def info_body(key: str, milliseconds: int) -> tuple[Fields, bytes]:
+    """The body of an INFO for a digit, after what describes it."""
+    body = f"Signal={key}\r\nDuration={milliseconds}\r\n"
     return (("Content-Type", RELAY),), body.encode("ascii")
 
 

@@ -1,8 +1,9 @@
 """How the INVITE of a forwarded call tells by whom it was forwarded: Diversion (RFC 5806) and History-Info (RFC 7044).
 
 What a PBX or a trunk said is told again in our words: numbers in the form of the peer that hears it, at our host or the
-trunk's, reasons and counters kept, everything else left behind. A disaster plan's forwarding is told in both ways. It
-does not decide who is called or shown. Used by `identity`.
+trunk's, reasons and counters kept, everything else left behind. A disaster plan's forwarding is told in both ways. A
+peer whose policy wants one of them, or both, gets the one made of the other (`translated`, RFC 6044). It does not
+decide who is called or shown. Used by `identity`.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
 
+from sbc.b2bua.translated import diversions_of, history_of
 from sbc.policy.model import Target
 from sbc.sip.headers.identity import LARGEST_COUNTER, Diversion, HistoryEntry
 from sbc.sip.uri import TelUri, escaped_user
@@ -53,14 +55,25 @@ def forwarding_fields(
     if did == target.called_e164:
         did = ""  # the same number at another PBX: nothing was diverted (RFC 5806 §2.2)
     listener = _Listener(host, write, is_trunk=target.peer.kind == "trunk")
-    fields = [("Diversion", value) for value in _diversions(parties.diversions, did, listener)]
+    wanted = target.peer.headers.forwarded
+    hides = bool(parties.privacy & _HIDING)
+    diversions, history = parties.diversions, parties.history
+    if wanted != "as-received":
+        # "presence of both Diversion header and History-Info header means that interworking has already occurred and
+        # the Diversion and History-Info entries must be considered equivalent", RFC 6044 §7.4
+        if not diversions:
+            diversions = diversions_of(history, hides=hides)
+        if not history and diversions:
+            history = history_of(diversions, parties.called)
+    fields: list[tuple[str, str]] = []
+    if wanted != "history-info":
+        fields += [("Diversion", value) for value in _diversions(diversions, did, listener)]
     # Deviation: RFC 7044 §9.2 wants an entry of every hop. We add ours only where we change who is called: an entry for
     # a call that merely passes would say nothing but that there is a border. See test_forwarded.
-    if parties.history or did:
-        hides = bool(parties.privacy & _HIDING)
-        entries = [_told(entry, listener, hides=hides) for entry in parties.history]
+    if wanted != "diversion" and (history or did):
+        entries = [_told(entry, listener, hides=hides) for entry in history]
         if did:
-            entries += _our_entries(parties.history, did, target.called, listener)
+            entries += _our_entries(history, did, target.called, listener)
         fields += [("History-Info", entry) for entry in entries]
     return fields
 

@@ -30,10 +30,11 @@ from sbc.core.limits import (
     USER_TO_USER_CHARACTERS,
 )
 from sbc.policy.headers import SECURED, TRANSLATED
-from sbc.policy.model import Peer
+from sbc.policy.model import HeaderRules, Peer
 from sbc.sip.errors import ParseError
 from sbc.sip.message import Fields, Request, Response
-from sbc.sip.params import params_text, parse_params
+from sbc.sip.nameaddr import Star
+from sbc.sip.params import Params, params_text, parse_params
 from sbc.sip.scan import is_token, split_list, unquoted
 
 Read = Callable[[str], str | None]
@@ -156,6 +157,31 @@ def crossing(from_: Peer, to: Peer) -> Crossing:
         _compiled.clear()
     made = _compiled[key] = Crossing(from_, to)
     return made
+
+
+def contact_params(message: Request | Response, rules: HeaderRules) -> Params:
+    """The parameters that our Contact carries towards the other side, of the Contact of this `message`.
+
+    By default those that say what kind of end is there: a focus (RFC 4579 §3.1), a machine, its media (RFC 3840 §9).
+    Others are about the peer's own user agent (methods, events, schemes), or name it (+sip.instance). `rules`: of the
+    peer that sent the message.
+    """
+    contacts = message.contacts
+    if isinstance(contacts, Star) or len(contacts) != 1 or not contacts[0].params:
+        return ()
+    found = [item for item in contacts[0].params if item[0] in rules.features and item[0] not in _CONTACTS_OWN]
+    if not found:
+        return ()
+    names = names_in(message)
+    return tuple([(name, value) for name, value in found if value is None or _is_feature_value(value, names)])
+
+
+# Of a contact, not of a user agent's features (RFC 3261 §20.10, RFC 5626, RFC 5627).
+_CONTACTS_OWN: Final = frozenset({"q", "expires", "+sip.instance", "reg-id", "temp-gruu", "pub-gruu", "ob", "tag"})
+
+
+def _is_feature_value(value: str, names: frozenset[str]) -> bool:
+    return len(value) <= CROSSING_VALUE_CHARACTERS and "urn:uuid" not in value.lower() and not reveals(value, names)
 
 
 # --- what crosses by default ------------------------------------------------------------------------------------------

@@ -38,6 +38,7 @@ from sbc.sip.uri import escaped_user as escaped
 __all__ = [
     "ANONYMOUS",
     "Parties",
+    "connected_identity",
     "contact_user",
     "crossing_fields",
     "egress_invite",
@@ -189,6 +190,52 @@ def crossing_fields(invite: Request) -> Fields:
         # "Implementations not aware of an extension MUST treat any other received value the same as "no"", §4.2
         fields.append(("Geolocation-Routing", "yes" if routing.strip().lower() == "yes" else "no"))
     return tuple(fields)
+
+
+def connected_identity(
+    message: Request | Response,
+    from_: Peer,
+    to: Peer,
+    write: Callable[[str], str],
+    *,
+    known: str = "",
+    our_host: str = "",
+    owns: Callable[[str], bool] | None = None,
+) -> Fields:
+    """Who is there now, by a request or a 2xx within a dialog of `from_`, as `to` is told: P-Asserted-Identity, and
+    Privacy where he withholds his number (RFC 4916 §4.3, RFC 3325 §9.1). Our From stays as the dialog began with it.
+
+    An asserted identity is believed before From; a response's From is ours and says nothing. Empty where nothing is
+    said, or nobody but `known`, the number by which `from_` called who was there; and where the `caller_id` of a PBX
+    screens and `owns` does not find its number. `write`: into the form of `to`. `our_host`: by which `to` knows us.
+    """
+    said = identity_of(message)
+    from_address = message.from_ if isinstance(message, Request) else None
+    number = _best_number(said.asserted) or ("" if from_address is None else number_of(from_address.uri))
+    if not number or number == known:
+        return ()
+    host = (to.domain if to.kind == "trunk" else our_host) or to.domain or our_host
+    if not host:
+        host = bracketed(to.servers[0].host) if to.servers else "anonymous.invalid"
+    is_anonymous = not said.privacy.isdisjoint(_WITHHOLDING) and "none" not in said.privacy
+    if (from_address is not None and _is_anonymous(from_address)) or number.lower() == ANONYMOUS:
+        is_anonymous = True
+    display = _clean(from_address.display) if from_address is not None and not said.asserted else ""
+    if said.asserted:
+        display = _clean(next((address.display for address in said.asserted if address.display), ""))
+    if to.kind == "pbx":
+        if is_anonymous:
+            return (("P-Asserted-Identity", _ANONYMOUS_FROM), ("Privacy", "id"))
+        return (("P-Asserted-Identity", _named(write(number), display, host)),)
+    if from_.kind == "pbx" and from_.caller_id.mode != "pass":
+        if from_.caller_id.mode == "fixed":
+            number = from_.caller_id.default
+        elif owns is None or not owns(number):
+            return ()
+    if not number or number.lower() == ANONYMOUS:
+        return ()
+    asserted = ("P-Asserted-Identity", f"<sip:{escaped(write(number))}@{host}>")
+    return (asserted, ("Privacy", "id")) if is_anonymous else (asserted,)
 
 
 def reason_fields(q850: int, message: Request | Response | None = None) -> Fields:

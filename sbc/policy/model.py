@@ -186,13 +186,15 @@ class HeaderRules(Struct, frozen=True):
 
     `passed`: of messages from this peer, to whoever is on the other side. `removed`: from messages to this peer,
     whatever would be there. `added`: to requests that we send to this peer, and to our responses to its own.
-    `forwarded`: how this peer is told who has forwarded a call; "as-received" leaves it as it came.
+    `forwarded`: how this peer is told who has forwarded a call; "as-received" leaves it as it came. `features`:
+    parameters of this peer's Contact that our Contact on the other side repeats (RFC 3840), in lower case.
     """
 
     passed: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
     added: tuple[tuple[str, str], ...] = ()
     forwarded: Literal["as-received", "diversion", "history-info", "both"] = "as-received"
+    features: tuple[str, ...] = ("isfocus", "automata", "audio", "video", "text", "data")
 
 
 class CodecRules(Struct, frozen=True):

@@ -103,7 +103,7 @@ def ack_for_failure(invite: Request, via: str, response: Response) -> bytes:
     fields = [
         (name, value)
         for name, value in invite.fields
-        if name in ("Route", "From", "Call-ID", "Max-Forwards", "User-Agent")
+        if name in ("Route", "From", "Call-ID", "Max-Forwards", "User-Agent", "Session-ID")
     ]
     fields.append(("To", response.header("To") or invite.header("To") or ""))
     fields.append(("CSeq", f"{invite.cseq.number} ACK"))
@@ -111,11 +111,14 @@ def ack_for_failure(invite: Request, via: str, response: Response) -> bytes:
 
 
 def cancel_for(invite: Request, *, reason: str | None = None) -> Request:
-    """CANCEL of an INVITE that we sent; its Via is that of the INVITE and is put on by the transaction layer (§9.1)."""
+    """CANCEL of an INVITE that we sent; its Via is that of the INVITE and is put on by the transaction layer (§9.1).
+
+    "The Session-ID header field value included in a CANCEL request MUST be identical", RFC 7989 §7.
+    """
     fields = [
         (name, value)
         for name, value in invite.fields
-        if name in ("Route", "From", "To", "Call-ID", "Max-Forwards", "User-Agent")
+        if name in ("Route", "From", "To", "Call-ID", "Max-Forwards", "User-Agent", "Session-ID")
     ]
     fields.append(("CSeq", f"{invite.cseq.number} CANCEL"))
     if reason is not None:

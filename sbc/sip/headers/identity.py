@@ -22,7 +22,7 @@ from sbc.sip.uri import SipUri, TelUri, Uri
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from sbc.sip.message import Request
+    from sbc.sip.message import Request, Response
 
 # In the order in which they are printed: "critical" follows what it is about (RFC 3323 §4.2).
 PRIVACY_TOKENS: Final = ("none", "header", "session", "user", "id", "history", "critical")
@@ -129,9 +129,9 @@ class Identity(Struct, frozen=True):
 NOTHING: Final = Identity()
 
 
-def identity_of(request: "Request") -> Identity:
-    """One look at the fields; most requests have none of these."""
-    found = [field for field in request.fields if field[0] in _NAMES]
+def identity_of(message: "Request | Response") -> Identity:
+    """One look at the fields; most messages have none of these."""
+    found = [field for field in message.fields if field[0] in _NAMES]
     if not found:
         return NOTHING
     texts: dict[str, list[str]] = {name: [] for name in _NAMES}
