@@ -323,7 +323,10 @@ class Subscription:
     # --- the end of it ------------------------------------------------------------------------------------------------
 
     def end(self, reason: str, now: float, *, tells_notifier: bool = True) -> list[Out]:
-        """By our own will: the subscriber gets its last NOTIFY, the notifier a SUBSCRIBE that expires at once."""
+        """By our own will: the subscriber gets its last NOTIFY, the notifier a SUBSCRIBE that expires at once.
+
+        It is over when both have answered, or have had their time.
+        """
         if self.state is State.ASKING:
             status = 480 if self._subscriber.peer.kind == "trunk" else 503
             return self._refused(status, (), "it was ended before it began", now)
@@ -332,7 +335,6 @@ class Subscription:
         outs = self._drop_waiting()
         self.state = State.ENDING
         self._timers.clear()
-        self._timers.set("gone", now + self._context.timing.give_up)
         seconds = _PROBATION_SECONDS if reason == "probation" else None
         said = SubscriptionState("terminated", reason=reason, retry_after=seconds)
         fields = (("Event", str(self._event)), ("Subscription-State", str(said)))
@@ -382,13 +384,9 @@ class Subscription:
                 return [Respond(self._asked.received.key, 100)]
             case "first notify":
                 return self.end("probation", now)
-            case "expiry":
+            case _:
                 # Nobody has refreshed it, or wants it any more, and the notifier has not said so: it has vanished.
                 return self.end("timeout", now, tells_notifier=False)
-            case _:
-                outs = self._drop_waiting()
-                self._over()
-                return outs
 
     def next_deadline(self) -> float | None:
         if self.is_over:

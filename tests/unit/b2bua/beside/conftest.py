@@ -52,6 +52,7 @@ class Desk:
         self.sent = []
         self.answers = []
         self.logs = []
+        self.asked = {}  # the requests that were taken, by key
         self._n = 0
 
     def asks(self, method, *, side="inside", in_dialog=False, peer=None, max_forwards=70, **options):
@@ -75,6 +76,7 @@ class Desk:
         outs = take(received, speaker, self.now)
         if outs is None:
             return None
+        self.asked[received.key] = made
         return self._keep(outs)
 
     def answered(self, status, *, n=-1, genuine=True, **options):

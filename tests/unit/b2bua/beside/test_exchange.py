@@ -60,6 +60,17 @@ def test_a_message_that_has_come_too_far_is_refused(desk):
     assert it.sent == []
 
 
+def test_who_may_not_be_shown_as_caller_sends_no_message(desk):
+    it = desk(
+        POLICY.replace(
+            "address: sip:10.0.0.5:5060", "address: sip:10.0.0.5:5060, caller_id: {mode: screen, on_fail: reject}"
+        )
+    )
+    it.asks("MESSAGE", sender="sip:+15005550006@10.0.0.5")
+    assert it.statuses == [403]
+    assert it.sent == []
+
+
 @pytest.mark.parametrize("status", [404, 480, 486, 500, 600, 603])
 def test_a_refusal_crosses(desk, status):
     it = desk()

@@ -1,9 +1,11 @@
 """Subscriptions across: two dialogs, SUBSCRIBE one way and NOTIFY the other (RFC 6665)."""
 
 import pytest
+from msgspec.structs import replace
 
 from sbc.b2bua.beside.subscription import Subscription
 from sbc.core import limits
+from sbc.core.address import Address
 from sbc.testing.world import DID, FAR, POLICY
 
 SPARE = "  spare: {interface: outside, servers: ['sip:198.51.100.8:5060']}\n"
@@ -562,6 +564,23 @@ def test_a_phone_that_moves_is_notified_where_it_is(story):
     one.accepted()
     one.notifies()
     assert one.notify.request.uri_text == "sip:phone@10.0.0.5:5099"
+
+
+def test_a_pbx_that_has_registered_is_notified_where_it_speaks_from(desk):
+    registering = "registers: true, accept: any, auth: {username: office, password: x}"
+    one = Story(desk(POLICY.replace("address: sip:10.0.0.5:5060", registering)))
+    one.subscribes()
+    one.accepted()
+    one.notifies()
+    was = one.notify.flow
+    assert str(was.remote) == "10.0.0.5:5060"
+    moved = replace(was, remote=Address("10.0.0.6", 5060))
+    one.desk.beside.peer_moved("office", was, moved)
+    one.notifies()
+    assert one.notify.flow == moved
+    one.refreshes()
+    one.notifies()
+    assert one.notify.flow == was
 
 
 def test_whom_a_request_went_to_is_known_for_health_and_challenges(story):
