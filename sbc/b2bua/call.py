@@ -27,6 +27,7 @@ from sbc.b2bua.media import CallMedia, Side, SideName
 from sbc.b2bua.modify import Modification
 from sbc.b2bua.orders import CallOrder, ChildAnswered, ChildFailed, ChildProgressed, PlaceChild
 from sbc.b2bua.passing import Passing
+from sbc.b2bua.referring import only_to
 from sbc.b2bua.reports import (
     LegAcknowledged,
     LegAsked,
@@ -156,6 +157,8 @@ class Call:
         """A transfer's call: as if the transferor had placed it."""
         self.account.caller, self.account.called = self.parties.caller, self.parties.called
         facts, not_he = ask(self, now)
+        if self.errand is not None and self.errand.only_to:
+            self.decision = only_to(self.errand.only_to, self.decision)
         outs = self._announce(None)
         if self.parties.max_forwards <= 0:
             return outs + self.refuse(Cause.FAILED, 483, now)

@@ -389,12 +389,14 @@ class Leg:
             return []
         return self._request(method, token, dialog, fields, body)
 
-    def reply(self, key: ServerKey, status: int, fields: Fields = (), body: bytes = b"") -> list[Order]:
-        """Answer what came as `LegAsked`; once."""
+    def reply(
+        self, key: ServerKey, status: int, fields: Fields = (), body: bytes = b"", *, contact: bool = False
+    ) -> list[Order]:
+        """Answer what came as `LegAsked`; once. `contact`: with ours, as a 2xx to REFER and SUBSCRIBE must."""
         if key not in self._open:
             return []
         self._open.discard(key)
-        return [Respond(key, status, fields=fields, body=body)]
+        return [Respond(key, status, fields=fields, body=body, contact=self.contact if contact else None)]
 
     def release(self, status: int, fields: Fields) -> list[Order]:
         """End it, whatever it is doing: refuse, cancel or BYE. `fields` go with it (Reason)."""

@@ -87,6 +87,14 @@ def is_loop(call: "Call", leg: "Leg", kept: "Leg", wish: Wish) -> bool:
     return number_of_party(call, kept.n) in (number.best, number.dialled)
 
 
+def only_to(peer: str, decision: Decision) -> Decision:
+    """A Replaces names a dialog of this peer: with anybody else it would be a new call, which nobody has asked for."""
+    hunt = tuple([target for target in decision.hunt if target.peer.name == peer])
+    if hunt or not decision.hunt:
+        return replace(decision, hunt=hunt, has_disaster_plan=False)
+    return replace(decision, hunt=(), reject=481, has_disaster_plan=False)
+
+
 def referred_by_field(number: str, host: str) -> Fields:
     """RFC 3892 §3, with the host by which the reader knows us; nothing where nobody is to be named.
 

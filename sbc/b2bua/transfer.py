@@ -125,7 +125,8 @@ class Transfer:
             # "for a subscription that does not already exist, it MUST be rejected with a 403", RFC 3515 §2.4.4
             return [*leg.reply(report.key, 403)]
         answer, notifications = referral.take_subscribe(report.request, now)
-        return [*leg.reply(report.key, answer.status, answer.fields), *self._tell(notifications)]
+        replied = leg.reply(report.key, answer.status, answer.fields, contact=answer.status < 300)
+        return [*replied, *self._tell(notifications)]
 
     def replied(self, report: LegReplied, now: float) -> "list[Out] | None":
         """The final response to a NOTIFY or REFER of ours; None: the request was not from here."""
@@ -312,12 +313,12 @@ class Transfer:
         self._serial += 1
         if wish.is_quiet:
             self._referral = None
-            return [*leg.reply(key, 200, (("Refer-Sub", "false"),))]
+            return [*leg.reply(key, 200, (("Refer-Sub", "false"),), contact=True)]
         dialog = leg.dialog
         name = "" if dialog is None else dialog.local_tag
         self._referral, self._told = Referral(wish.cseq, now, is_first=name not in self._referred), leg.n
         self._referred.add(name)
-        return [*leg.reply(key, 202)]
+        return [*leg.reply(key, 202, contact=True)]
 
     # --- passed across ------------------------------------------------------------------------------------------------
 

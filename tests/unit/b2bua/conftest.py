@@ -54,7 +54,7 @@ class Leg:
     def ask(self, method, token, fields=(), body=b""):
         return [] if self.is_closed else [("ask", self.n, method, token, dict(fields), body)]
 
-    def reply(self, key, status, fields=(), body=b""):
+    def reply(self, key, status, fields=(), body=b"", *, contact=False):
         return [("reply", self.n, status, dict(fields))]
 
     def accept(self, body, now):
