@@ -6,6 +6,7 @@ state anew (§5). Used by `exchange`.
 """
 
 from collections import OrderedDict
+from typing import Final
 
 from msgspec import Struct
 
@@ -13,6 +14,8 @@ from sbc.b2bua.hunt import Attempt
 from sbc.core import limits
 from sbc.core.ids import IdSource
 from sbc.sip.scan import is_token
+
+_LONGEST_TAG: Final = 256  # characters
 
 
 class Publication(Struct, frozen=True):
@@ -44,7 +47,7 @@ class Publications:
     def published(self, publication: Publication, was: str) -> str:
         """Our tag, which takes the place of the one that it `was` known by (§6: a new one with each 2xx)."""
         self._of.pop(was, None)
-        if not is_token(publication.tag):
+        if len(publication.tag) > _LONGEST_TAG or not is_token(publication.tag):
             return ""
         ours = self._ids.tag()
         self._of[ours] = publication

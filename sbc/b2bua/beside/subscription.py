@@ -8,6 +8,7 @@ and reads no body. Used by `beside`.
 """
 
 import enum
+from functools import partial
 from typing import Final
 
 from sbc.b2bua.beside.asked import Asked, prepared
@@ -52,8 +53,12 @@ class State(enum.StrEnum):
 class Subscription:
     def __init__(self, asked: Asked, names: Names, context: Context) -> None:
         self.state = State.ASKING
-        self._asked = asked
         self.names = names
+        self._event = asked.event or Event("")  # no SUBSCRIBE comes so far without
+        self._key = asked.received.key
+        self._wanted = asked.request.expires
+        self._routes: Fields = tuple([field for field in asked.request.fields if field[0] == "Record-Route"])
+        self._who = (("caller", asked.parties.caller), ("called", asked.parties.called))  # for the log
         self._context = context
         peer, received = asked.peer, asked.received
         dialog = dialog_of_uas(asked.request, names.tag(SUBSCRIBER), peer.interface)
@@ -62,7 +67,8 @@ class Subscription:
         self._notifier: Side | None = None
         self._has_answer = False  # of the first SUBSCRIBE, or nobody gives one
         self._is_confirmed = False  # a NOTIFY has made the dialog with the notifier
-        self._errand = Errand(peer, asked.decision, self._prepare, names.next_user, context)
+        prepare = partial(self._prepare, asked)
+        self._errand: Errand | None = Errand(peer, asked.decision, prepare, names.next_user, context)
         self._pending = Pending(names, context)
         self._timers: TimerTable[str] = TimerTable()
 
@@ -83,13 +89,14 @@ class Subscription:
 
     def asked(self, n: int) -> Peer | None:
         """Whom this request of ours went to."""
-        return self._errand.peer if n == self._errand.n else self._pending.peer(n)
+        errand = self._errand
+        return errand.peer if errand is not None and n == errand.n else self._pending.peer(n)
 
     def is_of(self, leg: int, request: Request) -> bool:
         """Whether it belongs to the dialog of this leg. The notifier's has no other end until it has notified."""
         remote = request.from_.tag or ""
         if leg == NOTIFIER and not self._is_confirmed:
-            sent = self._errand.request
+            sent = None if self._errand is None else self._errand.request
             return sent is not None and sent.call_id == request.call_id
         side = self._subscriber if leg == SUBSCRIBER else self._notifier
         dialog = None if side is None else side.dialog
@@ -99,11 +106,12 @@ class Subscription:
 
     def start(self, now: float) -> list[Out]:
         self._timers.set("trying", now + trying_after(self._context.timing))
-        return self._settle_errand(self._errand.start(now), now)
+        errand = self._errand
+        return [] if errand is None else self._settle_errand(errand, errand.start(now), now)
 
-    def _prepare(self, attempt: Attempt) -> Prepared:
+    def _prepare(self, asked: Asked, attempt: Attempt) -> Prepared:
         """Each attempt has a dialog of its own to be: what an earlier one still brings is unknown by then."""
-        asked, target = self._asked, attempt.target.peer
+        target = attempt.target.peer
         self.names.forget(NOTIFIER)
         fields, body = self._subscribe_fields(asked.request, target)
         tag = self.names.tag(NOTIFIER)
@@ -116,20 +124,19 @@ class Subscription:
         more, body = content_of(request, self._subscriber.peer, to, self._context)
         return (("Event", str(crossing_event(self._event))), *own_fields(request), *more), body
 
-    @property
-    def _event(self) -> Event:
-        event = self._asked.event
-        assert event is not None  # noqa: S101  no SUBSCRIBE comes so far without
-        return event
-
-    def _settle_errand(self, outs: list[Out], now: float) -> list[Out]:
-        outcome = self._errand.outcome
+    def _settle_errand(self, errand: Errand, outs: list[Out], now: float) -> list[Out]:
+        outcome = errand.outcome
         if outcome is None or self._has_answer or self.is_over:
             return outs
         self._has_answer = True
-        if isinstance(outcome, Unanswered):
-            return [*outs, *self._unanswered(outcome, now)]
-        return [*outs, *self._answered(outcome, now)]
+        outs += self._answered(outcome, now) if isinstance(outcome, Answered) else self._unanswered(outcome, now)
+        self._release()
+        return outs
+
+    def _release(self) -> None:
+        """What has set it up is needed no more, and may be large: subscriptions are many, and last."""
+        if self._has_answer and self._is_confirmed:
+            self._errand = None
 
     def _answered(self, outcome: Answered, now: float) -> list[Out]:
         response = outcome.response
@@ -154,7 +161,7 @@ class Subscription:
             return self.end("noresource", now)  # it has notified first, and then refused
         self._over()
         return [
-            Respond(self._asked.received.key, status, fields=fields),
+            Respond(self._key, status, fields=fields),
             Log("info", "subscription.refused", self._facts(why, status)),
         ]
 
@@ -162,12 +169,14 @@ class Subscription:
         """200 to the first SUBSCRIBE (§8.3.1: never 202), with the route that its dialog goes by (RFC 3261 §12.1.1)."""
         self.state = State.UP
         self._timers.stop("trying")
-        granted = self._grant(given, self._asked.request.expires, now)
-        routes = tuple([field for field in self._asked.request.fields if field[0] == "Record-Route"])
-        side, key = self._subscriber, self._asked.received.key
+        granted = self._grant(given, self._wanted, now)
+        side = self._subscriber
         tag = side.dialog.local_tag if side.dialog is not None else ""
-        fields = (*routes, ("Expires", str(granted)))
-        return [Respond(key, 200, tag, fields, contact=side.contact), Log("info", "subscription.began", self._facts())]
+        fields = (*self._routes, ("Expires", str(granted)))
+        return [
+            Respond(self._key, 200, tag, fields, contact=side.contact),
+            Log("info", "subscription.began", self._facts()),
+        ]
 
     def _grant(self, given: int | None, wanted: int | None, now: float) -> int:
         """Seconds from now on; "cannot be larger" than what was wanted (§4.1.2.1)."""
@@ -240,8 +249,9 @@ class Subscription:
     def _confirm(self, side: Side, notify: Request) -> None:
         """ "The route set at the subscriber is taken from the NOTIFY request itself, as opposed to the route set
         present in the 200-class response", §4.4.1."""
-        sent = self._errand.request
-        assert sent is not None  # noqa: S101  it was found by the tag of that request
+        errand = self._errand
+        sent = None if errand is None else errand.request
+        assert errand is not None and sent is not None  # noqa: S101, PT018  it was found by the tag of that request
         was = side.dialog
         dialog = dialog_of_uas(notify, notify.to.tag or "", side.peer.interface)
         dialog.local = sent.header("From") or dialog.local
@@ -249,7 +259,8 @@ class Subscription:
         side.dialog = dialog
         self._is_confirmed = True
         self._timers.stop("first notify")
-        self._errand.settle()
+        errand.settle()
+        self._release()
 
     @property
     def _is_crowded(self) -> bool:
@@ -265,8 +276,9 @@ class Subscription:
     # --- what becomes of requests of ours -----------------------------------------------------------------------------
 
     def take_response(self, n: int, out: ResponseReceived, now: float, *, genuine: bool) -> list[Out]:
-        if n == self._errand.n:
-            return self._settle_errand(self._errand.take_response(n, out, now, genuine=genuine), now)
+        errand = self._errand
+        if errand is not None and n == errand.n:
+            return self._settle_errand(errand, errand.take_response(n, out, now, genuine=genuine), now)
         response = out.response
         if response.status < 200:
             return []
@@ -306,8 +318,9 @@ class Subscription:
         return [answer, *self._vanish(f"{status} to SUBSCRIBE")] if status in _FATAL else [answer]
 
     def take_failure(self, n: int, failure: TransactionFailed, now: float) -> list[Out]:
-        if n == self._errand.n:
-            return self._settle_errand(self._errand.take_failure(n, failure, now), now)
+        errand = self._errand
+        if errand is not None and n == errand.n:
+            return self._settle_errand(errand, errand.take_failure(n, failure, now), now)
         return self._failed(n, failure.detail or "no answer")
 
     def _failed(self, n: int, why: str) -> list[Out]:
@@ -368,7 +381,8 @@ class Subscription:
     # --- time, and what moves -----------------------------------------------------------------------------------------
 
     def tick(self, now: float) -> list[Out]:
-        outs = [] if self.is_over else self._settle_errand(self._errand.tick(now), now)
+        errand = self._errand
+        outs = [] if errand is None else self._settle_errand(errand, errand.tick(now), now)
         tried, late = self._pending.tick(now)
         outs += tried
         for n in late:
@@ -381,7 +395,7 @@ class Subscription:
     def _timer(self, timer: str, now: float) -> list[Out]:
         match timer:
             case "trying":
-                return [Respond(self._asked.received.key, 100)]
+                return [Respond(self._key, 100)]
             case "first notify":
                 return self.end("probation", now)
             case _:
@@ -391,7 +405,8 @@ class Subscription:
     def next_deadline(self) -> float | None:
         if self.is_over:
             return None
-        deadlines = (self._timers.next(), self._errand.next_deadline(), self._pending.next_deadline())
+        errand = None if self._errand is None else self._errand.next_deadline()
+        deadlines = (self._timers.next(), errand, self._pending.next_deadline())
         return min((at for at in deadlines if at is not None), default=None)
 
     def peer_moved(self, pbx: str, was: Flow, flow: Flow) -> None:
@@ -401,13 +416,12 @@ class Subscription:
 
     def _facts(self, why: str = "", status: int = 0) -> tuple[tuple[str, object], ...]:
         """For the log."""
-        asked, notifier = self._asked, self._notifier
+        notifier = "" if self._notifier is None else self._notifier.peer.name
         fields: list[tuple[str, object]] = [
             ("package", self._event.package),
-            ("ingress", asked.peer.name),
-            ("egress", "" if notifier is None else notifier.peer.name),
-            ("caller", asked.parties.caller),
-            ("called", asked.parties.called),
+            ("ingress", self._subscriber.peer.name),
+            ("egress", notifier),
+            *self._who,
             ("status", status),
             ("why", why),
         ]

@@ -328,6 +328,16 @@ def test_423_says_how_long_would_do(desk):
     assert dict(it.answers[0].fields)["Min-Expires"] == "60"
 
 
+@pytest.mark.parametrize("tag", ["", "no token", "x" * 300])
+def test_a_tag_that_is_none_is_not_given_on(desk, tag):
+    it = desk()
+    it.asks("PUBLISH", fields=PRESENCE)
+    it.answered(200, fields=(("SIP-ETag", tag), ("Expires", "60")))
+    assert it.statuses == [200]
+    assert "SIP-ETag" not in dict(it.answers[0].fields)
+    assert it.beside.publications == 0
+
+
 def test_publications_are_bounded(desk, monkeypatch):
     monkeypatch.setattr(limits, "PUBLICATIONS", 3)
     it = desk()

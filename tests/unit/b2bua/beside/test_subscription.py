@@ -1,8 +1,12 @@
 """Subscriptions across: two dialogs, SUBSCRIBE one way and NOTIFY the other (RFC 6665)."""
 
+import gc
+
 import pytest
 from msgspec.structs import replace
 
+from sbc.b2bua.beside.asked import Asked
+from sbc.b2bua.beside.errand import Errand
 from sbc.b2bua.beside.subscription import Subscription
 from sbc.core import limits
 from sbc.core.address import Address
@@ -283,6 +287,13 @@ def test_while_draining_nobody_subscribes(story):
 
 
 # --- how long it lasts ------------------------------------------------------------------------------------------------
+
+
+def test_what_has_set_it_up_is_not_kept(story):
+    one = up(story)
+    [subscription] = one.desk.beside._subscriptions.values()
+    kept = gc.get_referents(subscription, *gc.get_referents(subscription))
+    assert not any(isinstance(item, Errand | Asked) for item in kept)
 
 
 def test_a_refresh_crosses_and_makes_it_last(story):
