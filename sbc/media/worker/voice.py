@@ -76,7 +76,7 @@ class Voice:
         self._rules = VoiceRules(NO_EVENTS, 8000, NO_EVENTS, 8000, None, None)
         self._heard_type = NO_EVENTS
         self._table: bytes | None = None
-        self._header = bytearray()  # of the newest packet that was sent, and when that was
+        self._header = bytearray()  # of the packet that was sent last, and when that was
         self._at = 0.0
         self._shift = 0  # is added to the sequence numbers of the sender
         self._is_special = False  # a digit is played, or one of the following two: packets need more than a look
@@ -179,10 +179,8 @@ class Voice:
                 return False
             if ahead > _LATE:
                 self._late_before, self._is_special = None, False
-        packet[2:4] = number = ((sequence + self._shift) & 0xFFFF).to_bytes(2)
-        is_newest = packet[8:12] != self._header[8:12] or _is_newer(int.from_bytes(number), self._last_sequence)
-        if is_newest:
-            self._header, self._at = packet[:RTP_OCTETS], now
+        packet[2:4] = ((sequence + self._shift) & 0xFFFF).to_bytes(2)
+        self._header, self._at = packet[:RTP_OCTETS], now
         return True
 
     def _drop(self) -> None:
@@ -208,12 +206,13 @@ class Voice:
         """Send what is due, and book the time of what will be."""
         if self._booked is not None and self._booked <= now:
             self._booked = None
-        if self._rules.report is not None:
-            self._report(self._hearing.tick(now), now)
-            self._book(self._hearing.next_deadline())
         while self._playing.due is not None and self._playing.due <= now:
             self._send_step(now)
-        self._book(self._playing.due)
+        deadlines = [self._playing.due]
+        if self._rules.report is not None:
+            self._report(self._hearing.tick(now), now)
+            deadlines.append(self._hearing.next_deadline())
+        self._book(min((at for at in deadlines if at is not None), default=None))
 
     def _send_step(self, now: float) -> None:
         step, inlet = self._playing.step(now), self._inlet
@@ -248,8 +247,3 @@ class Voice:
         if at is not None and (self._booked is None or at < self._booked):
             self._booked = at
             self._agenda.book(at, self)
-
-
-def _is_newer(one: int, other: int) -> bool:
-    """Of two sequence numbers, which go round."""
-    return 0 < (one - other) & 0xFFFF < 0x8000

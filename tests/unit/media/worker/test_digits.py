@@ -355,6 +355,28 @@ def test_a_source_that_changes_during_a_digit_is_heard_after_it_with_its_own_num
     assert packets[-1] == Packet(AUDIO, worker.sequence, worker.timestamp, OTHER_SSRC, ())
 
 
+def test_a_source_that_changes_long_after_a_digit_keeps_its_own_numbers(worker: Worker) -> None:
+    worker.speaks(3)
+    worker.plays("1", 70)
+    worker.passes(1)
+    worker.speaks(300)
+    assert worker.at_carrier()[-1].sequence != worker.sequence
+    worker.speaks(2, OTHER_SSRC)
+    assert [packet.sequence for packet in worker.at_carrier()[-2:]] == [worker.sequence - 1, worker.sequence]
+
+
+def test_a_worker_that_replaces_another_goes_on_behind_its_digits() -> None:
+    first, second = Worker(), Worker()
+    first.plays("1", 70)
+    first.passes(1)
+    second.now = first.now
+    second.plays("2", 70)
+    last, then = first.at_carrier()[-1], second.at_carrier()[0]
+    assert then.source == last.source
+    assert 0 < (then.sequence - last.sequence) & 0xFFFF < 100
+    assert 0 < (then.timestamp - last.timestamp) & 0xFFFFFFFF <= 8000
+
+
 def test_digits_wait_for_one_another_and_all_come(worker: Worker) -> None:
     worker.speaks(3)
     for digit in "0123456789*#ABCD!":
