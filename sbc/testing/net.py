@@ -49,6 +49,11 @@ class Conditions(Struct, frozen=True):
     reorder: float = 0.0  # such a datagram takes up to 50 ms longer, so that later ones overtake it
     pieces: bool = False  # streams arrive cut at random places
 
+    @property
+    def is_in_order(self) -> bool:
+        """All that is sent arrives, once, and in the order in which it was sent."""
+        return not (self.jitter or self.loss or self.duplicate or self.reorder)
+
 
 class Sent(Struct, frozen=True):
     """One thing sent, and what became of it. `receiver` is None where nobody has that address."""
