@@ -70,6 +70,11 @@ class Account:
         if last is not None and last.ended_at is None:
             last.ended_at, last.status, last.cause = now, status, cause
 
+    @property
+    def called_as_sent(self) -> str:
+        """The number that the last attempt has called."""
+        return self.tries[-1].attempt.target.called if self.tries else ""
+
     def rang(self, now: float) -> None:
         if self.ringing_at is None:
             self.ringing_at = now

@@ -188,18 +188,21 @@ class Call:
 
     def take_request(self, leg: int, received: RequestReceived, now: float) -> list[Out]:
         self.legs[leg].speaks_from(received.flow)
+        self._passing.hear(leg, received.request)
         return self._absorb(self.legs[leg].take_request(received.key, received.request, now), now)
 
     def take_ack(self, leg: int, request: Request, flow: Flow, now: float) -> list[Out]:
         self.legs[leg].speaks_from(flow)
+        self._passing.hear(leg, request)
         return self._absorb(self.legs[leg].take_ack(request), now)
 
-    def take_cancel(self, leg: int, now: float) -> list[Out]:
-        return self._absorb(self.legs[leg].take_cancel(), now)
+    def take_cancel(self, leg: int, cancel: Request, now: float) -> list[Out]:
+        return self._absorb(self.legs[leg].take_cancel(cancel), now)
 
     def take_response(
         self, leg: int, n: int, response: Response, flow: Flow, now: float, *, is_genuine: bool
     ) -> list[Out]:
+        self._passing.hear(leg, response)
         outs = self._absorb(self.legs[leg].take_response(n, response, flow, now, is_genuine=is_genuine), now)
         self.holdings.return_paths()
         return outs
@@ -351,8 +354,8 @@ class Call:
             case LegHungUp(n) | LegExpired(n) if (taken := self.transfer.hung_up(n, now)) is not None:
                 return taken
             case LegHungUp(n, q850, request):
-                fields = () if request is None else self._passing.fields(n, request)
-                return self.end(Ending(Cause.NORMAL, 200, q850 or Cause.NORMAL.q850, self._who(n)), now, fields)
+                ending = Ending(Cause.NORMAL, 200, q850 or Cause.NORMAL.q850, self._who(n))
+                return self.end(ending, now, n, request)
             case LegUnacknowledged(n):
                 who = self.legs[n].peer.name
                 self.explain(f"no ACK: {who} should send it to the Contact of our 200", now)
@@ -360,8 +363,8 @@ class Call:
             case LegExpired(n):
                 self.explain(f"the session timer has run out: {self.legs[n].peer.name} is not heard of any more", now)
                 return self.end(Ending(Cause.SESSION_EXPIRED, 200, Cause.SESSION_EXPIRED.q850, "sbc"), now)
-            case LegCancelled(n, True):
-                return self.end(Ending(Cause.CANCELLED, 487, Cause.CANCELLED.q850, self._who(n)), now)
+            case LegCancelled(n, True, cancel):
+                return self.end(Ending(Cause.CANCELLED, 487, Cause.CANCELLED.q850, self._who(n)), now, n, cancel)
             case LegAcknowledged(n, body, True) if n == 0:
                 return self._setup.acknowledged(body, now)
             case LegAcknowledged() | LegCancelled():
@@ -408,8 +411,8 @@ class Call:
         return [*self.ingress.accept(body, now, fields), said]
 
     def writer(self, leg: int) -> Callable[[str], str]:
-        """Writes numbers for the peer of a leg as its callers."""
-        return partial(self.policy.write_caller, self.ingress.peer.name, self.legs[leg].peer)
+        """Writes a number of this leg's peer as its partner wants callers."""
+        return partial(self.policy.write_caller, self.legs[leg].peer.name, self.legs[self.opposite(leg)].peer)
 
     def host_of(self, leg: int) -> str:
         """The host by which the peer of a leg knows us."""
@@ -429,7 +432,7 @@ class Call:
 
     def crossing_fields(self, leg: int, message: Request | Response) -> Fields:
         """What of a message that came on `leg` crosses to the other side."""
-        return self._passing.fields(leg, message)
+        return self._passing.described(leg, message)
 
     def _who(self, leg: int) -> Who:
         return "caller" if leg == self.pair[0] else "callee"
@@ -453,10 +456,10 @@ class Call:
         """End it because the session cannot be kept."""
         return self.end(Ending(cause, 200, cause.q850, "sbc"), now)
 
-    def end(self, ending: Ending, now: float, said: Fields = ()) -> list[Out]:
+    def end(self, ending: Ending, now: float, leg: int = 0, message: Request | Response | None = None) -> list[Out]:
         """The only way out of a call: legs released, media deleted, ports returned, record written.
 
-        `said`: what who ended it has said beside it; without a Reason among that, ours is made.
+        `message`: the one of `leg` that has ended it; what may cross of it, and its Reason, the others hear.
         """
         if isinstance(self.state, Ended):
             return []
@@ -466,11 +469,9 @@ class Call:
         outs: list[Out] = [*self.transfer.ended(now)]
         if self.errand is not None and self.account.answered_at is None:
             outs.append(ChildFailed(self.errand.parent, self.ref, ending.status))
-        has_reason = any(name == "Reason" for name, _ in said)
-        made = () if has_reason or ending.q850 == Cause.NORMAL.q850 else reason_fields(ending.q850)
-        fields = (*said, *made)
-        for leg in self.legs:
-            outs += leg.release(ending.status, fields)
+        fields = self._last_words(ending, leg, message)
+        for one in self.legs:
+            outs += one.release(ending.status, fields)
         self.media.release(now)
         self.holdings.give_back(now)
         for joined in self.joined:
@@ -484,6 +485,14 @@ class Call:
         self.timers.set("media report", now + MEDIA_REPORT_SECONDS)
         outs.append(AskMedia(wire.DeleteSession(self.ref)))
         return outs
+
+    def _last_words(self, ending: Ending, leg: int, message: Request | Response | None) -> Fields:
+        if message is None:
+            return () if ending.q850 == Cause.NORMAL.q850 else reason_fields(ending.q850)
+        said = self._passing.fields(leg, message)
+        if ending.q850 == Cause.NORMAL.q850 and message.header("Reason") is None:
+            return said
+        return (*said, *reason_fields(ending.q850, message))
 
     def limit_duration(self, now: float) -> None:
         """It is answered: from now on it spends minutes, and it may not talk for ever."""

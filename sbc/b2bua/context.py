@@ -13,6 +13,7 @@ from sbc.b2bua.account import WallClock
 from sbc.b2bua.media import MediaRules
 from sbc.b2bua.moved import Moves
 from sbc.b2bua.ports import PortPool
+from sbc.b2bua.session_ids import SessionIds
 from sbc.core.ids import IdSource
 from sbc.peering.relations import Relations
 from sbc.policy.engine import Policy
@@ -47,6 +48,7 @@ class Context:
         "policy",
         "ports",
         "relations",
+        "session_ids",
         "timing",
         "trace",
         "wall",
@@ -76,6 +78,7 @@ class Context:
         self.dialogs: dict[str, tuple[str, int]] = {}
         self.calls: Mapping[str, Call] = {}  # all that are alive; set by the switch, read by transfers
         self.moves = Moves()
+        self.session_ids: dict[str, SessionIds] = {}  # of calls that use them
         self.outcomes: Counter[tuple[str, str, str]] = Counter()
         self.emergencies = 0
 

@@ -428,7 +428,7 @@ class Leg:
             self.dialog = uac.dialog
             self.state = State.TALKING
             return self._hang_up(fields)
-        return uac.cancel(dict(fields).get("Reason"))
+        return uac.cancel(", ".join([value for name, value in fields if name == "Reason"]) or None)
 
     def _hang_up(self, fields: Fields) -> list[Order]:
         self.state = State.ENDING
@@ -503,7 +503,7 @@ class Leg:
             outs += self.uas.refuse(487)
             self.uas.acknowledged()
         if was is State.SETUP:
-            outs.append(LegCancelled(self.n, first=True))
+            outs.append(LegCancelled(self.n, True, request))
         elif was is State.TALKING:
             outs.append(LegHungUp(self.n, q850_of(request), request))
         return outs
@@ -624,14 +624,14 @@ class Leg:
             outs += self._send_bye()
         return outs
 
-    def take_cancel(self) -> list[Out]:
+    def take_cancel(self, cancel: Request) -> list[Out]:
         """CANCEL of the peer's INVITE; the 200 to the CANCEL itself is already out."""
         if self.uas is None or not self.uas.is_pending:
             return []
         if self.state is State.SETUP:
             open_ = self._refuse_open() if self._open else []
-            return [*open_, *self.refuse(487), LegCancelled(self.n, first=True)]
-        return [LegCancelled(self.n, first=False)]
+            return [*open_, *self.refuse(487), LegCancelled(self.n, True, cancel)]
+        return [LegCancelled(self.n, False, cancel)]
 
     # --- what the peer does: responses --------------------------------------------------------------------------------
 

@@ -66,6 +66,7 @@ class LivingCalls:
         for tag in call.tags:
             context.dialogs.pop(tag, None)
         context.moves.forget(call.ref, len(call.legs))
+        context.session_ids.pop(call.ref, None)
         self.calls.pop(call.ref, None)
         self._forgotten(call.ref)
 

@@ -1,10 +1,12 @@
 """What crosses a call besides offers and answers: requests within its dialogs, header fields, who talks.
 
-RFC 3261 §12.2, RFC 6086, RFC 3428, RFC 4916, RFC 7989. A request of one leg is built anew on the other, and its final response comes back; what of it crosses, `headers` and
-`bodies` say, and the peers' policies. Digits may be turned from one form into another on the way (`digits`). REFER and
-what follows from it are `transfer`'s. It belongs to one call and speaks to its legs through it.
+RFC 3261 §12.2, RFC 6086, RFC 3428, RFC 4916, RFC 7989. A request of one leg is built anew on the other, and its final
+response comes back; what of it crosses, `headers` and `bodies` say, and the peers' policies. Digits may be turned from
+one form into another on the way (`digits`). REFER and what follows from it are `transfer`'s. It belongs to one call and
+speaks to its legs through it.
 """
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -14,8 +16,10 @@ from sbc.b2bua.commands import AskMedia
 from sbc.b2bua.crossing import crossing_status
 from sbc.b2bua.digits import digit_of, info_body
 from sbc.b2bua.headers import Crossing, crossing
+from sbc.b2bua.identity import connected_identity
 from sbc.b2bua.referring import referred_by_field
 from sbc.b2bua.reports import LegAsked, LegOffered, LegReplied
+from sbc.b2bua.session_ids import SessionIds
 from sbc.core.limits import OPEN_REQUESTS_PER_LEG
 from sbc.media import wire
 from sbc.sip.checks import allow_field
@@ -44,6 +48,20 @@ class Passing:
     def take_invite(self, invite: Request) -> None:
         """The caller's INVITE: what of it every callee hears."""
         self._invite = invite
+        self.hear(0, invite)
+
+    def hear(self, leg: int, message: Request | Response) -> None:
+        """Any message of the leg's peer: whether it has a Session-ID (RFC 7989)."""
+        ids = self._call.context.session_ids
+        if not ids and message.header("Session-ID") is None:
+            return
+        mine = ids.get(self._call.ref)
+        if mine is None:
+            if message.header("Session-ID") is None:
+                return
+            mine = ids[self._call.ref] = SessionIds(self._call.context.ids)
+            mine.take(0, self._invite or message)
+        mine.take(leg, message)
 
     # --- fields -------------------------------------------------------------------------------------------------------
 
@@ -63,6 +81,10 @@ class Passing:
         if isinstance(message, Response):
             return crossing_.response_fields(message)
         return crossing_.request_fields(message, message.method)
+
+    def described(self, leg: int, message: Request | Response) -> Fields:
+        """What crosses with an offer or an answer: also who is there now (RFC 4916)."""
+        return (*self.fields(leg, message), *self._who_is_there(leg, message))
 
     def _between(self, one: int, other: int) -> Crossing:
         legs = self._call.legs
@@ -146,11 +168,19 @@ class Passing:
         call = self._call
         if leg not in call.pair or offered.message is None or not call.is_answered:
             return []
-        one, other = call.legs[leg], call.legs[call.opposite(leg)]
-        fields: Fields = ()  # CONNECTED
+        other = call.legs[call.opposite(leg)]
+        fields = self._who_is_there(leg, offered.message)
         if not fields or not other.allows("UPDATE") or not other.is_modifiable:
             return []
         return list(other.ask("UPDATE", _Identity(), fields))
+
+    def _who_is_there(self, leg: int, message: Request | Response) -> Fields:
+        call = self._call
+        one, other = call.legs[leg].peer, call.legs[call.opposite(leg)].peer
+        owns = partial(call.policy.owns_for, one.name)
+        known = call.parties.caller if leg == 0 else call.account.called_as_sent
+        host = call.host_of(call.opposite(leg))
+        return connected_identity(message, one, other, call.writer(leg), known=known, our_host=host, owns=owns)
 
 
 class _Digit(Struct, frozen=True):

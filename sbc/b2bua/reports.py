@@ -91,6 +91,7 @@ class LegCancelled(Struct, frozen=True):
 
     leg: int
     first: bool
+    request: Request | None = None
 
 
 class LegOffered(Struct, frozen=True):

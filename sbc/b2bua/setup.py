@@ -68,9 +68,9 @@ class Setup:
     def handle(self, state: Hunting, report: Report, now: float) -> "list[Out]":
         call = self._call
         match report:
-            case LegCancelled(0):
+            case LegCancelled(0, _, cancel):
                 call.account.attempt_ended(487, Cause.CANCELLED, now)
-                return call.end(Ending(Cause.CANCELLED, 487, Cause.CANCELLED.q850, "caller"), now)
+                return call.end(Ending(Cause.CANCELLED, 487, Cause.CANCELLED.q850, "caller"), now, 0, cancel)
             case (
                 LegTried(n) | LegChallenged(n) | LegProgressed(n) | LegRefused(n) | LegFailed(n) | LegDisconnected(n)
             ) if n != _last(call):
@@ -392,7 +392,7 @@ class Setup:
                 return self._go_on((*targets, *state.rest), now)
         if self._decision.emergency or goes_on(status, q850, self._decision.rule):
             return self._failed(state, ending, now, is_down=status == 503)
-        return call.end(ending, now)
+        return call.end(ending, now, report.leg, report.response)
 
 
 def _last(call: "Call") -> int:

@@ -44,6 +44,7 @@ from sbc.b2bua.reachable import host_of, locals_of
 from sbc.b2bua.refused import RefusedLogins
 from sbc.b2bua.replaces import replaced_by
 from sbc.b2bua.snapshot import EngineView
+from sbc.b2bua.stamping import stamped
 from sbc.b2bua.turned_away import stillborn, turn_away
 from sbc.b2bua.view import view_of
 from sbc.core import limits
@@ -357,9 +358,8 @@ class Switch:
         return user[0] if isinstance(user, tuple) and isinstance(user[0], str) else ""
 
     def _follow(self, out: Order | SipOut | BindingMoved, now: float, peer: Peer | None, data: bytes) -> Sequence[Out]:
-        user = getattr(out, "user", None)
-        if user is not None and self._context.moves and type(out) in _REPORTS:
-            out = replace(out, user=self._context.moves.user_of(user))
+        if self._context.moves and type(out) in _REPORTS:
+            out = replace(out, user=self._context.moves.user_of(out.user))  # type: ignore[union-attr]
         match out:
             case RequestReceived():
                 return [] if peer is None else self._request(out, peer, data, now)
@@ -371,8 +371,8 @@ class Switch:
                 return self._between.perform(out, now)
             case TransactionFailed((("beside") as kind, str(id_), int(n))):
                 return self.beside.take_failure((kind, id_, n), out, now)
-            case CancelReceived((str(ref), int(leg), int())):
-                return self._living.guarded(ref, lambda call: call.take_cancel(leg, now), now)
+            case CancelReceived((str(ref), int(leg), int()), _, cancel):
+                return self._living.guarded(ref, lambda call: call.take_cancel(leg, cancel, now), now)
             case TransactionFailed(key=(_, "CANCEL")):
                 return []  # the INVITE's own transaction says when it is over
             case TransactionFailed((("health" | "register") as kind, str(name), int(n))):
@@ -389,7 +389,13 @@ class Switch:
                 self.beside.peer_moved(pbx, was, flow)
                 return []
             case order:
+                if self._context.session_ids:
+                    order = self._stamped(order)  # type: ignore[arg-type]
                 return self.endpoint.perform(order, now)  # type: ignore[arg-type]
+
+    def _stamped(self, order: Order) -> Order:
+        user = self.endpoint.layer.user_of(order.key) if isinstance(order, Respond) else _user_of(order)
+        return stamped(order, user, self._context)
 
     # --- requests -----------------------------------------------------------------------------------------------------
 
