@@ -37,11 +37,12 @@ _NAMING: Final = re.compile(
 _TEL: Final = re.compile(r"tel:[+\d*#\-.()A-F]{1,64}", re.IGNORECASE | re.ASCII)
 _SEPARATORS: Final = str.maketrans("", "", "-.()")
 _USER: Final = re.compile(r"([A-Za-z0-9]{1,8}):(?:([^@;:?&\s]{1,256})[^@\s]{0,512}@)?", re.ASCII)
-# Of one dialog of one side: RFC 4235 §4.1.2 (all optional there), RFC 3680 §5.3.
+# Of one dialog of one side: RFC 4235 §4.1.1 and RFC 3680 §5.1, all optional.
 _DIALOG_IDS: Final = frozenset(("call-id", "local-tag", "remote-tag", "callid", "cseq"))
 _IDS: Final = frozenset(("id", "idref"))
-_ID_ELEMENTS: Final = frozenset(("call-id", "from-tag", "to-tag"))  # RFC 4575 §5.8: they must be there
-_LEFT_OUT_ELEMENTS: Final = frozenset(("replaces",))  # its attributes must be there (RFC 4235 §4.1.3)
+_ID_ELEMENTS: Final = frozenset(("call-id", "from-tag", "to-tag"))  # RFC 4575: they must be there
+_LEFT_OUT_TEXTS: Final = frozenset(("session-description",))  # ports and addresses, RFC 4235 §4.1.6.3
+_LEFT_OUT_ELEMENTS: Final = frozenset(("replaces",))  # its attributes must be there (RFC 4235 §4.1.4)
 
 
 def document_across(octets: bytes, names: Iterable[str], our_host: str) -> bytes | None:
@@ -94,6 +95,8 @@ class _Writer:
         element = ""
         for piece in _PIECE.findall(text):
             if piece[0] != "<":
+                if element in _LEFT_OUT_TEXTS:
+                    continue
                 identifier = piece.strip() if element in _ID_ELEMENTS else ""
                 written.append(_digest(identifier) if identifier else self._text(piece))
                 continue

@@ -10,9 +10,10 @@ and entity-tags (`beside`), Refer-To, Replaces and Referred-By (transfer), Retry
 
 What stays behind unless a peer's policy passes it, and why: Organization names a network. Call-Info and Error-Info have
 URIs of their own side, and Call-Info can make a telephone answer by itself. Reply-To is a URI too, In-Reply-To has
-Call-IDs, Warning a host and P-Access-Network-Info a place in the network. Date, Identity and Identity-Info sign what we
-rewrite (RFC 8224 §4.1). Request-Disposition tells proxies how to fork, which a border decides itself. Resource-Priority
-and P-Asserted-Service claim a treatment that nobody here has granted. Timestamp belongs to one hop (RFC 3261 §20.38).
+Call-IDs, Warning a host and P-Access-Network-Info a place in the network. Date and Identity sign numbers and a URL of
+their own side (RFC 8224 §4.1), Identity-Info is that URL. Request-Disposition tells proxies how to fork, which a border
+decides itself. Resource-Priority and P-Asserted-Service claim a treatment that nobody here has granted. Timestamp
+belongs to one hop (RFC 3261 §20.38).
 """
 
 import re
@@ -162,7 +163,7 @@ def crossing(from_: Peer, to: Peer) -> Crossing:
 def contact_params(message: Request | Response, rules: HeaderRules) -> Params:
     """The parameters that our Contact carries towards the other side, of the Contact of this `message`.
 
-    By default those that say what kind of end is there: a focus (RFC 4579 §3.1), a machine, its media (RFC 3840 §9).
+    By default those that say what kind of end is there: a focus (RFC 4579), a machine, its media (RFC 3840).
     Others are about the peer's own user agent (methods, events, schemes), or name it (+sip.instance). `rules`: of the
     peer that sent the message.
     """
@@ -284,10 +285,10 @@ _DEFAULTS: Final = {
     # What an INFO is about, and which INFOs are understood (RFC 6086 §5): only the ends know.
     "Info-Package": _Rule(_package, frozenset({"INFO"})),
     "Recv-Info": _Rule(_package, frozenset({"INVITE", "UPDATE", "PRACK", "ACK"}), responses=True),
-    # Which of the callee's telephones is meant, by what it can do (RFC 3841 §9.2, §9.3).
+    # Which of the callee's telephones is meant, by what it can do (RFC 3841).
     "Accept-Contact": _Rule(_preference, _ASKING),
     "Reject-Contact": _Rule(_preference, _ASKING),
-    # A telephone that answers by itself opens a microphone: between one's own systems only (RFC 5373 §6).
+    # A telephone that answers by itself opens a microphone: between one's own systems only (RFC 5373).
     "Answer-Mode": _Rule(_answer_mode, _CALLS, responses=True, is_list=False),
 }
 

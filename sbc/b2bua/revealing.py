@@ -21,7 +21,7 @@ ADDRESS: Final = re.compile(
     r"|(?:[0-9A-Fa-f]{1,4}:){3,7}[0-9A-Fa-f]{0,4}"
 )
 """IPv4 and IPv6 literals, and what looks like one (a MAC address)."""
-# Names that are private by their ending: RFC 6762 §3 and appendix G, RFC 8375, RFC 9476.
+# Names that are private by their ending: RFC 6762, RFC 8375, RFC 9476.
 PRIVATE_NAME: Final = re.compile(
     r"(?:[\w\-]{1,63}\.){1,8}(?:local|localdomain|internal|intranet|private|corp|home|lan|alt|home\.arpa)(?!\.?[\w\-])",
     re.IGNORECASE | re.ASCII,

@@ -114,5 +114,5 @@ class SessionIds:
         end = self._ends.setdefault(leg, _End())
         if not end.uuid:
             digits = self._ids.call_id()
-            end.uuid = f"{digits[:12]}4{digits[13:16]}8{digits[17:]}"  # RFC 4122 §4.4: version 4
+            end.uuid = f"{digits[:12]}4{digits[13:16]}8{digits[17:]}"  # RFC 4122, version 4
         return end.uuid
