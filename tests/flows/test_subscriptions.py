@@ -3,6 +3,8 @@
 import pytest
 
 from sbc.b2bua.events import DrainOrdered, PolicyChanged
+from sbc.core.address import Transport
+from sbc.testing.agent import STANDING
 from sbc.testing.byhand import ByHand
 from sbc.testing.world import CARRIER, DID, FAR, INSIDE, POLICY, read_policy
 
@@ -18,6 +20,10 @@ MWI = ("Event", "message-summary")
 TYPE = ("Content-Type", "application/simple-message-summary")
 SUMMARY = b"Messages-Waiting: yes\r\nMessage-Account: sip:2001@softswitch-3.carrier.net\r\nVoice-Message: 1/0\r\n"
 ACTIVE = "active;expires=3600"
+SERVERS = f'servers: ["sip:{CARRIER}"]'
+PIDF = b"""<?xml version="1.0" encoding="UTF-8"?>
+<presence xmlns="urn:ietf:params:xml:ns:pidf" entity="pres:someone@carrier.example">
+<tuple id="t1"><status><basic>open</basic></status></tuple></presence>"""
 
 
 class Story:
@@ -298,3 +304,106 @@ def test_nobody_else_can_notify_in_it(world):
     story.notifies("terminated;reason=timeout")
     story.acknowledges()
     assert story.is_over()
+
+
+# --- phones, that do what RFC 6665 has them do ------------------------------------------------------------------------
+
+
+def phones(world, policy=WATCHING, **options):
+    sbc = world(policy, **options)
+    return sbc, sbc.office(), sbc.carrier()
+
+
+def test_a_phone_watches_another_across(world):
+    sbc, office, carrier = phones(world)
+    watched = office.subscribes("presence", FAR, expires=600)
+    carrier.notifies(PIDF)
+    sbc.run(300)
+    office.resubscribes(expires=600)
+    sbc.run(300)
+    office.unsubscribes()
+    assert watched.status == 200
+    assert [state.partition(";")[0] for state, _ in watched.heard] == ["active"] * 3 + ["terminated"]
+    assert [b"<basic>open</basic>" in body for _, body in watched.heard] == [False, True, False, False]
+    assert (watched.is_over, watched.reason) == (True, "timeout")
+    assert sbc.switch.beside.subscriptions == 0
+    assert sbc.idle()
+
+
+def test_over_tcp_as_well(world):
+    sbc = world(WATCHING)
+    office, carrier = sbc.office(transport=Transport.TCP), sbc.carrier()
+    watched = office.subscribes("presence", FAR, expires=600)
+    carrier.notifies(PIDF)
+    carrier.notifies(state="terminated;reason=noresource")
+    assert [state.partition(";")[0] for state, _ in watched.heard] == ["active", "active", "terminated"]
+    assert sbc.switch.beside.subscriptions == 0
+    assert sbc.idle()
+
+
+def test_a_notifier_that_lets_it_expire(world):
+    sbc, office, _ = phones(world)
+    watched = office.subscribes("presence", FAR, expires=60)
+    sbc.run(100)
+    assert watched.reason == "timeout"
+    assert sbc.switch.beside.subscriptions == 0
+    assert sbc.idle()
+
+
+def test_a_notifier_whose_power_goes_has_its_subscriber_told_at_the_end(world):
+    sbc, office, carrier = phones(world)
+    watched = office.subscribes("presence", FAR, expires=60)
+    carrier.dies(silently=True)
+    sbc.run(100)
+    assert watched.reason == "timeout"
+    assert sbc.switch.beside.subscriptions == 0
+    assert sbc.idle()
+
+
+def test_a_carrier_that_challenges_both_ways(world):
+    account = WATCHING.replace(SERVERS, f"{SERVERS}, auth: {{username: acme, password: s3cret}}")
+    sbc, office, carrier = phones(world, account)
+    door = carrier.challenges("acme", "s3cret")
+    watched = office.subscribes("presence", FAR, expires=600)
+    office.unsubscribes()
+    assert door.accepted == ["SUBSCRIBE", "SUBSCRIBE"]
+    assert watched.is_over
+    there = carrier.subscribes("presence", DID, expires=600)
+    office.notifies(PIDF)
+    office.notifies(state="terminated;reason=rejected")
+    assert door.accepted[2:] == ["NOTIFY"] * 3
+    assert there.reason == "rejected"
+    assert sbc.switch.beside.subscriptions == 0
+    assert sbc.idle()
+
+
+def test_a_pbx_that_may_come_from_anywhere_subscribes_with_its_account(world):
+    sbc = world(REGISTERING)
+    pbx, carrier = sbc.phone("pbx-77.office.internal", "192.0.2.44:5077", through=INSIDE, user=DID), sbc.carrier()
+    pbx.has_credentials("office", "0ff1ce")
+    watched = pbx.subscribes("presence", FAR, expires=600)
+    assert watched.status == 200
+    carrier.notifies(PIDF)
+    pbx.unsubscribes()
+    assert watched.is_over
+    assert sbc.switch.beside.subscriptions == 0
+    assert sbc.idle()
+
+
+def test_subscriptions_live_and_end_in_a_bad_network(world, chaos):
+    sbc, office, carrier = phones(world, **chaos)
+    watched = office.subscribes("presence", FAR, expires=120)
+    sbc.run(20)
+    if carrier.agent.subscribing.all:
+        carrier.notifies(PIDF)
+    sbc.run(20)
+    if not watched.is_over:
+        office.resubscribes(expires=120)
+    sbc.run(20)
+    if not watched.is_over:
+        office.unsubscribes()
+    sbc.run(300)
+    assert sbc.switch.beside.subscriptions == 0
+    assert sbc.leaks() == []
+    assert [log for log in sbc.logs if log.level == "error"] == []
+    assert sbc.switch.endpoint.layer.count(but=STANDING) == 0
