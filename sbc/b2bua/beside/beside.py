@@ -22,7 +22,7 @@ from sbc.core import limits
 from sbc.core.address import Flow
 from sbc.core.commands import Log
 from sbc.core.timers import Schedule
-from sbc.policy.model import Peer
+from sbc.policy.model import TALK_METHODS, Peer
 from sbc.sip.commands import Respond
 from sbc.sip.headers.event import Event, parse_event
 from sbc.sip.message import Request
@@ -79,10 +79,14 @@ class Beside:
     # --- requests -----------------------------------------------------------------------------------------------------
 
     def relays_options(self, request: Request, peer: Peer) -> bool:
-        """Whether an OPTIONS is about somebody behind us, and not about us: it names somebody, whom a route reaches.
+        """Whether an OPTIONS is about somebody behind us, and not about us: it names somebody whom a route reaches, and
+        policy has said what this peer may use.
 
-        What names the user of our registration is our registrar's, looking whether we are there.
+        Peers ask many a user of ours whether we are alive, their own registration's or a number of ours. By what is
+        behind that number, which may be down, they would judge us.
         """
+        if peer.methods == TALK_METHODS:
+            return False
         uri = request.uri
         user = uri.user if isinstance(uri, SipUri) else ""
         if not user or (peer.register is not None and user == peer.register.user):

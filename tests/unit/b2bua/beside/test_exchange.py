@@ -410,14 +410,21 @@ def test_exchanges_are_bounded(desk, monkeypatch):
     ],
 )
 def test_options_about_somebody_whom_a_route_reaches_are_relayed(desk, uri, relayed):
-    it = desk()
+    it = desk(POLICY.replace("address: sip:10.0.0.5:5060", "address: sip:10.0.0.5:5060, methods: [INVITE, OPTIONS]"))
     office = it.policy.peers["office"]
     assert it.beside.relays_options(request("OPTIONS", to=uri), office) is relayed
 
 
+def test_options_of_a_peer_without_a_list_of_methods_are_answered_here(desk):
+    it = desk()
+    assert not it.beside.relays_options(request("OPTIONS", to=f"sip:{FAR}@10.0.0.1"), it.policy.peers["office"])
+
+
 def test_options_at_the_user_of_our_registration_are_our_own_affair(desk):
     it = desk()
-    trunk = Peer("carrier", "trunk", "outside", (), register=Register(DID, "carrier.example"))
+    methods, register = frozenset({"INVITE", "OPTIONS"}), Register(DID, "carrier.example")
+    trunk = Peer("carrier", "trunk", "outside", (), register=register, methods=methods)
+    assert it.beside.relays_options(request("OPTIONS", to="sip:+14155550101@203.0.113.1"), trunk)
     assert not it.beside.relays_options(request("OPTIONS", to=f"sip:{DID}@203.0.113.1"), trunk)
 
 
