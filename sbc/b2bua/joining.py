@@ -104,7 +104,7 @@ def take_over(
     except (SdpError, OutOfPortsError) as error:
         _exchange(survivor.media, name, newcomer.media, theirs, now)
         return Refusal(error.status if isinstance(error, SdpError) else 503)
-    newcomer.account.answered_at = now
+    newcomer.account.answered_at, newcomer.account.aimed_at = now, survivor.legs[kept].peer.name
     newcomer.holdings.answered(now)
     moved = _take_in(survivor, kept, newcomer, 0, now)
     outs += survivor.legs[moved[0]].accept(body, now)

@@ -20,7 +20,7 @@ from sbc.b2bua.crossing import crossing_status
 from sbc.b2bua.orders import HangUpChild, JoinCalls, PlaceChild
 from sbc.b2bua.referral import SUBSCRIPTION_SECONDS, Notification, Referral, status_of
 from sbc.b2bua.referring import Wish, is_loop, parties_for, passed_fields, read_refer, referrer
-from sbc.b2bua.replaces import Found, dialog_named, judged
+from sbc.b2bua.replaces import Found, judged
 from sbc.b2bua.reports import LegAsked, LegReplied
 from sbc.b2bua.states import Talking
 from sbc.core.cause import Cause, q850_of_status
@@ -250,7 +250,7 @@ class Transfer:
             call.context.trace.note(call.ref, now, f"REFER of {leg.peer.name} is refused: {wish.status}")
             return [*leg.reply(report.key, wish.status, wish.fields)]
         self.count += 1
-        if wish.named is not None and dialog_named(wish.named, leg.peer, call.context) is not None:
+        if wish.named is not None and wish.named.to_tag in call.context.dialogs:
             found = judged(wish.named, leg.peer, call.context)
             if isinstance(found, Refusal):
                 return [*leg.reply(report.key, found.status)]

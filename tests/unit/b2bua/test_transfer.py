@@ -369,10 +369,9 @@ def test_a_replaces_that_names_the_very_call_is_a_loop(talking):
 
 
 def test_a_replaces_of_somebody_elses_dialog_finds_nothing(consulting):
-    """It is called by number, at the transferor's own peer and nowhere else."""
     one, two = consulting()
-    (child,) = _of(one.refers(1, _replacing(two.legs[1])), PlaceChild)
-    assert (child.only_to, two.transfer.is_active) == ("office", False)
+    assert _status(one.refers(1, _replacing(two.legs[1]))) == 481
+    assert _status(one.refers(1, _replacing(two.legs[0], from_="guessed"))) == 481
 
 
 def test_an_unknown_replaces_goes_on_to_the_transferors_peer_alone(talking):

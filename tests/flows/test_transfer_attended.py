@@ -1,0 +1,152 @@
+"""Attended transfers (RFC 5589 §7): the transferor has talked to the target, and the two calls become one."""
+
+import pytest
+
+from sbc.sdp import Direction
+from sbc.testing.referring import refer_to_replacing
+from sbc.testing.world import DID, FAR
+
+from .transferring import ABROAD, BRANCH, called, can_talk, records, refers, three
+
+
+def consulting(world, **options):
+    """Ann has put her caller on hold and talks with the branch."""
+    sbc, office, carrier, branch = called(world, **options)
+    first = office.call
+    office.holds()
+    office.invites(BRANCH)
+    branch.answers()
+    return sbc, office, carrier, branch, first, office.call
+
+
+def test_attended_transfer(world):
+    sbc, office, carrier, branch, first, second = consulting(world)
+    referral = refers(office, party=first, to=refer_to_replacing(second))
+    sbc.run(1)
+    assert referral.progress == [200]
+    assert can_talk(sbc, branch, carrier)
+    assert (first.stage, second.stage) == ("ended", "ended")
+    assert carrier.direction is Direction.SENDRECV
+    carrier.hangs_up()
+    assert branch.got("INVITE", "ACK", "BYE")
+    assert records(sbc) == [
+        ("carrier", "office", FAR, DID, "normal"),
+        ("office", "branch", DID, BRANCH, "normal"),
+    ]
+    assert sbc.idle()
+
+
+def test_it_may_as_well_be_asked_for_in_the_other_call(world):
+    sbc, office, carrier, branch, first, second = consulting(world)
+    refers(office, party=second, to=refer_to_replacing(first))
+    sbc.run(1)
+    assert can_talk(sbc, branch, carrier)
+    branch.hangs_up()
+    # Of a call between two whom others have called, one is the callee: each record tells of its own.
+    assert {record.egress: record.ended_by for record in sbc.cdr} == {"office": "callee", "branch": "callee"}
+    assert sbc.idle()
+
+
+def test_both_are_held_and_both_are_freed(world):
+    sbc, office, carrier, branch, first, second = consulting(world)
+    office.holds()
+    refers(office, party=first, to=refer_to_replacing(second))
+    sbc.run(1)
+    assert (carrier.direction, branch.direction) == (Direction.SENDRECV, Direction.SENDRECV)
+    assert can_talk(sbc, branch, carrier)
+    carrier.hangs_up()
+    assert sbc.idle()
+
+
+def test_two_who_were_called_by_the_office(world):
+    sbc, office, carrier, branch = three(world)
+    office.invites(FAR)
+    carrier.answers()
+    first = office.call
+    office.invites(BRANCH)
+    branch.answers()
+    refers(office, party=first, to=refer_to_replacing(office.call))
+    sbc.run(1)
+    assert can_talk(sbc, branch, carrier)
+    carrier.hangs_up()
+    assert {record.egress: record.ended_by for record in sbc.cdr} == {"carrier": "callee", "branch": "caller"}
+    assert sbc.idle()
+
+
+def test_both_sides_at_the_carrier_keep_their_paths(world):
+    sbc, office, carrier, _ = called(world)
+    caller, first = carrier.call, office.call
+    office.invites(ABROAD)
+    carrier.answers()
+    refers(office, party=first, to=refer_to_replacing(office.call))
+    sbc.run(1)
+    (paths,) = sbc.switch.relations.paths.views()
+    (call,) = sbc.switch.calls
+    assert [holder.ref for holder in paths.holders] == [call, call]
+    assert sbc.switch.snapshot(sbc.now).paths_leaked == 0
+    carrier._do(carrier.agent.hang_up(caller, sbc.now))
+    assert sbc.idle()
+
+
+def test_a_transferor_who_hangs_up_both_at_once(world):
+    sbc, office, carrier, branch, first, second = consulting(world)
+    refers(office, party=first, to=refer_to_replacing(second))
+    office._do(office.agent.hang_up(first, sbc.now) + office.agent.hang_up(second, sbc.now))
+    sbc.run(1)
+    assert can_talk(sbc, branch, carrier)
+    branch.hangs_up()
+    assert sbc.idle()
+
+
+def test_the_target_has_hung_up_before(world):
+    sbc, office, carrier, branch, first, second = consulting(world)
+    to = refer_to_replacing(second)
+    branch.hangs_up()
+    referral = refers(office, party=first, to=to)
+    # The dialog is gone: it can only be one of the office's own, to which no route of the office's leads.
+    assert referral.progress[-1:] == [481] or referral.status == 603
+    office._do(office.agent.reinvite(first, sbc.now, Direction.SENDRECV))
+    sbc.settle()
+    assert first.stage == "talking"
+    carrier.hangs_up()
+    assert sbc.idle()
+
+
+def test_another_peers_dialog_is_not_to_be_had(world):
+    """The branch names the caller's dialog, of which it should know nothing."""
+    sbc, office, carrier, branch, first, _ = consulting(world)
+    assert refers(branch, to=refer_to_replacing(carrier.call)).status == 481
+    assert first.stage == "talking"
+    office.hangs_up()
+    carrier.hangs_up()
+    assert sbc.idle()
+
+
+def test_while_the_target_is_still_ringing_it_fails_and_both_go_on(world):
+    """RFC 5589 §7.6: the transferor's phone should have waited; RFC 3891 §3 has 481 for it."""
+    sbc, office, carrier, branch = called(world)
+    first = office.call
+    office.invites(BRANCH)
+    branch.rings()
+    assert refers(office, party=first, to=refer_to_replacing(office.call)).status == 481
+    branch.answers()
+    sbc.run(1)
+    assert refers(office, party=first, to=refer_to_replacing(office.call)).progress == [200]
+    sbc.run(1)
+    assert can_talk(sbc, branch, carrier)
+    carrier.hangs_up()
+    assert sbc.idle()
+
+
+@pytest.mark.parametrize("who", ["carrier", "branch"])
+def test_who_remains_may_hold_and_be_held(world, who):
+    sbc, office, carrier, branch, first, second = consulting(world)
+    refers(office, party=first, to=refer_to_replacing(second))
+    sbc.run(1)
+    one, other = (carrier, branch) if who == "carrier" else (branch, carrier)
+    one.holds()
+    assert other.direction is Direction.SENDONLY
+    one.resumes()
+    assert can_talk(sbc, one, other)
+    other.hangs_up()
+    assert sbc.idle()

@@ -1,0 +1,214 @@
+"""What crosses a transfer: everybody hangs up, cancels, says nothing, whenever it is worst."""
+
+import pytest
+
+from sbc.b2bua.events import HangUpOrdered, PolicyChanged
+from sbc.sdp import Direction
+from sbc.testing.referring import refer_to_replacing
+from sbc.testing.world import DID, read_policy
+
+from .transferring import BRANCH, POLICY, called, can_talk, records, refers
+
+
+def test_the_transferor_hangs_up_at_once_and_the_target_answers(world):
+    sbc, office, carrier, branch = called(world)
+    refers(office)
+    office.hangs_up()
+    sbc.run(5)
+    assert carrier.is_talking
+    branch.answers()
+    sbc.run(1)
+    assert can_talk(sbc, branch, carrier)
+    branch.hangs_up()
+    assert [row[4] for row in records(sbc)] == ["normal", "normal"]
+    assert sbc.idle()
+
+
+def test_the_transferor_hangs_up_at_once_and_the_target_is_busy(world):
+    sbc, office, carrier, branch = called(world)
+    refers(office)
+    office.hangs_up()
+    branch.refuses(486)
+    assert carrier.got("BYE")
+    assert [row[4] for row in records(sbc)] == ["normal", "busy"]
+    assert sbc.idle()
+
+
+def test_the_transferor_hangs_up_and_nobody_ever_answers(world):
+    sbc, office, carrier, branch = called(world)
+    refers(office)
+    office.hangs_up()
+    branch.rings()
+    sbc.run(179)
+    assert carrier.is_talking
+    sbc.run(5)
+    assert carrier.got("BYE")
+    assert sbc.idle()
+
+
+def test_who_waits_hangs_up_and_the_target_is_cancelled(world):
+    sbc, office, carrier, branch = called(world)
+    referral = refers(office)
+    branch.rings()
+    carrier.hangs_up()
+    assert office.got("BYE")
+    assert referral.progress[-1] == 487
+    assert branch.call.stage == "ended"
+    assert sorted(row[4] for row in records(sbc)) == ["cancelled", "normal"]
+    assert sbc.idle()
+
+
+def test_who_waits_alone_hangs_up(world):
+    sbc, office, carrier, branch = called(world)
+    refers(office)
+    office.hangs_up()
+    branch.rings()
+    carrier.hangs_up()
+    assert branch.call.stage == "ended"
+    assert sbc.idle()
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.0005, 0.001, 0.0015, 0.002, 0.003])
+@pytest.mark.parametrize("who", ["carrier", "office", "both"])
+def test_the_target_answers_while_others_hang_up(world, who, delay):
+    sbc, office, carrier, branch = called(world)
+    refers(office)
+    branch.rings()
+    now = sbc.now
+    sbc.net.perform(branch.agent, branch.agent.accept(branch.call, now))
+    sbc.net.run(delay)
+    for phone in (office, carrier):
+        if who == "both" or (phone is carrier) is (who == "carrier"):
+            sbc.net.perform(phone.agent, phone.agent.hang_up(phone.call, sbc.now))
+    sbc.settle()
+    sbc.run(1)
+    if who == "office":
+        assert can_talk(sbc, branch, carrier)
+        carrier.hangs_up()
+    assert len(sbc.cdr) == 2
+    assert sbc.idle()
+
+
+def test_a_transferor_who_says_nothing_any_more(world):
+    sbc, office, carrier, branch = called(world)
+    refers(office)
+    office.ignores()
+    branch.answers()
+    sbc.run(1)
+    assert can_talk(sbc, branch, carrier)
+    sbc.run(100)
+    office.agent.crash()
+    carrier.hangs_up()
+    assert sbc.idle()
+
+
+@pytest.mark.parametrize("status", [481, 405, 500])
+def test_a_transferor_who_refuses_to_be_told(world, status):
+    sbc, office, carrier, branch = called(world)
+    office.script.statuses["NOTIFY"] = status
+    office.requests("REFER", fields=(("Refer-To", f"<sip:{BRANCH}@x>"),))
+    branch.answers()
+    sbc.run(10)
+    assert can_talk(sbc, branch, carrier)
+    carrier.hangs_up()
+    assert sbc.idle(but={"complaints"})  # the phone says that it has sent no REFER
+
+
+@pytest.mark.parametrize("at", ["ringing", "answered", "alone"])
+def test_the_operator_hangs_up(world, at):
+    sbc, office, carrier, branch = called(world)
+    (ref,) = sbc.switch.calls
+    refers(office)
+    branch.rings()
+    if at == "answered":
+        branch.answers()
+    if at == "alone":
+        office.hangs_up()
+    sbc.tell(HangUpOrdered(ref))
+    assert carrier.got("BYE")
+    assert sbc.idle()
+
+
+def test_the_operator_hangs_the_child_up_and_the_call_goes_on(world):
+    sbc, office, carrier, branch = called(world)
+    (ref,) = sbc.switch.calls
+    referral = refers(office)
+    branch.rings()
+    (child,) = set(sbc.switch.calls) - {ref}
+    sbc.tell(HangUpOrdered(child))
+    assert referral.progress[-1] == 480
+    assert can_talk(sbc, office, carrier)
+    office.hangs_up()
+    assert sbc.idle()
+
+
+def test_a_reload_in_between_takes_the_branch_away(world):
+    sbc, office, carrier, branch = called(world)
+    refers(office)
+    branch.rings()
+    lines = [line for line in (POLICY % "terminate").splitlines() if not line.startswith("  branch:")]
+    sbc.tell(PolicyChanged(read_policy("\n".join(lines).replace(", branch]", "]"))))
+    branch.answers()
+    sbc.run(1)
+    assert can_talk(sbc, branch, carrier)
+    branch.hangs_up()
+    assert sbc.idle()
+
+
+def test_a_change_under_way_gives_way_to_the_target(world):
+    """The caller's re-INVITE has no answer yet when the target's comes; it gets 491 and tries again."""
+    sbc, office, carrier, branch = called(world)
+    refers(office)
+    office.script.reinvites = None  # asked, and says nothing
+    sbc.net.perform(carrier.agent, carrier.agent.reinvite(carrier.call, sbc.now, Direction.SENDONLY))
+    sbc.net.run(0.01)
+    branch.answers()
+    sbc.run(10)
+    assert carrier.got(491, 200)
+    assert branch.direction is Direction.SENDONLY
+    carrier.resumes()
+    assert can_talk(sbc, branch, carrier)
+    carrier.hangs_up()
+    assert sbc.idle()
+
+
+def test_two_refer_at_the_same_time(world):
+    """Both name the other's call; one is first."""
+    sbc, office, carrier, branch = called(world)
+    first = office.call
+    office.invites(BRANCH)
+    branch.answers()
+    second = office.call
+    agent = office.agent
+    one = agent.referring.refer(first, refer_to_replacing(second), sbc.now)
+    other = agent.referring.refer(second, refer_to_replacing(first), sbc.now)
+    office._do(agent.drain())
+    sbc.run(2)
+    assert one.progress == [200]
+    assert other.status in (481, 491, 603)
+    assert can_talk(sbc, branch, carrier)
+    carrier.hangs_up()
+    assert sbc.idle()
+
+
+def test_a_second_refer_waits_for_the_first_to_be_over(world):
+    sbc, office, carrier, branch = called(world)
+    refers(office)
+    assert refers(office, DID).status == 491
+    branch.answers()
+    sbc.run(1)
+    carrier.hangs_up()
+    assert sbc.idle()
+
+
+def test_lost_messages_change_nothing_in_the_end(world):
+    sbc, office, carrier, branch = called(world)
+    sbc.net.conditions = type(sbc.net.conditions)(loss=0.25)
+    branch.answers_by_itself()
+    refers(office)
+    sbc.run(40)
+    sbc.net.conditions = type(sbc.net.conditions)()
+    sbc.run(40)
+    assert can_talk(sbc, branch, carrier)
+    carrier.hangs_up()
+    assert sbc.idle()
