@@ -51,7 +51,7 @@ def parse_reason(text: str) -> ReasonValue | None:
 
 def crossing_reasons(message: Request | Response) -> tuple[ReasonValue, ...]:
     """The causes that are told to another network: of Q.850 and of SIP, the first of each ("all of them MUST have
-    different protocol values", RFC 3326 §2), and no text but the one that telephones look for. A text may name programs and hosts."""
+    different protocol values", RFC 3326 §2). No text but the one that telephones look for: it may name hosts."""
     kept: dict[str, ReasonValue] = {}
     for value in message.reason_header:
         cause = value.cause

@@ -134,7 +134,6 @@ def test_nothing_of_the_sending_side_is_left(pieces):
         assert not any(host.partition(":50")[0].lower() in crossed.lower() for host in INNER)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "piece",
     [
