@@ -98,6 +98,8 @@ class Called:
             return
         refusal = self._refusal(request, party)
         if refusal is not None:
+            if party is not None:
+                party.talk.may_skip = True  # nobody has looked at its offer
             bench.reply(key, refusal[0], now, fields=refusal[1], tag="" if party is None else party.local_tag)
             return
         is_new = party is None

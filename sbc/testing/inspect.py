@@ -81,11 +81,11 @@ def _about_extensions(response: Response, request: Request) -> list[str]:
     strange = [tag for tag in response.require if tag not in known]
     if strange and response.status != 421:
         found.append(f"Require: {', '.join(strange)}, which our {request.method} did not name")
+    if not 100 < response.status < 200:
+        return found
     has_rseq, is_reliable = response.header("RSeq") is not None, "100rel" in response.require
     if has_rseq != is_reliable:
         found.append("RSeq without Require: 100rel" if has_rseq else "Require: 100rel without RSeq")
-    if is_reliable and not (101 <= response.status <= 199):
-        found.append("100rel is for 101 to 199")
-    if is_reliable and response.status > 100 and not response.headers("Contact"):
+    if is_reliable and not response.headers("Contact"):
         found.append("a reliable provisional without Contact")
     return found

@@ -36,6 +36,8 @@ class Updating:
         body = description_of(request)
         self._refreshing.judge(party, request)
         too_small = self._refreshing.refusal_of(request)
+        if body and (too_small is not None or party.talk.our_offer or party.talk.their_offer):
+            party.talk.may_skip = True  # nobody looks at it
         if too_small is not None:
             bench.reply(key, 422, now, fields=too_small)
         elif body and party.talk.our_offer is not None:
