@@ -47,7 +47,7 @@ from sbc.b2bua.states import Asking, Ended, Hunting, State, Talking
 from sbc.b2bua.transfer import Transfer
 from sbc.core.address import Flow
 from sbc.core.cause import Cause, q850_of_status
-from sbc.core.timers import TimerTable
+from sbc.core.timers import TimerTable, earlier
 from sbc.media import wire
 from sbc.peering.bindings import BindingMoved
 from sbc.policy.model import Decision, Facts, Peer
@@ -291,16 +291,17 @@ class Call:
             outs += self._absorb(leg.tick(now), now)
         for timer in self.timers.pop_due(now):
             outs += self._timer(timer, now)
-        at = self.transfer.next_deadline()
-        if at is not None and now >= at:
+        if self.transfer.is_active:
             outs += self.transfer.tick(now)
         return outs + self.modification.go_on(now) if self.modification.has_wishes else outs
 
     def next_deadline(self) -> float | None:
-        deadlines = [at for leg in self.legs if (at := leg.next_deadline()) is not None]
-        own = (self.timers.next(), self.transfer.next_deadline())
-        deadlines += [at for at in own if at is not None]
-        return min(deadlines) if deadlines else None
+        earliest = self.timers.next()
+        if self.transfer.is_active:
+            earliest = earlier(earliest, self.transfer.next_deadline())
+        for leg in self.legs:
+            earliest = earlier(earliest, leg.next_deadline())
+        return earliest
 
     @property
     def is_over(self) -> bool:
@@ -466,7 +467,7 @@ class Call:
         self.account.attempt_ended(None, ending.cause, now)
         self.state = Ended(ending, now)
         self.timers.clear()
-        outs: list[Out] = [*self.transfer.ended(now)]
+        outs: list[Out] = [*self.transfer.ended(now)] if self.transfer.is_active else []
         if self.errand is not None and self.account.answered_at is None:
             outs.append(ChildFailed(self.errand.parent, self.ref, ending.status))
         fields = self._last_words(ending, leg, message)

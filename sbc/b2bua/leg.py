@@ -36,6 +36,7 @@ from sbc.b2bua.reports import (
 )
 from sbc.core.address import Flow
 from sbc.core.cause import Cause
+from sbc.core.timers import earlier
 from sbc.policy.model import Peer
 from sbc.sip.auth.client import Authenticator
 from sbc.sip.checks import ACCEPT, SUPPORTED, allow_field
@@ -160,7 +161,7 @@ class Leg:
         self._offering: Offering | None = None
         self._open: set[ServerKey] = set()  # requests of the peer that the call is to answer
         self._open_offer: ServerKey | None = None  # its UPDATE or PRACK with an offer
-        self._allow: frozenset[str] | None = None  # what the peer says that it understands
+        self._allow: frozenset[str] | str | None = None  # what the peer says that it understands; text until asked for
         self._ringing: Ringing | None = None
         self._calling: Calling | None = None
         self._held: tuple[bytes, Fields] | None = None  # our answer, which waits for a PRACK
@@ -197,6 +198,8 @@ class Leg:
         """What the peer's Allow has said. Without any, UPDATE and PRACK are too new to be taken for granted."""
         if self._allow is None:
             return method not in ("UPDATE", "PRACK")
+        if isinstance(self._allow, str):
+            self._allow = frozenset([name.strip() for name in self._allow.split(",")])
         return method in self._allow
 
     def has_dialog(self, call_id: str, local_tag: str, remote_tag: str) -> bool:
@@ -235,9 +238,10 @@ class Leg:
         self.dialog = dialog_of_uas(request, local_tag, self.peer.interface)
         self.uas = uas = InviteUas(key, request, local_tag, self._timing, first=True)
         self._note_allow(request)
-        options = [tag.lower() for tag in (*request.supported, *request.require)]
+        required_options = ",".join(request.headers("Require")).lower()
+        options = ",".join(request.headers("Supported")).lower() + "," + required_options
         if "100rel" in options and self.peer.reliable == "offer":
-            required = any(tag.lower() == "100rel" for tag in request.require)
+            required = "100rel" in required_options
             self._ringing = Ringing(
                 key, uas.cseq, self._timing, self._number, required=required, has_offer=uas.has_offer
             )
@@ -820,7 +824,7 @@ class Leg:
         if status == 422 and timer.is_too_small(response):
             return self._refresh()
         if status in (405, 501):
-            self._allow = (self._allow or frozenset()) - {"UPDATE"}
+            self._allow = frozenset([name for name in self.peer.methods if name != "UPDATE" and self.allows(name)])
             return [LegRefreshDue(self.n)]
         timer.refresh_failed(now)
         return []
@@ -880,12 +884,13 @@ class Leg:
 
     def next_deadline(self) -> float | None:
         at = None if self.uas is None else self.uas.next_deadline()
-        if self._ringing is None and self._offering is None and self._timer is None:
-            return at
-        ringing = self._ringing.next_deadline() if self._ringing is not None and self.state is State.SETUP else None
-        retry = None if self._offering is None else self._offering.retry_at
-        timer = self._timer.next_deadline() if self._timer is not None and self.state is State.TALKING else None
-        return min((one for one in (at, ringing, retry, timer) if one is not None), default=None)
+        if self._ringing is not None and self.state is State.SETUP:
+            at = earlier(at, self._ringing.next_deadline())
+        if self._offering is not None:
+            at = earlier(at, self._offering.retry_at)
+        if self._timer is not None and self.state is State.TALKING:
+            at = earlier(at, self._timer.next_deadline())
+        return at
 
     def refresh_failed(self, now: float) -> None:
         """The re-INVITE that `LegRefreshDue` asked for could not be sent, or was refused: another try is due later."""
@@ -928,9 +933,9 @@ class Leg:
         return SessionTimer(SessionTimerRules() if rules is None else SessionTimerRules(rules.expires, rules.minimum))
 
     def _note_allow(self, message: Request | Response) -> None:
-        allow = message.allow
-        if allow:
-            self._allow = frozenset(allow)
+        said = message.headers("Allow")
+        if said:
+            self._allow = said[0] if len(said) == 1 else ",".join(said)
 
     def _later(self, key: ServerKey) -> Respond:
         return Respond(key, 500, fields=(("Retry-After", str(self._number(11))),))

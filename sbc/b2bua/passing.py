@@ -53,9 +53,7 @@ class Passing:
     def hear(self, leg: int, message: Request | Response) -> None:
         """Any message of the leg's peer: whether it has a Session-ID (RFC 7989)."""
         ids = self._call.context.session_ids
-        if not ids and message.header("Session-ID") is None:
-            return
-        mine = ids.get(self._call.ref)
+        mine = ids.get(self._call.ref) if ids else None
         if mine is None:
             if message.header("Session-ID") is None:
                 return

@@ -246,6 +246,8 @@ class Switch:
                 commands += self._with_call(ref, lambda call: call.hang_up(Cause.SHUTDOWN, now), now)
         for ref in self._living.deadlines.pop_due(now):
             commands += self._with_call(ref, lambda call: call.tick(now), now)
+        if self.is_draining and not self.calls and self.beside.subscriptions:
+            commands += self._run(self.beside.end(now), now)
         if self._is_leaving and not self.calls:
             self._is_leaving = False
             commands += self._run(self.relations.unregister(now), now)
@@ -417,7 +419,7 @@ class Switch:
             return [Respond(out.key, refusal.status, fields=refusal.fields)]
         if request.to.tag is not None:
             return self._in_dialog(out, peer, data, now)
-        if request.method == "OPTIONS" and not self.beside.relays_options(request, peer):
+        if request.method == "OPTIONS" and (self.is_draining or not self.beside.relays_options(request, peer)):
             if self.is_draining:
                 return [Respond(out.key, 503)]
             return [Respond(out.key, 200, fields=(allow_field(peer.methods), ACCEPT, SUPPORTED), contact="")]

@@ -10,6 +10,13 @@ from typing import Generic, TypeVar
 K = TypeVar("K", bound=Hashable)
 
 
+def earlier(one: float | None, other: float | None) -> float | None:
+    """Of two deadlines; None: never."""
+    if one is None or other is None:
+        return other if one is None else one
+    return one if one < other else other
+
+
 class TimerTable(Generic[K]):
     """Pending deadlines of one machine, keyed by the timer's RFC name. A handful at a time: a dict is enough."""
 

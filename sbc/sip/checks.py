@@ -23,6 +23,7 @@ _KNOWN: Final = (
     "INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "PRACK", "UPDATE", "INFO", "REFER", "NOTIFY", "SUBSCRIBE", "MESSAGE",
     "PUBLISH", "REGISTER",
 )  # fmt: skip
+_REQUIRING: Final = frozenset({"Require", "Proxy-Require"})
 _DESCRIBING: Final = frozenset({"INVITE", "UPDATE", "PRACK"})
 
 
@@ -54,9 +55,9 @@ def refusal_of(request: Request, methods: frozenset[str], *, reliable: bool = Tr
         return Refusal(416)
     if method not in methods:
         return Refusal(405, (allow_field(methods),))
-    required = (*request.require, *request.proxy_require)
-    if required:
+    if any(name in _REQUIRING for name, _ in request.fields):
         understood = UNDERSTOOD if reliable else UNDERSTOOD[1:]
+        required = (*request.require, *request.proxy_require)
         unsupported = [tag for tag in required if tag.lower() not in understood]
         if unsupported:
             return Refusal(420, (("Unsupported", ", ".join(unsupported)),))
