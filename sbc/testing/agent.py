@@ -7,7 +7,7 @@ its door: what may be told, and which part gets what comes in. The parts are `ca
 Who uses it: `phone` in the network in memory, the demo on real sockets. It judges what it receives: see `complaints`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from msgspec.structs import replace
@@ -82,6 +82,7 @@ class UserAgent:
         self.heard = bench.heard
         self.complaints = bench.complaints
         self.line = bench.line
+        self.is_calm: Callable[[], bool] = lambda: True  # whether the network keeps the order, and loses nothing
         self.keepalives = 0
         self.challengers: list[Challenger] = []
         self.keyring: Keyring | None = None
@@ -101,6 +102,8 @@ class UserAgent:
     # --- what a host must have ----------------------------------------------------------------------------------------
 
     def receive(self, data: bytes, flow: Flow, now: float) -> list[SendMessage]:
+        if self.script.in_order and not self.is_calm():
+            self._is_warned()
         if self.script.deaf:
             return []
         if not data.strip(b"\r\n"):
@@ -255,6 +258,12 @@ class UserAgent:
         ended = all(party.stage is Stage.ENDED for party in self.parties)
         ended = ended and all(one.is_over for one in self.subscribing.all)
         return ended and self.bench.due.next() is None and not self.layer.count_timed(but=STANDING)
+
+    def _is_warned(self) -> None:
+        """From now on messages may come late, or not at all, and that is nobody's fault."""
+        self.script.in_order = False
+        for party in self.parties:
+            party.talk.lossy = party.talk.may_skip = True
 
     # --- what the transactions report ---------------------------------------------------------------------------------
 

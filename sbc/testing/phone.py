@@ -85,6 +85,7 @@ class Phone:
             fax_port=fax_port, codecs=tuple(codecs), numbers=numbers, domain=domain,
         )  # fmt: skip
         self.agent.line.outbound = self.through
+        self.agent.is_calm = lambda: net.conditions.is_in_order
         self.agent.script.in_order = net.conditions.is_in_order
         for listening in {Transport.UDP, transport}:
             net.attach(self.agent, (listening, self.address))
@@ -532,6 +533,11 @@ class Phone:
     def calls(self) -> list[Party]:
         """All, in the order in which they began."""
         return self.agent.parties
+
+    @property
+    def dialogs(self) -> list[Party]:
+        """Of its calls and its subscriptions."""
+        return [*self.agent.parties, *(one.party for one in self.agent.subscribing.all)]
 
     @property
     def heard(self) -> list[str]:

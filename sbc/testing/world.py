@@ -10,6 +10,8 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+import yaml
+
 from sbc.b2bua.commands import Alert, AskMedia, Command, Log, OpenPorts, StoreState, WriteCdr
 from sbc.b2bua.events import CdrDurable, CdrFailed, ClockSet, Event, MediaReplied, PortsOpened, StateRestored
 from sbc.b2bua.switch import Switch
@@ -27,6 +29,7 @@ from sbc.testing.beside import beside
 from sbc.testing.media import FakeMedia, Packet
 from sbc.testing.names import Names
 from sbc.testing.net import Conditions, Network
+from sbc.testing.party import Party
 from sbc.testing.phone import Phone, address_of
 from sbc.testing.rtp import Tone
 from sbc.testing.seeds import seeded_ids
@@ -68,12 +71,17 @@ class Cdrs(list[CallRecord]):
 
 
 class World:
-    """`policy`: YAML text, a path to files or folders, or a policy. `names`: host names and addresses; see `Names`."""
+    """`policy`: YAML text, a path to files or folders, or a policy. `names`: host names and addresses; see `Names`.
+
+    `peers`: what a policy of text says of its peers besides, by name:
+    `World(peers={"office": {"transfer": "refuse"}, "carrier": {"codecs": ["PCMA"], "session_timer": "off"}})`.
+    """
 
     def __init__(
         self,
         policy: str | Path | Policy = POLICY,
         *,
+        peers: Mapping[str, Mapping[str, object]] | None = None,
         seed: int = 0,
         conditions: Conditions | None = None,
         timing: Timing = DEFAULT_TIMING,
@@ -81,7 +89,7 @@ class World:
         media_ports: tuple[int, int] = (20000, 29999),
         kept: Mapping[str, bytes] | None = None,
     ) -> None:
-        self.policy = read_policy(policy)
+        self.policy = read_policy(policy, peers)
         self.timing = timing
         self.ids = seeded_ids(seed)
         self.net = Network(seed=seed, conditions=conditions)
@@ -116,14 +124,16 @@ class World:
         through: str,
         user: str = "1000",
         transport: Transport = Transport.UDP,
-        video_port: int | None = None,
-        domain: str | None = None,
         side: str | None = None,
+        **options: Any,
     ) -> Phone:
-        """`side`: the interface that it is behind; needed where `through` is not the SBC itself."""
+        """`side`: the interface that it is behind; needed where `through` is not the SBC itself.
+
+        `options`: what else a `Phone` has: domain, codecs, numbers, video_port, fax_port.
+        """
         phone = Phone(
             self.net, name, address, self.ids, through=through, user=user, transport=transport,
-            timing=self.timing, video_port=video_port, domain=domain,
+            timing=self.timing, **options,
         )  # fmt: skip
         self.phones.append(phone)
         self._sides[phone.name] = side or self._interface_of(address_of(through))
@@ -156,9 +166,15 @@ class World:
 
     # --- media --------------------------------------------------------------------------------------------------------
 
-    def hears(self, listener: Phone, speaker: Phone) -> bool:
-        """Whether a packet of RTP from one phone comes out at the other, from the address that its SDP names."""
-        session, expected = speaker.call.remote_sdp, listener.call.remote_sdp
+    def hears(
+        self, listener: Phone, speaker: Phone, *, hearing: Party | None = None, speaking: Party | None = None
+    ) -> bool:
+        """Whether a packet of RTP from one phone comes out at the other, from the address that its SDP names.
+
+        In their last calls, or in `hearing` and `speaking`.
+        """
+        hearing, speaking = hearing or listener.call, speaking or speaker.call
+        session, expected = speaking.remote_sdp, hearing.remote_sdp
         if session is None or expected is None:
             return False
         target, source = media_remotes(session)[0], media_remotes(expected)[0]
@@ -228,7 +244,7 @@ class World:
         return "\n".join(parts)
 
     def leaks(self) -> list[str]:
-        """What any octet that we ever sent to one side tells about the other: addresses, names, Call-IDs."""
+        """What any octet that we ever sent to one side tells about the other: addresses, names, Call-IDs, tags."""
         sides = set(self._sides.values())
         secrets = {side: re.compile(rf"(?<![\w.])(?:{self._secrets_from(side)})(?!\w)") for side in sides}
         found = []
@@ -250,7 +266,9 @@ class World:
         }
         for phone in self.phones:
             if self._sides[phone.name] != side:
-                words |= {phone.address.host, phone.name, *(party.call_id for party in phone.agent.parties)}
+                words |= {phone.address.host, phone.name}
+                for party in phone.dialogs:
+                    words |= {party.call_id, party.local_tag}
         return "|".join(re.escape(word.lower()) for word in sorted(words) if word) or "(?!)"
 
     def inject(self, data: bytes, sender: Phone) -> None:
@@ -354,12 +372,26 @@ class _SbcHost:
         return CdrDurable(record.ref)
 
 
-def read_policy(policy: str | Path | Policy) -> Policy:
-    if isinstance(policy, Policy):
+def read_policy(policy: str | Path | Policy, peers: Mapping[str, Mapping[str, object]] | None = None) -> Policy:
+    """`peers`: what else a policy of text says of its peers, by name."""
+    if isinstance(policy, str):
+        return parse_policy([Source("test.yaml", with_peers(policy, peers or {}).encode())])
+    if peers:
+        raise ValueError("only a policy of text can be told more about its peers")
+    return policy if isinstance(policy, Policy) else load_policy([policy])
+
+
+def with_peers(policy: str, peers: Mapping[str, Mapping[str, object]]) -> str:
+    """The text of a policy in which these pbxs and trunks have these keys besides, or instead."""
+    if not peers:
         return policy
-    if isinstance(policy, Path):
-        return load_policy([policy])
-    return parse_policy([Source("test.yaml", policy.encode())])
+    read = yaml.safe_load(policy)
+    for name, keys in peers.items():
+        found = next((read[kind] for kind in ("pbxs", "trunks") if name in read.get(kind, ())), None)
+        if found is None:
+            raise ValueError(f"the policy has no peer {name}")
+        found[name].update(keys)
+    return yaml.safe_dump(read, sort_keys=False, allow_unicode=True)
 
 
 __all__ = [
@@ -374,4 +406,5 @@ __all__ = [
     "World",
     "address_of",
     "read_policy",
+    "with_peers",
 ]
