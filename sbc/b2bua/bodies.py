@@ -12,7 +12,7 @@ from typing import Final
 
 from sbc.b2bua.context import Context
 from sbc.b2bua.crossing import crossing_status
-from sbc.b2bua.digits import PLAIN, RELAY, digit_of, info_body
+from sbc.b2bua.digits import PLAIN, RELAY, relayed
 from sbc.b2bua.documents import document_across
 from sbc.b2bua.revealing import names_in, names_of
 from sbc.core.address import bracketed
@@ -117,10 +117,7 @@ def _document(message: Message, names: Iterable[str], our_host: str) -> bytes | 
 
 
 def _digit(message: Message, _names: Iterable[str], _our_host: str) -> bytes | None:
-    digit = digit_of(message) if isinstance(message, Request) else None
-    if digit is None:
-        return None
-    return info_body(digit.key, digit.milliseconds)[1] if message.content_type == RELAY else digit.key.encode("ascii")
+    return relayed(message) if isinstance(message, Request) else None
 
 
 def _fragment(message: Message, _names: Iterable[str], _our_host: str) -> bytes | None:

@@ -43,7 +43,7 @@ Read = Callable[[str], str | None]
 
 _PAIRS: Final = 4_096  # compiled and remembered; a reload leaves some behind
 _NEVER: Final = SECURED | frozenset(TRANSLATED)
-_PRIVATE_USER: Final = frozenset({"Subject", "User-To-User", "User-to-User"})
+_OF_THE_USER: Final = frozenset({"Subject", "Call-Info", "Organization", "Reply-To"})  # RFC 3323 §5.3
 
 
 class _Rule(Struct, frozen=True):
@@ -107,8 +107,8 @@ class Crossing:
         names = self._their_names | names_in(message)
         crossed: list[tuple[str, str]] = []
         for name, value in found:
-            # "including the Subject, Call-Info, Organization, User-Agent, Reply-To and In-Reply-To", RFC 3323 §5.3
-            if hides and name in _PRIVATE_USER:
+            # "the privacy service MUST remove any non-essential informational headers", RFC 3323 §5.3
+            if hides and name in _OF_THE_USER:
                 continue
             text = self._read(name, value, method)
             if text is not None and len(text) <= CROSSING_VALUE_CHARACTERS and not reveals(text, names):

@@ -95,7 +95,8 @@ def test_a_digit_crosses_in_the_form_that_it_came_in():
         b"Signal=#\r\nDuration=160\r\n",
     )
     assert _crossed("application/dtmf", "7\r\n")[1] == b"7"
-    assert _crossed("application/dtmf-relay", "Signal=hf") == NOTHING
+    assert _crossed("application/dtmf-relay", "Signal=hf\r\nDuration=300")[1] == b"Signal=HF\r\nDuration=300\r\n"
+    assert _crossed("application/dtmf-relay", "Signal=x") == NOTHING
 
 
 def test_a_mailbox_keeps_its_user_and_gets_our_host():

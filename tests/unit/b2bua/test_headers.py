@@ -96,7 +96,10 @@ def test_a_field_crosses_where_its_rfc_has_it():
 
 
 def test_a_user_who_asks_for_privacy_says_nothing_about_himself():
-    assert _crossed(("Subject", "x"), ("Priority", "urgent"), ("Privacy", "id;user")) == (("Priority", "urgent"),)
+    fields = (("Subject", "x"), ("Organization", "y"), ("Priority", "urgent"), ("Privacy", "id; User"))
+    open_ = replace(PBX, headers=HeaderRules(passed=("Organization",)))
+    assert _crossed(*fields, from_=open_) == (("Priority", "urgent"),)
+    assert len(_crossed(*fields[:3], ("Privacy", "id"), from_=open_)) == 3
 
 
 def test_a_telephone_answers_by_itself_only_among_ones_own():
@@ -233,3 +236,10 @@ def test_a_plain_invite_costs_next_to_nothing():
     request = Request("INVITE", "sip:x@y", OWN)
     seconds = min(timeit.repeat(lambda: crossing(PBX, TRUNK).request_fields(request, "INVITE"), number=2000, repeat=5))
     assert seconds / 2000 < 20e-6  # about half a microsecond; the rest is room for a busy machine
+
+
+@given(st.lists(st.tuples(st.sampled_from(NAMES), st.text(max_size=60)), max_size=6))
+def test_no_value_makes_it_raise(fields):
+    open_ = replace(PBX, headers=HeaderRules(passed=("X-*",)))
+    _crossed(*fields, ("Subject", "\udc80%20\udcff"), from_=open_)
+    _answered(*fields, from_=open_, to=TRUNK)

@@ -10,8 +10,8 @@ from sbc.sip.message import Request
 @pytest.mark.parametrize(
     "text",
     [
-        "10.0.0.1", "at 192.168.1.20:5060", "2001:db8::1", "[fe80::1]", "00:0a:95:9d:68:16", "%31%30.0.0.1",
-        "1\\0.0.0.1", "nas.local", "x.home.arpa", "Pbx.Corp.Example", "a-pbx.corp.example:5060",
+        "10.0.0.1", "at 192.168.1.20:5060", "2001:db8::1", "[fe80::1]", "00:0a:95:9d:68:16", "10%2E0.0.1",
+        "10\\.0.0.1", "nas.local", "x.home.arpa", "Pbx.Corp.Example", "a-pbx.corp.example:5060",
     ],
 )  # fmt: skip
 def test_an_address_or_a_name_is_found(text):

@@ -4,6 +4,7 @@ import re
 
 from sbc.b2bua.session_ids import SessionIds
 from sbc.core.ids import IdSource
+from sbc.sip.build import ack_for_failure, cancel_for
 from sbc.sip.headers.session_id import NIL
 from sbc.sip.message import Request, Response
 
@@ -134,6 +135,14 @@ def test_a_standard_peer_stays_one_where_it_forgets_the_remote():
     ids = _talking()
     ids.take(1, _request(B))
     assert _told(ids, 1, 0, 200) == f"{A};remote={B}"
+
+
+def test_a_cancel_and_the_ack_of_a_failure_repeat_what_the_invite_had():
+    ids = _ids()
+    ids.take(0, _request(f"{A};remote={NIL}"))
+    invite = Request("INVITE", "sip:x@y", (("CSeq", "1 INVITE"), *ids.fields_for(1, 0)))
+    assert cancel_for(invite).header("Session-ID") == f"{A};remote={NIL}"
+    assert f"Session-ID: {A};remote={NIL}\r\n".encode() in ack_for_failure(invite, "v", _response(status=486))
 
 
 def test_a_leg_takes_its_end_along_into_another_call():
