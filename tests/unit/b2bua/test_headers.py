@@ -1,13 +1,14 @@
 """Which header fields cross, and that none of them tells of its own side."""
 
 import timeit
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from sbc.b2bua.headers import Crossing, contact_params, crossing
+from sbc.b2bua.headers import _DEFAULTS, Crossing, contact_params, crossing
 from sbc.core.limits import CROSSING_FIELDS, CROSSING_VALUE_CHARACTERS, SUBJECT_CHARACTERS
 from sbc.policy.model import HeaderRules, Peer, Register, Server
 from sbc.sip.headers.reason import q850_of
@@ -243,3 +244,9 @@ def test_no_value_makes_it_raise(fields):
     open_ = replace(PBX, headers=HeaderRules(passed=("X-*",)))
     _crossed(*fields, ("Subject", "\udc80%20\udcff"), from_=open_)
     _answered(*fields, from_=open_, to=TRUNK)
+
+
+def test_the_page_for_operators_lists_every_field_that_crosses():
+    page = (Path(__file__).parents[3] / "docs/explanation/crossing.md").read_text()
+    table = page.partition("## Header fields")[2].partition("\n\nCaller ID")[0]
+    assert [name for name in _DEFAULTS if name not in table] == []
