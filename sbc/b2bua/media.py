@@ -2,35 +2,31 @@
 
 Descriptions cross with our addresses and ports, in the numbers and with the codecs of the side that they go to
 (RFC 3264 §5 to §8; RFC 6337). It allocates port pairs and composes `PutSession`; it sends nothing and knows no dialog.
-What is said to a peer without the other one's asking is `MediaOfOurs` in `own_media`.
+How the text of an offer and an answer crosses is in `offers`, what becomes of it in the relay in `relaying`.
 """
 
 import json
 from collections.abc import Sequence
-from typing import Final
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from sbc.b2bua.offers import Offer, answered, answers, reply_for, says_enough, shaped
 from sbc.b2bua.ports import PortPool
-from sbc.b2bua.sides import ALL_CODECS, Agreed, Side, SideName, within
+from sbc.b2bua.relaying import early_streams, streams_between
+from sbc.b2bua.sides import ALL_CODECS, Agreed, Dtmf, Side, SideName
 from sbc.core.ids import IdSource
 from sbc.media import wire
 from sbc.policy.model import CodecRules, Latching
-from sbc.sdp.allowed import check_something_left
-from sbc.sdp.direction import Direction
 from sbc.sdp.hostile import check_hostile_remote
-from sbc.sdp.model import Media, SdpError, Session, same_except_origin
-from sbc.sdp.negotiate import answer_stream, check_answer
+from sbc.sdp.model import SdpError, Session, same_except_origin
+from sbc.sdp.negotiate import check_answer
 from sbc.sdp.own_offer import own_stream
 from sbc.sdp.parse import parse_sdp
-from sbc.sdp.payload_types import rewriting, speaks_alike, translation
 from sbc.sdp.remotes import MediaRemote, media_remotes
 from sbc.sdp.serialize import serialize_sdp
 
 __all__ = ["CallMedia", "MediaRules", "Offer", "OutOfPortsError", "Side", "SideName"]
-
-_BOTH: Final = Direction.SENDRECV
 
 
 class OutOfPortsError(Exception):
@@ -44,20 +40,6 @@ class MediaRules(Struct, frozen=True):
     ports: tuple[int, int]
 
 
-class Offer(Struct, frozen=True):
-    """An offer that has crossed and has no final answer yet: as its side sent it, and as we passed it.
-
-    `remotes` are the streams of `received`. `is_ours`: the side `by` has not made it, we have, in its name: the answer
-    goes no further.
-    """
-
-    by: SideName
-    received: Session
-    forwarded: Session
-    remotes: tuple[MediaRemote, ...] = ()
-    is_ours: bool = False
-
-
 class CallMedia:
     def __init__(self, ref: str, ingress: Side, rules: MediaRules, pool: PortPool, ids: IdSource) -> None:
         self.ref = ref
@@ -68,7 +50,8 @@ class CallMedia:
         self._pool = pool
         self._ids = ids
         self._generation = 0
-        self._codecs: list[str] = []
+        self._streams: tuple[wire.Stream, ...] = ()
+        self._codecs: tuple[str, ...] = ()
         self._last_read: tuple[Session | None, tuple[MediaRemote, ...]] = (None, ())
         self._is_renumbered = False  # the two sides may have different numbers for one codec
         self._dead: list[tuple[str, int]] = []  # ports of streams that have ended, to be given back
@@ -98,10 +81,11 @@ class CallMedia:
         *,
         codecs: CodecRules = ALL_CODECS,
         fax: bool = True,
+        dtmf: Dtmf = "pass",
     ) -> None:
         """A new egress leg: a description of its own; the ports are kept where the address is the same."""
         old = self.sides.get("egress")
-        side = Side(local, shown, latching, self._ids.session_id(), codecs=codecs, fax=fax)
+        side = Side(local, shown, latching, self._ids.session_id(), codecs=codecs, fax=fax, dtmf=dtmf)
         if old is not None and old.local == local:
             side.ports = old.ports
         elif old is not None:
@@ -175,9 +159,12 @@ class CallMedia:
 
         The answer goes by `pass_answer`, which has nothing to send then. Raises SdpError, OutOfPortsError.
         """
-        by = _other(to)
+        by, side = _other(to), self.sides[to]
         session = self.described(by)
-        if session is None or self._knows(to, session):
+        if session is None:
+            return None
+        told, text = side.now.told, self._text_for(to, session)
+        if told is not None and text is not None and says_enough(told, side.now.said, text):
             return None
         return self._make_offer(by, session, now, is_ours=True)
 
@@ -207,7 +194,11 @@ class CallMedia:
 
     def fits(self, to: SideName, session: Session) -> bool:
         """An offer of the other side's peer that would tell `to` nothing new: it can be answered locally."""
-        return self.offer is None and self._knows(to, session)
+        told = self.sides[to].now.told
+        if self.offer is not None or told is None:
+            return False
+        text = self._text_for(to, session)
+        return text is not None and same_except_origin(text, told)
 
     def answer_locally(self, by: SideName, session: Session, now: float) -> bytes:
         """The answer to `by`'s offer out of what the other side's peer described last; settled at once.
@@ -216,10 +207,11 @@ class CallMedia:
         """
         side, to = self.sides[by], _other(by)
         self._ensure_ports(side, session, now)
-        if self.fits(to, session) and side.now.told is not None:
-            told = side.describe_again(side.now.told)
+        known = side.now.told
+        if known is not None and self.fits(to, session) and answers(known, session):
+            told = side.describe_again(known)
         else:
-            reply = self._reply(session, side, self.sides[to])
+            reply = reply_for(session, side, self.sides[to])
             told = side.describe(reply, self._ports(side, reply))
         side.numbers.said(session)
         refused = [not media.port for media in told.media]
@@ -256,35 +248,26 @@ class CallMedia:
         offer = self.offer
         if offer is None:
             return None
-        by, to = self.sides[offer.by], self.sides[_other(offer.by)]
-        streams: list[wire.Stream] = []
-        for i, (remote, forwarded) in enumerate(zip(offer.remotes, offer.forwarded.media, strict=False)):
-            if remote.refused or not forwarded.port:
-                continue
-            known, unknown = by.end(i, remote), to.end(i, None)
-            ends = (known, unknown) if offer.by == "ingress" else (unknown, known)
-            streams.append(wire.Stream(*ends, rtp=remote.rtp))
         self._generation += 1
-        return wire.PutSession(self.ref, self._generation, tuple(streams), early=True)
+        streams = early_streams(offer, self.sides[offer.by], self.sides[_other(offer.by)])
+        return wire.PutSession(self.ref, self._generation, streams, early=True)
 
     def relay(self) -> wire.PutSession:
         """The whole relay as it shall be now."""
         self._generation += 1
-        self._codecs = []
-        if len(self.sides) < 2:
-            return wire.PutSession(self.ref, self._generation, ())
-        ingress, egress = self.sides["ingress"], self.sides["egress"]
-        streams: list[wire.Stream] = []
-        for i, (one, other) in enumerate(zip(ingress.now.remotes, egress.now.remotes, strict=False)):
-            if one.refused or other.refused:
-                continue
-            stream = wire.Stream(ingress.end(i, one), egress.end(i, other), rtp=one.rtp and other.rtp)
-            if self._is_renumbered and stream.rtp:
-                there, back = _rewriting(ingress, egress, i), _rewriting(egress, ingress, i)
-                stream = replace(stream, ingress_to_egress=there, egress_to_ingress=back)
-            streams.append(stream)
-            self._codecs.append(other.codec or one.codec)
-        return wire.PutSession(self.ref, self._generation, tuple(streams))
+        self._streams, self._codecs = (), ()
+        if len(self.sides) == 2:
+            ingress, egress = self.sides["ingress"], self.sides["egress"]
+            self._streams, self._codecs = streams_between(ingress, egress, is_renumbered=self._is_renumbered)
+        return wire.PutSession(self.ref, self._generation, self._streams)
+
+    def digits_to(self, to: SideName) -> int | None:
+        """The stream of the relay, as last put, in which digits can be played to that side; None: in none."""
+        place = 0 if to == "ingress" else 1
+        for i, stream in enumerate(self._streams):
+            if stream.events is not None and stream.events[place] != wire.NO_EVENTS:
+                return i
+        return None
 
     def describe_live(self) -> tuple[tuple[str, str], ...]:
         """For the operator: (side, "codec local > remote") of each stream."""
@@ -322,7 +305,7 @@ class CallMedia:
 
     def _make_offer(self, by: SideName, session: Session, now: float, *, is_ours: bool = False) -> bytes:
         from_, to = self.sides[by], self.sides[_other(by)]
-        crossing = self._shaped(from_, to, session)
+        crossing = shaped(from_, to, session)
         if crossing is not session:
             self._is_renumbered = True
         for side in (to, from_):
@@ -330,88 +313,28 @@ class CallMedia:
         forwarded = to.describe(crossing, self._ports(to, crossing))
         if not is_ours:
             from_.numbers.said(session)
-            self.offer = Offer(by, session, forwarded, self._remotes(session))
-        else:
-            remotes = from_.now.remotes or tuple([replace(r, host=None) for r in media_remotes(session)])
-            self.offer = Offer(by, session, forwarded, remotes, is_ours=True)
+        self.offer = Offer(by, session, forwarded, self._remotes(session), is_ours)
         if self._dead:
             self._give_back_dead(now)
         return serialize_sdp(forwarded)
 
-    def _shaped(self, from_: Side, to: Side, session: Session) -> Session:
-        """An offer as it crosses: itself, in an ordinary call."""
-        streams = session.media
-        is_plain = from_.is_plain and to.is_plain
-        if is_plain and to.numbers.is_fresh:
-            return session
-        if not is_plain:
-            streams = tuple([to.prefer(to.restrict(from_.restrict(media))) for media in streams])
-        if not to.numbers.is_fresh:
-            streams = tuple([to.numbers.fit(i, media) for i, media in enumerate(streams)])
-            missing = to.streams[len(streams) :]
-            if missing:
-                # "The new SDP MUST have at least N m= lines" (RFC 3264 §8): those of somebody who has left the call.
-                streams += tuple([replace(media, port=0) for media in missing])
-        if _is_unchanged(streams, session):
-            return session
-        shaped = replace(session, media=streams)
-        check_something_left(session, shaped)
-        return shaped
-
     def _answer(self, offer: Offer, reply: Session, remotes: Sequence[MediaRemote]) -> Session:
         """The answer as the offerer's peer is told it."""
         offerer, answerer = self.sides[offer.by], self.sides[_other(offer.by)]
-        streams = reply.media[: len(offer.received.media)]
-        if not (offerer.is_plain and answerer.is_plain):
-            restricted = tuple([offerer.restrict(answerer.restrict(media)) for media in streams])
-            check_something_left(reply, replace(reply, media=restricted))
-            streams = restricted
-        told = [self._answer_stream(offerer, i, media, reply, offer, remotes[i]) for i, media in enumerate(streams)]
-        if not _is_unchanged(told, reply):
-            reply = replace(reply, media=tuple(told))
+        crossing = answered(offer, offerer, answerer, reply, remotes)
+        if crossing is not reply:
+            self._is_renumbered = True
         received = offer.received.media
         ports = [port if media.port else 0 for port, media in zip(offerer.ports, received, strict=False)]
-        return offerer.describe(reply, ports)
+        return offerer.describe(crossing, ports)
 
-    def _answer_stream(
-        self, offerer: Side, i: int, media: Media, reply: Session, offer: Offer, remote: MediaRemote
-    ) -> Media:
-        if media.port == 0:
-            return media
-        received = offer.received.media[i]
-        if remote.rtp and not speaks_alike(media, received):
-            self._is_renumbered = True
-            media = offerer.numbers.fit(i, media, translation(media, received))
-        offered = offer.remotes[i].direction
-        return media if offered is _BOTH else within(media, reply, offered)
-
-    def _reply(self, session: Session, side: Side, other: Side) -> Session:
-        """The answer to `session` that `other`'s peer would give."""
-        theirs = other.wanted()
-        if theirs is None:
-            raise SdpError("nobody to answer for", 488)
-        streams: list[Media] = []
-        for i, offered in enumerate(session.media):
-            mine = theirs.media[i] if i < len(theirs.media) else None
-            stream = None
-            if mine is not None and mine.port and offered.port and mine.kind.lower() == offered.kind.lower():
-                wanted = side.restrict(other.restrict(mine))
-                stream = answer_stream(session, offered, theirs, wanted) if wanted.is_rtp == offered.is_rtp else None
-            streams.append(stream or Media(offered.kind, 0, offered.proto, offered.formats))
-        reply = Session("", theirs.name, theirs.connection, ("t=0 0",), tuple(streams))
-        check_something_left(session, reply)
-        return reply
-
-    def _knows(self, to: SideName, session: Session) -> bool:
+    def _text_for(self, to: SideName, session: Session) -> Session | None:
+        """What an offer would tell that side; None where it cannot cross."""
         side = self.sides[to]
-        told = side.now.told
-        if told is None:
-            return False
         try:
-            text = side.would_tell(self._shaped(self.sides[_other(to)], side, session))
+            return side.would_tell(shaped(self.sides[_other(to)], side, session))
         except SdpError:
-            return False
-        return same_except_origin(text, told)
+            return None
 
     def _remotes(self, session: Session) -> tuple[MediaRemote, ...]:
         known, remotes = self._last_read
@@ -440,17 +363,9 @@ class CallMedia:
         return [port if media.port else 0 for port, media in zip(side.ports, session.media, strict=False)]
 
     def _bury(self) -> None:
-        """Streams that nobody has any more leave their m= lines behind, and give up their ports."""
-        ingress, egress = self.sides.get("ingress"), self.sides.get("egress")
-        if ingress is None or egress is None:
-            return
-        one, other = ingress.settled.remotes, egress.settled.remotes
-        if not one or not other:
-            return  # nothing was agreed yet
-        for i in range(max(len(ingress.ports), len(egress.ports))):
-            if i >= len(one) or i >= len(other) or one[i].refused or other[i].refused:
-                self._dead += ingress.close(i)
-                self._dead += egress.close(i)
+        """Streams that have ended leave their m= lines behind, and give up their ports."""
+        for side in self.sides.values():
+            self._dead += side.bury()
 
     def _give_back_dead(self, now: float) -> None:
         for local, port in self._dead:
@@ -460,21 +375,3 @@ class CallMedia:
 
 def _other(side: SideName) -> SideName:
     return "egress" if side == "ingress" else "ingress"
-
-
-def _is_unchanged(streams: Sequence[Media], session: Session) -> bool:
-    """Whether these are the session's own m= lines, and all of them."""
-    if len(streams) != len(session.media):
-        return False
-    for one, other in zip(streams, session.media, strict=True):  # noqa: SIM110  on the path of every answer
-        if one is not other:
-            return False
-    return True
-
-
-def _rewriting(from_: Side, to: Side, i: int) -> tuple[tuple[int, int], ...]:
-    """What comes from one side has the numbers that it was told, and must have those that the other side has said."""
-    told, said = from_.now.told, to.now.said
-    if told is None or said is None or i >= len(told.media) or i >= len(said.media):
-        return ()
-    return rewriting(told.media[i], said.media[i])

@@ -16,11 +16,13 @@ from sbc.media import wire
 from sbc.policy.model import CodecRules, Latching
 from sbc.sdp.allowed import allowed, ordered, without_fax
 from sbc.sdp.anchor import anchor
-from sbc.sdp.direction import Direction, directed, direction_of
+from sbc.sdp.codecs import TELEPHONE_EVENT
+from sbc.sdp.direction import Direction, directed
 from sbc.sdp.model import Media, Origin, Session, same_except_origin
 from sbc.sdp.remotes import MediaRemote
 
 SideName = Literal["ingress", "egress"]
+Dtmf = Literal["pass", "rfc4733", "info"]
 ALL_CODECS: Final = CodecRules()
 
 
@@ -44,8 +46,8 @@ class Side:
     """
 
     __slots__ = (
-        "codecs", "fax", "is_plain", "latching", "local", "now", "numbers", "origin", "ports", "sent", "settled",
-        "shown", "wills",
+        "codecs", "dtmf", "fax", "is_plain", "latching", "local", "now", "numbers", "origin", "ports", "sent",
+        "settled", "shown", "wills",
     )  # fmt: skip
 
     def __init__(
@@ -57,13 +59,15 @@ class Side:
         *,
         codecs: CodecRules = ALL_CODECS,
         fax: bool = True,
+        dtmf: Dtmf = "pass",
     ) -> None:
         self.local = local
         self.shown = shown
         self.latching = latching
         self.codecs = codecs
         self.fax = fax
-        self.is_plain = fax and not codecs.allow and not codecs.order
+        self.dtmf = dtmf
+        self.is_plain = fax and dtmf == "pass" and not codecs.allow and not codecs.order
         self.origin = Origin(session_id, 0, shown)
         self.ports: list[int] = []
         self.sent: Session | None = None
@@ -111,6 +115,11 @@ class Side:
     def prefer(self, media: Media) -> Media:
         return ordered(media, self.codecs.order)
 
+    @property
+    def may_have_events(self) -> bool:
+        names = self.codecs.allow
+        return not names or TELEPHONE_EVENT in [name.partition("/")[0] for name in names]
+
     def wanted(self) -> Session | None:
         """What its peer said last, as it would say it to somebody who does not hold it."""
         said = self.now.said
@@ -150,12 +159,20 @@ class Side:
             wills.append(Direction.of(sends=sends, receives=receives))
         return tuple(wills)
 
-    def close(self, i: int) -> list[tuple[str, int]]:
-        """Stream `i` has ended: (local address, port) that it had."""
-        if i >= len(self.ports) or not self.ports[i]:
+    def bury(self) -> list[tuple[str, int]]:
+        """(local address, port) of each stream that this side's peer has no more, or was refused. Nothing before the
+        first exchange is settled.
+        """
+        told, remotes = self.settled.told, self.settled.remotes
+        if told is None:
             return []
-        port, self.ports[i] = self.ports[i], 0
-        return [(self.local, port)]
+        dead: list[tuple[str, int]] = []
+        for i, port in enumerate(self.ports):
+            lives = i < len(remotes) and not remotes[i].refused and i < len(told.media) and told.media[i].port
+            if port and not lives:
+                self.ports[i] = 0
+                dead.append((self.local, port))
+        return dead
 
     @property
     def streams(self) -> tuple[Media, ...]:
@@ -165,14 +182,20 @@ class Side:
         theirs = () if said is None else said.media
         return ours if len(ours) >= len(theirs) else theirs
 
+    def has_port(self, i: int) -> bool:
+        return i < len(self.ports) and self.ports[i] != 0
+
+    def told_stream(self, i: int) -> Media | None:
+        told = self.now.told
+        return None if told is None or i >= len(told.media) else told.media[i]
+
+    def said_stream(self, i: int) -> Media | None:
+        said = self.now.said
+        return None if said is None or i >= len(said.media) else said.media[i]
+
     def end(self, i: int, remote: MediaRemote | None) -> wire.End:
         """This side's end of stream `i`; without a remote it only listens."""
         if remote is None or remote.host is None:
             return wire.End(self.local, self.ports[i], None, self.latching)
         where = wire.Remote(remote.host, remote.port, remote.rtcp_port)
         return wire.End(self.local, self.ports[i], where, self.latching)
-
-
-def within(answered: Media, reply: Session, offered: Direction) -> Media:
-    """An answer's stream with a direction that the offer allows (RFC 3264 §6.1): who holds is not to be sent sound."""
-    return directed(reply, answered, direction_of(reply, answered).intersect(offered.reversed()))

@@ -1,0 +1,177 @@
+"""How an offer and its answer cross from one side of a call to the other: shape of streams, never address or version.
+
+Codecs and fax by the rules of both peers, digits by their ways (`dtmf`), numbers as the side knows them that is told,
+as many m= lines as it has had (RFC 3264 §5 to §8), directions that an answer may have. An ordinary call passes through
+untouched: then the very same value comes back. Used by `media`.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from sbc.b2bua.sides import Side, SideName
+from sbc.sdp.allowed import check_something_left
+from sbc.sdp.direction import Direction, directed, direction_of
+from sbc.sdp.events import event_formats, with_events, without_events
+from sbc.sdp.model import Media, SdpError, Session, same_except_origin
+from sbc.sdp.negotiate import answer_stream
+from sbc.sdp.payload_types import speaks_alike, translation
+from sbc.sdp.remotes import MediaRemote
+
+_BOTH: Final = Direction.SENDRECV
+
+
+class Offer(Struct, frozen=True):
+    """An offer that has crossed and has no final answer yet: as its side sent it, and as we passed it.
+
+    `remotes` are the streams of `received`. `is_ours`: the side `by` has not made it, we have, in its name: the answer
+    goes no further.
+    """
+
+    by: SideName
+    received: Session
+    forwarded: Session
+    remotes: tuple[MediaRemote, ...] = ()
+    is_ours: bool = False
+
+
+def shaped(from_: Side, to: Side, session: Session) -> Session:
+    """An offer as `to`'s peer may see it. SdpError 488 where streams are wanted and none is left."""
+    is_plain = from_.is_plain and to.is_plain
+    if is_plain and to.numbers.is_fresh:
+        return session
+    streams = session.media
+    if not is_plain:
+        streams = tuple([to.prefer(_offered_digits(from_, to, to.restrict(from_.restrict(m)))) for m in streams])
+    if not to.numbers.is_fresh:
+        streams = tuple([to.numbers.fit(i, media) for i, media in enumerate(streams)])
+        missing = to.streams[len(streams) :]
+        if missing:
+            # "The new SDP MUST have at least N m= lines" (RFC 3264 §8): those of somebody who has left the call.
+            streams += tuple([replace(media, port=0) for media in missing])
+    if _is_unchanged(streams, session):
+        return session
+    crossing = replace(session, media=streams)
+    check_something_left(session, crossing)
+    return crossing
+
+
+def answered(offer: Offer, offerer: Side, answerer: Side, reply: Session, remotes: Sequence[MediaRemote]) -> Session:
+    """The answer as the offerer's peer may see it. `remotes` are the streams of `reply`."""
+    received = offer.received.media
+    streams: Sequence[Media] = reply.media[: len(received)]
+    if not (offerer.is_plain and answerer.is_plain):
+        restricted = tuple([offerer.restrict(answerer.restrict(media)) for media in streams])
+        check_something_left(reply, replace(reply, media=restricted))
+        streams = restricted
+    told = [
+        _answered(offerer, answerer, i, media, reply, offer) if remotes[i].rtp else media
+        for i, media in enumerate(streams)
+    ]
+    return reply if _is_unchanged(told, reply) else replace(reply, media=tuple(told))
+
+
+def reply_for(session: Session, by: Side, other: Side) -> Session:
+    """The answer to `by`'s offer that the peer of `other` would give, by what it described last. SdpError 488."""
+    theirs = other.wanted()
+    if theirs is None:
+        raise SdpError("nobody to answer for", 488)
+    streams = [_replied(i, offered, session, theirs, by, other) for i, offered in enumerate(session.media)]
+    # "The t= line in the answer MUST equal that of the offer" (RFC 3264 §6).
+    times = tuple([line for line in session.lines if line.startswith("t=")])
+    reply = Session(theirs.origin, theirs.name, theirs.connection, times, tuple(streams))
+    check_something_left(session, reply)
+    return reply
+
+
+def answers(told: Session, offer: Session) -> bool:
+    """Whether what a peer was told last is an answer to its new offer as it stands."""
+    if len(told.media) != len(offer.media):
+        return False
+    for one, offered in zip(told.media, offer.media, strict=True):
+        if one.kind != offered.kind or bool(one.port) != bool(offered.port):
+            return False
+        direction = direction_of(told, one)
+        allowed = direction.intersect(direction_of(offer, offered).reversed())
+        if one.port and not (speaks_alike(one, offered) and direction is allowed):
+            return False
+    return True
+
+
+def says_enough(told: Session, said: Session | None, text: Session) -> bool:
+    """Whether a peer that was told one thing, and said another, can go on without being told `text`.
+
+    That is so where streams, addresses and directions stay, and no codec goes that the two have in common: of what was
+    told, only that is in use.
+    """
+    if same_except_origin(told, text):
+        return True
+    if said is None or len(told.media) != len(text.media) or told.lines != text.lines:
+        return False
+    for i, (before, after) in enumerate(zip(told.media, text.media, strict=True)):
+        if before == after:
+            continue
+        if before.kind != "audio" or (before.kind, before.port, before.proto) != (after.kind, after.port, after.proto):
+            return False
+        if direction_of(told, before) is not direction_of(text, after) or i >= len(said.media):
+            return False
+        used = set(translation(before, said.media[i])) if said.media[i].port else set()
+        if not used.issubset(after.formats) or any(translation(before, after).get(n) != n for n in used):
+            return False
+    return True
+
+
+def _answered(offerer: Side, answerer: Side, i: int, media: Media, reply: Session, offer: Offer) -> Media:
+    if media.port == 0:
+        return media
+    received = offer.received.media[i]
+    if not speaks_alike(media, received):
+        media = offerer.numbers.fit(i, media, translation(media, received))
+    if not (offerer.is_plain and answerer.is_plain):
+        media = _answered_digits(offerer, answerer, media, received)
+    offered = offer.remotes[i].direction
+    if offered is _BOTH:
+        return media
+    # A stream that is offered as sendonly "MUST be marked as recvonly or inactive in the answer" (§6.1), and so on:
+    # who holds is sent nothing, whatever the held one says.
+    return directed(reply, media, direction_of(reply, media).intersect(offered.reversed()))
+
+
+def _offered_digits(from_: Side, to: Side, media: Media) -> Media:
+    if to.dtmf == "info":
+        return without_events(media)
+    if (to.dtmf == "rfc4733" or from_.dtmf == "info") and to.may_have_events:
+        return with_events(media)
+    return media
+
+
+def _answered_digits(offerer: Side, answerer: Side, media: Media, received: Media) -> Media:
+    if offerer.dtmf == "info" or not event_formats(received):
+        return without_events(media)
+    if (offerer.dtmf == "rfc4733" or answerer.dtmf == "info") and offerer.may_have_events:
+        return with_events(media, received)
+    return media
+
+
+def _replied(i: int, offered: Media, session: Session, theirs: Session, by: Side, other: Side) -> Media:
+    mine = theirs.media[i] if i < len(theirs.media) else None
+    stream = None
+    if mine is not None and mine.port and offered.port and mine.kind.lower() == offered.kind.lower():
+        wanted = by.restrict(other.restrict(mine))
+        if wanted.port and wanted.is_rtp == offered.is_rtp:
+            stream = answer_stream(session, offered, theirs, wanted)
+    if stream is None:
+        return Media(offered.kind, 0, offered.proto, offered.formats)
+    return stream if by.is_plain and other.is_plain else _answered_digits(by, other, stream, offered)
+
+
+def _is_unchanged(streams: Sequence[Media], session: Session) -> bool:
+    """Whether these are the session's own m= lines, and all of them."""
+    if len(streams) != len(session.media):
+        return False
+    for one, other in zip(streams, session.media, strict=True):  # noqa: SIM110  on the path of every answer
+        if one is not other:
+            return False
+    return True
