@@ -1,6 +1,7 @@
 """`"Name" <uri>;params`: the shape of From, To, Contact, Route, P-Asserted-Identity and others (RFC 3261 §20.10)."""
 
 import re
+from functools import lru_cache
 from typing import Final
 
 from msgspec import Struct
@@ -15,6 +16,7 @@ from sbc.sip.uri import Uri, parse_uri
 _BRACKETED: Final = re.compile(
     r"""(?:("(?:[^"\\]|\\.)*+")[ \t]*+|([^<>",;\\]*+))<([^<>"\s]++)>[ \t]*+(?:;(.*))?""", re.DOTALL | re.ASCII
 )
+_REMEMBERED_CHARACTERS: Final = 200  # of a longer one there are few, and they would fill the memory
 _BARE: Final = re.compile(r"""([^<>"\s;,?]++)[ \t]*+(?:;(.*))?""", re.DOTALL | re.ASCII)
 
 
@@ -39,7 +41,14 @@ class Star(Struct, frozen=True):
 
 
 def parse_name_addr(text: str, header: str = "address") -> NameAddr:
-    """Raises ParseError. Blanks within <> and an unquoted comma are errors: guesses mislead (RFC 4475 §3.1.2)."""
+    """Raises ParseError. Blanks within <> and an unquoted comma are errors: guesses mislead (RFC 4475 §3.1.2).
+
+    The From and To of a dialog come with each of its messages, so that results are remembered for a while.
+    """
+    return _remembered(text, header) if len(text) <= _REMEMBERED_CHARACTERS else _parse(text, header)
+
+
+def _parse(text: str, header: str) -> NameAddr:
     match = _BRACKETED.fullmatch(text)
     if match is not None:
         params = match[4]
@@ -51,6 +60,11 @@ def parse_name_addr(text: str, header: str = "address") -> NameAddr:
     # "If the URI is not enclosed in angle brackets, any semicolon-delimited parameters are header-parameters", §20
     params = match[2]
     return NameAddr("", _uri(match[1], header), () if params is None else parse_params(params, header))
+
+
+@lru_cache(maxsize=2048)
+def _remembered(text: str, header: str) -> NameAddr:
+    return _parse(text, header)
 
 
 def _uri(text: str, header: str) -> Uri:

@@ -30,7 +30,7 @@ _CALL_ID: Final = re.compile(r"[!-~]++")
 _SINGLE: Final = frozenset(
     ("From", "To", "Call-ID", "CSeq", "Max-Forwards", "Content-Length", "Content-Type", "Expires", "Min-Expires")
 )
-_BASE: Final = frozenset(("Via", "From", "To", "Call-ID", "CSeq"))
+_BASE: Final = frozenset(("From", "To", "Call-ID", "CSeq"))  # besides Via
 # Octets that need no second look in a header section: everything but controls.
 _PLAIN: Final = bytes(range(0x20, 0x7F)) + bytes(range(0x80, 0x100)) + b"\t\r\n"
 
@@ -183,26 +183,30 @@ def _fields(lines: list[str]) -> tuple[Fields, ParseError | None]:
 
 
 def _check_base(message: Request | Response) -> None:
-    seen: set[str] = set()
-    for name, _ in message.fields:
-        if name in _SINGLE and name in seen:
-            raise ParseError(f"Repeated {name}", header=name)
-        seen.add(name)
-    missing = _BASE - seen
-    if missing:
-        raise ParseError(f"Missing {min(missing)}", header=min(missing))
+    seen: dict[str, str] = {}
+    vias: list[str] = []
+    for name, value in message.fields:
+        if name == "Via":
+            vias.append(value)
+        elif name in seen:
+            if name in _SINGLE:
+                raise ParseError(f"Repeated {name}", header=name)
+            continue
+        seen[name] = value
+    if not vias or not seen.keys() >= _BASE:
+        missing = min((_BASE | {"Via"}) - seen.keys() - ({"Via"} if vias else set()))
+        raise ParseError(f"Missing {missing}", header=missing)
     cache = message.cache
-    vias = message.headers("Via")
     if len(vias) + sum([via.count(",") for via in vias]) > limits.VIA_VALUES:
         raise ParseError("Too Many Via", status=513)
     # All of them, because an answer repeats them all.
     parsed = [parse_via(text) for via in vias for text in split_list(via)]
     cache["via"] = parsed[0]
-    cache["from"] = parse_name_addr(message.header("From") or "", "From")
-    cache["to"] = parse_name_addr(message.header("To") or "", "To")
-    if _CALL_ID.fullmatch(message.call_id) is None:
+    cache["from"] = parse_name_addr(seen["From"], "From")
+    cache["to"] = parse_name_addr(seen["To"], "To")
+    if _CALL_ID.fullmatch(seen["Call-ID"]) is None:
         raise ParseError("Malformed Call-ID", header="Call-ID")
-    cache["cseq"] = parse_cseq(message.header("CSeq") or "")
+    cache["cseq"] = parse_cseq(seen["CSeq"])
 
 
 def _check_routing(message: Request | Response) -> None:

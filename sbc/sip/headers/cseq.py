@@ -2,6 +2,7 @@
 less than 2**31."""
 
 import re
+from functools import lru_cache
 from typing import Final
 
 from msgspec import Struct
@@ -18,7 +19,9 @@ class CSeq(Struct, frozen=True):
     method: str
 
 
+@lru_cache(maxsize=512)
 def parse_cseq(text: str) -> CSeq:
+    """Raises ParseError. The same few come all day, so that results are remembered."""
     match = _CSEQ.fullmatch(text)
     if match is None:
         raise ParseError("Malformed CSeq", header="CSeq")

@@ -2,27 +2,45 @@
 
 import pytest
 
-from sbc.sip.checks import ACCEPT, ALLOW, Refusal, refusal_of
+from sbc.policy.model import TALK_METHODS
+from sbc.sip.checks import ACCEPT, Refusal, allow_field, refusal_of
 from sbc.sip.parse import parse_message
 
 from .messages import request as octets
 
 
-def refused(*extra, method="INVITE", uri="sip:bob@example.net", **changes):
+def refused(*extra, method="INVITE", uri="sip:bob@example.net", methods=TALK_METHODS, reliable=True, **changes):
     changes.setdefault("CSeq", f"1 {method}")
-    return refusal_of(parse_message(octets(*extra, line=f"{method} {uri} SIP/2.0", **changes), stream=False))
+    message = parse_message(octets(*extra, line=f"{method} {uri} SIP/2.0", **changes), stream=False)
+    return refusal_of(message, methods, reliable=reliable)
 
 
-@pytest.mark.parametrize("method", ["INVITE", "BYE", "OPTIONS"])
-def test_what_we_serve_may_go_on(method):
+@pytest.mark.parametrize("method", ["INVITE", "BYE", "OPTIONS", "PRACK", "UPDATE", "INFO", "REFER", "NOTIFY"])
+def test_what_the_peer_may_use_may_go_on(method):
     assert refused(method=method) is None
 
 
-@pytest.mark.parametrize(
-    "method", ["REGISTER", "MESSAGE", "SUBSCRIBE", "NOTIFY", "PUBLISH", "REFER", "INFO", "UPDATE", "PRACK"]
-)
-def test_known_methods_that_we_do_not_serve_get_405_with_allow(method):
-    assert refused(method=method) == Refusal(405, (ALLOW,))
+@pytest.mark.parametrize("method", ["REGISTER", "MESSAGE", "SUBSCRIBE", "PUBLISH"])
+def test_known_methods_that_the_peer_may_not_use_get_405_with_allow(method):
+    assert refused(method=method) == Refusal(405, (allow_field(TALK_METHODS),))
+
+
+def test_allow_names_what_the_peer_may_use_in_one_order():
+    assert allow_field(frozenset({"OPTIONS", "MESSAGE", "INVITE", "REGISTER"})) == ("Allow", "INVITE, OPTIONS, MESSAGE")
+
+
+def test_a_method_that_the_policy_gives_the_peer_is_served():
+    assert refused(method="MESSAGE", methods=frozenset({"MESSAGE"})) is None
+    assert refused(method="INVITE", methods=frozenset({"MESSAGE"})) == Refusal(405, (("Allow", "MESSAGE"),))
+
+
+@pytest.mark.parametrize("extension", ["100rel", "timer", "replaces", "TIMER"])
+def test_extensions_that_we_understand_may_be_required(extension):
+    assert refused(f"Require: {extension}") is None
+
+
+def test_100rel_may_not_be_required_where_the_policy_has_it_off():
+    assert refused("Require: 100rel", reliable=False) == Refusal(420, (("Unsupported", "100rel"),))
 
 
 @pytest.mark.parametrize("method", ["invite", "FOO", "RE%47IST%45R"])
@@ -47,8 +65,8 @@ def test_only_schemes_that_we_speak(uri, status):
 
 
 def test_unsupported_names_every_extension_that_was_required():
-    refusal = refused("Require: 100rel, timer", "Proxy-Require: foo", "Require: bar")
-    assert refusal == Refusal(420, (("Unsupported", "100rel, timer, bar, foo"),))
+    refusal = refused("Require: gruu, timer", "Proxy-Require: foo", "Require: bar")
+    assert refusal == Refusal(420, (("Unsupported", "gruu, bar, foo"),))
 
 
 def test_require_does_not_apply_to_cancel():
