@@ -14,6 +14,7 @@ from sbc.b2bua.orders import JoinCalls
 from sbc.b2bua.replaces import Found
 from sbc.b2bua.states import Ended, Talking
 from sbc.core.cause import Cause
+from sbc.core.limits import TRANSFERS_PER_CALL
 from sbc.media import wire
 from sbc.peering.rates import Usage
 from sbc.sdp.model import SdpError, Session
@@ -95,6 +96,8 @@ def take_over(
         return Refusal(488)
     if survivor.transfer.is_active:
         return Refusal(491)
+    if survivor.transfer.count >= TRANSFERS_PER_CALL:
+        return Refusal(603)
     kept = survivor.opposite(found.leg)
     name, theirs = survivor.side_of(found.leg), newcomer.side_of(0)
     outs = [*survivor.modification.abandon(now)]

@@ -18,11 +18,12 @@ from msgspec.structs import replace
 from sbc.b2bua.account import Ending, Who
 from sbc.b2bua.crossing import crossing_status
 from sbc.b2bua.orders import HangUpChild, JoinCalls, PlaceChild
-from sbc.b2bua.referral import SUBSCRIPTION_SECONDS, Notification, Referral, status_of
+from sbc.b2bua.referral import SUBSCRIPTION_SECONDS, status_of
 from sbc.b2bua.referring import Wish, is_loop, parties_for, passed_fields, read_refer, referrer
 from sbc.b2bua.replaces import Found, judged
 from sbc.b2bua.reports import LegAsked, LegReplied
 from sbc.b2bua.states import Talking
+from sbc.b2bua.telling import Notified, Telling
 from sbc.core.cause import Cause, q850_of_status
 from sbc.core.limits import TRANSFERS_PER_CALL
 from sbc.sip.checks import Refusal
@@ -35,13 +36,6 @@ if TYPE_CHECKING:
 
 _PARTING_SECONDS: Final = 5.0  # for the final NOTIFY to be answered; then the transferor gets his BYE all the same
 _LOOK_SECONDS: Final = 10.0  # a child that is gone without a word must not be waited for
-
-
-class Notified(Struct, frozen=True):
-    """Token of a NOTIFY of ours, the `n`th of the subscription `serial`."""
-
-    serial: int
-    n: int
 
 
 class Referring(Struct, frozen=True):
@@ -89,23 +83,21 @@ class _Parting(Struct, frozen=True):
 
 
 class Transfer:
-    """`count`: of transfers that were asked for in this call and those that it has taken in."""
+    """`count`: of transfers and replacements in this call, and in those that it has taken in."""
 
-    __slots__ = ("_call", "_referral", "_referred", "_serial", "_state", "_told", "count")
+    __slots__ = ("_call", "_serial", "_state", "_telling", "count")
 
     def __init__(self, call: "Call") -> None:
         self.count = 0
         self._call = call
         self._state: _Crossed | _Waiting | _Joining | _Parting | None = None
-        self._referral: Referral | None = None
-        self._told = 0  # the leg that the referral is for
+        self._telling: Telling | None = None  # made when the first REFER comes: most calls see none
         self._serial = 0
-        self._referred: set[str] = set()  # our tags of dialogs in which REFERs came
 
     @property
     def is_active(self) -> bool:
         """A transfer is under way, or the last word about one is."""
-        return self._state is not None or (self._referral is not None and not self._referral.is_over)
+        return self._state is not None or not (self._telling is None or self._telling.is_over)
 
     # --- what legs report ---------------------------------------------------------------------------------------------
 
@@ -120,13 +112,9 @@ class Transfer:
         leg = self._call.legs[report.leg]
         if method == "NOTIFY":
             return self._notified(report, leg, now)
-        referral = self._referral
-        if referral is None or report.leg != self._told or not referral.is_meant(event):
-            # "for a subscription that does not already exist, it MUST be rejected with a 403", RFC 3515 §2.4.4
+        if self._telling is None:
             return [*leg.reply(report.key, 403)]
-        answer, notifications = referral.take_subscribe(report.request, now)
-        replied = leg.reply(report.key, answer.status, answer.fields, contact=answer.status < 300)
-        return [*replied, *self._tell(notifications)]
+        return self._and_part(self._telling.subscribed(report, event, now))
 
     def replied(self, report: LegReplied, now: float) -> "list[Out] | None":
         """The final response to a NOTIFY or REFER of ours; None: the request was not from here."""
@@ -135,9 +123,7 @@ class Transfer:
             return self._crossed(report, now) if token.serial == self._serial else []
         if not isinstance(token, Notified):
             return None
-        if self._referral is None or token.serial != self._serial:
-            return []
-        return self._tell(self._referral.answered(token.n, report.response, now))
+        return [] if self._telling is None else self._and_part(self._telling.replied(token, report, now))
 
     def hung_up(self, n: int, now: float) -> "list[Out] | None":
         """Leg `n` is over, by BYE or in another way; None: so is the call. It is not where others go on talking."""
@@ -146,8 +132,8 @@ class Transfer:
         if n in call.pair and not waits:
             return None
         outs: list[Out] = [*call.modification.abandon(now)] if n in call.pair else []
-        if self._referral is not None and n == self._told:
-            self._referral.close()
+        if self._telling is not None:
+            self._telling.close(n)
         if isinstance(state, _Waiting) and waits:
             self._state = replace(state, gone=self._role(n))
             call.explain("the transferor has hung up: the target is waited for", now)
@@ -159,9 +145,8 @@ class Transfer:
     # --- what the child reports, and the switch -----------------------------------------------------------------------
 
     def child_progressed(self, child: str, status: int, now: float) -> "list[Out]":
-        if not self._waits_for(child) or self._referral is None:
-            return []
-        return self._tell(self._referral.report(status, now))
+        state = self._state
+        return self._report(status, now) if isinstance(state, _Waiting) and state.child == child else []
 
     def child_answered(self, child: str, leg: int) -> "list[Out]":
         """Leg `leg` of the child is the target."""
@@ -185,8 +170,7 @@ class Transfer:
             return []
         legs = [state.by] if state.leaving is None else [state.by, moved[state.leaving]]
         self._state = _Parting(tuple(legs), now + _PARTING_SECONDS)
-        told = [] if self._referral is None else self._referral.finish(200, now)
-        return self._tell(told)
+        return self._finish(200, now)
 
     def join_failed(self, now: float) -> "list[Out]":
         """One of those who were to be joined is gone."""
@@ -198,6 +182,7 @@ class Transfer:
 
     def replaced(self, n: int, now: float) -> "list[Out]":
         """An INVITE with Replaces has taken the place of leg `n`."""
+        self.count += 1
         self._call.explain(f"{self._call.legs[n].peer.name} has taken the call over elsewhere", now)
         return self._release([n])
 
@@ -209,9 +194,7 @@ class Transfer:
             outs.append(HangUpChild(state.child))
         if isinstance(state, _Crossed) and state.key is not None:
             outs += self._call.legs[state.by].reply(state.key, 487)
-        if self._referral is not None:
-            outs += self._tell(self._referral.finish(487, now))
-        return outs + self._hurry(now)
+        return [*outs, *self._finish(487, now), *self._hurry(now)]
 
     def tick(self, now: float) -> "list[Out]":
         state = self._state
@@ -225,11 +208,13 @@ class Transfer:
             if state.child not in self._call.context.calls:
                 return self.child_failed(state.child, 500, now)
             self._state = replace(state, look_at=now + _LOOK_SECONDS)
-        return outs if self._referral is None else outs + self._tell(self._referral.tick(now))
+        return outs if self._telling is None else outs + self._and_part(self._telling.tick(now))
 
     def next_deadline(self) -> float | None:
-        state = self._state
-        own = None if self._referral is None else self._referral.next_deadline()
+        state, telling = self._state, self._telling
+        if telling is None:
+            return state.until if isinstance(state, _Crossed) else None
+        own = telling.next_deadline()
         at: float | None = None
         if isinstance(state, _Parting):
             at = state.at
@@ -279,7 +264,7 @@ class Transfer:
         self._state = _Waiting(leg.n, kept.n, child, now + _LOOK_SECONDS)
         call.context.trace.note(call.ref, now, f"{leg.peer.name} transfers to {wish.number}: call {child}")
         outs = self._accept(report.key, leg, wish, now)
-        told = [] if self._referral is None else self._referral.report(100, now)
+        outs += self._report(100, now)
         placed = PlaceChild(
             child,
             call.ref,
@@ -291,7 +276,7 @@ class Transfer:
             "" if wish.named is None else str(wish.named),
             "" if wish.named is None else leg.peer.name,
         )
-        return [*outs, *self._tell(told), placed]
+        return [*outs, placed]
 
     def _attended(self, report: LegAsked, leg: "Leg", wish: Wish, found: Found, now: float) -> "list[Out]":
         """The transferor names his other call: who is on its other side shall talk with who is on this one's."""
@@ -309,16 +294,9 @@ class Transfer:
         return [*self._accept(report.key, leg, wish, now), JoinCalls(call.ref, kept.n, other.ref, target.n)]
 
     def _accept(self, key: ServerKey, leg: "Leg", wish: Wish, now: float) -> "list[Out]":
-        """Nobody is told anything before this."""
-        self._serial += 1
-        if wish.is_quiet:
-            self._referral = None
-            return [*leg.reply(key, 200, (("Refer-Sub", "false"),), contact=True)]
-        dialog = leg.dialog
-        name = "" if dialog is None else dialog.local_tag
-        self._referral, self._told = Referral(wish.cseq, now, is_first=name not in self._referred), leg.n
-        self._referred.add(name)
-        return [*leg.reply(key, 202, contact=True)]
+        if self._telling is None:
+            self._telling = Telling(self._call)
+        return self._telling.accept(key, leg, wish, now)
 
     # --- passed across ------------------------------------------------------------------------------------------------
 
@@ -368,11 +346,9 @@ class Transfer:
         return outs if state.key is not None else outs + self._relay(news, now)
 
     def _relay(self, state: _Crossed, now: float) -> "list[Out]":
-        if self._referral is None:
-            return []
         if state.is_last:
             return self._cross_over(state, state.status, now)
-        return self._tell(self._referral.report(state.status or 100, now))
+        return self._report(state.status or 100, now)
 
     def _cross_over(self, state: _Crossed, status: int, now: float) -> "list[Out]":
         """The other side's last word, or none for too long. Who hangs up is their business."""
@@ -380,30 +356,26 @@ class Transfer:
         if state.key is not None:
             return [*self._call.legs[state.by].reply(state.key, 504)]
         shown = status if status < 300 else crossing_status(status)
-        return [] if self._referral is None else self._tell(self._referral.finish(shown, now))
+        return self._finish(shown, now)
 
     # --- inside -------------------------------------------------------------------------------------------------------
 
-    def _tell(self, notifications: Iterable[Notification]) -> "list[Out]":
-        """Ask the transferor's leg to send them; where that is over, nobody is left to be told."""
-        referral = self._referral
-        outs: list[Out] = []
-        for notification in notifications:
-            token = Notified(self._serial, notification.n)
-            orders = self._call.legs[self._told].ask("NOTIFY", token, notification.fields, notification.body)
-            if not orders and referral is not None:
-                referral.close()
-            outs += orders
-        if isinstance(self._state, _Parting) and (referral is None or referral.is_over):
-            outs += self._part(self._state)
-        return outs
+    def _report(self, status: int, now: float) -> "list[Out]":
+        return [] if self._telling is None else self._telling.report(status, now)
+
+    def _finish(self, status: int, now: float) -> "list[Out]":
+        return self._and_part([] if self._telling is None else self._telling.finish(status, now))
 
     def _hurry(self, now: float) -> "list[Out]":
-        """The last word before the BYE, even where the word before it has no answer yet."""
-        return [] if self._referral is None else self._tell(self._referral.hurry(now))
+        return [] if self._telling is None else self._telling.hurry(now)
+
+    def _and_part(self, outs: "list[Out]") -> "list[Out]":
+        """Where the transferor has been told, he goes."""
+        if isinstance(self._state, _Parting) and (self._telling is None or self._telling.is_over):
+            outs = outs + self._part(self._state)
+        return outs
 
     def _part(self, state: _Parting) -> "list[Out]":
-        """Once: what `_release` is told twice, it does once."""
         self._state = None
         return self._release(state.legs)
 
@@ -422,10 +394,7 @@ class Transfer:
         call.explain(f"the transfer has failed: {status}", now)
         if gone is not None:
             return call.end(Ending(Cause.NORMAL, 200, q850_of_status(status), gone), now)
-        return [] if self._referral is None else self._tell(self._referral.finish(status, now))
-
-    def _waits_for(self, child: str) -> bool:
-        return isinstance(self._state, _Waiting) and self._state.child == child
+        return self._finish(status, now)
 
     def _role(self, n: int) -> Who:
         return "caller" if self._call.side_of(n) == "ingress" else "callee"

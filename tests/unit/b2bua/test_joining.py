@@ -9,6 +9,7 @@ from sbc.b2bua.orders import HangUpChild, JoinCalls
 from sbc.b2bua.replaces import Found
 from sbc.b2bua.states import Ended, Hunting, Talking
 from sbc.core.cause import Cause
+from sbc.core.limits import TRANSFERS_PER_CALL
 from sbc.media import wire
 from sbc.peering.rates import Usage
 from sbc.policy.model import Limits
@@ -232,3 +233,10 @@ def test_no_replacement_while_a_transfer_is_under_way(consulting):
     one, two = _newcomer(consulting)
     one.refers(1, f"<sip:{TARGET}@x>")
     assert take_over(Found("one", 1), one, two, "offer", 9.0) == Refusal(491)
+
+
+def test_no_replacement_without_end(consulting):
+    one, two = _newcomer(consulting)
+    one.transfer.count = TRANSFERS_PER_CALL - 1
+    assert not isinstance(take_over(Found("one", 1), one, two, "offer", 9.0), Refusal)
+    assert take_over(Found("one", 2), one, two, "offer", 10.0) == Refusal(603)
