@@ -181,7 +181,9 @@ def _move_legs(survivor: "Call", other: "Call") -> dict[int, int]:
 
 def _end(survivor: "Call", other: "Call", now: float) -> None:
     """Not by its exit: it writes no record of its own, and no leg of it is left to be released."""
-    limit = other.timers.at("max_duration")
+    if other.account.emergency:
+        survivor.timers.stop("max_duration")  # nothing ends an emergency call (contract, section 7)
+    limit = None if survivor.account.emergency else other.timers.at("max_duration")
     if limit is not None and limit < (survivor.timers.at("max_duration") or limit + 1):
         survivor.timers.set("max_duration", limit)
     other.timers.clear()

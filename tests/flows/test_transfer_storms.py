@@ -95,5 +95,5 @@ def test_every_storm_ends(world, seed, conditions):
     storm.ends()
     assert "call.crashed" not in [log.event for log in sbc.logs]
     assert len({record.ref for record in sbc.cdr}) == len(sbc.cdr)
-    # Phones keep what nobody owes them any more, such as an INVITE to a phone that has crossed its end.
-    assert sbc.idle(but=("phones",) if conditions is None else ("phones", "complaints"))
+    # On a bad network phones may wait for what nobody owes them any more, and miss what has come to somebody else.
+    assert sbc.idle(but=() if conditions is None else ("phones", "complaints"))

@@ -81,7 +81,17 @@ def test_a_time_that_only_the_other_has_holds(consulting):
     assert one.timers.at("max_duration") == 400.0
 
 
-def test_no_time_stays_none(consulting):
+@pytest.mark.parametrize("which", [0, 1])
+def test_an_emergency_has_all_the_time(consulting, which):
+    calls = consulting()
+    one, two = calls
+    calls[which].account.emergency = True
+    calls[1 - which].timers.set("max_duration", 400.0)
+    join(one, 0, two, 1, 9.0)
+    assert one.timers.at("max_duration") is None
+
+
+def test_the_survivors_own_time_holds(consulting):
     one, two = consulting()
     one.timers.set("max_duration", 400.0)
     join(one, 0, two, 1, 9.0)
