@@ -73,17 +73,25 @@ class LivingCalls:
     # --- tapes --------------------------------------------------------------------------------------------------------
 
     def trace_received(self, user: Hashable, data: bytes, now: float) -> None:
+        user = _whose(user)
         if isinstance(user, tuple) and len(user) == 3 and self._is_traced(user[0]):
             self._context.trace.message(user[0], now, _leg_name(user[1]), False, data)
 
     def trace_sent(self, out: SendMessage, now: float) -> None:
-        user = out.user
+        user = _whose(out.user)
         if isinstance(user, tuple) and len(user) == 3 and self._is_traced(user[0]):
             self._context.trace.message(user[0], now, _leg_name(user[1]), True, out.data)
 
     def _is_traced(self, ref: str) -> bool:
         """What comes for a call that nobody remembers must not begin a tape that nobody ends."""
         return ref in self.calls or ref in self._context.trace
+
+
+def _whose(user: Hashable) -> Hashable:
+    """The BYE that ends an unwanted 2xx is known by the INVITE's user and a tag: its ladder has that BYE too."""
+    while isinstance(user, tuple) and isinstance(user[0], tuple):
+        user = user[0]
+    return user
 
 
 def crash_log(ref: str, error: Exception) -> Log:
