@@ -115,6 +115,7 @@ class Call:
             context.ids.session_id(),
             codecs=peer.codecs,
             fax=peer.t38 == "pass",
+            dtmf=peer.dtmf,
         )
         self.media = CallMedia(ref, side, context.media_rules, context.ports, context.ids)
         self._setup = Setup(self)

@@ -39,7 +39,7 @@ from sbc.core.cause import Cause
 from sbc.core.timers import earlier
 from sbc.policy.model import Peer
 from sbc.sip.auth.client import Authenticator
-from sbc.sip.checks import ACCEPT, SUPPORTED, allow_field
+from sbc.sip.checks import ACCEPT, SUPPORTED, UNDERSTOOD, allow_field
 from sbc.sip.commands import Adopt, Order, Respond, SendRequest
 from sbc.sip.dialog import invite_uac
 from sbc.sip.dialog.dialog import Dialog, dialog_of_uas
@@ -62,6 +62,7 @@ _BYE: Final = "bye"
 _PRACK: Final = "prack"
 _REFRESH: Final = "refresh"
 _OFFER: Final = "offer"
+_UNRELIABLE: Final = ("Supported", ", ".join([tag for tag in UNDERSTOOD if tag != "100rel"]))
 
 Out = Order | Report
 
@@ -119,6 +120,7 @@ class Leg:
         "_uacs",
         "contact",
         "dialog",
+        "features",
         "flow",
         "heard",
         "n",
@@ -145,6 +147,7 @@ class Leg:
         self.n = n
         self.peer = peer
         self.contact = contact
+        self.features = ""  # of who is on the other side, as our Contact here shows them
         self.flow = flow
         self.heard = False
         self.state = State.SETUP
@@ -280,7 +283,7 @@ class Leg:
             body = b""
         if body:
             fields = (*fields, *SDP_TYPE)
-        orders = self.uas.progress(status, now, contact=self.contact, fields=fields, body=body)
+        orders = self.uas.progress(status, now, contact=self.contact, fields=fields, body=body, features=self.features)
         if ringing is None:
             return orders
         return ringing.send(orders, now, described=bool(body))
@@ -314,14 +317,21 @@ class Leg:
         if body:
             fields = (*fields, *SDP_TYPE)
         said = self._abilities("INVITE", now)
-        return uas.answer(now, contact=self.contact, fields=(*said, *fields), body=body)
+        return uas.answer(now, contact=self.contact, fields=(*said, *fields), body=body, features=self.features)
+
+    def refuse_offer(self, status: int, now: float) -> list[Order]:
+        """Final failure of what the peer offered last within the dialog: its UPDATE or PRACK, or its re-INVITE."""
+        key, self._open_offer = self._open_offer, None
+        if key is None:
+            return self.refuse(status)
+        self._open.discard(key)
+        if key[-1] == "PRACK" and self._ringing is not None:
+            self._ringing.refuse_prack()
+            status = 488  # the only refusal of a PRACK that its sender may expect, RFC 6337 §2.3
+        return [Respond(key, status), *self._answer_held(now)]
 
     def refuse(self, status: int, fields: Fields = ()) -> list[Order]:
-        """Final failure of what the peer offered last: its UPDATE or PRACK, its first INVITE or a re-INVITE."""
-        if self._open_offer is not None and self.state is not State.CLOSED:
-            key, self._open_offer = self._open_offer, None
-            self._open.discard(key)
-            return [Respond(key, status, fields=fields)]
+        """Final failure of the peer's first INVITE, or a re-INVITE."""
         if self.uas is None:
             return []
         if self.state is State.SETUP:
@@ -336,7 +346,7 @@ class Leg:
         """What the first INVITE says of our abilities. `reliable`: its provisionals may be so."""
         rules = self.peer.session_timer
         reliable = reliable and self.peer.reliable == "offer"
-        supported = SUPPORTED if reliable else ("Supported", "timer, replaces")
+        supported = SUPPORTED if reliable else _UNRELIABLE
         if rules is None:
             return (supported,)
         self._timer = self._new_timer()
@@ -475,7 +485,7 @@ class Leg:
         method = request.method
         if method == "OPTIONS":
             dialog.is_in_order(request)
-            return [Respond(key, 200, fields=(allow_field(self.peer.methods), ACCEPT, SUPPORTED))]
+            return [Respond(key, 200, fields=(ACCEPT, *self._says()))]
         if not dialog.is_in_order(request):
             return [self._later(key)]
         match method:
@@ -488,7 +498,7 @@ class Leg:
             case "UPDATE":
                 return self._take_update(key, request, dialog, now)
             case "PRACK":
-                return self._take_prack(key, request, now)
+                return self._take_prack(key, request, dialog, now)
             case _:
                 self._open.add(key)
                 return [LegAsked(self.n, key, request)]
@@ -542,7 +552,7 @@ class Leg:
             return [Respond(key, 422, fields=refused)]
         body = _description(request)
         if body:
-            busy = self._refusal_of_offer(key)
+            busy = self._refusal_of_offer(key, dialog)
             if busy is not None:
                 return [busy]
         dialog.refresh_target(request)
@@ -554,35 +564,37 @@ class Leg:
         self._open.add(key)
         return [LegOffered(self.n, body, by_update=True, message=request)]
 
-    def _refusal_of_offer(self, key: ServerKey) -> Respond | None:
+    def _refusal_of_offer(self, key: ServerKey, dialog: Dialog) -> Respond | None:
         """RFC 3311 §5.2: 491 where an offer of ours has no answer yet, 500 where one of the peer's has none."""
         if self._offering is not None and self._offering.retry_at is None:
             return Respond(key, 491)
         if self._open_offer is not None:
             return self._later(key)
         if self.state is State.SETUP:
-            return self._refusal_of_early_offer(key)
+            return self._refusal_of_early_offer(key, dialog)
         uas, uac = self.uas, self._uac
         if (uac is not None and not uac.is_over) or (uas is not None and uas.awaits_answer):
             return Respond(key, 491)
         return self._later(key) if uas is not None and uas.is_pending else None
 
-    def _refusal_of_early_offer(self, key: ServerKey) -> Respond | None:
+    def _refusal_of_early_offer(self, key: ServerKey, dialog: Dialog) -> Respond | None:
         if self._early_dialog is not None:
-            return None
+            # Of several early dialogs the call follows the last that has agreed: the others are as they are.
+            return None if self._early_dialog is dialog else Respond(key, 504)
         is_ours = self._calling is not None or (self._ringing is not None and self._ringing.awaits_answer)
         return Respond(key, 491) if is_ours else self._later(key)
 
-    def _take_prack(self, key: ServerKey, request: Request, now: float) -> list[Out]:
+    def _take_prack(self, key: ServerKey, request: Request, dialog: Dialog, now: float) -> list[Out]:
         ringing = self._ringing
         matched, orders = (False, []) if ringing is None else ringing.take_prack(request, now)
-        if ringing is None or not matched:
-            return [Respond(key, 481)]
         body = _description(request)
+        if ringing is None or not matched:
+            is_again = ringing is not None and not body and ringing.has_refused(request)
+            return [Respond(key, 200 if is_again else 481)]
         if ringing.awaits_answer:
             ringing.is_settled = bool(body)
             return [Respond(key, 200), *orders, LegPracked(self.n, body), *self._answer_held(now)]
-        if body and self._refusal_of_offer(key) is None:
+        if body and self._refusal_of_offer(key, dialog) is None:
             self._open_offer = key
             self._open.add(key)
             return [*orders, LegOffered(self.n, body, by_update=True, message=request)]
@@ -685,7 +697,7 @@ class Leg:
         sent.request = again
         sent.dialog.local_cseq = max(sent.dialog.local_cseq, again.cseq.number)
         self._asked[user[2]] = sent
-        return [SendRequest(user, again, self.peer.interface, "", self._contact_of(again.method), flow=flow)]
+        return [self._sent(user, again, "", self._contact_of(again.method), flow)]
 
     def _ask_for_longer(self, n: int, uac: InviteUac, response: Response, flow: Flow) -> list[Out]:
         """422: "the UAC … SHOULD retry the request" with the Min-SE that it was told (RFC 4028 §7.3)."""
@@ -904,7 +916,8 @@ class Leg:
         if self.state not in (State.TALKING, State.SETUP):
             self._offering = None
             return []
-        if self._is_busy or self._open_offer is not None:
+        is_busy = self.state is State.TALKING and self._is_busy  # before that an UPDATE needs no INVITE to be over
+        if is_busy or self._open_offer is not None:
             offering.retry_at = now + 0.5  # the peer's own came first, and is under way
             return []
         return [*self._send_offer(offering)]
@@ -921,7 +934,7 @@ class Leg:
     # --- inside -------------------------------------------------------------------------------------------------------
 
     def _says(self) -> Fields:
-        return (allow_field(self.peer.methods), SUPPORTED)
+        return (allow_field(self.peer.methods), SUPPORTED if self.peer.reliable == "offer" else _UNRELIABLE)
 
     def _abilities(self, method: str, now: float) -> Fields:
         """What a 2xx to an INVITE or UPDATE says: what we can, and the session timer."""
@@ -966,19 +979,21 @@ class Leg:
         request = dialog.request(method, fields=fields, body=body)
         self._asked[user[2]] = Sent(token, request, dialog)
         contact = self._contact_of(method)
-        return [SendRequest(user, request, self.peer.interface, dialog.next_hop, contact, flow=self.flow)]
+        return [self._sent(user, request, dialog.next_hop, contact, self.flow)]
 
     def _send_offer(self, offering: Offering) -> list[Order]:
         offering.tries += 1
         offering.retry_at = None
         timer = () if self._timer is None else self._timer.request_fields()
         type_ = SDP_TYPE if offering.body else ()
-        fields = (*self._says(), *timer, *offering.fields, *type_)
         if offering.method == "UPDATE":
+            fields = (*self._says(), *timer, *offering.fields, *type_)
             dialog = self._early_dialog if self.state is State.SETUP else self.dialog
             return [] if dialog is None else self._request("UPDATE", _OFFER, dialog, fields, offering.body)
         if self.dialog is None:
             return []
+        # The answer is to be in the 2xx: a re-INVITE asks for no reliable provisionals.
+        fields = (allow_field(self.peer.methods), _UNRELIABLE, *timer, *offering.fields, *type_)
         request = self.dialog.request("INVITE", fields=fields, body=offering.body)
         uac = InviteUac(self._next_user(), request, self.peer.interface, self.dialog)
         return self._send_invite(uac, self.dialog.next_hop, self.flow)
@@ -987,7 +1002,12 @@ class Leg:
         self._uacs[self.requests] = uac
         while len(self._uacs) > _KEPT_INVITES:
             del self._uacs[min(self._uacs)]
-        return [SendRequest(uac.user, uac.request, self.peer.interface, next_hop, self.contact, flow)]
+        return [self._sent(uac.user, uac.request, next_hop, self.contact, flow)]
+
+    def _sent(
+        self, user: Hashable, request: Request, next_hop: str, contact: str | None, flow: Flow | None
+    ) -> SendRequest:
+        return SendRequest(user, request, self.peer.interface, next_hop, contact, flow, features=self.features)
 
 
 def _description(message: Request | Response) -> bytes:

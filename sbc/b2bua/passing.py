@@ -15,7 +15,7 @@ from sbc.b2bua.bodies import ACCEPTED, body_of, may_cross
 from sbc.b2bua.commands import AskMedia
 from sbc.b2bua.crossing import crossing_status
 from sbc.b2bua.digits import digit_of, info_body
-from sbc.b2bua.headers import Crossing, crossing
+from sbc.b2bua.headers import Crossing, contact_params, crossing
 from sbc.b2bua.identity import connected_identity
 from sbc.b2bua.referring import referred_by_field
 from sbc.b2bua.reports import LegAsked, LegOffered, LegReplied
@@ -25,6 +25,7 @@ from sbc.media import wire
 from sbc.sip.checks import allow_field
 from sbc.sip.headers.event import parse_event
 from sbc.sip.message import Fields, Request, Response
+from sbc.sip.params import params_text
 from sbc.sip.transaction.key import ServerKey
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class Passing:
         self._call = call
         self._invite: Request | None = None
         self._open = 0
+        self._told: dict[int, Fields] = {}  # by leg: who is there, as its partner heard last
 
     def take_invite(self, invite: Request) -> None:
         """The caller's INVITE: what of it every callee hears."""
@@ -71,6 +73,7 @@ class Passing:
             return (*referred_by_field(errand.referred_by, self._call.host_of(leg)), *named)
         if self._invite is None:
             return ()
+        self._show_features(0, leg, self._invite)
         return self._between(0, leg).request_fields(self._invite, "INVITE")
 
     def fields(self, leg: int, message: Request | Response) -> Fields:
@@ -81,8 +84,18 @@ class Passing:
         return crossing_.request_fields(message, message.method)
 
     def described(self, leg: int, message: Request | Response) -> Fields:
-        """What crosses with an offer or an answer: also who is there now (RFC 4916)."""
+        """What crosses with an offer or an answer: also who is there now (RFC 4916), and what kind of end it is."""
+        self._show_features(leg, self._call.opposite(leg), message)
         return (*self.fields(leg, message), *self._who_is_there(leg, message))
+
+    def _show_features(self, leg: int, other: int, message: Request | Response) -> None:
+        """`isfocus` and the like of the Contact on this leg stand in ours on the other one, by policy (RFC 4579)."""
+        contact = message.header("Contact")
+        if contact is None:
+            return
+        legs = self._call.legs
+        params = contact_params(message, legs[leg].peer.headers) if ">;" in contact.replace(" ", "") else ()
+        legs[other].features = params_text(params)
 
     def _between(self, one: int, other: int) -> Crossing:
         legs = self._call.legs
@@ -104,6 +117,8 @@ class Passing:
             if converted is not None:
                 return converted
         fields, body = body_of(report.request, leg.peer, other.peer, call.context)
+        if report.request.body and not body:
+            return list(leg.reply(report.key, 400))  # not what its Content-Type says
         said = (*self.fields(leg.n, report.request), *fields)
         orders = other.ask(method, _Crossed(leg.n, report.key), said, body)
         if not orders:
@@ -178,7 +193,11 @@ class Passing:
         owns = partial(call.policy.owns_for, one.name)
         known = call.parties.caller if leg == 0 else call.account.called_as_sent
         host = call.host_of(call.opposite(leg))
-        return connected_identity(message, one, other, call.writer(leg), known=known, our_host=host, owns=owns)
+        fields = connected_identity(message, one, other, call.writer(leg), known=known, our_host=host, owns=owns)
+        if fields == self._told.get(leg, ()):
+            return ()
+        self._told[leg] = fields
+        return fields
 
 
 class _Digit(Struct, frozen=True):

@@ -13,6 +13,7 @@ from sbc.b2bua.choosing import Choosing
 from sbc.b2bua.commands import AskMedia, Log
 from sbc.b2bua.crossing import crossing_status
 from sbc.b2bua.forks import Forks
+from sbc.b2bua.headers import crossing
 from sbc.b2bua.hunt import Attempt, Lead, goes_on
 from sbc.b2bua.identity import contact_user, egress_invite
 from sbc.b2bua.leg import Leg
@@ -35,6 +36,7 @@ from sbc.b2bua.states import Hunting
 from sbc.core.cause import Cause, cause_of_status, q850_of_status
 from sbc.policy.model import Decision, Facts, Peer
 from sbc.sdp.model import SdpError, Session
+from sbc.sip.message import Request
 
 if TYPE_CHECKING:
     from sbc.b2bua.call import Call, Out
@@ -150,7 +152,13 @@ class Setup:
         is_ipv6 = hop.flow.remote.is_ipv6 if hop is not None else ":" in attempt.server.host
         address = context.media_address(peer.interface, ipv6=is_ipv6)
         call.media.open_egress(
-            address.local, address.shown, peer.latching, now, codecs=peer.codecs, fax=peer.t38 == "pass"
+            address.local,
+            address.shown,
+            peer.latching,
+            now,
+            codecs=peer.codecs,
+            fax=peer.t38 == "pass",
+            dtmf=peer.dtmf,
         )
         try:
             body = self._describe(peer, now)
@@ -191,6 +199,9 @@ class Setup:
             content_type=content_type,
             more=(*leg.invite_fields(reliable=reliable), *call.location.fields, *call.invite_fields(n)),
         )
+        if peer.headers.removed:
+            kept = crossing(call.ingress.peer, peer).without_removed(invite.fields)
+            invite = Request(invite.method, invite.uri_text, kept, invite.body)
         call.account.dialled(attempt, call_id, now)
         call.state = Hunting(attempt, rest)
         call.why = ""  # what ended the attempt before explains this one's end no more

@@ -49,7 +49,8 @@ class SendRequest(Struct, frozen=True, eq=False):
     `next_hop` is the URI whose host the request goes to, through `interface`. Answered by `ResponseReceived` and
     `TransactionFailed` with the same `user`, which must be new. `contact` is the user part of our Contact; None: none.
     `flow`: send it there, whatever `next_hop` says (the server that issued a nonce, the connection of a registration).
-    `contact_params`: parameters of that Contact's URI, as `bnc` (RFC 6140 §5.1).
+    `contact_params`: parameters of that Contact's URI, as `bnc` (RFC 6140 §5.1). `features`: of the Contact itself,
+    with their semicolons, as `;isfocus` (RFC 3840 §9).
     """
 
     user: Hashable
@@ -59,6 +60,7 @@ class SendRequest(Struct, frozen=True, eq=False):
     contact: str | None = None
     flow: Flow | None = None
     contact_params: str = ""
+    features: str = ""
 
 
 class SendAck(Struct, frozen=True, eq=False):
@@ -79,7 +81,7 @@ class CancelRequest(Struct, frozen=True):
 
 
 class Respond(Struct, frozen=True, eq=False):
-    """Answer a request. `contact` is the user part of our Contact; None: none."""
+    """Answer a request. `contact` is the user part of our Contact; None: none. `features`: as above."""
 
     key: tuple[str, ...]
     status: int
@@ -87,6 +89,7 @@ class Respond(Struct, frozen=True, eq=False):
     fields: Fields = ()
     body: bytes = b""
     contact: str | None = None
+    features: str = ""
 
 
 class Adopt(Struct, frozen=True):

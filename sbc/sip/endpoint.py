@@ -155,8 +155,8 @@ class Endpoint:
         if order.contact is not None:
             flow = self.layer.flow_of(order.key)
             if flow is not None:
-                fields = (("Contact", self._contact(order.contact, flow)), *fields)
-        if order.status > 100:
+                fields = (("Contact", self._contact(order.contact, flow) + order.features), *fields)
+        if order.status > 100 and not any(name == "Server" for name, _ in order.fields):
             fields = self._server + fields
         self.counts["sent", _counted(order.key[-1]), str(order.status)] += 1
         return list(
@@ -176,9 +176,10 @@ class Endpoint:
         if isinstance(order, SendAck):
             request = Request(request.method, request.uri_text, request.fields + self._user_agent, request.body)
             return list(self.layer.send_ack(request, flow, local.sent_by, order.user))
-        extra = self._user_agent
+        extra = () if any(name == "User-Agent" for name, _ in request.fields) else self._user_agent
         if order.contact is not None:
-            extra = (("Contact", self._contact(order.contact, flow, order.contact_params)), *extra)
+            contact = self._contact(order.contact, flow, order.contact_params) + order.features
+            extra = (("Contact", contact), *extra)
         request = Request(request.method, request.uri_text, request.fields + extra, request.body)
         _, outs = self.layer.send_request(request, flow, local.sent_by, order.user, now)
         return list(outs)

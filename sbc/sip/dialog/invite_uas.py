@@ -80,18 +80,22 @@ class InviteUas:
         """100 at once, so that the peer stops repeating its INVITE (§8.2.6.1)."""
         return [Respond(self.key, 100)]
 
-    def progress(self, status: int, now: float, *, contact: str, fields: Fields = (), body: bytes = b"") -> list[Order]:
+    def progress(
+        self, status: int, now: float, *, contact: str, fields: Fields = (), body: bytes = b"", features: str = ""
+    ) -> list[Order]:
         """A provisional response other than 100. What is sent again each minute is the last one."""
         if self.state is not State.PROCEEDING:
             return []
         self._resend_at = now + PROVISIONAL_REFRESH_SECONDS
-        return [Respond(self.key, status, self.to_tag, self._record_routes + fields, body, contact)]
+        return [Respond(self.key, status, self.to_tag, self._record_routes + fields, body, contact, features)]
 
     def settled(self) -> None:
         """Offer and answer were exchanged by a reliable provisional: the 2xx makes no offer, its ACK brings nothing."""
         self._has_offer = True
 
-    def answer(self, now: float, *, contact: str, fields: Fields = (), body: bytes = b"") -> list[Order]:
+    def answer(
+        self, now: float, *, contact: str, fields: Fields = (), body: bytes = b"", features: str = ""
+    ) -> list[Order]:
         if self.state is not State.PROCEEDING:
             return []
         self.state = State.ANSWERED
@@ -99,7 +103,7 @@ class InviteUas:
         # over reliable transports too, because a hop behind the first may lose it.
         self._resend_at = now + self._interval
         self._give_up_at = now + self._timing.give_up
-        return [Respond(self.key, 200, self.to_tag, self._record_routes + fields, body, contact)]
+        return [Respond(self.key, 200, self.to_tag, self._record_routes + fields, body, contact, features)]
 
     def refuse(self, status: int, *, fields: Fields = ()) -> list[Order]:
         if self.state is not State.PROCEEDING:
