@@ -427,7 +427,7 @@ class UserAgent:
         elif method == "UPDATE":
             self.updating.received_response(party, response, request, now)
         elif method == "PRACK":
-            self.reliably.take_response(party, response)
+            self.reliably.take_response(party, response, request)
         elif method == "REFER":
             self.referring.received_response(party, response, request, now)
         elif method == "BYE" and response.status >= 200:

@@ -34,15 +34,15 @@ class Called:
     def ring(self, party: Party, now: float, status: int, *, sdp: bool, reliable: bool = False) -> None:
         """With `sdp` early media. `reliable`: an answer, or where the INVITE had no offer an offer, that counts."""
         voice, talk = self._bench.voice, party.talk
-        body = b""
+        body, has_offer = b"", False
         if sdp and not reliable:
             body = offers.preview(voice, party)
         elif sdp and talk.their_offer is not None:
             body = offers.answer(voice, party)
         elif sdp and talk.our_offer is None and not talk.exchanged:
-            body = offers.offer(voice, party)
+            body, has_offer = offers.offer(voice, party), True
         if reliable:
-            self._reliably.ring(party, status, body, now)
+            self._reliably.ring(party, status, body, now, has_offer=has_offer)
         else:
             self._bench.respond(party, status, now, body)
         party.stage = Stage.RINGING
@@ -200,7 +200,7 @@ class Called:
         talk = party.talk
         if party.invite_key is not None and not party.has_final:
             return 500, (("Retry-After", str(self._bench.ids.number(11))),)  # §14.2, the first paragraph
-        if party.inviting or (talk.our_offer is not None and party.invite_key is None):
+        if party.inviting or talk.our_offer is not None:
             return 491, ()
         return None
 

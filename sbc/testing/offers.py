@@ -4,7 +4,8 @@ One offer at a time, whoever made it; who answers where (2xx, ACK, PRACK, UPDATE
 and receive those. What is wrong is returned as sentences.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from sbc.sdp import SdpError, Session, parse_sdp, same_except_origin
 from sbc.testing.inspect_sdp import (
@@ -72,6 +73,16 @@ def refused(party: Party) -> None:
     if talk.before is not None:
         talk.wish, talk.local = talk.before
     talk.our_offer = talk.before = None
+
+
+@contextmanager
+def beside_invite(party: Party) -> Iterator[None]:
+    """An exchange by UPDATE: it is not that of the INVITE that may be under way."""
+    was = party.talk.exchanged
+    try:
+        yield
+    finally:
+        party.talk.exchanged = was
 
 
 # --- theirs -----------------------------------------------------------------------------------------------------------

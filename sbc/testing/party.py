@@ -110,6 +110,7 @@ class Party(Struct, eq=False):
     unacked: Unacked | None = None
     heard_rseqs: dict[str, int] = {}  # by To tag
     prack_due: Response | None = None
+    prack_offer: int = 0  # CSeq of the PRACK of ours that had an offer
     # offers that met another one
     retry: tuple[str, Wish | None] | None = None  # method, and the wish of its offer
     retries: int = 0
@@ -188,6 +189,20 @@ class Party(Struct, eq=False):
     def replaces(self) -> str:
         """This dialog as a Replaces header names it to the far end (RFC 3891 §6.1: its own tag is the to-tag)."""
         return f"{self.call_id};to-tag={self.remote_tag};from-tag={self.local_tag}"
+
+    @property
+    def may_offer(self) -> bool:
+        """Whether an UPDATE with an offer is legal: the first exchange is done, and no offer open (RFC 3311 §5.1)."""
+        talk = self.talk
+        is_in_dialog = self.remote_tag is not None and self.stage in (Stage.RINGING, Stage.TALKING)
+        is_over = talk.our_offer is None and talk.their_offer is None and not self.owes_answer
+        is_settled = talk.exchanged or not (self.inviting or self.invite_key)
+        return is_in_dialog and is_over and is_settled
+
+    @property
+    def may_invite(self) -> bool:
+        """Whether a re-INVITE is legal now: no other is under way in either direction (RFC 3261 §14.1)."""
+        return self.may_offer and self.stage is Stage.TALKING and not self.inviting and self.invite_key is None
 
     @property
     def called(self) -> str:

@@ -91,7 +91,8 @@ class Refreshing:
 
     def judge(self, party: Party, request: Request) -> None:
         """A refresh within a session that has a timer says so once more (§7.4)."""
-        if party.interval is None or request.to.tag is None:
+        is_early = party.invite_key is not None  # it may not have heard yet that there is a timer
+        if party.interval is None or is_early or not self._bench.script.in_order:
             return
         text = request.header("Session-Expires")
         if text is None:

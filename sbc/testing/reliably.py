@@ -19,7 +19,7 @@ class Reliably:
 
     # --- as callee ----------------------------------------------------------------------------------------------------
 
-    def ring(self, party: Party, status: int, body: bytes, now: float) -> None:
+    def ring(self, party: Party, status: int, body: bytes, now: float, *, has_offer: bool) -> None:
         """Send this provisional response reliably. The caller has said that it can, or the test wants a fault."""
         bench = self._bench
         if party.unacked is not None:
@@ -32,7 +32,6 @@ class Reliably:
         message = bench.out[before] if len(bench.out) > before else None
         if message is None:
             return
-        has_offer = party.talk.our_offer is not None
         party.unacked = Unacked(party.rseq, party.invite.cseq.number, message, bool(body), has_offer)
         party.resend_after = bench.timing.t1
         bench.after(party.resend_after, "repeat 18x", party.n, now)
@@ -122,6 +121,7 @@ class Reliably:
                 sdp = offers.answer(bench.voice, party)
             elif offer and party.talk.our_offer is None:
                 sdp = offers.offer(bench.voice, party)
+                party.prack_offer = party.local_seq + 1
         except SdpError as error:
             bench.complaints.append(f"{response.status}: {error}")
         fields: Fields = (rack,)
@@ -129,14 +129,13 @@ class Reliably:
         bench.send(bench.line.request(party, "PRACK", now, fields=fields, sdp=sdp))
         party.remote_tag = tag
 
-    def take_response(self, party: Party, response: Response) -> None:
+    def take_response(self, party: Party, response: Response, request: Request) -> None:
         """To a PRACK: with the answer to an offer in it."""
         body = description_of(response)
-        talk = party.talk
-        if 200 <= response.status < 300:
-            if body:
-                self._bench.judge(offers.take_answer, party, body)
-            elif talk.our_offer is not None and talk.exchanged:
+        had_offer = request.cseq.number == party.prack_offer
+        if body and 200 <= response.status < 300:
+            self._bench.judge(offers.take_answer, party, body)
+        elif had_offer and response.status >= 200:
+            if response.status < 300:
                 self._bench.complaints.append("200 (PRACK): no answer to the offer")
-        elif response.status >= 300 and talk.exchanged and talk.our_offer is not None:
             offers.refused(party)

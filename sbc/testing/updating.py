@@ -63,7 +63,8 @@ class Updating:
             self._refreshing.agreed(party, request, response, now)
             body = description_of(response)
             if body and had_offer:
-                bench.judge(offers.take_answer, party, body)
+                with offers.beside_invite(party):
+                    bench.judge(offers.take_answer, party, body)
             elif body:
                 bench.complaints.append("200 (UPDATE): a description, but the UPDATE had no offer")
             elif had_offer:
@@ -89,7 +90,8 @@ class Updating:
         if body:
             can_read = bench.judge(offers.take_offer, party, body)
             try:
-                said = offers.answer(bench.voice, party) if can_read else b""
+                with offers.beside_invite(party):
+                    said = offers.answer(bench.voice, party) if can_read else b""
             except SdpError:
                 said = b""
             if not said:
@@ -97,7 +99,7 @@ class Updating:
                 bench.reply(key, 488 if can_read else 400, now)
                 return
         party.refresh_target(request.contacts)
-        timer = self._refreshing.response_fields(party, request, now) if party.answered_at is not None else ()
+        timer = self._refreshing.response_fields(party, request, now)
         fields = (bench.line.contact, *bench.line.abilities, *timer)
         bench.reply(key, 200, now, fields=fields, sdp=said)
 
