@@ -54,6 +54,7 @@ class CallMedia:
         self._codecs: tuple[str, ...] = ()
         self._last_read: tuple[Session | None, tuple[MediaRemote, ...]] = (None, ())
         self._is_renumbered = False  # the two sides may have different numbers for one codec
+        self._may_bury = False  # a stream may have ended
         self._dead: list[tuple[str, int]] = []  # ports of streams that have ended, to be given back
 
     @property
@@ -113,6 +114,9 @@ class CallMedia:
         answerer.numbers.said(session)
         answerer.now = Agreed(session, offer.forwarded, remotes)
         self.is_answered = True
+        for remote in remotes:
+            if remote.refused:
+                self._may_bury = True
         if passed is None:
             return b""
         offerer.now = Agreed(offer.received, passed, offer.remotes)
@@ -124,7 +128,8 @@ class CallMedia:
         for name, side in self.sides.items():
             if side.now is not side.settled:
                 side.settle(() if offer is None or offer.by == name else offer.remotes)
-        self._bury()
+        if self._may_bury:
+            self._bury()
         if now is not None:
             self._give_back_dead(now)
 
@@ -345,11 +350,11 @@ class CallMedia:
     def _ensure_ports(self, side: Side, session: Session, now: float) -> None:
         """A pair for every stream that is wanted; an m= line keeps its pair for as long as it lives."""
         ports = side.ports
-        count = len(session.media)
-        if len(ports) >= count and 0 not in ports:
+        more = len(session.media) - len(ports)
+        if more > 0:
+            ports += [0] * more
+        elif 0 not in ports:
             return
-        if len(ports) < count:
-            ports += [0] * (count - len(ports))
         missing = [i for i, media in enumerate(session.media) if media.port and not ports[i]]
         if not missing:
             return
@@ -364,6 +369,7 @@ class CallMedia:
 
     def _bury(self) -> None:
         """Streams that have ended leave their m= lines behind, and give up their ports."""
+        self._may_bury = False
         for side in self.sides.values():
             self._dead += side.bury()
 

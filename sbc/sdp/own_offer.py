@@ -26,7 +26,7 @@ _EVENT: Final = "101"  # by custom
 _SOUND: Final = {
     key: (number, encoding)
     for number, encoding in reversed(STATIC.items())
-    if int(number) <= 18
+    if int(number) <= 18 and encoding.count("/") == 1  # one channel
     for key in (encoding.partition("/")[0].lower(), "/".join(encoding.lower().split("/")[:2]))
 }
 _PORT: Final = 9  # discard (RFC 863): ours is put in its place
