@@ -298,6 +298,7 @@ class UserAgent:
             self.complaints += complaints_about(request, party, self.script)
             party.heard.append(request.method)
             if request.cseq.number <= party.remote_seq and not self.script.in_order:
+                party.has_missed = True
                 bench.reply(key, 500, now)  # "the request is out of order and MUST be rejected with a 500", §12.2.2
                 return
             party.remote_seq = max(party.remote_seq, request.cseq.number)

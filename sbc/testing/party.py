@@ -118,6 +118,7 @@ class Party(Struct, eq=False):
     interval: int | None = None
     refreshes: bool = False  # the refresher is this phone
     min_se: int = 0  # of a 422
+    has_missed: bool = False  # a request that was overtaken was turned away
     # transfer
     referrals: list[Referral] = []
     referred: tuple[int, int] | None = None  # the party whose REFER made this call, and the CSeq of that REFER

@@ -18,7 +18,7 @@ from sbc.testing.refreshing import number_of
 
 _REFER_TO: Final = re.compile(r"""(?:"[^"]*"\s*)?<?(sips?:[^?>]+|tel:[^?>]+)(?:\?([^>]*))?>?""")
 _FRAG_STATUS: Final = re.compile(rb"SIP/2\.0 (\d{3}) ")
-_EXPIRES: Final = 60
+_EXPIRES: Final = 300  # longer than any phone rings
 _PATIENCE: Final = 5.0
 
 
@@ -50,7 +50,7 @@ class Referring:
         referral.status = response.status
         if response.status >= 300:
             referral.is_over = True
-        elif not referral.is_over:
+        elif not referral.is_over and not referral.progress:
             self._bench.after(self._bench.timing.give_up + _PATIENCE, "final NOTIFY", party.n, now)
 
     def received_notify(self, key: Key, request: Request, party: Party | None, now: float) -> bool:
@@ -93,7 +93,7 @@ class Referring:
     def _miss(self, n: int, _now: float) -> None:
         party = self._bench.parties[n]
         open_ = [referral for referral in party.referrals if not referral.is_over]
-        if open_ and party.stage is not Stage.ENDED:
+        if open_ and party.stage is not Stage.ENDED and not party.has_missed:
             self._bench.complaints.append(f"no final NOTIFY of a REFER; heard of {open_[-1].progress}")
 
     def _referral(self, party: Party, cseq: int | None) -> Referral | None:

@@ -18,9 +18,10 @@ class Pair:
         self.alice = Phone(self.net, "alice", ALICE, self.ids, through=BOB, **options)
         self.bob = Phone(self.net, "bob", BOB, self.ids, through=ALICE, **options)
         self.phones = [self.alice, self.bob]
+        self.options = options
 
     def carol(self):
-        self.phones.append(Phone(self.net, "carol", CAROL, self.ids, through=ALICE))
+        self.phones.append(Phone(self.net, "carol", CAROL, self.ids, through=ALICE, **self.options))
         return self.phones[-1]
 
     def talk(self):

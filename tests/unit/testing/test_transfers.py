@@ -106,7 +106,7 @@ def test_the_final_notify_must_come(three):
     bob.answers_refers(202, notifies="first")
     alice.transfers("carol")
     carol.answers()
-    three.net.run(70.0)
+    three.net.run(310.0)
     assert alice.agent.complaints == ["no final NOTIFY of a REFER; heard of [100]"]
 
 
