@@ -54,6 +54,7 @@ class CallMedia:
         self._codecs: tuple[str, ...] = ()
         self._last_read: tuple[Session | None, tuple[MediaRemote, ...]] = (None, ())
         self._is_renumbered = False  # the two sides may have different numbers for one codec
+        self._answered: Offer | None = None  # the offer that `now` of both sides comes from, until that is settled
         self._may_bury = False  # a stream may have ended
         self._dead: list[tuple[str, int]] = []  # ports of streams that have ended, to be given back
 
@@ -114,6 +115,7 @@ class CallMedia:
         answerer.numbers.said(session)
         answerer.now = Agreed(session, offer.forwarded, remotes)
         self.is_answered = True
+        self._answered = offer
         for remote in remotes:
             if remote.refused:
                 self._may_bury = True
@@ -124,7 +126,7 @@ class CallMedia:
 
     def settle(self, now: float | None = None) -> None:
         """The exchange is complete: what each side said and was told in it is what a rejected offer comes back to."""
-        offer, self.offer = self.offer, None
+        offer, self.offer, self._answered = self._answered, None, None
         for name, side in self.sides.items():
             if side.now is not side.settled:
                 side.settle(() if offer is None or offer.by == name else offer.remotes)
@@ -135,7 +137,7 @@ class CallMedia:
 
     def restore(self, now: float | None = None) -> None:
         """The offer was rejected: "the session MUST remain unchanged" (RFC 3264 §8). Early answers to it are void."""
-        self.offer = None
+        self.offer = self._answered = None
         for side in self.sides.values():
             side.now = side.settled
         self._bury()

@@ -58,3 +58,16 @@ def test_each_stream_is_held_for_itself():
     asked, answered = talk(call, offer, sdp(CARRIER, "audio 5000 0", "video 5002 96=H264/90000"))
     assert directions(asked) == [Direction.SENDONLY, Direction.SENDRECV]
     assert directions(answered) == [Direction.RECVONLY, Direction.SENDRECV]
+
+
+def test_a_fork_that_was_offered_a_hold_is_not_taken_for_one_that_holds():
+    call = media()
+    call.pass_offer("ingress", call.read(OFFER + b"a=sendonly\r\n"), 1.0)
+    first = call.offer
+    call.pass_answer(call.read(ANSWER + b"a=recvonly\r\n"))
+    call.settle(1.0)
+    call.pass_answer(call.read(ANSWER + b"a=recvonly\r\n"), first)
+    call.settle(1.0)
+    wanted = call.described("egress")
+    assert wanted is not None
+    assert direction_of(wanted, wanted.media[0]) is Direction.SENDRECV
