@@ -168,7 +168,8 @@ class Leg:
         self._ringing: Ringing | None = None
         self._calling: Calling | None = None
         self._held: tuple[bytes, Fields] | None = None  # our answer, which waits for a PRACK
-        self._forks: dict[str, Dialog] | None = None  # early dialogs of the peer's INVITE, by our tag, if several
+        # Early dialogs of the peer's INVITE, by our tag, if several, and what was said reliably there.
+        self._forks: dict[str, tuple[Dialog, Ringing | None]] | None = None
         self._timer: SessionTimer | None = None
 
     # --- what can be asked about it -----------------------------------------------------------------------------------
@@ -266,13 +267,12 @@ class Leg:
         if self.dialog is None or self.uas is None or (self._ringing is not None and self._ringing.is_busy):
             return False
         if self._forks is None:
-            self._forks = {self.dialog.local_tag: self.dialog}
-        known = self._forks.get(tag)
-        if known is None:
-            known = self._forks[tag] = self.dialog.with_local_tag(tag)
-        self.dialog, self.uas.to_tag = known, tag
-        if self._ringing is not None:
-            self._ringing = self._ringing.again()
+            self._forks = {self.dialog.local_tag: (self.dialog, self._ringing)}
+        if tag not in self._forks:
+            again = None if self._ringing is None else self._ringing.again()
+            self._forks[tag] = (self.dialog.with_local_tag(tag), again)
+        self.dialog, self._ringing = self._forks[tag]
+        self.uas.to_tag = tag
         return True
 
     def ring(self, status: int, body: bytes, now: float, fields: Fields = ()) -> list[Order]:
@@ -368,9 +368,9 @@ class Leg:
             self._calling = None
         return uac.acknowledge(fields=SDP_TYPE if body else (), body=body, flow=self.flow)
 
-    def prack(self, body: bytes) -> list[Order]:
-        """The answer to the offer of a reliable provisional (RFC 3262 §5)."""
-        found = None if self._calling is None else self._calling.answered()
+    def prack(self, tag: str, body: bytes) -> list[Order]:
+        """The answer to the offer of a reliable provisional (RFC 3262 §5) in the early dialog with this To tag."""
+        found = None if self._calling is None else self._calling.answered(tag)
         if found is None:
             return []
         dialog, rack = found
@@ -485,7 +485,8 @@ class Leg:
         method = request.method
         if method == "OPTIONS":
             dialog.is_in_order(request)
-            return [Respond(key, 200, fields=(ACCEPT, *self._says()))]
+            allow, supported = self._says()
+            return [Respond(key, 200, fields=(allow, ACCEPT, supported))]
         if not dialog.is_in_order(request):
             return [self._later(key)]
         match method:
@@ -505,7 +506,11 @@ class Leg:
 
     def _take_bye(self, key: ServerKey, request: Request) -> list[Out]:
         outs: list[Out] = [Respond(key, 200)]
-        if self.state is State.SETUP and self.uas is None:
+        uac = self._uac
+        if uac is not None and uac.state is invite_uac.State.ANSWERED:
+            # Its 2xx waits for the answer that our ACK was to bring: "the ACK is always sent", RFC 5407 §3.1.3.
+            outs += self.acknowledge()
+        elif self.state is State.SETUP and self.uas is None:
             # "the callee's UA MUST NOT send a BYE on early dialogs", §15: one of several may be over, and our INVITE
             # will have its final response.
             return outs
@@ -528,7 +533,7 @@ class Leg:
             # "MUST return a 500 … with a randomly chosen value of between 0 and 10 seconds", §14.2
             return [self._later(key)]
         if self.state is not State.TALKING:
-            return [Respond(key, 481)]
+            return [Respond(key, 491)]  # our first INVITE "is in progress", §14.2, or its 2xx waits for our ACK
         outs: list[Out] = []
         if uas is not None and uas.awaits_ack and not uas.awaits_answer:
             # Its sender has had our 2xx, or it could not modify the session: the ACK was lost, or overtaken.
@@ -933,7 +938,7 @@ class Leg:
 
     # --- inside -------------------------------------------------------------------------------------------------------
 
-    def _says(self) -> Fields:
+    def _says(self) -> tuple[tuple[str, str], tuple[str, str]]:
         return (allow_field(self.peer.methods), SUPPORTED if self.peer.reliable == "offer" else _UNRELIABLE)
 
     def _abilities(self, method: str, now: float) -> Fields:
@@ -956,10 +961,10 @@ class Leg:
     def _dialog_of(self, call_id: str, local_tag: str, remote_tag: str) -> Dialog | None:
         dialog = self.dialog
         if dialog is None:
-            uac = self._uac
-            dialog = None if uac is None else uac.early.get(remote_tag)
+            uac = self._uac  # the dialog of a 2xx that waits for our ACK, or an early one
+            dialog = None if uac is None else uac.dialog or uac.early.get(remote_tag)
         elif self._forks is not None:
-            dialog = self._forks.get(local_tag)
+            dialog = self._forks[local_tag][0] if local_tag in self._forks else None
         if dialog is None or dialog.call_id != call_id or dialog.remote_tag != remote_tag:
             return None
         return dialog

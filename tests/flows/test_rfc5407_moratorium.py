@@ -296,6 +296,30 @@ def test_3_1_5_our_offer_overtakes_our_ack_that_has_the_answer(world, by):
     assert sbc.idle()
 
 
+@pytest.mark.parametrize("by", ["INVITE", "UPDATE"])
+def test_3_1_5_the_callee_offers_again_before_our_ack_has_answered_its_200(world, by):
+    """The other way about: "an INVITE it had sent … is in progress" (RFC 3261 §14.2, RFC 3311 §5.2), so 491."""
+    race = about_to_call(world, "egress")
+    sbc, carrier, office = race.sbc, race.peer, race.other
+    hand = ByHand(sbc, carrier)
+    office.never_acks()
+    office.invites(FAR, sdp=False)
+    (invite,) = hand.requests("INVITE")
+    hand.replies(200, sdp=True)
+    before = race.count("ingress")
+    said = {"call_id": invite.call_id, "from_tag": "to-1", "to_tag": invite.from_.tag}
+    hand.sends(by, "sip:203.0.113.1", sdp=True, **said)
+    assert hand.statuses(by) == [491]
+    assert race.rungs("ingress", after=before) == []
+    office.acks()
+    assert hand.methods()[-1] == "ACK"
+    hand.sends("BYE", "sip:203.0.113.1", cseq=2, **said)
+    assert hand.statuses("BYE") == [200]
+    assert office.got(200, "BYE")
+    assert sbc.cdr.only.ended_by == "callee"
+    assert sbc.idle()
+
+
 @pytest.mark.parametrize("sdp", [True, False])
 def test_3_1_6_a_bye_overtakes_the_repeated_ack(world, sdp):
     """§3.1.6, we are Bob: over is over, also "if the UAS receives a retransmitted ACK after receiving a BYE"."""
