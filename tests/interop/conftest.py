@@ -1,6 +1,7 @@
 """What interop tests share: addresses of their own, and children that end with the test."""
 
 import contextlib
+import functools
 import random
 import socket
 from collections.abc import Callable, Iterator
@@ -8,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from .border import Border
 from .children import needs_root, program
 from .namespaces import Namespaces
 from .node import Node
@@ -15,9 +17,8 @@ from .node import Node
 _RESERVED_PORT = 50600
 
 
-@pytest.fixture
-def net() -> Iterator[str]:
-    """The first three parts of a loopback network that no other test uses, also none of a run beside this one."""
+@contextlib.contextmanager
+def _network() -> Iterator[str]:
     with socket.socket() as reservation:
         while True:
             net = f"127.{random.randrange(64, 255)}.{random.randrange(255)}"
@@ -25,6 +26,29 @@ def net() -> Iterator[str]:
                 reservation.bind((f"{net}.1", _RESERVED_PORT))
                 break
         yield net
+
+
+@pytest.fixture
+def net() -> Iterator[str]:
+    """The first three parts of a loopback network that no other test uses, also none of a run beside this one."""
+    with _network() as net:
+        yield net
+
+
+@pytest.fixture(scope="session")
+def border(tmp_path_factory) -> Iterator[Border]:
+    """One SBC for all stories of a call in which much happens. When the last is told, nothing may be alive there."""
+    program("sipp")
+    with _network() as net, contextlib.closing(Border(tmp_path_factory.mktemp("border"), net)) as border:
+        yield border
+        border.is_left_empty()
+
+
+@pytest.fixture
+def told(request, border: Border, tmp_path) -> Callable[..., list[dict[str, Any]]]:
+    """`told(pbx=Script, carrier_a=Script, ...)`: plays it, and returns the records of its calls."""
+    request.node.nodes = [border.node]
+    return functools.partial(border.tell, tmp_path)
 
 
 @pytest.fixture

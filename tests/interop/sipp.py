@@ -15,12 +15,12 @@ TRACE = ("-trace_msg",) if os.environ.get("SBC_TEST_TRACE") else ()
 
 
 class Sipp:
-    """One SIPp. `scenario` is a file of `scenarios/` without its ending."""
+    """One SIPp. `scenario` is a file of `scenarios/` without its ending, or the path of another one."""
 
     def __init__(
         self,
         name: str,
-        scenario: str,
+        scenario: str | Path,
         folder: Path,
         *,
         local: str,
@@ -41,7 +41,7 @@ class Sipp:
         self.statistics_path = self.folder / "statistics.csv"
         self.errors_path = self.folder / "errors.log"
         argv: list[str | Path] = [
-            program("sipp"), "-sf", SCENARIOS / f"{scenario}.xml", "-i", local, "-p", str(port), "-m", str(calls),
+            program("sipp"), "-sf", scenario if isinstance(scenario, Path) else SCENARIOS / f"{scenario}.xml", "-i", local, "-p", str(port), "-m", str(calls),
             "-r", str(rate), "-l", str(max(calls, 100)), "-s", number, "-key", "caller", caller, "-nostdin",
             "-trace_stat", "-stf", self.statistics_path, "-fd", "1", "-trace_err", "-error_file", self.errors_path,
             "-d", str(talk_ms), "-max_socket", "1000", "-recv_timeout", "60000",
