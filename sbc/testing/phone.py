@@ -36,17 +36,14 @@ from sbc.sdp import Direction, direction_of
 from sbc.sip.commands import SendMessage
 from sbc.sip.message import Fields, Request
 from sbc.sip.timing import DEFAULT_TIMING, Timing
+from sbc.testing import beside_moves, manners, media_moves
+from sbc.testing.addresses import address_of
 from sbc.testing.agent import UserAgent
-from sbc.testing.asked import Asked
 from sbc.testing.binding import Binding
-from sbc.testing.challenger import Challenger
-from sbc.testing.digest import Keyring
 from sbc.testing.net import Network
 from sbc.testing.party import Party, Stage
 from sbc.testing.referring import refer_to, refer_to_replacing
-from sbc.testing.registrar import Registrar
 from sbc.testing.script import Script
-from sbc.testing.subscribing import Subscription
 
 By = Literal["INVITE", "UPDATE"]
 
@@ -177,90 +174,19 @@ class Phone:
         self.agent.reliably.acknowledge(party, self.net.now, offer=offer)
         self._settle()
 
-    # --- what is said of media, in a call or while it rings -----------------------------------------------------------
+    # --- what is said of media, in a call or while it rings: `media_moves` --------------------------------------------
 
-    def changes(
-        self,
-        *,
-        direction: Direction | None = None,
-        kinds: Sequence[str] | None = None,
-        codecs: Sequence[str] | None = None,
-        old_hold: bool | None = None,
-        beside: bool | None = None,
-        by: By = "INVITE",
-        fields: Fields = (),
-        call: Party | None = None,
-    ) -> None:
-        """An offer that differs in what is named here. By UPDATE it may also be made in an early dialog."""
-        party = self._talking(call) if by == "INVITE" else self._in_dialog(call)
-        wish = party.talk.wish
-        wish = structs.replace(
-            wish,
-            direction=wish.direction if direction is None else direction,
-            kinds=wish.kinds if kinds is None else tuple(kinds),
-            codecs=wish.codecs if codecs is None else tuple(codecs),
-            old_hold=wish.old_hold if old_hold is None else old_hold,
-            beside=wish.beside if beside is None else beside,
-        )
-        if by == "INVITE":
-            self.agent.calling.reinvite(party, self.net.now, wish, fields=fields)
-        else:
-            self.agent.updating.update(party, self.net.now, wish, fields=fields)
-        self._settle()
-
-    def holds(
-        self,
-        direction: Direction = Direction.SENDONLY,
-        *,
-        old: bool = False,
-        by: By = "INVITE",
-        call: Party | None = None,
-    ) -> None:
-        """`old`: by c=0.0.0.0, as RFC 2543 did."""
-        self.changes(direction=direction, old_hold=old, by=by, call=call)
-
-    def resumes(self, *, by: By = "INVITE", call: Party | None = None) -> None:
-        self.holds(Direction.SENDRECV, by=by, call=call)
-
-    def adds_video(self, *, by: By = "INVITE", call: Party | None = None) -> None:
-        self.changes(kinds=("audio", "video"), by=by, call=call)
-
-    def removes_video(self, *, by: By = "INVITE", call: Party | None = None) -> None:
-        """Port 0 in its place (RFC 3264 §8.2)."""
-        self.changes(kinds=("audio",), by=by, call=call)
-
-    def offers_fax(self, *, beside: bool = False, by: By = "INVITE", call: Party | None = None) -> None:
-        """T.38 in the m= line of the voice; `beside`: in one of its own, while the voice's gets port 0."""
-        self.changes(kinds=("image",), beside=beside, by=by, call=call)
-
-    def returns_to_voice(self, *, by: By = "INVITE", call: Party | None = None) -> None:
-        self.changes(kinds=("audio",), by=by, call=call)
-
-    def offers_codecs(self, *codecs: str, by: By = "INVITE", call: Party | None = None) -> None:
-        self.changes(codecs=codecs, by=by, call=call)
-
-    def reinvites(self, *, sdp: bool = True, fields: Fields = (), call: Party | None = None) -> None:
-        """A re-INVITE that changes nothing, or one without offer."""
-        self.agent.calling.reinvite(self._talking(call), self.net.now, sdp=sdp, fields=fields)
-        self._settle()
-
-    def updates(self, *, sdp: bool = True, fields: Fields = (), call: Party | None = None) -> None:
-        """An UPDATE that changes nothing, or one without offer; in an early dialog too."""
-        self.agent.updating.update(self._in_dialog(call), self.net.now, sdp=sdp, fields=fields)
-        self._settle()
-
-    def changes_contact(self, address: Address | str, *, by: By | None = "INVITE", call: Party | None = None) -> None:
-        """It wants to be reached there from now on, and says so with a target refresh (`by` None: with the next one).
-
-        It sends from where it was. Where messages for it went says `net.log`.
-        """
-        there = address_of(address)
-        self.net.attach(self.agent, (Transport.UDP, there))
-        self.agent.line.contact_at = there
-        if by == "INVITE":
-            self.reinvites(call=call)
-        elif by == "UPDATE":
-            self.updates(sdp=False, call=call)
+    changes = media_moves.changes
+    holds = media_moves.holds
+    resumes = media_moves.resumes
+    adds_video = media_moves.adds_video
+    removes_video = media_moves.removes_video
+    offers_fax = media_moves.offers_fax
+    returns_to_voice = media_moves.returns_to_voice
+    offers_codecs = media_moves.offers_codecs
+    reinvites = media_moves.reinvites
+    updates = media_moves.updates
+    changes_contact = media_moves.changes_contact
 
     # --- transfer -----------------------------------------------------------------------------------------------------
 
@@ -281,245 +207,52 @@ class Phone:
         self.agent.referring.refer(self._talking(call), refer_to, self.net.now, fields)
         self._settle()
 
-    # --- other requests -----------------------------------------------------------------------------------------------
+    # --- other requests: `beside_moves` -------------------------------------------------------------------------------
 
-    def requests(self, method: str, *, fields: Fields = (), body: bytes = b"", call: Party | None = None) -> None:
-        """Any request within the dialog."""
-        self._do(self.agent.request(self._talking(call), method, self.net.now, fields=fields, body=body))
+    requests = beside_moves.requests
+    presses = beside_moves.presses
+    asks = beside_moves.asks
+    messages = beside_moves.messages
+    publishes = beside_moves.publishes
+    subscribes = beside_moves.subscribes
+    resubscribes = beside_moves.resubscribes
+    unsubscribes = beside_moves.unsubscribes
+    notifies = beside_moves.notifies
+    subscription = beside_moves.subscription
 
-    def presses(self, digit: str, *, milliseconds: int = 160, call: Party | None = None) -> None:
-        """A digit by INFO, as application/dtmf-relay."""
-        body = f"Signal={digit}\r\nDuration={milliseconds}\r\n".encode()
-        self.requests("INFO", fields=(("Content-Type", "application/dtmf-relay"),), body=body, call=call)
-
-    def asks(
-        self, method: str, uri: str | None = None, *, fields: Fields = (), body: bytes = b"", to: str | None = None
-    ) -> Asked:
-        """A request outside of any dialog; `got` then finds "200 OPTIONS" and the like."""
-        target = self._target(to)
-        uri = uri or f"sip:{target}"
-        self._do(self.agent.ask(method, uri, target, self.net.now, fields=fields, body=body))
-        return self.agent.asked[-1]
-
-    def messages(self, number: str, text: str, *, content_type: str = "text/plain") -> Asked:
-        """MESSAGE outside of any dialog (RFC 3428); within one: `requests`."""
-        fields = (("Content-Type", content_type),)
-        return self.asks("MESSAGE", f"sip:{number}@{self.through}", fields=fields, body=text.encode())
-
-    def publishes(
-        self, event: str, number: str, body: bytes = b"", *, expires: int = 3600, etag: str = "", content_type: str = ""
-    ) -> Asked:
-        """PUBLISH (RFC 3903); with the `etag` of the one before a refresh, a change, or by `expires` 0 the removal."""
-        match: Fields = (("SIP-If-Match", etag),) if etag else ()
-        typed: Fields = (("Content-Type", content_type or "application/pidf+xml"),) if body else ()
-        fields = (("Event", event), ("Expires", str(expires)), *match, *typed)
-        return self.asks("PUBLISH", f"sip:{number}@{self.through}", fields=fields, body=body)
-
-    def subscribes(
-        self,
-        event: str,
-        number: str,
-        *,
-        expires: int = 3600,
-        accept: str = "",
-        fields: Fields = (),
-        to: str | None = None,
-    ) -> Subscription:
-        """SUBSCRIBE (RFC 6665): `heard` has the states and bodies of its NOTIFYs."""
-        made = self.agent.subscribing.subscribe(
-            event, number, self._target(to), self.net.now, expires=expires, accept=accept, fields=fields
-        )
-        self._settle()
-        return made
-
-    def resubscribes(self, one: Subscription | None = None, *, expires: int = 3600) -> None:
-        """The last subscription, or another, once more."""
-        self.agent.subscribing.refresh(one or self.subscription("subscriber"), self.net.now, expires=expires)
-        self._settle()
-
-    def unsubscribes(self, one: Subscription | None = None) -> None:
-        self.resubscribes(one, expires=0)
-
-    def notifies(
-        self,
-        body: bytes = b"",
-        *,
-        content_type: str = "application/pidf+xml",
-        state: str = "active",
-        one: Subscription | None = None,
-    ) -> None:
-        """To whoever has subscribed last, or to `one`; a `state` such as "terminated;reason=noresource" ends it."""
-        self.agent.subscribing.notify(
-            one or self.subscription("notifier"), self.net.now, body=body, content_type=content_type, state=state
-        )
-        self._settle()
-
-    def subscription(self, role: str) -> Subscription:
-        """The last one in which it is subscriber, or notifier."""
-        found = [one for one in self.agent.subscribing.all if one.role == role]
-        if not found:
-            raise AssertionError(f"{self.name} is {role} of nothing; {self._story()}")
-        return found[-1]
-
-    # --- manners ------------------------------------------------------------------------------------------------------
+    # --- manners: `manners` -------------------------------------------------------------------------------------------
 
     @property
     def script(self) -> Script:
         return self.agent.script
 
-    def supports(self, *tags: str) -> None:
-        """These extensions from now on, besides those before."""
-        self.script.supports = tuple(dict.fromkeys((*self.script.supports, *tags)))
-
-    def allows(self, *methods: str) -> None:
-        self.script.allow = tuple(dict.fromkeys((*self.script.allow, *methods)))
-
-    def disallows(self, *methods: str) -> None:
-        """Its Allow does not name them, and it complains where they come all the same."""
-        self.script.allow = tuple([method for method in self.script.allow if method not in methods])
-
-    def uses_100rel(self, *, required: bool = False) -> None:
-        """`required`: its INVITEs say so, and it refuses those that know nothing of it."""
-        self.supports("100rel")
-        self.script.requires = ("100rel",) if required else ()
-
-    def holds_back_pracks(self) -> None:
-        """Until `pracks` is said."""
-        self.script.pracks = False
-
-    def offers_in_pracks(self) -> None:
-        self.script.offers_in_prack = True
-
-    def uses_session_timer(
-        self,
-        expires: int | None = 1800,
-        *,
-        min_se: int = 90,
-        refresher: Literal["uac", "uas"] | None = None,
-        refreshes: By | None = "UPDATE",
-    ) -> None:
-        """RFC 4028, in seconds. `expires` None: it asks for none. `refreshes` None: it never does, though it should."""
-        self.supports("timer")
-        self.script.session_expires, self.script.min_se = expires, min_se
-        self.script.refresher, self.script.refreshes = refresher, refreshes
-
-    def never_acks(self) -> None:
-        """Or only when `acks` is said."""
-        self.script.acks = False
-
-    def acks_again(self) -> None:
-        """By itself, from now on."""
-        self.script.acks = True
-
-    def retries_glare(self, *, wanted: bool = True) -> None:
-        """Whether what got 491 is said again after the time of RFC 3261 §14.1."""
-        self.script.retries_glare = wanted
-
-    def answers_reinvites(self, status: int | None) -> None:
-        """None: when told by `answers` or `refuses`."""
-        self.script.reinvites = status
-
-    def answers_updates(self, status: int | None) -> None:
-        """None: never."""
-        self.script.updates = status
-
-    def answers_refers(self, status: int | None, *, notifies: Literal["all", "final", "first", "none"] = "all") -> None:
-        """With 202 it places the call that is asked for, and tells how that goes as `notifies` says."""
-        self.script.refers, self.script.notifies_refer = status, notifies
-
-    def answers_requests(self, method: str, status: int) -> None:
-        """INFO, MESSAGE, PUBLISH, unsolicited NOTIFY and such; SUBSCRIBE too."""
-        if method == "SUBSCRIBE":
-            self.script.subscribes = status
-        else:
-            self.script.statuses[method] = status
-
-    def ignores(self, *methods: str) -> None:
-        """Acts as if these had never come; without names, as if nothing ever came."""
-        self.script.deaf = not methods
-        self.script.ignored = frozenset(methods)
-
-    def wakes(self) -> None:
-        """Hears everything again."""
-        self.script.deaf = False
-        self.script.ignored = frozenset()
-        for party in self.agent.parties:
-            party.talk.may_skip = True
-
-    def answers_options(self, status: int = 200, *, retry_after: int | None = None) -> None:
-        """For silence see `ignores("OPTIONS")`."""
-        self.script.options = status
-        self.script.options_fields = () if retry_after is None else (("Retry-After", str(retry_after)),)
-
-    def challenges(
-        self,
-        username: str,
-        password: str,
-        *,
-        realm: str = "carrier.example",
-        algorithm: str | tuple[str, ...] = "MD5",
-        status: Literal[401, 407] = 401,
-        fresh: bool = False,
-        stale: bool = False,
-        qop: str = "auth",
-        methods: Sequence[str] = (),
-    ) -> Challenger:
-        """From now on any request but ACK and CANCEL needs these credentials, besides those demanded before."""
-        algorithms = (algorithm,) if isinstance(algorithm, str) else algorithm
-        challenger = Challenger(
-            username, password, self._ids, realm=realm, algorithms=algorithms, status=status,
-            fresh=fresh, stale=stale, qop=qop, methods=methods,
-        )  # fmt: skip
-        challenger.complaints = self.agent.complaints
-        self.agent.challengers.append(challenger)
-        return challenger
-
-    def has_credentials(self, username: str, password: str) -> Keyring:
-        """Answers challenges from now on."""
-        self.agent.keyring = Keyring(username, password)
-        return self.agent.keyring
-
-    def becomes_registrar(self) -> Registrar:
-        """Takes REGISTERs from now on; whose, its challenges say."""
-        registrar = Registrar()
-        registrar.complaints = self.agent.complaints
-        self.agent.registrar = registrar
-        return registrar
-
-    def registers(self, aor: str, *, expires: int = 600, gin: bool = False, to: Address | str | None = None) -> Binding:
-        """A new registration, with the phone's own Contact; refreshed and removed when told."""
-        me = self.agent.line.identity
-        contact = f"sip:{self.address};bnc" if gin else me.contact[1].strip("<>")
-        call_id = f"{self._ids.call_id()[:12]}@{me.name}"
-        self._do_register(Binding(aor, self._target(to), contact, call_id, self._ids.tag(), expires, gin))
-        return self.agent.bindings[-1]
-
-    def refreshes(self, binding: Binding | None = None, *, expires: int | None = None) -> None:
-        """The last registration, or another, once more."""
-        binding = binding or self.agent.bindings[-1]
-        binding.expires = binding.expires if expires is None else expires
-        self._do_register(binding)
-
-    def unregisters(self, binding: Binding | None = None) -> None:
-        self.refreshes(binding, expires=0)
-
-    def dies(self, *, silently: bool = False) -> None:
-        """Its ports refuse (ICMP, RST), or the whole machine is gone and nobody says so. Its calls are lost."""
-        self.agent.crash()
-        self.net.kill(self.agent, silently=silently)
-
-    def revives(self) -> None:
-        """Back at its addresses, with no memory of calls."""
-        self.net.revive(self.agent)
-
-    def reboots(self) -> None:
-        """At once: it hears and answers, and knows none of its calls any more."""
-        self.agent.crash()
-
-    def answers_by_itself(
-        self, after: float = 0.1, *, rings: int | None = 180, hangs_up_after: float | None = None
-    ) -> None:
-        self.script.rings, self.script.answers_after, self.script.hangs_up_after = rings, after, hangs_up_after
+    supports = manners.supports
+    allows = manners.allows
+    disallows = manners.disallows
+    uses_100rel = manners.uses_100rel
+    holds_back_pracks = manners.holds_back_pracks
+    offers_in_pracks = manners.offers_in_pracks
+    uses_session_timer = manners.uses_session_timer
+    never_acks = manners.never_acks
+    acks_again = manners.acks_again
+    retries_glare = manners.retries_glare
+    answers_reinvites = manners.answers_reinvites
+    answers_updates = manners.answers_updates
+    answers_refers = manners.answers_refers
+    answers_requests = manners.answers_requests
+    ignores = manners.ignores
+    wakes = manners.wakes
+    answers_options = manners.answers_options
+    challenges = manners.challenges
+    has_credentials = manners.has_credentials
+    becomes_registrar = manners.becomes_registrar
+    registers = manners.registers
+    refreshes = manners.refreshes
+    unregisters = manners.unregisters
+    dies = manners.dies
+    revives = manners.revives
+    reboots = manners.reboots
+    answers_by_itself = manners.answers_by_itself
 
     # --- what it sees -------------------------------------------------------------------------------------------------
 
@@ -618,13 +351,3 @@ class Phone:
 def matches(wanted: str | int, heard: str) -> bool:
     """`487` is the response to an INVITE, "BYE" a request, "200 BYE" the response to one."""
     return heard == str(wanted) or (isinstance(wanted, int) and heard == f"{wanted} INVITE")
-
-
-def address_of(text: Address | str) -> Address:
-    """`192.0.2.1:5060` or `[2001:db8::1]:5060`; the port may be left out."""
-    if isinstance(text, Address):
-        return text
-    host, colon, port = text.rpartition(":")
-    if not colon or text.endswith("]") or (":" in host and not host.startswith("[")):
-        return Address(text.strip("[]"), 5060)
-    return Address(host.strip("[]"), int(port))

@@ -24,13 +24,14 @@ from sbc.sdp import media_remotes
 from sbc.sip.commands import CloseFlow, LookUp, SendMessage
 from sbc.sip.events import FlowFailed
 from sbc.sip.timing import DEFAULT_TIMING, Timing
+from sbc.testing.addresses import address_of
 from sbc.testing.agent import STANDING
 from sbc.testing.beside import beside
 from sbc.testing.media import FakeMedia, Packet
 from sbc.testing.names import Names
 from sbc.testing.net import Conditions, Network
 from sbc.testing.party import Party
-from sbc.testing.phone import Phone, address_of
+from sbc.testing.phone import Phone
 from sbc.testing.rtp import Tone
 from sbc.testing.seeds import seeded_ids
 from sbc.trace.ladder import draw, moves
