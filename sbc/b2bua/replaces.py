@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from sbc.b2bua.context import Context
 from sbc.b2bua.leg import Leg
-from sbc.b2bua.states import Ended, Talking
+from sbc.b2bua.states import Ended, Hunting, Talking
 from sbc.policy.model import Peer
 from sbc.sip.checks import Refusal
 from sbc.sip.headers.transfer import Replaces, parse_replaces
@@ -59,6 +59,15 @@ def judged(named: Replaces, peer: Peer, context: Context) -> Found | Refusal:
     if named.early_only:
         return Refusal(486)
     return Refusal(603) if call.legs[call.opposite(found.leg)].is_closed else found
+
+
+def rung_by(named: Replaces, peer: Peer, context: Context) -> Found | None:
+    """The call that this peer is making, and that nobody has answered yet, if that is what is named."""
+    found = dialog_named(named, peer, context)
+    call = None if found is None else context.calls[found.ref]
+    if found is None or call is None or found.leg != 0 or call.legs[0].is_closed:
+        return None
+    return found if isinstance(call.state, Hunting) and call.errand is None else None
 
 
 def dialog_named(named: Replaces, peer: Peer, context: Context) -> Found | None:

@@ -20,7 +20,7 @@ from sbc.b2bua.crossing import crossing_status
 from sbc.b2bua.orders import HangUpChild, JoinCalls, PlaceChild
 from sbc.b2bua.referral import SUBSCRIPTION_SECONDS, status_of
 from sbc.b2bua.referring import Wish, is_loop, parties_for, passed_fields, read_refer, referrer
-from sbc.b2bua.replaces import Found, judged
+from sbc.b2bua.replaces import Found, judged, rung_by
 from sbc.b2bua.reports import LegAsked, LegReplied
 from sbc.b2bua.states import Talking
 from sbc.b2bua.telling import Notified, Telling
@@ -63,6 +63,7 @@ class _Waiting(Struct, frozen=True):
     kept: int
     child: str
     look_at: float
+    leaving: int | None = None  # the transferor's own leg in the call that is the child
     gone: Who | None = None
 
 
@@ -125,16 +126,20 @@ class Transfer:
             return None
         return [] if self._telling is None else self._and_part(self._telling.replied(token, report, now))
 
+    def outlives(self, n: int) -> bool:
+        """Whether others go on talking, or waiting, when leg `n` is over; if not, so is the call."""
+        state = self._state
+        return n not in self._call.pair or (isinstance(state, _Waiting) and n == state.by and state.gone is None)
+
     def hung_up(self, n: int, now: float) -> "list[Out] | None":
-        """Leg `n` is over, by BYE or in another way; None: so is the call. It is not where others go on talking."""
+        """Leg `n` is over, by BYE or in another way; None: so is the call."""
         call, state = self._call, self._state
-        waits = isinstance(state, _Waiting) and n == state.by
-        if n in call.pair and not waits:
+        if not self.outlives(n):
             return None
         outs: list[Out] = [*call.modification.abandon(now)] if n in call.pair else []
         if self._telling is not None:
             self._telling.close(n)
-        if isinstance(state, _Waiting) and waits:
+        if isinstance(state, _Waiting) and n == state.by:
             self._state = replace(state, gone=self._role(n))
             call.explain("the transferor has hung up: the target is waited for", now)
         elif isinstance(state, _Parting):
@@ -153,7 +158,7 @@ class Transfer:
         state = self._state
         if not isinstance(state, _Waiting) or state.child != child:
             return [HangUpChild(child)]  # it has crossed the end of what it was for
-        self._state = _Joining(state.by, child, gone=state.gone)
+        self._state = _Joining(state.by, child, state.leaving, state.gone)
         return [JoinCalls(self._call.ref, state.kept, child, leg)]
 
     def child_failed(self, child: str, status: int, now: float) -> "list[Out]":
@@ -237,6 +242,9 @@ class Transfer:
         self.count += 1
         if wish.named is not None and wish.named.to_tag in call.context.dialogs:
             found = judged(wish.named, leg.peer, call.context)
+            rung = rung_by(wish.named, leg.peer, call.context)
+            if rung is not None:
+                return self._half_attended(report, leg, wish, rung, now)
             if isinstance(found, Refusal):
                 return [*leg.reply(report.key, found.status)]
             return self._attended(report, leg, wish, found, now)
@@ -263,20 +271,36 @@ class Transfer:
         child = call.context.ids.ref()
         self._state = _Waiting(leg.n, kept.n, child, now + _LOOK_SECONDS)
         call.context.trace.note(call.ref, now, f"{leg.peer.name} transfers to {wish.number}: call {child}")
-        outs = self._accept(report.key, leg, wish, now)
-        outs += self._report(100, now)
-        placed = PlaceChild(
+        outs = [*self._accept(report.key, leg, wish, now), *self._report(100, now)]
+        return [*outs, self._errand(child, report, leg, wish)]
+
+    def _errand(self, child: str, report: LegAsked, leg: "Leg", wish: Wish) -> PlaceChild:
+        call = self._call
+        return PlaceChild(
             child,
             call.ref,
             leg.peer,
             parties_for(call, leg, wish),
             report.request.call_id,
-            call.media.described(call.side_of(kept.n)),
+            call.media.described(call.side_of(call.opposite(leg.n))),
             referrer(call, leg, wish),
             "" if wish.named is None else str(wish.named),
             "" if wish.named is None else leg.peer.name,
         )
-        return [*outs, placed]
+
+    def _half_attended(self, report: LegAsked, leg: "Leg", wish: Wish, found: Found, now: float) -> "list[Out]":
+        """The transferor names a call of his that still rings: from now on it rings for whom he transfers.
+
+        Deviation: RFC 3891 §3 has 481 for whom such an early dialog is replaced in. Many telephones ask for it all the
+        same (RFC 5589 §7.6), and nobody else is to be told.
+        """
+        call = self._call
+        other = call.context.calls[found.ref]
+        call.context.trace.note(call.ref, now, f"{leg.peer.name} transfers to its call {other.ref}, which rings")
+        self._state = _Waiting(leg.n, call.opposite(leg.n), other.ref, now + _LOOK_SECONDS, found.leg)
+        other.errand = self._errand(other.ref, report, leg, replace(wish, named=None))
+        rings = other.account.ringing_at is not None
+        return [*self._accept(report.key, leg, wish, now), *self._report(180 if rings else 100, now)]
 
     def _attended(self, report: LegAsked, leg: "Leg", wish: Wish, found: Found, now: float) -> "list[Out]":
         """The transferor names his other call: who is on its other side shall talk with who is on this one's."""
@@ -380,11 +404,11 @@ class Transfer:
         return self._release(state.legs)
 
     def _release(self, legs: Iterable[int]) -> "list[Out]":
-        """BYE to legs that are no part of the conversation; one that has gone itself is not told."""
+        """BYE to legs that are no part of the conversation, or 487; one that has gone itself is not told."""
         call = self._call
         outs: list[Out] = []
         for n in legs:
-            outs += call.legs[n].release(200, ())
+            outs += call.legs[n].release(487, ())
             call.holdings.give_back_path(n)
         return outs
 

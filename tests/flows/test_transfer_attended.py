@@ -122,19 +122,65 @@ def test_another_peers_dialog_is_not_to_be_had(world):
     assert sbc.idle()
 
 
-def test_while_the_target_is_still_ringing_it_fails_and_both_go_on(world):
-    """RFC 5589 §7.6: the transferor's phone should have waited; RFC 3891 §3 has 481 for it."""
+def half_attended(world):
+    """Ann calls the branch, and does not wait for it to answer."""
     sbc, office, carrier, branch = called(world)
     first = office.call
+    office.holds()
     office.invites(BRANCH)
     branch.rings()
-    assert refers(office, party=first, to=refer_to_replacing(office.call)).status == 481
+    return sbc, office, carrier, branch, first, office.call
+
+
+@pytest.mark.parametrize("cancels", [True, False])
+def test_the_target_still_rings(world, cancels):
+    """RFC 5589 §7.6 as telephones do it: they CANCEL the call that they have transferred to."""
+    sbc, office, carrier, branch, first, second = half_attended(world)
+    referral = refers(office, party=first, to=refer_to_replacing(second))
+    if cancels:
+        office.cancels()
+        sbc.run(1)
+    assert (carrier.call.stage, branch.call.stage) == ("talking", "ringing")
     branch.answers()
     sbc.run(1)
-    assert refers(office, party=first, to=refer_to_replacing(office.call)).progress == [200]
+    assert referral.progress == [180, 200]
+    assert can_talk(sbc, branch, carrier)
+    assert (first.stage, second.stage) == ("ended", "ended")
+    assert branch.got("INVITE", "ACK")
+    carrier.hangs_up()
+    assert [row[:2] for row in records(sbc)] == [("carrier", "office"), ("office", "branch")]
+    assert sbc.idle()
+
+
+def test_the_target_rings_and_is_busy_after_all(world):
+    sbc, office, carrier, branch, first, second = half_attended(world)
+    referral = refers(office, party=first, to=refer_to_replacing(second))
+    branch.refuses(486)
+    assert referral.progress == [180, 486]
+    assert second.status == 486
+    office._do(office.agent.hang_up(first, sbc.now))
+    assert carrier.got("BYE")
+    assert sbc.idle()
+
+
+def test_the_target_rings_and_the_transferor_leaves_everything(world):
+    sbc, office, carrier, branch, first, second = half_attended(world)
+    refers(office, party=first, to=refer_to_replacing(second))
+    office._do(office.agent.cancel(second, sbc.now) + office.agent.hang_up(first, sbc.now))
+    sbc.run(3)
+    branch.answers()
     sbc.run(1)
     assert can_talk(sbc, branch, carrier)
+    branch.hangs_up()
+    assert sbc.idle()
+
+
+def test_the_target_rings_and_who_waits_hangs_up(world):
+    sbc, office, carrier, branch, first, second = half_attended(world)
+    refers(office, party=first, to=refer_to_replacing(second))
     carrier.hangs_up()
+    assert branch.call.stage == "ended"
+    assert (first.stage, second.stage) == ("ended", "ended")
     assert sbc.idle()
 
 

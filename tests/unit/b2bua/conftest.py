@@ -123,6 +123,7 @@ class Call:
         self.state = Talking(0.0)
         self.legs = [Leg(ref, n, context.policy.peers[peer]) for n, peer in enumerate(peers)]
         self.pair = (0, 1)
+        self.errand = None
         self.parties = Parties(numbers[1], numbers[0], "Somebody", 70, diversions=("x",))
         self.account = Account(ref, peers[0], f"{ref}-0", 0.0)
         self.account.caller, self.account.called = numbers

@@ -163,6 +163,7 @@ def test_who_waits_for_a_target_that_fails_after_the_transferor_has_gone_is_rele
     call = talking()
     child = _started(call)
     call.legs[1].is_closed = True
+    assert call.transfer.outlives(1)
     call.transfer.hung_up(1, 2.0)
     ((what, ending),) = call.transfer.child_failed(child.child, 486, 9.0)
     assert what == "end"
@@ -172,7 +173,7 @@ def test_who_waits_for_a_target_that_fails_after_the_transferor_has_gone_is_rele
 def test_who_was_to_be_transferred_hangs_up_and_the_child_goes(talking):
     call = talking()
     child = _started(call)
-    assert call.transfer.hung_up(0, 2.0) is None
+    assert not call.transfer.outlives(0)
     outs = call.transfer.ended(2.0)
     assert outs[0] == HangUpChild(child.child)
     assert _line(_notify(outs)) == "SIP/2.0 487 Request Terminated"
@@ -191,8 +192,8 @@ def test_a_transferor_who_hangs_up_after_the_join_ends_nothing(talking):
     assert call.transfer.hung_up(1, 5.1) == []
     assert call.replies(last, 481) == []
     assert not call.transfer.is_active
-    assert call.transfer.hung_up(7, 9.0) is None
-    assert call.transfer.hung_up(0, 9.0) is None
+    assert not call.transfer.outlives(7)
+    assert not call.transfer.outlives(0)
 
 
 def test_a_join_that_comes_too_late_is_a_failure(talking):
@@ -216,8 +217,8 @@ def test_a_child_that_is_gone_without_a_word_is_not_waited_for(talking):
 
 def test_without_a_transfer_a_hang_up_is_a_hang_up(talking):
     call = talking()
-    assert call.transfer.hung_up(0, 1.0) is None
-    assert call.transfer.hung_up(1, 1.0) is None
+    assert not call.transfer.outlives(0)
+    assert not call.transfer.outlives(1)
     assert call.transfer.ended(1.0) == []
     assert call.transfer.tick(1.0) == []
     assert call.transfer.next_deadline() is None
@@ -382,7 +383,7 @@ def test_an_unknown_replaces_goes_on_to_the_transferors_peer_alone(talking):
 @pytest.mark.parametrize(
     ("spoil", "status"),
     [
-        (lambda two: setattr(two, "state", Hunting(None, ())), 481),
+        (lambda two: (setattr(two, "state", Hunting(None, ())), setattr(two, "errand", "of another")), 481),
         (lambda two: setattr(two.legs[0], "is_closed", True), 603),
         (lambda two: setattr(two.legs[1], "is_closed", True), 603),
         (lambda two: setattr(two, "pair", (5, 1)), 603),
@@ -401,6 +402,30 @@ def test_an_attended_transfer_that_comes_too_late_leaves_both_calls(consulting):
     one.refers(1, _replacing(two.legs[0]))
     assert _line(_notify(one.transfer.join_failed(1.0))) == "SIP/2.0 481 Call/Transaction Does Not Exist"
     assert not two.legs[0].is_closed
+
+
+def test_a_call_that_still_rings_rings_for_who_is_transferred(consulting):
+    one, two = consulting()
+    two.state = Hunting(None, ())
+    two.account.ringing_at = 0.5
+    outs = one.refers(1, _replacing(two.legs[0]))
+    assert [out[0] for out in outs] == ["reply", "ask"]
+    assert _line(_notify(outs)) == "SIP/2.0 180 Ringing"
+    assert (two.errand.parent, two.errand.child, two.errand.replaces) == ("one", "two", "")
+    assert one.replies(_notify(outs), 200) == []
+    assert one.transfer.child_answered("two", 1) == [JoinCalls("one", 0, "two", 1)]
+    one.pair = (0, 3)
+    one.legs += two.legs
+    last = _notify(one.transfer.joined({0: 2, 1: 3}, 5.0))
+    assert len(_of(one.replies(last, 200), "bye")) == 2
+
+
+def test_a_call_that_still_rings_for_the_transferor_only_by_his_own_making(consulting):
+    one, two = consulting()
+    two.state = Hunting(None, ())
+    assert _status(two.refers(0, _replacing(one.legs[1]))) == 491  # its own call is not answered
+    two.legs[0].is_closed = True
+    assert _status(one.refers(1, _replacing(two.legs[0]))) == 603
 
 
 # --- passed across ----------------------------------------------------------------------------------------------------
@@ -478,7 +503,7 @@ def test_a_refusal_crosses(talking, said, told):
 def test_who_passes_and_hangs_up_ends_the_call(talking):
     call = talking(transfer="pass")
     call.refers(1, TO_TARGET)
-    assert call.transfer.hung_up(1, 2.0) is None
+    assert not call.transfer.outlives(1)
     assert _status(call.transfer.ended(2.0)) == 487
 
 
