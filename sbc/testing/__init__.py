@@ -1,8 +1,10 @@
 """The test kit: the whole SBC in memory and in virtual time, for its own tests and for anybody's policy.
 
 `world` is the SBC with its network, media worker and records; `phone` its peers, with moves that read like a story;
-`net` what lies between them, as bad as you like. A phone can challenge (`challenger`), register (`binding`), be a
-registrar (`registrar`), die and come back. For one machine: `timeline`, `play`, `build`; for real sockets: `rtp`.
+`net` what lies between them, as bad as you like. All verbs of a phone stand at the head of `phone`, and it judges
+what it hears. It can challenge (`challenger`), register (`binding`), be a registrar (`registrar`), die and come back.
+Its knowledge of SIP is `agent` and the parts that this names. For one machine: `timeline`, `play`, `build`; for real
+sockets: `rtp`; for what no phone would say: `byhand`.
 A story, complete:
 
     from sbc.testing.world import DID, World

@@ -4,7 +4,8 @@ import pytest
 
 from sbc.b2bua.call import Call
 from sbc.sip.commands import SendMessage
-from sbc.testing.world import FAR, World
+from sbc.testing.net import Conditions
+from sbc.testing.world import FAR, POLICY, World, read_policy
 
 
 def talking():
@@ -38,6 +39,38 @@ def test_a_word_of_one_side_that_is_sent_to_the_other_is_a_leak():
         sbc.net.perform(sbc.host, [SendMessage(back, data)])
         assert len(sbc.leaks()) == 1, word
         sbc.net.log.pop()
+
+
+def test_a_tag_of_one_side_that_is_sent_to_the_other_is_a_leak():
+    sbc, office, carrier = talking()
+    flow = next(m for m in carrier.agent.request(carrier.call, "OPTIONS", sbc.now)).flow
+    back = flow.__class__(flow.transport, "outside", flow.remote, flow.local)
+    text = f"INVITE sip:x SIP/2.0\r\nReplaces: x;to-tag={office.call.local_tag};from-tag=y\r\n\r\n"
+    sbc.net.perform(sbc.host, [SendMessage(back, text.encode())])
+    assert office.call.local_tag in sbc.leaks()[0]
+
+
+def test_peers_can_be_told_more_in_one_line():
+    sbc = World(peers={"office": {"transfer": "refuse"}, "carrier": {"codecs": ["PCMA"], "methods": ["INVITE"]}})
+    assert sbc.policy.peers["office"].transfer == "refuse"
+    assert sbc.policy.peers["carrier"].codecs.allow == ("pcma",)
+    assert "REFER" not in sbc.policy.peers["carrier"].methods
+
+
+def test_only_a_policy_of_text_with_such_a_peer_can_be_told_more():
+    with pytest.raises(ValueError, match="no peer nobody"):
+        World(peers={"nobody": {"transfer": "refuse"}})
+    with pytest.raises(ValueError, match="policy of text"):
+        World(read_policy(POLICY), peers={"office": {"transfer": "refuse"}})
+
+
+def test_a_network_that_becomes_bad_excuses_what_it_reorders():
+    sbc, office, _carrier = talking()
+    assert office.script.in_order
+    sbc.net.conditions = Conditions(loss=0.1)
+    office.requests("OPTIONS")
+    sbc.run(10.0)
+    assert not office.script.in_order
 
 
 def test_numbers_that_only_contain_an_address_are_no_leak():
