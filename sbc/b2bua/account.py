@@ -71,6 +71,11 @@ class Account:
             last.ended_at, last.status, last.cause = now, status, cause
 
     @property
+    def called_peer(self) -> str:
+        """Whom the last attempt has called; "" where there was none."""
+        return self.tries[-1].attempt.target.peer.name if self.tries else ""
+
+    @property
     def called_as_sent(self) -> str:
         """The number that the last attempt has called."""
         return self.tries[-1].attempt.target.called if self.tries else ""

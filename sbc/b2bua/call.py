@@ -311,7 +311,8 @@ class Call:
 
     @property
     def egress(self) -> Leg | None:
-        return self.legs[-1] if len(self.legs) > 1 else None
+        """Who is called, or talks with the ingress side."""
+        return self.legs[self.pair[1]] if self.pair[1] < len(self.legs) else None
 
     @property
     def tags(self) -> list[str]:
@@ -353,8 +354,8 @@ class Call:
 
     def _report_in_talk(self, report: Report, now: float) -> list[Out]:
         match report:
-            case LegHungUp(n) | LegExpired(n) if (taken := self.transfer.hung_up(n, now)) is not None:
-                return taken
+            case LegHungUp(n) | LegExpired(n) | LegCancelled(n, True) if self.transfer.outlives(n):
+                return self.transfer.hung_up(n, now) or []
             case LegHungUp(n, q850, request):
                 ending = Ending(Cause.NORMAL, 200, q850 or Cause.NORMAL.q850, self._who(n))
                 return self.end(ending, now, n, request)
@@ -480,7 +481,7 @@ class Call:
             joined.give_back(self.context, now)
         self.context.trace.note(self.ref, now, f"ended: {ending.cause} ({ending.status}) by {ending.by}")
         self.context.trace.end(self.ref, failed=ending.cause is not Cause.NORMAL, at=now)
-        self.context.outcomes[self.ingress.peer.name, self.legs[-1].peer.name if self.egress else "", ending.cause] += 1
+        self.context.outcomes[self.ingress.peer.name, self.account.called_peer, ending.cause] += 1
         outs.append(self._log_end(ending, now))
         if not self.media.is_up:
             return outs + self._write_record()

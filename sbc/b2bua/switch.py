@@ -212,7 +212,8 @@ class Switch:
             case CdrFailed(ref):
                 self._unstored.add(ref)
                 return []
-            case HangUpOrdered(ref):
+            case HangUpOrdered(known):
+                ref = self._context.moves.call_of(known) or known  # another call may have taken it in
                 return self._with_call(ref, lambda call: call.hang_up(Cause.OPERATOR, now), now)
             case DrainOrdered(deadline, is_leaving, is_final):
                 self.is_draining = True

@@ -16,7 +16,7 @@ def view_of(call: Call, wall_at_zero: float) -> CallView:
     return CallView(
         ref=call.ref,
         state=word,
-        ingress=account.ingress,
+        ingress=account.ingress if isinstance(state, Asking | Hunting) else call.legs[call.pair[0]].peer.name,
         egress=None if egress is None else egress.peer.name,
         route=account.route,
         caller=account.caller,
