@@ -62,12 +62,19 @@ def judged(named: Replaces, peer: Peer, context: Context) -> Found | Refusal:
 
 
 def rung_by(named: Replaces, peer: Peer, context: Context) -> Found | None:
-    """The call that this peer is making, and that nobody has answered yet, if that is what is named."""
+    """The call that this peer is making, and that nobody has answered yet, if that is what is named.
+
+    None also where the peer has made no offer: its target will make one, and the answer would have to be his.
+    """
     found = dialog_named(named, peer, context)
     call = None if found is None else context.calls[found.ref]
-    if found is None or call is None or found.leg != 0 or call.legs[0].is_closed:
+    if found is None or call is None or not isinstance(call.state, Hunting) or call.errand is not None:
         return None
-    return found if isinstance(call.state, Hunting) and call.errand is None else None
+    if found.leg != 0 or call.legs[0].is_closed:
+        return None
+    offer = call.media.offer
+    has_offered = call.media.described("ingress") is not None or (offer is not None and offer.by == "ingress")
+    return found if has_offered else None
 
 
 def dialog_named(named: Replaces, peer: Peer, context: Context) -> Found | None:

@@ -242,12 +242,12 @@ class Transfer:
         self.count += 1
         if wish.named is not None and wish.named.to_tag in call.context.dialogs:
             found = judged(wish.named, leg.peer, call.context)
+            if isinstance(found, Found):
+                return self._attended(report, leg, wish, found, now)
             rung = rung_by(wish.named, leg.peer, call.context)
-            if rung is not None:
-                return self._half_attended(report, leg, wish, rung, now)
-            if isinstance(found, Refusal):
+            if rung is None:
                 return [*leg.reply(report.key, found.status)]
-            return self._attended(report, leg, wish, found, now)
+            return self._half_attended(report, leg, wish, rung, now)
         if leg.peer.transfer == "pass" and wish.named is None:
             return self._cross(report, leg, wish, None, now)
         return self._place(report, leg, wish, now)

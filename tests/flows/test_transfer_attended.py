@@ -152,6 +152,21 @@ def test_the_target_still_rings(world, cancels):
     assert sbc.idle()
 
 
+def test_a_ringing_target_that_is_to_make_the_offer_is_not_transferred_to(world):
+    sbc, office, carrier, branch = called(world)
+    first = office.call
+    office.invites(BRANCH, sdp=False)
+    branch.rings()
+    assert refers(office, party=first, to=refer_to_replacing(office.call)).status == 481
+    branch.answers()
+    sbc.run(1)
+    assert refers(office, party=first, to=refer_to_replacing(office.call)).progress == [200]
+    sbc.run(1)
+    assert can_talk(sbc, branch, carrier)
+    carrier.hangs_up()
+    assert sbc.idle()
+
+
 def test_the_target_rings_and_is_busy_after_all(world):
     sbc, office, carrier, branch, first, second = half_attended(world)
     referral = refers(office, party=first, to=refer_to_replacing(second))

@@ -18,7 +18,7 @@ ACTS = (
     ("invite",) * 4
     + ("refer",) * 3
     + ("attended",) * 3
-    + ("replace", "hold", "hang up", "wait", "wait", "operator", "busy")
+    + ("replace", "hold", "cancel", "hang up", "wait", "wait", "operator", "busy")
 )
 PAUSES = (0.0, 0.0005, 0.001, 0.002, 0.004, 0.1, 0.1, 1.0, 1.0, 5.0)
 MOST_CALLS = 12
@@ -49,13 +49,15 @@ class Storm:
 
     def _in_call(self, act, phone, one, number):
         agent, now = phone.agent, self.sbc.now
-        other = self.chance.choice([party for party in agent.parties if party.stage is Stage.TALKING])
+        other = self.chance.choice([party for party in agent.parties if party.stage in (Stage.TALKING, Stage.RINGING)])
         if act == "refer":
             agent.referring.refer(one, refer_to(number, "10.0.0.1"), now)
             return agent.drain()
-        if act == "attended" and other is not one:
+        if act == "attended" and other is not one and other.remote_tag:
             agent.referring.refer(one, refer_to_replacing(other), now)
             return agent.drain()
+        if act == "cancel" and other.is_caller and other.stage is Stage.RINGING and not other.cancelled:
+            return agent.cancel(other, now)
         if act == "replace":
             return agent.invite(number, phone.through, now, fields=(("Replaces", one.replaces),))
         if act == "hold" and not one.inviting:

@@ -73,7 +73,7 @@ class Media:
             True,
             True,
         )
-        self.released = ()
+        self.released, self.offer = (), None
         self.fault = None
 
     def described(self, side):
