@@ -222,3 +222,59 @@ def test_a_call_of_many_hours_is_billed_to_its_end(world):
     carrier.hangs_up()
     assert sorted(record.billable_ms // 1000 for record in sbc.cdr) == [7200, 10800]
     assert sbc.idle()
+
+
+def trusted(world):
+    """The carrier may have its calls transferred by us: by its own routes."""
+    policy = (POLICY % "terminate").replace("domain: carrier.example", "domain: carrier.example, transfer: terminate")
+    sbc = world(policy=policy)
+    branch = sbc.phone("pbx-88.branch.internal", "10.0.0.6:5060", through="10.0.0.1:5060", user=BRANCH)
+    office, carrier = sbc.office(), sbc.carrier()
+    carrier.invites(DID)
+    office.answers()
+    return sbc, office, carrier, branch
+
+
+def test_a_carrier_that_may_transfer_does_it_by_its_own_routes(world):
+    sbc, office, carrier, branch = trusted(world)
+    assert refers(carrier, ABROAD).progress == [100, 404]  # it would be a call abroad on the office's account
+    sbc.run(1)
+    refers(carrier, BRANCH)
+    branch.answers()
+    sbc.run(1)
+    assert can_talk(sbc, office, branch)
+    assert [path.used for path in sbc.switch.relations.paths.views()] == [0]
+    office.hangs_up()
+    assert records(sbc)[-1] == ("carrier", "branch", FAR, BRANCH, "normal")
+    assert sbc.idle()
+
+
+@pytest.mark.parametrize("who", ["office", "carrier"])
+def test_a_call_that_began_without_an_offer(world, who):
+    sbc, office, carrier, branch = three(world)
+    if who == "office":
+        office.invites(FAR, sdp=False)
+        carrier.answers()
+    else:
+        carrier.invites(DID, sdp=False)
+        office.answers()
+    refers(office)
+    branch.answers()
+    sbc.run(1)
+    assert can_talk(sbc, branch, carrier)
+    carrier.hangs_up()
+    assert sbc.idle()
+
+
+def test_nobody_is_called_in_the_name_of_who_has_no_number(world):
+    """An extension that the office does not own is shown as the office's default."""
+    sbc, office, carrier, branch = three(world)
+    office.invites(FAR, caller="201")
+    carrier.answers()
+    refers(office)
+    assert f"<sip:{DID}@" in branch.call.remote
+    assert "201" not in str(branch.call.invite.fields)
+    branch.answers()
+    sbc.run(1)
+    carrier.hangs_up()
+    assert sbc.idle()
