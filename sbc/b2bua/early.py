@@ -30,6 +30,8 @@ class Ringing:
         "_has_offer",
         "_key",
         "_number",
+        "_rack",
+        "_refused",
         "_required",
         "_sender",
         "_timing",
@@ -54,6 +56,8 @@ class Ringing:
         self._has_offer = has_offer
         self._sender: ReliableSender | None = None
         self._describes = False
+        self._rack: str | None = None  # of the last PRACK that was right
+        self._refused: str | None = None  # … whose offer was not
         self.is_settled = False  # offer and answer are exchanged, and nothing is said about the session any more
 
     @property
@@ -103,7 +107,19 @@ class Ringing:
         matched, orders = self._sender.take_prack(request, now)
         if matched and was_described and self._has_offer:
             self.is_settled = True
+        if matched:
+            self._rack = request.header("RAck")
         return matched, orders
+
+    def refuse_prack(self) -> None:
+        """The offer of the last one is not taken: "the UAC may send again a PRACK request without an offer", RFC 6337
+        §2.3.
+        """
+        self._refused = self._rack
+
+    def has_refused(self, request: Request) -> bool:
+        """Whether this PRACK is the one that was refused, once more."""
+        return self._refused is not None and request.header("RAck") == self._refused
 
     def stop(self) -> None:
         """A final response is out."""
@@ -130,7 +146,7 @@ class Calling:
     def __init__(self, uac: InviteUac) -> None:
         self._uac = uac
         self._receiver: ReliableReceiver | None = None
-        self._waiting: tuple[str, str] | None = None  # tag and RAck of a provisional with an offer, not acknowledged
+        self._waiting: dict[str, str] = {}  # by To tag, the RAck of a provisional with an offer, not acknowledged
         self.agreed: str | None = None
 
     @property
@@ -152,18 +168,16 @@ class Calling:
         `answers`: it brings the answer to our offer. `offers`: it brings an offer.
         """
         if offers:
-            self._waiting = (tag, rack_of(response))
+            self._waiting[tag] = rack_of(response)
             return None
         if answers:
             self.agreed = tag
         return rack_of(response)
 
-    def answered(self) -> tuple[Dialog, str] | None:
+    def answered(self, tag: str) -> tuple[Dialog, str] | None:
         """The early dialog and the RAck of the offer that is answered now."""
-        if self._waiting is None:
+        rack, dialog = self._waiting.pop(tag, None), self._uac.early.get(tag)
+        if rack is None or dialog is None:
             return None
-        tag, rack = self._waiting
-        self._waiting = None
         self.agreed = tag
-        dialog = self._uac.early.get(tag)
-        return None if dialog is None else (dialog, rack)
+        return dialog, rack

@@ -138,7 +138,7 @@ class Modification:
             outs += [] if asked.drop_offer() else asked.cancel_offer()
             asking += [] if change.by is None else [change.by]
         for leg in asking:
-            outs += call.legs[leg].refuse(491)
+            outs += call.legs[leg].refuse_offer(491, now)
         return outs
 
     def timer(self, timer: str, now: float) -> "list[Out]":
@@ -162,21 +162,22 @@ class Modification:
     def _offered(self, report: LegOffered, now: float) -> "list[Out]":
         call, leg = self._call, report.leg
         if report.leg not in call.pair:
-            return list(call.legs[leg].refuse(491))  # its partner is about to change
+            return list(call.legs[leg].refuse_offer(491, now))  # its partner is about to change
         asking, asked = call.legs[leg], call.legs[call.opposite(leg)]
         if report.body and not (self._change and leg in (self._change.by, self._change.to)):
             try:
                 if call.media.is_same(call.side_of(leg), call.media.read(report.body)):
                     return list(asking.answer(call.media.last_sent(call.side_of(leg)), now))
             except SdpError as error:
-                return list(asking.refuse(error.status))
+                return list(asking.refuse_offer(error.status, now))
         wish = Wish(asked.n, report, until=now + TURN_SECONDS)
         if self._change is None and asked.is_modifiable:
             return self._begin(wish, now)
-        if not call.is_answered:
-            return list(asking.refuse(504))  # RFC 3311 §5.2: it "cannot change the session … without prompting"
         if self._change is not None and self._change.to == leg:
-            return list(asking.refuse(491))
+            return list(asking.refuse_offer(491, now))
+        if not call.is_answered:  # nothing waits so early
+            # "If the UAS cannot change the session … without prompting the user", RFC 3311 §5.2
+            return list(asking.refuse_offer(504, now))
         self._wish(wish)
         if not call.timers.is_set("turn"):
             call.timers.set("turn", now + TURN_SECONDS)
@@ -188,7 +189,7 @@ class Modification:
         for wish in [one for one in self._wishes if one.until is not None and one.until <= now]:
             self._wishes.remove(wish)
             if wish.offered is not None:
-                outs += self._call.legs[wish.offered.leg].refuse(491)
+                outs += self._call.legs[wish.offered.leg].refuse_offer(491, now)
         later = [one.until for one in self._wishes if one.until is not None]
         if later:
             self._call.timers.set("turn", min(later))
@@ -218,9 +219,9 @@ class Modification:
             try:
                 passed = call.media.pass_offer(call.side_of(leg), call.media.read(offered.body), now)
             except SdpError as error:
-                return list(asking.refuse(error.status))
+                return list(asking.refuse_offer(error.status, now))
             except OutOfPortsError:
-                return list(asking.refuse(503))
+                return list(asking.refuse_offer(503, now))
         self._start(Change(leg, asked.n, late=not offered.body), now)
         fields = () if offered.message is None else call.crossing_fields(leg, offered.message)
         return list(asked.offer(passed, by_update=offered.by_update, fields=fields))
@@ -263,7 +264,7 @@ class Modification:
         if change.by is None:
             self._call.context.trace.note(self._call.ref, now, f"an offer of ours was refused: {status}")
             return self.go_on(now)
-        return [*self._call.legs[change.by].refuse(crossing_status(status)), *self.go_on(now)]
+        return [*self._call.legs[change.by].refuse_offer(crossing_status(status), now), *self.go_on(now)]
 
     def _take_back(self, change: Change, status: int, now: float) -> "list[Out]":
         if change.taken_back is not None:

@@ -12,7 +12,7 @@ from sbc.b2bua.account import Ending
 from sbc.b2bua.choosing import Choosing
 from sbc.b2bua.commands import AskMedia, Log
 from sbc.b2bua.crossing import crossing_status
-from sbc.b2bua.forks import Forks
+from sbc.b2bua.forks import EarlySessions, Forks
 from sbc.b2bua.headers import crossing
 from sbc.b2bua.hunt import Attempt, Lead, goes_on
 from sbc.b2bua.identity import contact_user, egress_invite
@@ -46,7 +46,7 @@ class Setup:
     """`_offer` is the caller's; None where the INVITE had none and the callee is asked for one (RFC 3261 §13.2.1).
 
     `_crossed`: that offer as the callee has it, for the answers of all forks. `_is_converted`: there was none, and the
-    callee has got one of ours. `_is_settled`: offer and answer were both exchanged before the 2xx, in PRACKs.
+    callee has got one of ours. `_early`: offer and answer were both exchanged before the 2xx.
     """
 
     def __init__(self, call: "Call") -> None:
@@ -54,12 +54,16 @@ class Setup:
         self._offer: Session | None = None
         self._crossed: Offer | None = None
         self._is_converted = False
-        self._is_settled = False
+        self._early = EarlySessions(call.media)
+        self._is_settled = False  # the fork that has answered is one of them
         self._decision = Decision()
         self._facts = Facts("", "", "")
         self._choosing = Choosing(call, self._facts, self._decision)
         self._redirects = Redirects()
         self._forks = Forks(call)
+        self._offered: Offer | None = None  # by a fork, and not answered yet; its tag is `_offerer`
+        self._offerer = ""
+        self._waiting: list[LegProgressed] = []  # offers of other forks
         self._dialled_at = 0.0
 
     def start(self, offer: Session | None, facts: Facts, decision: Decision, now: float) -> "list[Out]":
@@ -70,6 +74,8 @@ class Setup:
     def handle(self, state: Hunting, report: Report, now: float) -> "list[Out]":
         call = self._call
         match report:
+            case LegCancelled(0) if call.errand is not None:
+                return []  # it rings for who waits in another call now
             case LegCancelled(0, _, cancel):
                 call.account.attempt_ended(487, Cause.CANCELLED, now)
                 return call.end(Ending(Cause.CANCELLED, 487, Cause.CANCELLED.q850, "caller"), now, 0, cancel)
@@ -84,7 +90,7 @@ class Setup:
             case LegProgressed():
                 return self._progressed(state, report, now)
             case LegPracked(_, body):
-                return self._pracked(body, now)
+                return self._pracked(state, body, now)
             case LegAnswered():
                 return self._answered(report, now)
             case LegRefused():
@@ -117,7 +123,8 @@ class Setup:
     def acknowledged(self, body: bytes, now: float) -> "list[Out]":
         """The caller's ACK: it brings the answer where the 2xx had to make the offer."""
         call = self._call
-        if self._offer is not None or self._is_settled or call.media.offer is None:
+        is_settled = self._is_settled and not self._is_converted
+        if self._offer is not None or is_settled or call.media.offer is None:
             return []
         try:
             if self._is_converted:
@@ -185,6 +192,8 @@ class Setup:
         call.legs.append(leg)
         call.pair = (0, n)
         self._forks.forget()
+        self._early.forget()
+        self._offered, self._waiting = None, []
         # An offer in a reliable provisional wants its answer in the PRACK: the caller must be able to give it so early.
         reliable = bool(body) or call.ingress.takes_reliable
         invite = egress_invite(
@@ -305,6 +314,9 @@ class Setup:
         if not 180 <= status <= 189:
             return self._tried(state, now)  # 199 ends an early dialog (RFC 6228), and who knows what 150 says
         call = self._call
+        if self._offered is not None and self._offers(report):
+            self._waiting.append(report)  # one after the other: the caller has another fork's offer to answer
+            return []
         call.timers.stop("no_reply", "no_progress")
         if not call.timers.is_set("no_answer"):
             call.timers.set("no_answer", now + state.attempt.target.no_answer)
@@ -332,46 +344,65 @@ class Setup:
 
     def _early_description(self, report: LegProgressed, now: float) -> bytes:
         """What a provisional describes, as the caller is told; nothing where it concerns the callee alone."""
-        media = self._call.media
+        media, early = self._call.media, self._early
         session = media.read(report.body)
         if self._offers(report):
-            return media.pass_offer("egress", session, now)
+            passed = media.pass_offer("egress", session, now)
+            self._offered, self._offerer = media.offer, report.tag
+            return passed
         if self._crossed is None:
             return b""
+        if self._call.modification.is_under_way and report.tag != early.followed:
+            if report.reliable:
+                early.note(report.tag, self._crossed, session)
+            return b""
+        if report.reliable:
+            return early.agree(report.tag, self._crossed, session)
+        early.followed = report.tag
         return media.pass_answer(session, self._crossed)
 
-    def _pracked(self, body: bytes, now: float) -> "list[Out]":
+    def _pracked(self, state: Hunting, body: bytes, now: float) -> "list[Out]":
         """The caller's PRACK answers the offer of the callee's reliable provisional."""
-        call = self._call
+        call, offered, tag = self._call, self._offered, self._offerer
+        self._offered = None
+        if offered is None:
+            return []
         try:
-            passed = call.media.pass_answer(call.media.read(body))
+            passed = self._early.agree(tag, offered, call.media.read(body))
         except SdpError as error:
             call.explain(f"answer in PRACK cannot be used: {error.reason}", now)
             return call.refuse(Cause.FAILED, 488, now)
-        call.media.settle()
-        self._is_settled = True
-        return [*call.legs[-1].prack(passed), AskMedia(call.media.relay())]
+        outs: list[Out] = [*call.legs[-1].prack(tag, passed), AskMedia(call.media.relay())]
+        return outs + self._progressed(state, self._waiting.pop(0), now) if self._waiting else outs
 
     def _answered(self, report: LegAnswered, now: float) -> "list[Out]":
         call = self._call
         call.timers.stop("no_reply", "no_progress", "no_answer")
         call.account.attempt_ended(200, Cause.NORMAL, now)
+        self._is_settled = report.tag in self._early
+        dropped: list[Out] = []
+        if call.modification.is_under_way and report.tag != self._early.followed:
+            dropped = call.modification.abandon(now)  # it was in the early dialog of another fork
         try:
             if self._offer is None and not self._is_converted:
-                return self._answered_with_offer(report, now)
+                return [*dropped, *self._answered_with_offer(report, now)]
             passed = self._final_answer(report)
         except (SdpError, OutOfPortsError) as error:
             call.explain(f"answer cannot be used: {error}", now)
             return call.refuse(Cause.FAILED, 488, now)
-        call.media.settle()
+        if not call.modification.is_under_way:
+            call.media.settle()
         if self._is_converted:
             passed = call.media.reoffer("ingress", now) or b""
         elif not self._forks.turn_to(report.tag, passed, final=True):
             passed = b""
-        return [*call.legs[-1].acknowledge(), AskMedia(call.media.relay()), *self._talk(passed, report, now)]
+        return [*dropped, *call.legs[-1].acknowledge(), AskMedia(call.media.relay()), *self._talk(passed, report, now)]
 
     def _final_answer(self, report: LegAnswered) -> bytes:
         media = self._call.media
+        if self._is_settled:
+            self._early.turn_back(report.tag)
+            return media.last_sent("ingress")  # "any SDP in subsequent responses" is ignored, RFC 6337 §3.1.1
         if report.body:
             return media.pass_answer(media.read(report.body), self._crossed)
         if media.is_answered:
@@ -380,10 +411,16 @@ class Setup:
 
     def _answered_with_offer(self, report: LegAnswered, now: float) -> "list[Out]":
         """The INVITE had no offer: the 2xx has it, and the caller's ACK will have the answer (RFC 3261 §13.2.1)."""
-        media = self._call.media
-        if not report.body or self._is_settled:
+        media, early = self._call.media, self._early
+        if self._is_settled:
+            early.turn_back(report.tag)
+            self._forks.turn_to(report.tag, b"", final=True)
+            return [*self._call.legs[-1].acknowledge(), AskMedia(media.relay()), *self._talk(b"", report, now)]
+        if not report.body:
             return [*self._call.legs[-1].acknowledge(), *self._talk(b"", report, now)]
-        return self._talk(media.pass_offer("egress", media.read(report.body), now), report, now)
+        passed = media.pass_offer("egress", media.read(report.body), now)
+        self._forks.turn_to(report.tag, passed, final=True)
+        return self._talk(passed, report, now)
 
     def _talk(self, body: bytes, report: LegAnswered, now: float) -> "list[Out]":
         call = self._call
