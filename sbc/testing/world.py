@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import unquote
 
 import yaml
 
@@ -58,6 +59,7 @@ routes:
 """
 WALL_AT_ZERO: Final = 1_735_689_600.0  # 2025-01-01, so that CDRs in tests have honest dates
 _PEERS_FAULT: Final = ("peer.", "server.", "registration.")  # alarms about others are part of a story
+_ALNUM: Final = re.compile(r"[0-9a-z]+")
 _QUIET: Final = 80.0  # after so long every transaction, retransmission and lingering timer is over
 
 
@@ -247,18 +249,21 @@ class World:
     def leaks(self) -> list[str]:
         """What any octet that we ever sent to one side tells about the other: addresses, names, Call-IDs, tags."""
         sides = set(self._sides.values())
-        secrets = {side: re.compile(rf"(?<![\w.])(?:{self._secrets_from(side)})(?!\w)") for side in sides}
+        words = {side: re.compile(rf"(?<![\w.])(?:{self._words_from(side)})(?!\w)") for side in sides}
+        marks = {side: self._marks_from(side) for side in sides}
         found = []
         for sent in self.net.log:
             side = self._sides.get(sent.receiver or "")
             if sent.sender != self.host.name or side is None:
                 continue
-            words = sorted(set(secrets[side].findall(sent.data.decode("latin-1").lower())))
-            found += [f"{word} in {sent.data[:60]!r} to {sent.receiver}" for word in words]
+            text = unquote(sent.data.decode("latin-1")).lower()
+            seen = set(words[side].findall(text)) | marks[side].intersection(_ALNUM.findall(text))
+            if seen:
+                found.append(f"{' '.join(sorted(seen))} in {sent.data[:60]!r} to {sent.receiver}")
         return found
 
-    def _secrets_from(self, side: str) -> str:
-        """A pattern of all words that nobody on this side may see."""
+    def _words_from(self, side: str) -> str:
+        """A pattern of all names and addresses that nobody on this side may see."""
         words = {
             listener.address.host
             for interface in self.policy.interfaces.values()
@@ -268,9 +273,14 @@ class World:
         for phone in self.phones:
             if self._sides[phone.name] != side:
                 words |= {phone.address.host, phone.name}
-                for party in phone.dialogs:
-                    words |= {party.call_id, party.local_tag}
         return "|".join(re.escape(word.lower()) for word in sorted(words) if word) or "(?!)"
+
+    def _marks_from(self, side: str) -> set[str]:
+        """What nobody on this side may see of dialogs: tags, and what is random in a Call-ID."""
+        elsewhere = [phone for phone in self.phones if self._sides[phone.name] != side]
+        dialogs = [party for phone in elsewhere for party in phone.dialogs]
+        marks = {party.local_tag for party in dialogs} | {party.call_id.partition("@")[0] for party in dialogs}
+        return {mark.lower() for mark in marks if mark}
 
     def inject(self, data: bytes, sender: Phone) -> None:
         """Octets that arrive as if this phone had sent them; what comes back is in `net.sent_to(sender)`."""
