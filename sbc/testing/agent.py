@@ -2,8 +2,8 @@
 
 RFC 3261 §8, §12 to §15 on top of the transaction layer; its dialogs are its own, not the SBC's, so that an error there
 is not made twice. What it does by itself stands in its `Script`; everything else somebody tells it to do. This file is
-its door: what may be told, and which part gets what comes in. The parts are `calling`, `called`, `reliably`,
-`updating`, `refreshing`, `referring` and `subscribing`; what they share is `bench`.
+its door: what it may be told, and which part gets what the transactions report. The parts are `incoming`, `calling`,
+`called`, `reliably`, `updating`, `refreshing`, `referring` and `subscribing`; what they share is `bench`.
 Who uses it: `phone` in the network in memory, the demo on real sockets. It judges what it receives: see `complaints`.
 """
 
@@ -30,12 +30,13 @@ from sbc.sip.transaction.outputs import (
     TransactionFailed,
 )
 from sbc.testing.asked import Asked
-from sbc.testing.bench import Bench, Key
+from sbc.testing.bench import Bench
 from sbc.testing.binding import Binding
 from sbc.testing.called import Called
 from sbc.testing.calling import Calling
-from sbc.testing.challenger import Challenger, uncalled_for
+from sbc.testing.challenger import Challenger
 from sbc.testing.digest import Keyring
+from sbc.testing.incoming import Incoming
 from sbc.testing.inspect import complaints_about
 from sbc.testing.line import Identity
 from sbc.testing.party import Party, Stage, Wish
@@ -48,7 +49,6 @@ from sbc.testing.updating import Updating
 from sbc.testing.voice import Voice
 
 STANDING: Final = frozenset({"OPTIONS", "REGISTER"})  # methods that belong to no call
-_CALL_METHODS: Final = frozenset({"INVITE", "UPDATE", "PRACK", "BYE", "REFER"})  # 481 outside of a call
 
 
 class UserAgent:
@@ -96,6 +96,7 @@ class UserAgent:
         self.updating = Updating(bench, self.calling, self.refreshing)
         self.referring = Referring(bench, self.calling)
         self.subscribing = Subscribing(bench)
+        self.incoming = Incoming(self)
         self._ids = ids
         self._end = bench.end
 
@@ -274,9 +275,9 @@ class UserAgent:
                     self.bench.out.append(out)
                 case RequestReceived(key=key, request=request):
                     self.heard.append(request.method)
-                    self._received(key, request, now)
+                    self.incoming.received(key, request, now)
                 case AckReceived(request=request):
-                    self._received_ack(request, now)
+                    self.incoming.received_ack(request, now)
                 case CancelReceived(user=user):
                     self.called.received_cancel(user, now)
                 case ResponseReceived(user=user, response=response, request=request, flow=flow):
@@ -290,96 +291,8 @@ class UserAgent:
                 case _:
                     raise AssertionError(f"a phone does not know what to do with {out}")
 
-    def _received(self, key: Key, request: Request, now: float) -> None:
-        bench = self.bench
-        bench.requests.append(request)
-        party = bench.party_of(request) if request.to.tag is not None else None
-        if party is not None:
-            self.complaints += complaints_about(request, party, self.script)
-            party.heard.append(request.method)
-            if request.cseq.number <= party.remote_seq and not self.script.in_order:
-                party.has_missed = True
-                bench.reply(key, 500, now)  # "the request is out of order and MUST be rejected with a 500", §12.2.2
-                return
-            party.remote_seq = max(party.remote_seq, request.cseq.number)
-        self.complaints += uncalled_for(self.challengers, request)
-        if not self._challenge(key, request, now):
-            self._hand_on(key, request, party, now)
-
-    def _hand_on(self, key: Key, request: Request, party: Party | None, now: float) -> None:
-        method = request.method
-        is_in_no_call = party is None and (method in _CALL_METHODS - {"INVITE", "REFER"})
-        if is_in_no_call:
-            self.bench.reply(key, 481, now)
-        elif method == "INVITE":
-            self.called.received_invite(key, request, party, now)
-        elif method == "BYE":
-            self.called.received_bye(key, party, now)
-        elif method == "PRACK":
-            self.reliably.take_prack(key, request, party, now)
-        elif method not in self.script.allow and method in ("UPDATE", "REFER"):
-            self.complaints.append(f"{method}, which our Allow does not name")
-            self.bench.reply(key, 405, now, fields=(self.line.allow,))
-        elif method == "UPDATE":
-            self.updating.received(key, request, party, now)
-        elif method == "REFER":
-            self.referring.received_refer(key, request, party, now)
-        elif method == "SUBSCRIBE":
-            self.subscribing.received_subscribe(key, request, now)
-        elif method == "NOTIFY" and self._takes_notify(key, request, party, now):
-            return
-        elif method == "REGISTER" and self.registrar is not None:
-            status, fields = self.registrar.take(request, now)
-            self.bench.reply(key, status, now, fields=fields)
-        else:
-            self._answer_plainly(key, request, party, now)
-
-    def _takes_notify(self, key: Key, request: Request, party: Party | None, now: float) -> bool:
-        return self.subscribing.received_notify(key, request, now) or self.referring.received_notify(
-            key, request, party, now
-        )
-
-    def _answer_plainly(self, key: Key, request: Request, party: Party | None, now: float) -> None:
-        """What needs no state: OPTIONS, MESSAGE, INFO, PUBLISH and whatever else its script knows an answer to."""
-        method, script = request.method, self.script
-        if party is None and request.to.tag is not None:
-            self.bench.reply(key, 481, now)
-        elif method == "OPTIONS":
-            self.bench.reply(key, script.options, now, fields=(self.line.allow, *script.options_fields))
-        elif method in script.statuses:
-            self.bench.reply(key, script.statuses[method], now)
-        elif method == "PUBLISH":
-            entity: Fields = (("SIP-ETag", self._ids.tag()), ("Expires", request.header("Expires") or "3600"))
-            self.bench.reply(key, 200, now, fields=entity)
-        elif method in ("INFO", "NOTIFY", "MESSAGE"):
-            self.bench.reply(key, 200, now, fields=(self.line.allow,))
-        else:
-            self.bench.reply(key, 501, now)
-
-    def _challenge(self, key: Key, request: Request, now: float) -> bool:
-        for challenger in self.challengers:
-            fields = challenger.judge(request)
-            if fields is not None:
-                self.bench.reply(key, challenger.status, now, fields=fields)
-                return True
-        return False
-
     def _is_registrar_silent(self, request: Request) -> bool:
         return request.method == "REGISTER" and self.registrar is not None and self.registrar.silent
-
-    def _received_ack(self, request: Request, now: float) -> None:
-        party = self.bench.party_of(request)
-        if party is None:
-            self.complaints.append(f"ACK for no dialog of ours: {request.call_id}")
-            return
-        self.heard.append("ACK")
-        if party.heard[-1:] != ["ACK"]:
-            party.heard.append("ACK")
-        self.complaints += complaints_about(request, party, self.script)
-        for challenger in self.challengers:
-            challenger.judge_ack(request)
-        if self.script.hears_acks:
-            self.called.received_ack(request, party, now)
 
     def _party(self, user: tuple[str, int, int]) -> Party | None:
         """Whose request it was."""
