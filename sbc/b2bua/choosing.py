@@ -38,6 +38,7 @@ class Choosing:
         self._verdict = _UNREACHABLE
         self._reject = 0
         self._is_down = False
+        self._has_met = False  # an attempt has met with something
         self._plan_is_open = decision.has_disaster_plan
 
     def first(self, now: float) -> tuple[Lead, ...]:
@@ -53,7 +54,11 @@ class Choosing:
 
     def failed(self, ending: Ending, *, is_down: bool) -> None:
         """The attempt that was made last ended so."""
-        self._verdict, self._is_down = ending, is_down
+        self._verdict, self._is_down, self._has_met = ending, is_down, True
+
+    def redirected(self) -> None:
+        """The attempt that was made last said only who else is to be tried: those are what the verdict is about."""
+        self._verdict, self._is_down, self._has_met = _UNREACHABLE, False, False
 
     @property
     def is_settled(self) -> bool:
@@ -85,7 +90,7 @@ class Choosing:
                     self._pass_over(lead.target.peer.name, why, _UNREACHABLE, now)
                     continue
                 if self._admits(lead, now):
-                    self._call.account.disaster |= lead.target.diverted_from != ""
+                    self._call.account.disaster |= lead.target.diverted_from != "" and not lead.target.redirected
                     return lead, leads
                 while leads and isinstance(leads[0], Attempt) and leads[0].target is lead.target:
                     leads = leads[1:]  # the next address of the same trunk has no more paths and no higher rate
@@ -101,7 +106,7 @@ class Choosing:
         """What an attempt really met says more than why another was not made, and a full trunk more than a dead one."""
         call = self._call
         call.explain(f"{peer} is passed over: {why}", now)
-        if len(call.legs) > 1:
+        if self._has_met:
             return
         if verdict is _UNREACHABLE:
             self._is_down = True

@@ -1,9 +1,9 @@
 """How the INVITE of a forwarded call tells by whom it was forwarded: Diversion (RFC 5806) and History-Info (RFC 7044).
 
 What a PBX or a trunk said is told again in our words: numbers in the form of the peer that hears it, at our host or the
-trunk's, reasons and counters kept, everything else left behind. A disaster plan's forwarding is told in both ways. A
-peer whose policy wants one of them, or both, gets the one made of the other (`translated`, RFC 6044). It does not
-decide who is called or shown. Used by `identity`.
+trunk's, reasons and counters kept, everything else left behind. A disaster plan's forwarding, and a 3xx that was
+followed, are told in both ways. A peer whose policy wants one of them, or both, gets the one made of the other
+(`translated`, RFC 6044). It does not decide who is called or shown. Used by `identity`.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
 
-from sbc.b2bua.translated import diversions_of, history_of
+from sbc.b2bua.translated import cause_of, diversions_of, history_of
 from sbc.policy.model import Target
 from sbc.sip.headers.identity import LARGEST_COUNTER, Diversion, HistoryEntry
 from sbc.sip.uri import TelUri, escaped_user
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 _ANONYMOUS: Final = "sip:anonymous@anonymous.invalid"  # RFC 3323 §4.1.1.3
 _HIDING: Final = frozenset(("header", "history"))  # RFC 7044 §10.1.2
-_OUT_OF_SERVICE: Final = 404  # the RFC 4458 cause of a Diversion's "out-of-service", by RFC 6044 §5
 
 
 class _Listener:
@@ -67,18 +66,20 @@ def forwarding_fields(
             history = history_of(diversions, parties.called)
     fields: list[tuple[str, str]] = []
     if wanted != "history-info":
-        fields += [("Diversion", value) for value in _diversions(diversions, did, listener)]
+        fields += [("Diversion", value) for value in _diversions(diversions, did, target.diverted_why, listener)]
     # Deviation: RFC 7044 §9.2 wants an entry of every hop. We add ours only where we change who is called: an entry for
     # a call that merely passes would say nothing but that there is a border. See test_forwarded.
     if wanted != "diversion" and (history or did):
+        if did and target.redirected and history and listener.uri(history[-1].number) == listener.uri(did):
+            history = (*history[:-1], replace(history[-1], reason=("SIP", target.redirected)))
         entries = [_told(entry, listener, hides=hides) for entry in history]
         if did:
-            entries += _our_entries(history, did, target.called, listener)
+            entries += _our_entries(history, did, target, listener)
         fields += [("History-Info", entry) for entry in entries]
     return fields
 
 
-def _diversions(diversions: Iterable[Diversion], did: str, listener: _Listener) -> list[str]:
+def _diversions(diversions: Iterable[Diversion], did: str, why: str, listener: _Listener) -> list[str]:
     """The latest first, as they are read (RFC 5806 §9.2.3: the top-most is the last redirecting number).
 
     "Redirection Counter SHOULD be set equal to the sum of the counters of all Diversion headers", §9.2.4: who is not
@@ -86,7 +87,7 @@ def _diversions(diversions: Iterable[Diversion], did: str, listener: _Listener) 
     """
     told: list[tuple[str, Diversion]] = []
     if did:
-        told.append((listener.uri(did), Diversion(TelUri(did), "out-of-service", 1)))
+        told.append((listener.uri(did), Diversion(TelUri(did), why, 1)))
     unnamed = 0
     for diversion in diversions:
         if not listener.may_hear(diversion.number):
@@ -109,8 +110,12 @@ def _told(entry: HistoryEntry, listener: _Listener, *, hides: bool) -> str:
     return open_entry.printed(listener.uri(entry.number) if is_told else _ANONYMOUS)
 
 
-def _our_entries(history: Sequence[HistoryEntry], did: str, called: str, listener: _Listener) -> list[str]:
-    """The DID, unless it is the last entry already, and the number that its plan sends the call to."""
+def _our_entries(history: Sequence[HistoryEntry], did: str, target: Target, listener: _Listener) -> list[str]:
+    """The DID, unless it is the last entry already, and the number that its plan or its 3xx sends the call to.
+
+    Who answered 3xx is told with that: "MUST include a Reason header field, containing the SIP Response Code",
+    RFC 7044 §10.2.
+    """
     entries: list[str] = []
     if not history:
         parent = "1"
@@ -119,8 +124,9 @@ def _our_entries(history: Sequence[HistoryEntry], did: str, called: str, listene
         if listener.uri(history[-1].number) != listener.uri(did):
             parent += ".0.1"  # "MUST add a single index with a value of "0"" for what is missing, §10.3 rule 6
     if not history or parent != history[-1].index:
-        entries.append(HistoryEntry(TelUri(did), parent).printed(listener.uri(did)))
+        reason = ("SIP", target.redirected) if target.redirected else None
+        entries.append(HistoryEntry(TelUri(did), parent, reason=reason).printed(listener.uri(did)))
     # "the mapping was done by the receiving entity on its own authority, in which case the mp-value is the parent
     # index", §10.4
-    forwarded = HistoryEntry(TelUri(called), f"{parent}.1", ("mp", parent), _OUT_OF_SERVICE)
-    return [*entries, forwarded.printed(listener.uri_as_written(called))]
+    forwarded = HistoryEntry(TelUri(target.called), f"{parent}.1", ("mp", parent), cause_of(target.diverted_why))
+    return [*entries, forwarded.printed(listener.uri_as_written(target.called))]

@@ -167,7 +167,10 @@ def contact_params(message: Request | Response, rules: HeaderRules) -> Params:
     Others are about the peer's own user agent (methods, events, schemes), or name it (+sip.instance). `rules`: of the
     peer that sent the message.
     """
-    contacts = message.contacts
+    try:
+        contacts = message.contacts
+    except ParseError:
+        return ()  # of a response that makes no dialog
     if isinstance(contacts, Star) or len(contacts) != 1 or not contacts[0].params:
         return ()
     found = [item for item in contacts[0].params if item[0] in rules.features and item[0] not in _CONTACTS_OWN]

@@ -259,7 +259,8 @@ def _vouch_to_trunk(
     The identity is a number that this trunk's customer owns: the screened caller, or who forwarded the call; what
     another trunk has asserted passes.
     """
-    identity = parties.identity or target.diverted_from or parties.asserted
+    diverter = target.diverted_from if target.is_diverter_ours else ""
+    identity = parties.identity or diverter or parties.asserted
     if identity:
         written = caller if identity == parties.caller else write(identity)
         fields.append(("P-Asserted-Identity", f"<sip:{escaped(written)}@{host}>"))

@@ -1,23 +1,26 @@
 """Where a peer's 3xx sends a call: its Contacts as numbers, followed by the routes of the peer that redirects
 (RFC 3261 §8.1.3.4, §21.3). Nothing of a redirection is ever shown to the other side (RFC 5853 §3.1).
 
-The hosts of the Contacts are not believed: a number that the peer may not dial is not reached by a 302 either. Used by
-`setup`, which dials.
+The hosts of the Contacts are not believed: a number that the peer may not dial is not reached by a 302 either. The new
+INVITE says who redirected, and why (`forwarded`). Used by `setup`, which dials.
 """
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from sbc.core.limits import REDIRECTS_PER_CALL
 from sbc.policy.model import Facts, Target
-from sbc.sip.headers.identity import number_of
+from sbc.sip.errors import ParseError
+from sbc.sip.headers.identity import identity_of, number_of
 from sbc.sip.message import Response
-from sbc.sip.nameaddr import NameAddr
+from sbc.sip.nameaddr import NameAddr, parse_name_addr
 from sbc.sip.params import param
 
 if TYPE_CHECKING:
     from sbc.b2bua.call import Call
 
 _CONTACTS: Final = 5  # of one response that are tried, the best first
+_READ: Final = 20  # of one response that are looked at
 
 
 class Redirects:
@@ -27,21 +30,25 @@ class Redirects:
         self._seen: set[str] = set()
         self._count = 0
 
-    def follow(self, call: "Call", target: Target, facts: Facts, response: Response, now: float) -> tuple[Target, ...]:
-        """Whom to try now; nobody where the peer's policy refuses it, or there have been too many."""
+    def follow(
+        self, call: "Call", target: Target, facts: Facts, response: Response, now: float, *, rang: bool = False
+    ) -> tuple[Target, ...]:
+        """Whom to try now; nobody where the peer's policy refuses it, or there have been too many. `rang`: somebody was
+        alerted before."""
         peer, trace = target.peer, call.context.trace
         if peer.redirect == "refuse":
             trace.note(call.ref, now, f"{peer.name} redirects, and its policy refuses that")
             return ()
         by = target.called_e164 or target.called
         self._seen.add(by)
+        why = reason_of(response, rang=rang)
         found: list[Target] = []
         for number in numbers_of(response):
             if self._count >= REDIRECTS_PER_CALL:
                 trace.note(call.ref, now, f"redirected {self._count} times: no further")
                 break
             self._count += 1
-            targets = call.policy.divert(peer.name, number, by, facts)
+            targets = call.policy.divert(peer.name, number, by, facts, status=response.status, why=why)
             if isinstance(targets, str):
                 trace.note(call.ref, now, f"{peer.name} redirects to {number}: {targets}")
                 continue
@@ -53,13 +60,26 @@ class Redirects:
 
 
 def numbers_of(response: Response) -> list[str]:
-    """The numbers of its Contacts, the preferred first (RFC 3261 §20.10: q, 1 where there is none)."""
-    contacts = response.contacts
-    if not isinstance(contacts, tuple):
-        return []
-    ordered = sorted(contacts, key=_preference, reverse=True)
+    """The numbers of its Contacts, the preferred first (RFC 3261 §20.10: q, 1 where there is none). One that cannot be
+    read is left out."""
+    ordered = sorted(_contacts(response), key=_preference, reverse=True)
     numbers = [number for contact in ordered if (number := number_of(contact.uri))]
     return list(dict.fromkeys(numbers))[:_CONTACTS]
+
+
+def _contacts(response: Response) -> list[NameAddr]:
+    found: list[NameAddr] = []
+    for text in response.values("Contact")[:_READ]:
+        with suppress(ParseError):
+            found.append(parse_name_addr(text, "Contact"))
+    return found
+
+
+def reason_of(response: Response, *, rang: bool) -> str:
+    """Why the call is sent on, in a word of RFC 5806 §4: as the 3xx itself says in a Diversion, which has the latest
+    first. Else who was alerted has sent it on by hand, and who was not has asked for all calls to be sent on."""
+    said = identity_of(response).diversions
+    return (said[0].reason if said else "") or ("deflection" if rang else "unconditional")
 
 
 def _preference(contact: NameAddr) -> float:

@@ -433,10 +433,11 @@ class Setup:
         ending = Ending(cause, crossing_status(status), q850 or q850_of_status(status), "callee")
         call.account.attempt_ended(status, cause, now)
         if status < 400 and report.response is not None:
-            targets = self._redirects.follow(call, state.attempt.target, self._facts, report.response, now)
+            target = state.attempt.target
+            targets = self._redirects.follow(call, target, self._facts, report.response, now, rang=state.rang)
             if targets:
                 call.holdings.give_back_path(len(call.legs) - 1)
-                self._choosing.failed(ending, is_down=False)
+                self._choosing.redirected()
                 return self._go_on((*targets, *state.rest), now)
         if self._decision.emergency or goes_on(status, q850, self._decision.rule):
             return self._failed(state, ending, now, is_down=status == 503)

@@ -41,7 +41,7 @@ def history_of(diversions: Sequence[Diversion], called: str) -> tuple[HistoryEnt
             room -= 1
         entry = _entry(TelUri(diversion.number), entries, cause)
         entries.append(replace(entry, is_private=diversion.privacy in _SECRET))
-        cause = _CAUSES.get(diversion.reason, _UNKNOWN)
+        cause = cause_of(diversion.reason)
     entries.append(_entry(TelUri(called), entries, cause))
     return tuple(entries)
 
@@ -59,6 +59,11 @@ def diversions_of(history: Sequence[HistoryEntry], *, hides: bool = False) -> tu
         privacy = "full" if hides or diverter.is_private else "off"
         diversions.append(Diversion(TelUri(diverter.number), reason, 1, privacy=privacy))
     return tuple(reversed(diversions))
+
+
+def cause_of(reason: str) -> int:
+    """The cause of RFC 4458 for a Diversion's reason, §5."""
+    return _CAUSES.get(reason, _UNKNOWN)
 
 
 def _entry(uri: TelUri, before: Sequence[HistoryEntry], cause: int | None) -> HistoryEntry:

@@ -167,16 +167,30 @@ class Policy:
         call = Diverted(called, self.read_caller(facts), decision.owner or down[0], frozenset(down))
         return self._disaster.plan((owned and owned.plan) or decision.rule.disaster, call)
 
-    def divert(self, peer: str, number: str, by: str, facts: Facts) -> tuple[Target, ...] | str:
+    def divert(
+        self, peer: str, number: str, by: str, facts: Facts, *, status: int = 302, why: str = "unconditional"
+    ) -> tuple[Target, ...] | str:
         """Whom `peer` may send the call of `facts` on to; or why nobody. As if it had dialled `number` itself, `by`
-        (the number that it was called by) being the caller that the rules look at.
+        (the number that it was called by) being the caller that the rules look at. `status`, `why`: of its 3xx.
         """
         called = self.plan.read(number, bare=self._writes_bare(peer, "called"))
         diverter = self.plan.read(by)
         targets = self._dial(peer, called, diverter, self.read_caller(facts))
         if isinstance(targets, str):
             return targets
-        return tuple([replace(target, diverted_from=diverter.best) for target in targets])
+        is_its_own = self._owners.owner(diverter) == peer
+        return tuple(
+            [
+                replace(
+                    target,
+                    diverted_from=diverter.best,
+                    diverted_why=why,
+                    redirected=status,
+                    is_diverter_ours=is_its_own,
+                )
+                for target in targets
+            ]
+        )
 
     def _dial(self, pbx: str, called: Number, by: Number, caller: Number) -> tuple[Target, ...] | str:
         """As if `pbx` had dialled: `by` is the caller that the rules look at, `caller` the one that peers see."""

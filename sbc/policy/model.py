@@ -322,7 +322,8 @@ class Target(Struct, frozen=True):
     """One step of the hunt: a peer, and the numbers as that peer shall see them.
 
     `called_e164`: where the number has such a form, else as `called`. `diverted_from`: the DID (E.164) whose disaster
-    plan made this step; empty for others.
+    plan made this step, or the number that sent the call on by a 3xx; empty for others. `diverted_why`: a reason of
+    RFC 5806 §4. `redirected`: the status of that 3xx. `is_diverter_ours`: that number belongs to whoever diverted.
     """
 
     peer: Peer
@@ -332,6 +333,9 @@ class Target(Struct, frozen=True):
     weight: int | None = None
     called_e164: str = ""
     diverted_from: str = ""
+    diverted_why: str = "out-of-service"
+    redirected: int = 0
+    is_diverter_ours: bool = True
 
 
 class Facts(Struct, frozen=True):
