@@ -39,7 +39,7 @@ class BetweenCalls:
             case PlaceChild():
                 return self._place(order, now)
             case HangUpChild(child):
-                return guarded(child, lambda call: call.hang_up(Cause.CANCELLED, now), now)
+                return guarded(child, lambda call: call.hang_up(Cause.CANCELLED, now, "caller"), now)
             case JoinCalls(survivor):
                 return guarded(survivor, lambda call: self._join(call, order, now), now)
             case ChildProgressed(parent, child, status):

@@ -118,6 +118,7 @@ class Call:
             dtmf=peer.dtmf,
         )
         self.media = CallMedia(ref, side, context.media_rules, context.ports, context.ids)
+        self.media.waits = errand is not None
         self._setup = Setup(self)
         self.modification = Modification(self)
         self._passing = Passing(self)
@@ -242,9 +243,9 @@ class Call:
             self.state = Ended(self.state.ending, self.state.ended_at, written=True, durable=True)
         return []
 
-    def hang_up(self, cause: Cause, now: float) -> list[Out]:
-        """End it by our own will: an operator, a shutdown, a limit."""
-        return self.end(Ending(cause, self._final_status(cause.status), cause.q850, "sbc"), now)
+    def hang_up(self, cause: Cause, now: float, by: Who = "sbc") -> list[Out]:
+        """End it by our own will: an operator, a shutdown, a limit; or for whoever placed it and has left."""
+        return self.end(Ending(cause, self._final_status(cause.status), cause.q850, by), now)
 
     def abort(self, now: float) -> list[Out]:
         """The crash barrier's way in: a bug has ended this call. Whatever still works of the one exit is done."""
@@ -303,6 +304,11 @@ class Call:
         for leg in self.legs:
             earliest = earlier(earliest, leg.next_deadline())
         return earliest
+
+    @property
+    def is_emergency(self) -> bool:
+        """It, or a call that it has taken in."""
+        return self.account.emergency or any(joined.account.emergency for joined in self.joined)
 
     @property
     def is_over(self) -> bool:
@@ -444,7 +450,8 @@ class Call:
 
     def renegotiate(self, now: float) -> list[Out]:
         """After a join: the newer leg is told of the older one, and that of what came of it."""
-        return self.modification.renegotiate(now, max(self.pair), min(self.pair))
+        told = [order for leg in self.pair for order in self._passing.present_partner(leg)]
+        return [*self.modification.renegotiate(now, max(self.pair), min(self.pair)), *told]
 
     def explain(self, why: str, now: float) -> None:
         """For the ladder, and for the log line of the end that this leads to."""

@@ -12,6 +12,7 @@ from sbc.b2bua.commands import AskMedia, WriteCdr
 from sbc.b2bua.media import CallMedia, OutOfPortsError, SideName
 from sbc.b2bua.orders import JoinCalls
 from sbc.b2bua.replaces import Found
+from sbc.b2bua.session_ids import SessionIds
 from sbc.b2bua.states import Ended, Talking
 from sbc.core.cause import Cause
 from sbc.core.limits import TRANSFERS_PER_CALL
@@ -36,7 +37,7 @@ class Joined:
     caller of the survivor is the callee of this one.
     """
 
-    __slots__ = ("account", "is_turned", "leg", "media", "number", "ref", "usages")
+    __slots__ = ("account", "is_private", "is_turned", "leg", "media", "number", "ref", "usages")
 
     def __init__(
         self, account: Account, usages: "Iterable[Usage]", media: CallMedia, leg: int, number: str, *, is_turned: bool
@@ -48,6 +49,7 @@ class Joined:
         self.leg = leg
         self.number = number
         self.is_turned = is_turned
+        self.is_private = False  # his number is not shown to anybody
 
     def take_counts(self, counts: "Sequence[wire.StreamCount]") -> None:
         """The media worker's last word on the session that this call had before."""
@@ -75,9 +77,9 @@ def carry_out(order: JoinCalls, survivor: "Call", other: "Call | None", now: flo
         return survivor.transfer.join_failed(now)
     outs = [*survivor.modification.abandon(now), *other.modification.abandon(now)]
     moved = join(survivor, order.kept, other, order.other_kept, now)
-    # The other session goes first: its ports are the survivor's now.
-    outs += [AskMedia(wire.DeleteSession(order.other))] if other.media.is_up else []
+    # The other session goes last: its ports are the survivor's already, and hear all the time.
     outs.append(AskMedia(survivor.media.relay()))
+    outs += [AskMedia(wire.DeleteSession(order.other))] if other.media.is_up else []
     outs += survivor.transfer.joined(moved, now)
     return outs + survivor.renegotiate(now)
 
@@ -123,6 +125,16 @@ def join(survivor: "Call", kept: int, other: "Call", other_kept: int, now: float
     return _take_in(survivor, kept, other, other_kept, now)
 
 
+def shown_number(call: "Call", leg: int) -> str:
+    """The number of who is on that leg, for the others to see; "" where he withholds it."""
+    for joined in call.joined:
+        if joined.leg == leg:
+            return "" if joined.is_private else joined.number
+    if leg == 0:
+        return "" if call.parties.is_anonymous else call.account.caller
+    return call.account.called
+
+
 def number_of_party(call: "Call", leg: int) -> str:
     """The number of who is on that leg, in E.164 where it has such a form."""
     for joined in call.joined:
@@ -146,7 +158,13 @@ def _take_in(survivor: "Call", kept: int, other: "Call", other_kept: int, now: f
     context = survivor.context
     is_turned = survivor.side_of(kept) == other.side_of(other_kept)
     number = number_of_party(other, other_kept)
+    is_private = not shown_number(other, other_kept)
     moved = _move_legs(survivor, other)
+    theirs = context.session_ids.pop(other.ref, None)
+    if theirs is not None:
+        ours = context.session_ids.setdefault(survivor.ref, SessionIds(context.ids))
+        for was, leg in moved.items():
+            ours.move(leg, theirs, was)
     for tag in other.tags:
         context.dialogs[tag] = (survivor.ref, moved[context.dialogs[tag][1]])
     survivor.tags.extend(other.tags)
@@ -157,6 +175,7 @@ def _take_in(survivor: "Call", kept: int, other: "Call", other_kept: int, now: f
         joined.leg = moved[joined.leg]
         joined.is_turned ^= is_turned
     taken = Joined(other.account, other.holdings.usages, other.media, new, number, is_turned=is_turned)
+    taken.is_private = is_private
     survivor.joined += [*other.joined, taken]
     other.joined.clear()
     other.holdings.usages.clear()

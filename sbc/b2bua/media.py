@@ -18,6 +18,7 @@ from sbc.b2bua.sides import ALL_CODECS, Agreed, Dtmf, Side, SideName
 from sbc.core.ids import IdSource
 from sbc.media import wire
 from sbc.policy.model import CodecRules, Latching
+from sbc.sdp.direction import direction_of
 from sbc.sdp.hostile import check_hostile_remote
 from sbc.sdp.model import SdpError, Session, same_except_origin
 from sbc.sdp.negotiate import check_answer
@@ -56,6 +57,7 @@ class CallMedia:
         self._is_renumbered = False  # the two sides may have different numbers for one codec
         self._answered: Offer | None = None  # the offer that `now` of both sides comes from, until that is settled
         self._may_bury = False  # a stream may have ended
+        self.waits = False  # whoever is on the ingress side is not to hear anything yet
         self._dead: list[tuple[str, int]] = []  # ports of streams that have ended, to be given back
 
     @property
@@ -151,9 +153,15 @@ class CallMedia:
         return b"" if told is None else serialize_sdp(side.describe_again(told))
 
     def is_same(self, by: SideName, session: Session) -> bool:
-        """That side's peer says what it said last, o= apart, and nothing is under way: a refresh, which crosses not."""
-        said = self.sides[by].now.said
-        return self.offer is None and said is not None and same_except_origin(session, said)
+        """That side's peer says what it said last, o= apart, and nothing is under way: a refresh, which crosses not.
+
+        What it said may have been an answer to an offer of ours that is no answer to it: then it is an offer like any.
+        """
+        side = self.sides[by]
+        said, told = side.now.said, side.now.told
+        if self.offer is not None or said is None or not same_except_origin(session, said):
+            return False
+        return told is not None and _answers(told, session)
 
     # --- descriptions that no peer has asked us to pass ---------------------------------------------------------------
 
@@ -260,13 +268,13 @@ class CallMedia:
         return wire.PutSession(self.ref, self._generation, streams, early=True)
 
     def relay(self) -> wire.PutSession:
-        """The whole relay as it shall be now."""
+        """The whole relay as it shall be now; where it `waits`, ports hear and nothing is sent on yet."""
         self._generation += 1
         self._streams, self._codecs = (), ()
         if len(self.sides) == 2:
             ingress, egress = self.sides["ingress"], self.sides["egress"]
             self._streams, self._codecs = streams_between(ingress, egress, is_renumbered=self._is_renumbered)
-        return wire.PutSession(self.ref, self._generation, self._streams)
+        return wire.PutSession(self.ref, self._generation, self._streams, early=self.waits)
 
     def digits_to(self, to: SideName) -> int | None:
         """The stream of the relay, as last put, in which digits can be played to that side; None: in none."""
@@ -379,6 +387,16 @@ class CallMedia:
         for local, port in self._dead:
             self._pool.give_back(local, [port], now)
         self._dead.clear()
+
+
+def _answers(told: Session, offer: Session) -> bool:
+    """Whether `told` has no direction that this offer does not allow (RFC 3264 §6.1)."""
+    for ours, theirs in zip(told.media, offer.media, strict=False):
+        if ours.port and theirs.port:
+            direction = direction_of(told, ours)
+            if direction.intersect(direction_of(offer, theirs).reversed()) is not direction:
+                return False
+    return True
 
 
 def _other(side: SideName) -> SideName:

@@ -16,7 +16,8 @@ from sbc.b2bua.commands import AskMedia
 from sbc.b2bua.crossing import crossing_status
 from sbc.b2bua.digits import digit_of, info_body
 from sbc.b2bua.headers import Crossing, contact_params, crossing
-from sbc.b2bua.identity import connected_identity
+from sbc.b2bua.identity import connected_identity, escaped
+from sbc.b2bua.joining import shown_number
 from sbc.b2bua.referring import referred_by_field
 from sbc.b2bua.reports import LegAsked, LegOffered, LegReplied
 from sbc.b2bua.session_ids import SessionIds
@@ -70,7 +71,8 @@ class Passing:
         errand = self._call.errand
         if errand is not None:
             named: Fields = (("Replaces", errand.replaces),) if errand.replaces else ()
-            return (*referred_by_field(errand.referred_by, self._call.host_of(leg)), *named)
+            by = self._call.writer(0)(errand.referred_by) if errand.referred_by else ""
+            return (*referred_by_field(by, self._call.host_of(leg)), *named)
         if self._invite is None:
             return ()
         self._show_features(0, leg, self._invite)
@@ -186,6 +188,20 @@ class Passing:
         if not fields or not other.allows("UPDATE") or not other.is_modifiable:
             return []
         return list(other.ask("UPDATE", _Identity(), fields))
+
+    def present_partner(self, leg: int) -> "list[Out]":
+        """A transfer has given this leg another partner: a PBX's telephone shows whom it talks with (RFC 4916).
+
+        Towards a trunk we can vouch for our own numbers only, and the new partner's may be anybody's.
+        """
+        call = self._call
+        told = call.legs[leg]
+        number = shown_number(call, call.opposite(leg))
+        if told.peer.kind != "pbx" or not number or not told.allows("UPDATE") or told.is_closed:
+            return []
+        written = call.writer(call.opposite(leg))(number)
+        asserted = ("P-Asserted-Identity", f"<sip:{escaped(written)}@{call.host_of(leg)}>")
+        return list(told.ask("UPDATE", _Identity(), (asserted,)))
 
     def _who_is_there(self, leg: int, message: Request | Response) -> Fields:
         call = self._call

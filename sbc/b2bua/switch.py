@@ -243,7 +243,7 @@ class Switch:
         if self._drain_at is not None and now >= self._drain_at:
             self._drain_at = None
             commands += self._run(self.beside.end(now), now)
-            for ref in [ref for ref, call in self.calls.items() if self._is_final or not call.account.emergency]:
+            for ref in [ref for ref, call in self.calls.items() if self._is_final or not call.is_emergency]:
                 commands += self._with_call(ref, lambda call: call.hang_up(Cause.SHUTDOWN, now), now)
         for ref in self._living.deadlines.pop_due(now):
             commands += self._with_call(ref, lambda call: call.tick(now), now)

@@ -181,6 +181,7 @@ def engine():
             calls={},
             dialogs={},
             moves=Moves(),
+            session_ids={},
             outcomes=Counter(),
             hosts={"inside": "10.0.0.1", "outside": "sbc.example"},
             wall=WallClock(),

@@ -157,14 +157,14 @@ def test_counts_of_the_former_session_are_in_its_record(consulting):
 # --- by order of the switch -------------------------------------------------------------------------------------------
 
 
-def test_the_former_session_goes_before_its_ports_are_used_again(consulting):
+def test_the_ports_of_the_former_session_hear_all_the_time(consulting):
     one, two = consulting()
     outs = carry_out(JoinCalls("one", 0, "two", 1), one, two, 9.0)
     assert outs == [
         ("abandon", "one"),
         ("abandon", "two"),
-        AskMedia(wire.DeleteSession("two")),
         AskMedia(("relay", "one")),
+        AskMedia(wire.DeleteSession("two")),
         ("renegotiate", 0, 3),
     ]
 
