@@ -249,7 +249,7 @@ class Leg:
             self._ringing = Ringing(
                 key, uas.cseq, self._timing, self._number, required=required, has_offer=uas.has_offer
             )
-        if "timer" in options:
+        if "timer" in options or request.header("Session-Expires") is not None:
             self._timer = self._new_timer()
             self._timer.take_request(request)
         return [Adopt(key, (self.ref, self.n, 0)), *uas.try_()]

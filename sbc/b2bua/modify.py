@@ -89,6 +89,9 @@ class Modification:
                 return self._reanswered(change, report, now)
             case LegReanswered(leg):
                 return self._too_late(report, leg, now)
+            case LegRerefused(leg, _, True) if change is not None and change.refresh and leg == change.to:
+                self._call.explain(f"refresh failed: {self._call.legs[leg].peer.name} has lost the call", now)
+                return self._call.fail(Cause.SESSION_EXPIRED, now)
             case LegRerefused(_, _, True):
                 return self._call.fail(Cause.FAILED, now)
             case LegRerefused(leg, status) if change is not None and leg == change.to:
