@@ -426,6 +426,10 @@ class Leg:
             case _:
                 return orders
 
+    def owes(self, key: ServerKey) -> bool:
+        """It has no answer yet to this request of its peer."""
+        return key in self._open
+
     def _refuse_open(self) -> list[Order]:
         """ "MUST respond to any pending requests … with a 487", RFC 3261 §15.1.2."""
         orders: list[Order] = [Respond(key, 487) for key in sorted(self._open)]
@@ -890,7 +894,8 @@ class Leg:
                 outs += self._ack_missing() if isinstance(out, AckMissing) else [out]
         if self._ringing is not None and self.state is State.SETUP:
             for one in self._ringing.tick(now):
-                outs.append(LegUnacknowledged(self.n) if isinstance(one, PrackMissing) else one)
+                # "the UAS SHOULD reject the original request with a 5xx response", RFC 3262 §3
+                outs += [*self.refuse(504), LegUnacknowledged(self.n)] if isinstance(one, PrackMissing) else [one]
         offering = self._offering
         if offering is not None and offering.retry_at is not None and now >= offering.retry_at:
             outs += self._offer_again(offering, now)

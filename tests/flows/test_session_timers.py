@@ -14,8 +14,6 @@ SHORT = POLICY.replace("office: {", "office: {session_timer: {expires: 120s, min
 )
 OFF = POLICY.replace("office: {", "office: {session_timer: off, ")
 OFF = OFF.replace("carrier: {", "carrier: {session_timer: off, ")
-    "carrier: {", "carrier: {session_timer: off, "
-)
 LONG_MINIMUM = POLICY.replace("office: {", "office: {session_timer: {expires: 1800s, min: 600s}, ")
 
 
