@@ -389,9 +389,19 @@ class Leg:
         uac = self._uac
         return [] if uac is None else uac.cancel()
 
+    @property
+    def offer_waits(self) -> bool:
+        """An offer of ours has met one of the peer's, and is to be sent again in a while."""
+        return self._offering is not None and self._offering.retry_at is not None
+
+    def reword_offer(self, body: bytes) -> None:
+        """What waits to be sent again says this now."""
+        if self._offering is not None:
+            self._offering.body = body
+
     def drop_offer(self) -> bool:
         """Forget an offer that waits to be sent again; False where it is on its way, and needs `cancel_offer`."""
-        if self._offering is None or self._offering.retry_at is None:
+        if not self.offer_waits:
             return False
         self._offering = None
         return True

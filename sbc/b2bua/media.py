@@ -18,7 +18,7 @@ from sbc.b2bua.sides import ALL_CODECS, Agreed, Dtmf, Side, SideName
 from sbc.core.ids import IdSource
 from sbc.media import wire
 from sbc.policy.model import CodecRules, Latching
-from sbc.sdp.direction import direction_of
+from sbc.sdp.direction import direction_of, undirected
 from sbc.sdp.hostile import check_hostile_remote
 from sbc.sdp.model import SdpError, Session, same_except_origin
 from sbc.sdp.negotiate import check_answer
@@ -162,6 +162,11 @@ class CallMedia:
         if self.offer is not None or said is None or not same_except_origin(session, said):
             return False
         return told is not None and _answers(told, session)
+
+    def only_turns(self, by: SideName, session: Session) -> bool:
+        """That side's peer says what it said last, but for o= and directions: a hold, a resume, or nothing new."""
+        said = self.sides[by].now.said
+        return said is not None and same_except_origin(undirected(session), undirected(said))
 
     # --- descriptions that no peer has asked us to pass ---------------------------------------------------------------
 

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 
 ANSWER_SECONDS: Final = 60.0  # for a person to be asked, say whether video is wanted; then the offer is taken back
+UPDATE_SECONDS: Final = 25.0  # for one that an UPDATE has brought: its sender waits for 32 seconds, then hangs up
 CANCEL_SECONDS: Final = 5.0  # for the asked side to end an offer that was taken back, two lost messages included
 TURN_SECONDS: Final = 5.0  # that an offer waits for the asked leg to be free, say for an ACK; then it gets 491
 _RENEGOTIATIONS: Final = 6  # of our own in a row, until both sides of a transfer agree
@@ -43,6 +44,7 @@ class Change(Struct, frozen=True):
     that its ACK will have the answer. `refresh`: it is for a session timer.
 
     `taken_back`: the asked side has been sent CANCEL, and the asking side gets this status if that was in time.
+    `has_news`: the asked side has changed its mind meanwhile; the asking side hears of that with the answer.
     """
 
     by: int | None
@@ -50,6 +52,7 @@ class Change(Struct, frozen=True):
     late: bool = False
     refresh: bool = False
     taken_back: int | None = None
+    has_news: bool = False
 
 
 class Wish(Struct, frozen=True):
@@ -177,7 +180,7 @@ class Modification:
         if self._change is None and asked.is_modifiable:
             return self._begin(wish, now)
         if self._change is not None and self._change.to == leg:
-            return list(asking.refuse_offer(491, now))
+            return self._meanwhile(self._change, report, now)
         if not call.is_answered:  # nothing waits so early
             # "If the UAS cannot change the session … without prompting the user", RFC 3311 §5.2
             return list(asking.refuse_offer(504, now))
@@ -185,6 +188,28 @@ class Modification:
         if not call.timers.is_set("turn"):
             call.timers.set("turn", now + TURN_SECONDS)
         return []
+
+    def _meanwhile(self, change: Change, report: LegOffered, now: float) -> "list[Out]":
+        """The asked peer makes an offer, because what it was offered has met that one before and waits (§14.1).
+
+        The asking side cannot be asked now. For a refresh, a hold or a resume that need not be: we answer, and its own
+        offer is made anew, so that the answer to that tells it the news. Anything else has to come again.
+        """
+        call, media, asked = self._call, self._call.media, self._call.legs[change.to]
+        side, offer = call.side_of(change.to), media.offer
+        is_ours = change.by is None or offer is None or not asked.offer_waits
+        try:
+            session = media.read(report.body) if report.body and not is_ours else None
+            if offer is None or session is None or not media.only_turns(side, session):
+                return list(asked.refuse_offer(491, now))
+            media.restore(now)
+            answer = media.answer_locally(side, session, now)
+            relay = media.relay()
+            asked.reword_offer(media.pass_offer(offer.by, offer.received, now))
+        except (SdpError, OutOfPortsError):
+            return call.fail(Cause.FAILED, now)
+        self._change = replace(change, has_news=True)
+        return [AskMedia(relay), *asked.answer(answer, now)]
 
     def _turned_away(self, now: float) -> "list[Out]":
         """The asked leg was not free in time."""
@@ -225,7 +250,7 @@ class Modification:
                 return list(asking.refuse_offer(error.status, now))
             except OutOfPortsError:
                 return list(asking.refuse_offer(503, now))
-        self._start(Change(leg, asked.n, late=not offered.body), now)
+        self._start(Change(leg, asked.n, late=not offered.body), now, by_update=offered.by_update)
         fields = () if offered.message is None else call.crossing_fields(leg, offered.message)
         return list(asked.offer(passed, by_update=offered.by_update, fields=fields))
 
@@ -264,6 +289,9 @@ class Modification:
         self._finish(now)
         if change.refresh:
             self._call.legs[change.to].refresh_failed(now)
+        if change.has_news and change.by is not None:
+            self._rounds = 0
+            self._wish(Wish(change.by))
         if change.by is None:
             self._call.context.trace.note(self._call.ref, now, f"an offer of ours was refused: {status}")
             return self.go_on(now)
@@ -319,9 +347,9 @@ class Modification:
 
     # --- inside -------------------------------------------------------------------------------------------------------
 
-    def _start(self, change: Change, now: float) -> None:
+    def _start(self, change: Change, now: float, *, by_update: bool = False) -> None:
         self._change = change
-        self._call.timers.set("change", now + ANSWER_SECONDS)
+        self._call.timers.set("change", now + (UPDATE_SECONDS if by_update else ANSWER_SECONDS))
 
     def _finish(self, now: float) -> None:
         self._change = None

@@ -74,6 +74,16 @@ def directed(session: Session, media: Media, direction: Direction) -> Media:
     return replace(media, lines=(*lines, f"a={direction}"))
 
 
+def undirected(session: Session) -> Session:
+    """What it says besides directions, to be compared."""
+    streams = [replace(media, lines=_without_direction(media.lines)) for media in session.media]
+    return replace(session, media=tuple(streams), lines=_without_direction(session.lines))
+
+
+def _without_direction(lines: Iterable[str]) -> tuple[str, ...]:
+    return tuple([line for line in lines if line not in LINES])
+
+
 def is_hold_address(connection: Connection | None) -> bool:
     """0.0.0.0 (RFC 3264 §8.4), its IPv6 form, and the names under .invalid that RFC 6157 uses for the same."""
     if connection is None:
