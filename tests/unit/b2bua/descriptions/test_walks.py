@@ -38,6 +38,8 @@ class Phone:
             assert heard.origin.split()[1] == last.origin.split()[1]
         self.last = heard
         for i, stream in enumerate(heard.media):
+            if not stream.port:
+                self._forget(i)
             if stream.port:
                 assert len(set(stream.formats)) == len(stream.formats)
                 for number, meaning in meanings_of(stream).items():
@@ -92,6 +94,12 @@ class Phone:
         number = next(str(n) for n in (*range(first, 128), *range(96, first)) if str(n) not in known)
         self._learn(i, number, codec)
         return number
+
+    def _forget(self, i: int) -> None:
+        """A stream without a port is none: another one may take its place, with numbers of its own (RFC 3264 §8.1)."""
+        if i < len(self.known):
+            self.known[i] = {}
+        self.told = {place: meaning for place, meaning in self.told.items() if place[0] != i}
 
     def _learn(self, i: int, number: str, codec: str) -> None:
         self.known += [{} for _ in range(i + 1 - len(self.known))]
