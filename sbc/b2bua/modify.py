@@ -27,6 +27,7 @@ from sbc.b2bua.reports import (
 )
 from sbc.core.cause import Cause
 from sbc.sdp.model import SdpError
+from sbc.sip.message import Fields
 
 if TYPE_CHECKING:
     from sbc.b2bua.call import Call, Out
@@ -56,12 +57,15 @@ class Change(Struct, frozen=True):
 
 
 class Wish(Struct, frozen=True):
-    """What waits for its turn: the offer of a peer, or one of our own to the leg `to`. `refresh`: nothing is new."""
+    """What waits for its turn: the offer of a peer, or one of our own to the leg `to`. `refresh`: nothing is new.
+    `fields`: who its partner is, where that is new.
+    """
 
     to: int
     offered: LegOffered | None = None
     refresh: bool = False
     until: float | None = None
+    fields: Fields = ()
 
 
 class Modification:
@@ -127,7 +131,7 @@ class Modification:
         """A leg of the call has another partner: tell these what that has described, one after the other."""
         self._rounds = 0
         for leg in legs:
-            self._wish(Wish(leg))
+            self._wish(Wish(leg, fields=self._call.partner_fields(leg)))
         return self.go_on(now)
 
     def abandon(self, now: float) -> "list[Out]":
@@ -235,7 +239,7 @@ class Modification:
     def _begin(self, wish: Wish, now: float) -> "list[Out]":
         if wish.offered is not None:
             return self._cross(wish.offered, now)
-        return self._repeat(wish.to, now) if wish.refresh else self._offer_again(wish.to, now)
+        return self._repeat(wish.to, now) if wish.refresh else self._offer_again(wish, now)
 
     # --- offers of a peer ---------------------------------------------------------------------------------------------
 
@@ -318,8 +322,8 @@ class Modification:
         self._start(Change(None, to, refresh=True), now)
         return list(call.legs[to].offer(body))
 
-    def _offer_again(self, to: int, now: float) -> "list[Out]":
-        call = self._call
+    def _offer_again(self, wish: Wish, now: float) -> "list[Out]":
+        call, to = self._call, wish.to
         if to not in call.pair or self._rounds >= _RENEGOTIATIONS:
             return []
         try:
@@ -328,10 +332,10 @@ class Modification:
             call.explain(f"{call.legs[to].peer.name} cannot be told of its new partner: {error}", now)
             return call.fail(Cause.FAILED, now)
         if body is None:
-            return []
+            return call.present(to, wish.fields)
         self._rounds += 1
         self._start(Change(None, to), now)
-        return list(call.legs[to].offer(body, by_update=True))
+        return list(call.legs[to].offer(body, by_update=True, fields=wish.fields))
 
     def _own_answer(self, change: Change, report: LegReanswered, now: float) -> "list[Out]":
         call, media, asked = self._call, self._call.media, self._call.legs[change.to]
