@@ -45,6 +45,7 @@ _COUNTS: Final = re.compile(
     re.IGNORECASE | re.ASCII,
 )
 _SUMMARY_LINES: Final = 32
+_ACCEPTS: Final = 32  # types of one Accept that are looked at
 _PICTURE_UPDATE: Final = (
     b'<?xml version="1.0" encoding="utf-8"?>\r\n'
     b"<media_control><vc_primitive><to_encoder><picture_fast_update/></to_encoder></vc_primitive></media_control>\r\n"
@@ -189,5 +190,14 @@ _TYPES: Final[dict[str, Across]] = {
     "application/watcherinfo+xml": _document,
     "application/im-iscomposing+xml": _document,
 }
+
+
+def accepted_of(response: Response) -> Fields:
+    """For a 415 that crosses: what its sender takes, of the types that cross."""
+    said = [value.partition(";")[0].strip().lower() for value in response.values("Accept")[:_ACCEPTS]]
+    kinds = ["application/sdp", *[kind for kind in _TYPES if kind in said]]
+    return (("Accept", ", ".join(kinds)),)
+
+
 ACCEPTED: Final[Fields] = (("Accept", ", ".join(["application/sdp", *_TYPES])),)
 """For a 415, and for the answer to OPTIONS."""

@@ -154,6 +154,12 @@ class Calling:
         """In which requests may be sent: the one that has agreed."""
         return None if self.agreed is None else self._uac.early.get(self.agreed)
 
+    @property
+    def asked(self) -> Dialog | None:
+        """In which the callee can be asked anything but an offer: the one that has agreed, else the latest."""
+        early = self._uac.early
+        return self.dialog or (early[next(reversed(early))] if early else None)
+
     def take(self, response: Response) -> Arrival:
         """How a provisional came; only a new one, or one that is not reliable, says anything."""
         if response.header("RSeq") is None:

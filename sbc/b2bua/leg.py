@@ -408,7 +408,7 @@ class Leg:
 
     def ask(self, method: str, token: Hashable, fields: Fields = (), body: bytes = b"") -> list[Order]:
         """Any other request within the dialog; `LegReplied` with this token tells its end. Nothing where none is."""
-        dialog = self.dialog if self._calling is None else self._calling.dialog
+        dialog = self.dialog if self._calling is None else self._calling.asked
         if dialog is None or self.state in (State.ENDING, State.CLOSED):
             return []
         return self._request(method, token, dialog, fields, body)
