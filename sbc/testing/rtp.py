@@ -9,6 +9,8 @@ from typing import Final
 
 from msgspec import Struct
 
+from sbc.media.wire import DIGITS
+
 PCMU: Final = 0
 SAMPLES: Final = 160  # 20 ms at 8 kHz
 INTERVAL: Final = 0.02
@@ -35,6 +37,17 @@ class Tone:
         self._timestamp = (self._timestamp + SAMPLES) & 0xFFFFFFFF
         self.sent += 1
         return header + self._payloads
+
+
+def event_packets(ssrc: int, payload_type: int, digit: str, milliseconds: int) -> list[bytes]:
+    """A digit as telephone-event at 8 kHz: its beginning, and its end three times over (RFC 4733 §2.5.1)."""
+    event, duration = DIGITS.index(digit), milliseconds * 8
+
+    def packet(n: int, end: int) -> bytes:
+        header = _HEADER.pack(0x80, payload_type | (0x80 if n == 0 else 0), n, ssrc & 0xFFFF, ssrc)
+        return header + struct.pack("!BBH", event, end | 10, duration if end else SAMPLES)
+
+    return [packet(0, 0), *[packet(n, 0x80) for n in (1, 2, 3)]]
 
 
 class Heard(Struct):

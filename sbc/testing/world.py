@@ -22,6 +22,8 @@ from sbc.media import wire
 from sbc.policy.engine import Policy
 from sbc.policy.load import Source, load_policy, parse_policy
 from sbc.sdp import media_remotes
+from sbc.sdp.codecs import TELEPHONE_EVENT
+from sbc.sdp.payload_types import payload_type
 from sbc.sip.commands import CloseFlow, LookUp, SendMessage
 from sbc.sip.events import FlowFailed
 from sbc.sip.timing import DEFAULT_TIMING, Timing
@@ -33,7 +35,7 @@ from sbc.testing.names import Names
 from sbc.testing.net import Conditions, Network
 from sbc.testing.party import Party
 from sbc.testing.phone import Phone
-from sbc.testing.rtp import Tone
+from sbc.testing.rtp import Tone, event_packets
 from sbc.testing.seeds import seeded_ids
 from sbc.trace.ladder import draw, moves
 
@@ -191,6 +193,26 @@ class World:
             p.remote == listener.agent.media and p.data == data and p.local == Address(source.host or "", source.port)
             for p in out
         )
+
+    def dials(self, speaker: Phone, digit: str, *, milliseconds: int = 160, speaking: Party | None = None) -> bool:
+        """A phone plays a digit as telephone-event (RFC 4733), in the number that it was told; whether that crosses.
+
+        What the media worker says of it is told to the engine. For a digit by INFO see `Phone.presses`.
+        """
+        speaking = speaking or speaker.call
+        session = speaking.remote_sdp
+        known = None if session is None else payload_type(session.media[0], TELEPHONE_EVENT)
+        if session is None or known is None:
+            raise AssertionError(f"{speaker.name} was told of no telephone-event")
+        target = media_remotes(session)[0]
+        self._tones += 1
+        out = [
+            self.media.relay(Packet(Address(target.host or "", target.port), speaker.agent.media, data))
+            for data in event_packets(self._tones, known[0], digit, milliseconds)
+        ]
+        for news in self.media.news():
+            self._replied(news)
+        return any(out)
 
     def worker_dies(self) -> None:
         self.media.kill()

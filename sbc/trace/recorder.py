@@ -10,6 +10,7 @@ from typing import Final
 from msgspec import Struct
 
 from sbc.core import limits
+from sbc.trace.masking import masked
 
 # The beginning of a call says why it was routed so; of a long one the middle is left out.
 _HEAD: Final = limits.TRACE_MESSAGES_PER_CALL // 4
@@ -77,9 +78,9 @@ class Recorder:
             self._forget_one()
 
     def entries(self, ref: str) -> tuple[Entry, ...]:
-        """Everything known of a call, oldest first; empty when nothing is."""
+        """Everything known of a call, oldest first, less what nobody may see; empty when nothing is."""
         tape = self._running.get(ref) or self._good.get(ref) or self._failed.get(ref)
-        return () if tape is None else tuple([Entry(*row) for row in tape.all_rows()])
+        return () if tape is None else tuple([_entry(row) for row in tape.all_rows()])
 
     def refs(self) -> tuple[str, ...]:
         """Every call of which something is known: finished ones first, oldest first."""
@@ -103,6 +104,11 @@ class Recorder:
     def _forget_one(self) -> None:
         ring = self._good if len(self._good) > _KEPT_FOR_GOOD_ONES or not self._failed else self._failed
         self._octets -= ring.pop(next(iter(ring))).counted
+
+
+def _entry(row: _Row) -> Entry:
+    at, leg, sent, data, note = row
+    return Entry(at, leg, sent, None if data is None else masked(data), note)
 
 
 class _Tape:
