@@ -49,7 +49,7 @@ class Forks:
 
     def _turn(self, tag: str, ours: str, description: bytes, *, final: bool) -> bool:
         ingress = self._call.ingress
-        if ingress.dialog is not None and ingress.dialog.local_tag != ours and not ingress.fork(ours):
+        if ingress.dialog is not None and ingress.dialog.local_tag != ours and not ingress.fork(ours, final=final):
             return final
         self._note(tag, ours, description)
         return True

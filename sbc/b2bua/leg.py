@@ -103,6 +103,7 @@ class Leg:
 
     __slots__ = (
         "_allow",
+        "_answers_as",
         "_asked",
         "_bye_fields",
         "_calling",
@@ -168,6 +169,7 @@ class Leg:
         self._ringing: Ringing | None = None
         self._calling: Calling | None = None
         self._held: tuple[bytes, Fields] | None = None  # our answer, which waits for a PRACK
+        self._answers_as: str | None = None  # … and then goes out in the early dialog with this tag of ours
         # Early dialogs of the peer's INVITE, by our tag, if several, and what was said reliably there.
         self._forks: dict[str, tuple[Dialog, Ringing | None]] | None = None
         self._timer: SessionTimer | None = None
@@ -192,6 +194,11 @@ class Leg:
         if self.state is State.TALKING:
             return not self._is_busy
         return self.state is State.SETUP and self._early_dialog is not None and self.allows("UPDATE")
+
+    @property
+    def awaits_prack(self) -> bool:
+        """A provisional of ours has no PRACK yet."""
+        return self._ringing is not None and self._ringing.is_busy
 
     @property
     def takes_reliable(self) -> bool:
@@ -259,13 +266,22 @@ class Leg:
         fields = None if self._timer is None else self._timer.refusal_of(request)
         return [] if fields is None else self.refuse(422, fields)
 
-    def fork(self, tag: str) -> bool:
+    def fork(self, tag: str, *, final: bool = False) -> bool:
         """Go on in another early dialog with the caller: another callee's description differs (RFC 3261 §12.1).
 
-        False where that must not be now: a provisional waits for its PRACK.
+        False where that must not be now: a provisional waits for its PRACK. `final`: the 2xx is to be sent there, as
+        soon as it may be.
         """
-        if self.dialog is None or self.uas is None or (self._ringing is not None and self._ringing.is_busy):
+        ringing = self._ringing
+        if self.dialog is None or self.uas is None:
             return False
+        if ringing is not None and ringing.is_busy:
+            if not final:
+                return False
+            if ringing.holds_answer:
+                self._answers_as = tag
+                return True
+            ringing.stop()
         if self._forks is None:
             self._forks = {self.dialog.local_tag: (self.dialog, self._ringing)}
         if tag not in self._forks:
@@ -618,12 +634,15 @@ class Leg:
             self._open.add(key)
             return [*orders, LegOffered(self.n, body, by_update=True, message=request)]
         status = 488 if body else 200
-        return [Respond(key, status), *orders, *self._answer_held(now)]
+        return [Respond(key, status), *orders, LegPracked(self.n, b""), *self._answer_held(now)]
 
     def _answer_held(self, now: float) -> list[Order]:
         if self._held is None:
             return []
         (body, fields), self._held = self._held, None
+        tag, self._answers_as = self._answers_as, None
+        if tag is not None:
+            self.fork(tag, final=True)
         return self.accept(body, now, fields)
 
     def _answer_request(self, body: bytes, now: float, fields: Fields) -> list[Order]:

@@ -25,7 +25,7 @@ class LegProgressed(Struct, frozen=True):
 
 
 class LegPracked(Struct, frozen=True):
-    """The PRACK of a provisional of ours that made an offer: `body` is the answer."""
+    """The PRACK of a provisional of ours; `body` is the answer where that made an offer."""
 
     leg: int
     body: bytes

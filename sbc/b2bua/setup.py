@@ -34,6 +34,7 @@ from sbc.b2bua.reports import (
 )
 from sbc.b2bua.states import Hunting
 from sbc.core.cause import Cause, cause_of_status, q850_of_status
+from sbc.core.limits import EARLY_DIALOGS_PER_LEG
 from sbc.policy.model import Decision, Facts, Peer
 from sbc.sdp.model import SdpError, Session
 from sbc.sip.message import Request
@@ -63,7 +64,7 @@ class Setup:
         self._forks = Forks(call)
         self._offered: Offer | None = None  # by a fork, and not answered yet; its tag is `_offerer`
         self._offerer = ""
-        self._waiting: list[LegProgressed] = []  # offers of other forks
+        self._waiting: list[LegProgressed] = []  # descriptions of other forks
         self._dialled_at = 0.0
 
     def start(self, offer: Session | None, facts: Facts, decision: Decision, now: float) -> "list[Out]":
@@ -314,9 +315,8 @@ class Setup:
         if not 180 <= status <= 189:
             return self._tried(state, now)  # 199 ends an early dialog (RFC 6228), and who knows what 150 says
         call = self._call
-        if self._offered is not None and self._offers(report):
-            self._waiting.append(report)  # one after the other: the caller has another fork's offer to answer
-            return []
+        if report.body and self._must_wait(report):
+            return self._wait(report, now)
         call.timers.stop("no_reply", "no_progress")
         if not call.timers.is_set("no_answer"):
             call.timers.set("no_answer", now + state.attempt.target.no_answer)
@@ -337,6 +337,23 @@ class Setup:
             passed = b""
         fields = () if report.response is None else call.crossing_fields(report.leg, report.response)
         return [*outs, *call.rings(min(status, 183), passed, now, fields)]
+
+    def _must_wait(self, report: LegProgressed) -> bool:
+        """The caller has yet to acknowledge what another fork has said: one after the other."""
+        if self._offers(report):
+            return self._offered is not None
+        return self._early.followed not in (None, report.tag) and self._call.ingress.awaits_prack
+
+    def _wait(self, report: LegProgressed, now: float) -> "list[Out]":
+        call = self._call
+        if len(self._waiting) < EARLY_DIALOGS_PER_LEG:
+            self._waiting.append(report)
+        if report.reliable and self._crossed is not None:
+            try:
+                self._early.note(report.tag, self._crossed, call.media.read(report.body))
+            except SdpError as error:
+                call.context.trace.note(call.ref, now, f"early session description ignored: {error}")
+        return []
 
     def _offers(self, report: LegProgressed) -> bool:
         """A reliable provisional that brings an offer: its PRACK waits for the caller's answer."""
@@ -362,18 +379,20 @@ class Setup:
         return media.pass_answer(session, self._crossed)
 
     def _pracked(self, state: Hunting, body: bytes, now: float) -> "list[Out]":
-        """The caller's PRACK answers the offer of the callee's reliable provisional."""
+        """The caller's PRACK, which answers the offer of the callee's reliable provisional if that made one."""
         call, offered, tag = self._call, self._offered, self._offerer
         self._offered = None
-        if offered is None:
-            return []
-        try:
-            passed = self._early.agree(tag, offered, call.media.read(body))
-        except SdpError as error:
-            call.explain(f"answer in PRACK cannot be used: {error.reason}", now)
-            return call.refuse(Cause.FAILED, 488, now)
-        outs: list[Out] = [*call.legs[-1].prack(tag, passed), AskMedia(call.media.relay())]
-        return outs + self._progressed(state, self._waiting.pop(0), now) if self._waiting else outs
+        outs: list[Out] = []
+        if offered is not None:
+            try:
+                passed = self._early.agree(tag, offered, call.media.read(body))
+            except SdpError as error:
+                call.explain(f"answer in PRACK cannot be used: {error.reason}", now)
+                return call.refuse(Cause.FAILED, 488, now)
+            outs += [*call.legs[-1].prack(tag, passed), AskMedia(call.media.relay())]
+        if self._waiting and not call.ingress.awaits_prack:
+            outs += self._progressed(state, self._waiting.pop(0), now)
+        return outs
 
     def _answered(self, report: LegAnswered, now: float) -> "list[Out]":
         call = self._call
