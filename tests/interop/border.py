@@ -1,4 +1,4 @@
-"""One SBC between two PBXs and some carriers, each a SIPp with a script of its own; what a story leaves is looked at."""
+"""One SBC between two PBXs and three carriers, each a SIPp with a script; what a story leaves is looked at."""
 
 import contextlib
 import re
@@ -40,7 +40,7 @@ routes:
   - {{name: from-branch, from: branch, to: [national], via: [carrier-a]}}
   - {{name: from-b, from: [carrier-b, carrier-c], to: dids}}
 """
-_PATIENCE = 30.0
+_PATIENCE = 12.0
 
 
 class Border:
@@ -58,28 +58,44 @@ class Border:
         self.node.stop()
 
     def tell(
-        self, folder: Path, *, seconds: float = _PATIENCE, calls: int = 1, **scripts: Script
+        self,
+        folder: Path,
+        *,
+        seconds: float = _PATIENCE,
+        calls: int = 1,
+        number: str = "+14155559999",
+        **scripts: Script,
     ) -> list[dict[str, Any]]:
-        """Each script in a SIPp; whoever is called listens first. All must end well, and nothing of the other side show.
+        """Each script in a SIPp; whoever is called listens first. All must end well, and learn nothing of each other.
 
-        Returns the records of the story's calls; there are `calls`.
+        `number`: whom the caller calls. Returns the records of the story's calls; there are `calls`.
         """
-        before = len(self.node.cdrs())
-        with contextlib.ExitStack() as stack:
-            sipps = {}
-            for name, script in sorted(scripts.items(), key=lambda item: item[1].calls_first):
-                sipps[name] = self._start(name, script, folder)
-                stack.callback(sipps[name].stop)
-            for name, sipp in sipps.items():
-                assert sipp.child.wait(seconds) == 0, f"{name}: {sipp.errors or sipp.child.log}"
-        for name, sipp in sipps.items():
-            assert (sipp.successful, sipp.failed, sipp.errors) == (1, 0, ""), name
-        until(lambda: self._is_quiet() and len(self.node.cdrs()) - before >= calls, "records", 5, self.node.alive)
+        before, sipps = len(self.node.cdrs()), {}
+        try:
+            self._play(sipps, scripts, folder, number, seconds)
+            until(lambda: self._is_quiet() and len(self.node.cdrs()) - before >= calls, "the end of all calls", 5,
+                  lambda: (self.node.alive(), self._how_far(sipps)))  # fmt: skip
+        except BaseException:
+            self._clear()
+            raise
         assert self.node.complaints() == []
         assert self._leaks(sipps) == []
         cdrs = self.node.cdrs()[before:]
         assert len(cdrs) == calls, cdrs
         return cdrs
+
+    def _play(
+        self, sipps: dict[str, Sipp], scripts: dict[str, Script], folder: Path, number: str, seconds: float
+    ) -> None:
+        with contextlib.ExitStack() as stack:
+            for name, script in sorted(scripts.items(), key=lambda item: item[1].calls_first):
+                sipps[name] = self._start(name, script, folder, number)
+                stack.callback(sipps[name].stop)
+            until(lambda: not any(sipp.child.is_running for sipp in sipps.values()), "every script to end", seconds,
+                  lambda: self._how_far(sipps))  # fmt: skip
+        for name, sipp in sipps.items():
+            counted = (sipp.child.wait(), sipp.successful, sipp.failed, sipp.errors)
+            assert counted == (0, 1, 0, ""), f"{name}: {counted}\n{self._how_far(sipps)}"
 
     def is_left_empty(self) -> None:
         """Transactions last for half a minute after the last message (RFC 3261, RFC 6026)."""
@@ -90,13 +106,29 @@ class Border:
     def ladder(self, ref: str) -> str:
         return self.node.ladder(ref)
 
-    def _start(self, name: str, script: Script, folder: Path) -> Sipp:
+    def _clear(self) -> None:
+        """A story that failed must not spoil the next one."""
+        for call in self.node.ask("calls")["calls"]:
+            self.node.says("hangup", call["ref"])
+
+    def _how_far(self, sipps: dict[str, Sipp]) -> str:
+        """For a story that went another way: what each SIPp missed and saw, the ladders of living calls."""
+        parts = []
+        for name, sipp in sipps.items():
+            state = "runs" if sipp.child.is_running else f"ended with {sipp.child.process.returncode}"
+            seen = [f"{'->' if m.is_sent else '<-'} {m.text.partition(chr(10))[0]}" for m in sipp.messages()]
+            parts.append("\n  ".join([f"{name} {state}: {sipp.errors}", *seen]))
+        parts += [f"{call['ref']}\n{self.ladder(call['ref'])}" for call in self.node.ask("calls")["calls"]]
+        return "\n".join(parts)
+
+    def _start(self, name: str, script: Script, folder: Path, number: str) -> Sipp:
         is_inside = name in _INSIDE
         remote = f"{self.node.inside if is_inside else self.node.outside}:5060" if script.calls_first else ""
         return Sipp(
             name, script.write(folder), folder, local=f"{self.net}.{_HOSTS[name]}", remote=remote, trace=True,
-            number="+14155550100" if not is_inside else "+14155559999",
-            caller="+14155550100" if is_inside else "+14155557777", keys={"me": f"secret-{name}"}, more=("-cid_str", "%u-%p-%s"),
+            number=number,
+            caller="+14155550100" if is_inside else "+14155557777", keys={"me": f"secret-{name}"},
+            more=("-cid_str", "%u-%p-%s"),
         )  # fmt: skip
 
     def _is_quiet(self) -> bool:

@@ -36,9 +36,13 @@ class Script:
 
     def calls(self, *fields: str, body: str = "", to: str = "[service]") -> "Dialog":
         """INVITE: a dialog of which this is the caller."""
+        return self.asks("INVITE", *fields, body=body, to=to)
+
+    def asks(self, method: str, *fields: str, body: str = "", kind: str = SDP, to: str = "[service]") -> "Dialog":
+        """A request outside any dialog; it may begin one."""
         self.calls_first |= not self._steps
         dialog = self._dialog(is_caller=True, called=to)
-        dialog.asks("INVITE", *fields, body=body)
+        dialog.asks(method, *fields, body=body, kind=kind)
         return dialog
 
     def is_called(self, method: str = "INVITE", *, has: Sequence[str] = (), lacks: Sequence[str] = ()) -> "Dialog":
@@ -79,6 +83,7 @@ class Dialog:
         self._is_caller = is_caller
         self._seq = 0
         self._called = called
+        self.allows_update = True
         self._has_dialog = not is_caller  # what is to be known of the other end is known
         self._nothing_came = True
         self._untagged: set[str] = set()  # their requests without our tag: it is added in what we say
@@ -101,8 +106,9 @@ class Dialog:
         transaction, seq, _ = self._last[to]
         self._last[to] = (transaction, seq, status)
         keeps = []
-        if self._is_caller and to == "INVITE" and 100 < status < 300:
+        if self._is_caller and to in ("INVITE", "SUBSCRIBE") and 100 < status < 300:
             keeps += [("remote", "To:", ".*"), ("target", "Contact:", "<(sips?:[^>]*)>")]
+            keeps.append(("to_tag", "To:", "tag=([^;>]+)"))
             self._has_dialog = True
         if to == "INVITE" and 100 < status < 200:
             keeps.append(("rseq", "RSeq:", "[0-9]+"))
@@ -118,6 +124,17 @@ class Dialog:
         """The reliable provisional response that came last."""
         _, seq, _ = self._last["INVITE"]
         self.asks("PRACK", f"RAck: {self._kept('rseq')} {seq} INVITE", body=body)
+
+    def waits(self, milliseconds: int) -> None:
+        self._script.waits(milliseconds)
+
+    def named_in_uri(self) -> str:
+        """This dialog, as its caller names it in the Replaces of a Refer-To (RFC 3891 §6.1, RFC 3261 §19.1.1)."""
+        return f"{self.call_id}%3Bto-tag%3D{self._kept('to_tag')}%3Bfrom-tag%3D{self.tag}"
+
+    def named(self) -> str:
+        """… as its caller's side names it in a Replaces field."""
+        return f"{self.call_id};to-tag={self._kept('to_tag')};from-tag={self.tag}"
 
     def hangs_up(self, *fields: str) -> None:
         self.asks("BYE", *fields)
@@ -141,10 +158,17 @@ class Dialog:
         kept = [f"{name}:{self._kept(f'{to}_{name}')}" for name in ("Via", "From", "To")]
         text = _message(
             f"SIP/2.0 {status} {REASONS.get(status, 'Whatever')}", kept[0], kept[1], kept[2] + tag,
-            f"Call-ID: {self.call_id}", f"CSeq:{self._kept(f'{to}_CSeq')}", *_about_us("Server"), *fields,
+            f"Call-ID: {self.call_id}", f"CSeq:{self._kept(f'{to}_CSeq')}", *self._about_us("Server"), *fields,
             body=body, kind=kind,
         )  # fmt: skip
         self._send(text, 'retrans="500"' if to == "INVITE" and status >= 200 else "")
+
+    def is_notified(self, status: int, *, last: bool = False) -> None:
+        """How a transfer goes, in a NOTIFY: a status line (RFC 3515 §2.4.4), and whether it was the last."""
+        state = "terminated" if last else "active"
+        said = ["Event: *refer", f"Subscription-State: *{state}", "Content-Type: *message/sipfrag", f"SIP/2.0 {status}"]
+        self.gets("NOTIFY", has=said)
+        self.says(200, to="NOTIFY")
 
     def is_hung_up(self, *, has: Sequence[str] = ()) -> None:
         self.gets("BYE", has=has)
@@ -163,9 +187,14 @@ class Dialog:
         via = "[last_Via:]" if refused else "Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch]"
         return _message(
             f"{method} {uri} SIP/2.0", via, f"From: {ours};tag={self.tag}",
-            "[last_To:]" if refused else f"To: {theirs}", f"Call-ID: {self.call_id}", f"CSeq: {seq} {method}", "Max-Forwards: 70", *_about_us("User-Agent"), *fields,
+            "[last_To:]" if refused else f"To: {theirs}", f"Call-ID: {self.call_id}",
+            f"CSeq: {seq} {method}", "Max-Forwards: 70", *self._about_us("User-Agent"), *fields,
             body=body, kind=kind,
         )  # fmt: skip
+
+    def _about_us(self, software: str) -> tuple[str, ...]:
+        allow = ALLOW if self.allows_update else ALLOW.replace("UPDATE, ", "")
+        return ("Contact: <sip:[me]@[local_ip]:[local_port]>", allow, f"{software}: [me]/[local_ip]")
 
     def _kept(self, name: str) -> str:
         return f"[$d{self._n}{name}]"
@@ -198,8 +227,26 @@ class Dialog:
         return f'<ereg regexp={quoteattr(regexp)} search_in="{where}" assign_to="{into}" {attributes}/>'
 
 
-def _about_us(software: str) -> tuple[str, ...]:
-    return ("Contact: <sip:[me]@[local_ip]:[local_port]>", ALLOW, f"{software}: [me]/[local_ip]")
+def talking_caller() -> tuple[Script, Dialog]:
+    """A PBX whose call rings and is answered."""
+    script = Script("pbx")
+    dialog = script.calls(body=sdp())
+    dialog.hears(180)
+    dialog.hears(200, has=["m=audio"])
+    dialog.acks()
+    return script, dialog
+
+
+def talking_callee(*, rings_ms: int = 0, **checks: Sequence[str]) -> tuple[Script, Dialog]:
+    """A carrier that rings and answers. `checks`: what the INVITE `has` and `lacks`."""
+    script = Script("carrier")
+    dialog = script.is_called(**checks)
+    dialog.says(180)
+    if rings_ms:
+        dialog.waits(rings_ms)
+    dialog.says(200, body=sdp())
+    dialog.gets("ACK")
+    return script, dialog
 
 
 def _message(start: str, *lines: str, body: str, kind: str) -> str:

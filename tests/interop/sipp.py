@@ -40,8 +40,9 @@ class Sipp:
         self.folder.mkdir()
         self.statistics_path = self.folder / "statistics.csv"
         self.errors_path = self.folder / "errors.log"
+        path = scenario if isinstance(scenario, Path) else SCENARIOS / f"{scenario}.xml"
         argv: list[str | Path] = [
-            program("sipp"), "-sf", scenario if isinstance(scenario, Path) else SCENARIOS / f"{scenario}.xml", "-i", local, "-p", str(port), "-m", str(calls),
+            program("sipp"), "-sf", path, "-i", local, "-p", str(port), "-m", str(calls),
             "-r", str(rate), "-l", str(max(calls, 100)), "-s", number, "-key", "caller", caller, "-nostdin",
             "-trace_stat", "-stf", self.statistics_path, "-fd", "1", "-trace_err", "-error_file", self.errors_path,
             "-d", str(talk_ms), "-max_socket", "1000", "-recv_timeout", "60000",
