@@ -114,6 +114,7 @@ class Leg:
         "_offering",
         "_open",
         "_open_offer",
+        "_refreshing",
         "_ringing",
         "_timer",
         "_timing",
@@ -165,6 +166,7 @@ class Leg:
         self._offering: Offering | None = None
         self._open: set[ServerKey] = set()  # requests of the peer that the call is to answer
         self._open_offer: ServerKey | None = None  # its UPDATE or PRACK with an offer
+        self._refreshing: Request | None = None  # its INVITE or UPDATE that moves it, once it has its 2xx
         self._allow: frozenset[str] | str | None = None  # what the peer says that it understands; text until asked for
         self._ringing: Ringing | None = None
         self._calling: Calling | None = None
@@ -327,7 +329,18 @@ class Leg:
             return self._answer_request(body, now, fields)
         if self.uas is None or self.state is State.SETUP:
             return []
+        if self.uas.is_pending:
+            self._refresh_target()
         return self._answer_invite(self.uas, body, now, fields)
+
+    def _refresh_target(self) -> None:
+        """ "On sending … a 2xx response", and where it is an error "the UA MUST NOT", RFC 6141 §4.6."""
+        request, self._refreshing = self._refreshing, None
+        dialog = (
+            None if request is None else self._dialog_of(request.call_id, request.to.tag or "", request.from_.tag or "")
+        )
+        if request is not None and dialog is not None:
+            dialog.refresh_target(request)
 
     def _answer_invite(self, uas: InviteUas, body: bytes, now: float, fields: Fields) -> list[Order]:
         if body:
@@ -575,7 +588,7 @@ class Leg:
         if refused is not None:
             return [*outs, Respond(key, 422, fields=refused)]
         assert self.dialog is not None  # noqa: S101  TALKING has one
-        self.dialog.refresh_target(request)
+        self._refreshing = request
         self._note_allow(request)
         self.uas = InviteUas(key, request, self.dialog.local_tag, self._timing, first=False)
         said = LegOffered(self.n, _description(request), message=request)
@@ -590,12 +603,12 @@ class Leg:
             busy = self._refusal_of_offer(key, dialog)
             if busy is not None:
                 return [busy]
-        dialog.refresh_target(request)
         self._note_allow(request)
         if not body:
+            dialog.refresh_target(request)
             answered = Respond(key, 200, fields=self._abilities("UPDATE", now), contact=self.contact)
             return [answered, LegOffered(self.n, b"", by_update=True, message=request)]
-        self._open_offer = key
+        self._open_offer, self._refreshing = key, request
         self._open.add(key)
         return [LegOffered(self.n, body, by_update=True, message=request)]
 
@@ -652,6 +665,7 @@ class Leg:
             return []
         self._open.discard(key)
         if key[-1] == "UPDATE":
+            self._refresh_target()
             fields = (*self._abilities("UPDATE", now), *fields)
         contact = self.contact if key[-1] == "UPDATE" else None
         return [Respond(key, 200, fields=(*fields, *SDP_TYPE), body=body, contact=contact), *self._answer_held(now)]

@@ -1,0 +1,450 @@
+"""Calls that last: hours of refreshes and changes, lost ACKs, peers that reboot, late requests, new targets.
+
+RFC 3261 §12.2, §13.3.1.4, §14; RFC 3264 §8 (versions); RFC 4028; RFC 6141 §4 (targets). `peer` is the phone on the leg
+that the story is about, `other` the one beyond the SBC.
+"""
+
+import re
+from itertools import pairwise
+
+import pytest
+
+from sbc.sdp import Direction
+from sbc.testing.agent import STANDING
+from sbc.testing.byhand import ByHand
+from sbc.testing.world import FAR
+
+from .racing import BOTH_LEGS, about_to_call, talking
+
+HOUR = 3600.0
+MOVED = {"ingress": "10.0.0.5:5090", "egress": "198.51.100.7:5090"}
+
+both_legs = pytest.mark.parametrize("leg", BOTH_LEGS)
+
+
+def ends(race, by="peer"):
+    one = race.peer if by == "peer" else race.other
+    one.hangs_up()
+    return race.sbc.cdr.only.cause == "normal" and race.sbc.idle()
+
+
+def to_peer(race, method=""):
+    """What we sent to the peer."""
+    return [
+        one for one in race.sbc.net.log
+        if one.sender == "sbc" and one.receiver == race.peer.name and one.data.startswith(method.encode())
+    ]  # fmt: skip
+
+
+def numbers(race, phone, *methods):
+    """The CSeq numbers of our requests to a phone, repetitions apart."""
+    found = [
+        int(match[1])
+        for data in race.sbc.net.sent_to(phone.name)
+        if data.startswith(methods) and (match := re.search(rb"CSeq: (\d+) ", data))
+    ]
+    return list(dict.fromkeys(found))
+
+
+def origins(race, phone):
+    """(session id, version) of every description that a phone was told."""
+    return [
+        (int(match[1]), int(match[2]))
+        for data in race.sbc.net.sent_to(phone.name)
+        if (match := re.search(rb"\r\no=\S+ (\d+) (\d+) ", data))
+    ]
+
+
+# --- hours ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("by", ["INVITE", "UPDATE"])
+def test_a_call_of_twelve_hours_with_hundreds_of_changes(world, by):
+    """Numbers and versions go up by one, on each leg for itself; nothing heaps up."""
+    race = about_to_call(world, "ingress")
+    sbc, office, carrier = race.sbc, race.peer, race.other
+    for phone in (office, carrier):
+        phone.uses_session_timer(1800)
+    office.invites(FAR)
+    carrier.answers()
+    for _ in range(150):
+        office.holds(by=by)
+        sbc.run(120.0)
+        office.resumes(by=by)
+        carrier.holds(Direction.INACTIVE, by=by)
+        carrier.resumes(by=by)
+        sbc.run(168.0)
+    assert sbc.now - 1000.0 >= 12 * HOUR
+    assert sbc.hears(office, carrier)
+    assert sbc.hears(carrier, office)
+    methods = (b"INVITE", b"UPDATE")
+    for phone in (office, carrier):
+        sent = numbers(race, phone, *methods)
+        assert sent == list(range(sent[0], sent[0] + len(sent)))
+        assert len(sent) >= 300
+        told = origins(race, phone)
+        assert len({ids for ids, _ in told}) == 1
+        versions = [version for _, version in told]
+        assert all(after - before in (0, 1) for before, after in pairwise(versions))
+    (call,) = sbc.switch.calls.values()
+    view = sbc.switch.snapshot(sbc.now)
+    assert (len(call.legs), view.dialogs, view.ports) == (2, 2, 2)
+    sbc.run(80.0)
+    assert sbc.switch.endpoint.layer.count(but=STANDING) == 0
+    carrier.hangs_up()
+    record = sbc.cdr.only
+    assert record.cause == "normal"
+    assert record.billable_ms >= 12 * HOUR * 1000
+    assert sbc.idle()
+
+
+@pytest.mark.parametrize("refreshes", ["INVITE", "UPDATE"])
+@both_legs
+def test_a_silent_call_of_a_day_is_kept_by_its_timer_on_one_leg(world, leg, refreshes):
+    """Nobody says anything for a day: the refreshes are the leg's own, and the other phone hears nothing at all."""
+    race = about_to_call(world, leg)
+    race.peer.uses_session_timer(600, refreshes=refreshes)
+    caller, callee = (race.peer, race.other) if leg == "ingress" else (race.other, race.peer)
+    caller.invites(FAR)
+    callee.answers()
+    beyond = race.count(race.beyond)
+    before = len(race.sbc.net.log)
+    race.sbc.run(24 * HOUR)
+    assert race.peer.is_talking
+    assert race.other.is_talking
+    assert race.count(race.beyond) == beyond
+    refreshed = [one for one in race.sbc.net.log[before:] if one.data.startswith((b"INVITE", b"UPDATE"))]
+    assert 24 * 12 - 2 <= len(refreshed) <= 24 * 12 + 2
+    assert ends(race)
+
+
+# --- ACKs that do not come --------------------------------------------------------------------------------------------
+
+
+def test_the_first_200_is_repeated_until_64_t1_and_then_both_are_hung_up(world):
+    """ "… without receiving an ACK, the dialog is confirmed, but the session SHOULD be terminated", §13.3.1.4."""
+    race = about_to_call(world, "ingress")
+    sbc, office, carrier = race.sbc, race.peer, race.other
+    office.never_acks()
+    office.invites(FAR)
+    carrier.answers()
+    began = sbc.now
+    sbc.run(33.0)
+    repeated = [one.at - began for one in to_peer(race, "SIP/2.0 200")][:11]
+    assert [round(at, 1) for at in repeated] == [0, 0.5, 1.5, 3.5, 7.5, 11.5, 15.5, 19.5, 23.5, 27.5, 31.5]
+    assert office.got(200, "BYE")
+    assert carrier.got("ACK", "BYE")
+    record = sbc.cdr.only
+    assert (record.cause, record.ended_by) == ("no_ack", "sbc")
+    assert sbc.idle()
+
+
+@pytest.mark.parametrize("late", [False, True])
+@both_legs
+def test_the_200_to_a_reinvite_never_has_its_ack(world, leg, late):
+    """The same in a call that is up, on whichever leg, also where that ACK was to bring an answer."""
+    race = talking(world, leg)
+    race.peer.never_acks()
+    if late:
+        race.peer.reinvites(sdp=False)
+    else:
+        race.peer.holds()
+    race.sbc.run(33.0)
+    assert race.peer.got(200, "BYE")
+    assert race.rungs(race.beyond)[-3:-1] == (["> BYE", "< 200 OK (BYE)"] if late else ["< ACK", "< BYE"])
+    record = race.sbc.cdr.only
+    # Where the ACK was to bring an answer, the other phone has had none either, and has waited a little longer.
+    assert (record.cause, record.ended_by) == (("normal", race.who[1]) if late else ("no_ack", "sbc"))
+    assert race.sbc.idle()
+
+
+@both_legs
+def test_none_of_our_acks_arrives(world, leg):
+    """The peer repeats its 200, each gets an ACK, and at last it hangs up: for both."""
+    race = talking(world, leg)
+    race.sbc.net.loses("ACK", to=race.peer.name, times=99)
+    race.other.holds()
+    race.sbc.run(40.0)
+    assert race.peer.got("INVITE", "no ack")
+    assert len(to_peer(race, "ACK")) >= 11
+    assert race.other.heard[-1] == "BYE"
+    assert race.other.heard.count("200 INVITE") <= 2
+    assert (race.sbc.cdr.only.cause, race.sbc.cdr.only.ended_by) == ("normal", race.who[0])
+    assert race.sbc.idle()
+
+
+@both_legs
+def test_an_ack_comes_late_and_all_is_well(world, leg):
+    race = talking(world, leg)
+    race.peer.never_acks()
+    race.peer.holds()
+    race.sbc.run(20.0)
+    race.peer.acks()
+    race.peer.acks_again()
+    race.sbc.run(40.0)
+    assert race.peer.is_talking
+    race.peer.resumes()
+    assert race.sbc.hears(race.other, race.peer)
+    assert ends(race)
+
+
+# --- peers that reboot ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("by", ["INVITE", "UPDATE"])
+@both_legs
+def test_a_peer_that_has_rebooted_says_481_to_an_offer(world, leg, by):
+    """ "If the response … is a 481 … the UAC SHOULD terminate the dialog" (§12.2.1.2): the other phone gets its BYE."""
+    race = talking(world, leg)
+    race.peer.reboots()
+    race.other.holds(by=by)
+    assert race.other.got("487 UPDATE" if by == "UPDATE" else 487, "BYE")
+    assert race.other.call.stage == "ended"
+    assert (race.sbc.cdr.only.cause, race.sbc.cdr.only.ended_by) == ("failed", "sbc")
+    assert race.sbc.idle()
+
+
+@pytest.mark.parametrize("allows", [True, False])
+@both_legs
+def test_a_peer_that_has_rebooted_says_481_to_a_refresh(world, leg, allows):
+    """By UPDATE, or by re-INVITE where it knows no UPDATE (RFC 4028 §10)."""
+    race = about_to_call(world, leg)
+    race.peer.uses_session_timer(600, refresher="uas" if leg == "ingress" else "uac")
+    if not allows:
+        race.peer.disallows("UPDATE")
+    caller, callee = (race.peer, race.other) if leg == "ingress" else (race.other, race.peer)
+    caller.invites(FAR)
+    callee.answers()
+    race.peer.reboots()
+    race.sbc.run(601.0)
+    assert race.other.heard[-1] == "BYE"
+    assert (race.sbc.cdr.only.cause, race.sbc.cdr.only.ended_by) == ("session_expired", "sbc")
+    assert race.sbc.idle()
+
+
+@pytest.mark.parametrize("by", ["INVITE", "UPDATE", "refresh"])
+@both_legs
+def test_a_peer_whose_machine_is_gone(world, leg, by):
+    """Silence: 32 seconds after what it never answers, the call is over for the other phone too."""
+    race = about_to_call(world, leg)
+    if by == "refresh":
+        race.peer.uses_session_timer(600, refresher="uas" if leg == "ingress" else "uac")
+    caller, callee = (race.peer, race.other) if leg == "ingress" else (race.other, race.peer)
+    caller.invites(FAR)
+    callee.answers()
+    race.peer.dies(silently=True)
+    if by == "refresh":
+        race.sbc.run(580.0)
+    else:
+        race.other.holds(by=by)
+        race.sbc.run(40.0)
+    assert race.other.heard[-1] == "BYE"
+    assert race.sbc.cdr.only.cause == ("session_expired" if by == "refresh" else "failed")
+    assert race.sbc.idle()
+
+
+@both_legs
+def test_a_peer_that_has_rebooted_calls_again(world, leg):
+    """Its new call is one of its own; the old one goes on until somebody notices."""
+    race = talking(world, leg)
+    race.peer.reboots()
+    caller = race.peer
+    caller.invites(FAR if leg == "ingress" else "+14155550100")
+    race.other.answers()
+    assert len(race.sbc.switch.calls) == 2
+    old = race.other.calls[0]
+    race.other.hangs_up(call=old)
+    race.other.hangs_up()
+    assert [record.cause for record in race.sbc.cdr] == ["normal", "normal"]
+    assert race.sbc.idle()
+
+
+# --- late, early and repeated requests --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["INVITE", "UPDATE", "INFO", "REFER", "BYE", "ACK"])
+@both_legs
+def test_requests_after_the_bye(world, leg, method):
+    """481, and an ACK goes nowhere; the other phone hears nothing."""
+    race = talking(world, leg)
+    call = race.peer.call
+    race.peer.hangs_up()
+    race.sbc.run(1.0)
+    before, beyond = len(race.sbc.net.sent_to(race.peer.name)), race.count(race.beyond)
+    hand = ByHand(race.sbc, race.peer)
+    hand.sends(
+        method, call.target, sdp=method in ("INVITE", "UPDATE"), call_id=call.call_id, from_tag=call.local_tag,
+        to_tag=call.remote_tag, cseq=77,
+    )  # fmt: skip
+    said = race.sbc.net.sent_to(race.peer.name)[before:]
+    assert [data[:11] for data in said] == ([] if method == "ACK" else [b"SIP/2.0 481"])
+    assert race.count(race.beyond) == beyond
+    hand.sends(
+        "ACK",
+        call.target,
+        call_id=call.call_id,
+        from_tag=call.local_tag,
+        to_tag=call.remote_tag,
+        cseq=77,
+        branch="z9hG4bKbyhand1",
+    )
+    assert race.sbc.cdr.only.cause == "normal"
+    assert race.sbc.idle()
+
+
+@pytest.mark.parametrize("method", ["INVITE", "UPDATE", "INFO", "BYE"])
+@both_legs
+def test_a_request_with_an_old_number(world, leg, method):
+    """ "The request is out of order and MUST be rejected with a 500", §12.2.2; the call goes on."""
+    race = talking(world, leg)
+    race.peer.holds()
+    race.peer.resumes()
+    beyond, call = race.count(race.beyond), race.peer.call
+    call.local_seq -= 2
+    if method in ("INVITE", "UPDATE"):
+        race.peer.retries_glare(wanted=False)
+        race.peer.changes(direction=Direction.INACTIVE, by=method)
+        race.sbc.run(1.0)
+    else:
+        ask = race.peer.agent.request
+        race.sbc.net.perform(race.peer.agent, ask(call, method, race.sbc.now))
+        race.sbc.settle()
+    call.local_seq += 2
+    assert race.peer.got("500" if method == "INVITE" else f"500 {method}")
+    assert race.count(race.beyond) == beyond
+    if method == "BYE":  # it believes that it has hung up, and so sends no other
+        assert ends(race, "other")
+        return
+    race.peer.resumes()
+    assert race.sbc.hears(race.other, race.peer)
+    assert ends(race)
+
+
+@both_legs
+def test_a_number_that_jumps(world, leg):
+    """ "could be higher than the remote sequence number by more than one. This is not an error condition", §12.2.2."""
+    race = talking(world, leg)
+    race.peer.call.local_seq = 2**31 - 20
+    race.peer.holds()
+    assert race.other.direction is Direction.SENDONLY
+    race.peer.resumes()
+    assert ends(race)
+
+
+@pytest.mark.parametrize("method", ["INVITE", "UPDATE", "BYE"])
+@both_legs
+def test_repeated_requests_have_one_effect(world, leg, method):
+    """The network delivers everything of the peer twice, late."""
+    race = talking(world, leg)
+    beyond = race.count(race.beyond)
+    if method == "BYE":
+        race.peer.hangs_up()
+    else:
+        race.peer.holds(by=method)
+    sent = [one for one in race.sbc.net.log if one.sender == race.peer.name and one.data.startswith(method.encode())]
+    for _ in range(3):
+        race.sbc.inject(sent[-1].data, race.peer)
+        race.sbc.run(0.2)
+    seen = race.rungs(race.beyond, after=beyond)
+    assert len([rung for rung in seen if rung.startswith(f"< {method}")]) == 1
+    if method != "BYE":
+        race.peer.hangs_up()
+    assert race.sbc.cdr.only.cause == "normal"
+    assert race.sbc.idle()
+
+
+# --- new targets ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("by", ["INVITE", "UPDATE"])
+@both_legs
+def test_the_peer_moves(world, leg, by):
+    """From now on our requests go to its new Contact, and nobody beyond us knows."""
+    race = talking(world, leg)
+    if by == "INVITE":
+        race.peer.reinvites()  # says all that it can, so that the next one says nothing new
+    beyond = race.count(race.beyond)
+    race.peer.changes_contact(MOVED[leg], by=by)
+    assert race.rungs(race.beyond, after=beyond) == []
+    race.other.holds()
+    assert str(to_peer(race, "INVITE")[-1].target) == MOVED[leg]
+    race.other.hangs_up()
+    assert str(to_peer(race, "BYE")[-1].target) == MOVED[leg]
+    assert race.sbc.cdr.only.cause == "normal"
+    assert race.sbc.idle()
+
+
+@both_legs
+def test_the_peer_says_that_it_has_moved_in_its_answer(world, leg):
+    """ "a 2xx response to a target refresh request": the ACK goes there already."""
+    race = talking(world, leg)
+    race.peer.changes_contact(MOVED[leg], by=None)
+    race.other.holds()
+    assert str(to_peer(race, "ACK")[-1].target) == MOVED[leg]
+    race.other.resumes()
+    assert str(to_peer(race, "INVITE")[-1].target) == MOVED[leg]
+    assert ends(race)
+
+
+@both_legs
+def test_both_phones_move_at_once(world, leg):
+    """Each leg has a target of its own."""
+    race = talking(world, leg)
+    with race.sbc.net.holding("sbc"):
+        race.peer.changes_contact(MOVED[leg])
+        race.other.changes_contact(MOVED[race.beyond])
+    race.sbc.run(10.0)
+    race.peer.holds()
+    race.other.resumes()
+    race.other.hangs_up()
+    assert str(to_peer(race, "BYE")[-1].target) == MOVED[leg]
+    assert race.sbc.cdr.only.cause == "normal"
+    assert race.sbc.idle()
+
+
+@both_legs
+def test_the_peer_moves_while_the_other_offers(world, leg):
+    """Its target refresh meets our re-INVITE: both are said again, and the new target holds."""
+    race = talking(world, leg)
+    with race.sbc.net.holding(race.peer.agent):
+        race.peer.changes_contact(MOVED[leg])
+        race.other.holds()
+    race.sbc.run(15.0)
+    assert race.peer.call.last_status == race.other.call.last_status == 200
+    race.other.resumes()
+    assert str(to_peer(race, "INVITE")[-1].target) == MOVED[leg]
+    assert ends(race)
+
+
+@pytest.mark.parametrize("by", ["INVITE", "UPDATE"])
+@both_legs
+def test_an_offer_that_is_refused_moves_nobody(world, leg, by):
+    """ "the UA generates an error response to the target-refresh request, the UA MUST NOT update", RFC 6141 §4.6."""
+    race = talking(world, leg)
+    race.other.answers_reinvites(488)
+    race.other.answers_updates(488)
+    race.peer.changes_contact(MOVED[leg], by=None)
+    race.peer.holds(by=by)
+    assert race.peer.got("488 UPDATE" if by == "UPDATE" else 488)
+    race.other.hangs_up()
+    assert to_peer(race, "BYE")[-1].target == race.peer.address
+    assert race.sbc.cdr.only.cause == "normal"
+    assert race.sbc.idle()
+
+
+@both_legs
+def test_our_reinvites_do_not_make_provisionals_reliable(world, leg):
+    """A peer that asks a person first rings; nobody is to acknowledge that."""
+    race = about_to_call(world, leg)
+    race.peer.uses_100rel()
+    race.other.uses_100rel()
+    caller, callee = (race.peer, race.other) if leg == "ingress" else (race.other, race.peer)
+    caller.invites(FAR)
+    callee.answers()
+    race.peer.answers_reinvites(None)
+    race.other.holds()
+    assert "100rel" not in race.peer.last("INVITE").supported
+    race.peer.rings()
+    race.peer.answers()
+    assert race.other.direction is Direction.RECVONLY
+    assert ends(race)
