@@ -174,6 +174,8 @@ class Modification:
         if report.leg not in call.pair:
             return list(call.legs[leg].refuse_offer(491, now))  # its partner is about to change
         asking, asked = call.legs[leg], call.legs[call.opposite(leg)]
+        if self._change is not None and self._change.by is None and self._change.to == leg and asking.drop_offer():
+            self._give_way(self._change, now)
         if report.body and not (self._change and leg in (self._change.by, self._change.to)):
             try:
                 if call.media.is_same(call.side_of(leg), call.media.read(report.body)):
@@ -193,6 +195,17 @@ class Modification:
             call.timers.set("turn", now + TURN_SECONDS)
         return []
 
+    def _give_way(self, change: Change, now: float) -> None:
+        """An offer of our own has met the peer's and waits: let the peer's go first. It refreshes the session as well
+        (RFC 5407 §3.3.1), and what else ours was for is seen when that is done.
+        """
+        self._call.media.restore(now)
+        self._finish(now)
+        if change.refresh:
+            self._call.legs[change.to].refresh_failed(now)
+        else:
+            self._wish(Wish(change.to))
+
     def _meanwhile(self, change: Change, report: LegOffered, now: float) -> "list[Out]":
         """The asked peer makes an offer, because what it was offered has met that one before and waits (§14.1).
 
@@ -201,15 +214,15 @@ class Modification:
         """
         call, media, asked = self._call, self._call.media, self._call.legs[change.to]
         side, offer = call.side_of(change.to), media.offer
-        is_ours = change.by is None or offer is None or not asked.offer_waits
         try:
-            session = media.read(report.body) if report.body and not is_ours else None
-            if offer is None or session is None or not media.only_turns(side, session):
+            session = media.read(report.body) if report.body and asked.offer_waits else None
+            if session is None or not media.only_turns(side, session):
                 return list(asked.refuse_offer(491, now))
             media.restore(now)
             answer = media.answer_locally(side, session, now)
             relay = media.relay()
-            asked.reword_offer(media.pass_offer(offer.by, offer.received, now))
+            if offer is not None:
+                asked.reword_offer(media.pass_offer(offer.by, offer.received, now))
         except (SdpError, OutOfPortsError):
             return call.fail(Cause.FAILED, now)
         self._change = replace(change, has_news=True)

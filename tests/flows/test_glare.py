@@ -8,8 +8,9 @@ import pytest
 
 from sbc.sdp import Direction
 from sbc.testing.byhand import ByHand
+from sbc.testing.world import FAR
 
-from .racing import BOTH_LEGS, talking
+from .racing import BOTH_LEGS, about_to_call, talking
 
 WAYS = ["INVITE", "UPDATE"]
 OWNER = (2.1, 4.1)  # seconds that the owner of the Call-ID waits; a little more for the way
@@ -128,6 +129,46 @@ def test_the_peer_holds_while_an_offer_to_it_waits_and_that_is_refused_at_last(w
     race.peer.resumes()
     assert race.sbc.hears(race.peer, race.other)
     assert race.sbc.hears(race.other, race.peer)
+    assert ends(race)
+
+
+def test_a_question_for_an_offer_waits_and_the_peer_holds(world, leg):
+    """A re-INVITE without offer has met the hold: its answer is the offer of somebody who holds."""
+    race = talking(world, leg)
+    with race.sbc.net.holding(race.peer.agent):
+        race.peer.holds()
+        race.other.reinvites(sdp=False)
+    race.sbc.run(15.0)
+    assert race.rungs().count("< 491 Request Pending (INVITE)") == 1
+    assert race.peer.got(491, 200)
+    assert race.other.call.last_status == 200
+    race.peer.resumes()
+    assert race.sbc.hears(race.peer, race.other)
+    assert race.sbc.hears(race.other, race.peer)
+    assert ends(race)
+
+
+def test_a_refresh_of_ours_meets_an_offer_and_is_not_needed_any_more(world, leg):
+    """§3.3.1: the offer that comes again refreshes "and modif[ies] the session at the same time"; ours need not."""
+    race = about_to_call(world, leg)
+    race.peer.uses_session_timer(600, refresher="uas" if leg == "ingress" else "uac")
+    race.peer.disallows("UPDATE")
+    caller, callee = (race.peer, race.other) if leg == "ingress" else (race.other, race.peer)
+    caller.invites(FAR)
+    callee.answers()
+    race.sbc.run(299.5)
+    before = len(sent(race, "INVITE"))
+    with race.sbc.net.holding(race.peer.agent):
+        race.sbc.run(0.9)
+        race.peer.holds()
+    race.sbc.run(15.0)
+    assert race.peer.got(491, 200)
+    ours = len(sent(race, "INVITE")) - before
+    assert ours == 2 if leg == "ingress" else ours == 1  # on the ingress leg ours is due first
+    assert race.other.direction is Direction.SENDONLY
+    race.sbc.run(700.0)
+    assert race.peer.is_talking
+    assert len(sent(race, "INVITE")) - before - ours >= 2
     assert ends(race)
 
 
