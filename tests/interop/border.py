@@ -79,7 +79,8 @@ class Border:
             self._clear()
             raise
         assert self.node.complaints() == []
-        assert self._leaks(sipps) == []
+        leaks = self._leaks(sipps)
+        assert not leaks, "\n".join(leaks)
         cdrs = self.node.cdrs()[before:]
         assert len(cdrs) == calls, cdrs
         return cdrs

@@ -9,6 +9,7 @@ from .children import missing, program
 
 PBX, INSIDE = "10.77.0.30", "10.77.0.10"
 CARRIER, OUTSIDE = "198.51.100.40", "198.51.100.20"
+OTHER_CARRIER = "198.51.100.50"
 
 
 _RULES = """
@@ -43,6 +44,10 @@ class Namespaces:
 
     def enter(self, part: str) -> tuple[str, ...]:
         return (self._ip, "netns", "exec", self._names[part])
+
+    def add(self, part: str, address: str) -> None:
+        """One more machine there: a second address of its end of the cable."""
+        self._run(self._ip, "-n", self._names[part], "address", "add", f"{address}/24", "dev", "eth0")
 
     def lose(self, percent: int) -> None:
         """Of all SIP packets that reach a namespace, so many are lost at random. Nothing else is touched."""

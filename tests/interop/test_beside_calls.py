@@ -11,10 +11,10 @@ SUMMARY = "application/simple-message-summary"
 
 def test_a_message_crosses(told):
     pbx = Script("pbx")
-    sender = pbx.asks("MESSAGE", body="Lunch at secret-pbx?", kind="text/plain")
+    sender = pbx.asks("MESSAGE", body="Lunch at noon?", kind="text/plain")
     sender.hears(200, "MESSAGE")
     carrier = Script("carrier")
-    receiver = carrier.is_called("MESSAGE", has=["Content-Type: *text/plain", "Lunch at"], lacks=["Contact:"])
+    receiver = carrier.is_called("MESSAGE", has=["Content-Type: *text/plain", "Lunch at noon"], lacks=["Contact:"])
     receiver.says(200, to="MESSAGE")
     told(pbx=pbx, carrier_a=carrier, calls=0)
 
@@ -56,5 +56,5 @@ def test_an_event_that_policy_does_not_list_gets_489(told):
 
 def _notifies(notifier: Dialog, state: str) -> None:
     notifier.asks("NOTIFY", "Event: message-summary", f"Subscription-State: {state}",
-                  body="Messages-Waiting: yes\nMessage-Account: sip:[me]@[local_ip]", kind=SUMMARY)  # fmt: skip
+                  body="Messages-Waiting: yes\nMessage-Account: sip:+14155550100@[local_ip]", kind=SUMMARY)  # fmt: skip
     notifier.hears(200, "NOTIFY")

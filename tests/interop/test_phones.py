@@ -9,7 +9,8 @@ import pytest
 
 from .baresip import Baresip
 from .capture import Capture, Datagram, host_names, leaks
-from .namespaces import CARRIER, INSIDE, OUTSIDE, PBX
+from .children import until
+from .namespaces import CARRIER, INSIDE, OTHER_CARRIER, OUTSIDE, PBX
 
 pytestmark = [pytest.mark.interop, pytest.mark.root, pytest.mark.slow]
 
@@ -57,6 +58,56 @@ def test_two_phones_hear_each_other_hold_and_resume(namespaces, node, started, t
         assert held < 5
         assert resumed > 40
     _no_network_shows(cdr, inside, outside)
+
+
+def test_a_phone_transfers_the_one_to_the_other(namespaces, node, started, tmp_path):
+    """baresip sends REFER; the SBC calls the target, and whom it transferred hears it and is heard."""
+    namespaces.add("carrier", OTHER_CARRIER)
+    sbc = node(
+        inside=INSIDE, outside=OUTSIDE, pbx=PBX, carrier=CARRIER, prefix=namespaces.enter("sbc"), more=_SECOND_TRUNK
+    )
+    cables = [started(Capture(side, tmp_path, namespaces.enter(side))) for side in ("pbx", "carrier")]
+
+    def phone(name: str, part: str, address: str, through: str, user: str, hertz: int) -> Baresip:
+        prefix = namespaces.enter(part)
+        return started(Baresip(name, tmp_path, address=address, through=through, user=user, hertz=hertz, prefix=prefix))
+
+    callee = phone("callee", "carrier", CARRIER, OUTSIDE, "+14155559999", 1000)
+    target = phone("target", "carrier", OTHER_CARRIER, OUTSIDE, "+12125550000", 700)
+    caller = phone("caller", "pbx", PBX, INSIDE, "+14155550100", 400)
+    caller.says(f"dial sip:+14155559999@{INSIDE}")
+    caller.child.until("Call established")
+    time.sleep(2)
+    caller.says(f"transfer sip:+12125550000@{INSIDE}")
+    target.child.until("Call established")
+    caller.child.until("terminated (duration")
+    time.sleep(3)
+    callee.says("hangup")
+    target.child.until("session closed")
+    until(lambda: len(sbc.cdrs()) == 2, "both records")
+    for one in (caller, callee, target):
+        one.stop()
+
+    first, second = sorted(sbc.cdrs(), key=lambda cdr: cdr["called"] == "+12125550000")
+    assert [(cdr["ingress"], cdr["cause"]) for cdr in (first, second)] == [("office", "normal")] * 2
+    assert (first["egress"], second["egress"]) == ("carrier-a", "carrier-b")
+    assert callee.heard()[400] > 0.1  # at first
+    assert callee.heard()[700] > 0.1
+    assert target.heard()[1000] > 0.1 > target.heard()[400]
+    inside, outside = (cable.datagrams() for cable in cables)
+    _no_network_shows(first, inside, outside)
+    sbc.has_no_call_within(5)
+    assert sbc.complaints() == []
+
+
+_SECOND_TRUNK = f"""
+trunks:
+  carrier-b:
+    interface: outside
+    servers: ["sip:{OTHER_CARRIER}:5060"]
+routes:
+  - {{name: to-b, from: office, to: ["+1212X."], via: [carrier-b]}}
+"""
 
 
 def _rtp(cable: Sequence[Datagram], source: str, start: float, end: float) -> float:

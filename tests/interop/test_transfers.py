@@ -127,8 +127,8 @@ def test_another_telephone_of_the_pbx_takes_the_call(told):
     second.hangs_up()
     carrier, callee = talking_callee()
     callee.is_hung_up()
-    cdrs = told(pbx=pbx, carrier_a=carrier, calls=1)
-    assert [cdr["cause"] for cdr in cdrs] == ["normal"]
+    cdrs = told(pbx=pbx, carrier_a=carrier, calls=2)
+    assert [(cdr["cause"], cdr["sip_status"], cdr["ingress"]) for cdr in cdrs] == [("normal", 200, "office")] * 2
 
 
 def _is_referred(dialog: Dialog, to: str) -> None:
