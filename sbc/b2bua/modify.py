@@ -312,7 +312,9 @@ class Modification:
         if change.by is None:
             self._call.context.trace.note(self._call.ref, now, f"an offer of ours was refused: {status}")
             return self.go_on(now)
-        return [*self._call.legs[change.by].refuse_offer(crossing_status(status), now), *self.go_on(now)]
+        # Interop: many phones say 415 to a fax that they do not know. It is the offer that is not acceptable.
+        told = 488 if status == 415 else crossing_status(status)
+        return [*self._call.legs[change.by].refuse_offer(told, now), *self.go_on(now)]
 
     def _take_back(self, change: Change, status: int, now: float) -> "list[Out]":
         if change.taken_back is not None:

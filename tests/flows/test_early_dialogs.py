@@ -310,6 +310,27 @@ def test_offers_of_two_forks_and_the_answer_of_a_third(world):
     story.hangs_up()
 
 
+def test_a_preview_that_the_200_belies(world):
+    """The caller has the preview as an answer, for good: an offer tells it what came of it."""
+    sbc = world()
+    office, carrier = sbc.office(), sbc.carrier()
+    office.uses_100rel()
+    callee = ByHand(sbc, carrier)
+    office.invites(FAR)
+    invite = callee.requests("INVITE")[0]
+    callee.replies(183, to=invite, tag="a", body=description(0, A))
+    assert office.got(183, "200 PRACK")
+    callee.replies(200, to=invite, tag="a", body=description(8, B))
+    sbc.run(1.0)
+    assert office.got(183, 200, "UPDATE")
+    assert office.call.remote_sdp.media[0].formats == ("8",)
+    assert remote_port(sbc) == B
+    office.hangs_up()
+    callee.replies(200, to=callee.requests("BYE")[-1])
+    assert sbc.cdr.only.cause == "normal"
+    assert sbc.idle()
+
+
 # --- UPDATE in early dialogs ------------------------------------------------------------------------------------------
 
 
@@ -319,6 +340,7 @@ def update_by(story, tag, cseq, direction):
     options = {"call_id": invite.call_id, "from_tag": tag, "to_tag": invite.from_.tag, "cseq": cseq}
     type_ = (("Content-Type", "application/sdp"),)
     uri = str(invite.contacts[0].uri)
+    options["branch"] = f"z9hG4bKfork-{tag}-{len(story.callee.heard)}"
     story.callee.sends("UPDATE", uri, body=description(0, A, direction), fields=type_, **options)
 
 
