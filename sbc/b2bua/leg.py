@@ -816,8 +816,7 @@ class Leg:
         """Our INVITE has its 2xx."""
         body = _description(response)
         self._note_allow(response)
-        if self._timer is not None:
-            self._timer.agreed(response, now)
+        self._agree(response, now)
         if not is_first:
             self._offering = None
             return [LegReanswered(self.n, body, response)]
@@ -825,6 +824,14 @@ class Leg:
         if self._calling is not None and self._calling.agreed == tag:
             body = b""  # what its reliable provisional has said already, if it says anything
         return [LegAnswered(self.n, body, tag, response)]
+
+    def _agree(self, response: Response, now: float) -> None:
+        """What a 2xx says of the session timer: the peer may want one that we have not asked for (RFC 4028 §7.2)."""
+        if self._timer is None:
+            if response.header("Session-Expires") is None:
+                return
+            self._timer = self._new_timer()
+        self._timer.agreed(response, now)
 
     def _offer_refused(self, response: Response, now: float) -> list[Out]:
         """Of a re-INVITE or UPDATE of ours."""
@@ -870,8 +877,8 @@ class Leg:
     def _updated(self, sent: Sent, response: Response, now: float) -> list[Out]:
         """2xx to an UPDATE with our offer."""
         sent.dialog.refresh_target(response)
-        if self._timer is not None and self.state is State.TALKING:
-            self._timer.agreed(response, now)
+        if self.state is State.TALKING:
+            self._agree(response, now)
         self._offering = None
         return [LegReanswered(self.n, _description(response), response, by_update=True)]
 

@@ -54,6 +54,21 @@ def session_expires(phone, starts):
 # --- who refreshes ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("refresher", ["uac", "uas"])
+def test_a_callee_may_want_a_timer_that_we_have_not_asked_for(world, refresher):
+    """ "The UAS … may request that a session timer be used itself", RFC 4028 §9; we have said that we know timers."""
+    sbc, office, carrier = phones(world, OFF)
+    carrier.uses_session_timer(90, refresher=refresher)
+    talk(office, carrier)
+    assert session_expires(carrier, "INVITE") == []
+    sbc.run(200.0)
+    assert carrier.is_talking
+    assert carrier.call.heard.count("UPDATE" if refresher == "uac" else "200 UPDATE") == 4
+    office.holds()
+    assert session_expires(carrier, "INVITE") == [f"90;refresher={refresher}"]
+    ends_well(sbc, office)
+
+
 @pytest.mark.parametrize("by", ["UPDATE", "INVITE"])
 @pytest.mark.parametrize("caller", ["uac", "uas"])
 @pytest.mark.parametrize("callee", ["uac", "uas"])
