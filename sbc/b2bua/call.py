@@ -18,7 +18,7 @@ from sbc.b2bua.caller import CallerRefused
 from sbc.b2bua.commands import AskMedia, Command, Log, WriteCdr
 from sbc.b2bua.context import Context
 from sbc.b2bua.holdings import Holdings
-from sbc.b2bua.identity import Parties, escaped, reason_fields
+from sbc.b2bua.identity import Parties, escaped
 from sbc.b2bua.joining import Joined
 from sbc.b2bua.leg import Leg
 from sbc.b2bua.leg import Out as LegOut
@@ -387,6 +387,8 @@ class Call:
                 return self._write_record()
             case Ended(), _:
                 return []  # it was due together with the one that has ended the call
+            case _, "answers":
+                return self._passing.unanswered(now)
             case _, "change" | "turn":
                 return self.modification.timer(timer, now)
             case Hunting() as state, _:
@@ -450,8 +452,14 @@ class Call:
 
     def renegotiate(self, now: float) -> list[Out]:
         """After a join: the newer leg is told of the older one, and that of what came of it."""
-        told = [order for leg in self.pair for order in self._passing.present_partner(leg)]
-        return [*self.modification.renegotiate(now, max(self.pair), min(self.pair)), *told]
+        return self.modification.renegotiate(now, max(self.pair), min(self.pair))
+
+    def partner_fields(self, leg: int) -> Fields:
+        """Who is on the other side now, as this leg is told."""
+        return self._passing.partner_fields(leg)
+
+    def present(self, leg: int, fields: Fields) -> list[Out]:
+        return self._passing.present(leg, fields)
 
     def explain(self, why: str, now: float) -> None:
         """For the ladder, and for the log line of the end that this leads to."""
@@ -479,8 +487,8 @@ class Call:
         outs: list[Out] = [*self.transfer.ended(now)] if self.transfer.is_active else []
         if self.errand is not None and self.account.answered_at is None:
             outs.append(ChildFailed(self.errand.parent, self.ref, ending.status))
-        fields = self._last_words(ending, leg, message)
         for one in self.legs:
+            fields = () if one.is_closed else self._passing.last_words(one, ending.q850, leg, message)
             outs += one.release(ending.status, fields)
         self.media.release(now)
         self.holdings.give_back(now)
@@ -495,14 +503,6 @@ class Call:
         self.timers.set("media report", now + MEDIA_REPORT_SECONDS)
         outs.append(AskMedia(wire.DeleteSession(self.ref)))
         return outs
-
-    def _last_words(self, ending: Ending, leg: int, message: Request | Response | None) -> Fields:
-        if message is None:
-            return () if ending.q850 == Cause.NORMAL.q850 else reason_fields(ending.q850)
-        said = self._passing.fields(leg, message)
-        if ending.q850 == Cause.NORMAL.q850 and message.header("Reason") is None:
-            return said
-        return (*said, *reason_fields(ending.q850, message))
 
     def limit_duration(self, now: float) -> None:
         """It is answered: from now on it spends minutes, and it may not talk for ever."""

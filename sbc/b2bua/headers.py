@@ -88,6 +88,10 @@ class Crossing:
             return self._answered
         return self._crossed(response, found, "") + self._answered
 
+    def own_fields(self, *, answer: bool) -> Fields:
+        """What `to` is to get besides, in a request or response that nothing of `from_` has led to."""
+        return self._answered if answer else self._added
+
     def reason_fields(self, q850: int, message: Request | Response | None = None) -> Fields:
         """Reason of our BYE, CANCEL or response to `to`: as `message` of `from_` gives it, else made of `q850`."""
         return () if "Reason" in self._removed else reason_fields(q850, message)

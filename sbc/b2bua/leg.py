@@ -183,6 +183,11 @@ class Leg:
         return self.state is State.CLOSED
 
     @property
+    def is_asked(self) -> bool:
+        """Its peer's first INVITE has no final response."""
+        return self.state is State.SETUP and self.uas is not None
+
+    @property
     def is_quiet(self) -> bool:
         """Closed, and no INVITE of ours is left to which the peer may still say yes."""
         uac = self._uac
@@ -201,6 +206,11 @@ class Leg:
     def awaits_prack(self) -> bool:
         """A provisional of ours has no PRACK yet."""
         return self._ringing is not None and self._ringing.is_busy
+
+    @property
+    def has_answered_early(self) -> bool:
+        """A reliable provisional of ours has had the answer, so that its 2xx in the same early dialog has none."""
+        return self._ringing is not None and self._ringing.has_described and self._answers_as is None
 
     @property
     def takes_reliable(self) -> bool:
@@ -870,6 +880,10 @@ class Leg:
             return [LegReplied(self.n, sent.token, response)]
         if response.status == 422 and self._timer is not None and self._timer.is_too_small(response):
             return [] if self._offering is None else [*self._send_offer(self._offering)]
+        if response.status in (405, 501) and self._offering is not None and self.state is State.TALKING:
+            self._forget_update()
+            self._offering.method = "INVITE"
+            return [*self._send_offer(self._offering)]
         if response.status >= 300:
             return self._offer_refused(response, now)
         return self._updated(sent, response, now)
@@ -895,7 +909,7 @@ class Leg:
         if status == 422 and timer.is_too_small(response):
             return self._refresh()
         if status in (405, 501):
-            self._allow = frozenset([name for name in self.peer.methods if name != "UPDATE" and self.allows(name)])
+            self._forget_update()
             return [LegRefreshDue(self.n)]
         timer.refresh_failed(now)
         return []
@@ -1009,6 +1023,10 @@ class Leg:
         said = message.headers("Allow")
         if said:
             self._allow = said[0] if len(said) == 1 else ",".join(said)
+
+    def _forget_update(self) -> None:
+        """The peer's Allow has named it, and yet it does not know it."""
+        self._allow = frozenset([name for name in self.peer.methods if name != "UPDATE" and self.allows(name)])
 
     def _later(self, key: ServerKey) -> Respond:
         return Respond(key, 500, fields=(("Retry-After", str(self._number(11))),))

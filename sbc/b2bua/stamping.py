@@ -18,7 +18,7 @@ def stamped(order: Order, user: Hashable, context: Context) -> Order:
         return order
     ref, leg, _ = user
     ids, call = context.session_ids[ref], context.calls.get(ref)
-    if call is None or not isinstance(leg, int):
+    if call is None or not isinstance(leg, int) or _is_removed(call.legs[leg].peer.headers.removed):
         return order
     status = order.status if isinstance(order, Respond) else 0
     fields: Fields = () if status == 100 else ids.fields_for(leg, call.opposite(leg), status)
@@ -31,3 +31,8 @@ def stamped(order: Order, user: Hashable, context: Context) -> Order:
         kept = tuple([field for field in asked.fields if field[0] != "Session-ID"])
         return replace(order, request=Request(asked.method, asked.uri_text, (*kept, *fields), asked.body))
     return order
+
+
+def _is_removed(names: tuple[str, ...]) -> bool:
+    """By its peer's policy; a name may be the beginning of one, and a star."""
+    return any("Session-ID".startswith(name[:-1]) if name.endswith("*") else name == "Session-ID" for name in names)
