@@ -32,11 +32,12 @@ from sbc.b2bua.reports import (
     LegUnacknowledged,
     Report,
 )
+from sbc.b2bua.sides import Agreed
 from sbc.b2bua.states import Hunting
 from sbc.core.cause import Cause, cause_of_status, q850_of_status
 from sbc.core.limits import EARLY_DIALOGS_PER_LEG
 from sbc.policy.model import Decision, Facts, Peer
-from sbc.sdp.model import SdpError, Session
+from sbc.sdp.model import SdpError, Session, same_except_origin
 from sbc.sip.message import Request
 
 if TYPE_CHECKING:
@@ -399,6 +400,7 @@ class Setup:
         call.timers.stop("no_reply", "no_progress", "no_answer")
         call.account.attempt_ended(200, Cause.NORMAL, now)
         self._is_settled = report.tag in self._early
+        told = call.media.sides["ingress"].now
         dropped: list[Out] = []
         if call.modification.is_under_way and report.tag != self._early.followed:
             dropped = call.modification.abandon(now)  # it was in the early dialog of another fork
@@ -409,13 +411,27 @@ class Setup:
         except (SdpError, OutOfPortsError) as error:
             call.explain(f"answer cannot be used: {error}", now)
             return call.refuse(Cause.FAILED, 488, now)
+        if not self._is_converted and not self._forks.turn_to(report.tag, passed, final=True):
+            passed = b""
+        is_told_otherwise = self._is_told_otherwise(told)
+        if is_told_otherwise:
+            call.media.sides["ingress"].now = told
         if not call.modification.is_under_way:
             call.media.settle()
         if self._is_converted:
             passed = call.media.reoffer("ingress", now) or b""
-        elif not self._forks.turn_to(report.tag, passed, final=True):
-            passed = b""
-        return [*dropped, *call.legs[-1].acknowledge(), AskMedia(call.media.relay()), *self._talk(passed, report, now)]
+        outs = [*dropped, *call.legs[-1].acknowledge(), AskMedia(call.media.relay())]
+        outs += self._talk(passed, report, now)
+        return outs + call.modification.renegotiate(now, 0) if is_told_otherwise else outs
+
+    def _is_told_otherwise(self, told: Agreed) -> bool:
+        """The callee's last word differs from what it said before, which the caller has as the answer for good: it is
+        to be told the difference by an offer, when it talks.
+        """
+        now = self._call.media.sides["ingress"].now
+        if told.told is None or now.told is None or not self._call.ingress.has_answered_early:
+            return False
+        return not same_except_origin(told.told, now.told)
 
     def _final_answer(self, report: LegAnswered) -> bytes:
         media = self._call.media
