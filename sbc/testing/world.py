@@ -61,7 +61,9 @@ routes:
 """
 WALL_AT_ZERO: Final = 1_735_689_600.0  # 2025-01-01, so that CDRs in tests have honest dates
 _PEERS_FAULT: Final = ("peer.", "server.", "registration.")  # alarms about others are part of a story
-_ALNUM: Final = re.compile(r"[0-9a-z]+")
+_ALNUM: Final = re.compile(r"[0-9a-z]{8,}")
+# Tags, branches, Call-IDs and sessions' ids, in lower case. Branches of what is written by hand are alike everywhere.
+_MARK: Final = re.compile(r"(?:;tag=|;branch=(?!z9hg4bkbyhand)|\ncall-id: |\no=- )([0-9a-z]{8,})")
 _QUIET: Final = 80.0  # after so long every transaction, retransmission and lingering timer is over
 
 
@@ -298,11 +300,16 @@ class World:
         return "|".join(re.escape(word.lower()) for word in sorted(words) if word) or "(?!)"
 
     def _marks_from(self, side: str) -> set[str]:
-        """What nobody on this side may see of dialogs: tags, and what is random in a Call-ID."""
-        elsewhere = [phone for phone in self.phones if self._sides[phone.name] != side]
-        dialogs = [party for phone in elsewhere for party in phone.dialogs]
-        marks = {party.local_tag for party in dialogs} | {party.call_id.partition("@")[0] for party in dialogs}
-        return {mark.lower() for mark in marks if mark}
+        """What nobody on this side may see of others' dialogs and transactions: what is random in them.
+
+        Those that we have made for others are among them: seen on two sides, they say which call is which.
+        """
+        elsewhere = {phone.name for phone in self.phones if self._sides[phone.name] != side}
+        marks = set[str]()
+        for sent in self.net.log:
+            if sent.sender in elsewhere or (sent.receiver in elsewhere and sent.sender == self.host.name):
+                marks.update(_MARK.findall(sent.data.decode("latin-1").lower()))
+        return marks
 
     def inject(self, data: bytes, sender: Phone) -> None:
         """Octets that arrive as if this phone had sent them; what comes back is in `net.sent_to(sender)`."""

@@ -64,9 +64,9 @@ class Story:
     def is_up(self):
         return self.sbc.switch.beside.subscriptions == 1
 
-    def is_over(self):
+    def is_over(self, but=()):
         beside = self.sbc.switch.beside
-        return beside.subscriptions == 0 and len(beside.tags) == 0 and self.sbc.cdr == [] and self.sbc.idle()
+        return beside.subscriptions == 0 and len(beside.tags) == 0 and self.sbc.cdr == [] and self.sbc.idle(but=but)
 
 
 def subscribed(world, *args, **options):
@@ -303,7 +303,7 @@ def test_nobody_else_can_notify_in_it(world):
     assert story.is_up()
     story.notifies("terminated;reason=timeout")
     story.acknowledges()
-    assert story.is_over()
+    assert story.is_over(but=["leaks"])  # the 481 repeats what came in, which this test took from the other side
 
 
 # --- phones, that do what RFC 6665 has them do ------------------------------------------------------------------------

@@ -1,5 +1,7 @@
 """The world itself: that it notices what a flow test relies on it to notice."""
 
+import re
+
 import pytest
 
 from sbc.b2bua.call import Call
@@ -48,6 +50,17 @@ def test_a_tag_of_one_side_that_is_sent_to_the_other_is_a_leak():
     text = f"INVITE sip:x SIP/2.0\r\nReplaces: x;to-tag={office.call.local_tag};from-tag=y\r\n\r\n"
     sbc.net.perform(sbc.host, [SendMessage(back, text.encode())])
     assert office.call.local_tag in sbc.leaks()[0]
+
+
+@pytest.mark.parametrize("mark", [rb";tag=(\w+)", rb";branch=(\w+)", rb"\r\nCall-ID: (\w+)", rb"\r\no=- (\w+)"])
+def test_what_we_made_for_one_side_is_a_leak_on_the_other(mark):
+    """Seen on two sides, it says which call is which."""
+    sbc, office, carrier = talking()
+    made = re.findall(mark, b"".join(sent.data for sent in sbc.net.log if sent.receiver == carrier.name))[-1]
+    flow = next(m for m in office.agent.request(office.call, "OPTIONS", sbc.now)).flow
+    back = flow.__class__(flow.transport, "inside", flow.remote, flow.local)
+    sbc.net.perform(sbc.host, [SendMessage(back, b"INFO sip:x SIP/2.0\r\nX: " + made + b";y\r\n\r\n")])
+    assert made.decode().lower() in sbc.leaks()[0]
 
 
 def test_peers_can_be_told_more_in_one_line():
