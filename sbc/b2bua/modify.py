@@ -10,9 +10,9 @@ to its legs through it.
 
 from typing import TYPE_CHECKING, Final
 
-from msgspec import Struct
 from msgspec.structs import replace
 
+from sbc.b2bua.changes import Change, Wish
 from sbc.b2bua.commands import AskMedia
 from sbc.b2bua.crossing import crossing_status
 from sbc.b2bua.media import OutOfPortsError
@@ -27,7 +27,6 @@ from sbc.b2bua.reports import (
 )
 from sbc.core.cause import Cause
 from sbc.sdp.model import SdpError
-from sbc.sip.message import Fields
 
 if TYPE_CHECKING:
     from sbc.b2bua.call import Call, Out
@@ -38,34 +37,6 @@ UPDATE_SECONDS: Final = 25.0  # for one that an UPDATE has brought: its sender w
 CANCEL_SECONDS: Final = 5.0  # for the asked side to end an offer that was taken back, two lost messages included
 TURN_SECONDS: Final = 5.0  # that an offer waits for the asked leg to be free, say for an ACK; then it gets 491
 _RENEGOTIATIONS: Final = 6  # of our own in a row, until both sides of a transfer agree
-
-
-class Change(Struct, frozen=True):
-    """`by` is the leg that asked, None where we did; `to` the leg that is asked. `late`: the re-INVITE had no offer, so
-    that its ACK will have the answer. `refresh`: it is for a session timer.
-
-    `taken_back`: the asked side has been sent CANCEL, and the asking side gets this status if that was in time.
-    `has_news`: the asked side has changed its mind meanwhile; the asking side hears of that with the answer.
-    """
-
-    by: int | None
-    to: int
-    late: bool = False
-    refresh: bool = False
-    taken_back: int | None = None
-    has_news: bool = False
-
-
-class Wish(Struct, frozen=True):
-    """What waits for its turn: the offer of a peer, or one of our own to the leg `to`. `refresh`: nothing is new.
-    `fields`: who its partner is, where that is new.
-    """
-
-    to: int
-    offered: LegOffered | None = None
-    refresh: bool = False
-    until: float | None = None
-    fields: Fields = ()
 
 
 class Modification:
@@ -204,7 +175,7 @@ class Modification:
         if change.refresh:
             self._call.legs[change.to].refresh_failed(now)
         else:
-            self._wish(Wish(change.to))
+            self._wish(Wish(change.to, fields=change.fields))
 
     def _meanwhile(self, change: Change, report: LegOffered, now: float) -> "list[Out]":
         """The asked peer makes an offer, because what it was offered has met that one before and waits (§14.1).
@@ -349,7 +320,7 @@ class Modification:
         if body is None:
             return call.present(to, wish.fields)
         self._rounds += 1
-        self._start(Change(None, to), now)
+        self._start(Change(None, to, fields=wish.fields), now)
         return list(call.legs[to].offer(body, by_update=True, fields=wish.fields))
 
     def _own_answer(self, change: Change, report: LegReanswered, now: float) -> "list[Out]":

@@ -4,6 +4,8 @@ The leg bears it: `other`, beyond the SBC, sees its own offer answered, later, a
 ingress leg the peer owns the Call-ID, and we are the first to try again; on the egress leg we own it.
 """
 
+import random
+
 import pytest
 
 from sbc.sdp import Direction
@@ -317,6 +319,53 @@ def test_glare_in_a_bad_network(
         race.sbc.run(30.0)
         assert race.sbc.hears(race.peer, race.other)
         assert race.sbc.hears(race.other, race.peer)
+    assert ends(race)
+
+
+def is_free(phone):
+    """It may make an offer (RFC 3264 §4)."""
+    party = phone.call
+    is_open = party.talk.our_offer is not None or party.talk.their_offer is not None
+    return not (party.inviting or is_open or party.invite_key is not None)
+
+
+def wants_something(phone, dice):
+    by = dice.choice(WAYS)
+    match dice.randrange(6):
+        case 0:
+            phone.holds(dice.choice([Direction.SENDONLY, Direction.INACTIVE]), by=by)
+        case 1:
+            phone.resumes(by=by)
+        case 2:
+            phone.reinvites(sdp=False)
+        case 3:
+            phone.offers_codecs(dice.choice(["PCMA", "PCMU"]), by=by)
+        case 4:
+            phone.offers_codecs("PCMU", "PCMA", "telephone-event", by=by)
+        case _:
+            phone.reinvites()
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_whatever_two_phones_want_at_the_same_moment(world, leg, seed):
+    """Holds, codecs, questions, by whichever request: offers and answers fit, and in the end both hear each other."""
+    dice = random.Random(seed)
+    race = talking(world, leg, seed=seed)
+    phones = [race.peer, race.other]
+    for _ in range(6):
+        race.sbc.net.run_while(lambda: not all(is_free(phone) for phone in phones), at_most=70.0)
+        with race.sbc.net.holding(dice.choice([race.peer.agent, "sbc"])):
+            for phone in phones:
+                wants_something(phone, dice)
+        race.sbc.run(dice.choice([0.5, 3.0, 15.0, 40.0]))
+    race.sbc.run(60.0)
+    for phone in phones:
+        phone.changes(direction=Direction.SENDRECV, codecs=("PCMU", "PCMA", "telephone-event"))
+        race.sbc.run(20.0)
+    race.peer.resumes()
+    assert [phone.direction for phone in phones] == [Direction.SENDRECV, Direction.SENDRECV]
+    assert race.sbc.hears(race.peer, race.other)
+    assert race.sbc.hears(race.other, race.peer)
     assert ends(race)
 
 
