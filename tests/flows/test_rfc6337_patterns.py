@@ -608,3 +608,15 @@ def test_an_update_without_offer_never_crosses(world):
     assert not office.got("UPDATE")
     assert not carrier.got("UPDATE")
     talks_and_ends(sbc, office, carrier)
+
+
+@pytest.mark.parametrize("status", [405, 501])
+def test_an_update_that_is_not_known_after_all_is_said_by_a_reinvite(world, status):
+    sbc, office, carrier = talking(world)
+    carrier.answers_updates(status)
+    office.holds(by="UPDATE")
+    assert office.got("200 UPDATE")
+    assert carrier.call.heard[-3:] == ["UPDATE", "INVITE", "ACK"]
+    assert carrier.direction is Direction.SENDONLY
+    office.resumes(by="UPDATE")
+    talks_and_ends(sbc, office, carrier)
