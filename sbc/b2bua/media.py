@@ -226,6 +226,7 @@ class CallMedia:
         Raises SdpError 488 where the two have nothing in common, OutOfPortsError.
         """
         side, to = self.sides[by], _other(by)
+        side.numbers.said(session)  # also where it comes to nothing: its peer may hold on to them
         self._ensure_ports(side, session, now)
         known = side.now.told
         if known is not None and self.fits(to, session) and answers(known, session):
@@ -233,7 +234,6 @@ class CallMedia:
         else:
             reply = reply_for(session, side, self.sides[to])
             told = side.describe(reply, self._ports(side, reply))
-        side.numbers.said(session)
         refused = [not media.port for media in told.media]
         remotes = [
             replace(remote, refused=True) if dead else remote
@@ -325,14 +325,14 @@ class CallMedia:
 
     def _make_offer(self, by: SideName, session: Session, now: float, *, is_ours: bool = False) -> bytes:
         from_, to = self.sides[by], self.sides[_other(by)]
+        if not is_ours:
+            from_.numbers.said(session)  # also where it comes to nothing: its peer may hold on to them
         crossing = shaped(from_, to, session)
         if crossing is not session:
             self._is_renumbered = True
         for side in (to, from_):
             self._ensure_ports(side, crossing, now)
         forwarded = to.describe(crossing, self._ports(to, crossing))
-        if not is_ours:
-            from_.numbers.said(session)
         self.offer = Offer(by, session, forwarded, self._remotes(session), is_ours)
         if self._dead:
             self._give_back_dead(now)
