@@ -149,7 +149,7 @@ def _why(request: Request, state: AdminState, _name: str) -> Reply:
 
 
 def _running(state: AdminState, ref: str) -> CallView | None:
-    return next((call for call in state.engine().calls if call.ref == ref), None)
+    return next((call for call in state.engine().calls if ref == call.ref or ref in call.joined), None)
 
 
 def _no_such_call(ref: str) -> Reply:

@@ -26,6 +26,7 @@ class CallView(Struct, frozen=True):
     answered_at: float | None = None
     media: tuple[tuple[str, object], ...] = ()
     emergency: bool = False
+    joined: tuple[str, ...] = ()  # refs of calls that this one has taken in
 
 
 class EngineView(Struct, frozen=True):

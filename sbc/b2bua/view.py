@@ -24,5 +24,6 @@ def view_of(call: Call, wall_at_zero: float) -> CallView:
         started_at=wall_at_zero + account.started_at,
         answered_at=None if account.answered_at is None else wall_at_zero + account.answered_at,
         media=call.media.describe_live(),
-        emergency=account.emergency,
+        emergency=call.is_emergency,
+        joined=tuple([joined.ref for joined in call.joined]),
     )
