@@ -6,6 +6,7 @@ see nothing of the race.
 
 from typing import Literal, NamedTuple
 
+from sbc.testing.net import Sent
 from sbc.testing.phone import Phone
 from sbc.testing.world import FAR, World
 from sbc.trace.ladder import moves
@@ -55,3 +56,18 @@ def talking(world, leg: LegName, **options) -> Race:
     caller.invites(FAR)
     callee.answers()
     return race
+
+
+def ends(race: Race, by: Literal["peer", "other"] = "peer") -> bool:
+    """One of them hangs up, and nothing is left."""
+    one = race.peer if by == "peer" else race.other
+    one.hangs_up()
+    return race.sbc.cdr.only.cause == "normal" and race.sbc.idle()
+
+
+def to_peer(race: Race, method: str = "") -> list[Sent]:
+    """What we sent to the peer."""
+    return [
+        one for one in race.sbc.net.log
+        if one.sender == "sbc" and one.receiver == race.peer.name and one.data.startswith(method.encode())
+    ]  # fmt: skip

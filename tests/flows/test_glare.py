@@ -12,17 +12,11 @@ from sbc.sdp import Direction
 from sbc.testing.byhand import ByHand
 from sbc.testing.world import FAR
 
-from .racing import BOTH_LEGS, about_to_call, talking
+from .racing import BOTH_LEGS, about_to_call, ends, talking
 
 WAYS = ["INVITE", "UPDATE"]
 OWNER = (2.1, 4.1)  # seconds that the owner of the Call-ID waits; a little more for the way
 NOT_OWNER = (0.0, 2.1)
-
-
-def ends(race, by="peer"):
-    one = race.peer if by == "peer" else race.other
-    one.hangs_up()
-    return race.sbc.cdr.only.cause == "normal" and race.sbc.idle()
 
 
 def test_3_3_1_two_reinvites_meet(world, leg):
