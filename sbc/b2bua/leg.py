@@ -213,6 +213,12 @@ class Leg:
         return self._ringing is not None and self._ringing.has_described and self._answers_as is None
 
     @property
+    def owes_answer(self) -> bool:
+        """Its peer's 2xx to an INVITE of ours without offer waits for our ACK."""
+        uac = self._uac
+        return uac is not None and uac.state is invite_uac.State.ANSWERED and not uac.request.body
+
+    @property
     def takes_reliable(self) -> bool:
         """Its peer understands reliable provisionals of ours."""
         return self._ringing is not None
@@ -450,6 +456,9 @@ class Leg:
         dialog = self.dialog if self._calling is None else self._calling.asked
         if dialog is None or self.state in (State.ENDING, State.CLOSED):
             return []
+        if method == "UPDATE":  # each one negotiates the session timer anew, whatever it is sent for
+            timer = () if self._timer is None else self._timer.request_fields()
+            fields = (*self._says(), *timer, *fields)
         return self._request(method, token, dialog, fields, body)
 
     def reply(
@@ -877,6 +886,9 @@ class Leg:
         if sent.token is _REFRESH:
             return self._refreshed(sent, response, now)
         if sent.token is not _OFFER:
+            if sent.request.method == "UPDATE" and response.status < 300 and self.state is State.TALKING:
+                sent.dialog.refresh_target(response)
+                self._agree(response, now)
             return [LegReplied(self.n, sent.token, response)]
         if response.status == 422 and self._timer is not None and self._timer.is_too_small(response):
             return [] if self._offering is None else [*self._send_offer(self._offering)]

@@ -83,9 +83,27 @@ class Modification:
 
     def _too_late(self, report: LegReanswered, leg: int, now: float) -> "list[Out]":
         """The asking side was refused long ago, and this one believes in what it was offered: it is told what holds."""
-        acked = [] if report.by_update else self._call.legs[leg].acknowledge()
+        asked = self._call.legs[leg]
+        if asked.owes_answer and leg in self._call.pair:
+            return self._answer_late(report.body, leg, now)
+        acked = [] if report.by_update else asked.acknowledge()
         self._wish(Wish(leg, refresh=True))
         return [*acked, *self.go_on(now)]
+
+    def _answer_late(self, body: bytes, leg: int, now: float) -> "list[Out]":
+        """It was asked for an offer that nobody waits for any more.
+
+        "The ACK MUST carry an answer in its body" (RFC 3261 §13.2.2.4): out of what the other side described last,
+        which then hears of it.
+        """
+        call, media = self._call, self._call.media
+        try:
+            answer = media.answer_locally(call.side_of(leg), media.read(body), now)
+        except (SdpError, OutOfPortsError):
+            return call.fail(Cause.FAILED, now)
+        self._rounds = 0
+        self._wish(Wish(call.opposite(leg)))
+        return [*call.legs[leg].acknowledge(answer), AskMedia(media.relay()), *self.go_on(now)]
 
     def go_on(self, now: float) -> "list[Out]":
         """Whose turn it is now: asked after everything that may have made a leg free."""

@@ -159,6 +159,18 @@ def test_a_session_expires_that_a_proxy_has_added_is_ours_to_refresh(world):
     ends_well(sbc, office)
 
 
+def test_an_update_that_says_who_is_there_keeps_the_timer(world):
+    """A 2xx to it without Session-Expires would end the timer of its sender (RFC 4028 §7.2), and then the call."""
+    sbc, office, carrier = phones(world)
+    office.uses_session_timer(90, refresher="uac")
+    talk(office, carrier)
+    carrier.updates(sdp=False, fields=(("P-Asserted-Identity", "<sip:+442079460009@carrier.net>"),))
+    assert session_expires(office, "UPDATE") == ["90;refresher=uas"]
+    sbc.run(200.0)
+    assert office.call.heard.count("200 UPDATE") >= 4
+    ends_well(sbc, office)
+
+
 # --- intervals that are too small -------------------------------------------------------------------------------------
 
 

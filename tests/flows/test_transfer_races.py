@@ -212,3 +212,21 @@ def test_lost_messages_change_nothing_in_the_end(world):
     assert can_talk(sbc, branch, carrier)
     carrier.hangs_up()
     assert sbc.idle()
+
+
+def test_an_offer_that_was_asked_for_comes_after_the_join(world):
+    """The transferor has sent a re-INVITE without an offer: who answers that has another partner now."""
+    sbc, office, carrier, branch = called(world)
+    first = office.call
+    office.invites(BRANCH)
+    branch.answers()
+    branch.answers_reinvites(None)
+    office.reinvites(sdp=False)
+    with sbc.net.holding(branch.agent):
+        office.transfers(attended=office.call, call=first)
+        branch.answers_reinvites(200)
+        branch.answers()
+    sbc.run(40)
+    assert can_talk(sbc, branch, carrier)
+    carrier.hangs_up()
+    assert sbc.idle()
