@@ -32,15 +32,15 @@ class Called:
     # --- what it is told to do ----------------------------------------------------------------------------------------
 
     def ring(self, party: Party, now: float, status: int, *, sdp: bool, reliable: bool = False) -> None:
-        """With `sdp` early media. `reliable`: an answer, or where the INVITE had no offer an offer, that counts."""
-        voice, talk = self._bench.voice, party.talk
-        body, has_offer = b"", False
-        if sdp and not reliable:
-            body = offers.preview(voice, party)
-        elif sdp and talk.their_offer is not None:
-            body = offers.answer(voice, party)
-        elif sdp and talk.our_offer is None and not talk.exchanged:
-            body, has_offer = offers.offer(voice, party), True
+        """With `sdp` early media. `reliable`: an answer, or where the INVITE had no offer an offer, that counts.
+
+        488 where nothing of the offer can be taken.
+        """
+        try:
+            body, has_offer = self._early_word(party, reliable=reliable) if sdp else (b"", False)
+        except SdpError:
+            self.refuse(party, 488, now)
+            return
         if reliable:
             self._reliably.ring(party, status, body, now, has_offer=has_offer)
         else:
@@ -258,6 +258,17 @@ class Called:
             else:
                 old.cancelled = True
                 bench.send(bench.layer.cancel(old.user(), now))
+
+    def _early_word(self, party: Party, *, reliable: bool) -> tuple[bytes, bool]:
+        """The description of a provisional, and whether it is an offer that counts."""
+        voice, talk = self._bench.voice, party.talk
+        if not reliable:
+            return offers.preview(voice, party), False
+        if talk.their_offer is not None:
+            return offers.answer(voice, party), False
+        if talk.our_offer is None and not talk.exchanged:
+            return offers.offer(voice, party), True
+        return b"", False
 
     def _last_word(self, party: Party) -> bytes:
         """The description of a 200 (RFC 6337 §2.2): nothing where a reliable 18x has had it all."""

@@ -45,7 +45,7 @@ class Voice(Struct, frozen=True):
     def offer(self, party: Party) -> Session:
         """Streams that were there keep their places; those that are not wanted any more get port 0 (RFC 3264 §8)."""
         talk = party.talk
-        streams = tuple([self._stream(kind, talk.wish, alive=alive) for kind, alive in _slots(talk)])
+        streams = tuple([self._offered(i, kind, talk, alive=alive) for i, (kind, alive) in enumerate(_slots(talk))])
         return self._session(party, streams)
 
     def answer(self, party: Party, offer: Session) -> Session:
@@ -78,7 +78,12 @@ class Voice(Struct, frozen=True):
             return self.media.port
         return (self.video_port if kind == "video" else self.fax_port) or 0
 
-    def _stream(self, kind: str, wish: Wish, *, alive: bool) -> Media:
+    def _offered(self, i: int, kind: str, talk: Talk, *, alive: bool) -> Media:
+        """In numbers that mean what they have meant in this stream before, whoever said so (RFC 3264 §8.3.2)."""
+        known = {number: encoding for (n, of, number), encoding in talk.meanings.items() if (n, of) == (i, kind)}
+        return self._stream(kind, talk.wish, alive=alive, known=known)
+
+    def _stream(self, kind: str, wish: Wish, *, alive: bool, known: Mapping[str, str] = {}) -> Media:
         port = self._port(kind) if alive else 0
         if alive and not port:
             raise ValueError(f"this phone has no port for {kind}; give it one when it is made")
@@ -88,11 +93,11 @@ class Voice(Struct, frozen=True):
             )
             return Media(kind, port, "udptl", ("t38",), None, lines)
         codecs = ("H264",) if kind == "video" else wish.codecs or self.codecs
-        known = [(name, *self._number(name)) for name in codecs]
-        formats = tuple([str(number) for _, number, _ in known])
+        numbered = _numbered([(name, *self._number(name)) for name in codecs], known)
+        formats = tuple([str(number) for _, number, _ in numbered])
         if not alive:
             return Media(kind, 0, "RTP/AVP", formats)
-        lines = tuple([line for name, number, encoding in known for line in _lines(name, number, encoding)])
+        lines = tuple([line for name, number, encoding in numbered for line in _lines(name, number, encoding)])
         ptime = ("a=ptime:20",) if kind == "audio" else ()
         way = () if wish.old_hold else (f"a={wish.direction}",)
         return Media(kind, port, "RTP/AVP", formats, None, (*lines, *ptime, *way))
@@ -119,6 +124,21 @@ def _slots(talk: Talk) -> list[tuple[str, bool]]:
             wanted.remove(kind)
         slots.append((kind, alive))
     return slots + [(kind, True) for kind in wanted]
+
+
+def _numbered(codecs: list[tuple[str, int, str]], known: Mapping[str, str]) -> list[tuple[str, int, str]]:
+    """`known`: what numbers mean in this stream already."""
+    if not known:
+        return codecs
+    found: list[tuple[str, int, str]] = []
+    for name, number, encoding in codecs:
+        meant = encoding.lower().removesuffix("/1")
+        former = [int(other) for other, meaning in known.items() if meaning == meant]
+        taken = {one for _, one, _ in (*codecs, *found)}
+        free = [one for one in range(96, 128) if str(one) not in known and one not in taken]
+        is_mine = number in former or (not former and str(number) not in known)
+        found.append((name, number if is_mine else (former or free)[0], encoding))
+    return found
 
 
 def _lines(name: str, number: int, encoding: str) -> list[str]:
