@@ -2,7 +2,7 @@
 
 Within one dialog all answers to one offer must be the same. A fork whose answer differs from what the caller has been
 told gets an early dialog of its own with the caller, under another To tag of ours. What each fork has agreed to stays
-as it is, whichever of them the media follows meanwhile. Used by `setup`.
+as it is, whichever of them the media follows meanwhile. Used by `progress` and `setup`.
 """
 
 from typing import TYPE_CHECKING

@@ -12,12 +12,12 @@ from sbc.b2bua.account import Ending
 from sbc.b2bua.choosing import Choosing
 from sbc.b2bua.commands import AskMedia, Log
 from sbc.b2bua.crossing import crossing_status
-from sbc.b2bua.forks import EarlySessions, Forks
 from sbc.b2bua.headers import crossing
 from sbc.b2bua.hunt import Attempt, Lead, goes_on
 from sbc.b2bua.identity import contact_user, egress_invite
 from sbc.b2bua.leg import Leg
-from sbc.b2bua.media import Offer, OutOfPortsError
+from sbc.b2bua.media import OutOfPortsError
+from sbc.b2bua.progress import Progress
 from sbc.b2bua.redirect import Redirects
 from sbc.b2bua.reports import (
     LegAnswered,
@@ -35,7 +35,6 @@ from sbc.b2bua.reports import (
 from sbc.b2bua.sides import Agreed
 from sbc.b2bua.states import Hunting
 from sbc.core.cause import Cause, cause_of_status, q850_of_status
-from sbc.core.limits import EARLY_DIALOGS_PER_LEG
 from sbc.policy.model import Decision, Facts, Peer
 from sbc.sdp.model import SdpError, Session, same_except_origin
 from sbc.sip.message import Request
@@ -47,25 +46,20 @@ if TYPE_CHECKING:
 class Setup:
     """`_offer` is the caller's; None where the INVITE had none and the callee is asked for one (RFC 3261 §13.2.1).
 
-    `_crossed`: that offer as the callee has it, for the answers of all forks. `_is_converted`: there was none, and the
-    callee has got one of ours. `_early`: offer and answer were both exchanged before the 2xx.
+    `_is_converted`: there was none, and the callee has got one of ours. `_is_settled`: offer and answer were both
+    exchanged before the 2xx, in the early dialog with the fork that has answered.
     """
 
     def __init__(self, call: "Call") -> None:
         self._call = call
         self._offer: Session | None = None
-        self._crossed: Offer | None = None
         self._is_converted = False
-        self._early = EarlySessions(call.media)
-        self._is_settled = False  # the fork that has answered is one of them
+        self._is_settled = False
         self._decision = Decision()
         self._facts = Facts("", "", "")
         self._choosing = Choosing(call, self._facts, self._decision)
         self._redirects = Redirects()
-        self._forks = Forks(call)
-        self._offered: Offer | None = None  # by a fork, and not answered yet; its tag is `_offerer`
-        self._offerer = ""
-        self._waiting: list[LegProgressed] = []  # descriptions of other forks
+        self._progress = Progress(call)
         self._dialled_at = 0.0
 
     def start(self, offer: Session | None, facts: Facts, decision: Decision, now: float) -> "list[Out]":
@@ -92,7 +86,7 @@ class Setup:
             case LegProgressed():
                 return self._progressed(state, report, now)
             case LegPracked(_, body):
-                return self._pracked(state, body, now)
+                return self._progress.acknowledged(state, body, now)
             case LegAnswered():
                 return self._answered(report, now)
             case LegRefused():
@@ -193,9 +187,6 @@ class Setup:
         )
         call.legs.append(leg)
         call.pair = (0, n)
-        self._forks.forget()
-        self._early.forget()
-        self._offered, self._waiting = None, []
         # An offer in a reliable provisional wants its answer in the PRACK: the caller must be able to give it so early.
         reliable = bool(body) or call.ingress.takes_reliable
         invite = egress_invite(
@@ -230,7 +221,7 @@ class Setup:
             body = media.pass_offer("ingress", self._offer, now)
         else:
             body = media.own_offer("egress", now) if self._is_converted else b""
-        self._crossed = media.offer
+        self._progress.begin(media.offer)
         return body
 
     def _await_reply(self, peer: Peer, rest: tuple[Lead, ...], now: float) -> None:
@@ -315,94 +306,16 @@ class Setup:
         status = report.status
         if not 180 <= status <= 189:
             return self._tried(state, now)  # 199 ends an early dialog (RFC 6228), and who knows what 150 says
-        call = self._call
-        if report.body and self._must_wait(report):
-            return self._wait(report, now)
-        call.timers.stop("no_reply", "no_progress")
-        if not call.timers.is_set("no_answer"):
-            call.timers.set("no_answer", now + state.attempt.target.no_answer)
-        call.account.rang(now)
-        call.state = Hunting(state.attempt, state.rest, rang=True)
-        outs: list[Out] = []
-        passed = b""
-        if report.body:
-            try:
-                passed = self._early_description(report, now)
-            except (SdpError, OutOfPortsError) as error:
-                call.context.trace.note(call.ref, now, f"early session description ignored: {error}")
-            else:
-                outs.append(AskMedia(call.media.relay()))
-        if call.ingress.peer.early_media == "ringback" and not self._offers(report):
-            status, passed = 180, b""
-        if passed and not self._forks.turn_to(report.tag, passed):
-            passed = b""
-        fields = () if report.response is None else call.crossing_fields(report.leg, report.response)
-        return [*outs, *call.rings(min(status, 183), passed, now, fields)]
-
-    def _must_wait(self, report: LegProgressed) -> bool:
-        """The caller has yet to acknowledge what another fork has said: one after the other."""
-        if self._offers(report):
-            return self._offered is not None
-        return self._early.followed not in (None, report.tag) and self._call.ingress.awaits_prack
-
-    def _wait(self, report: LegProgressed, now: float) -> "list[Out]":
-        call = self._call
-        if len(self._waiting) < EARLY_DIALOGS_PER_LEG:
-            self._waiting.append(report)
-        if report.reliable and self._crossed is not None:
-            try:
-                self._early.note(report.tag, self._crossed, call.media.read(report.body))
-            except SdpError as error:
-                call.context.trace.note(call.ref, now, f"early session description ignored: {error}")
-        return []
-
-    def _offers(self, report: LegProgressed) -> bool:
-        """A reliable provisional that brings an offer: its PRACK waits for the caller's answer."""
-        return report.reliable and bool(report.body) and self._crossed is None
-
-    def _early_description(self, report: LegProgressed, now: float) -> bytes:
-        """What a provisional describes, as the caller is told; nothing where it concerns the callee alone."""
-        media, early = self._call.media, self._early
-        session = media.read(report.body)
-        if self._offers(report):
-            passed = media.pass_offer("egress", session, now)
-            self._offered, self._offerer = media.offer, report.tag
-            return passed
-        if self._crossed is None:
-            return b""
-        if self._call.modification.is_under_way and report.tag != early.followed:
-            if report.reliable:
-                early.note(report.tag, self._crossed, session)
-            return b""
-        if report.reliable:
-            return early.agree(report.tag, self._crossed, session)
-        early.followed = report.tag
-        return media.pass_answer(session, self._crossed)
-
-    def _pracked(self, state: Hunting, body: bytes, now: float) -> "list[Out]":
-        """The caller's PRACK, which answers the offer of the callee's reliable provisional if that made one."""
-        call, offered, tag = self._call, self._offered, self._offerer
-        self._offered = None
-        outs: list[Out] = []
-        if offered is not None:
-            try:
-                passed = self._early.agree(tag, offered, call.media.read(body))
-            except SdpError as error:
-                call.explain(f"answer in PRACK cannot be used: {error.reason}", now)
-                return call.refuse(Cause.FAILED, 488, now)
-            outs += [*call.legs[-1].prack(tag, passed), AskMedia(call.media.relay())]
-        if self._waiting and not call.ingress.awaits_prack:
-            outs += self._progressed(state, self._waiting.pop(0), now)
-        return outs
+        return self._progress.told(state, report, now)
 
     def _answered(self, report: LegAnswered, now: float) -> "list[Out]":
         call = self._call
         call.timers.stop("no_reply", "no_progress", "no_answer")
         call.account.attempt_ended(200, Cause.NORMAL, now)
-        self._is_settled = report.tag in self._early
+        self._is_settled = report.tag in self._progress.early
         told = call.media.sides["ingress"].now
         dropped: list[Out] = []
-        if call.modification.is_under_way and report.tag != self._early.followed:
+        if call.modification.is_under_way and report.tag != self._progress.early.followed:
             dropped = call.modification.abandon(now)  # it was in the early dialog of another fork
         try:
             if self._offer is None and not self._is_converted:
@@ -411,7 +324,7 @@ class Setup:
         except (SdpError, OutOfPortsError) as error:
             call.explain(f"answer cannot be used: {error}", now)
             return call.refuse(Cause.FAILED, 488, now)
-        if not self._is_converted and not self._forks.turn_to(report.tag, passed, final=True):
+        if not self._is_converted and not self._progress.forks.turn_to(report.tag, passed, final=True):
             passed = b""
         is_told_otherwise = self._is_told_otherwise(told)
         if is_told_otherwise:
@@ -436,25 +349,25 @@ class Setup:
     def _final_answer(self, report: LegAnswered) -> bytes:
         media = self._call.media
         if self._is_settled:
-            self._early.turn_back(report.tag)
+            self._progress.early.turn_back(report.tag)
             return media.last_sent("ingress")  # "any SDP in subsequent responses" is ignored, RFC 6337 §3.1.1
         if report.body:
-            return media.pass_answer(media.read(report.body), self._crossed)
+            return media.pass_answer(media.read(report.body), self._progress.crossed)
         if media.is_answered:
             return media.last_sent("ingress")  # its provisional carried the answer
         raise SdpError("2xx without an answer", 488)
 
     def _answered_with_offer(self, report: LegAnswered, now: float) -> "list[Out]":
         """The INVITE had no offer: the 2xx has it, and the caller's ACK will have the answer (RFC 3261 §13.2.1)."""
-        media, early = self._call.media, self._early
+        media, early = self._call.media, self._progress.early
         if self._is_settled:
             early.turn_back(report.tag)
-            self._forks.turn_to(report.tag, b"", final=True)
+            self._progress.forks.turn_to(report.tag, b"", final=True)
             return [*self._call.legs[-1].acknowledge(), AskMedia(media.relay()), *self._talk(b"", report, now)]
         if not report.body:
             return [*self._call.legs[-1].acknowledge(), *self._talk(b"", report, now)]
         passed = media.pass_offer("egress", media.read(report.body), now)
-        self._forks.turn_to(report.tag, passed, final=True)
+        self._progress.forks.turn_to(report.tag, passed, final=True)
         return self._talk(passed, report, now)
 
     def _talk(self, body: bytes, report: LegAnswered, now: float) -> "list[Out]":
