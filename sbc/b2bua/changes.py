@@ -13,11 +13,14 @@ class Change(Struct, frozen=True):
     `taken_back`: the asked side has been sent CANCEL, and the asking side gets this status if that was in time.
     `has_news`: the asked side has changed its mind meanwhile; the asking side hears of that with the answer. `fields`:
     what went with an offer of ours, see `Wish`.
+
+    `converted`: the re-INVITE without an offer got one of ours in its 2xx, because the other side makes none.
     """
 
     by: int | None
     to: int
     late: bool = False
+    converted: bool = False
     refresh: bool = False
     taken_back: int | None = None
     has_news: bool = False

@@ -248,6 +248,8 @@ class Modification:
     def _cross(self, offered: LegOffered, now: float) -> "list[Out]":
         call, leg = self._call, offered.leg
         asking, asked = call.legs[leg], call.legs[call.opposite(leg)]
+        if not offered.body and asked.peer.delayed_offer == "convert":
+            return self._offer_in_its_place(leg, now)
         passed = b""
         if offered.body:
             try:
@@ -259,6 +261,18 @@ class Modification:
         self._start(Change(leg, asked.n, late=not offered.body), now, by_update=offered.by_update)
         fields = () if offered.message is None else call.crossing_fields(leg, offered.message)
         return list(asked.offer(passed, by_update=offered.by_update, fields=fields))
+
+    def _offer_in_its_place(self, leg: int, now: float) -> "list[Out]":
+        """The other side's policy keeps requests for an offer from it: who asks gets what it has described last."""
+        call, asking = self._call, self._call.legs[leg]
+        try:
+            body = call.media.own_offer(call.side_of(leg), now)
+        except SdpError as error:
+            return list(asking.refuse_offer(error.status, now))
+        except OutOfPortsError:
+            return list(asking.refuse_offer(503, now))
+        self._change = Change(leg, call.opposite(leg), late=True, converted=True)  # the leg watches for the ACK
+        return list(asking.answer(body, now))
 
     def _reanswered(self, change: Change, report: LegReanswered, now: float) -> "list[Out]":
         if change.by is None:
@@ -286,7 +300,10 @@ class Modification:
         except SdpError:
             return self._call.fail(Cause.FAILED, now)
         self._finish(now)
-        acked = self._call.legs[change.to].acknowledge(passed)
+        acked = [] if change.converted else self._call.legs[change.to].acknowledge(passed)
+        if change.converted:
+            self._rounds = 0
+            self._wish(Wish(change.to))
         return [*acked, AskMedia(media.relay()), *self.go_on(now)]
 
     def _refused(self, change: Change, status: int, now: float) -> "list[Out]":

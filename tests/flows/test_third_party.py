@@ -63,8 +63,10 @@ def test_also_where_the_peers_are_always_to_have_offers(world, bridge):
     sbc, office, carrier = call_between(world, peers={"office": convert, "carrier": convert})
     one, other = pair(office, carrier, bridge)
     one.agent.media = MIXER if bridge == "office" else GATEWAY
+    asked = other.call.heard.count("INVITE")
     one.reinvites(sdp=False)
     sbc.run(1.0)
+    assert other.call.heard.count("INVITE") == asked  # not for an offer, and it need not hear of one that fits
     assert both_hear(sbc, one, other)
     assert ends(sbc, other)
 
