@@ -16,6 +16,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from sbc.b2bua.account import Ending, Who
+from sbc.b2bua.commands import Log
 from sbc.b2bua.crossing import crossing_status
 from sbc.b2bua.orders import HangUpChild, JoinCalls, PlaceChild
 from sbc.b2bua.referral import SUBSCRIPTION_SECONDS, status_of
@@ -175,7 +176,7 @@ class Transfer:
             return []
         legs = [state.by] if state.leaving is None else [state.by, moved[state.leaving]]
         self._state = _Parting(tuple(legs), now + _PARTING_SECONDS)
-        return self._finish(200, now)
+        return [self._call.log("call.transferred"), *self._finish(200, now)]
 
     def join_failed(self, now: float) -> "list[Out]":
         """One of those who were to be joined is gone."""
@@ -188,8 +189,9 @@ class Transfer:
     def replaced(self, n: int, now: float) -> "list[Out]":
         """An INVITE with Replaces has taken the place of leg `n`."""
         self.count += 1
-        self._call.explain(f"{self._call.legs[n].peer.name} has taken the call over elsewhere", now)
-        return self._release([n])
+        peer = self._call.legs[n].peer.name
+        self._call.explain(f"{peer} has taken the call over elsewhere", now)
+        return [self._call.log("call.taken_over", ("by", peer)), *self._release([n])]
 
     def ended(self, now: float) -> "list[Out]":
         """The call ends: to be said before its legs are released."""
@@ -237,8 +239,7 @@ class Transfer:
         refused = self._unwelcome(leg)
         wish = read_refer(report.request) if refused == 0 else Refusal(refused)
         if isinstance(wish, Refusal):
-            call.context.trace.note(call.ref, now, f"REFER of {leg.peer.name} is refused: {wish.status}")
-            return [*leg.reply(report.key, wish.status, wish.fields)]
+            return self._refuse(report.key, leg, wish, now)
         self.count += 1
         if wish.named is not None and wish.named.to_tag in call.context.dialogs:
             found = judged(wish.named, leg.peer, call.context)
@@ -246,7 +247,7 @@ class Transfer:
                 return self._attended(report, leg, wish, found, now)
             rung = rung_by(wish.named, leg.peer, call.context)
             if rung is None:
-                return [*leg.reply(report.key, found.status)]
+                return self._refuse(report.key, leg, Refusal(found.status), now)
             return self._half_attended(report, leg, wish, rung, now)
         if leg.peer.transfer == "pass" and wish.named is None:
             return self._cross(report, leg, wish, None, now)
@@ -267,11 +268,11 @@ class Transfer:
         call = self._call
         kept = call.legs[call.opposite(leg.n)]
         if is_loop(call, leg, kept, wish):
-            return [*leg.reply(report.key, 482)]
+            return self._refuse(report.key, leg, Refusal(482), now)
         child = call.context.ids.ref()
         self._state = _Waiting(leg.n, kept.n, child, now + _LOOK_SECONDS)
         call.context.trace.note(call.ref, now, f"{leg.peer.name} transfers to {wish.number}: call {child}")
-        outs = [*self._accept(report.key, leg, wish, now), *self._report(100, now)]
+        outs = [self._log_begin(leg, child), *self._accept(report.key, leg, wish, now), *self._report(100, now)]
         return [*outs, self._errand(child, report, leg, wish)]
 
     def _errand(self, child: str, report: LegAsked, leg: "Leg", wish: Wish) -> PlaceChild:
@@ -300,22 +301,24 @@ class Transfer:
         self._state = _Waiting(leg.n, call.opposite(leg.n), other.ref, now + _LOOK_SECONDS, found.leg)
         other.errand = self._errand(other.ref, report, leg, replace(wish, named=None))
         rings = other.account.ringing_at is not None
-        return [*self._accept(report.key, leg, wish, now), *self._report(180 if rings else 100, now)]
+        outs = [self._log_begin(leg, other.ref), *self._accept(report.key, leg, wish, now)]
+        return [*outs, *self._report(180 if rings else 100, now)]
 
     def _attended(self, report: LegAsked, leg: "Leg", wish: Wish, found: Found, now: float) -> "list[Out]":
         """The transferor names his other call: who is on its other side shall talk with who is on this one's."""
         call = self._call
         other = call.context.calls[found.ref]
         if other is call:
-            return [*leg.reply(report.key, 482)]
+            return self._refuse(report.key, leg, Refusal(482), now)
         if other.transfer.is_active:
-            return [*leg.reply(report.key, 491)]
+            return self._refuse(report.key, leg, Refusal(491), now)
         kept, target = call.legs[call.opposite(leg.n)], other.legs[other.opposite(found.leg)]
         if leg.peer.transfer == "pass" and kept.peer.name == target.peer.name:
             return self._cross(report, leg, wish, target, now)
         call.context.trace.note(call.ref, now, f"{leg.peer.name} transfers to its call {other.ref}")
         self._state = _Joining(leg.n, leaving=found.leg)
-        return [*self._accept(report.key, leg, wish, now), JoinCalls(call.ref, kept.n, other.ref, target.n)]
+        outs = [self._log_begin(leg, other.ref), *self._accept(report.key, leg, wish, now)]
+        return [*outs, JoinCalls(call.ref, kept.n, other.ref, target.n)]
 
     def _accept(self, key: ServerKey, leg: "Leg", wish: Wish, now: float) -> "list[Out]":
         if self._telling is None:
@@ -329,11 +332,11 @@ class Transfer:
         far = call.legs[call.opposite(leg.n)]
         fields = passed_fields(call, leg, far, wish, named)
         if isinstance(fields, Refusal):
-            return [*leg.reply(report.key, fields.status)]
+            return self._refuse(report.key, leg, fields, now)
         self._serial += 1
         orders = far.ask("REFER", Referring(self._serial), fields)
         if not orders:
-            return [*leg.reply(report.key, 480)]
+            return self._refuse(report.key, leg, Refusal(480), now)
         self._state = _Crossed(leg.n, far.n, wish, now + SUBSCRIPTION_SECONDS, report.key)
         return [*orders]
 
@@ -346,7 +349,7 @@ class Transfer:
         if response is None or response.status >= 300:
             self._state = None
             status = 504 if response is None else crossing_status(response.status)
-            return [*leg.reply(state.key, status)]
+            return self._refuse(state.key, leg, Refusal(status), now)
         is_quiet = state.wish.is_quiet and (response.header("Refer-Sub") or "").strip().lower() == "false"
         wish = replace(state.wish, is_quiet=is_quiet)
         outs = self._accept(state.key, leg, wish, now)
@@ -416,9 +419,20 @@ class Transfer:
         self._state = None
         call = self._call
         call.explain(f"the transfer has failed: {status}", now)
+        said = call.log("call.transfer_failed", ("status", status))
         if gone is not None:
-            return call.end(Ending(Cause.NORMAL, 200, q850_of_status(status), gone), now)
-        return self._finish(status, now)
+            return [said, *call.end(Ending(Cause.NORMAL, 200, q850_of_status(status), gone), now)]
+        return [said, *self._finish(status, now)]
+
+    def _refuse(self, key: ServerKey, leg: "Leg", why: Refusal, now: float) -> "list[Out]":
+        call = self._call
+        call.context.trace.note(call.ref, now, f"REFER of {leg.peer.name} is refused: {why.status}")
+        said = call.log("call.transfer_refused", ("by", leg.peer.name), ("status", why.status))
+        return [said, *leg.reply(key, why.status, why.fields)]
+
+    def _log_begin(self, leg: "Leg", other: str) -> Log:
+        """`other`: the call that this one is to be joined with."""
+        return self._call.log("call.transferring", ("by", leg.peer.name), ("with", other))
 
     def _role(self, n: int) -> Who:
         return "caller" if self._call.side_of(n) == "ingress" else "callee"

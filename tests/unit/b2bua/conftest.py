@@ -149,6 +149,9 @@ class Call:
     def explain(self, why, now):
         self.why = why
 
+    def log(self, event, *fields):
+        return ("log", event, dict(fields))
+
     def end(self, ending, now):
         self.state = Ended(ending, now)
         return [*self.transfer.ended(now), ("end", ending)]

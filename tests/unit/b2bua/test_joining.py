@@ -214,6 +214,7 @@ def test_a_leg_is_replaced_and_gets_bye(consulting):
     assert outs == [
         ("abandon", "one"),
         ("answer", 2, "answer of egress to offer"),
+        ("log", "call.taken_over", {"by": "office"}),
         ("bye", 1),
         AskMedia(("relay", "one")),
         ("renegotiate", 0, 2),

@@ -11,6 +11,7 @@ from sbc.core.limits import TRANSFERS_PER_CALL
 from .conftest import ANN, FAR, TARGET, Call
 
 TO_TARGET = f"<sip:{TARGET}@10.0.0.5>"
+DONE = ("log", "call.transferred", {})
 REFER = (("Event", "refer"), ("Content-Type", "message/sipfrag"))
 
 
@@ -60,6 +61,7 @@ def test_a_refer_is_accepted_before_anything_is_told_or_done(talking):
     call = talking()
     outs = call.refers(1, TO_TARGET)
     assert [type(out).__name__ if isinstance(out, PlaceChild) else out[0] for out in outs] == [
+        "log",
         "reply",
         "ask",
         "PlaceChild",
@@ -111,7 +113,7 @@ def test_the_last_notify_waits_for_the_one_before_it(talking):
     outs = call.refers(1, TO_TARGET)
     (child,) = _of(outs, PlaceChild)
     _answered(call, child)
-    assert _join(call) == []
+    assert _join(call) == [DONE]
     last = _notify(call.replies(_notify(outs), 200))
     assert _line(last) == "SIP/2.0 200 OK"
 
@@ -132,7 +134,7 @@ def test_a_failure_is_told_and_the_call_stays_as_it_was(talking):
     child = _started(call)
     outs = call.transfer.child_failed(child.child, 486, 4.0)
     last = _notify(outs)
-    assert len(outs) == 1
+    assert outs == [("log", "call.transfer_failed", {"status": 486}), last]
     assert (_line(last), last[4]["Subscription-State"]) == ("SIP/2.0 486 Busy Here", "terminated;reason=noresource")
     assert call.replies(last, 200) == []
     assert call.pair == (0, 1)
@@ -155,7 +157,7 @@ def test_a_transferor_who_hangs_up_at_once_does_not_end_the_others_call(talking)
     assert call.transfer.hung_up(1, 2.0) == [("abandon", "one")]
     assert call.holdings.returned == [1]
     _answered(call, child)
-    assert _join(call) == []
+    assert _join(call) == [DONE]
     assert not call.transfer.is_active
 
 
@@ -165,8 +167,8 @@ def test_who_waits_for_a_target_that_fails_after_the_transferor_has_gone_is_rele
     call.legs[1].is_closed = True
     assert call.transfer.outlives(1)
     call.transfer.hung_up(1, 2.0)
-    ((what, ending),) = call.transfer.child_failed(child.child, 486, 9.0)
-    assert what == "end"
+    said, (what, ending) = call.transfer.child_failed(child.child, 486, 9.0)
+    assert (said[1], what) == ("call.transfer_failed", "end")
     assert (ending.cause, ending.by, ending.q850) == (Cause.NORMAL, "callee", 17)
 
 
@@ -244,7 +246,8 @@ def test_without_a_transfer_a_hang_up_is_a_hang_up(talking):
 def test_what_is_not_done(talking, target, status):
     call = talking()
     outs = call.refers(1, target)
-    assert (_status(outs), len(outs)) == (status, 1)
+    assert (_status(outs), len(outs)) == (status, 2)
+    assert outs[0] == ("log", "call.transfer_refused", {"by": "office", "status": status})
     assert not call.transfer.is_active
 
 
@@ -295,7 +298,7 @@ def test_who_does_not_want_to_be_told_is_not(talking):
     assert _of(outs, "ask") == []
     (child,) = _of(outs, PlaceChild)
     _answered(call, child)
-    assert _join(call) == [("bye", 1)]
+    assert _join(call) == [DONE, ("bye", 1)]
 
 
 def test_the_second_refer_in_a_dialog_has_an_id(talking):
@@ -314,7 +317,7 @@ def test_unsubscribing_takes_nothing_back(talking):
     assert last[4]["Subscription-State"] == "terminated;reason=timeout"
     call.replies(last, 200)
     _answered(call, child)
-    assert _join(call) == [("bye", 1)]
+    assert _join(call) == [DONE, ("bye", 1)]
 
 
 @pytest.mark.parametrize("leg", [0, 1])
@@ -338,7 +341,7 @@ def test_a_notify_that_is_answered_481_ends_the_telling_and_not_the_transfer(tal
     assert call.replies(_notify(outs), 481) == []
     assert call.transfer.child_progressed(child.child, 180, 3.0) == []
     _answered(call, child)
-    assert _join(call) == [("bye", 1)]
+    assert _join(call) == [DONE, ("bye", 1)]
 
 
 # --- attended ---------------------------------------------------------------------------------------------------------
@@ -409,7 +412,8 @@ def test_a_call_that_still_rings_rings_for_who_is_transferred(consulting):
     two.state = Hunting(None, ())
     two.account.ringing_at = 0.5
     outs = one.refers(1, _replacing(two.legs[0]))
-    assert [out[0] for out in outs] == ["reply", "ask"]
+    assert outs[0] == ("log", "call.transferring", {"by": "office", "with": "two"})
+    assert [out[0] for out in outs[1:]] == ["reply", "ask"]
     assert _line(_notify(outs)) == "SIP/2.0 180 Ringing"
     assert (two.errand.parent, two.errand.child, two.errand.replaces) == ("one", "two", "")
     assert one.replies(_notify(outs), 200) == []
