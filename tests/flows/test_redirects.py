@@ -2,6 +2,7 @@
 
 import pytest
 
+from sbc.b2bua.events import HangUpOrdered
 from sbc.sip.parse import parse_message
 from sbc.testing.world import DID, FAR, OUTSIDE, POLICY
 
@@ -355,6 +356,89 @@ def test_an_emergency_is_sent_where_a_trunk_that_may_says_and_comes_back(world):
     assert spare.call.called == "911"
     office.hangs_up(call=office.calls[0])
     assert attempts(sbc) == [("carrier", 302), ("office", 486), ("spare", 200)]
+    assert sbc.idle()
+
+
+@pytest.mark.parametrize("caller_is_reliable", [True, False])
+def test_after_early_media_that_was_acknowledged(world, caller_is_reliable):
+    """The callee has agreed on a session already; then the phone that it points at agrees on another one."""
+    sbc = world(OFFICE)
+    office, carrier = sbc.office(), sbc.carrier()
+    office.uses_100rel()
+    if caller_is_reliable:
+        carrier.uses_100rel()
+        carrier.script.sees_forks = True
+    carrier.invites(ANN, caller=CALLER)
+    office.progresses(reliably=True)
+    sbc.run(1.0)
+    office.redirects(f"sip:{BOB}@10.0.0.5")
+    other = office.calls[-1]
+    office.rings(call=other)
+    office.answers(call=other)
+    sbc.run(1.0)
+    assert carrier.is_talking
+    assert sbc.hears(office, carrier)
+    assert sbc.hears(carrier, office)
+    hears_no_redirection(carrier)
+    carrier.hangs_up()
+    assert attempts(sbc) == [("office", 302), ("office", 200)]
+    assert sbc.idle()
+
+
+@pytest.mark.parametrize("convert", ["pass", "convert"])
+def test_of_a_call_without_an_offer(world, convert):
+    sbc = world(OFFICE, peers={"office": {"delayed_offer": convert}})
+    office, carrier = sbc.office(), sbc.carrier()
+    carrier.invites(ANN, caller=CALLER, sdp=False)
+    office.redirects(f"sip:{BOB}@10.0.0.5")
+    office.answers(call=office.calls[-1])
+    sbc.run(1.0)
+    assert sbc.hears(office, carrier)
+    assert sbc.hears(carrier, office)
+    carrier.hangs_up()
+    assert attempts(sbc) == [("office", 302), ("office", 200)]
+    assert sbc.idle()
+
+
+def test_a_pbx_that_redirects_to_the_caller_rings_him(world):
+    """Its own people call each other; who called is pointed at himself."""
+    sbc = world(OFFICE)
+    office = sbc.office()
+    office.invites(BOB, caller=ANN)
+    asked = office.calls[-1]
+    office.redirects(f"sip:{ANN}@10.0.0.5", call=asked)
+    office.refuses(486, call=office.calls[-1])
+    assert office.calls[0].status == 486
+    assert attempts(sbc) == [("office", 302), ("office", 486)]
+    assert sbc.idle()
+
+
+def test_an_anonymous_caller_stays_so(world):
+    sbc = world(OFFICE)
+    office, carrier = sbc.office(), sbc.carrier()
+    hidden = (("P-Asserted-Identity", f"<sip:{CALLER}@198.51.100.7>"), ("Privacy", "id"))
+    carrier.invites(DID, caller="anonymous", domain="anonymous.invalid", fields=hidden)
+    office.redirects(f"sip:{MOBILE}@10.0.0.5")
+    carrier.answers(call=carrier.calls[-1])
+    from_, asserted, diversions, _ = told(invites_to(sbc, carrier)[0])
+    assert "anonymous.invalid" in from_
+    assert asserted == f"<sip:{DID}@198.51.100.7>"
+    assert diversions == [f"<sip:{DID}@198.51.100.7>;reason=unconditional;counter=1"]
+    assert CALLER not in str(invites_to(sbc, carrier)[0].fields)
+    carrier.hangs_up(call=carrier.calls[0])
+    assert sbc.cdr.only.cause == "normal"
+    assert sbc.idle()
+
+
+def test_an_operator_hangs_up_what_was_redirected(world):
+    sbc = world(OFFICE)
+    office, carrier = sbc.office(), sbc.carrier()
+    carrier.invites(DID, caller=CALLER)
+    office.redirects(f"sip:{MOBILE}@10.0.0.5")
+    carrier.rings(call=carrier.calls[-1])
+    sbc.tell(HangUpOrdered(next(iter(sbc.switch.calls))))
+    assert carrier.got("CANCEL", call=carrier.calls[-1])
+    assert sbc.cdr.only.cause == "operator"
     assert sbc.idle()
 
 
