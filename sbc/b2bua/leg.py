@@ -114,6 +114,7 @@ class Leg:
         "_offering",
         "_open",
         "_open_offer",
+        "_owns_call_id",
         "_refreshing",
         "_ringing",
         "_timer",
@@ -164,6 +165,7 @@ class Leg:
         self._asked: dict[int, Sent] = {}
         self._bye_fields: Fields | None = None
         self._offering: Offering | None = None
+        self._owns_call_id = False  # we have made its dialog; its number in the call may change
         self._open: set[ServerKey] = set()  # requests of the peer that the call is to answer
         self._open_offer: ServerKey | None = None  # its UPDATE or PRACK with an offer
         self._refreshing: Request | None = None  # its INVITE or UPDATE that moves it, once it has its 2xx
@@ -399,7 +401,7 @@ class Leg:
 
     def dial(self, invite: Request, next_hop: str, flow: Flow | None = None) -> list[Order]:
         uac = InviteUac(self._next_user(), invite, self.peer.interface)
-        self._calling = Calling(uac)
+        self._calling, self._owns_call_id = Calling(uac), True
         return self._send_invite(uac, next_hop, flow)
 
     def acknowledge(self, body: bytes = b"") -> list[Order]:
@@ -866,11 +868,11 @@ class Leg:
             return False
         if response.status == 491:
             # "between 2.1 and 4 seconds in units of 10 ms" for the owner of the Call-ID, else "between 0 and 2 seconds"
-            owner = self.n != 0
-            offering.retry_at = now + (2.1 + self._number(191) / 100 if owner else self._number(201) / 100)
+            wait = 2.1 + self._number(191) / 100 if self._owns_call_id else self._number(201) / 100
+            offering.retry_at = now + wait
             return True
-        wait = response.header("Retry-After") if response.status == 500 else None
-        seconds = "" if wait is None else wait.partition(";")[0].partition("(")[0].strip()
+        after = response.header("Retry-After") if response.status == 500 else None
+        seconds = "" if after is None else after.partition(";")[0].partition("(")[0].strip()
         if not (seconds.isascii() and seconds.isdigit() and len(seconds) <= 2 and int(seconds) <= 10):
             return False
         offering.retry_at = now + max(int(seconds), 0.1)

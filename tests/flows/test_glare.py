@@ -10,9 +10,11 @@ import pytest
 
 from sbc.sdp import Direction
 from sbc.testing.byhand import ByHand
-from sbc.testing.world import FAR
+from sbc.testing.referring import refer_to_replacing
+from sbc.testing.world import DID, FAR
 
 from .racing import BOTH_LEGS, about_to_call, ends, talking
+from .transferring import called, can_talk, refers
 
 WAYS = ["INVITE", "UPDATE"]
 OWNER = (2.1, 4.1)  # seconds that the owner of the Call-ID waits; a little more for the way
@@ -314,6 +316,30 @@ def test_glare_in_a_bad_network(
         assert race.sbc.hears(race.peer, race.other)
         assert race.sbc.hears(race.other, race.peer)
     assert ends(race)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_who_owns_the_call_id_is_not_forgotten_in_a_transfer(world, leg, seed):
+    """Both had called the office, which put them through: neither Call-ID is ours, and we are first on both legs."""
+    sbc, office, carrier, branch = called(world, seed=seed)
+    first = office.call
+    branch.invites(DID)
+    office.answers()
+    refers(office, party=first, to=refer_to_replacing(office.call))
+    sbc.run(5.0)
+    assert can_talk(sbc, carrier, branch)
+    peer, other = (carrier, branch) if leg == "ingress" else (branch, carrier)
+    began = sbc.now
+    with sbc.net.holding(peer.agent):
+        peer.holds()
+        other.holds()
+    sbc.run(15.0)
+    ours = [one for one in sbc.net.log if one.sender == "sbc" and one.receiver == peer.name]
+    offers = [one.at - began for one in ours if one.data.startswith((b"INVITE", b"UPDATE")) and one.at > began]
+    assert NOT_OWNER[0] <= offers[1] <= NOT_OWNER[1]
+    assert peer.call.last_status == other.call.last_status == 200
+    peer.hangs_up()
+    assert sbc.idle()
 
 
 def is_free(phone):
