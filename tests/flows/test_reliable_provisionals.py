@@ -5,6 +5,7 @@ import re
 import pytest
 
 from sbc.sip.message import Response
+from sbc.testing.build import sdp_of
 from sbc.testing.byhand import ByHand
 from sbc.testing.world import FAR, POLICY
 
@@ -219,6 +220,35 @@ def test_a_prack_where_nothing_is_reliable_gets_481(world):
     assert hand.statuses("PRACK") == [481]
     carrier.answers()
     ends(sbc, hand, carrier)
+
+
+def test_a_prack_whose_offer_is_refused_may_come_again_without_one(world):
+    """ "In that case, UAC may send again a PRACK request without an offer", RFC 6337 §2.3."""
+    sbc, hand, carrier = by_hand(world, SUPPORTED, ("Allow", "INVITE, ACK, BYE, CANCEL, PRACK, UPDATE"))
+    carrier.disallows("UPDATE")
+    carrier.progresses(reliably=True)
+    rack = ("RAck", f"{provisionals(hand)[0][1]} 1 INVITE")
+    hold = sdp_of("10.0.0.5").replace(b"m=audio", b"a=sendonly\r\nm=audio")
+    hand.sends("PRACK", to_tag=hand.our_tag, cseq=2, fields=(rack, ("Content-Type", "application/sdp")), body=hold)
+    prack(hand, cseq=3)
+    prack(hand, cseq=4, rack="7 1 INVITE")
+    assert hand.statuses("PRACK") == [488, 200, 481]
+    carrier.answers()
+    assert hand.statuses()[-1] == 200
+    ends(sbc, hand, carrier)
+
+
+def test_who_rings_for_long_is_heard_of_every_minute(world):
+    """RFC 3261 §13.3.1.1; what has its PRACK is not acknowledged again."""
+    sbc, office, carrier = phones(world)
+    office.uses_100rel(required=True)
+    office.invites(FAR)
+    carrier.rings()
+    sbc.run(130.0)
+    assert office.call.heard.count("200 PRACK") == 1
+    assert [data[:11] for data in sbc.net.sent_to(office.name)].count(b"SIP/2.0 180") == 3
+    carrier.answers()
+    talks_and_ends(sbc, office, carrier)
 
 
 def test_without_a_prack_the_invite_fails(world):

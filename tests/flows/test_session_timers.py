@@ -492,3 +492,20 @@ def test_a_hang_up_about_when_a_refresh_is_due(world, offset):
     sbc.run(5.0)
     assert sbc.cdr.only.cause == "normal"
     assert sbc.idle()
+
+
+def test_refreshes_in_a_bad_network(world, chaos):
+    """A fifth of all is lost, for a quarter of an hour: nobody expires."""
+    sbc = world(SHORT, **chaos)
+    office, carrier = sbc.office(), sbc.carrier()
+    office.uses_session_timer(90, refresher="uac")
+    carrier.uses_session_timer(90, refresher="uac")
+    office.invites(FAR)
+    carrier.answers()
+    office.waits_for("200")
+    sbc.run(900.0)
+    assert office.is_talking
+    assert carrier.is_talking
+    office.hangs_up()
+    assert sbc.idle()
+    assert sbc.cdr.only.cause == "normal"
