@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from sbc.b2bua.account import Ending
 from sbc.core.cause import Cause
-from sbc.policy.model import Decision, Limits
+from sbc.policy.model import Decision, Limits, Target
 
 if TYPE_CHECKING:
     from sbc.b2bua.call import Call
@@ -38,28 +38,43 @@ def admit(call: "Call", decision: Decision, now: float) -> Ending | None:
     return reached
 
 
+def admit_redirected(call: "Call", target: Target, now: float) -> str:
+    """Whoever redirects a call has dialled it as if by himself, within his limits and those of his route: why it cannot
+    be; "" where it may. What it uses goes back with the call's end, also where this target is not the one that answers.
+    """
+    return next((found for key, _ in target.limits if (found := _begin(call, key, now))), "")
+
+
 def longest(call: "Call", decision: Decision) -> float | None:
-    """Seconds that the call may last once it is answered."""
+    """Seconds that the call may last, now that it is answered."""
     if decision.emergency:
         return None
     found = [limits.max_duration for limits in _limits_of(call, decision) if limits is not None]
+    if call.account.tries:
+        found += [limits.max_duration for _, limits in call.account.tries[-1].attempt.target.limits]
     return min((seconds for seconds in found if seconds is not None), default=None)
 
 
 def _limits(call: "Call", decision: Decision, now: float) -> Ending | None:
-    wall = call.context.wall.of(now)
     for key in (f"pbx {call.ingress.peer.name}", f"route {decision.route}"):
-        usage = call.context.relations.quotas.usage(key)
-        if usage is None:
-            continue
-        reached = usage.begin(call.ref, now, wall)
+        reached = _begin(call, key, now)
         if reached:
             call.explain(f"{key}: limits.{reached} is reached", now)
             if reached == "call_paths":
                 return Ending(Cause.PATHS_FULL, 503, _NO_CIRCUIT, "sbc")
             return Ending(Cause.RATE_LIMITED, 503, Cause.RATE_LIMITED.q850, "sbc")
-        call.holdings.usages.append(usage)
     return None
+
+
+def _begin(call: "Call", key: str, now: float) -> str:
+    """Which of these limits is reached; "" where the call counts among them."""
+    usage, usages = call.context.relations.quotas.usage(key), call.holdings.usages
+    if usage is None or usage in usages:
+        return ""
+    reached = usage.begin(call.ref, now, call.context.wall.of(now))
+    if not reached:
+        usages.append(usage)
+    return reached
 
 
 def _limits_of(call: "Call", decision: Decision) -> tuple[Limits | None, ...]:

@@ -35,6 +35,16 @@ def ask(call: "Call", now: float) -> tuple[Facts, CallerRefused | None]:
     return facts, None
 
 
+def identify(call: "Call") -> CallerRefused | None:
+    """Only who the caller is taken for, where policy is not asked for a way: an INVITE takes a call over that is up."""
+    policy, peer = call.context.policy, call.ingress.peer
+    facts, judged = facts_of(call.parties, peer, policy)
+    if isinstance(judged, CallerRefused):
+        return judged
+    call.parties, call.account.caller = judged, policy.read_caller(facts).best
+    return None
+
+
 def facts_of(said: Parties, peer: Peer, policy: Policy) -> tuple[Facts, Parties | CallerRefused]:
     """What policy is asked about this caller, and who he is taken for."""
     judged = screen(said, peer, partial(policy.owns_for, peer.name)) if peer.kind == "pbx" else said

@@ -6,6 +6,7 @@ Who may do what, `transfer` and `replaces` decide; `joining` does it.
 
 from collections.abc import Callable, Sequence
 
+from sbc.b2bua.asking import identify
 from sbc.b2bua.call import Call, Out
 from sbc.b2bua.context import Context
 from sbc.b2bua.joining import carry_out, take_over
@@ -20,6 +21,7 @@ from sbc.b2bua.orders import (
     PlaceChild,
 )
 from sbc.b2bua.replaces import Found
+from sbc.b2bua.states import Ended
 from sbc.core import limits
 from sbc.core.cause import Cause
 from sbc.sdp.model import SdpError, Session
@@ -55,9 +57,16 @@ class BetweenCalls:
         """The INVITE of `newcomer`, which is alive already, takes the place of the leg that was found."""
 
         def begin(call: Call) -> Sequence[Out]:
-            return call.take_invite(received, now)
+            outs = call.take_invite(received, now)
+            not_he = identify(call)
+            if not_he is None:
+                return outs
+            call.explain(not_he.why, now)
+            return outs + call.refuse(Cause.REJECTED, not_he.status, now)
 
         outs = [*self._living.guarded(newcomer.ref, begin, now, received.key)]
+        if isinstance(newcomer.state, Ended):
+            return outs
         try:
             body = description_of(received.request)
             offer = newcomer.media.read(body) if body else None

@@ -7,6 +7,7 @@ left. It dials nothing; `setup` does.
 from typing import TYPE_CHECKING, Final
 
 from sbc.b2bua.account import Ending
+from sbc.b2bua.admission import admit_redirected
 from sbc.b2bua.hunt import Attempt, Lead, drawn
 from sbc.b2bua.opening import emergency_order, open_target, why_closed_since
 from sbc.core.cause import Cause, q850_of_status
@@ -126,9 +127,16 @@ class Choosing:
         return drawn(plan.hunt, call.context.ids.number)
 
     def _admits(self, attempt: Attempt, now: float) -> bool:
-        """A call path and a place in the rate of the trunk; emergencies have both for the asking (contract, 7)."""
+        """A call path and a place in the rate of the trunk, and room in the limits of who has sent the call to it;
+        emergencies have all of that for the asking (contract, 7)."""
         call, peer = self._call, attempt.target.peer
         relations, is_emergency = call.context.relations, self._decision.emergency
+        reached = "" if is_emergency else admit_redirected(call, attempt.target, now)
+        if reached:
+            # Not 503: who calls from outside has nothing to do with the limits of who has sent him on.
+            limited = Ending(Cause.RATE_LIMITED, 480, Cause.RATE_LIMITED.q850, "sbc")
+            self._pass_over(peer.name, f"limits.{reached} of who has sent the call on, or of his route", limited, now)
+            return False
         if peer.kind != "trunk":
             return True
         fits = is_emergency or relations.paths.would_fit(peer.name, "outbound")

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from sbc.b2bua.asking import facts_of
 from sbc.b2bua.caller import CallerRefused
 from sbc.b2bua.identity import ANONYMOUS, DEFAULT_MAX_FORWARDS, Parties, escaped
-from sbc.b2bua.joining import number_of_party
+from sbc.b2bua.joining import number_of_party, shown_number
 from sbc.b2bua.replaces import seen_from
 from sbc.core.address import bracketed
 from sbc.policy.model import Decision, Facts, Peer
@@ -67,13 +67,16 @@ def parties_for(call: "Call", leg: "Leg", wish: Wish) -> Parties:
         return replace(
             call.parties, called=wish.number, max_forwards=wish.max_forwards, diversions=(), history=(), screened=""
         )
-    return Parties(wish.number, number_of_party(call, leg.n) or ANONYMOUS, "", wish.max_forwards)
+    is_hidden = not shown_number(call, leg.n)
+    privacy = frozenset(("id",)) if is_hidden else frozenset[str]()
+    number = number_of_party(call, leg.n) or ANONYMOUS
+    return Parties(wish.number, number, "", wish.max_forwards, privacy=privacy, is_anonymous=is_hidden)
 
 
 def referrer(call: "Call", leg: "Leg", wish: Wish) -> str:
     """The number for Referred-By: a PBX's user may claim only what his PBX owns. "": he is not to be named."""
     peer = leg.peer
-    if leg.n == 0 and call.parties.is_anonymous:
+    if not shown_number(call, leg.n):
         return ""
     if wish.claimed and (peer.kind == "trunk" or call.context.policy.owns_for(peer.name, wish.claimed)):
         return wish.claimed

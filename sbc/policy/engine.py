@@ -175,9 +175,11 @@ class Policy:
         """
         called = self.plan.read(number, bare=self._writes_bare(peer, "called"))
         diverter = self.plan.read(by)
-        targets = self._dial(peer, called, diverter, self.read_caller(facts))
-        if isinstance(targets, str):
+        rule = self._rule_for(peer, called, diverter)
+        targets = self._by_rule(rule, peer, called, self.read_caller(facts))
+        if rule is None or isinstance(targets, str):
             return targets
+        counted = ((f"pbx {peer}", self.peers[peer].limits), (f"route {rule.route.name}", rule.route.limits))
         is_its_own = self._owners.owner(diverter) == peer
         return tuple(
             [
@@ -187,6 +189,7 @@ class Policy:
                     diverted_why=why,
                     redirected=status,
                     is_diverter_ours=is_its_own,
+                    limits=tuple([(name, limits) for name, limits in counted if limits is not None]),
                 )
                 for target in targets
             ]
@@ -194,11 +197,16 @@ class Policy:
 
     def _dial(self, pbx: str, called: Number, by: Number, caller: Number) -> tuple[Target, ...] | str:
         """As if `pbx` had dialled: `by` is the caller that the rules look at, `caller` the one that peers see."""
-        for rule in self._ordinary:
-            if rule.test(pbx, called, by).matched:
-                decision = rule.decide(called.dialled, called, caller, ())
-                return decision.hunt or f"refused with {decision.reject} by the route {rule.route.name}"
-        return f"no route takes it from {pbx}"
+        return self._by_rule(self._rule_for(pbx, called, by), pbx, called, caller)
+
+    def _rule_for(self, pbx: str, called: Number, by: Number) -> Rule | None:
+        return next((rule for rule in self._ordinary if rule.test(pbx, called, by).matched), None)
+
+    def _by_rule(self, rule: Rule | None, pbx: str, called: Number, caller: Number) -> tuple[Target, ...] | str:
+        if rule is None:
+            return f"no route takes it from {pbx}"
+        decision = rule.decide(called.dialled, called, caller, ())
+        return decision.hunt or f"refused with {decision.reject} by the route {rule.route.name}"
 
     def _writes_bare(self, name: str, which: str) -> bool:
         """A carrier that wants E.164 without its plus writes it so, too. People behind a PBX dial national numbers."""

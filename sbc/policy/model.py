@@ -324,6 +324,7 @@ class Target(Struct, frozen=True):
     `called_e164`: where the number has such a form, else as `called`. `diverted_from`: the DID (E.164) whose disaster
     plan made this step, or the number that sent the call on by a 3xx; empty for others. `diverted_why`: a reason of
     RFC 5806 §4. `redirected`: the status of that 3xx. `is_diverter_ours`: that number belongs to whoever diverted.
+    `limits`: besides the call's own, of who redirected and of the route that he took, by `pbx NAME`, `route NAME`.
     """
 
     peer: Peer
@@ -336,6 +337,7 @@ class Target(Struct, frozen=True):
     diverted_why: str = "out-of-service"
     redirected: int = 0
     is_diverter_ours: bool = True
+    limits: tuple[tuple[str, Limits], ...] = ()
 
 
 class Facts(Struct, frozen=True):
