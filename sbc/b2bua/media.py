@@ -95,6 +95,7 @@ class CallMedia:
         elif old is not None:
             self._pool.give_back(old.local, old.ports, now)
         self.sides["egress"] = side
+        self.offer = None
         self.is_answered = False  # what another target's provisional has answered is nobody's answer now
 
     def pass_offer(self, by: SideName, session: Session, now: float) -> bytes:

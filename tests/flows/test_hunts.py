@@ -35,6 +35,26 @@ def test_a_silent_first_server_is_left_after_no_reply(world):
     assert sbc.idle()
 
 
+@pytest.mark.parametrize("first_gets_an_offer", [True, False])
+def test_a_call_without_an_offer_goes_on_to_a_carrier_that_takes_it_otherwise(world, first_gets_an_offer):
+    """One carrier never gets an INVITE without an offer; the other one is asked for one."""
+    convert = {"carrier" if first_gets_an_offer else "spare": {"delayed_offer": "convert"}}
+    sbc = world(TWO_CARRIERS, peers=convert)
+    office, first = sbc.office(), sbc.carrier()
+    second = sbc.phone("second.carrier.net", "198.51.100.8:5060", through=OUTSIDE)
+    office.invites(FAR, sdp=False)
+    first.refuses(503)
+    second.answers()
+    assert [bool(phone.last("INVITE").body) for phone in (first, second)] == [
+        first_gets_an_offer,
+        not first_gets_an_offer,
+    ]
+    assert sbc.hears(office, second)
+    assert sbc.hears(second, office)
+    office.hangs_up()
+    assert sbc.idle()
+
+
 def test_a_first_server_that_wakes_up_late_is_cancelled(world):
     sbc, office, first, second = two(world)
     first.ignores()
