@@ -11,6 +11,7 @@ import pytest
 
 from sbc.sdp import Direction
 from sbc.testing.agent import STANDING
+from sbc.testing.byhand import ByHand
 from sbc.testing.world import FAR
 
 from .racing import BOTH_LEGS, about_to_call, ends, talking, to_peer
@@ -120,6 +121,31 @@ def test_the_first_200_is_repeated_until_64_t1_and_then_both_are_hung_up(world):
     assert carrier.got("ACK", "BYE")
     record = sbc.cdr.only
     assert (record.cause, record.ended_by) == ("no_ack", "sbc")
+    assert sbc.idle()
+
+
+@pytest.mark.parametrize("patience", ["the callee's", "ours"])
+def test_the_first_200_made_the_offer_and_its_ack_never_brings_an_answer(world, patience):
+    """The callee waits for the same ACK, and has one in the end, whoever loses patience first."""
+    race = about_to_call(world, "ingress")
+    sbc, office, carrier = race.sbc, race.peer, race.other
+    hand = ByHand(sbc, carrier)
+    office.never_acks()
+    office.invites(FAR, sdp=False)
+    (invite,) = hand.requests("INVITE")
+    hand.replies(200, sdp=True)
+    sbc.run(20.0)
+    assert hand.methods() == ["INVITE"]
+    if patience == "ours":
+        sbc.run(12.3)
+        hand.replies(200, to=hand.requests("BYE")[0])
+    else:
+        said = {"call_id": invite.call_id, "from_tag": "to-1", "to_tag": invite.from_.tag}
+        hand.sends("BYE", "sip:203.0.113.1", **said)
+        sbc.run(13.0)
+    assert hand.methods() == (["INVITE", "ACK", "BYE"] if patience == "ours" else ["INVITE", "ACK"])
+    assert office.got(200, "BYE")
+    assert sbc.cdr.only.cause == ("no_ack" if patience == "ours" else "normal")
     assert sbc.idle()
 
 
