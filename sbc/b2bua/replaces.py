@@ -88,7 +88,9 @@ def dialog_named(named: Replaces, peer: Peer, context: Context) -> Found | None:
     remote_tags = (named.from_tag, "") if named.from_tag == "0" else (named.from_tag,)
     if not any(leg.has_dialog(named.call_id, named.to_tag, tag) for tag in remote_tags):
         return None
-    return Found(*place) if context.policy.may_be(peer, leg.peer) else None
+    # Trunks at one source may be one carrier; PBXs there have logged in, each as itself.
+    is_theirs = peer.name == leg.peer.name or (leg.peer.kind == "trunk" and context.policy.may_be(peer, leg.peer))
+    return Found(*place) if is_theirs else None
 
 
 def seen_from(leg: Leg, *, early_only: bool = False) -> Replaces | None:
