@@ -167,6 +167,18 @@ def test_digits_in_info_cross(told):
     _is_a_good_call(told(pbx=pbx, carrier_a=carrier))
 
 
+def test_a_message_within_a_call_crosses(told):
+    pbx, caller = talking_caller()
+    carrier, callee = talking_callee()
+    callee.asks("MESSAGE", body="One moment", kind="text/plain")
+    caller.gets("MESSAGE", has=["Content-Type: *text/plain", "One moment"])
+    caller.says(200, to="MESSAGE")
+    callee.hears(200, "MESSAGE")
+    caller.hangs_up()
+    callee.is_hung_up()
+    _is_a_good_call(told(pbx=pbx, carrier_a=carrier))
+
+
 def _is_a_good_call(cdrs: list[dict[str, Any]], *, egress: str = "carrier-a") -> None:
     (cdr,) = cdrs
     assert (cdr["ingress"], cdr["egress"]) == ("office", egress)

@@ -131,6 +131,18 @@ def test_another_telephone_of_the_pbx_takes_the_call(told):
     assert [(cdr["cause"], cdr["sip_status"], cdr["ingress"]) for cdr in cdrs] == [("normal", 200, "office")] * 2
 
 
+def test_a_carrier_transfers_nobody(told):
+    """`transfer: refuse`, as it is for trunks: toll fraud begins with a REFER. The PBX hears nothing of it."""
+    pbx, caller = talking_caller()
+    carrier, callee = talking_callee()
+    callee.asks("REFER", f"Refer-To: <sip:{TARGET}@[remote_ip]>")
+    callee.hears(603, "REFER")
+    callee.hangs_up()
+    caller.is_hung_up()
+    (cdr,) = told(pbx=pbx, carrier_a=carrier)
+    assert (cdr["cause"], cdr["ended_by"]) == ("normal", "callee")
+
+
 def _is_referred(dialog: Dialog, to: str) -> None:
     dialog.asks("REFER", f"Refer-To: {to}", "Referred-By: <sip:[me]@[local_ip]>")
     dialog.hears(202, "REFER")
