@@ -84,11 +84,15 @@ class Sent(Struct):
 
 
 class Offering(Struct):
-    """An offer of ours within the dialog, until it has its verdict. `retry_at`: after it has met one of the peer's."""
+    """An offer of ours within the dialog, until it has its verdict. `retry_at`: after it has met one of the peer's.
+
+    `insists`: where an UPDATE cannot bring it at once, a re-INVITE shall.
+    """
 
     body: bytes
     method: str
     fields: Fields
+    insists: bool = False
     tries: int = 0
     retry_at: float | None = None
 
@@ -425,10 +429,13 @@ class Leg:
 
     # --- orders of the call: later ------------------------------------------------------------------------------------
 
-    def offer(self, body: bytes, *, by_update: bool = False, fields: Fields = ()) -> list[Order]:
-        """Another offer, by re-INVITE or UPDATE; without a body a re-INVITE that asks the peer for one."""
+    def offer(self, body: bytes, *, by_update: bool = False, fields: Fields = (), insists: bool = False) -> list[Order]:
+        """Another offer, by re-INVITE or UPDATE; without a body a re-INVITE that asks the peer for one.
+
+        `insists`: by re-INVITE where the peer cannot change its session within an UPDATE.
+        """
         by_update = self.state is State.SETUP or (by_update and bool(body) and self.allows("UPDATE"))
-        self._offering = Offering(body, "UPDATE" if by_update else "INVITE", fields)
+        self._offering = Offering(body, "UPDATE" if by_update else "INVITE", fields, insists)
         return self._send_offer(self._offering)
 
     def cancel_offer(self) -> list[Order]:
@@ -894,13 +901,21 @@ class Leg:
             return [LegReplied(self.n, sent.token, response)]
         if response.status == 422 and self._timer is not None and self._timer.is_too_small(response):
             return [] if self._offering is None else [*self._send_offer(self._offering)]
-        if response.status in (405, 501) and self._offering is not None and self.state is State.TALKING:
-            self._forget_update()
+        if self._offering is not None and self.state is State.TALKING and self._goes_by_reinvite(response.status):
             self._offering.method = "INVITE"
             return [*self._send_offer(self._offering)]
         if response.status >= 300:
             return self._offer_refused(response, now)
         return self._updated(sent, response, now)
+
+    def _goes_by_reinvite(self, status: int) -> bool:
+        """The UPDATE that had our offer was refused so that a re-INVITE may still bring it."""
+        if status in (405, 501):
+            self._forget_update()
+            return True
+        # "If the UAS cannot change the session parameters without prompting the user, it SHOULD reject the request with
+        # a 504 response", RFC 3311 §5.2.
+        return status == 504 and self._offering is not None and self._offering.insists
 
     def _updated(self, sent: Sent, response: Response, now: float) -> list[Out]:
         """2xx to an UPDATE with our offer."""

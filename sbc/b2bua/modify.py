@@ -356,7 +356,7 @@ class Modification:
             return call.present(to, wish.fields)
         self._rounds += 1
         self._start(Change(None, to, fields=wish.fields), now)
-        return list(call.legs[to].offer(body, by_update=True, fields=wish.fields))
+        return list(call.legs[to].offer(body, by_update=True, fields=wish.fields, insists=True))
 
     def _own_answer(self, change: Change, report: LegReanswered, now: float) -> "list[Out]":
         call, media, asked = self._call, self._call.media, self._call.legs[change.to]

@@ -230,3 +230,17 @@ def test_an_offer_that_was_asked_for_comes_after_the_join(world):
     assert can_talk(sbc, branch, carrier)
     carrier.hangs_up()
     assert sbc.idle()
+
+
+def test_who_cannot_take_an_offer_in_an_update_gets_it_in_a_reinvite(world):
+    """ "If the UAS cannot change the session parameters without prompting the user, it SHOULD reject … with a 504"."""
+    sbc, office, carrier, branch = called(world)
+    carrier.answers_updates(504)
+    office.holds()
+    refers(office)
+    branch.answers()
+    sbc.run(1)
+    assert carrier.got("UPDATE", "INVITE", "ACK")
+    assert can_talk(sbc, branch, carrier)
+    branch.hangs_up()
+    assert sbc.idle()
