@@ -6,7 +6,7 @@ are closed. Finding who answers is `setup`'s part, changing the session is `modi
 `passing`'s, giving a leg another partner is `transfer`'s.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Final, Literal
@@ -414,6 +414,7 @@ class Call:
     def talks(self, body: bytes, now: float, fields: Fields) -> list[Out]:
         """Whom it called has answered."""
         self.account.answered_at = now
+        self._passing.answered()
         self.state = Talking(now)
         self.limit_duration(now)
         said = self.log("call.answered")
@@ -453,6 +454,10 @@ class Call:
     def renegotiate(self, now: float) -> list[Out]:
         """After a join: the newer leg is told of the older one, and that of what came of it."""
         return self.modification.renegotiate(now, max(self.pair), min(self.pair))
+
+    def take_requests(self, other: "Call", moved: Mapping[int, int]) -> None:
+        """What is open on the legs of a call that this one takes in. `moved`: their new numbers."""
+        self._passing.take_in(other._passing, moved)
 
     def partner_fields(self, leg: int) -> Fields:
         """Who is on the other side now, as this leg is told."""

@@ -4,6 +4,7 @@ RFC 4916, RFC 7989. What of a message crosses, `headers` says, and the peers' po
 `requests`. It belongs to one call and speaks to its legs through it.
 """
 
+from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -37,6 +38,10 @@ class Passing:
         """The caller's INVITE: what of it every callee hears."""
         self._invite = invite
         self.hear(0, invite)
+
+    def answered(self) -> None:
+        """The caller's INVITE has said all that it had to say."""
+        self._invite = None
 
     def hear(self, leg: int, message: Request | Response) -> None:
         """Any message of the leg's peer: whether it has a Session-ID (RFC 7989)."""
@@ -108,6 +113,10 @@ class Passing:
 
     def replied(self, report: LegReplied) -> "list[Out]":
         return self._requests.replied(report)
+
+    def take_in(self, other: "Passing", moved: Mapping[int, int]) -> None:
+        """The legs of another call are this one's now. `moved`: their new numbers."""
+        self._requests.take_in(other._requests, moved)
 
     def unanswered(self, now: float) -> "list[Out]":
         return self._requests.unanswered(now)

@@ -106,6 +106,7 @@ class Switch:
             hosts={name: host_of(interface) for name, interface in policy.interfaces.items()},
             trace=self.trace,
         )
+        self.endpoint.is_renamed = _renames(policy)
         self._former = FormerPolicies()
         self._refused = RefusedLogins()
         self._living = LivingCalls(self._context, self._former.forget)
@@ -313,6 +314,7 @@ class Switch:
         """For what comes from now on; calls that are up go on as they began."""
         self._former.replaced(self.policy, self.calls)
         self.policy = self._context.policy = policy
+        self.endpoint.is_renamed = _renames(policy)
         outs = [
             *self._watch_names(now),
             *self.relations.change_policy(policy, now),
@@ -536,6 +538,12 @@ class Switch:
 
     def _with_call(self, ref: str, step: Callable[[Call], Sequence[CallOut]], now: float) -> list[Command]:
         return self._run(self._living.guarded(ref, step, now), now)
+
+
+def _renames(policy: Policy) -> bool:
+    """Whether any peer gets a User-Agent or Server of its own."""
+    added = [name for peer in policy.peers.values() for name, _ in peer.headers.added]
+    return not {"User-Agent", "Server"}.isdisjoint(added)
 
 
 def _is_of_probe(user: Hashable) -> bool:

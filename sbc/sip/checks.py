@@ -23,7 +23,6 @@ _KNOWN: Final = (
     "INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "PRACK", "UPDATE", "INFO", "REFER", "NOTIFY", "SUBSCRIBE", "MESSAGE",
     "PUBLISH", "REGISTER",
 )  # fmt: skip
-_REQUIRING: Final = frozenset({"Require", "Proxy-Require"})
 _DESCRIBING: Final = frozenset({"INVITE", "UPDATE", "PRACK"})
 
 
@@ -55,7 +54,8 @@ def refusal_of(request: Request, methods: frozenset[str], *, reliable: bool = Tr
         return Refusal(416)
     if method not in methods:
         return Refusal(405, (allow_field(methods),))
-    if any(name in _REQUIRING for name, _ in request.fields):
+    required = (*request.headers("Require"), *request.headers("Proxy-Require"))
+    if required:
         understood = UNDERSTOOD if reliable else UNDERSTOOD[1:]
         required = (*request.require, *request.proxy_require)
         unsupported = [tag for tag in required if tag.lower() not in understood]

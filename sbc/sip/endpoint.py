@@ -67,6 +67,7 @@ class Endpoint:
         self.counts: Counter[tuple[str, str, str]] = Counter()  # (direction, method or "other", status)
         self.dropped: Counter[str] = Counter()
         self._ids = ids
+        self.is_renamed = False  # policy gives some peers another User-Agent or Server, which takes the place of ours
         self._user_agent: Fields = (("User-Agent", server_name),)
         self._server: Fields = (("Server", server_name),)
         self._waiting: dict[tuple[str, str], _Waiting] = {}  # by next hop and interface
@@ -156,7 +157,7 @@ class Endpoint:
             flow = self.layer.flow_of(order.key)
             if flow is not None:
                 fields = (("Contact", self._contact(order.contact, flow) + order.features), *fields)
-        if order.status > 100 and not any(name == "Server" for name, _ in order.fields):
+        if order.status > 100 and not (self.is_renamed and _names_software(order.fields)):
             fields = self._server + fields
         self.counts["sent", _counted(order.key[-1]), str(order.status)] += 1
         return list(
@@ -176,7 +177,7 @@ class Endpoint:
         if isinstance(order, SendAck):
             request = Request(request.method, request.uri_text, request.fields + self._user_agent, request.body)
             return list(self.layer.send_ack(request, flow, local.sent_by, order.user))
-        extra = () if any(name == "User-Agent" for name, _ in request.fields) else self._user_agent
+        extra = () if self.is_renamed and _names_software(request.fields) else self._user_agent
         if order.contact is not None:
             contact = self._contact(order.contact, flow, order.contact_params) + order.features
             extra = (("Contact", contact), *extra)
@@ -266,6 +267,10 @@ class Endpoint:
         self.counts["sent", _counted(request.method), str(error.status)] += 1
         response = Response(error.status, error.reason or reason_phrase(error.status), echo + self._server)
         return [SendMessage(reply_flow(request, flow), serialize(response))]
+
+
+def _names_software(fields: Fields) -> bool:
+    return any(name in ("User-Agent", "Server") for name, _ in fields)
 
 
 def _counted(method: str) -> str:

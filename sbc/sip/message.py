@@ -29,6 +29,9 @@ class _Headers(Struct, frozen=True, eq=False):
 
     def header(self, name: str) -> str | None:
         """The first field of that (canonical) name."""
+        first: dict[str, str] | None = self.cache.get("first")  # type: ignore[attr-defined]
+        if first is not None:
+            return first.get(name)
         for key, value in self.fields:  # type: ignore[attr-defined]
             if key == name:
                 return value  # type: ignore[no-any-return]
@@ -36,6 +39,9 @@ class _Headers(Struct, frozen=True, eq=False):
 
     def headers(self, name: str) -> list[str]:
         """Every field of that name, as it stands."""
+        first = self.cache.get("first")  # type: ignore[attr-defined]
+        if first is not None and name not in first:
+            return []
         return [value for key, value in self.fields if key == name]  # type: ignore[attr-defined]
 
     def values(self, name: str) -> list[str]:

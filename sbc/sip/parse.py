@@ -197,6 +197,8 @@ def _check_base(message: Request | Response) -> None:
         missing = min((_BASE | {"Via"}) - seen.keys() - ({"Via"} if vias else set()))
         raise ParseError(f"Missing {missing}", header=missing)
     cache = message.cache
+    seen["Via"] = vias[0]
+    cache["first"] = seen  # of each name, for all who ask later
     if len(vias) + sum([via.count(",") for via in vias]) > limits.VIA_VALUES:
         raise ParseError("Too Many Via", status=513)
     # All of them, because an answer repeats them all.
@@ -211,7 +213,7 @@ def _check_base(message: Request | Response) -> None:
 
 def _check_routing(message: Request | Response) -> None:
     """Headers that later requests are routed by must be readable now; later there is nobody to answer."""
-    names = {name for name, _ in message.fields}
+    names = message.cache["first"]
     if "Contact" in names:
         message.contacts  # noqa: B018
     if "Record-Route" in names and len(message.record_routes) > limits.ROUTE_VALUES:
