@@ -167,6 +167,7 @@ def _take_in(survivor: "Call", kept: int, other: "Call", other_kept: int, now: f
             ours.move(leg, theirs, was)
     for tag in other.tags:
         context.dialogs[tag] = (survivor.ref, moved[context.dialogs[tag][1]])
+    survivor.take_requests(other, moved)
     survivor.tags.extend(other.tags)
     other.tags.clear()
     new = moved[other_kept]

@@ -7,6 +7,7 @@ any of these ends the call. It belongs to one call and speaks to its legs throug
 """
 
 from collections import deque
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
@@ -44,9 +45,7 @@ class Crossed(Struct, frozen=True):
 
 
 class Told(Struct, frozen=True):
-    """The token of an INFO that we made of a digit, for leg `leg`."""
-
-    leg: int
+    """The token of an INFO that we made of a digit."""
 
 
 class Requests:
@@ -96,7 +95,7 @@ class Requests:
     def replied(self, report: LegReplied) -> "list[Out]":
         token, response, call = report.token, report.response, self._call
         if isinstance(token, Told):
-            return self._digit_told(token, response)
+            return self._digit_told(report.leg, response)
         if not isinstance(token, Crossed):
             return []
         self._open.pop(token.key, None)
@@ -119,6 +118,13 @@ class Requests:
         if self._open:
             self._call.timers.set("answers", min(self._open.values()))
         return outs
+
+    def take_in(self, other: "Requests", moved: Mapping[int, int]) -> None:
+        """The legs of another call are this one's now, and what is open on them. `moved`: their new numbers."""
+        self._open |= other._open
+        self._digits |= {moved[leg]: waiting for leg, waiting in other._digits.items()}
+        if self._open:
+            self._call.timers.set("answers", min(self._open.values()))
 
     # --- digits -------------------------------------------------------------------------------------------------------
 
@@ -148,19 +154,19 @@ class Requests:
 
     def _tell_digit(self, leg: int) -> "list[Out]":
         digit = self._digits[leg][0]
-        orders = self._call.legs[leg].ask("INFO", Told(leg), *info_body(digit.digit, digit.milliseconds))
+        orders = self._call.legs[leg].ask("INFO", Told(), *info_body(digit.digit, digit.milliseconds))
         if not orders:
             del self._digits[leg]
         return list(orders)
 
-    def _digit_told(self, token: Told, response: Response | None) -> "list[Out]":
-        waiting = self._digits.get(token.leg)
+    def _digit_told(self, leg: int, response: Response | None) -> "list[Out]":
+        waiting = self._digits.get(leg)
         if not waiting:
             return []
         waiting.popleft()
         if response is None:
             waiting.clear()  # those that have waited for it come too late to be of any use
-        return self._tell_digit(token.leg) if waiting else []
+        return self._tell_digit(leg) if waiting else []
 
 
 def _between(one: "Leg", other: "Leg") -> Crossing:

@@ -4,9 +4,12 @@ What is dialled within a call, a PIN perhaps, stands in no log, trace or record.
 """
 
 import pytest
+from msgspec.structs import replace
 
 from sbc.testing.world import DID, FAR
 from sbc.trace.ladder import draw
+
+from .transferring import refers, three
 
 EVENTS = {"codecs": ("PCMU", "telephone-event")}
 NO_EVENTS = {"codecs": ("PCMU",)}
@@ -244,6 +247,44 @@ def test_digits_heard_after_the_call_are_forgotten(world):
     carrier.wakes()
     assert sbc.cdr.only.cause == "normal"
     assert sbc.idle()
+
+
+@pytest.mark.parametrize("caller", ["office", "carrier"])
+@pytest.mark.parametrize("old", ["office", "branch"])
+def test_after_a_transfer_they_go_the_way_of_who_is_there_now(world, caller, old):
+    """Of two PBXs one is of the old kind: before the transfer the carrier talks with the one, then with the other."""
+    sbc, office, carrier, branch = three(world, peers={old: {"dtmf": "info"}})
+    for phone in (office, branch):
+        is_old = phone is (office if old == "office" else branch)
+        phone.agent.bench.voice = replace(
+            phone.agent.voice, codecs=("PCMU",) if is_old else ("PCMU", "telephone-event")
+        )
+    one, other = (office, carrier) if caller == "office" else (carrier, office)
+    one.invites(FAR if caller == "office" else DID)
+    other.answers()
+    ways = [_way(sbc, office, carrier)]
+    refers(office)
+    branch.answers()
+    sbc.run(5.0)
+    assert branch.is_talking
+    ways.append(_way(sbc, branch, carrier))
+    assert ways == (["info", "packets"] if old == "office" else ["packets", "info"])
+    carrier.hangs_up()
+    assert sbc.idle()
+    assert len(sbc.cdr) == 2
+
+
+def _way(sbc, phone, carrier):
+    """In which form digits of the carrier arrive; and those of the phone are played where it sends INFO."""
+    crossed = sbc.dials(carrier, "7")
+    if crossed:
+        assert sbc.dials(phone, "8")
+        return "packets"
+    assert infos(sbc, phone) == [b"Signal=7\r\nDuration=160\r\n"]
+    before = len(sbc.media.played)
+    phone.presses("8")
+    assert [play.digit for play in sbc.media.played[before:]] == ["8"]
+    return "info"
 
 
 def test_digits_on_a_bad_network(world, chaos):

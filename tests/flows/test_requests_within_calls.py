@@ -6,6 +6,8 @@ from sbc.sip.parse import parse_message
 from sbc.testing.byhand import ByHand
 from sbc.testing.world import DID, FAR, OFFICE
 
+from .transferring import BRANCH, called, refers
+
 TEXT = (("Content-Type", "text/plain"),)
 ALL = ["INVITE", "INFO", "MESSAGE", "NOTIFY", "REFER", "UPDATE", "OPTIONS"]
 TALKATIVE = {"methods": ALL, "events": ["talk", "hold", "refer"]}
@@ -318,6 +320,63 @@ def test_before_the_answer_it_crosses_in_the_early_dialog(world):
     carrier.answers()
     office.hangs_up()
     assert sbc.cdr.only.cause == "normal"
+    assert sbc.idle()
+
+
+@pytest.mark.parametrize("sender", ["branch", "carrier"])
+def test_after_a_transfer_they_cross_between_who_is_there_now(world, sender):
+    sbc, office, carrier, branch = called(world)
+    refers(office)
+    branch.answers()
+    sbc.run(2.0)
+    one, other = (branch, carrier) if sender == "branch" else (carrier, branch)
+    one.requests("INFO", fields=TEXT, body=b"hello")
+    assert other.last("INFO").body == b"hello"
+    assert one.got("200 INFO")
+    one.hangs_up()
+    assert len(sbc.cdr) == 2
+    assert sbc.idle()
+
+
+def test_one_that_is_open_while_its_hearer_transfers_and_leaves(world):
+    """Its hearer is gone, and nobody else has heard of it: it is told so, and the call goes on."""
+    sbc, office, carrier, branch = called(world)
+    office.ignores("INFO")
+    carrier.requests("INFO", fields=TEXT, body=b"hello")
+    refers(office)
+    branch.answers()
+    sbc.run(40.0)
+    assert [m.status for m in answers(sbc, carrier, "INFO")] == [504]
+    assert branch.is_talking
+    assert carrier.is_talking
+    carrier.requests("INFO", fields=TEXT, body=b"hello")
+    assert carrier.got("200 INFO")
+    branch.hangs_up()
+    assert len(sbc.cdr) == 2
+    assert sbc.idle()
+
+
+@pytest.mark.parametrize("referred", ["first", "second"])
+def test_one_that_is_open_while_two_calls_become_one(world, referred):
+    sbc, office, carrier, branch = called(world)
+    first = office.call
+    office.invites(BRANCH)
+    branch.answers()
+    second = office.calls[-1]
+    office.ignores("INFO")
+    carrier.requests("INFO", fields=TEXT, body=b"hello")
+    branch.requests("INFO", fields=TEXT, body=b"hello")
+    one, other = (first, second) if referred == "first" else (second, first)
+    office.transfers(attended=other, call=one)
+    sbc.run(40.0)
+    assert branch.is_talking
+    assert carrier.is_talking
+    for phone in (carrier, branch):
+        assert [m.status for m in answers(sbc, phone, "INFO")] == [504]
+        phone.requests("INFO", fields=TEXT, body=b"hello")
+        assert phone.got("200 INFO")
+    carrier.hangs_up()
+    assert len(sbc.cdr) == 2
     assert sbc.idle()
 
 

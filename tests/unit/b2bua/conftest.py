@@ -143,6 +143,9 @@ class Call:
     def side_of(self, leg):
         return "ingress" if leg == self.pair[0] else "egress"
 
+    def take_requests(self, other, moved):
+        self.requests_of = (other.ref, dict(moved))
+
     def renegotiate(self, now):
         return [("renegotiate", *self.pair)]
 

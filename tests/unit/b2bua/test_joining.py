@@ -34,6 +34,7 @@ def test_the_legs_of_the_other_call_are_the_survivors(consulting):
     assert one.context.dialogs["us-two-1"] == ("one", 3)
     assert one.tags == ["us-one-0", "us-one-1", "us-two-0", "us-two-1"]
     assert one.context.moves.user_of(("two", 1, 5)) == ("one", 3, 5)
+    assert one.requests_of == ("two", {0: 2, 1: 3})  # what is open on them has its answer all the same
 
 
 def test_a_side_goes_with_its_leg_and_the_rest_goes_back(consulting):
