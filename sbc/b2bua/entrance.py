@@ -24,11 +24,16 @@ _CHALLENGED: Final = frozenset({"INVITE", "REGISTER", "MESSAGE", "SUBSCRIBE", "P
 
 
 def speaker(peer: Peer, request: Request, flow: Flow, context: Context) -> Peer:
-    """Which of the peers that share the source of `peer` this is."""
+    """Which of the peers that share the source of `peer` this is, whose digest credentials may not be proved yet."""
     remote = flow.remote
     several = context.policy.speakers(flow.interface, remote.host, remote.port)
     if len(several) < 2:
         return peer
+    place = context.dialogs.get(request.to.tag or "")
+    if place is not None:
+        # Nobody proves within a dialog what he claims there: he is whose dialog it is, if he may be.
+        owner = context.calls[place[0]].legs[place[1]].peer
+        return owner if any(one.name == owner.name for one in several) else peer
     uri = request.uri
     user = uri.user_text if isinstance(uri, SipUri) else ""
     return context.policy.which(

@@ -83,3 +83,18 @@ def test_a_trunk_says_nothing_in_the_dialog_of_a_pbx(world, method):
     assert carrier.heard == heard
     office.hangs_up()
     assert sbc.idle(but=["leaks"])  # what it says itself comes back to it
+
+
+@pytest.mark.parametrize(("who", "status"), [("branch", 200), ("office", 405)])
+def test_within_a_call_each_account_has_its_own_methods_whoever_it_says_that_it_is(world, who, status):
+    texts = {"methods": ["INVITE", "MESSAGE"]}
+    sbc, office, branch, carrier = two_accounts(world, peers={"branch": texts, "carrier": texts})
+    branch.invites(FAR)
+    carrier.answers()
+    phone = office if who == "office" else branch
+    claims = (("Authorization", 'Digest username="branch", realm="test", nonce="n", uri="sip:x", response="0"'),)
+    phone.requests("MESSAGE", fields=(("Content-Type", "text/plain"), *claims), body=b"hello")
+    assert f"{status} MESSAGE" in phone.heard
+    office.hangs_up()
+    branch.hangs_up()
+    assert sbc.idle()
