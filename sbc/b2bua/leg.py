@@ -86,13 +86,14 @@ class Sent(Struct):
 class Offering(Struct):
     """An offer of ours within the dialog, until it has its verdict. `retry_at`: after it has met one of the peer's.
 
-    `insists`: where an UPDATE cannot bring it at once, a re-INVITE shall.
+    `insists`: where an UPDATE cannot bring it at once, a re-INVITE shall. `is_unsaid`: it says something new since.
     """
 
     body: bytes
     method: str
     fields: Fields
     insists: bool = False
+    is_unsaid: bool = False
     tries: int = 0
     retry_at: float | None = None
 
@@ -451,7 +452,12 @@ class Leg:
     def reword_offer(self, body: bytes) -> None:
         """What waits to be sent again says this now."""
         if self._offering is not None:
-            self._offering.body = body
+            self._offering.body, self._offering.is_unsaid = body, True
+
+    @property
+    def is_offer_unsaid(self) -> bool:
+        """What waits to be sent again has been reworded, and nobody has heard that yet."""
+        return self._offering is not None and self._offering.is_unsaid
 
     def drop_offer(self) -> bool:
         """Forget an offer that waits to be sent again; False where it is on its way, and needs `cancel_offer`."""
@@ -1090,7 +1096,7 @@ class Leg:
 
     def _send_offer(self, offering: Offering) -> list[Order]:
         offering.tries += 1
-        offering.retry_at = None
+        offering.retry_at, offering.is_unsaid = None, False
         timer = () if self._timer is None else self._timer.request_fields()
         type_ = SDP_TYPE if offering.body else ()
         if offering.method == "UPDATE":

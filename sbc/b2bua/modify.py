@@ -133,8 +133,7 @@ class Modification:
         call.timers.stop("change", "turn")
         if change is not None:
             call.media.restore(now)
-            asked = call.legs[change.to]
-            outs += [] if asked.drop_offer() else asked.cancel_offer()
+            outs += [] if self._drop_offer(change.to) else call.legs[change.to].cancel_offer()
             asking += [] if change.by is None else [change.by]
         for leg in asking:
             outs += call.legs[leg].refuse_offer(491, now)
@@ -207,6 +206,8 @@ class Modification:
             session = media.read(report.body) if report.body and asked.offer_waits else None
             if session is None or not media.only_turns(side, session):
                 return list(asked.refuse_offer(491, now))
+            if asked.is_offer_unsaid:
+                media.sides[side].unsay()
             media.restore(now)
             answer = media.answer_locally(side, session, now)
             relay = media.relay()
@@ -326,11 +327,21 @@ class Modification:
         if change.taken_back is not None:
             return []
         asked = self._call.legs[change.to]
-        if asked.drop_offer():
+        if self._drop_offer(change.to):
             return self._refused(change, status, now)
         self._change = replace(change, taken_back=status)
         self._call.timers.set("change", now + CANCEL_SECONDS)
         return list(asked.cancel_offer())
+
+    def _drop_offer(self, leg: int) -> bool:
+        """False where it is on its way, and has to be cancelled."""
+        asked = self._call.legs[leg]
+        is_unsaid = asked.is_offer_unsaid
+        if not asked.drop_offer():
+            return False
+        if is_unsaid:
+            self._call.media.sides[self._call.side_of(leg)].unsay()
+        return True
 
     # --- offers of our own --------------------------------------------------------------------------------------------
 

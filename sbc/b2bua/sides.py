@@ -46,8 +46,8 @@ class Side:
     """
 
     __slots__ = (
-        "codecs", "dtmf", "fax", "is_plain", "latching", "local", "now", "numbers", "origin", "ports", "sent",
-        "settled", "shown", "wills",
+        "_before", "codecs", "dtmf", "fax", "is_plain", "latching", "local", "now", "numbers", "origin", "ports",
+        "sent", "settled", "shown", "wills",
     )  # fmt: skip
 
     def __init__(
@@ -71,6 +71,7 @@ class Side:
         self.origin = Origin(session_id, 0, shown)
         self.ports: list[int] = []
         self.sent: Session | None = None
+        self._before = (self.origin, self.sent)  # the text that was sent last was made
         self.now = NOTHING
         self.settled = NOTHING
         self.wills: tuple[Direction, ...] = ()
@@ -98,7 +99,12 @@ class Side:
     def _next_origin(self) -> Origin:
         return Origin(self.origin.session_id, self.origin.version + 1, self.shown)
 
+    def unsay(self) -> None:
+        """What was described last did not go out: the version goes on from what did."""
+        self.origin, self.sent = self._before
+
     def _send(self, text: Session, origin: Origin) -> Session:
+        self._before = (self.origin, self.sent)
         if self.sent is not None and same_except_origin(text, self.sent):
             return self.sent
         self.origin, self.sent = origin, text

@@ -271,6 +271,24 @@ def test_glare_and_whose_offer_waits_gives_up(world, leg):
     assert ends(race)
 
 
+def test_an_offer_that_was_made_anew_and_never_sent_has_used_up_no_version(world, leg):
+    """The peer's hold is answered while ours waits, which then would say something else; but its sender gives up."""
+    race = talking(world, leg)
+    for phone in (race.peer, race.other):
+        phone.retries_glare(wanted=False)
+    with race.sbc.net.holding(race.peer.agent):
+        race.peer.reinvites()
+        race.other.offers_codecs("PCMA")
+    race.peer.holds()
+    race.sbc.net.perform(race.other.agent, race.other.agent.cancel(race.other.call, race.sbc.now))
+    race.sbc.run(15.0)
+    assert race.other.call.last_status == 487
+    race.peer.resumes()
+    race.peer.holds()
+    assert race.peer.got(491, 200, 200, 200)
+    assert ends(race)
+
+
 @pytest.mark.parametrize("who", ["peer", "other"])
 def test_glare_and_somebody_hangs_up_meanwhile(world, leg, who):
     """The offer that waits for its time is gone with the call."""
