@@ -300,3 +300,17 @@ def test_digits_on_a_bad_network(world, chaos):
         office.hangs_up()
     assert sbc.idle(after=160.0)
     assert len(sbc.cdr) == 1
+
+
+def test_digits_by_info_on_a_bad_network(world, chaos):
+    """Each is played once, however often its INFO came."""
+    sbc, office, carrier = talking(world, peers={"office": {"dtmf": "info"}}, office=NO_EVENTS, **chaos)
+    sbc.run(40.0)
+    if office.is_talking and carrier.is_talking:
+        for digit in "1233":
+            office.presses(digit)
+            sbc.run(20.0)
+        assert [play.digit for play in sbc.media.played] == list("1233")
+        office.hangs_up()
+    assert sbc.idle(after=160.0)
+    assert len(sbc.cdr) == 1

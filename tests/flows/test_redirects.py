@@ -6,6 +6,8 @@ from sbc.b2bua.events import HangUpOrdered
 from sbc.sip.parse import parse_message
 from sbc.testing.world import DID, FAR, OUTSIDE, POLICY
 
+from .transferring import called, refers
+
 ANN = "+14155550101"
 BOB = "+14155550102"
 CALLER = "+12125550123"
@@ -439,6 +441,56 @@ def test_an_operator_hangs_up_what_was_redirected(world):
     sbc.tell(HangUpOrdered(next(iter(sbc.switch.calls))))
     assert carrier.got("CANCEL", call=carrier.calls[-1])
     assert sbc.cdr.only.cause == "operator"
+    assert sbc.idle()
+
+
+@pytest.mark.parametrize("asked", ["office", "carrier"])
+def test_a_reinvite_is_not_redirected(world, asked):
+    """Only who begins a call can be sent elsewhere: within it this is a refusal, and the session stays."""
+    sbc = world(OFFICE, peers=FOLLOWS)
+    office, carrier = sbc.office(), sbc.carrier()
+    office.invites(FAR)
+    carrier.answers()
+    one, other = (office, carrier) if asked == "carrier" else (carrier, office)
+    other.answers_reinvites(None)
+    one.holds()
+    other.redirects(f"sip:{MOBILE}@{other.address}")
+    assert one.call.last_status == 502
+    hears_no_redirection(one)
+    assert sbc.hears(office, carrier)
+    assert sbc.hears(carrier, office)
+    one.hangs_up()
+    assert attempts(sbc) == [("carrier", 200)]
+    assert sbc.idle()
+
+
+def test_a_transfer_goes_where_its_target_points_at(world):
+    sbc, office, carrier, branch = called(world)
+    referral = refers(office)
+    branch.redirects("sip:+14155550201@10.0.0.6")
+    assert branch.calls[-1].called == "+14155550201"
+    branch.answers(call=branch.calls[-1])
+    sbc.run(2.0)
+    assert referral.progress == [100, 200]
+    assert sbc.hears(branch, carrier)
+    carrier.hangs_up()
+    assert [
+        [(one.peer, one.sip_status) for one in record.attempts] for record in sbc.cdr if record.ingress == "office"
+    ] == [[("branch", 302), ("branch", 200)]]
+    assert len(sbc.cdr) == 2
+    assert sbc.idle()
+
+
+def test_the_transferor_hears_of_no_redirection_that_led_nowhere(world):
+    sbc, office, carrier, branch = called(world)
+    referral = refers(office)
+    branch.redirects("sip:+882165550100@10.0.0.6")
+    sbc.run(2.0)
+    assert referral.progress == [100, 502]
+    assert office.is_talking
+    assert carrier.is_talking
+    carrier.hangs_up()
+    assert len(sbc.cdr) == 2
     assert sbc.idle()
 
 

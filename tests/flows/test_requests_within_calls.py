@@ -323,6 +323,25 @@ def test_before_the_answer_it_crosses_in_the_early_dialog(world):
     assert sbc.idle()
 
 
+def test_before_the_answer_the_callee_may_ask_too(world):
+    sbc = world()
+    office, carrier = sbc.office(), sbc.carrier()
+    hand = ByHand(sbc, carrier)
+    office.invites(FAR)
+    invite = hand.requests("INVITE")[-1]
+    hand.replies(183, sdp=True)
+    hand.sends(
+        "INFO", str(invite.contacts[0].uri), call_id=invite.call_id, from_tag="to-1", to_tag=invite.from_.tag,
+        sender=f"sip:{FAR}@198.51.100.7",
+    )  # fmt: skip
+    assert hand.statuses("INFO") == [200]
+    assert "INFO" in office.heard
+    hand.replies(486)
+    assert office.got(183, 486)
+    assert sbc.cdr.only.cause == "busy"
+    assert sbc.idle()
+
+
 @pytest.mark.parametrize("sender", ["branch", "carrier"])
 def test_after_a_transfer_they_cross_between_who_is_there_now(world, sender):
     sbc, office, carrier, branch = called(world)
