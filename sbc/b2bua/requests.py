@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from sbc.b2bua.beside.errand import patience
+from sbc.b2bua.beside.errand import patience, trying_after
 from sbc.b2bua.bodies import ACCEPTED, accepted_of, body_of, may_cross
 from sbc.b2bua.commands import AskMedia
 from sbc.b2bua.crossing import crossing_status
@@ -22,6 +22,7 @@ from sbc.b2bua.reports import LegAsked, LegReplied
 from sbc.core.limits import DIGITS_WAITING, OPEN_REQUESTS_PER_LEG
 from sbc.media import wire
 from sbc.sip.checks import allow_field
+from sbc.sip.commands import Respond
 from sbc.sip.headers.event import parse_event, parse_subscription_state
 from sbc.sip.message import Fields, Request, Response
 from sbc.sip.transaction.key import ServerKey
@@ -49,12 +50,14 @@ class Told(Struct, frozen=True):
 
 
 class Requests:
-    """`_open`: what has crossed and has no answer, and until when one makes sense. `_digits`: by the leg that is to
-    hear of them, the first of each on its way, so that none overtakes another."""
+    """`_open`: what has crossed and has no answer, and until when one makes sense. `_silent`: of these, when its sender
+    is to hear that it has come. `_digits`: by the leg that is to hear of them, the first of each on its way, so that
+    none overtakes another."""
 
     def __init__(self, call: "Call") -> None:
         self._call = call
         self._open: dict[ServerKey, float] = {}
+        self._silent: dict[ServerKey, float] = {}
         self._digits: dict[int, deque[wire.DigitHeard]] = {}
 
     def asked(self, report: LegAsked, now: float) -> "list[Out]":
@@ -78,9 +81,14 @@ class Requests:
         if not orders:
             return list(leg.reply(report.key, _FAILED, (("Retry-After", "2"),)))  # its far end is not there yet
         self._open[report.key] = now + patience(call.context.timing)
-        if not call.timers.is_set("answers"):
-            call.timers.set("answers", self._open[report.key])
+        self._silent[report.key] = now + trying_after(call.context.timing)
+        self._await_answers()
         return list(orders)
+
+    def _await_answers(self) -> None:
+        due = (*self._silent.values(), *self._open.values())
+        if due:
+            self._call.timers.set("answers", min(due))
 
     def _refusal(self, leg: "Leg", other: "Leg", request: Request) -> tuple[int, Fields] | None:
         method = request.method
@@ -99,6 +107,7 @@ class Requests:
         if not isinstance(token, Crossed):
             return []
         self._open.pop(token.key, None)
+        self._silent.pop(token.key, None)
         leg = next((leg for leg in call.legs if leg.owes(token.key)), None)
         if leg is None or response is None:
             return []  # "MUST NOT" answer 408, RFC 4320 §4.2, and it is too late for anything else
@@ -109,22 +118,30 @@ class Requests:
         return list(leg.reply(token.key, status, said, body))
 
     def unanswered(self, now: float) -> "list[Out]":
-        """What the other side leaves open for too long is answered while its sender still listens (RFC 4320 §4.2)."""
+        """What the other side leaves open for too long is answered while its sender still listens (RFC 4320 §4.2).
+
+        Before that its sender hears that it has come, and repeats it less often: "MUST respond … with a Status-Code of
+        100 if it has not otherwise responded", §4.1.
+        """
         outs: list[Out] = []
+        legs = self._call.legs
+        for key in [key for key, at in self._silent.items() if at <= now]:
+            del self._silent[key]
+            if any(leg.owes(key) for leg in legs):
+                outs.append(Respond(key, 100))
         for key in [key for key, at in self._open.items() if at <= now]:
             del self._open[key]
-            for leg in self._call.legs:
+            for leg in legs:
                 outs += leg.reply(key, _SILENT)
-        if self._open:
-            self._call.timers.set("answers", min(self._open.values()))
+        self._await_answers()
         return outs
 
     def take_in(self, other: "Requests", moved: Mapping[int, int]) -> None:
         """The legs of another call are this one's now, and what is open on them. `moved`: their new numbers."""
         self._open |= other._open
+        self._silent |= other._silent
         self._digits |= {moved[leg]: waiting for leg, waiting in other._digits.items()}
-        if self._open:
-            self._call.timers.set("answers", min(self._open.values()))
+        self._await_answers()
 
     # --- digits -------------------------------------------------------------------------------------------------------
 

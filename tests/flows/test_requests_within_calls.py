@@ -254,7 +254,10 @@ def test_silence_is_told_while_somebody_listens_and_never_as_408(world, caller):
     sbc, one, other = talking(world, caller=caller)
     other.ignores("MESSAGE")
     one.requests("MESSAGE", fields=TEXT, body=b"Soup?")
-    sbc.run(23.0)
+    sbc.run(3.0)
+    assert "100 MESSAGE" not in one.call.heard
+    sbc.run(20.0)
+    assert "100 MESSAGE" in one.call.heard  # RFC 4320 §4.1
     assert not answers(sbc, one, "MESSAGE")
     sbc.run(60.0)
     assert [m.status for m in answers(sbc, one, "MESSAGE")] == [504]
