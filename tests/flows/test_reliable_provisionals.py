@@ -479,3 +479,35 @@ def test_a_bad_network(world, chaos):
         office.hangs_up()
     assert sbc.idle()
     assert len(sbc.cdr) == 1
+
+
+def test_a_200_that_crosses_the_cancel_gets_a_bye_numbered_above_the_prack(world):
+    """A BYE that is numbered below what came before "is out of order and MUST be rejected", RFC 3261 §12.2.2."""
+    sbc, office, carrier = phones(world)
+    office.invites(FAR)
+    carrier.progresses(reliably=True)
+    with sbc.net.holding(carrier.agent):
+        office.cancels()
+        carrier.answers()
+    assert carrier.last("BYE").cseq.number > carrier.last("PRACK").cseq.number
+    assert carrier.got("PRACK", "ACK", "BYE")
+    assert not carrier.is_talking
+    assert sbc.cdr.only.cause == "cancelled"
+    assert sbc.idle()
+
+
+def test_a_second_fork_that_answers_gets_a_bye_that_counts_on_from_its_prack(world):
+    sbc, office, carrier = phones(world)
+    office.script.sees_forks = True
+    office.invites(FAR)
+    first = carrier.call
+    second = carrier.forks()
+    for party in (first, second):
+        carrier.rings(reliably=True, call=party)
+    with sbc.net.holding(carrier.agent):
+        carrier.answers(call=first)
+        carrier.answers(call=second)
+    assert second.heard[-2:] == ["ACK", "BYE"]
+    assert second.stage == "ended"
+    office.hangs_up()
+    assert sbc.idle()

@@ -6,6 +6,7 @@ crossed our CANCEL. The transaction repeats requests and ACKs; this file knows w
 
 import enum
 from collections.abc import Hashable
+from typing import Final
 
 from msgspec import Struct
 
@@ -15,6 +16,8 @@ from sbc.sip.auth.client import credentials_of
 from sbc.sip.commands import CancelRequest, Order, SendAck, SendRequest
 from sbc.sip.dialog.dialog import Dialog, dialog_of_uac
 from sbc.sip.message import Fields, Request, Response
+
+_SAID_AT_MOST: Final = 100  # PRACKs and UPDATEs of an early dialog of which nothing is known
 
 
 class State(enum.StrEnum):
@@ -91,10 +94,10 @@ class InviteUac:
             return self._accepted(response)  # the session has changed all the same, and the dialog goes on: §14.1
         if self.state is State.CANCELLED:
             self.state = State.ENDED
-            return list(end_unwanted(self.user, self.request, response, self.interface, flow))
+            return self._end(response, flow)
         if self.dialog is not None and (response.to.tag or "") == self.dialog.remote_tag:
             return []  # a repetition; its ACK is still to be ordered, or is being repeated by the transaction
-        return list(end_unwanted(self.user, self.request, response, self.interface, flow))
+        return self._end(response, flow)
 
     def acknowledge(self, *, fields: Fields = (), body: bytes = b"", flow: Flow | None = None) -> list[Order]:
         """`flow`: where requests of this dialog go, whatever its target says."""
@@ -141,20 +144,35 @@ class InviteUac:
             if early is not None:
                 dialog.local_cseq, dialog.remote_cseq = early.local_cseq, early.remote_cseq
             self.dialog = dialog
-            self.early.clear()
+            self.early.pop(dialog.remote_tag, None)  # the others may still be answered, and ended
         elif self.dialog is not None:
             self.dialog.refresh_target(response)
         return [Accepted(response)]
 
+    def _end(self, response: Response, flow: Flow | None) -> list[Order | Report]:
+        early = self.early.get(response.to.tag or "")
+        said = self.request.cseq.number if early is None else early.local_cseq
+        return list(end_unwanted(self.user, self.request, response, self.interface, flow, said=said))
+
 
 def end_unwanted(
-    user: Hashable, invite: Request, response: Response, interface: str, flow: Flow | None = None
+    user: Hashable,
+    invite: Request,
+    response: Response,
+    interface: str,
+    flow: Flow | None = None,
+    *,
+    said: int | None = None,
 ) -> list[Order]:
     """ACK and BYE for a 2xx that nobody wants: another fork's, or one that crossed a CANCEL (§13.2.2.4, §15).
 
-    That of a re-INVITE is only acknowledged: its dialog has had its BYE.
+    That of a re-INVITE is only acknowledged: its dialog has had its BYE. `said`: the last CSeq within the dialog; None:
+    nobody knows any more.
     """
     dialog = dialog_of_uac(invite, response, interface)
+    # Deviation: "contiguous CSeq sequence numbers (increasing-by-one)", §12.2.1.1. But a BYE below what was said before
+    # "is out of order and MUST be rejected with a 500", and a gap "is not an error condition", §12.2.2.
+    dialog.local_cseq = invite.cseq.number + _SAID_AT_MOST if said is None else said
     ack = SendAck(user, dialog.ack(invite.cseq.number), interface, dialog.next_hop, flow)
     if invite.to.tag is not None:
         return [ack]
