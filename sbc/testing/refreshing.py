@@ -120,6 +120,8 @@ class Refreshing:
     # --- time ---------------------------------------------------------------------------------------------------------
 
     def _start(self, party: Party, interval: int, now: float) -> None:
+        if party.stage is Stage.ENDED:
+            return  # a 2xx that was late
         party.interval = interval
         bench = self._bench
         bench.after(interval / 2 if party.refreshes else None, "refresh", party.n, now)
