@@ -207,7 +207,8 @@ def connected_identity(
 
     An asserted identity is believed before From; a response's From is ours and says nothing. Empty where nothing is
     said, or nobody but `known`, the number by which `from_` called who was there; and where the `caller_id` of a PBX
-    screens and `owns` does not find its number. `write`: into the form of `to`. `our_host`: by which `to` knows us.
+    screens and `owns` does not find its number, unless `to` is that PBX itself. `write`: into the form of `to`.
+    `our_host`: by which `to` knows us.
     """
     said = identity_of(message)
     from_address = message.from_ if isinstance(message, Request) else None
@@ -223,15 +224,15 @@ def connected_identity(
     display = _clean(from_address.display) if from_address is not None and not said.asserted else ""
     if said.asserted:
         display = _clean(next((address.display for address in said.asserted if address.display), ""))
-    if to.kind == "pbx":
-        if is_anonymous:
-            return (("P-Asserted-Identity", _ANONYMOUS_FROM), ("Privacy", "id"))
-        return (("P-Asserted-Identity", _named(write(number), display, host)),)
-    if from_.kind == "pbx" and from_.caller_id.mode != "pass":
+    if to.kind == "pbx" and is_anonymous:
+        return (("P-Asserted-Identity", _ANONYMOUS_FROM), ("Privacy", "id"))
+    if from_.kind == "pbx" and from_.caller_id.mode != "pass" and from_.name != to.name:
         if from_.caller_id.mode == "fixed":
-            number = from_.caller_id.default
+            number, display = from_.caller_id.default, ""
         elif owns is None or not owns(number):
             return ()
+    if to.kind == "pbx":
+        return (("P-Asserted-Identity", _named(write(number), display, host)),) if number else ()
     if not number or number.lower() == ANONYMOUS:
         return ()
     asserted = ("P-Asserted-Identity", f"<sip:{escaped(write(number))}@{host}>")

@@ -145,3 +145,29 @@ def test_limits_that_a_302_has_used_are_given_back(world):
         carrier.hangs_up(call=made)
         sbc.run(1)
     assert sbc.idle()
+
+
+# --- who is there now -------------------------------------------------------------------------------------------------
+
+
+def test_who_talks_shows_only_numbers_of_his_pbx_to_another_pbx(world):
+    sbc, office, _, branch = three(world)
+    office.invites(BRANCH)
+    branch.answers()
+    office.updates(sdp=False, fields=(("P-Asserted-Identity", f'"Bank" <sip:{FORGED}@10.0.0.5>'),))
+    sbc.run(1)
+    assert FORGED not in seen_by(sbc, branch)
+    office.updates(sdp=False, fields=(("P-Asserted-Identity", f"<sip:{ANN}@10.0.0.5>"),))
+    sbc.run(1)
+    assert ANN in seen_by(sbc, branch)
+    office.hangs_up()
+    assert sbc.idle()
+
+
+def test_who_answers_shows_only_numbers_of_his_pbx_to_another_pbx(world):
+    sbc, office, _, branch = three(world)
+    branch.invites(DID)
+    office.answers(fields=(("P-Asserted-Identity", f"<sip:{FORGED}@10.0.0.5>"),))
+    assert FORGED not in seen_by(sbc, branch)
+    branch.hangs_up()
+    assert sbc.idle()
