@@ -46,7 +46,7 @@ FLOWS = {
     CARRIER: Flow(Transport.UDP, "outside", Address("203.0.113.1", 5060), Address("198.51.100.7", 5060)),
 }
 SDP = (
-    b"v=0\r\no=- 1 1 IN IP4 192.0.2.9\r\ns=-\r\nc=IN IP4 192.0.2.9\r\nt=0 0\r\n"
+    b"v=0\r\no=- 1 1 IN IP4 10.0.0.5\r\ns=-\r\nc=IN IP4 10.0.0.5\r\nt=0 0\r\n"
     b"m=audio 4000 RTP/AVP 0 101\r\na=rtpmap:101 telephone-event/8000\r\n"
 )
 OTHER_SDP = SDP.replace(b"1 1 IN", b"1 2 IN") + b"a=sendonly\r\nm=image 4002 udptl t38\r\n"
@@ -86,7 +86,7 @@ COMMON = (
     b"Privacy: id\r\nP-Asserted-Identity: <sip:+14155550101@x>\r\nRecv-Info: a\r\n"
 )
 ANSWERED = (
-    b"Contact: <sip:b@192.0.2.9>;isfocus\r\nSession-Expires: 1800;refresher=uas\r\nMin-SE: 90\r\nAllow: UPDATE\r\n"
+    b"Contact: <sip:b@10.0.0.5>;isfocus\r\nSession-Expires: 1800;refresher=uas\r\nMin-SE: 90\r\nAllow: UPDATE\r\n"
     b"Require: 100rel, timer\r\nRSeq: 1\r\nExpires: 600\r\nSIP-ETag: x\r\nMin-Expires: 60\r\nRetry-After: 1\r\n"
     b"Refer-Sub: false\r\nAccept: text/plain\r\n"
 )
@@ -119,6 +119,10 @@ steps = st.lists(st.one_of(request, request, answer, answer, begins, passes), ma
 @pytest.fixture(scope="module")
 def policy():
     return parse_policy([Source("test.yaml", POLICY.encode())])
+
+
+def own_address(text, peer):
+    return text.replace(ADDRESSES[OFFICE].encode(), ADDRESSES[peer].encode())
 
 
 class Ends:
@@ -180,6 +184,7 @@ class Ends:
         own, us = ADDRESSES[peer], OURS[peer]
         user = user or (FAR if peer == OFFICE else DID)
         to = f"<sip:{user}@{us}>" + ("" if ours is None else f";tag={ours}")
+        tail, text = own_address(tail, peer), own_address(text, peer)
         head = (
             f"{method} sip:{user}@{us} SIP/2.0\r\nVia: SIP/2.0/UDP {own}:5060;branch=z9hG4bK{self.n}\r\n"
             f"Max-Forwards: 70\r\nFrom: <sip:+14155550100@{own}>;tag={tag}\r\nTo: {to}\r\nCall-ID: {call_id}\r\n"
@@ -195,8 +200,8 @@ class Ends:
         asked = self.asked[peer][-1 - which % len(self.asked[peer])]
         echo = "".join([f"{n}: {v}\r\n" for n, v in asked.fields if n in ("Via", "From", "Call-ID", "CSeq")])
         to = asked.header("To") + ("" if asked.to.tag else ";tag=z")
-        text = SDP if body else b""
-        tail = ANSWERED + (b"Content-Type: application/sdp\r\n" if body else b"") + COMMON
+        text = own_address(SDP, peer) if body else b""
+        tail = own_address(ANSWERED, peer) + (b"Content-Type: application/sdp\r\n" if body else b"") + COMMON
         tail = mutated(tail + b"Content-Length: %d\r\n\r\n" % len(text) + text, changes)
         self.receive(peer, f"SIP/2.0 {status} X\r\n{echo}To: {to}\r\n".encode() + tail)
 
