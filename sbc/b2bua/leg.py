@@ -39,7 +39,7 @@ from sbc.core.cause import Cause
 from sbc.core.timers import earlier
 from sbc.policy.model import Peer
 from sbc.sip.auth.client import Authenticator
-from sbc.sip.checks import ACCEPT, SUPPORTED, UNDERSTOOD, allow_field
+from sbc.sip.checks import ACCEPT, SUPPORTED, UNRELIABLE, allow_field
 from sbc.sip.commands import Adopt, Order, Respond, SendRequest
 from sbc.sip.dialog import invite_uac
 from sbc.sip.dialog.dialog import Dialog, dialog_of_uas
@@ -62,7 +62,6 @@ _BYE: Final = "bye"
 _PRACK: Final = "prack"
 _REFRESH: Final = "refresh"
 _OFFER: Final = "offer"
-_UNRELIABLE: Final = ("Supported", ", ".join([tag for tag in UNDERSTOOD if tag != "100rel"]))
 
 Out = Order | Report
 
@@ -398,7 +397,7 @@ class Leg:
         """What the first INVITE says of our abilities. `reliable`: its provisionals may be so."""
         rules = self.peer.session_timer
         reliable = reliable and self.peer.reliable == "offer"
-        supported = SUPPORTED if reliable else _UNRELIABLE
+        supported = SUPPORTED if reliable else UNRELIABLE
         if rules is None:
             return (supported,)
         self._timer = self._new_timer()
@@ -1043,7 +1042,7 @@ class Leg:
     # --- inside -------------------------------------------------------------------------------------------------------
 
     def _says(self) -> tuple[tuple[str, str], tuple[str, str]]:
-        return (allow_field(self.peer.methods), SUPPORTED if self.peer.reliable == "offer" else _UNRELIABLE)
+        return (allow_field(self.peer.methods), SUPPORTED if self.peer.reliable == "offer" else UNRELIABLE)
 
     def _abilities(self, method: str, now: float) -> Fields:
         """What a 2xx to an INVITE or UPDATE says: what we can, and the session timer."""
@@ -1106,7 +1105,7 @@ class Leg:
         if self.dialog is None:
             return []
         # The answer is to be in the 2xx: a re-INVITE asks for no reliable provisionals.
-        fields = (allow_field(self.peer.methods), _UNRELIABLE, *timer, *offering.fields, *type_)
+        fields = (allow_field(self.peer.methods), UNRELIABLE, *timer, *offering.fields, *type_)
         request = self.dialog.request("INVITE", fields=fields, body=offering.body)
         uac = InviteUac(self._next_user(), request, self.peer.interface, self.dialog)
         return self._send_invite(uac, self.dialog.next_hop, self.flow)

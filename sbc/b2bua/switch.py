@@ -58,7 +58,7 @@ from sbc.peering.relations import Out as PeerOut
 from sbc.peering.relations import Relations
 from sbc.policy.engine import Policy
 from sbc.policy.model import Peer
-from sbc.sip.checks import ACCEPT, SUPPORTED, Refusal, allow_field, refusal_of
+from sbc.sip.checks import ACCEPT, SUPPORTED, UNRELIABLE, Refusal, allow_field, refusal_of
 from sbc.sip.commands import CloseFlow, LookUp, Order, ResendResponse, Respond, SendMessage
 from sbc.sip.endpoint import Door, Endpoint
 from sbc.sip.endpoint import Out as SipOut
@@ -425,7 +425,8 @@ class Switch:
         if request.method == "OPTIONS" and (self.is_draining or not self.beside.relays_options(request, peer)):
             if self.is_draining:
                 return [Respond(out.key, 503)]
-            return [Respond(out.key, 200, fields=(allow_field(peer.methods), ACCEPT, SUPPORTED), contact="")]
+            supported = SUPPORTED if peer.reliable == "offer" else UNRELIABLE
+            return [Respond(out.key, 200, fields=(allow_field(peer.methods), ACCEPT, supported), contact="")]
         if request.method == "INVITE":
             return self._invite(out, peer, data, now)
         return self.beside.take(out, peer, now)

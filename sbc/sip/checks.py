@@ -16,6 +16,7 @@ from sbc.sip.uri import SipUri, TelUri
 ACCEPT: Final = ("Accept", "application/sdp, multipart/mixed")
 UNDERSTOOD: Final = ("100rel", "timer", "replaces")
 SUPPORTED: Final = ("Supported", ", ".join(UNDERSTOOD))
+UNRELIABLE: Final = ("Supported", ", ".join(UNDERSTOOD[1:]))  # where 100rel is not to be used
 
 # In the order in which they are shown. Methods that exist and that a peer may not use get 405, what nobody has heard of
 # 501 (§8.2.1, §21.5.2).

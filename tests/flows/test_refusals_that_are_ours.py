@@ -29,9 +29,7 @@ def test_a_refusal_that_concerns_the_caller_crosses(world, status):
     assert sbc.idle()
 
 
-@pytest.mark.parametrize(
-    ("status", "crosses"), [(302, 502), (401, 403), (407, 403), (420, 502), (488, 488)]
-)
+@pytest.mark.parametrize(("status", "crosses"), [(302, 502), (401, 403), (407, 403), (420, 502), (488, 488)])
 def test_a_refused_offer_crosses_by_the_same_rule(world, status, crosses):
     sbc = world()
     office, carrier = sbc.office(), sbc.carrier()
