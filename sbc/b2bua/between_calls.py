@@ -84,11 +84,10 @@ class BetweenCalls:
         self, found: Found, newcomer: Call, offer: Session | None, refused: list[Refusal], now: float
     ) -> Callable[[Call], Sequence[Out]]:
         def step(call: Call) -> Sequence[Out]:
-            done = take_over(found, call, newcomer, offer, now)
-            if isinstance(done, Refusal):
-                refused.append(done)
-                return []
-            return done
+            outs, refusal = take_over(found, call, newcomer, offer, now)
+            if refusal is not None:
+                refused.append(refusal)
+            return outs
 
         return step
 

@@ -86,20 +86,20 @@ def carry_out(order: JoinCalls, survivor: "Call", other: "Call | None", now: flo
 
 def take_over(
     found: Found, survivor: "Call", newcomer: "Call", offer: Session | None, now: float
-) -> "list[Out] | Refusal":
+) -> "tuple[list[Out], Refusal | None]":
     """An INVITE with Replaces: leg 0 of `newcomer`, which has come in and is not answered, takes the place of a leg.
 
     It is answered at once with what the other side has described. "If the UA cannot accept the new INVITE … MUST leave
-    the matched dialog unchanged" (RFC 3891 §3): then nothing has changed. Used by the switch.
+    the matched dialog unchanged" (RFC 3891 §3): so it is, but that an offer under way has got its 491.
     """
     if offer is None:
         # Deviation: an INVITE without an offer is legal. Its answer would come with the ACK, when the replaced dialog
         # is gone and nothing can stay unchanged.
-        return Refusal(488)
+        return [], Refusal(488)
     if survivor.transfer.is_active:
-        return Refusal(491)
+        return [], Refusal(491)
     if survivor.transfer.count >= TRANSFERS_PER_CALL:
-        return Refusal(603)
+        return [], Refusal(603)
     kept = survivor.opposite(found.leg)
     name, theirs = survivor.side_of(found.leg), newcomer.side_of(0)
     outs = [*survivor.modification.abandon(now)]
@@ -108,14 +108,14 @@ def take_over(
         body = survivor.media.answer_locally(name, offer, now)
     except (SdpError, OutOfPortsError) as error:
         _exchange(survivor.media, name, newcomer.media, theirs, now)
-        return Refusal(error.status if isinstance(error, SdpError) else 503)
+        return outs, Refusal(error.status if isinstance(error, SdpError) else 503)
     newcomer.account.answered_at, newcomer.account.aimed_at = now, survivor.legs[kept].peer.name
     newcomer.holdings.answered(now)
     moved = _take_in(survivor, kept, newcomer, 0, now)
     outs += survivor.legs[moved[0]].accept(body, now)
     outs += survivor.transfer.replaced(found.leg, now)
     outs.append(AskMedia(survivor.media.relay()))
-    return outs + survivor.renegotiate(now)
+    return outs + survivor.renegotiate(now), None
 
 
 def join(survivor: "Call", kept: int, other: "Call", other_kept: int, now: float) -> dict[int, int]:

@@ -3,6 +3,8 @@
 from sbc.testing.byhand import ByHand
 from sbc.testing.world import FAR
 
+from .transferring import called
+
 
 def test_who_says_that_he_knows_update_and_then_that_he_does_not_gets_a_reinvite(world):
     sbc = world()
@@ -21,3 +23,17 @@ def test_who_says_that_he_knows_update_and_then_that_he_does_not_gets_a_reinvite
     far.sends("BYE", **names, cseq=6)
     assert sbc.cdr.only.cause == "normal"
     assert sbc.idle()
+
+
+def test_who_fails_to_take_a_call_over_leaves_no_offer_of_the_other_side_without_an_answer(world):
+    sbc, office, carrier, _ = called(world)
+    desk = office.call
+    office.answers_reinvites(None)
+    carrier.retries_glare(wanted=False)
+    carrier.holds()
+    office.invites(FAR, replaces=desk, codecs=("G729",))
+    assert office.call.status == 488
+    sbc.run(1)
+    assert carrier.call.last_status == 491
+    carrier.hangs_up()
+    assert sbc.idle(but=["complaints"])

@@ -211,7 +211,8 @@ def _newcomer(consulting):
 
 def test_a_leg_is_replaced_and_gets_bye(consulting):
     one, two = _newcomer(consulting)
-    outs = take_over(Found("one", 1), one, two, "offer", 9.0)
+    outs, refusal = take_over(Found("one", 1), one, two, "offer", 9.0)
+    assert refusal is None
     assert outs == [
         ("abandon", "one"),
         ("answer", 2, "answer of egress to offer"),
@@ -229,7 +230,7 @@ def test_a_leg_is_replaced_and_gets_bye(consulting):
 def test_what_cannot_be_answered_leaves_the_call_as_it_was(consulting, fault, status):
     one, two = _newcomer(consulting)
     one.media.fault = fault
-    assert take_over(Found("one", 1), one, two, "offer", 9.0) == Refusal(status)
+    assert take_over(Found("one", 1), one, two, "offer", 9.0) == ([("abandon", "one")], Refusal(status))
     assert (one.pair, len(one.legs), len(two.legs)) == ((0, 1), 2, 1)
     assert one.media.sides == {"ingress": "one-i", "egress": "one-e"}
     assert two.media.sides == {"ingress": "two-i"}
@@ -238,17 +239,17 @@ def test_what_cannot_be_answered_leaves_the_call_as_it_was(consulting, fault, st
 
 def test_no_offer_no_replacement(consulting):
     one, two = _newcomer(consulting)
-    assert take_over(Found("one", 1), one, two, None, 9.0) == Refusal(488)
+    assert take_over(Found("one", 1), one, two, None, 9.0) == ([], Refusal(488))
 
 
 def test_no_replacement_while_a_transfer_is_under_way(consulting):
     one, two = _newcomer(consulting)
     one.refers(1, f"<sip:{TARGET}@x>")
-    assert take_over(Found("one", 1), one, two, "offer", 9.0) == Refusal(491)
+    assert take_over(Found("one", 1), one, two, "offer", 9.0) == ([], Refusal(491))
 
 
 def test_no_replacement_without_end(consulting):
     one, two = _newcomer(consulting)
     one.transfer.count = TRANSFERS_PER_CALL - 1
     assert not isinstance(take_over(Found("one", 1), one, two, "offer", 9.0), Refusal)
-    assert take_over(Found("one", 2), one, two, "offer", 10.0) == Refusal(603)
+    assert take_over(Found("one", 2), one, two, "offer", 10.0) == ([], Refusal(603))
