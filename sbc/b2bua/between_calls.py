@@ -4,7 +4,7 @@ The calls order it, the switch has it carried out here, each step within the cra
 Who may do what, `transfer` and `replaces` decide; `joining` does it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Sized
 
 from sbc.b2bua.asking import identify
 from sbc.b2bua.call import Call, Out
@@ -31,9 +31,12 @@ from sbc.sip.transaction.outputs import RequestReceived
 
 
 class BetweenCalls:
-    def __init__(self, living: LivingCalls, context: Context) -> None:
+    """`unstored`: calls whose records the disk does not take; the switch keeps it."""
+
+    def __init__(self, living: LivingCalls, context: Context, unstored: Sized) -> None:
         self._living = living
         self._context = context
+        self._unstored = unstored
 
     def perform(self, order: CallOrder, now: float) -> Sequence[Out]:
         guarded = self._living.guarded
@@ -103,7 +106,7 @@ class BetweenCalls:
 
     def _place(self, order: PlaceChild, now: float) -> Sequence[Out]:
         failed = ChildFailed(order.parent, order.child, 503)
-        if len(self._living.calls) >= limits.CALLS:
+        if len(self._living.calls) >= limits.CALLS or len(self._unstored) >= limits.CDR_QUEUE:
             return [failed]
         try:
             child = Call(order.child, order.peer, order.parties, order.call_id, self._context, now, errand=order)

@@ -111,9 +111,9 @@ class Switch:
         self._refused = RefusedLogins()
         self._living = LivingCalls(self._context, self._former.forget)
         self.calls = self._context.calls = self._living.calls
-        self._between = BetweenCalls(self._living, self._context)
-        self.beside = Beside(self._context)
         self._unstored: set[str] = set()  # calls whose records the disk does not take
+        self._between = BetweenCalls(self._living, self._context, self._unstored)
+        self.beside = Beside(self._context)
         self._drain_at: float | None = None
         self._is_leaving = False  # registrations go with the last call
         self._is_final = False  # emergencies are not spared

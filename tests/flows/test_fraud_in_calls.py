@@ -2,10 +2,11 @@
 
 import pytest
 
+from sbc.core import limits
 from sbc.testing.referring import refer_to_replacing
 from sbc.testing.world import DID, POLICY, with_peers
 
-from .transferring import BRANCH, refers, three
+from .transferring import ABROAD, BRANCH, called, refers, three
 from .transferring import POLICY as TRANSFERS
 
 ANN = "+14155550101"
@@ -170,4 +171,24 @@ def test_who_answers_shows_only_numbers_of_his_pbx_to_another_pbx(world):
     office.answers(fields=(("P-Asserted-Identity", f"<sip:{FORGED}@10.0.0.5>"),))
     assert FORGED not in seen_by(sbc, branch)
     branch.hangs_up()
+    assert sbc.idle()
+
+
+# --- records ----------------------------------------------------------------------------------------------------------
+
+
+def test_nobody_is_called_by_a_transfer_while_there_is_no_room_for_a_record(world, monkeypatch):
+    monkeypatch.setattr(limits, "CDR_QUEUE", 1)
+    sbc, office, carrier, branch = called(world)
+    sbc.disk_is_full = True
+    office.invites(ABROAD)
+    carrier.refuses(486)
+    sbc.run(2)
+    office.transfers(BRANCH, call=office.calls[0])
+    sbc.run(2)
+    assert office.calls[0].progress[-1] == 503
+    assert branch.heard == []
+    sbc.disk_is_full = False
+    sbc.disk_has_room()
+    carrier.hangs_up(call=carrier.calls[0])
     assert sbc.idle()

@@ -2,6 +2,8 @@
 answers to ours, with spoilt header fields and bodies. The engine never needs its crash barrier, and keeps nothing.
 """
 
+from urllib.parse import quote
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -128,7 +130,8 @@ def own_address(text, peer):
 class Ends:
     """The engine, and two peers that know every dialog that they are in, and every request that they have not answered.
 
-    `dialogs`: of each peer, as (Call-ID, its own tag, ours, own URI). `asked`: of each peer.
+    `dialogs`: of each peer, as (Call-ID, its own tag, ours). `asked`: of each peer. `open`: requests that were not
+    spoilt and have no final response.
     """
 
     def __init__(self, policy):
@@ -136,6 +139,8 @@ class Ends:
         self.now, self.n = 0.0, 100
         self.dialogs = {OFFICE: [], CARRIER: []}
         self.asked = {OFFICE: [], CARRIER: []}
+        self.open = set()
+        self.invited = {OFFICE: 0, CARRIER: 0}  # the number of the last INVITE of each
         self.perform(self.switch.start(0.0))
 
     def perform(self, commands):
@@ -159,7 +164,9 @@ class Ends:
         if isinstance(message, Request):
             self.asked[peer] = [*self.asked[peer][-5:], message]
             self.knows(peer, (message.call_id, "z", message.from_.tag))
-        elif isinstance(message, Response) and message.to.tag:
+        elif isinstance(message, Response) and message.status >= 200:
+            self.open.discard((message.call_id, message.cseq.number, message.cseq.method))
+        if isinstance(message, Response) and message.to.tag:
             self.knows(peer, (message.call_id, message.from_.tag, message.to.tag))
 
     def knows(self, peer, dialog):
@@ -169,27 +176,39 @@ class Ends:
     def receive(self, peer, data):
         self.perform(self.switch.receive(data, FLOWS[peer], self.now))
 
-    def asks(self, peer, method, changes, *, body, dialog, user=None):
+    def replaces(self, peer):
+        """The dialog that this peer has heard of last but one, as it names it."""
+        call_id, tag, ours = self.dialogs[peer][-2:][0] if self.dialogs[peer] else ("c", "1", "2")
+        return f"{call_id};to-tag={ours};from-tag={tag}"
+
+    def asks(self, peer, method, changes, *, body, dialog, replaces=False):
         """A request within a dialog, or one that begins something where that is None."""
         self.n += 1
+        number = self.invited[peer] if method in ("ACK", "CANCEL") else self.n
+        branch = number if method == "CANCEL" else self.n
+        if method == "INVITE":
+            self.invited[peer] = number
         call_id, tag, ours = (f"c{self.n}", f"t{self.n}", None) if dialog is None else dialog
         tail, text = TAILS[method]
         if b"%b" in tail:
-            known = self.dialogs[peer][-1] if self.dialogs[peer] else ("c", "1", "2")
-            tail %= f"{known[0]}%3Bto-tag%3D{known[2]}%3Bfrom-tag%3D{known[1]}".encode()
+            tail %= quote(self.replaces(peer)).encode()
+        if replaces:
+            tail += f"Replaces: {self.replaces(peer)}\r\n".encode()
         if not body and method != "REFER":
             text = b""
         if text in (SDP, OTHER_SDP) and text:
             tail += b"Content-Type: application/sdp\r\n"
         own, us = ADDRESSES[peer], OURS[peer]
-        user = user or (FAR if peer == OFFICE else DID)
+        user = FAR if peer == OFFICE else DID
         to = f"<sip:{user}@{us}>" + ("" if ours is None else f";tag={ours}")
         tail, text = own_address(tail, peer), own_address(text, peer)
         head = (
-            f"{method} sip:{user}@{us} SIP/2.0\r\nVia: SIP/2.0/UDP {own}:5060;branch=z9hG4bK{self.n}\r\n"
+            f"{method} sip:{user}@{us} SIP/2.0\r\nVia: SIP/2.0/UDP {own}:5060;branch=z9hG4bK{branch}\r\n"
             f"Max-Forwards: 70\r\nFrom: <sip:+14155550100@{own}>;tag={tag}\r\nTo: {to}\r\nCall-ID: {call_id}\r\n"
-            f"CSeq: {self.n} {method}\r\nContact: <sip:me@{own}>\r\n"
+            f"CSeq: {number} {method}\r\nContact: <sip:me@{own}>\r\n"
         ).encode()
+        if not changes and method != "ACK":
+            self.open.add((call_id, number, method))
         spoilt = mutated(tail + COMMON + b"Content-Length: %d\r\n\r\n" % len(text) + text, changes)
         self.receive(peer, head + spoilt)
 
@@ -209,8 +228,8 @@ class Ends:
         match step:
             case ("time", seconds):
                 self.passes(seconds)
-            case ("begins", peer, method, changes, body, _):
-                self.asks(peer, method, changes, body=body, dialog=None)
+            case ("begins", peer, method, changes, body, which):
+                self.asks(peer, method, changes, body=body, dialog=None, replaces=method == "INVITE" and which > 2)
             case ("answer", peer, status, changes, body, which):
                 self.replies(peer, status, changes, body=body, which=which)
             case (_, peer, method, changes, body, which):
@@ -239,6 +258,7 @@ class Ends:
         assert not context.moves
         assert sum(view.used for view in self.switch.relations.paths.views()) == 0
         assert self.switch.ports.in_use == 0
+        assert not self.open
 
 
 def calling(ends, *, until):
@@ -266,9 +286,11 @@ def test_nothing_within_a_call_needs_the_crash_barrier(policy, until, told):
 def test_nothing_within_two_calls_that_may_become_one_needs_it(policy, method, changes, told):
     ends = Ends(policy)
     calling(ends, until="talking")
-    first = ends.dialogs[OFFICE][-1]
     calling(ends, until="talking")
-    ends.asks(OFFICE, method, changes, body=True, dialog=first)
+    replaces = method == "INVITE"
+    ends.asks(
+        OFFICE, method, changes, body=True, dialog=None if replaces else ends.dialogs[OFFICE][-1], replaces=replaces
+    )
     for step in told:
         ends.does(step)
     ends.leave_nothing()
