@@ -247,6 +247,19 @@ class CallMedia:
         self._give_back_dead(now)
         return serialize_sdp(told)
 
+    def hear_answer(self, by: SideName, session: Session) -> None:
+        """The answer of `by`'s peer to what it was told last, which came from somebody who has another partner now.
+
+        Raises SdpError where it is none.
+        """
+        side = self.sides[by]
+        if side.sent is None or side.settled.told is side.sent:
+            return
+        check_answer(side.sent, session)
+        side.numbers.said(session)
+        side.now = Agreed(session, side.sent, self._remotes(session))
+        side.settle(())
+
     def give_side(self, name: SideName) -> Side:
         """The leg goes over to another call, and takes its o= line, ports and descriptions along."""
         self.offer = None

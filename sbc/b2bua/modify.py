@@ -78,6 +78,8 @@ class Modification:
                 return self._take_back(change, 487, now)
             case LegAcknowledged(leg, body) if change is not None and change.late and leg == change.by:
                 return self._late_answer(change, body, now)
+            case LegAcknowledged(leg, body):
+                return self.hear_answer(leg, body, now)
             case _:
                 return self._cancelled(report)
 
@@ -104,6 +106,18 @@ class Modification:
         self._rounds = 0
         self._wish(Wish(call.opposite(leg)))
         return [*call.legs[leg].acknowledge(answer), AskMedia(media.relay()), *self.go_on(now)]
+
+    def hear_answer(self, leg: int, body: bytes, now: float) -> "list[Out]":
+        """In an ACK, to an offer of somebody who has another partner by now: that is told what this side has said."""
+        call = self._call
+        uas = call.legs[leg].uas
+        if not body or uas is None or uas.has_offer or leg not in call.pair:
+            return []
+        try:
+            call.media.hear_answer(call.side_of(leg), call.media.read(body))
+        except SdpError:
+            return call.fail(Cause.FAILED, now)
+        return self.renegotiate(now, call.opposite(leg), leg)
 
     def go_on(self, now: float) -> "list[Out]":
         """Whose turn it is now: asked after everything that may have made a leg free."""

@@ -260,8 +260,10 @@ class Transfer:
         if leg.peer.transfer == "refuse" or self.count >= TRANSFERS_PER_CALL:
             return 603
         # "received by a UAS that had a pending request within the same dialog", RFC 3261 §21.4.27. RFC 3515 §2.4.6 lets
-        # several go on at once, but a call can be transferred only once.
-        return 491 if self.is_active or not isinstance(self._call.state, Talking) else 0
+        # several go on at once, but a call can be transferred only once. Who stays must have said what he can hear.
+        if self.is_active or not isinstance(self._call.state, Talking):
+            return 491
+        return 0 if _has_described(self._call, self._call.opposite(leg.n)) else 491
 
     def _place(self, report: LegAsked, leg: "Leg", wish: Wish, now: float) -> "list[Out]":
         """Blind: call the target. A Replaces that names no dialog of ours can only be the transferor's peer's own."""
@@ -310,7 +312,7 @@ class Transfer:
         other = call.context.calls[found.ref]
         if other is call:
             return self._refuse(report.key, leg, Refusal(482), now)
-        if other.transfer.is_active:
+        if other.transfer.is_active or not _has_described(other, other.opposite(found.leg)):
             return self._refuse(report.key, leg, Refusal(491), now)
         kept, target = call.legs[call.opposite(leg.n)], other.legs[other.opposite(found.leg)]
         if leg.peer.transfer == "pass" and kept.peer.name == target.peer.name:
@@ -436,3 +438,8 @@ class Transfer:
 
     def _role(self, n: int) -> Who:
         return "caller" if self._call.side_of(n) == "ingress" else "callee"
+
+
+def _has_described(call: "Call", leg: int) -> bool:
+    """Not so where the answer of a call that began without an offer is still to come, in an ACK."""
+    return call.media.described(call.side_of(leg)) is not None

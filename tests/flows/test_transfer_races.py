@@ -4,10 +4,11 @@ import pytest
 
 from sbc.b2bua.events import HangUpOrdered, PolicyChanged
 from sbc.sdp import Direction
+from sbc.testing.party import Wish
 from sbc.testing.referring import refer_to_replacing
 from sbc.testing.world import DID, read_policy
 
-from .transferring import BRANCH, POLICY, called, can_talk, records, refers
+from .transferring import BRANCH, POLICY, called, can_talk, records, refers, three
 
 
 def test_the_transferor_hangs_up_at_once_and_the_target_answers(world):
@@ -241,6 +242,46 @@ def test_who_cannot_take_an_offer_in_an_update_gets_it_in_a_reinvite(world):
     branch.answers()
     sbc.run(1)
     assert carrier.got("UPDATE", "INVITE", "ACK")
+    assert can_talk(sbc, branch, carrier)
+    branch.hangs_up()
+    assert sbc.idle()
+
+
+def test_nobody_is_transferred_before_he_has_said_what_he_can_hear(world):
+    """A call without an offer is answered, and the callee transfers at once; the caller's answer is still to come."""
+    sbc, office, carrier, branch = three(world)
+    branch.answers_by_itself(0.001)
+    carrier.never_acks()
+    carrier.invites(DID, sdp=False)
+    office.answers()
+    assert refers(office).status == 491
+    carrier.acks()
+    assert refers(office).status == 202
+    sbc.run(1.0)
+    assert can_talk(sbc, branch, carrier)
+    carrier.acks_again()
+    branch.hangs_up()
+    assert sbc.idle()
+
+
+def test_an_answer_that_comes_after_its_offerer_has_left(world):
+    """The one who stays has asked for an offer, and has got one with video; his answer is late, but counts."""
+    sbc = world(POLICY % "terminate")
+    office, carrier = sbc.office(video_port=4002), sbc.carrier(video_port=4002)
+    branch = sbc.phone("pbx-88.branch.internal", "10.0.0.6:5060", through="10.0.0.1:5060", user=BRANCH)
+    carrier.invites(DID, codecs=["PCMU"])
+    office.answers()
+    carrier.removes_video()
+    office.call.talk.wish = Wish(kinds=("audio", "video", "video"))
+    branch.answers_by_itself(0.001)
+    carrier.never_acks()
+    carrier.reinvites(sdp=False)
+    refers(office)
+    sbc.run(1.0)
+    carrier.acks()
+    carrier.acks_again()
+    sbc.run(5.0)
+    assert [bool(media.port) for media in carrier.call.remote_sdp.media] == [True, False, False]
     assert can_talk(sbc, branch, carrier)
     branch.hangs_up()
     assert sbc.idle()
