@@ -12,6 +12,7 @@ from sbc.b2bua.context import Context
 from sbc.core.timers import Schedule
 from sbc.sip.commands import Respond, SendMessage
 from sbc.sip.transaction.key import ServerKey
+from sbc.trace.recorder import leg_name
 
 Step = Callable[[Call], Sequence[Out]]
 
@@ -75,12 +76,12 @@ class LivingCalls:
     def trace_received(self, user: Hashable, data: bytes, now: float) -> None:
         user = _whose(user)
         if isinstance(user, tuple) and len(user) == 3 and self._is_traced(user[0]):
-            self._context.trace.message(user[0], now, _leg_name(user[1]), False, data)
+            self._context.trace.message(user[0], now, leg_name(user[1]), False, data)
 
     def trace_sent(self, out: SendMessage, now: float) -> None:
         user = _whose(out.user)
         if isinstance(user, tuple) and len(user) == 3 and self._is_traced(user[0]):
-            self._context.trace.message(user[0], now, _leg_name(user[1]), True, out.data)
+            self._context.trace.message(user[0], now, leg_name(user[1]), True, out.data)
 
     def _is_traced(self, ref: str) -> bool:
         """What comes for a call that nobody remembers must not begin a tape that nobody ends."""
@@ -101,7 +102,3 @@ def crash_log(ref: str, error: Exception) -> Log:
         place = place.tb_next
     where = "" if place is None else f"{place.tb_frame.f_code.co_filename}:{place.tb_lineno}"
     return Log("error", "call.crashed", (("alarm", True), ("ref", ref), ("error", repr(error)), ("where", where)))
-
-
-def _leg_name(leg: int) -> str:
-    return "ingress" if leg == 0 else "egress" if leg == 1 else f"egress-{leg}"

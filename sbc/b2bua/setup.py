@@ -186,6 +186,7 @@ class Setup:
             flow=hop.flow if hop is not None and peer.registers else None,
         )
         call.legs.append(leg)
+        context.trace.begins(call.ref, n, peer.name)
         call.pair = (0, n)
         # An offer in a reliable provisional wants its answer in the PRACK: the caller must be able to give it so early.
         reliable = bool(body) or call.ingress.takes_reliable

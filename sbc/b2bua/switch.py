@@ -446,6 +446,7 @@ class Switch:
         if isinstance(named, Refusal):
             return turn_away(out, peer, Cause.REJECTED, named, data, self._context, now)
         self.trace.message(ref, now, "ingress", False, data)
+        self.trace.begins(ref, 0, peer.name)
         try:
             call = Call(ref, peer, parties_of(invite, peer), invite.call_id, self._context, now, flow=out.flow)
             self.calls[ref] = call

@@ -23,6 +23,7 @@ def turn_away(
     account = Account(ref, peer.name, out.request.call_id, now)
     account.caller, account.called = parties.caller, parties.called
     context.trace.message(ref, now, "ingress", False, data)
+    context.trace.begins(ref, 0, peer.name)
     context.trace.note(ref, now, f"turned away: {cause} ({refusal.status})")
     context.trace.end(ref, failed=True, at=now)
     context.outcomes[peer.name, "", cause] += 1

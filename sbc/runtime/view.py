@@ -72,8 +72,9 @@ class ProgramView:
         )
 
     def ladder(self, ref: str) -> str | None:
-        entries = self._engine.trace.entries(ref)
-        return draw(entries) if entries else None
+        trace = self._engine.trace
+        entries = trace.entries(ref)
+        return draw(entries, peers=trace.peers(ref)) if entries else None
 
     def why(self, peer: str, called: str, caller: str | None) -> Why:
         facts = Facts(peer, called, caller or "")

@@ -260,7 +260,7 @@ class World:
     def story(self) -> str:
         """Everything that helps to see what happened: ladders, what phones heard, log lines."""
         trace = self.switch.trace
-        parts = [f"call {ref}\n{draw(trace.entries(ref))}" for ref in trace.refs()]
+        parts = [f"call {ref}\n{draw(trace.entries(ref), peers=trace.peers(ref))}" for ref in trace.refs()]
         for phone in self.phones:
             calls = "; ".join(f"{party.stage}: {' '.join(party.heard)}" for party in phone.agent.parties)
             parts.append(f"{phone.name}: {calls or phone.heard}")

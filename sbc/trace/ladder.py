@@ -1,32 +1,43 @@
 """A call drawn as a ladder of both legs, in plain text: ingress peer, sbc, egress peer, and one more for each attempt.
 
-Reads only start line, CSeq and body of a message, so that it draws what no parser accepts. Header values such as
-credentials are never shown. Who uses it: `sbc trace`, the HTTP API, the demo, and every flow test that fails.
+Reads only start line, CSeq, body and a few fields of a message, by no grammar, so that it draws what no parser accepts.
+Header values such as credentials are never shown. Who uses it: `sbc trace`, the HTTP API, the demo, and every flow test
+that fails.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from sbc.sdp import Direction, SdpError, direction_of, parse_sdp
 from sbc.trace.recorder import Entry
 
-NAMES: Final = ("ingress peer", "sbc", "egress peer")
+_NOBODY: Final[Mapping[str, str]] = {}
 _WIDTH: Final = 38  # from one line of life to the next
 _MARGIN: Final = 10
 _CSEQ: Final = re.compile(rb"\r?\ncseq[ \t]*:[ \t]*\d+[ \t]+([^\s]{1,20})", re.IGNORECASE)
 _SDP: Final = re.compile(rb"\r?\n(?:content-type|c)[ \t]*:[ \t]*application/sdp", re.IGNORECASE)
+# A NOTIFY about a REFER tells how it goes by a status line (RFC 3515 §2.4.5).
+_FRAGMENT: Final = re.compile(rb"\r?\n(?:content-type|c)[ \t]*:[ \t]*message/sipfrag", re.IGNORECASE)
+_STATUS: Final = re.compile(rb"SIP/2\.0[ \t]+([1-6]\d\d)(?!\d)", re.IGNORECASE)
+# Who shall take whose place: a field of an INVITE (RFC 3891 §6.1), in a REFER a header of the URI (RFC 5589 §7.1).
+_REPLACES: Final = {
+    "INVITE": re.compile(rb"\r?\nreplaces[ \t]*:", re.IGNORECASE),
+    "REFER": re.compile(rb"\r?\n(?:refer-to|r)[ \t]*:[^\r\n]*[?&]replaces=", re.IGNORECASE),
+}
 _END_OF_HEADER: Final = re.compile(rb"\r?\n\r?\n")
 
 
-def draw(entries: Iterable[Entry], *, names: Sequence[str] = NAMES, at_zero: float | None = None) -> str:
-    """The ladder as text. Times count from `at_zero`, else from the first entry."""
+def draw(entries: Iterable[Entry], *, peers: Mapping[str, str] = _NOBODY, at_zero: float | None = None) -> str:
+    """The ladder as text. `peers`: by leg, as `Recorder.peers` has them. Times count from `at_zero`, else from the
+    first entry.
+    """
     rows = list(entries)
     if not rows:
         return ""
     zero = rows[0].at if at_zero is None else at_zero
     columns = _columns(rows)
-    heads = _heads(names, len(columns))
+    heads = _heads(columns, peers)
     lines = [_head_line(heads)]
     seen: set[tuple[str, bool, bytes]] = set()
     for entry in rows:
@@ -41,7 +52,7 @@ def draw(entries: Iterable[Entry], *, names: Sequence[str] = NAMES, at_zero: flo
 
 
 def label_of(data: bytes) -> str:
-    """A message in a few words: `INVITE sdp`, `200 OK (INVITE) sdp sendonly`."""
+    """A message in a few words: `INVITE sdp`, `200 OK (INVITE) sdp sendonly`, `NOTIFY 180`, `REFER replaces`."""
     header, body = _split(data)
     start = header.split(b"\n", 1)[0].strip().decode("utf-8", "replace")
     words = start.split()
@@ -52,6 +63,7 @@ def label_of(data: bytes) -> str:
             label += f" ({method[1].decode('ascii', 'replace')})"
     else:
         label = words[0] if words else "(empty)"
+        label += _request_mark(label, header, body)
     return _printable(label) + _sdp_mark(header, body)
 
 
@@ -73,11 +85,17 @@ def _columns(rows: Sequence[Entry]) -> dict[str, int]:
     return columns
 
 
-def _heads(names: Sequence[str], legs: int) -> list[str]:
-    heads = list(names[: max(legs + 1, 3)])
-    while len(heads) < legs + 1:
-        heads.append(f"{names[-1]} {len(heads) - 1}")
-    return heads
+def _heads(columns: Mapping[str, int], peers: Mapping[str, str]) -> list[str]:
+    """Who stands over each line of life. A call that has dialled nobody, or nobody yet, has a line for that too."""
+    heads = [peers.get("ingress") or "ingress peer", "sbc"]
+    legs = list(columns)[1:] or [leg for leg in peers if leg != "ingress"][:1] or [""]
+    for n, leg in enumerate(legs, start=1):
+        heads.append(peers.get(leg) or ("egress peer" if n == 1 else f"egress peer {n}"))
+    return [_short(_printable(head)) for head in heads]
+
+
+def _short(head: str) -> str:
+    return head if len(head) < _WIDTH else head[: _WIDTH - 4] + "..."
 
 
 def _head_line(heads: Sequence[str]) -> str:
@@ -123,6 +141,15 @@ def _sdp_mark(header: bytes, body: bytes) -> str:
     if not directions or directions[0] is Direction.SENDRECV:
         return " sdp"
     return f" sdp {directions[0]}"
+
+
+def _request_mark(method: str, header: bytes, body: bytes) -> str:
+    """What tells one request of a transfer from another."""
+    if method == "NOTIFY" and _FRAGMENT.search(header) is not None:
+        status = _STATUS.match(body)
+        return "" if status is None else f" {status[1].decode('ascii')}"
+    replaces = _REPLACES.get(method)
+    return "" if replaces is None or replaces.search(header) is None else " replaces"
 
 
 def _split(data: bytes) -> tuple[bytes, bytes]:

@@ -41,7 +41,7 @@ class LeftOut(Struct, frozen=True):
 
 
 class Recorder:
-    """One tape per call. `message` and `note` are appends; everything else is paid by whoever reads."""
+    """One tape per call. `begins`, `message` and `note` only store; everything else is paid by whoever reads."""
 
     __slots__ = ("_failed", "_good", "_octets", "_running")
 
@@ -51,8 +51,13 @@ class Recorder:
         self._failed: dict[str, _Tape] = {}
         self._octets = 0  # of finished calls
 
+    def begins(self, ref: str, leg: int, peer: str) -> None:
+        """Leg number `leg` of the call is one with this peer."""
+        tape = self._running.get(ref) or self._open(ref)
+        tape.peers[leg] = peer
+
     def message(self, ref: str, at: float, leg: str, sent: bool, data: bytes) -> None:  # noqa: FBT001 - hot path
-        """`leg`: "ingress", "egress", "egress-2" and so on, one for each attempt. `sent`: by us."""
+        """`leg`: "ingress", "egress", "egress-2" and so on, see `leg_name`. `sent`: by us."""
         tape = self._running.get(ref) or self._open(ref)
         tape.octets += len(data)
         tape.rows.append((at, leg, sent, data, None))
@@ -82,6 +87,11 @@ class Recorder:
         tape = self._running.get(ref) or self._good.get(ref) or self._failed.get(ref)
         return () if tape is None else tuple([_entry(row) for row in tape.all_rows()])
 
+    def peers(self, ref: str) -> dict[str, str]:
+        """The peer of each leg that has been told of, by the leg's name; empty when nothing is known of the call."""
+        tape = self._running.get(ref) or self._good.get(ref) or self._failed.get(ref)
+        return {} if tape is None else {leg_name(n): peer for n, peer in tape.peers.items()}
+
     def refs(self) -> tuple[str, ...]:
         """Every call of which something is known: finished ones first, oldest first."""
         return (*self._failed, *self._good, *self._running)
@@ -106,15 +116,21 @@ class Recorder:
         self._octets -= ring.pop(next(iter(ring))).counted
 
 
+def leg_name(n: int) -> str:
+    """What the leg with this number is called on the tape: one for each attempt, and for each that is taken in."""
+    return "ingress" if n == 0 else "egress" if n == 1 else f"egress-{n}"
+
+
 def _entry(row: _Row) -> Entry:
     at, leg, sent, data, note = row
     return Entry(at, leg, sent, None if data is None else masked(data), note)
 
 
 class _Tape:
-    __slots__ = ("counted", "head", "octets", "rows", "skipped")
+    __slots__ = ("counted", "head", "octets", "peers", "rows", "skipped")
 
     def __init__(self) -> None:
+        self.peers: dict[int, str] = {}  # by the number of the leg
         self.rows: list[_Row] = []
         self.octets = 0
         self.counted = 0  # octets as the recorder's sum has them

@@ -65,7 +65,9 @@ def test_a_loop_that_has_not_turned_for_long_is_not_alive(view, beat_at, alive):
 def test_a_ladder_is_drawn_of_a_call_that_is_remembered(view):
     assert view.ladder("abc") is None
     view.trace.note("abc", 1.0, "routed by home")
+    view.trace.begins("abc", 0, "office")
     assert "routed by home" in view.ladder("abc")
+    assert view.ladder("abc").split()[:2] == ["office", "sbc"]
 
 
 def test_why_asks_the_policy(view):

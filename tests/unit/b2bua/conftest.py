@@ -17,6 +17,7 @@ from sbc.policy.load import Source, parse_policy
 from sbc.sip.dialog.dialog import Dialog
 from sbc.sip.message import Request, Response
 from sbc.testing.seeds import seeded_ids
+from sbc.trace.recorder import Recorder
 
 POLICY = """
 interfaces:
@@ -192,7 +193,7 @@ def engine():
             hosts={"inside": "10.0.0.1", "outside": "sbc.example"},
             wall=WallClock(),
             relations=SimpleNamespace(paths=PathLedger()),
-            trace=SimpleNamespace(note=lambda *_: None, end=lambda *_, **__: None),
+            trace=Recorder(),
         )
 
     return make

@@ -106,7 +106,7 @@ def test_a_call_that_went_another_way_is_shown_beside_its_story():
 def test_story_has_ladders_phones_and_logs():
     sbc, office, carrier = talking()
     story = sbc.story()
-    assert "ingress peer" in story
+    assert "office                                 sbc                                  carrier" in story
     assert f"{office.name}: talking: 100 200" in story
     assert f"{carrier.name}: talking: INVITE ACK" in story
     assert "call.answered" in story

@@ -44,11 +44,40 @@ def test_each_attempt_has_its_own_column():
         Entry(0.0, "egress", True, INVITE, None),
         Entry(4.0, "egress-2", True, INVITE, None),
     ]
-    lines = draw(entries, names=("pbx", "sbc", "carrier-a", "carrier-b")).splitlines()
-    assert lines[0].split() == ["pbx", "sbc", "carrier-a", "carrier-b"]
+    lines = draw(entries).splitlines()
     assert lines[3].index(">") > lines[2].index(">")
     assert len({line.rindex("|") for line in lines[1:]}) == 1
-    assert draw(entries).splitlines()[0].split()[-1] == "2"
+    assert lines[0].split("  ")[-1].strip() == "egress peer 2"
+
+
+def test_heads_are_the_peers_where_they_are_known():
+    entries = [
+        Entry(0.0, "ingress", False, INVITE, None),
+        Entry(0.0, "egress-3", True, INVITE, None),
+        Entry(4.0, "egress", True, INVITE, None),
+    ]
+    known = {"ingress": "pbx", "egress": "carrier-a", "egress-2": "never-spoken-to", "egress-3": "carrier-b"}
+    assert draw(entries, peers=known).splitlines()[0].split() == ["pbx", "sbc", "carrier-b", "carrier-a"]
+    half = draw(entries, peers={"egress": "carrier-a"}).splitlines()[0]
+    assert half.split() == ["ingress", "peer", "sbc", "egress", "peer", "carrier-a"]
+
+
+def test_a_leg_without_a_message_yet_has_its_head():
+    entries = [Entry(0.0, "ingress", False, INVITE, None)]
+    assert draw(entries, peers={"ingress": "pbx", "egress": "carrier-a"}).splitlines()[0].split() == [
+        "pbx",
+        "sbc",
+        "carrier-a",
+    ]
+    assert draw(entries, peers={"ingress": "pbx"}).splitlines()[0].split() == ["pbx", "sbc", "egress", "peer"]
+
+
+def test_a_long_head_is_cut_so_that_all_stand_over_their_lines():
+    entries = [Entry(0.0, "ingress", False, INVITE, None), Entry(0.0, "egress", True, INVITE, None)]
+    head = draw(entries, peers={"ingress": "p" * 99, "egress": "c\x1b" * 50}).splitlines()[0]
+    assert head.split()[1] == "sbc"
+    assert head.count("...") == 2
+    assert "\x1b" not in head
 
 
 def test_a_repeated_message_is_marked():
@@ -67,6 +96,32 @@ def test_direction_of_the_first_stream_is_shown_unless_it_is_sendrecv():
 
 def test_unreadable_sdp_is_said_and_not_raised():
     assert label_of(message("SIP/2.0 183 Session Progress", body=b"v=?")) == "183 Session Progress (INVITE) sdp?"
+
+
+def sipfrag(method: str, body: bytes, kind: str = "message/sipfrag;version=2.0") -> bytes:
+    start = f"{method} sip:1@example.com SIP/2.0\r\nCSeq: 3 {method}\r\nContent-Type: {kind}\r\n\r\n"
+    return start.encode() + body
+
+
+def test_a_notify_about_a_refer_shows_its_status():
+    assert label_of(sipfrag("NOTIFY", b"SIP/2.0 180 Ringing\r\n")) == "NOTIFY 180"
+    assert label_of(sipfrag("NOTIFY", b"SIP/2.0 200\r\n", "Message/SIPfrag")) == "NOTIFY 200"
+    for body in (b"", b"180", b"SIP/2.0 1800", b"SIP/2.0 999 x", b"\x00"):
+        assert label_of(sipfrag("NOTIFY", body)) == "NOTIFY"
+    assert label_of(sipfrag("NOTIFY", b"SIP/2.0 180 Ringing\r\n", "text/plain")) == "NOTIFY"
+    assert label_of(sipfrag("INFO", b"SIP/2.0 180 Ringing\r\n")) == "INFO"
+
+
+def test_a_request_that_replaces_somebody_says_so():
+    to = "Refer-To: <sip:2@example.com?Replaces=a%40b%3Bto-tag%3D1%3Bfrom-tag%3D2>\r\n"
+    assert label_of(message("REFER sip:1@example.com SIP/2.0", "3 REFER", extra=to)) == "REFER replaces"
+    short = "r: <sip:2@example.com?Subject=x&replaces=a%3Bto-tag%3D1%3Bfrom-tag%3D2>\r\n"
+    assert label_of(message("REFER sip:1@example.com SIP/2.0", "3 REFER", extra=short)) == "REFER replaces"
+    blind = "Refer-To: <sip:2@example.com>\r\nReplaces: x\r\n"
+    assert label_of(message("REFER sip:1@example.com SIP/2.0", "3 REFER", extra=blind)) == "REFER"
+    named = "Replaces: a@b;to-tag=1;from-tag=2\r\n"
+    assert label_of(message("INVITE sip:1@example.com SIP/2.0", body=SDP, extra=named)) == "INVITE replaces sdp"
+    assert label_of(message("SIP/2.0 200 OK", body=SDP, extra=named)) == "200 OK (INVITE) sdp"
 
 
 def test_nonsense_is_drawn_without_anything_that_a_terminal_obeys():

@@ -91,3 +91,16 @@ def test_running_calls_are_bounded_even_if_nobody_ends_them(monkeypatch):
     for n in range(5):
         recorder.note(f"{n}", 0.0, "routed")
     assert recorder.refs() == ("2", "3", "4")
+
+
+def test_legs_are_known_by_their_peers_for_as_long_as_the_call_is():
+    recorder = Recorder()
+    recorder.message("a", 0.0, "ingress", False, b"x")
+    recorder.begins("a", 0, "office")
+    recorder.begins("a", 1, "carrier-a")
+    recorder.begins("a", 2, "carrier-b")
+    known = {"ingress": "office", "egress": "carrier-a", "egress-2": "carrier-b"}
+    assert recorder.peers("a") == known
+    recorder.end("a", failed=False, at=1.0)
+    assert recorder.peers("a") == known
+    assert recorder.peers("b") == {}
