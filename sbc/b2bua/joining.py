@@ -112,6 +112,7 @@ def take_over(
     newcomer.account.answered_at, newcomer.account.aimed_at = now, survivor.legs[kept].peer.name
     newcomer.holdings.answered(now)
     moved = _take_in(survivor, kept, newcomer, 0, now)
+    survivor.context.relations.paths.move(survivor.ref, found.leg, survivor.ref, moved[0])  # one conversation
     outs += survivor.legs[moved[0]].accept(body, now)
     outs += survivor.transfer.replaced(found.leg, now)
     outs.append(AskMedia(survivor.media.relay()))

@@ -192,3 +192,24 @@ def test_nobody_is_called_by_a_transfer_while_there_is_no_room_for_a_record(worl
     sbc.disk_has_room()
     carrier.hangs_up(call=carrier.calls[0])
     assert sbc.idle()
+
+
+# --- call paths -------------------------------------------------------------------------------------------------------
+
+
+def test_a_trunk_that_takes_its_calls_over_holds_a_call_path_for_each(world):
+    policy = with_peers(TRANSFERS % "terminate", {"carrier": {"transfer": "terminate", "call_paths": 1}})
+    sbc = world(policy=policy)
+    office, carrier = sbc.office(), sbc.carrier()
+    carrier.invites(DID)
+    office.answers()
+    for _ in range(3):
+        carrier.invites(DID, replaces=carrier.call)
+        sbc.run(1)
+        assert carrier.is_talking
+    (path,) = [path for path in sbc.switch.snapshot(sbc.now).paths if path.trunk == "carrier"]
+    assert path.used == 1
+    carrier.invites(DID)
+    assert carrier.call.stage == "ended"
+    office.hangs_up()
+    assert sbc.idle()
