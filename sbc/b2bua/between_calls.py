@@ -113,4 +113,7 @@ class BetweenCalls:
         except Exception as error:  # noqa: BLE001  see `LivingCalls.guarded`
             return [crash_log(order.child, error), failed]
         self._living.calls[order.child] = child
+        trace = self._context.trace
+        trace.begins(order.child, 0, order.peer.name)
+        trace.note(order.child, now, f"placed by a transfer of {order.peer.name} in the call {order.parent}")
         return self._living.guarded(order.child, lambda call: call.start_errand(now), now)

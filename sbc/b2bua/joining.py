@@ -195,6 +195,7 @@ def _move_legs(survivor: "Call", other: "Call") -> dict[int, int]:
         context.relations.paths.move(other.ref, old, survivor.ref, leg.n)
         context.moves.note((other.ref, old), (survivor.ref, leg.n))
         survivor.legs.append(leg)
+        context.trace.begins(survivor.ref, leg.n, leg.peer.name)
     survivor.holdings.take_in(other.holdings, moved)
     other.legs.clear()
     return moved

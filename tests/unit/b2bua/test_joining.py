@@ -35,6 +35,7 @@ def test_the_legs_of_the_other_call_are_the_survivors(consulting):
     assert one.tags == ["us-one-0", "us-one-1", "us-two-0", "us-two-1"]
     assert one.context.moves.user_of(("two", 1, 5)) == ("one", 3, 5)
     assert one.requests_of == ("two", {0: 2, 1: 3})  # what is open on them has its answer all the same
+    assert one.context.trace.peers("one") == {"egress-2": "office", "egress-3": "carrier"}
 
 
 def test_a_side_goes_with_its_leg_and_the_rest_goes_back(consulting):

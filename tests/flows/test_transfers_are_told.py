@@ -1,0 +1,91 @@
+"""What an operator sees of a transfer: ladders with names, notes that lead from one call to the other."""
+
+from sbc.testing.referring import refer_to_replacing
+from sbc.testing.world import FAR, OUTSIDE
+from sbc.trace.ladder import draw
+
+from .test_hunts import TWO_CARRIERS
+from .transferring import BRANCH, called, refers
+
+
+def blind(world):
+    """The two calls of a blind transfer, while the branch talks with the carrier's caller."""
+    sbc, office, carrier, branch = called(world)
+    (first,) = sbc.switch.calls
+    refers(office)
+    (second,) = set(sbc.switch.calls) - {first}
+    sbc.run(2)
+    branch.rings()
+    sbc.run(2)
+    branch.answers()
+    sbc.run(1)
+    return sbc, carrier, first, second
+
+
+def ladder(sbc, ref):
+    trace = sbc.switch.trace
+    return draw(trace.entries(ref), peers=trace.peers(ref))
+
+
+def test_each_line_of_a_ladder_has_the_name_of_its_peer(world):
+    sbc, carrier, first, second = blind(world)
+    assert ladder(sbc, first).splitlines()[0].split() == ["carrier", "sbc", "office", "branch"]
+    assert ladder(sbc, second).splitlines()[0].split() == ["office", "sbc", "branch"]
+    carrier.hangs_up()
+    assert ladder(sbc, first).splitlines()[0].split() == ["carrier", "sbc", "office", "branch"]
+    assert sbc.idle()
+
+
+def test_each_server_of_a_hunt_has_a_line_with_its_name(world):
+    sbc = world(TWO_CARRIERS)
+    office, carrier = sbc.office(), sbc.carrier()
+    spare = sbc.phone("second.carrier.net", "198.51.100.8:5060", through=OUTSIDE)
+    office.invites(FAR)
+    carrier.refuses(503)
+    spare.answers()
+    office.hangs_up()
+    assert ladder(sbc, sbc.cdr.only.ref).splitlines()[0].split() == ["office", "sbc", "carrier", "spare"]
+    assert sbc.idle()
+
+
+def test_who_is_turned_away_has_his_name_in_the_ladder(world):
+    sbc = world()
+    office = sbc.office()
+    office.invites(FAR, fields=(("Require", "nonsense"),))
+    assert office.got(420)
+    assert ladder(sbc, sbc.cdr.only.ref).splitlines()[0].split() == ["office", "sbc", "egress", "peer"]
+    assert sbc.idle()
+
+
+def test_the_ladders_of_a_transfer_lead_to_each_other(world):
+    sbc, carrier, first, second = blind(world)
+    assert f"office transfers to {BRANCH}: call {second}" in ladder(sbc, first)
+    assert f"takes in the call {second}" in ladder(sbc, first)
+    assert f"placed by a transfer of office in the call {first}" in ladder(sbc, second)
+    assert f"goes on in the call {first}" in ladder(sbc, second)
+    carrier.hangs_up()
+    assert sbc.idle()
+
+
+def test_the_transferor_hears_how_it_goes_as_the_ladder_says(world):
+    sbc, carrier, first, _ = blind(world)
+    drawn = ladder(sbc, first)
+    assert [status for status in (100, 180, 200) if f" NOTIFY {status} " in drawn] == [100, 180, 200]
+    carrier.hangs_up()
+    assert sbc.idle()
+
+
+def test_a_call_that_rings_for_another_one_says_so(world):
+    sbc, office, carrier, branch = called(world)
+    (first,) = sbc.switch.calls
+    party = office.call
+    office.invites(BRANCH)
+    branch.rings()
+    (second,) = set(sbc.switch.calls) - {first}
+    refers(office, party=party, to=refer_to_replacing(office.call))
+    assert f"rings for the call {first} now: office transfers that here" in ladder(sbc, second)
+    assert " REFER replaces " in ladder(sbc, first)
+    branch.answers()
+    sbc.run(1)
+    carrier.hangs_up()
+    assert sbc.idle()
