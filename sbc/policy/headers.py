@@ -13,6 +13,7 @@ from sbc.policy.problems import Problems, UnfitError
 from sbc.policy.schema import At, Fields, Key, choice, one, read_fields, read_names, some
 from sbc.sip.errors import ParseError
 from sbc.sip.headers.names import canonical_name
+from sbc.sip.scan import is_token
 
 SECURED: Final = frozenset({
     "Accept", "Accept-Encoding", "Allow", "Allow-Events", "Authentication-Info", "Authorization", "CSeq", "Call-ID",
@@ -97,6 +98,15 @@ def _first(name: str, names: frozenset[str] | dict[str, str]) -> str | None:
     return next((each for each in sorted(names) if each.lower().startswith(start)), None)
 
 
+def _feature(text: str) -> str:
+    name = text.strip().lower()
+    if name == "off":
+        return ""
+    if not is_token(name) or name in _OF_THE_CONTACT:
+        raise UnfitError(f"`{text}` is no feature that a Contact may show", "expected words such as isfocus, or off")
+    return name
+
+
 def _value(text: str) -> str:
     """RFC 3261 §25.1: TEXT-UTF8-TRIM. A line break here would be a header field of its own."""
     if not text.strip() or not text.isprintable() or len(text.encode()) > HEADER_VALUE_OCTETS:
@@ -121,6 +131,8 @@ def _read_added(node: Node, problems: Problems) -> tuple[tuple[str, str], ...]:
     return tuple((name, value) for name, (value, _) in added.items())
 
 
+# Of one contact and its registration, not of a kind of end (RFC 3261 §20.10, RFC 5626, RFC 5627).
+_OF_THE_CONTACT: Final = frozenset({"q", "expires", "+sip.instance", "reg-id", "temp-gruu", "pub-gruu", "ob", "tag"})
 _NAMES_TYPE: Final = "a header name, or a list of them"
 
 HEADERS: Final = (
@@ -149,6 +161,13 @@ HEADERS: Final = (
         choice("as-received", "diversion", "history-info", "both"),
         default="as-received",
     ),
+    Key(
+        "features",
+        "a parameter of Contact, or a list of them, or off",
+        "of this peer's Contact, that ours shows to the other side: what kind of end is there (RFC 3840, RFC 4579)",
+        some(one(_feature)),
+        default=", ".join(HeaderRules().features),
+    ),
 )
 
 
@@ -158,16 +177,18 @@ def read_headers(node: Node, problems: Problems) -> HeaderRules:
     added: tuple[tuple[str, str], ...] = fields.get("add", ())
     names = dict(added)
     for at in removed:
-        found = _first(at.value, names)
-        if found is not None:
+        both = _first(at.value, names)
+        if both is not None:
             problems.wrong(
-                at.where, f"`{found}` is removed and added", f"expected one of them; `add` is at {fields.place('add')}"
+                at.where, f"`{both}` is removed and added", f"expected one of them; `add` is at {fields.place('add')}"
             )
+    found: tuple[At, ...] | None = fields.get("features")
     return HeaderRules(
         passed=_distinct(fields, "pass"),
         removed=_distinct(fields, "remove"),
         added=added,
         forwarded=fields.get("forwarded", "as-received"),
+        features=HeaderRules().features if found is None else tuple([at.value for at in found if at.value]),
     )
 
 

@@ -22,6 +22,8 @@ RULES = [
         HeaderRules(added=(("X-Customer", "acme"), ("User-Agent", "Our PBX"), ("X-Empty-Not", "a:  b"))),
     ),
     ("{forwarded: history-info}", HeaderRules(forwarded="history-info")),
+    ("{features: [isFocus, +sip.x]}", HeaderRules(features=("isfocus", "+sip.x"))),
+    ("{features: off}", HeaderRules(features=())),
 ]
 
 
@@ -66,6 +68,10 @@ WRONG = [
     (
         "{remove: 'X-*', add: {X-A: a}}",
         "b.yaml:2:61: `X-A` is removed and added; expected one of them; `add` is at b.yaml:2:73",
+    ),
+    (
+        "{features: [isfocus, expires]}",
+        "b.yaml:2:73: `expires` is no feature that a Contact may show; expected words such as isfocus, or off",
     ),
     (
         "{forwarded: to}",
