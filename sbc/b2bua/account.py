@@ -84,7 +84,7 @@ class Account:
         if self.ringing_at is None:
             self.ringing_at = now
 
-    def record(self, ending: Ending, ended_at: float, wall: WallClock) -> CallRecord:
+    def record(self, ending: Ending, ended_at: float, wall: WallClock, joined_to: str | None = None) -> CallRecord:
         last = self.tries[-1] if self.tries else None
         answered_at = self.answered_at
         return CallRecord(
@@ -109,6 +109,7 @@ class Account:
             media=self.media,
             ingress_call_id=self.ingress_call_id,
             egress_call_id=None if last is None else last.call_id,
+            joined_to=joined_to,
             attempts=tuple(self._row(i, one, wall) for i, one in enumerate(self.tries, 1)),
         )
 

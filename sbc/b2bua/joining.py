@@ -34,10 +34,10 @@ class Joined:
     """What goes on of a call that another one has taken in: its record, and what it uses of limits.
 
     `leg`: of the survivor, whose party this call was set up with, and `number`, that party's. `is_turned`: who is the
-    caller of the survivor is the callee of this one.
+    caller of the survivor is the callee of this one. `into`: the survivor's ref.
     """
 
-    __slots__ = ("account", "is_private", "is_turned", "leg", "media", "number", "ref", "usages")
+    __slots__ = ("account", "into", "is_private", "is_turned", "leg", "media", "number", "ref", "usages")
 
     def __init__(
         self, account: Account, usages: "Iterable[Usage]", media: CallMedia, leg: int, number: str, *, is_turned: bool
@@ -49,6 +49,7 @@ class Joined:
         self.leg = leg
         self.number = number
         self.is_turned = is_turned
+        self.into = ""
         self.is_private = False  # his number is not shown to anybody
 
     def take_counts(self, counts: "Sequence[wire.StreamCount]") -> None:
@@ -66,7 +67,7 @@ class Joined:
         turned: dict[Who, Who] = {"caller": "callee", "callee": "caller", "sbc": "sbc"}
         by = turned[ending.by] if self.is_turned else ending.by
         mine = Ending(ending.cause, ending.status, ending.q850, by)
-        record = self.account.record(mine, ended_at, context.wall)
+        record = self.account.record(mine, ended_at, context.wall, joined_to=self.into)
         context.outcomes[record.ingress, record.egress or "", ending.cause] += 1
         return WriteCdr(record)
 
@@ -178,7 +179,9 @@ def _take_in(survivor: "Call", kept: int, other: "Call", other_kept: int, now: f
         joined.is_turned ^= is_turned
     taken = Joined(other.account, other.holdings.usages, other.media, new, number, is_turned=is_turned)
     taken.is_private = is_private
-    survivor.joined += [*other.joined, taken]
+    for joined in (*other.joined, taken):
+        joined.into = survivor.ref  # also of what the other call has taken in: they are one call now
+        survivor.joined.append(joined)
     other.joined.clear()
     other.holdings.usages.clear()
     survivor.transfer.count += other.transfer.count

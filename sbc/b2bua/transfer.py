@@ -300,7 +300,7 @@ class Transfer:
         call = self._call
         other = call.context.calls[found.ref]
         call.context.trace.note(call.ref, now, f"{leg.peer.name} transfers to its call {other.ref}, which rings")
-        call.context.trace.note(other.ref, now, f"rings for the call {call.ref} now: {leg.peer.name} transfers that here")
+        call.context.trace.note(other.ref, now, f"rings for the call {call.ref} now: transferred by {leg.peer.name}")
         self._state = _Waiting(leg.n, call.opposite(leg.n), other.ref, now + _LOOK_SECONDS, found.leg)
         other.errand = self._errand(other.ref, report, leg, replace(wish, named=None))
         rings = other.account.ringing_at is not None

@@ -19,6 +19,7 @@ from sbc.core.errors import OperatorError
 
 DATABASE: Final = "cdr.db"
 LOCK: Final = "lock"
+# What older programs cannot live with raises it; a column that is added does not, so that one can go back to them.
 SCHEMA_VERSION: Final = 1
 _FILE_MODE: Final = 0o640
 _FOLDER_MODE: Final = 0o750
@@ -58,8 +59,10 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
             check_version(connection, path)
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=FULL")
-            # An empty transaction with the write lock: a read-only file or folder shows now, not at the first call.
+            # With the write lock, also where nothing is missing: a read-only file or folder shows now, not at the
+            # first call.
             with transaction(connection):
+                _add_columns(connection)
                 connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
         except BaseException:
             connection.close()
@@ -110,6 +113,18 @@ def _create(connection: sqlite3.Connection) -> None:
         connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
 
 
+def _add_columns(connection: sqlite3.Connection) -> None:
+    """A database of an older program gets the columns that it lacks; its rows have null there."""
+    found = columns_of(connection, "cdr")
+    for column, kind in _ADDED.items():
+        if column not in found:
+            connection.execute(f"ALTER TABLE cdr ADD COLUMN {column} {kind}")
+
+
+def columns_of(connection: sqlite3.Connection, table: str) -> set[str]:
+    return {row[1] for row in connection.execute(f"PRAGMA table_info({table})")}
+
+
 def check_version(connection: sqlite3.Connection, path: Path) -> None:
     version: int = connection.execute("PRAGMA user_version").fetchone()[0]
     if version > SCHEMA_VERSION:
@@ -117,10 +132,9 @@ def check_version(connection: sqlite3.Connection, path: Path) -> None:
             f"{path}: written by a newer sbc (schema {version}, this one knows {SCHEMA_VERSION}); "
             "run that version, or give another data_dir"
         )
-    tables = {"cdr": set(CDR_COLUMNS), "attempt": set(ATTEMPT_COLUMNS)}
+    tables = {"cdr": set(CDR_COLUMNS) - set(_ADDED), "attempt": set(ATTEMPT_COLUMNS)}
     for table, expected in tables.items():
-        found = {row[1] for row in connection.execute(f"PRAGMA table_info({table})")}
-        if version == 0 or not expected <= found:
+        if version == 0 or not expected <= columns_of(connection, table):
             raise StoreError(f"{path}: a database, but not one of sbc's CDRs; it is left as it is")
     connection.execute(
         "SELECT * FROM cdr ORDER BY ended_at DESC LIMIT 1"
@@ -185,13 +199,16 @@ _SENTENCES: Final = {
     sqlite3.SQLITE_IOERR: "the disk gave an input/output error",
 }
 
+# Columns of `cdr` that the first version had not. They stand at its end, in this order.
+_ADDED: Final = {"joined_to": "TEXT"}
+
 # No NOT NULL: a record with a gap is worth more than one that was refused.
 _SCHEMA: Final = (
     """CREATE TABLE cdr(
         ref TEXT PRIMARY KEY NOT NULL, ingress TEXT, egress TEXT, route TEXT, caller TEXT, called TEXT,
         called_as_sent TEXT, started_at TEXT, ringing_at TEXT, answered_at TEXT, ended_at TEXT, billable_ms INTEGER,
         sip_status INTEGER, q850 INTEGER, ended_by TEXT, cause TEXT, emergency INTEGER, disaster INTEGER, media TEXT,
-        ingress_call_id TEXT, egress_call_id TEXT)""",
+        ingress_call_id TEXT, egress_call_id TEXT, joined_to TEXT)""",
     """CREATE TABLE attempt(
         ref TEXT NOT NULL, n INTEGER NOT NULL, peer TEXT, server TEXT, called_as_sent TEXT, started_at TEXT,
         ended_at TEXT, sip_status INTEGER, cause TEXT, call_id TEXT, PRIMARY KEY (ref, n)) WITHOUT ROWID""",

@@ -45,4 +45,5 @@ class CallRecord(Struct, frozen=True):
     media: str | None
     ingress_call_id: str
     egress_call_id: str | None
+    joined_to: str | None = None  # the ref of the call that it became part of
     attempts: tuple[AttemptRecord, ...] = ()

@@ -8,7 +8,7 @@ and `sbc cdr` ask a `CdrReader`.
 import contextlib
 import os
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, NoReturn, Self
@@ -19,6 +19,7 @@ from sbc.cdr.database import (
     DATABASE,
     StoreError,
     check_version,
+    columns_of,
     connect_read_only,
     exists,
     identity,
@@ -123,8 +124,10 @@ class Page(Struct, frozen=True):
 class CdrReader:
     """A read-only connection of its own: it never holds up the writer, and sees only what is durable."""
 
-    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+    def __init__(self, connection: sqlite3.Connection, path: Path, found: Container[str]) -> None:
+        """`found`: the columns that `cdr` has; one that an older program has not made reads as null."""
         self._connection = connection
+        self._columns = ", ".join(column if column in found else f"NULL AS {column}" for column in CDR_COLUMNS)
         self.path = path
 
     @classmethod
@@ -136,10 +139,11 @@ class CdrReader:
             connection = connect_read_only(path)
             try:
                 check_version(connection, path)
+                found = columns_of(connection, "cdr")
             except BaseException:
                 connection.close()
                 raise
-        return cls(connection, path)
+        return cls(connection, path, found)
 
     def page(
         self,
@@ -182,7 +186,7 @@ class CdrReader:
 
     def _rows(self, where: list[str], order: str, values: list[str | int]) -> list[tuple[Any, ...]]:
         condition = f" WHERE {' AND '.join(where)}" if where else ""
-        query = f"SELECT {', '.join(CDR_COLUMNS)} FROM cdr{condition} ORDER BY {order} LIMIT ?"  # noqa: S608
+        query = f"SELECT {self._columns} FROM cdr{condition} ORDER BY {order} LIMIT ?"  # noqa: S608
         with told_to_operators(self.path):
             return self._connection.execute(query, values).fetchall()
 

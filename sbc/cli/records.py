@@ -34,8 +34,18 @@ def list_records(
     if json:
         show_json(body)
     else:
-        show_table(_COLUMNS, [_row(record) for record in body["cdrs"]])
+        _show(body["cdrs"])
     return 0
+
+
+def _show(records: Sequence[dict[str, Any]]) -> None:
+    """With one column more where calls became part of others, so that the table of all other days stays narrow."""
+    rows = [_row(record) for record in records]
+    joined = [record.get("joined_to") for record in records]
+    if any(joined):
+        show_table((*_COLUMNS, "JOINED TO"), [[*row, ref] for row, ref in zip(rows, joined, strict=True)])
+    else:
+        show_table(_COLUMNS, rows)
 
 
 def since_seconds(text: str, now: float) -> float:

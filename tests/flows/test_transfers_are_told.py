@@ -83,9 +83,25 @@ def test_a_call_that_rings_for_another_one_says_so(world):
     branch.rings()
     (second,) = set(sbc.switch.calls) - {first}
     refers(office, party=party, to=refer_to_replacing(office.call))
-    assert f"rings for the call {first} now: office transfers that here" in ladder(sbc, second)
+    assert f"rings for the call {first} now: transferred by office" in ladder(sbc, second)
     assert " REFER replaces " in ladder(sbc, first)
     branch.answers()
     sbc.run(1)
     carrier.hangs_up()
+    assert sbc.idle()
+
+
+def test_the_record_of_the_placed_call_names_the_one_that_it_became_part_of(world):
+    sbc, carrier, first, second = blind(world)
+    carrier.hangs_up()
+    assert {record.ref: record.joined_to for record in sbc.cdr} == {first: None, second: first}
+    assert sbc.idle()
+
+
+def test_a_transfer_that_fails_joins_nothing(world):
+    sbc, office, carrier, branch = called(world)
+    refers(office)
+    branch.refuses(486)
+    carrier.hangs_up()
+    assert [record.joined_to for record in sbc.cdr] == [None, None]
     assert sbc.idle()

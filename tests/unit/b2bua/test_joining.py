@@ -109,6 +109,7 @@ def test_each_record_says_who_of_its_own_call_has_hung_up(consulting, kept, othe
     join(one, kept, two, other_kept, 9.0)
     record = one.joined[0].record(Ending(Cause.NORMAL, 200, 16, "caller"), 61.0, one.context).record
     assert (record.ref, record.ended_by, record.billable_ms) == ("two", by, 60_000)
+    assert record.joined_to == "one"
 
 
 def test_what_ends_by_us_ends_by_us_in_all_records(consulting):
@@ -144,6 +145,8 @@ def test_a_call_that_has_taken_one_in_may_be_taken_in(talking):
     assert three.pair == (5, 1)
     assert [(joined.ref, joined.leg) for joined in three.joined] == [("two", 5), ("one", 5)]
     assert number_of_party(three, 5) == TARGET
+    ending = Ending(Cause.NORMAL, 200, 16, "caller")
+    assert {joined.record(ending, 61.0, one.context).record.joined_to for joined in three.joined} == {"three"}
     assert three.context.moves.place_of("two", 1) == ("three", 5)
     assert three.context.dialogs["us-two-1"] == ("three", 5)
     assert three.transfer.count == 2

@@ -12,16 +12,35 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from sbc.cdr.format import CDR_COLUMNS, cdr_row
 from sbc.cdr.record import AttemptRecord
 from sbc.cdr.store import CdrReader, CdrWriter, StoreError
 
 CONTRACT = {
     "cdr": "ref ingress egress route caller called called_as_sent started_at ringing_at answered_at ended_at "
-    "billable_ms sip_status q850 ended_by cause emergency disaster media ingress_call_id egress_call_id",
+    "billable_ms sip_status q850 ended_by cause emergency disaster media ingress_call_id egress_call_id joined_to",
     "attempt": "ref n peer server called_as_sent started_at ended_at sip_status cause call_id",
 }
 
 as_user = pytest.mark.skipif(os.geteuid() == 0, reason="root may do anything")
+
+
+# `cdr` as the first version made it, before calls could become one.
+FIRST_SCHEMA = (
+    (
+        "CREATE TABLE cdr(ref TEXT PRIMARY KEY NOT NULL, ingress TEXT, egress TEXT, route TEXT, caller TEXT, called TEXT, "
+        "called_as_sent TEXT, started_at TEXT, ringing_at TEXT, answered_at TEXT, ended_at TEXT, billable_ms INTEGER, "
+        "sip_status INTEGER, q850 INTEGER, ended_by TEXT, cause TEXT, emergency INTEGER, disaster INTEGER, media TEXT, "
+        "ingress_call_id TEXT, egress_call_id TEXT)"
+    ),
+    (
+        "CREATE TABLE attempt(ref TEXT NOT NULL, n INTEGER NOT NULL, peer TEXT, server TEXT, called_as_sent TEXT, "
+        "started_at TEXT, ended_at TEXT, sip_status INTEGER, cause TEXT, call_id TEXT, PRIMARY KEY (ref, n)) WITHOUT ROWID"
+    ),
+    "CREATE INDEX cdr_by_end ON cdr(ended_at, ref)",
+    "PRAGMA user_version=1",
+)
+FIRST_COLUMNS = CDR_COLUMNS[:-1]
 
 
 def rows(folder, query):
@@ -125,6 +144,64 @@ def test_a_missing_folder_is_made(tmp_path, record):
     store(tmp_path / "var" / "lib", record("r1"))
 
     assert rows(tmp_path / "var" / "lib", "SELECT ref FROM cdr") == [("r1",)]
+
+
+@pytest.fixture
+def first_version(tmp_path, record):
+    """A folder as the first version has left it, with one call."""
+    connection = sqlite3.connect(tmp_path / "cdr.db", isolation_level=None)
+    for statement in FIRST_SCHEMA:
+        connection.execute(statement)
+    write_as_before(connection, record("old"))
+    connection.close()
+    return tmp_path
+
+
+def write_as_before(connection, call):
+    values = ", ".join("?" * len(FIRST_COLUMNS))
+    query = f"INSERT INTO cdr({', '.join(FIRST_COLUMNS)}) VALUES ({values})"
+    connection.execute(query, cdr_row(call)[: len(FIRST_COLUMNS)])
+
+
+def test_a_database_of_the_first_version_gets_its_new_column_and_keeps_its_calls(first_version, record):
+    store(first_version, record("new", joined_to="other"))
+
+    assert rows(first_version, "SELECT ref, caller, joined_to FROM cdr ORDER BY ref") == [
+        ("new", "+14155550100", "other"),
+        ("old", "+14155550100", None),
+    ]
+    assert " ".join(row[1] for row in rows(first_version, "PRAGMA table_info(cdr)")) == CONTRACT["cdr"]
+    store(first_version, record("third"))  # a second start finds nothing to do
+    assert rows(first_version, "SELECT count(*) FROM cdr") == [(3,)]
+
+
+def test_a_database_of_the_first_version_can_be_read_and_is_left_as_it_is(first_version):
+    before = (first_version / "cdr.db").read_bytes()
+    with CdrReader.open(first_version) as reader:
+        assert [(shown["ref"], shown["joined_to"]) for shown in reader.latest().cdrs] == [("old", None)]
+        assert refs(reader.page(trunk="carrier-a")) == ["old"]
+    assert (first_version / "cdr.db").read_bytes() == before
+
+
+def test_the_first_version_can_go_on_with_a_database_of_today(tmp_path, record):
+    store(tmp_path, record("new", joined_to="other"))
+    connection = sqlite3.connect(tmp_path / "cdr.db", isolation_level=None)
+    assert connection.execute("PRAGMA user_version").fetchone() == (1,)  # it refuses what is above
+    found = {row[1] for row in connection.execute("PRAGMA table_info(cdr)")}
+    assert set(FIRST_COLUMNS) <= found  # all that it asks for
+    write_as_before(connection, record("old"))
+    connection.close()
+    assert rows(tmp_path, "SELECT ref, joined_to FROM cdr ORDER BY ref") == [("new", "other"), ("old", None)]
+
+
+def test_no_column_is_added_to_what_is_no_store_of_records(tmp_path):
+    connection = sqlite3.connect(tmp_path / "cdr.db", isolation_level=None)
+    connection.execute("CREATE TABLE cdr(ref TEXT)")
+    connection.execute("PRAGMA user_version=1")
+    connection.close()
+    with pytest.raises(StoreError, match="not one of sbc's CDRs"):
+        CdrWriter.open(tmp_path)
+    assert [row[1] for row in rows(tmp_path, "PRAGMA table_info(cdr)")] == ["ref"]
 
 
 def test_a_second_writer_on_the_same_folder_is_refused(tmp_path):

@@ -65,6 +65,21 @@ def test_cdr_list_reads_a_folder(tmp_path, capsys, record, epoch):
     assert "\x07" not in out
 
 
+def test_cdr_list_says_which_calls_became_part_of_others(tmp_path, capsys, record):
+    with CdrWriter.open(tmp_path) as writer:
+        writer.write([record("r1"), record("r2", joined_to="r1")])
+
+    assert run_command(["cdr", "list", "--data-dir", str(tmp_path)]) == 0
+    head, one, other = capsys.readouterr().out.splitlines()
+    assert head.endswith("JOINED TO")
+    at = head.index("JOINED TO")
+    assert other[at:].strip() == "r1"
+    assert "r1" not in one[at:]
+
+    run_command(["cdr", "list", "--data-dir", str(tmp_path), "--json"])
+    assert [shown["joined_to"] for shown in json.loads(capsys.readouterr().out)["cdrs"]] == [None, "r1"]
+
+
 def test_cdr_list_filters_and_shows_json(tmp_path, capsys, record, epoch):
     with CdrWriter.open(tmp_path) as writer:
         writer.write([record("r1"), record("r2", egress="carrier-b"), record("r3", ended_at=epoch)])
