@@ -16,6 +16,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from sbc.b2bua.account import Ending, Who
+from sbc.b2bua.beside.errand import patience
 from sbc.b2bua.commands import Log
 from sbc.b2bua.crossing import crossing_status
 from sbc.b2bua.orders import HangUpChild, JoinCalls, PlaceChild
@@ -340,7 +341,8 @@ class Transfer:
         orders = far.ask("REFER", Referring(self._serial), fields)
         if not orders:
             return self._refuse(report.key, leg, Refusal(480), now)
-        self._state = _Crossed(leg.n, far.n, wish, now + SUBSCRIPTION_SECONDS, report.key)
+        # Its sender must hear something while he listens: silence may end his call (RFC 3261 §12.2.1.2, RFC 4320 §4.2).
+        self._state = _Crossed(leg.n, far.n, wish, now + patience(call.context.timing), report.key)
         return [*orders]
 
     def _crossed(self, report: LegReplied, now: float) -> "list[Out]":
@@ -359,7 +361,7 @@ class Transfer:
         if is_quiet:
             self._state = None
             return outs
-        self._state = replace(state, key=None)
+        self._state = replace(state, key=None, until=now + SUBSCRIPTION_SECONDS)
         return outs + self._relay(state, now)
 
     def _notified(self, report: LegAsked, leg: "Leg", now: float) -> "list[Out]":

@@ -221,12 +221,15 @@ class Subscription:
         if self.state is State.ENDING:
             return [Respond(key, 200)]
         outs: list[Out] = []
+        is_read = may_cross(request) or said.state == "terminated"
         if not self._is_confirmed:
+            if not is_read:
+                return [Respond(key, 415, fields=ACCEPTED)]  # it establishes nothing: the SUBSCRIBE waits on
             self._confirm(side, request)
         elif side.dialog is None or not side.dialog.is_in_order(request) or self._is_crowded:
             return [self._later(key)]
         side.speaks(request, received.flow)
-        if not may_cross(request) and said.state != "terminated":
+        if not is_read:
             return [Respond(key, 415, fields=ACCEPTED)]
         if self.state is State.ASKING:
             # It "establishes" the subscription (§4.4.1), and must not overtake the 200 on the other side.

@@ -16,6 +16,7 @@ from sbc.peering.paths import PathLedger
 from sbc.policy.load import Source, parse_policy
 from sbc.sip.dialog.dialog import Dialog
 from sbc.sip.message import Request, Response
+from sbc.sip.timing import DEFAULT_TIMING
 from sbc.testing.seeds import seeded_ids
 from sbc.trace.recorder import Recorder
 
@@ -194,6 +195,7 @@ def engine():
             wall=WallClock(),
             relations=SimpleNamespace(paths=PathLedger()),
             trace=Recorder(),
+            timing=DEFAULT_TIMING,
         )
 
     return make

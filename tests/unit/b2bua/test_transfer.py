@@ -521,7 +521,7 @@ def test_a_notify_about_nothing_gets_481(talking):
 def test_a_crossed_refer_of_which_nothing_is_heard_is_given_up(talking):
     call = talking(transfer="pass")
     call.replies(_crossed(call.refers(1, TO_TARGET)), 202)
-    call.transfer.tick(1.0 + SUBSCRIPTION_SECONDS)
+    call.transfer.tick(2.0 + SUBSCRIPTION_SECONDS)
     assert call.transfer._state is None
 
 
