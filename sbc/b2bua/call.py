@@ -19,7 +19,7 @@ from sbc.b2bua.commands import AskMedia, Command, Log, WriteCdr
 from sbc.b2bua.context import Context
 from sbc.b2bua.holdings import Holdings
 from sbc.b2bua.identity import Parties, escaped
-from sbc.b2bua.joining import Joined
+from sbc.b2bua.joining import Joined, number_of_party
 from sbc.b2bua.leg import Leg
 from sbc.b2bua.leg import Out as LegOut
 from sbc.b2bua.location import NOWHERE
@@ -555,11 +555,11 @@ class Call:
             event,
             (
                 ("ref", self.ref),
-                ("ingress", account.ingress),
+                ("ingress", self.legs[self.pair[0]].peer.name),
                 ("egress", None if egress is None else egress.peer.name),
                 ("route", account.route),
-                ("caller", account.caller),
-                ("called", account.called),
+                ("caller", number_of_party(self, self.pair[0])),
+                ("called", number_of_party(self, self.pair[1])),
                 *((("disaster", True),) if account.disaster else ()),
                 *fields,
             ),

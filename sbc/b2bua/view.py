@@ -1,6 +1,10 @@
-"""A running call as the operator sees it: a value of `snapshot`, made when somebody asks."""
+"""A running call as the operator sees it: a value of `snapshot`, made when somebody asks.
+
+Peers and numbers are those of who talks now, or is to talk: after a transfer they need not be those of the record.
+"""
 
 from sbc.b2bua.call import Call
+from sbc.b2bua.joining import number_of_party
 from sbc.b2bua.snapshot import CallState, CallView
 from sbc.b2bua.states import Asking, Hunting, Talking
 
@@ -16,11 +20,11 @@ def view_of(call: Call, wall_at_zero: float) -> CallView:
     return CallView(
         ref=call.ref,
         state=word,
-        ingress=account.ingress if isinstance(state, Asking | Hunting) else call.legs[call.pair[0]].peer.name,
+        ingress=call.legs[call.pair[0]].peer.name,
         egress=None if egress is None else egress.peer.name,
         route=account.route,
-        caller=account.caller,
-        called=account.called,
+        caller=number_of_party(call, call.pair[0]),
+        called=number_of_party(call, call.pair[1]),
         started_at=wall_at_zero + account.started_at,
         answered_at=None if account.answered_at is None else wall_at_zero + account.answered_at,
         media=call.media.describe_live(),

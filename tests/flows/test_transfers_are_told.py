@@ -1,11 +1,11 @@
 """What an operator sees of a transfer: ladders with names, notes that lead from one call to the other."""
 
 from sbc.testing.referring import refer_to_replacing
-from sbc.testing.world import FAR, OUTSIDE
+from sbc.testing.world import DID, FAR, OUTSIDE
 from sbc.trace.ladder import draw
 
 from .test_hunts import TWO_CARRIERS
-from .transferring import BRANCH, called, refers
+from .transferring import BRANCH, called, refers, three
 
 
 def blind(world):
@@ -104,4 +104,57 @@ def test_a_transfer_that_fails_joins_nothing(world):
     branch.refuses(486)
     carrier.hangs_up()
     assert [record.joined_to for record in sbc.cdr] == [None, None]
+    assert sbc.idle()
+
+
+def parties(view):
+    return view.ingress, view.egress, view.caller, view.called
+
+
+def test_a_running_call_is_shown_with_those_who_talk_now(world):
+    sbc, carrier, first, _ = blind(world)
+    (view,) = sbc.switch.snapshot(sbc.now).calls
+    assert view.ref == first
+    assert parties(view) == ("carrier", "branch", FAR, BRANCH)
+    carrier.hangs_up()
+    assert sbc.idle()
+
+
+def test_where_the_caller_has_left_who_was_called_talks_with_the_target(world):
+    sbc, office, carrier, branch = three(world)
+    office.invites(FAR)
+    carrier.answers()
+    refers(office)
+    branch.answers()
+    sbc.run(1)
+    (view,) = sbc.switch.snapshot(sbc.now).calls
+    assert parties(view) == ("branch", "carrier", BRANCH, FAR)  # the branch stands in the office's place
+    carrier.hangs_up()
+    assert sbc.idle()
+
+
+def test_two_callers_who_were_joined_are_both_shown(world):
+    """An attended transfer between two who have called the office themselves."""
+    sbc, office, carrier, branch = called(world)
+    party = office.call
+    branch.invites(DID)
+    office.answers()
+    refers(office, party=party, to=refer_to_replacing(office.call))
+    sbc.run(1)
+    (view,) = sbc.switch.snapshot(sbc.now).calls
+    assert parties(view) == ("carrier", "branch", FAR, BRANCH)
+    carrier.hangs_up()
+    assert sbc.idle()
+
+
+def test_the_log_names_those_who_talk_from_the_transfer_on(world):
+    sbc, carrier, first, _ = blind(world)
+    carrier.hangs_up()
+    said = {log.event: dict(log.fields) for log in sbc.logs if ("ref", first) in log.fields}
+    names = ("ingress", "egress", "caller", "called")
+    assert [said["call.transferring"][name] for name in names] == ["carrier", "office", FAR, DID]
+    for event in ("call.transferred", "call.ended"):
+        assert [said[event][name] for name in names] == ["carrier", "branch", FAR, BRANCH]
+    record = next(record for record in sbc.cdr if record.ref == first)
+    assert (record.egress, record.called) == ("office", DID)  # the record says how it was set up
     assert sbc.idle()

@@ -27,16 +27,14 @@ as_user = pytest.mark.skipif(os.geteuid() == 0, reason="root may do anything")
 
 # `cdr` as the first version made it, before calls could become one.
 FIRST_SCHEMA = (
-    (
-        "CREATE TABLE cdr(ref TEXT PRIMARY KEY NOT NULL, ingress TEXT, egress TEXT, route TEXT, caller TEXT, called TEXT, "
-        "called_as_sent TEXT, started_at TEXT, ringing_at TEXT, answered_at TEXT, ended_at TEXT, billable_ms INTEGER, "
-        "sip_status INTEGER, q850 INTEGER, ended_by TEXT, cause TEXT, emergency INTEGER, disaster INTEGER, media TEXT, "
-        "ingress_call_id TEXT, egress_call_id TEXT)"
-    ),
-    (
-        "CREATE TABLE attempt(ref TEXT NOT NULL, n INTEGER NOT NULL, peer TEXT, server TEXT, called_as_sent TEXT, "
-        "started_at TEXT, ended_at TEXT, sip_status INTEGER, cause TEXT, call_id TEXT, PRIMARY KEY (ref, n)) WITHOUT ROWID"
-    ),
+    """CREATE TABLE cdr(
+        ref TEXT PRIMARY KEY NOT NULL, ingress TEXT, egress TEXT, route TEXT, caller TEXT, called TEXT,
+        called_as_sent TEXT, started_at TEXT, ringing_at TEXT, answered_at TEXT, ended_at TEXT, billable_ms INTEGER,
+        sip_status INTEGER, q850 INTEGER, ended_by TEXT, cause TEXT, emergency INTEGER, disaster INTEGER, media TEXT,
+        ingress_call_id TEXT, egress_call_id TEXT)""",
+    """CREATE TABLE attempt(
+        ref TEXT NOT NULL, n INTEGER NOT NULL, peer TEXT, server TEXT, called_as_sent TEXT, started_at TEXT,
+        ended_at TEXT, sip_status INTEGER, cause TEXT, call_id TEXT, PRIMARY KEY (ref, n)) WITHOUT ROWID""",
     "CREATE INDEX cdr_by_end ON cdr(ended_at, ref)",
     "PRAGMA user_version=1",
 )
