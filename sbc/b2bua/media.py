@@ -409,9 +409,13 @@ class CallMedia:
 
 
 def _answers(told: Session, offer: Session) -> bool:
-    """Whether `told` has no direction that this offer does not allow (RFC 3264 §6.1)."""
-    for ours, theirs in zip(told.media, offer.media, strict=False):
-        if ours.port and theirs.port:
+    """Whether `told` takes no stream and has no direction that this offer does not allow (RFC 3264 §6, §6.1)."""
+    if len(told.media) != len(offer.media):
+        return False
+    for ours, theirs in zip(told.media, offer.media, strict=True):
+        if ours.port and not theirs.port:
+            return False
+        if ours.port:
             direction = direction_of(told, ours)
             if direction.intersect(direction_of(offer, theirs).reversed()) is not direction:
                 return False

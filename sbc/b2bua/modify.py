@@ -79,7 +79,7 @@ class Modification:
             case LegAcknowledged(leg, body) if change is not None and change.late and leg == change.by:
                 return self._late_answer(change, body, now)
             case LegAcknowledged(leg, body):
-                return self.hear_answer(leg, body, now)
+                return self._hear_answer(leg, body, now)
             case _:
                 return self._cancelled(report)
 
@@ -89,7 +89,14 @@ class Modification:
         if asked.owes_answer and leg in self._call.pair:
             return self._answer_late(report.body, leg, now)
         acked = [] if report.by_update else asked.acknowledge()
-        self._wish(Wish(leg, refresh=True))
+        if leg not in self._call.pair:
+            return list(acked)
+        try:
+            self._call.media.hear_answer(self._call.side_of(leg), self._call.media.read(report.body))
+        except SdpError:
+            return [*acked, *self._call.fail(Cause.FAILED, now)]
+        self._rounds = 0
+        self._wish(Wish(leg))
         return [*acked, *self.go_on(now)]
 
     def _answer_late(self, body: bytes, leg: int, now: float) -> "list[Out]":
@@ -107,7 +114,7 @@ class Modification:
         self._wish(Wish(call.opposite(leg)))
         return [*call.legs[leg].acknowledge(answer), AskMedia(media.relay()), *self.go_on(now)]
 
-    def hear_answer(self, leg: int, body: bytes, now: float) -> "list[Out]":
+    def _hear_answer(self, leg: int, body: bytes, now: float) -> "list[Out]":
         """In an ACK, to an offer of somebody who has another partner by now: that is told what this side has said."""
         call = self._call
         uas = call.legs[leg].uas

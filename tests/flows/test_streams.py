@@ -137,3 +137,16 @@ def test_a_response_whose_connection_is_gone_is_sent_on_a_new_one(world, end):
         carrier.hangs_up()
         assert office.got("BYE")
     assert sbc.idle()
+
+
+def test_who_says_once_more_that_it_takes_no_video_is_told_of_none(world):
+    """What it was told last was an offer with video; said again as an answer, that would take a refused stream."""
+    sbc = world()
+    office, carrier = sbc.office(video_port=4002), sbc.carrier()
+    office.invites(FAR)
+    carrier.answers()
+    office.holds()
+    carrier.holds(Direction.RECVONLY)
+    assert [bool(media.port) for media in carrier.call.remote_sdp.media] == [True, False]
+    office.hangs_up()
+    assert sbc.idle()

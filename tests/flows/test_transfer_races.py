@@ -285,3 +285,24 @@ def test_an_answer_that_comes_after_its_offerer_has_left(world):
     assert can_talk(sbc, branch, carrier)
     branch.hangs_up()
     assert sbc.idle()
+
+
+def test_an_offer_that_is_accepted_after_the_join_counts(world):
+    """The transferor adds video and is gone before the answer comes: m= lines do not become fewer (RFC 3264 §8)."""
+    sbc = world(POLICY % "terminate")
+    office, carrier = sbc.office(video_port=4002), sbc.carrier()
+    branch = sbc.phone("pbx-88.branch.internal", "10.0.0.6:5060", through="10.0.0.1:5060", user=BRANCH)
+    carrier.invites(DID)
+    office.answers()
+    first = office.call
+    office.invites(BRANCH)
+    branch.answers()
+    office.removes_video()
+    with sbc.net.holding(branch.agent):
+        office.changes(kinds=("audio", "video", "video"))
+        office.transfers(attended=office.call, call=first)
+    sbc.run(10.0)
+    assert len(branch.call.remote_sdp.media) == 3
+    assert can_talk(sbc, branch, carrier)
+    carrier.hangs_up()
+    assert sbc.idle()
