@@ -119,7 +119,7 @@ class Reliably:
         try:
             if party.talk.their_offer is not None:
                 sdp = offers.answer(bench.voice, party)
-            elif offer and party.talk.our_offer is None:
+            elif offer and party.talk.our_offer is None and party.talk.exchanged:
                 sdp = offers.offer(bench.voice, party)
                 party.prack_offer = party.local_seq + 1
         except SdpError as error:
