@@ -440,6 +440,8 @@ class Leg:
 
     def cancel_offer(self) -> list[Order]:
         """Also what lets the transaction of an offer end that a peer never answers beyond a provisional (§9.1)."""
+        if self._offering is not None:
+            self._offering.tries = _GLARE_TRIES  # nobody wants it any more: a 491 is its end
         uac = self._uac
         return [] if uac is None else uac.cancel()
 

@@ -36,6 +36,7 @@ class Agreed(Struct, frozen=True):
 
 NOTHING: Final = Agreed()
 _BOTH: Final = Direction.SENDRECV
+_SOME_PORT: Final = 9  # that no stream of ours has
 
 
 class Side:
@@ -92,9 +93,10 @@ class Side:
         return self._send(replace(told, origin=str(origin)), origin)
 
     def would_tell(self, session: Session) -> Session:
-        """What `describe` would give on the ports that there are; nothing is remembered."""
-        known = [*self.ports, *([0] * len(session.media))]
-        return anchor(session, self.origin, self.shown, known[: len(session.media)])
+        """What `describe` would give; nothing is remembered. A stream that has no port yet shows some other one."""
+        ports = [*self.ports, *([0] * len(session.media))]
+        shown = [(port or _SOME_PORT) if media.port else 0 for port, media in zip(ports, session.media, strict=False)]
+        return anchor(session, self.origin, self.shown, shown)
 
     def _next_origin(self) -> Origin:
         return Origin(self.origin.session_id, self.origin.version + 1, self.shown)

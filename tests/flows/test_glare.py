@@ -417,3 +417,22 @@ def sent(race, method=""):
 
 
 pytestmark = pytest.mark.parametrize("leg", BOTH_LEGS)
+
+
+def test_an_offer_that_was_cancelled_and_met_another_is_not_sent_again(world, leg):
+    """CANCEL is on its way to a peer whose 491 is on its way to us."""
+    race = talking(world, leg)
+    for phone in (race.peer, race.other):
+        phone.retries_glare(wanted=False)
+    with race.sbc.net.holding(race.peer.agent):
+        race.peer.reinvites()
+        race.other.offers_codecs("PCMA")
+        race.sbc.net.perform(race.other.agent, race.other.agent.cancel(race.other.call, race.sbc.now))
+        race.sbc.net.settle()
+    ours = len(sent(race, "INVITE"))
+    race.sbc.run(15.0)
+    assert race.other.call.last_status == 487
+    assert len(sent(race, "INVITE")) == ours
+    race.peer.holds()
+    assert race.other.direction is Direction.SENDONLY
+    assert ends(race)

@@ -306,3 +306,21 @@ def test_an_offer_that_is_accepted_after_the_join_counts(world):
     assert can_talk(sbc, branch, carrier)
     carrier.hangs_up()
     assert sbc.idle()
+
+
+def test_two_who_have_video_and_whose_transferor_has_none_see_each_other(world):
+    """The stream that one of them was refused before has no port here, until it is offered anew."""
+    sbc = world(POLICY % "terminate")
+    office, carrier = sbc.office(), sbc.carrier(video_port=4002)
+    branch = sbc.phone("pbx-88.branch.internal", "10.0.0.6:5060", through="10.0.0.1:5060", user=BRANCH, video_port=4002)
+    carrier.invites(DID)
+    office.answers()
+    refers(office)
+    branch.answers()
+    sbc.run(1.0)
+    for phone in (carrier, branch):
+        assert [bool(media.port) for media in phone.call.remote_sdp.media] == [True, True]
+        assert [bool(media.port) for media in phone.call.local_sdp.media] == [True, True]
+    assert can_talk(sbc, branch, carrier)
+    carrier.hangs_up()
+    assert sbc.idle()
