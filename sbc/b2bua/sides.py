@@ -72,7 +72,7 @@ class Side:
         self.origin = Origin(session_id, 0, shown)
         self.ports: list[int] = []
         self.sent: Session | None = None
-        self._before = (self.origin, self.sent)  # the text that was sent last was made
+        self._before: tuple[Origin, Session | None] = (self.origin, None)  # the text that was sent last was made
         self.now = NOTHING
         self.settled = NOTHING
         self.wills: tuple[Direction, ...] = ()

@@ -50,7 +50,7 @@ class Referring:
         referral.status = response.status
         if response.status >= 300:
             referral.is_over = True
-        elif not referral.is_over and not referral.progress:
+        elif not referral.is_over and not referral.progress and party.stage is not Stage.ENDED:
             self._bench.after(self._bench.timing.give_up + _PATIENCE, "final NOTIFY", party.n, now)
 
     def received_notify(self, key: Key, request: Request, party: Party | None, now: float) -> bool:
@@ -83,7 +83,8 @@ class Referring:
             bench.after(None, "final NOTIFY", party.n, now)
         elif state.startswith("active") and "expires=" in state:
             expires = number_of(state.partition("expires=")[2]) or 0
-            bench.after(max(expires, 1) + _PATIENCE, "final NOTIFY", party.n, now)
+            seconds = None if party.stage is Stage.ENDED else max(expires, 1) + _PATIENCE
+            bench.after(seconds, "final NOTIFY", party.n, now)
         else:
             bench.complaints.append(f"NOTIFY (refer): Subscription-State is {state!r}")
         is_done = referral.progress[-1:] and 200 <= referral.progress[-1] < 300
