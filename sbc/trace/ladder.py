@@ -45,9 +45,9 @@ def draw(entries: Iterable[Entry], *, peers: Mapping[str, str] = _NOBODY, at_zer
             lines += _note_lines(entry, zero, len(heads))
             continue
         key = (entry.leg, entry.sent, entry.data)
-        label = label_of(entry.data) + (" (again)" if key in seen else "")
+        mark = " (again)" if key in seen else ""
         seen.add(key)
-        lines.append(_arrow_line(entry, label, columns[entry.leg], zero, len(heads)))
+        lines.append(_arrow_line(entry, mark, columns[entry.leg], zero, len(heads)))
     return "\n".join(line.rstrip() for line in lines) + "\n"
 
 
@@ -91,11 +91,7 @@ def _heads(columns: Mapping[str, int], peers: Mapping[str, str]) -> list[str]:
     legs = list(columns)[1:] or [leg for leg in peers if leg != "ingress"][:1] or [""]
     for n, leg in enumerate(legs, start=1):
         heads.append(peers.get(leg) or ("egress peer" if n == 1 else f"egress peer {n}"))
-    return [_short(_printable(head)) for head in heads]
-
-
-def _short(head: str) -> str:
-    return head if len(head) < _WIDTH else head[: _WIDTH - 4] + "..."
+    return [_short(_printable(head), _WIDTH - 1) for head in heads]
 
 
 def _head_line(heads: Sequence[str]) -> str:
@@ -106,13 +102,13 @@ def _head_line(heads: Sequence[str]) -> str:
     return line
 
 
-def _arrow_line(entry: Entry, label: str, column: int, zero: float, count: int) -> str:
+def _arrow_line(entry: Entry, mark: str, column: int, zero: float, count: int) -> str:
     """An arrow between us, in column 1, and the peer; it passes over the columns in between."""
     left, right = (column, 1) if column < 1 else (1, column)
     rightward = (column < 1) is not entry.sent
     width = (right - left) * (_WIDTH + 1) - 1
-    label = label if len(label) <= width - 6 else label[: width - 9] + "..."
-    body = f" {label} ".center(width - 2, "-")
+    label = _short(label_of(entry.data or b""), width - 4 - len(mark))
+    body = f" {label}{mark} ".center(width - 2, "-")
     arrow = f"-{body}>" if rightward else f"<{body}-"
     line = "".join("|" + " " * _WIDTH for _ in range(count))
     start = left * (_WIDTH + 1) + 1
@@ -155,6 +151,10 @@ def _request_mark(method: str, header: bytes, body: bytes) -> str:
 def _split(data: bytes) -> tuple[bytes, bytes]:
     end = _END_OF_HEADER.search(data)
     return (data, b"") if end is None else (data[: end.start()], data[end.end() :])
+
+
+def _short(text: str, most: int) -> str:
+    return text if len(text) <= most else text[: most - 3] + "..."
 
 
 def _printable(text: str) -> str:

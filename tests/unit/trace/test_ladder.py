@@ -87,6 +87,17 @@ def test_a_repeated_message_is_marked():
     assert "(again)" in lines[2]
 
 
+def test_a_long_label_is_cut_and_its_mark_is_not():
+    told = message("SIP/2.0 183 Session Progress", body=SDP)
+    longer = message("SIP/2.0 480 Temporarily Unavailable")
+    entries = [Entry(at, "ingress", True, data, None) for at in (0.0, 0.5) for data in (told, longer)]
+    lines = [line.split("|")[1] for line in draw(entries).splitlines()[1:]]
+    assert "183 Session Progress (INVITE) sdp" in lines[0]
+    assert "480 Temporarily Unavailable (IN..." in lines[1]
+    assert [line.count("(again)") for line in lines] == [0, 0, 1, 1]
+    assert {len(line) for line in lines} == {38}
+
+
 def test_direction_of_the_first_stream_is_shown_unless_it_is_sendrecv():
     assert label_of(INVITE) == "INVITE sdp"
     assert label_of(message("SIP/2.0 200 OK", body=SDP + b"a=recvonly\r\n")) == "200 OK (INVITE) sdp recvonly"
