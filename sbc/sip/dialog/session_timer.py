@@ -191,7 +191,10 @@ class SessionTimer:
         seconds = asked.expires.seconds
         if seconds < self._minimum:
             return None  # a proxy asked for it, and its UAC would not understand a 422
-        return max(min(seconds, SESSION_SECONDS), min(seconds, minimum))
+        # Reduced to our own only where we refresh: a peer that does it in its own time, whatever our 2xx says, would be
+        # hung up.
+        longest = self._wanted if self._refreshes_for(asked) else SESSION_SECONDS
+        return min(seconds, max(longest, minimum))
 
     def _refreshes_for(self, asked: _Asked) -> bool:
         """Table 2 (§9): the UAC's choice, if it made one. "NA" counts as a UAC that does not support timers."""

@@ -237,19 +237,35 @@ def test_who_refreshes_is_the_uacs_choice(supports, in_request, in_response, req
     [
         ("1800", None, 1800),
         ("90", 90, 90),
-        ("7200", None, 7200),
-        (str(SESSION_SECONDS + 1), None, SESSION_SECONDS),
-        ("9" * 40, None, SESSION_SECONDS),
+        ("1801", None, 1800),
+        ("7200", None, 1800),
+        ("7200", 3600, 3600),
+        ("9" * 40, None, 1800),
         (str(SESSION_SECONDS + 9), SESSION_SECONDS + 5, SESSION_SECONDS + 5),
+        ("600", None, 600),
         ("600", 900, 600),
         (None, None, 1800),
         (None, 3600, 3600),
         (None, 5, 1800),
     ],
 )
-def test_the_interval_is_never_raised_nor_put_below_the_peers_min_se(se, min_se, seconds):
+def test_where_we_refresh_the_interval_is_ours_but_never_raised_nor_put_below_the_peers_min_se(se, min_se, seconds):
     fields = answered(timer(), said(se=se, min_se=min_se))
     assert dict(fields)["Session-Expires"] == f"{seconds};refresher=uas"
+
+
+@pytest.mark.parametrize(
+    ("se", "min_se", "seconds"),
+    [
+        ("90", 90, 90),
+        ("7200", None, 7200),
+        (str(SESSION_SECONDS + 1), None, SESSION_SECONDS),
+        (str(SESSION_SECONDS + 9), SESSION_SECONDS + 5, SESSION_SECONDS + 5),
+    ],
+)
+def test_where_the_peer_refreshes_the_interval_is_what_it_asked_for_a_day_at_most(se, min_se, seconds):
+    fields = answered(timer(), said(se=f"{se};refresher=uac", min_se=min_se))
+    assert dict(fields)["Session-Expires"] == f"{seconds};refresher=uac"
 
 
 @pytest.mark.parametrize(
