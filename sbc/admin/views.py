@@ -34,6 +34,7 @@ def call_object(call: CallView) -> dict[str, Any]:
         "started_at": time_text(call.started_at),
         "answered_at": None if call.answered_at is None else time_text(call.answered_at),
         "media": dict(call.media),
+        "joined": list(call.joined),
     }
 
 

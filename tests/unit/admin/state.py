@@ -15,6 +15,7 @@ CALL = CallView(
     caller="+14155550100",
     called="+442079460000",
     started_at=1_738_314_000.0,
+    joined=("taken",),
     answered_at=1_738_314_005.25,
     media=(("engine", "userland"),),
 )

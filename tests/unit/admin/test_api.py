@@ -62,6 +62,7 @@ def test_calls_have_the_contracts_keys_and_nothing_else():
                 "started_at": "2025-01-31T09:00:00.000Z",
                 "answered_at": "2025-01-31T09:00:05.250Z",
                 "media": {"engine": "userland"},
+                "joined": ["taken"],
             }
         ]
     }
