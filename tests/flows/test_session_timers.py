@@ -174,6 +174,22 @@ def test_an_update_that_says_who_is_there_keeps_the_timer(world):
     ends_well(sbc, office)
 
 
+def test_an_update_that_overtakes_another_leaves_the_timer_to_both_answers(world):
+    """The offer in the first waits for the far side; the second only refreshes, and is answered at once."""
+    sbc, office, carrier = phones(world)
+    office.uses_session_timer(90)
+    carrier.disallows("UPDATE")
+    talk(office, carrier)
+    carrier.answers_reinvites(None)
+    office.holds(by="UPDATE")
+    office.updates(sdp=False)
+    carrier.answers()
+    assert office.got("200 UPDATE", "200 UPDATE")
+    sbc.run(200.0)
+    assert office.is_talking
+    ends_well(sbc, office)
+
+
 # --- intervals that are too small -------------------------------------------------------------------------------------
 
 

@@ -71,7 +71,7 @@ class SessionTimer:
         self._asks = True  # whether our requests ask for a timer at all
         self._refusals = 0  # 422s since the last 2xx
         self._is_established = False
-        self._asked: dict[str, _Asked] = {}  # requests of the peer without a response, by method
+        self._asked: dict[str, _Asked] = {}  # the last requests of the peer, by method
         self._interval: int | None = None
         self._refreshes = False
         self._refresh_at: float | None = None
@@ -157,6 +157,7 @@ class SessionTimer:
         if minimum is not None:
             # Ours have to say "the largest value among all Min-SE header field values … received", §7.4.
             self._min_se = max(minimum, self._min_se or ABSOLUTE_MINIMUM)
+        self._asked.pop(request.method, None)
         self._asked[request.method] = _Asked(session_expires_of(request), minimum, _supports(request))
 
     def response_fields(self, now: float, *, method: str | None = None) -> Fields:
@@ -165,9 +166,10 @@ class SessionTimer:
         `method`: of the request that is answered, where an UPDATE may have come while an INVITE has no response; None:
         the one taken last. Where none was taken: () and nothing changes.
         """
+        latest = method or next(reversed(self._asked), "")
+        asked = self._asked.get(latest)
         if method is None:
-            method = next(reversed(self._asked), "")
-        asked = self._asked.pop(method, None)
+            self._asked.pop(latest, None)  # else it is kept: an UPDATE may be answered before one whose offer waits
         if asked is None:
             return ()
         self._is_established = True
