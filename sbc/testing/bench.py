@@ -40,6 +40,7 @@ class Bench:
         self.due: Schedule[tuple[str, int]] = Schedule()
         self.watchers: list[Callable[[Party, int, float], None]] = []  # hear how calls of ours get on
         self.out: list[SendMessage] = []
+        self.has_crashed = False
 
     # --- what goes out ------------------------------------------------------------------------------------------------
 
@@ -114,6 +115,7 @@ class Bench:
         """Every call, transaction and timer is gone, as after a power cut."""
         self.layer = self.line.layer = TransactionLayer(self.ids, self.timing)
         self.out.clear()
+        self.has_crashed = True
         for party in self.parties:
             party.local_tag = ""  # what comes for it is for nobody now
             if party.stage is not Stage.ENDED:

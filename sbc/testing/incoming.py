@@ -97,9 +97,8 @@ class Incoming:
     def received_ack(self, request: Request, now: float) -> None:
         party = self._agent.bench.party_of(request)
         if party is None:
-            if request.call_id in [one.call_id for one in self._agent.parties if not one.local_tag]:
-                return  # of a call that was lost in a crash
-            self._agent.complaints.append(f"ACK for no dialog of ours: {request.call_id}")
+            if not self._agent.bench.has_crashed:  # then it may be of what was lost
+                self._agent.complaints.append(f"ACK for no dialog of ours: {request.call_id}")
             return
         self._agent.heard.append("ACK")
         if party.heard[-1:] != ["ACK"]:
