@@ -134,11 +134,13 @@ class Call:
         facts, not_he = ask(self, now)
         outs += self._announce(invite)
         if self.parties.max_forwards <= 0:
-            return outs + self.refuse(Cause.FAILED, 483, now)
+            return outs + self._out_of_hops(now)
         if is_loop:
+            self.explain("a loop: this INVITE has been here before", now)
             return outs + self.refuse(Cause.FAILED, 482, now)
         too_often = self.ingress.refused_for_its_timer(invite)
         if too_often:
+            self.explain(f"{self.ingress.peer.name} asks for a session interval below session_timer.min", now)
             return outs + too_often + self.refuse(Cause.FAILED, 422, now)
         try:
             body = description_of(invite) if invite.body else b""
@@ -163,9 +165,13 @@ class Call:
             self.decision = only_to(self.errand.only_to, self.decision)
         outs = self._announce(None)
         if self.parties.max_forwards <= 0:
-            return outs + self.refuse(Cause.FAILED, 483, now)
+            return outs + self._out_of_hops(now)
         offer = None if self.errand is None else self.errand.offer
         return outs + self._go(offer, facts, not_he, now)
+
+    def _out_of_hops(self, now: float) -> list[Out]:
+        self.explain("Max-Forwards is used up", now)
+        return self.refuse(Cause.FAILED, 483, now)
 
     def _announce(self, invite: Request | None) -> list[Out]:
         account, decision = self.account, self.decision

@@ -37,7 +37,7 @@ class Redirects:
         alerted before."""
         peer, trace = target.peer, call.context.trace
         if peer.redirect == "refuse":
-            trace.note(call.ref, now, f"{peer.name} redirects, and its policy refuses that")
+            call.explain(f"{peer.name} redirects, and its policy refuses that", now)
             return ()
         by = target.called_e164 or target.called
         self._seen.add(by)
@@ -56,6 +56,8 @@ class Redirects:
             trace.note(call.ref, now, f"{peer.name} redirects to {number}" + ("" if new else ", which was tried"))
             self._seen.update([one.called_e164 or one.called for one in new])
             found += new
+        if not found:
+            call.explain(f"nobody can be called where {peer.name} redirects to", now)
         return tuple(found)
 
 

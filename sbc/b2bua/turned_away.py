@@ -3,6 +3,8 @@
 Used by the switch, for what its checks, a drain or a full table refuse, and for a call that could not even be made.
 """
 
+from typing import Final
+
 from sbc.b2bua.account import Account, Ending
 from sbc.b2bua.commands import Command, Log, WriteCdr
 from sbc.b2bua.context import Context
@@ -12,6 +14,8 @@ from sbc.policy.model import Peer
 from sbc.sip.checks import Refusal
 from sbc.sip.commands import Adopt, Order, Respond
 from sbc.sip.transaction.outputs import RequestReceived
+
+_SHOWN: Final = 80  # characters of what a caller requires
 
 
 def turn_away(
@@ -24,18 +28,26 @@ def turn_away(
     account.caller, account.called = parties.caller, parties.called
     context.trace.message(ref, now, "ingress", False, data)
     context.trace.begins(ref, 0, peer.name)
-    context.trace.note(ref, now, f"turned away: {cause} ({refusal.status})")
+    why = _why(refusal)
+    context.trace.note(ref, now, f"turned away: {cause} ({refusal.status}){why and ': ' + why}")
     context.trace.end(ref, failed=True, at=now)
     context.outcomes[peer.name, "", cause] += 1
     ending = Ending(cause, refusal.status, q850_of_status(refusal.status), "sbc")
     fields = (("ref", ref), ("ingress", peer.name), ("caller", parties.caller), ("called", parties.called))
-    said = Log("info", "call.ended", (*fields, ("cause", str(cause)), ("status", refusal.status), ("by", "sbc")))
+    ended = (("cause", str(cause)), ("status", refusal.status), ("by", "sbc"), ("why", why or None))
+    said = Log("info", "call.ended", (*fields, *ended))
     return [
         said,
         Adopt(out.key, (ref, 0, 0)),
         Respond(out.key, refusal.status, fields=refusal.fields),
         WriteCdr(account.record(ending, now, context.wall)),
     ]
+
+
+def _why(refusal: Refusal) -> str:
+    """What the cause does not say: which extension is not known here. The caller chose these characters."""
+    unsupported = next((value for name, value in refusal.fields if name == "Unsupported"), "")
+    return unsupported and f"it requires {unsupported[:_SHOWN]}"
 
 
 def stillborn(

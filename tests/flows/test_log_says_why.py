@@ -1,6 +1,10 @@
 """The log alone tells an operator why a call failed: one line at its start, one at its end, with the reason."""
 
-from sbc.testing.world import FAR
+import pytest
+
+from sbc.sip.serialize import serialize
+from sbc.testing.build import request
+from sbc.testing.world import DID, FAR
 
 
 def lines(sbc, event):
@@ -41,4 +45,51 @@ def test_silence_is_said_of_whom(world):
     sbc.run(40.0)
     [end] = lines(sbc, "call.ended")
     assert (end["cause"], end["why"]) == ("no_reply", "attempt failed: no_reply")
+    assert sbc.idle()
+
+
+@pytest.mark.parametrize(
+    ("field", "status", "why"),
+    [
+        (("Session-Expires", "60"), 422, "office asks for a session interval below session_timer.min"),
+        (("Require", "precondition, 100rel"), 420, "it requires precondition"),
+    ],
+)
+def test_what_an_invite_asks_for_and_does_not_get_is_said(world, field, status, why):
+    sbc = world()
+    office = sbc.office()
+    office.invites(FAR, fields=(field, ("Supported", "timer")))
+    assert office.got(status)
+    [end] = lines(sbc, "call.ended")
+    assert (end["status"], end["why"]) == (status, why)
+    assert sbc.idle()
+
+
+def test_a_redirection_that_is_refused_is_said(world):
+    sbc = world()
+    office, carrier = sbc.office(), sbc.carrier()
+    office.invites(FAR)
+    carrier.redirects("sip:+19005550123@203.0.113.9")
+    [end] = lines(sbc, "call.ended")
+    assert (end["status"], end["why"]) == (502, "carrier redirects, and its policy refuses that")
+    assert sbc.idle()
+
+
+def test_a_redirection_that_leads_to_nobody_is_said_without_the_number(world):
+    sbc = world()
+    office, carrier = sbc.office(), sbc.carrier()
+    carrier.invites(DID)
+    office.redirects(f"sip:{DID}@10.0.0.5")
+    [end] = lines(sbc, "call.ended")
+    assert (end["status"], end["why"]) == (502, "nobody can be called where office redirects to")
+    assert sbc.idle()
+
+
+def test_a_call_without_hops_left_is_said(world):
+    sbc = world()
+    office = sbc.office()
+    invite = request(source=office.address, to=f"sip:{FAR}@10.0.0.1", sdp=True)
+    sbc.inject(serialize(invite).replace(b"Max-Forwards: 70", b"Max-Forwards: 0"), office)
+    [end] = lines(sbc, "call.ended")
+    assert (end["status"], end["why"]) == (483, "Max-Forwards is used up")
     assert sbc.idle()
