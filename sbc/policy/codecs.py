@@ -1,10 +1,12 @@
 """The key `codecs` of a peer: what it may be offered and may choose, and what stands first.
 
 Names are those of `a=rtpmap` (RFC 8866 §6.6), in any case, with a clock rate where one is given. One that we do not
-know may still be somebody's codec. Names that are only nearly right are errors, because no call would ever match them.
+know may still be somebody's codec; a warning asks where it looks like one that we know. Nicknames are errors, because
+no call would ever match them.
 `sdp` and `b2bua.media` do the filtering.
 """
 
+import difflib
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -27,6 +29,14 @@ _NICKNAMES: Final = {
     "telephone_event": TELEPHONE_EVENT, "telephone-events": TELEPHONE_EVENT, "dtmf": TELEPHONE_EVENT,
     "rfc2833": TELEPHONE_EVENT, "rfc4733": TELEPHONE_EVENT,
 }  # fmt: skip
+
+_COMMON: Final = (
+    "opus", "iLBC", "speex", "AMR", "AMR-WB", "EVS", "L8", "L16", "L24", "G7221", "G726-16", "G726-24", "G726-32",
+    "G726-40", "G7291", "G729D", "G729E", "GSM-EFR", "GSM-HR-08", "SILK", "clearmode", "red", "t140", TELEPHONE_EVENT,
+    "H261", "H263-1998", "H263-2000", "H264", "H265", "VP8", "VP9", "AV1", "MP4V-ES", "rtx", "ulpfec", "flexfec",
+    *(encoding.partition("/")[0] for encoding in STATIC.values()),
+)  # fmt: skip
+_KNOWN: Final = {name.lower(): name for name in _COMMON}
 
 
 def codec(text: str) -> str:
@@ -81,6 +91,7 @@ def read_codecs(node: Node, problems: Problems) -> CodecRules | None:
     if node.pairs is None:
         listed = _NAMES(node, problems) or ()
         _check_once(listed, problems)
+        _check_spelling(listed, problems)
         names = tuple(at.value for at in listed)
         return CodecRules(names, names) if listed else None
     fields = read_fields(node, CODECS, "`codecs`", problems)
@@ -89,6 +100,7 @@ def read_codecs(node: Node, problems: Problems) -> CodecRules | None:
     allow, order = fields.get("allow", ()), fields.get("order", ())
     _check_once(allow, problems)
     _check_once(order, problems)
+    _check_spelling((*allow, *order), problems)
     if allow:
         _check_order(allow, order, problems)
     return CodecRules(tuple(at.value for at in allow), tuple(at.value for at in order))
@@ -106,6 +118,15 @@ def _check_once(listed: Sequence[At], problems: Problems) -> None:
             problems.wrong(
                 at.where, f"the codec `{at.value}` is listed twice", f"expected it once; first at {other.where}"
             )
+
+
+def _check_spelling(listed: Sequence[At], problems: Problems) -> None:
+    """A slip of the pen would take a codec out of all calls."""
+    for at in listed:
+        name = _name(at.value)
+        close = [] if name in _KNOWN else difflib.get_close_matches(name, _KNOWN, n=1, cutoff=0.75)
+        if close:
+            problems.warn(at.where, f"`{name}` is no codec that we know", f"did you mean `{_KNOWN[close[0]]}`?")
 
 
 def _check_order(allow: Sequence[At], order: Sequence[At], problems: Problems) -> None:

@@ -3,6 +3,7 @@
 Everything else it sends is refused: 405 for a method, 489 for an event (RFC 6665 §7.3.2). `b2bua` does that.
 """
 
+import difflib
 from collections.abc import Iterable
 from typing import Final
 
@@ -19,6 +20,12 @@ IMPLIED_EVENTS: Final = frozenset({"refer"})
 """It belongs to a transfer, which `transfer` rules."""
 
 EVENT_METHODS: Final = frozenset({"SUBSCRIBE", "NOTIFY", "PUBLISH"})
+
+_PACKAGES: Final = EVENTS | {
+    "as-feature-event", "call-completion", "call-info", "check-sync", "hold", "kpml", "line-seize", "talk",
+    "ua-profile", "vq-rtcpxr", "xcap-diff",
+}  # fmt: skip
+_NICKNAMES: Final = {"mwi": "message-summary", "voicemail": "message-summary", "blf": "dialog", "blfs": "dialog"}
 
 _LISTED: Final = tuple(sorted(KNOWN_METHODS - {"REGISTER"}))
 
@@ -39,6 +46,14 @@ def event(text: str) -> str:
     if not is_token(text) or not all(text.split(".")) or len(text) > 64:
         raise UnfitError(f"`{text}` is no event package", "expected a name such as message-summary")
     return text.lower() if text.lower() in EVENTS else text
+
+
+def meant_by(name: str) -> str | None:
+    """The event package that was probably meant by a name that we do not know; None: any may be somebody's own."""
+    base = name.partition(".")[0].lower()
+    if base in _PACKAGES:
+        return None
+    return next(iter(difflib.get_close_matches(base, _PACKAGES, n=1, cutoff=0.75)), _NICKNAMES.get(base))
 
 
 def allowed_methods(listed: Iterable[At]) -> frozenset[str]:

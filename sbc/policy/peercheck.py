@@ -7,7 +7,7 @@ from sbc.policy.addresses import ANY
 from sbc.policy.capacity import check_rules
 from sbc.policy.codecs import lacks_telephone_event
 from sbc.policy.merge import Draft
-from sbc.policy.methods import EVENT_METHODS, allowed_methods
+from sbc.policy.methods import EVENT_METHODS, allowed_methods, meant_by
 from sbc.policy.model import CodecRules, Listener, PathRules, Server
 from sbc.policy.problems import Problems
 from sbc.policy.schema import Fields, nearest
@@ -19,6 +19,7 @@ def check_peers(draft: Draft, problems: Problems) -> None:
         _check_interface(name, fields, interfaces, problems)
         _check_digits(fields, problems)
         _check_methods(fields, problems)
+        _check_events(fields, problems)
         if "register" in fields.found and "auth" not in fields.written:
             problems.warn(fields.where, f"`{name}` registers without `auth`", "a carrier that challenges refuses it")
     for name, fields in draft.named["pbxs"].items():
@@ -28,6 +29,7 @@ def check_peers(draft: Draft, problems: Problems) -> None:
         _check_health(fields, problems)
         _check_digits(fields, problems)
         _check_methods(fields, problems)
+        _check_events(fields, problems)
     _check_pools(draft, problems)
 
 
@@ -119,6 +121,14 @@ def _check_methods(fields: Fields, problems: Problems) -> None:
             f"`events` means nothing without {', '.join(sorted(EVENT_METHODS))}",
             f"expected one of them in `methods` at {place}",
         )
+
+
+def _check_events(fields: Fields, problems: Problems) -> None:
+    """A slip of the pen would leave the lamps of telephones dark."""
+    for at in fields.get("events", ()):
+        meant = meant_by(at.value)
+        if meant is not None:
+            problems.warn(at.where, f"`{at.value}` is no event package that we know", f"did you mean `{meant}`?")
 
 
 def _check_pools(draft: Draft, problems: Problems) -> None:

@@ -105,3 +105,16 @@ def test_no_codecs(errors, well, text, error):
 def test_one_bad_name_in_allow_makes_nothing_of_order_look_wrong(errors, well):
     (found,) = errors(well, trunk("{allow: [ulaw, PCMA], order: PCMU}", ", dtmf: info"))
     assert "`ulaw` is not what RTP calls it" in found
+
+
+@pytest.mark.parametrize(
+    ("codecs", "warnings"),
+    [
+        ("[PCMX, telephone-event]", ["b.yaml:2:52: `pcmx` is no codec that we know; did you mean `PCMU`?"]),
+        ("{order: [opsu/48000]}", ["b.yaml:2:60: `opsu` is no codec that we know; did you mean `opus`?"]),
+        ("{order: [PCMU, G729, iLBC, L16/16000, x-nobodys-own]}", []),
+    ],
+)
+def test_a_codec_that_looks_like_a_slip_of_the_pen_is_a_warning(load, well, codecs, warnings):
+    found = [str(warning) for warning in load(well, trunk(codecs)).warnings]
+    assert [warning for warning in found if "no codec that we know" in warning] == warnings

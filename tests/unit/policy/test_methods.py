@@ -42,3 +42,16 @@ WRONG = [
 @pytest.mark.parametrize(("keys", "error"), WRONG, ids=[keys for keys, _ in WRONG])
 def test_no_methods_and_no_events(errors, well, keys, error):
     assert errors(well, trunk(keys)) == [error]
+
+
+@pytest.mark.parametrize(
+    ("events", "meant"),
+    [("[message_summary]", "message-summary"), ("[presense]", "presence"), ("[mwi]", "message-summary"),
+     ("[presence.winfo, acme-own, as-feature-event]", None)],
+)  # fmt: skip
+def test_an_event_package_that_looks_like_a_slip_of_the_pen_is_a_warning(load, well, events, meant):
+    text = f"trunks:\n  x: {{interface: outside, servers: sip:h, events: {events}}}\n"
+    found = [str(warning) for warning in load(well, text).warnings]
+    said = [warning for warning in found if "no event package that we know" in warning]
+    assert [warning.partition("; ")[2] for warning in said] == ([] if meant is None else [f"did you mean `{meant}`?"])
+    assert all(warning.startswith("b.yaml:2:52: ") for warning in said)
