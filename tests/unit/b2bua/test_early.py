@@ -1,7 +1,7 @@
 """What a leg keeps while its first INVITE has no final response (RFC 3262, RFC 6337 §2)."""
 
-from sbc.b2bua.leg.early import Calling, Ringing
 from sbc.b2bua.forks import EarlySessions
+from sbc.b2bua.leg.early import Calling, Ringing
 from sbc.sip.commands import Respond
 from sbc.sip.dialog.invite_uac import InviteUac
 from sbc.sip.timing import DEFAULT_TIMING
