@@ -15,7 +15,7 @@ from msgspec import Struct
 from sbc.b2bua.beside.errand import patience, trying_after
 from sbc.b2bua.bodies import ACCEPTED, accepted_of, body_of, may_cross
 from sbc.b2bua.commands import AskMedia
-from sbc.b2bua.crossing import crossing_status
+from sbc.b2bua.crossing import ENDING, crossing_status
 from sbc.b2bua.digits import digit_of, info_body
 from sbc.b2bua.headers import Crossing, crossing
 from sbc.b2bua.reports import LegAsked, LegReplied
@@ -32,11 +32,7 @@ if TYPE_CHECKING:
     from sbc.b2bua.leg import Leg
 
 _SILENT: Final = 504
-_FAILED: Final = 500
-# By these a peer would end its own dialog: "a 481 (Call/Transaction Does Not Exist) or a 408 (Request Timeout), the UAC
-# SHOULD terminate the dialog", RFC 3261 §12.2.1.2, and some do at others, which are about an address. What a request
-# of the other side met there is no reason to end a call that people talk in.
-_ENDING: Final = frozenset({404, 408, 410, 416, 480, 481, 482, 483, 484, 485, 502, 604})
+_FAILED: Final = 500  # in place of a status that would end the call
 
 
 class Crossed(Struct, frozen=True):
@@ -224,7 +220,7 @@ def _answer_of(response: Response, leg: "Leg") -> tuple[int, Fields]:
     if status == 489:
         return 489, _allow_events(leg.peer.events)
     status = crossing_status(status)
-    return (_FAILED if status in _ENDING else status), ()
+    return (_FAILED if status in ENDING else status), ()
 
 
 def _allow_events(events: frozenset[str]) -> Fields:

@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from sbc.b2bua.account import Ending, Who
 from sbc.b2bua.beside.errand import patience
 from sbc.b2bua.commands import Log
-from sbc.b2bua.crossing import crossing_status
+from sbc.b2bua.crossing import ENDING, crossing_status
 from sbc.b2bua.orders import HangUpChild, JoinCalls, PlaceChild
 from sbc.b2bua.referral import SUBSCRIPTION_SECONDS, status_of
 from sbc.b2bua.referring import Wish, is_loop, parties_for, passed_fields, read_refer, referrer
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 _PARTING_SECONDS: Final = 5.0  # for the final NOTIFY to be answered; then the transferor gets his BYE all the same
 _LOOK_SECONDS: Final = 10.0  # a child that is gone without a word must not be waited for
+_DECLINE: Final = 603  # what no telephone hangs up at
 
 
 class Referring(Struct, frozen=True):
@@ -430,10 +431,11 @@ class Transfer:
         return [said, *self._finish(status, now)]
 
     def _refuse(self, key: ServerKey, leg: "Leg", why: Refusal, now: float) -> "list[Out]":
+        """The log and the ladder say why; the transferor is told so where he goes on talking at that."""
         call = self._call
         call.context.trace.note(call.ref, now, f"REFER of {leg.peer.name} is refused: {why.status}")
         said = call.log("call.transfer_refused", ("by", leg.peer.name), ("status", why.status))
-        return [said, *leg.reply(key, why.status, why.fields)]
+        return [said, *leg.reply(key, _DECLINE if why.status in ENDING else why.status, why.fields)]
 
     def _log_begin(self, leg: "Leg", other: str) -> Log:
         """`other`: the call that this one is to be joined with."""

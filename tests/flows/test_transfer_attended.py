@@ -115,7 +115,7 @@ def test_the_target_has_hung_up_before(world):
 def test_another_peers_dialog_is_not_to_be_had(world):
     """The branch names the caller's dialog, of which it should know nothing."""
     sbc, office, carrier, branch, first, _ = consulting(world)
-    assert refers(branch, to=refer_to_replacing(carrier.call)).status == 481
+    assert refers(branch, to=refer_to_replacing(carrier.call)).status == 603
     assert first.stage == "talking"
     office.hangs_up()
     carrier.hangs_up()
@@ -157,7 +157,7 @@ def test_a_ringing_target_that_is_to_make_the_offer_is_not_transferred_to(world)
     first = office.call
     office.invites(BRANCH, sdp=False)
     branch.rings()
-    assert refers(office, party=first, to=refer_to_replacing(office.call)).status == 481
+    assert refers(office, party=first, to=refer_to_replacing(office.call)).status == 603
     branch.answers()
     sbc.run(1)
     assert refers(office, party=first, to=refer_to_replacing(office.call)).progress == [200]

@@ -174,7 +174,7 @@ def test_who_was_transferred_transfers_the_target(world):
 @pytest.mark.parametrize("target", [FAR, "011442079460001"])
 def test_no_transfer_to_whom_one_talks_to(world, target):
     sbc, office, *_ = called(world)
-    assert refers(office, target).status == 482
+    assert refers(office, target).status == 603
     office.hangs_up()
     assert sbc.cdr.only.cause == "normal"
     assert sbc.idle()
