@@ -9,9 +9,9 @@ _OURS: Final = frozenset({405, 415, 416, 420, 421, 422, 423, 494})
 
 ENDING: Final = frozenset({404, 408, 410, 416, 480, 481, 482, 483, 484, 485, 502, 604})
 """By these, in answer to a request within a call, a peer would end its own dialog: "a 481 (Call/Transaction Does Not
-Exist) or a 408 (Request Timeout), the UAC SHOULD terminate the dialog", RFC 3261 §12.2.1.2, and some do at others, about
-an address. Neither what a request met on the other side nor a transfer to a wrong number is a reason to end a call that
-people talk in."""
+Exist) or a 408 (Request Timeout), the UAC SHOULD terminate the dialog", RFC 3261 §12.2.1.2, and some do at others,
+about an address. Neither what a request met on the other side nor a transfer to a wrong number is a reason to end a
+call that people talk in."""
 
 
 def crossing_status(status: int) -> int:

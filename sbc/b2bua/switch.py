@@ -444,7 +444,8 @@ class Switch:
         ref, invite = self._ids.ref(), out.request
         named = replaced_by(invite, peer, self._context)
         if isinstance(named, Refusal):
-            return turn_away(out, peer, Cause.REJECTED, named, data, self._context, now)
+            why = "no such call for its Replaces to take over, or not for this peer"
+            return turn_away(out, peer, Cause.REJECTED, named, data, self._context, now, why=why)
         self.trace.message(ref, now, "ingress", False, data)
         self.trace.begins(ref, 0, peer.name)
         try:

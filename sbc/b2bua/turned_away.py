@@ -19,16 +19,24 @@ _SHOWN: Final = 80  # characters of what a caller requires
 
 
 def turn_away(
-    out: RequestReceived, peer: Peer, cause: Cause, refusal: Refusal, data: bytes, context: Context, now: float
+    out: RequestReceived,
+    peer: Peer,
+    cause: Cause,
+    refusal: Refusal,
+    data: bytes,
+    context: Context,
+    now: float,
+    *,
+    why: str = "",
 ) -> "list[Order | Command]":
-    """Answer, record, log line and ladder. `data`: the INVITE as it came."""
+    """Answer, record, log line and ladder. `data`: the INVITE as it came; `why`: what cause and status do not say."""
     ref = context.ids.ref()
     parties = parties_of(out.request, peer)
     account = Account(ref, peer.name, out.request.call_id, now)
     account.caller, account.called = parties.caller, parties.called
     context.trace.message(ref, now, "ingress", False, data)
     context.trace.begins(ref, 0, peer.name)
-    why = _why(refusal)
+    why = why or _unknown_to_us(refusal)
     context.trace.note(ref, now, f"turned away: {cause} ({refusal.status}){why and ': ' + why}")
     context.trace.end(ref, failed=True, at=now)
     context.outcomes[peer.name, "", cause] += 1
@@ -44,8 +52,8 @@ def turn_away(
     ]
 
 
-def _why(refusal: Refusal) -> str:
-    """What the cause does not say: which extension is not known here. The caller chose these characters."""
+def _unknown_to_us(refusal: Refusal) -> str:
+    """The extensions of a 420. The caller chose these characters."""
     unsupported = next((value for name, value in refusal.fields if name == "Unsupported"), "")
     return unsupported and f"it requires {unsupported[:_SHOWN]}"
 

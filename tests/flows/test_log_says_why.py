@@ -53,6 +53,11 @@ def test_silence_is_said_of_whom(world):
     [
         (("Session-Expires", "60"), 422, "office asks for a session interval below session_timer.min"),
         (("Require", "precondition, 100rel"), 420, "it requires precondition"),
+        (
+            ("Replaces", "nobody@10.0.0.5;to-tag=1;from-tag=2"),
+            481,
+            "no such call for its Replaces to take over, or not for this peer",
+        ),
     ],
 )
 def test_what_an_invite_asks_for_and_does_not_get_is_said(world, field, status, why):
