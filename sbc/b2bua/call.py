@@ -3,11 +3,10 @@
 Legs report to it and are ordered by it; they never meet. It has one exit, `end`. States carry their data:
 `Hunting` until somebody answers, `Talking` until somebody leaves, `Ended` until its record is durable and its legs
 are closed. Finding who answers is `setup`'s part, changing the session is `modify`'s, carrying other requests across is
-`passing`'s, giving a leg another partner is `transfer`'s.
+`passing`'s, giving a leg another partner is `transfer`'s. `turning` gives each report to its part; `exit` ends it.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
 from functools import partial
 from typing import Final, Literal
 
@@ -15,8 +14,9 @@ from sbc.b2bua.account import Account, Ending, Who
 from sbc.b2bua.admission import admit, longest
 from sbc.b2bua.asking import announce, ask
 from sbc.b2bua.caller import CallerRefused
-from sbc.b2bua.commands import AskMedia, Command, Log, WriteCdr
+from sbc.b2bua.commands import Command, Log
 from sbc.b2bua.context import Context
+from sbc.b2bua.exit import Exit
 from sbc.b2bua.holdings import Holdings
 from sbc.b2bua.identity import Parties, escaped
 from sbc.b2bua.joining import Joined, number_of_party
@@ -25,26 +25,14 @@ from sbc.b2bua.leg import Out as LegOut
 from sbc.b2bua.location import NOWHERE
 from sbc.b2bua.media import CallMedia, Side, SideName
 from sbc.b2bua.modify import Modification
-from sbc.b2bua.orders import CallOrder, ChildAnswered, ChildFailed, ChildProgressed, PlaceChild
+from sbc.b2bua.orders import CallOrder, ChildAnswered, ChildProgressed, PlaceChild
 from sbc.b2bua.passing import Passing
 from sbc.b2bua.referring import only_to
-from sbc.b2bua.reports import (
-    LegAcknowledged,
-    LegAsked,
-    LegCancelled,
-    LegExpired,
-    LegHungUp,
-    LegOffered,
-    LegReanswered,
-    LegRefreshDue,
-    LegReplied,
-    LegRerefused,
-    LegUnacknowledged,
-    Report,
-)
+from sbc.b2bua.reports import Report
 from sbc.b2bua.setup import Setup
-from sbc.b2bua.states import Asking, Ended, Hunting, State, Talking
+from sbc.b2bua.states import Asking, Ended, State, Talking
 from sbc.b2bua.transfer import Transfer
+from sbc.b2bua.turning import take_report, take_timer
 from sbc.core.address import Flow
 from sbc.core.cause import Cause, q850_of_status
 from sbc.core.timers import TimerTable, earlier
@@ -52,13 +40,10 @@ from sbc.media import wire
 from sbc.peering.bindings import BindingMoved
 from sbc.policy.model import Decision, Facts, Peer
 from sbc.sdp.model import SdpError, Session
-from sbc.sip.commands import Order, Respond
+from sbc.sip.commands import Order
 from sbc.sip.message import Fields, Request, Response
 from sbc.sip.multipart import description_of
 from sbc.sip.transaction.outputs import RequestReceived, TransactionFailed
-
-MEDIA_REPORT_SECONDS: Final = 1.0  # how long the record waits for the media worker's counts
-_NORMAL_UNSPECIFIED: Final = 31  # Q.850
 
 Out = Order | Command | CallOrder | BindingMoved
 _REPORTS: Final = frozenset(Report.__args__)
@@ -105,7 +90,6 @@ class Call:
         self.decision = Decision()
         self.location = NOWHERE
         self._tags: list[str] = []
-        self._is_aborted = False
         self.why = ""
         address = context.media_address(peer.interface, ipv6=flow is not None and flow.local.is_ipv6)
         side = Side(
@@ -119,10 +103,11 @@ class Call:
         )
         self.media = CallMedia(ref, side, context.media_rules, context.ports, context.ids)
         self.media.waits = errand is not None
-        self._setup = Setup(self)
+        self.setup = Setup(self)
         self.modification = Modification(self)
-        self._passing = Passing(self)
+        self.passing = Passing(self)
         self.transfer = Transfer(self)
+        self.exit = Exit(self)
         self.joined: list[Joined] = []  # calls that this one has taken in
 
     # --- what the switch tells it -------------------------------------------------------------------------------------
@@ -152,7 +137,7 @@ class Call:
 
     def take_invite(self, received: RequestReceived, now: float) -> list[Out]:  # noqa: ARG002
         """The ingress leg has its dialog, and the caller his 100."""
-        self._passing.take_invite(received.request)
+        self.passing.take_invite(received.request)
         account = self.account
         account.caller, account.called = self.parties.caller, self.parties.called
         return list(self.ingress.take_invite(received.key, received.request, self.register(0)))
@@ -192,16 +177,16 @@ class Call:
         refusal = admit(self, decision, now)
         if refusal is not None:
             return self.end(refusal, now)
-        return self._setup.start(offer, facts, decision, now)
+        return self.setup.start(offer, facts, decision, now)
 
     def take_request(self, leg: int, received: RequestReceived, now: float) -> list[Out]:
         self.legs[leg].speaks_from(received.flow)
-        self._passing.hear(leg, received.request)
+        self.passing.hear(leg, received.request)
         return self._absorb(self.legs[leg].take_request(received.key, received.request, now), now)
 
     def take_ack(self, leg: int, request: Request, flow: Flow, now: float) -> list[Out]:
         self.legs[leg].speaks_from(flow)
-        self._passing.hear(leg, request)
+        self.passing.hear(leg, request)
         return self._absorb(self.legs[leg].take_ack(request), now)
 
     def take_cancel(self, leg: int, cancel: Request, now: float) -> list[Out]:
@@ -210,7 +195,7 @@ class Call:
     def take_response(
         self, leg: int, n: int, response: Response, flow: Flow, now: float, *, is_genuine: bool
     ) -> list[Out]:
-        self._passing.hear(leg, response)
+        self.passing.hear(leg, response)
         outs = self._absorb(self.legs[leg].take_response(n, response, flow, now, is_genuine=is_genuine), now)
         self.holdings.return_paths()
         return outs
@@ -231,74 +216,33 @@ class Call:
 
     def digit_heard(self, heard: wire.DigitHeard) -> list[Out]:
         """The media worker has heard a digit that it was asked to report."""
-        return self._passing.digit_heard(heard) if self.is_answered else []
+        return self.passing.digit_heard(heard) if self.is_answered else []
 
     def take_counts(self, ref: str, counts: Sequence[wire.StreamCount]) -> list[Out]:
         """The media worker's last word on this call, or on one that this has taken in."""
         for joined in self.joined:
             if joined.ref == ref:
                 joined.take_counts(counts)
-        if ref != self.ref:
-            return []
-        if self.media.is_answered:
-            self.account.media = self.media.report(counts)
-        return self._write_record()
+        return self.exit.take_counts(counts) if ref == self.ref else []
 
     def record_stored(self) -> list[Out]:
-        if isinstance(self.state, Ended):
-            self.state = Ended(self.state.ending, self.state.ended_at, written=True, durable=True)
+        self.exit.stored()
         return []
 
     def hang_up(self, cause: Cause, now: float, by: Who = "sbc") -> list[Out]:
         """End it by our own will: an operator, a shutdown, a limit; or for whoever placed it and has left."""
-        return self.end(Ending(cause, self._final_status(cause.status), cause.q850, by), now)
+        return self.end(Ending(cause, self.final_status(cause.status), cause.q850, by), now)
 
     def abort(self, now: float) -> list[Out]:
         """The crash barrier's way in: a bug has ended this call. Whatever still works of the one exit is done."""
-        outs = self._end_anyhow(now)
-        if not self._is_aborted:  # once: it may be the answer itself that cannot be made
-            self._is_aborted = True
-            # What the step that failed had to say was lost with it. This goes nowhere where an answer is out.
-            outs += [Respond(leg.uas.key, 500) for leg in self.legs if leg.uas is not None]
-        return outs
-
-    def _end_anyhow(self, now: float) -> list[Out]:
-        try:
-            if isinstance(self.state, Ended):
-                return self._end_by_force(self.state.ending, now)
-            return self.end(Ending(Cause.INTERNAL, self._final_status(500), Cause.INTERNAL.q850, "sbc"), now)
-        except Exception:  # noqa: BLE001  the barrier behind the barrier
-            return self._end_by_force(Ending(Cause.INTERNAL, 500, Cause.INTERNAL.q850, "sbc"), now)
-
-    def _end_by_force(self, ending: Ending, now: float) -> list[Out]:
-        """The exit itself has a bug. Peers are told if possible, and none is waited for; the record and the ports."""
-        outs: list[Out] = []
-        if not isinstance(self.state, Ended):
-            self.state = Ended(ending, now)
-        for leg in self.legs:
-            with suppress(Exception):
-                outs += leg.release(ending.status, ())
-            with suppress(Exception):
-                outs += leg.close()
-        self.timers.clear()
-        with suppress(Exception):
-            self.holdings.give_back(now)
-        self.media.release(now)
-        if self.media.is_up:
-            outs.append(AskMedia(wire.DeleteSession(self.ref)))
-        self.context.trace.end(self.ref, failed=True, at=now)
-        try:
-            outs += self._write_record()
-        except Exception:  # noqa: BLE001  then there is nothing to be stored, and nothing to wait for
-            self.state = Ended(ending, now, written=True, durable=True)
-        return outs
+        return self.exit.abort(now)
 
     def tick(self, now: float) -> list[Out]:
         outs: list[Out] = []
         for leg in self.legs:
             outs += self._absorb(leg.tick(now), now)
         for timer in self.timers.pop_due(now):
-            outs += self._timer(timer, now)
+            outs += take_timer(self, timer, now)
         if self.transfer.is_active:
             outs += self.transfer.tick(now)
         return outs + self.modification.go_on(now) if self.modification.has_wishes else outs
@@ -338,72 +282,10 @@ class Call:
         done: list[Out] = []
         for out in outs:
             if type(out) in _REPORTS:
-                done += self._report(out, now)  # type: ignore[arg-type]
+                done += take_report(self, out, now)  # type: ignore[arg-type]
             else:
                 done.append(out)  # type: ignore[arg-type]
         return done + self.modification.go_on(now) if self.modification.has_wishes else done
-
-    def _report(self, report: Report, now: float) -> list[Out]:
-        match self.state, report:
-            case Ended(), _:
-                return []  # crossed on the wire; harmless once we have moved on
-            case _, LegOffered(n, b"", True):
-                return self._passing.identified(n, report, now)
-            case _, LegOffered() | LegReanswered() | LegRerefused() | LegRefreshDue():
-                return self.modification.handle(report, now)
-            case _, LegAsked():
-                taken = self.transfer.asked(report, now)
-                return self._passing.asked(report, now) if taken is None else taken
-            case _, LegReplied():
-                taken = self.transfer.replied(report, now)
-                return self._passing.replied(report) if taken is None else taken
-            case Hunting() as state, _:
-                return self._setup.handle(state, report, now)
-            case Talking(), _:
-                return self._report_in_talk(report, now)
-            case _:
-                raise AssertionError(f"{report} in {self.state}")
-
-    def _report_in_talk(self, report: Report, now: float) -> list[Out]:
-        match report:
-            case LegHungUp(n) | LegExpired(n) | LegCancelled(n, True) if self.transfer.outlives(n):
-                return self.transfer.hung_up(n, now) or []
-            case LegHungUp(n, q850, request):
-                ending = Ending(Cause.NORMAL, 200, q850 or Cause.NORMAL.q850, self._who(n))
-                return self.end(ending, now, n, request)
-            case LegUnacknowledged(n):
-                who = self.legs[n].peer.name
-                self.explain(f"no ACK: {who} should send it to the Contact of our 200", now)
-                return self.end(Ending(Cause.NO_ACK, 200, Cause.NO_ACK.q850, "sbc"), now)
-            case LegExpired(n):
-                self.explain(f"the session timer has run out: {self.legs[n].peer.name} is not heard of any more", now)
-                return self.end(Ending(Cause.SESSION_EXPIRED, 200, Cause.SESSION_EXPIRED.q850, "sbc"), now)
-            case LegCancelled(n, True, cancel):
-                return self.end(Ending(Cause.CANCELLED, 487, Cause.CANCELLED.q850, self._who(n)), now, n, cancel)
-            case LegAcknowledged(n, body, True) if n == 0:
-                return self._setup.acknowledged(body, now)
-            case LegAcknowledged() | LegCancelled():
-                return self.modification.handle(report, now)
-            case _:
-                return []  # of an attempt that was given up, or of a provisional that the 2xx has overtaken
-
-    def _timer(self, timer: str, now: float) -> list[Out]:
-        match self.state, timer:
-            case Ended(), "media report":
-                return self._write_record()
-            case Ended(), _:
-                return []  # it was due together with the one that has ended the call
-            case _, "answers":
-                return self._passing.unanswered(now)
-            case _, "change" | "turn":
-                return self.modification.timer(timer, now)
-            case Hunting() as state, _:
-                return self._setup.timer(state, timer, now)
-            case Talking(), "max_duration":
-                self.explain("limits.max_duration is reached", now)
-                return self.end(Ending(Cause.RATE_LIMITED, 200, _NORMAL_UNSPECIFIED, "sbc"), now)
-            case _:
-                raise AssertionError(f"{timer} in {self.state}")
 
     # --- what the parts of it share -----------------------------------------------------------------------------------
 
@@ -420,7 +302,7 @@ class Call:
     def talks(self, body: bytes, now: float, fields: Fields) -> list[Out]:
         """Whom it called has answered."""
         self.account.answered_at = now
-        self._passing.answered()
+        self.passing.answered()
         self.state = Talking(now)
         self.limit_duration(now)
         said = self.log("call.answered")
@@ -446,16 +328,15 @@ class Call:
 
     def invite_fields(self, leg: int) -> Fields:
         """What else of the caller's INVITE the callee's has."""
-        return self._passing.invite_fields(leg)
+        return self.passing.invite_fields(leg)
 
     def crossing_fields(self, leg: int, message: Request | Response) -> Fields:
         """What of a message that came on `leg` crosses to the other side."""
-        return self._passing.described(leg, message)
+        return self.passing.described(leg, message)
 
-    def _who(self, leg: int) -> Who:
+    def who(self, leg: int) -> Who:
+        """What a record calls the party of this leg."""
         return "caller" if leg == self.pair[0] else "callee"
-
-    # --- the one exit -------------------------------------------------------------------------------------------------
 
     def renegotiate(self, now: float) -> list[Out]:
         """After a join: the newer leg is told of the older one, and that of what came of it."""
@@ -463,57 +344,19 @@ class Call:
 
     def take_requests(self, other: "Call", moved: Mapping[int, int]) -> None:
         """What is open on the legs of a call that this one takes in. `moved`: their new numbers."""
-        self._passing.take_in(other._passing, moved)
+        self.passing.take_in(other.passing, moved)
 
     def partner_fields(self, leg: int) -> Fields:
         """Who is on the other side now, as this leg is told."""
-        return self._passing.partner_fields(leg)
+        return self.passing.partner_fields(leg)
 
     def present(self, leg: int, fields: Fields) -> list[Out]:
-        return self._passing.present(leg, fields)
+        return self.passing.present(leg, fields)
 
     def explain(self, why: str, now: float) -> None:
         """For the ladder, and for the log line of the end that this leads to."""
         self.why = why
         self.context.trace.note(self.ref, now, why)
-
-    def refuse(self, cause: Cause, status: int, now: float) -> list[Out]:
-        """End it before anybody answered."""
-        return self.end(Ending(cause, status, q850_of_status(status), "sbc"), now)
-
-    def fail(self, cause: Cause, now: float) -> list[Out]:
-        """End it because the session cannot be kept."""
-        return self.end(Ending(cause, 200, cause.q850, "sbc"), now)
-
-    def end(self, ending: Ending, now: float, leg: int = 0, message: Request | Response | None = None) -> list[Out]:
-        """The only way out of a call: legs released, media deleted, ports returned, record written.
-
-        `message`: the one of `leg` that has ended it; what may cross of it, and its Reason, the others hear.
-        """
-        if isinstance(self.state, Ended):
-            return []
-        self.account.attempt_ended(None, ending.cause, now)
-        self.state = Ended(ending, now)
-        self.timers.clear()
-        outs: list[Out] = [*self.transfer.ended(now)] if self.transfer.is_active else []
-        if self.errand is not None and self.account.answered_at is None:
-            outs.append(ChildFailed(self.errand.parent, self.ref, ending.status))
-        for one in self.legs:
-            fields = () if one.is_closed else self._passing.last_words(one, ending.q850, leg, message)
-            outs += one.release(ending.status, fields)
-        self.media.release(now)
-        self.holdings.give_back(now)
-        for joined in self.joined:
-            joined.give_back(self.context, now)
-        self.context.trace.note(self.ref, now, f"ended: {ending.cause} ({ending.status}) by {ending.by}")
-        self.context.trace.end(self.ref, failed=ending.cause is not Cause.NORMAL, at=now)
-        self.context.outcomes[self.ingress.peer.name, self.account.called_peer, ending.cause] += 1
-        outs.append(self._log_end(ending, now))
-        if not self.media.is_up:
-            return outs + self._write_record()
-        self.timers.set("media report", now + MEDIA_REPORT_SECONDS)
-        outs.append(AskMedia(wire.DeleteSession(self.ref)))
-        return outs
 
     def limit_duration(self, now: float) -> None:
         """It is answered: from now on it spends minutes, and it may not talk for ever."""
@@ -522,36 +365,11 @@ class Call:
         if seconds is not None:
             self.timers.set("max_duration", now + seconds)
 
-    def _write_record(self) -> list[Out]:
-        """Once: when the media worker has spoken, or has not for too long."""
-        state = self.state
-        if not isinstance(state, Ended) or state.written:
-            return []
-        record = self.account.record(state.ending, state.ended_at, self.context.wall)
-        self.state = Ended(state.ending, state.ended_at, written=True)
-        self.timers.clear()
-        joined = [one.record(state.ending, state.ended_at, self.context) for one in self.joined]
-        return [*joined, WriteCdr(record)]
-
-    def _final_status(self, status: int) -> int:
-        return 200 if isinstance(self.state, Talking) else status
-
     def register(self, leg: int) -> str:
         tag = self.context.ids.tag()
         self.context.dialogs[tag] = (self.ref, leg)
         self._tags.append(tag)
         return tag
-
-    def _log_end(self, ending: Ending, now: float) -> Log:
-        answered_at = self.account.answered_at
-        return self.log(
-            "call.ended",
-            ("cause", str(ending.cause)),
-            ("status", ending.status),
-            ("by", ending.by),
-            ("talked_seconds", None if answered_at is None else round(now - answered_at, 1)),
-            ("why", None if ending.cause is Cause.NORMAL else self.why or None),
-        )
 
     def log(self, event: str, *fields: tuple[str, object], level: Literal["info", "warning"] = "info") -> Log:
         account = self.account
@@ -570,6 +388,27 @@ class Call:
                 *fields,
             ),
         )
+
+    # --- the one exit -------------------------------------------------------------------------------------------------
+
+    def refuse(self, cause: Cause, status: int, now: float) -> list[Out]:
+        """End it before anybody answered."""
+        return self.end(Ending(cause, status, q850_of_status(status), "sbc"), now)
+
+    def fail(self, cause: Cause, now: float) -> list[Out]:
+        """End it because the session cannot be kept."""
+        return self.end(Ending(cause, 200, cause.q850, "sbc"), now)
+
+    def end(self, ending: Ending, now: float, leg: int = 0, message: Request | Response | None = None) -> list[Out]:
+        """The only way out of a call: legs released, media deleted, ports returned, record written.
+
+        `message`: the one of `leg` that has ended it; what may cross of it, and its Reason, the others hear.
+        """
+        return self.exit.end(ending, now, leg, message)
+
+    def final_status(self, status: int) -> int:
+        """What it ends with: this, where nobody has answered."""
+        return 200 if isinstance(self.state, Talking) else status
 
 
 def _cause_of_refusal(decision: Decision) -> Cause:
