@@ -110,7 +110,7 @@ def take_over(
     except (SdpError, OutOfPortsError) as error:
         _exchange(survivor.media, name, newcomer.media, theirs, now)
         return outs, Refusal(error.status if isinstance(error, SdpError) else 503)
-    newcomer.account.answered_at, newcomer.account.aimed_at = now, survivor.legs[kept].peer.name
+    newcomer.account.answered_at = now
     newcomer.holdings.answered(now)
     moved = _take_in(survivor, kept, newcomer, 0, now)
     survivor.context.relations.paths.move(survivor.ref, found.leg, survivor.ref, moved[0])  # one conversation
