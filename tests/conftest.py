@@ -4,10 +4,16 @@ import os
 import socket
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from sbc.testing.seeds import seeded_ids
 
 CHAOS_SEEDS = range(20)
+
+# No test is timed: on a busy machine an example that takes its time proves nothing. What must not take long is held by
+# tests that count, or by limits of their own.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 
 @pytest.fixture
