@@ -1,7 +1,8 @@
 """The engine: every call, every dialog, every transaction, behind the four methods that move it.
 
-It finds who speaks, to which call a message belongs, and guards the others against one call's bug. It decides nothing
-that a call or policy could decide. The runtime feeds it one thing at a time and performs everything that comes out.
+It finds who speaks, to which call a message belongs (`whose`), and guards the others against one call's bug. It decides
+nothing that a call or policy could decide. The runtime feeds it one thing at a time and performs everything that comes
+out.
 """
 
 from collections import deque
@@ -47,6 +48,7 @@ from sbc.b2bua.snapshot import EngineView
 from sbc.b2bua.stamping import stamped
 from sbc.b2bua.turned_away import stillborn, turn_away
 from sbc.b2bua.view import view_of
+from sbc.b2bua.whose import asked, dialog_of, is_of_probe, ref_of, user_of
 from sbc.core import limits
 from sbc.core.address import Flow
 from sbc.core.cause import Cause, cause_of_status
@@ -144,8 +146,9 @@ class Switch:
             self._living.trace_received(taken_by, data, now)
             # A response that answers nothing may be anybody's, with a forged source: it proves nothing about its peer.
             proves = taken_by is not None or type(message) is Request
-            if proves and not peer.accepts_any and not _is_of_probe(taken_by):
-                outs += self.relations.heard(self._asked(taken_by) or peer.name, flow, message, now)
+            if proves and not peer.accepts_any and not is_of_probe(taken_by):
+                name = asked(taken_by, self._context, self.beside) or peer.name
+                outs += self.relations.heard(name, flow, message, now)
         return self._run(outs, now, peer, data)
 
     def knows(self, interface: str, host: str, port: int) -> bool:
@@ -166,18 +169,6 @@ class Switch:
         if message is not None:
             self._living.trace_received(layer.taken_by, data, now)
         return self._run(outs, now, peer, data)
-
-    def _asked(self, user: Hashable) -> str:
-        """The peer that a request of ours went to: it is who answers, also where several share a source."""
-        match self._context.moves.user_of(user):
-            case ("register", str(name), int()):
-                return name
-            case ("beside", str(id_), int(n)):
-                asked = self.beside.asked(id_, n)
-                return "" if asked is None else asked.name
-            case (str(ref), int(leg), int()) if ref in self.calls:
-                return self.calls[ref].legs[leg].peer.name
-        return ""
 
     def bad_frame(self, data: bytes, flow: Flow, reason: str, now: float) -> list[Command]:
         """A stream whose next message cannot be found: answered if possible, then closed."""
@@ -348,7 +339,7 @@ class Switch:
         try:
             return self._follow(out, now, peer, data)
         except Exception as error:  # noqa: BLE001  see `LivingCalls.guarded`
-            ref = self._ref_of(out)
+            ref = ref_of(user_of(out, self.endpoint.layer))
             call = self.calls.get(ref)
             outs: list[Out] = [crash_log(ref, error)]
             if call is not None:
@@ -356,11 +347,6 @@ class Switch:
             if isinstance(out, RequestReceived):
                 outs.append(Respond(out.key, 500))
             return outs
-
-    def _ref_of(self, out: Order | SipOut | BindingMoved) -> str:
-        """Whose order or report it is; "" where it is no call's."""
-        user = self.endpoint.layer.user_of(out.key) if isinstance(out, Respond | ResendResponse) else _user_of(out)
-        return user[0] if isinstance(user, tuple) and isinstance(user[0], str) else ""
 
     def _follow(self, out: Order | SipOut | BindingMoved, now: float, peer: Peer | None, data: bytes) -> Sequence[Out]:
         if self._context.moves and type(out) in _REPORTS:
@@ -399,8 +385,9 @@ class Switch:
                 return self.endpoint.perform(order, now)  # type: ignore[arg-type]
 
     def _stamped(self, order: Order) -> Order:
-        user = self.endpoint.layer.user_of(order.key) if isinstance(order, Respond) else _user_of(order)
-        return stamped(order, user, self._context)
+        if isinstance(order, ResendResponse):
+            return order  # it has been stamped
+        return stamped(order, user_of(order, self.endpoint.layer), self._context)
 
     # --- requests -----------------------------------------------------------------------------------------------------
 
@@ -471,7 +458,7 @@ class Switch:
         return used >= most + limits.EMERGENCIES or not is_emergency(invite, peer, self._context)
 
     def _in_dialog(self, out: RequestReceived, peer: Peer, data: bytes, now: float) -> Sequence[Out]:
-        found = self._dialog_of(out.request, peer)
+        found = dialog_of(out.request, peer, self._context)
         if found is None:
             taken = self.beside.take_in_dialog(out, peer, now)
             return [Respond(out.key, 481)] if taken is None else taken
@@ -481,23 +468,13 @@ class Switch:
         return self._living.guarded(ref, lambda call: call.take_request(leg, out, now), now, out.key)
 
     def _ack(self, request: Request, flow: Flow, data: bytes, now: float) -> Sequence[Out]:
-        found = self._dialog_of(request, None)
+        found = dialog_of(request, None, self._context)
         if found is None:
             return []
         ref, leg = found
         if self.endpoint.layer.taken_by is None:
             self._living.trace_received((ref, leg, 0), data, now)
         return self._living.guarded(ref, lambda call: call.take_ack(leg, request, flow, now), now)
-
-    def _dialog_of(self, request: Request, peer: Peer | None) -> tuple[str, int] | None:
-        """By dialog id (RFC 3261 §12), never by source address; but a peer can only speak in its own dialogs."""
-        found = self._context.dialogs.get(request.to.tag or "")
-        if found is None:
-            return None
-        leg = self.calls[found[0]].legs[found[1]]
-        if not leg.has_dialog(request.call_id, request.to.tag or "", request.from_.tag or ""):
-            return None
-        return found if peer is None or self.policy.may_be(peer, leg.peer) else None
 
     # --- responses ----------------------------------------------------------------------------------------------------
 
@@ -549,15 +526,5 @@ def _renames(policy: Policy) -> bool:
     return not {"User-Agent", "Server"}.isdisjoint(added)
 
 
-def _is_of_probe(user: Hashable) -> bool:
-    """Health reads the answers to its own questions itself."""
-    return isinstance(user, tuple) and len(user) == 3 and user[0] == "health"
-
-
 def _why_failed(out: TransactionFailed) -> str:
     return out.detail or ("no reply" if out.why == "timeout" else "unreachable")
-
-
-def _user_of(out: Order | SipOut | BindingMoved) -> Hashable:
-    user = getattr(out, "user", None)
-    return user[0] if isinstance(user, tuple) and isinstance(user[0], tuple) else user  # the BYE of an unwanted 2xx
