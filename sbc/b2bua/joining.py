@@ -81,7 +81,7 @@ def carry_out(order: JoinCalls, survivor: "Call", other: "Call | None", now: flo
     # The other session goes last: its ports are the survivor's already, and hear all the time.
     outs.append(AskMedia(survivor.media.relay()))
     outs += [AskMedia(wire.DeleteSession(order.other))] if other.media.is_up else []
-    outs += survivor.transfer.joined(moved, now)
+    outs += survivor.transfer.joined(moved, now, other=order.other)
     return outs + survivor.renegotiate(now)
 
 

@@ -171,14 +171,15 @@ class Transfer:
             return []
         return self._failed(state.gone, crossing_status(status), now)
 
-    def joined(self, moved: dict[int, int], now: float) -> "list[Out]":
-        """It is done. `moved`: the new numbers of the other call's legs."""
+    def joined(self, moved: dict[int, int], now: float, *, other: str = "") -> "list[Out]":
+        """It is done. `moved`: the new numbers of the legs of the call `other`, which is no more."""
         state = self._state
         if not isinstance(state, _Joining):
             return []
         legs = [state.by] if state.leaving is None else [state.by, moved[state.leaving]]
         self._state = _Parting(tuple(legs), now + _PARTING_SECONDS)
-        return [self._call.log("call.transferred"), *self._finish(200, now)]
+        said = self._call.log("call.transferred", *((("with", other),) if other else ()))
+        return [said, *self._finish(200, now)]
 
     def join_failed(self, now: float) -> "list[Out]":
         """One of those who were to be joined is gone."""

@@ -155,6 +155,7 @@ def test_the_log_names_those_who_talk_from_the_transfer_on(world):
     assert [said["call.transferring"][name] for name in names] == ["carrier", "office", FAR, DID]
     for event in ("call.transferred", "call.ended"):
         assert [said[event][name] for name in names] == ["carrier", "branch", FAR, BRANCH]
+    assert said["call.transferred"]["with"] == said["call.transferring"]["with"]
     record = next(record for record in sbc.cdr if record.ref == first)
     assert (record.egress, record.called) == ("office", DID)  # the record says how it was set up
     assert sbc.idle()
