@@ -156,6 +156,8 @@ class Passing:
         return list(told.ask("UPDATE", _Identity(), fields)) if fields and told.allows("UPDATE") else []
 
     def _who_is_there(self, leg: int, message: Request | Response) -> Fields:
+        if isinstance(message, Response) and message.header("P-Asserted-Identity") is None:
+            return ()  # the From of a response is ours
         call = self._call
         one, other = call.legs[leg].peer, call.legs[call.opposite(leg)].peer
         owns = partial(call.policy.owns_for, one.name)

@@ -81,6 +81,7 @@ MediaReply = wire.SessionEnded | wire.Report | wire.Refused | wire.DigitHeard
 
 SERVER_NAME: Final = "sbc"
 _RETRY_AFTER_DRAIN: Final = "30"  # seconds; small, because another node or the next start is near
+_ORDERS: Final = frozenset(Order.__args__)
 _REPORTS: Final = frozenset({ResponseReceived, TransactionFailed, CancelReceived, ConnectionLost})
 _COMMANDS: Final = frozenset({SendMessage, CloseFlow, LookUp, AskMedia, OpenPorts, WriteCdr, StoreState, Alert, Log})
 
@@ -349,7 +350,12 @@ class Switch:
             return outs
 
     def _follow(self, out: Order | SipOut | BindingMoved, now: float, peer: Peer | None, data: bytes) -> Sequence[Out]:
-        if self._context.moves and type(out) in _REPORTS:
+        what = type(out)
+        if what in _ORDERS:
+            if self._context.session_ids:
+                out = self._stamped(out)  # type: ignore[arg-type]
+            return self.endpoint.perform(out, now)  # type: ignore[arg-type]
+        if what in _REPORTS and self._context.moves:
             out = replace(out, user=self._context.moves.user_of(out.user))  # type: ignore[union-attr]
         match out:
             case RequestReceived():
@@ -379,10 +385,8 @@ class Switch:
                     call.peer_moved(pbx, was, flow)
                 self.beside.peer_moved(pbx, was, flow)
                 return []
-            case order:
-                if self._context.session_ids:
-                    order = self._stamped(order)  # type: ignore[arg-type]
-                return self.endpoint.perform(order, now)  # type: ignore[arg-type]
+            case _:
+                raise AssertionError(f"nobody knows what to do with {out}")
 
     def _stamped(self, order: Order) -> Order:
         if isinstance(order, ResendResponse):

@@ -14,7 +14,7 @@ def earlier(one: float | None, other: float | None) -> float | None:
     """Of two deadlines; None: never."""
     if one is None or other is None:
         return other if one is None else one
-    return one if one < other else other
+    return min(other, one)
 
 
 class TimerTable(Generic[K]):

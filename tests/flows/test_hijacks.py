@@ -61,7 +61,7 @@ def test_another_account_transfers_no_call_that_it_has_stolen_the_names_of(world
     carrier.answers()
     branch.refers(refer_to_replacing(office.call))
     sbc.run(1)
-    assert branch.call.referrals[-1].status == 481
+    assert branch.call.referrals[-1].status == 603
     assert office.is_talking
     office.hangs_up()
     branch.hangs_up()
