@@ -30,6 +30,10 @@ def dialog_of(request: Request, peer: Peer | None, context: Context) -> tuple[st
 
 def asked(user: Hashable, context: Context, beside: Beside) -> str:
     """The peer that a request of ours went to: it is who answers, also where several share a source."""
+    if isinstance(user, tuple) and len(user) == 3:
+        call = context.calls.get(user[0])
+        if call is not None:
+            return call.legs[user[1]].peer.name
     match context.moves.user_of(user):
         case ("register", str(name), int()):
             return name

@@ -62,6 +62,9 @@ class _Headers(Struct, frozen=True, eq=False):
     @property
     def via(self) -> Via:
         """The topmost Via."""
+        known: Via | None = self.cache.get("via")  # type: ignore[attr-defined]
+        if known is not None:
+            return known
         return self._typed("via", lambda: parse_via(split_list(self.header("Via") or "")[0]))
 
     @property
@@ -70,10 +73,16 @@ class _Headers(Struct, frozen=True, eq=False):
 
     @property
     def from_(self) -> NameAddr:
+        known: NameAddr | None = self.cache.get("from")  # type: ignore[attr-defined]
+        if known is not None:
+            return known
         return self._typed("from", lambda: parse_name_addr(self.header("From") or "", "From"))
 
     @property
     def to(self) -> NameAddr:
+        known: NameAddr | None = self.cache.get("to")  # type: ignore[attr-defined]
+        if known is not None:
+            return known
         return self._typed("to", lambda: parse_name_addr(self.header("To") or "", "To"))
 
     @property
@@ -82,6 +91,9 @@ class _Headers(Struct, frozen=True, eq=False):
 
     @property
     def cseq(self) -> CSeq:
+        known: CSeq | None = self.cache.get("cseq")  # type: ignore[attr-defined]
+        if known is not None:
+            return known
         return self._typed("cseq", lambda: parse_cseq(self.header("CSeq") or ""))
 
     @property

@@ -345,10 +345,13 @@ class Leg:
 
     def next_deadline(self) -> float | None:
         at = None if self.uas is None else self.uas.next_deadline()
-        if self.answering is not None:
-            at = earlier(at, self.answering.next_deadline())
-        at = earlier(at, self.offering.next_deadline())
-        return earlier(at, self.refreshing.next_deadline()) if self.state is State.TALKING else at
+        if self.state is State.SETUP:
+            if self.answering is not None:
+                at = earlier(at, self.answering.next_deadline())
+        elif self.state is State.TALKING:
+            at = earlier(at, self.refreshing.next_deadline())
+        retry_at = self.offering.next_deadline()
+        return at if retry_at is None else earlier(at, retry_at)
 
     # --- what its parts share -----------------------------------------------------------------------------------------
 
