@@ -67,6 +67,10 @@ class Modification:
                 return self._reanswered(change, report, now)
             case LegReanswered(leg):
                 return self._too_late(report, leg, now)
+            case LegRerefused(leg) if leg not in self._call.pair:
+                return []  # who is leaving has had an offer: the others have their own
+            case LegRerefused(leg, _, True) if self._call.transfer.outlives(leg):
+                return self._call.transfer.hung_up(leg, now) or []
             case LegRerefused(leg, _, True) if change is not None and change.refresh and leg == change.to:
                 self._call.explain(f"refresh failed: {self._call.legs[leg].peer.name} has lost the call", now)
                 return self._call.fail(Cause.SESSION_EXPIRED, now)

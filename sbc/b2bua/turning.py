@@ -53,7 +53,7 @@ def take_report(call: "Call", report: Report, now: float) -> "list[Out]":
 
 def _report_in_talk(call: "Call", report: Report, now: float) -> "list[Out]":
     match report:
-        case LegHungUp(n) | LegExpired(n) | LegCancelled(n, True) if call.transfer.outlives(n):
+        case LegHungUp(n) | LegExpired(n) | LegUnacknowledged(n) | LegCancelled(n, True) if call.transfer.outlives(n):
             return call.transfer.hung_up(n, now) or []
         case LegHungUp(n, q850, request):
             ending = Ending(Cause.NORMAL, 200, q850 or Cause.NORMAL.q850, call.who(n))

@@ -324,3 +324,51 @@ def test_two_who_have_video_and_whose_transferor_has_none_see_each_other(world):
     assert can_talk(sbc, branch, carrier)
     carrier.hangs_up()
     assert sbc.idle()
+
+
+def test_an_offer_that_who_leaves_never_answers_ends_nobody_elses_call(world):
+    """Its time is up while he is still to hear that his transfer has worked."""
+    sbc, office, carrier, branch = called(world)
+    office.ignores("UPDATE", "NOTIFY")
+    carrier.holds(by="UPDATE")
+    sbc.run(28.0)
+    refers(office)
+    branch.answers()
+    sbc.run(60)
+    assert carrier.is_talking
+    carrier.resumes()
+    assert can_talk(sbc, branch, carrier)
+    carrier.hangs_up()
+    assert sbc.idle(but=("phones",))
+
+
+def test_an_ack_that_who_leaves_never_sends_ends_nobody_elses_call(world):
+    sbc, office, carrier, branch = called(world)
+    office.never_acks()
+    office.holds()
+    sbc.run(28.5)
+    office.ignores("NOTIFY")
+    refers(office)
+    branch.answers()
+    sbc.run(60)
+    assert carrier.is_talking
+    assert can_talk(sbc, branch, carrier)
+    carrier.hangs_up()
+    assert sbc.idle(but=("phones",))
+
+
+def test_the_transferor_has_lost_the_call_and_the_target_is_waited_for(world):
+    """481 to an offer says that he is gone, as a BYE would (RFC 3261 §12.2.1.2)."""
+    sbc, office, carrier, branch = called(world)
+    refers(office)
+    branch.rings()
+    office.answers_reinvites(481)
+    carrier.holds()
+    assert carrier.is_talking
+    branch.answers()
+    sbc.run(1)
+    carrier.resumes()
+    assert can_talk(sbc, branch, carrier)
+    carrier.hangs_up()
+    assert [row[4] for row in records(sbc)] == ["normal", "normal"]
+    assert sbc.idle()
