@@ -14,6 +14,7 @@ from sbc.b2bua.context import Context
 from sbc.b2bua.crossing import crossing_status
 from sbc.b2bua.digits import PLAIN, RELAY, relayed
 from sbc.b2bua.documents import document_across
+from sbc.b2bua.referral import sipfrag
 from sbc.b2bua.revealing import names_in, names_of
 from sbc.core.address import bracketed
 from sbc.policy.model import Peer
@@ -21,7 +22,6 @@ from sbc.sip.errors import ParseError
 from sbc.sip.message import Fields, Request, Response
 from sbc.sip.params import param, parse_params
 from sbc.sip.scan import is_token, unquoted
-from sbc.sip.status import reason_phrase
 from sbc.sip.uri import SipUri, parse_uri
 
 Message = Request | Response
@@ -74,11 +74,6 @@ def may_cross(message: Message) -> bool:
     return not message.body or _across(message) is not None
 
 
-def status_line(response: int) -> tuple[Fields, bytes]:
-    """A message/sipfrag that tells how a request of another side fares (RFC 3515 §2.4.5)."""
-    return _SIPFRAG, _printed_status(response)
-
-
 def _across(message: Message) -> Across | None:
     encoding = (message.header("Content-Encoding") or "identity").strip().lower()
     return None if encoding != "identity" else _TYPES.get(message.content_type or "")
@@ -124,12 +119,10 @@ def _digit(message: Message, _names: Iterable[str], _our_host: str) -> bytes | N
 def _fragment(message: Message, _names: Iterable[str], _our_host: str) -> bytes | None:
     """The status alone, in our words: header fields of a fragment are those of another side's message."""
     match = _STATUS_LINE.match(message.body)
-    return None if match is None else _printed_status(int(match[1]))
-
-
-def _printed_status(status: int) -> bytes:
-    status = crossing_status(status) if status >= 300 else status
-    return f"SIP/2.0 {status} {reason_phrase(status)}\r\n".encode("ascii")
+    if match is None:
+        return None
+    status = int(match[1])
+    return sipfrag(crossing_status(status) if status >= 300 else status)
 
 
 def _picture_update(message: Message, _names: Iterable[str], _our_host: str) -> bytes | None:
@@ -174,7 +167,6 @@ def _account(text: str, our_host: str) -> str:
     return f"Message-Account: {uri.scheme}:{user}@{bracketed(our_host)}"
 
 
-_SIPFRAG: Final[Fields] = (("Content-Type", "message/sipfrag;version=2.0"),)
 _PRINTED: Final = {"message/sipfrag": "message/sipfrag;version=2.0"}
 _TYPES: Final[dict[str, Across]] = {
     "text/plain": _as_it_is,

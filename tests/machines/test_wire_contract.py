@@ -100,7 +100,7 @@ class MemoryService:
     def __init__(self) -> None:
         self.sent: Heard = []
         self.watched: dict[int, Inlet] = {}
-        self.service = Service(self)
+        self.service = Service(self, lambda: 0.0)
         self.inside = self.outside = [20000, 20002, 20004, 20006]
         self.sockets: dict[Address, MemorySocket] = {}
         for local in (INSIDE, OUTSIDE):
@@ -585,7 +585,10 @@ def test_a_session_needs_a_name(worker: Subject) -> None:
 
 
 def test_nonsense_is_refused_and_the_worker_lives_on() -> None:
-    for receive in (Service(MemoryService()).receive, lambda data: map(wire.decode_reply, FakeWorker().receive(data))):
+    for receive in (
+        Service(MemoryService(), lambda: 0.0).receive,
+        lambda data: map(wire.decode_reply, FakeWorker().receive(data)),
+    ):
         for nonsense in (b"", b"\xff", b"\x80", wire.encode(wire.Running(1, 1))):
             assert [type(reply) for reply in receive(nonsense)] == [wire.Refused]
 

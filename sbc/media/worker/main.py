@@ -106,7 +106,7 @@ class Link:
         self._control = control
         self._epoll = poller.epoll
         self._outbox: deque[bytes] = deque()
-        self._service = Service(poller)
+        self._service = Service(poller, time.monotonic)
         self._events = select.EPOLLIN
         self._epoll.register(control.fileno(), self._events)
         self.agenda = self._service.agenda

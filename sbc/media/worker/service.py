@@ -5,7 +5,6 @@ with `AddPorts`, a `Watch` that the sessions tell which socket to listen to, and
 its time has come, and sends the `news` that packets have made. It does not read packets.
 """
 
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
@@ -28,7 +27,7 @@ _RATES: Final = range(1000, 192_001)  # Hz
 class Service:
     __slots__ = ("_clock", "_ports", "_sessions", "_surroundings", "_watch", "agenda", "news")
 
-    def __init__(self, watch: Watch, clock: Clock = time.monotonic) -> None:
+    def __init__(self, watch: Watch, clock: Clock) -> None:
         self.agenda = Agenda()
         self.news: list[wire.Reply] = []  # for signalling, unasked
         self._watch = watch

@@ -53,7 +53,7 @@ def rtp(n):
 class Worker:
     def __init__(self):
         self.watch = Watch()
-        self.service = Service(self.watch)
+        self.service = Service(self.watch, lambda: 0.0)
         self.inside, self.outside = [Socket(1), Socket(2)], [Socket(3), Socket(4)]
         for local, sockets in ((INSIDE, self.inside), (OUTSIDE, self.outside)):
             assert self.say(wire.AddPorts(local, (20000,)), sockets) == []
