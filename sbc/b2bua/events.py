@@ -8,7 +8,15 @@ from sbc.sip.events import FlowClosed, FlowFailed, LookedUp
 
 
 class MediaReplied(Struct, frozen=True):
-    reply: wire.SessionEnded | wire.Report | wire.DigitHeard | wire.Refused
+    reply: (
+        wire.EngineReady
+        | wire.SessionEnded
+        | wire.Report
+        | wire.DigitHeard
+        | wire.Silent
+        | wire.StillHeard
+        | wire.Refused
+    )
 
 
 class PortsOpened(Struct, frozen=True):

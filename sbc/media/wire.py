@@ -12,14 +12,16 @@ from typing import Final, Literal
 import msgspec
 from msgspec import Struct
 
-VERSION: Final = 2  # 2: payload types are rewritten, digits heard and played
+VERSION: Final = 3  # 2: payload types are rewritten, digits heard and played; 3: engines, latching, statistics
 PORT_PAIRS_PER_MESSAGE: Final = 60  # two descriptors each; the kernel passes at most 253 at once (SCM_MAX_FD)
 
 DIGITS: Final = "0123456789*#ABCD!"  # by event code, RFC 4733 §3.2; `!` is the flash, 16, RFC 2833 §3.10
 NO_EVENTS: Final = -1  # in place of a payload type: telephone-event is not agreed there
 
-Latching = Literal["strict", "address"]
+Latching = Literal["strict", "address", "nat"]
 SideName = Literal["ingress", "egress"]
+EngineChoice = Literal["auto", "kernel", "userland"]
+EngineName = Literal["kernel", "userland"]
 
 
 class Remote(Struct, frozen=True):
@@ -33,18 +35,38 @@ class Remote(Struct, frozen=True):
 class End(Struct, frozen=True):
     """One leg's end of one stream: our port pair, and the far end as its SDP named it (None: unknown yet, or held off).
 
-    `latching` strict: packets must come from the SDP's address and port; address: from its address, any port.
-    Either way we send only to the SDP's.
+    `latching` strict: packets must come from the SDP's address and port; address: from its address, any port; nat: from
+    any address within `media_from` (networks in CIDR text). The source is locked by the first packet that comes from
+    just where the SDP says, else by a few plausible ones in a row; afterwards everything else is foreign. We send to
+    the SDP's address and port; with nat, to the locked source once there is one.
+    `epoch` counts the descriptions of this end's peer: a higher one lets the source be learned once more.
+    `mux`: RTCP comes and goes on the RTP port (RFC 5761); `remote.rtcp_port` says nothing then.
     """
 
     local: str
     port: int
     remote: Remote | None
     latching: Latching = "address"
+    media_from: tuple[str, ...] = ()
+    epoch: int = 0
+    mux: bool = False
+
+
+class Transcoding(Struct, frozen=True):
+    """A payload type of what comes from `side`, and what it becomes: other number, other coding. Both RTP clocks are
+    one. `source`, `target`: encoding names in upper case, "PCMA" and "PCMU".
+    """
+
+    side: SideName
+    payload_type: int
+    source: str
+    becomes: int
+    target: str
 
 
 class Stream(Struct, frozen=True):
-    """One m-line. `rtp` False: relayed as opaque UDP (T.38, unknown), not read as RTP; all that follows is unused then.
+    """One m-line. `rtp` False: relayed as opaque UDP (T.38, unknown), not read as RTP; all that follows is unused then,
+    but for `packets_per_second`.
 
     `ingress_to_egress`, `egress_to_ingress`: payload types that are rewritten on that way, (as it comes, as it goes);
     those of telephone-event too. A payload type that is not named passes as it is. Empty: nothing is rewritten.
@@ -52,6 +74,10 @@ class Stream(Struct, frozen=True):
     egress end; NO_EVENTS where that end has not agreed to it. None: at neither; packets are not looked at for digits.
     `event_rates`: the clock rate of that payload type at both ends, in Hz.
     `report_digits`: digits that come from these ends are told by `DigitHeard` and do not cross.
+    `plays_digits`: `PlayDigit` may come. Where it may not and none are reported, digits are only counted.
+    `ingress_clocks`, `egress_clocks`: (payload type, Hz) of what comes from that end, where it is not 8000 Hz.
+    `transcodings`: payload types that are recoded; they are not in the rewriting tables.
+    `packets_per_second`: what goes beyond that from one end is dropped and counted; 0: no limit.
     """
 
     ingress: End
@@ -62,13 +88,44 @@ class Stream(Struct, frozen=True):
     events: tuple[int, int] | None = None
     event_rates: tuple[int, int] = (8000, 8000)
     report_digits: tuple[SideName, ...] = ()
+    plays_digits: bool = False
+    ingress_clocks: tuple[tuple[int, int], ...] = ()
+    egress_clocks: tuple[tuple[int, int], ...] = ()
+    transcodings: tuple[Transcoding, ...] = ()
+    packets_per_second: int = 0
 
 
 # --- signalling to worker ---------------------------------------------------------------------------------------------
 
 
+class Configure(Struct, frozen=True, tag=True):
+    """First message of a connection. `number` of `workers`: which worker this is, from 0.
+
+    `node` names this SBC among others of the machine (the kernel engine's pins). `own`: our addresses, as IP literals,
+    from which no media may be learned. `orphan_seconds`: how long a session lives that no signalling has owned up to.
+    Answered by `EngineReady`, again whenever the engine changes.
+    """
+
+    node: str
+    engine: EngineChoice = "auto"
+    number: int = 0
+    workers: int = 1
+    own: tuple[str, ...] = ()
+    orphan_seconds: float = 3600.0
+
+
 class AddPorts(Struct, frozen=True, tag=True):
     """Descriptors for port pairs on one local address come with this message."""
+
+    local: str
+    ports: tuple[int, ...]
+
+
+class DropPorts(Struct, frozen=True, tag=True):
+    """Another worker has these pairs now: forget them, and leave their sockets as they are, neither muted nor drained.
+
+    A session that still uses one is cut off there.
+    """
 
     local: str
     ports: tuple[int, ...]
@@ -89,6 +146,8 @@ class PutSession(Struct, frozen=True, tag=True):
     `early`: the answer is still to come. The ports hear from now on, and what they hear waits in their sockets, so that
     the first word is not lost that overtakes the answer. When that is put, the newest few packets of each socket are
     judged and relayed; older ones are dropped, because a burst of old sound is worse than none.
+    `silence_seconds`: after so long without RTP and RTCP from either end, `Silent` is said, once; 0: never (the call is
+    on hold). The time begins anew with every put.
     """
 
     ref: str
@@ -96,12 +155,22 @@ class PutSession(Struct, frozen=True, tag=True):
     streams: tuple[Stream, ...]
     resumed: bool = False
     early: bool = False
+    silence_seconds: float = 0.0
 
 
 class DeleteSession(Struct, frozen=True, tag=True):
-    """Ends the relay of one call; answered by `SessionEnded`, also when there is none of that name."""
+    """Ends the relay of one call; answered by `SessionEnded`, also when there is none of that name.
+
+    Its port pairs rest: of what comes to them only the former remotes' packets are noticed, see `StillHeard`.
+    """
 
     ref: str
+
+
+class Synced(Struct, frozen=True, tag=True):
+    """Everything has been said. Sessions that were not put on this connection have no owner from now on; pairs that
+    were not added on it, and that no session uses, are closed; flows and counters of nobody are cleared away.
+    """
 
 
 class Query(Struct, frozen=True, tag=True):
@@ -127,19 +196,27 @@ class PlayDigit(Struct, frozen=True, tag=True):
     milliseconds: int
 
 
-Request = AddPorts | PutSession | DeleteSession | Query | PlayDigit
+Request = Configure | AddPorts | DropPorts | PutSession | DeleteSession | Synced | Query | PlayDigit
 
 # --- worker to signalling ---------------------------------------------------------------------------------------------
 
 
-class EndCount(Struct, frozen=True):
+class EndCount(Struct, frozen=True, omit_defaults=True):
     """Counters of one end of one stream, since the session began.
 
-    received: RTP packets from this end's remote that were relayed to the other end; sent: relayed out towards it.
-    dropped: packets that came from a foreign source, or for which the other end had no address yet, or that were
-    suppressed while a digit was played to the other end.
+    received: RTP packets from this end's remote that were relayed to the other end; in_kernel: so many of them by the
+    kernel; sent: relayed out towards it.
+    dropped: packets that were no RTP, for which the other end had no address yet, or that were suppressed while a digit
+    was played to the other end; foreign: that came from a source that may not send here; excess: beyond the stream's
+    packet rate.
     digits_received: digits that began at this end, whether they crossed or were reported; their packets count as
     received only where they crossed. digits_sent: those that crossed towards this end or were played to it.
+    Of what this end sent us: lost: numbers that never came (RFC 3550 §A.3, by arrival), reordered: that came behind a
+    later one, duplicates: that came again; jitter_ms: interarrival jitter (§6.4.1) now, jitter_max_ms: at its worst.
+    round_trip_ms: between us and this end, from its latest report that told (§6.4.1), 0: none has; far_lost: the
+    fraction, 0 to 1, and far_jitter_ms, that it reported last of what it heard.
+    source: "host:port" that is locked, empty: none yet. engine: who relays what comes from this end now, empty: nobody;
+    why: why not the kernel, where it could.
     """
 
     received: int = 0
@@ -151,6 +228,20 @@ class EndCount(Struct, frozen=True):
     dropped: int = 0
     digits_received: int = 0
     digits_sent: int = 0
+    in_kernel: int = 0
+    foreign: int = 0
+    excess: int = 0
+    lost: int = 0
+    reordered: int = 0
+    duplicates: int = 0
+    jitter_ms: float = 0.0
+    jitter_max_ms: float = 0.0
+    round_trip_ms: float = 0.0
+    far_lost: float = 0.0
+    far_jitter_ms: float = 0.0
+    source: str = ""
+    engine: EngineName | Literal[""] = ""
+    why: str = ""
 
 
 class StreamCount(Struct, frozen=True):
@@ -159,21 +250,40 @@ class StreamCount(Struct, frozen=True):
 
 
 class Running(Struct, frozen=True, tag=True):
-    """First message of a worker: nobody may use it before. `version` is checked against ours."""
+    """First message of a worker: nobody may use it before. `version` is checked against ours.
+
+    `continues`: its counters go on from those of the worker before it.
+    """
 
     pid: int
     version: int
+    continues: bool = False
+
+
+class EngineReady(Struct, frozen=True, tag=True):
+    """Which engine relays what it can from now on. `reason`: why it is not the kernel, for people; empty: it is, or
+    nobody asked for it. `devices`: where the kernel engine listens.
+    """
+
+    engine: EngineName
+    reason: str = ""
+    devices: tuple[str, ...] = ()
 
 
 class SessionEnded(Struct, frozen=True, tag=True):
+    """Answer to `DeleteSession`; unasked where the worker gave up a session that has no owner."""
+
     ref: str
     streams: tuple[StreamCount, ...]
 
 
 class SessionCount(Struct, frozen=True):
+    """`ports`: (local address, RTP port) of each end, so that a fresh signalling knows what is in use."""
+
     ref: str
     generation: int
     streams: tuple[StreamCount, ...]
+    ports: tuple[tuple[str, int], ...] = ()
 
 
 class Report(Struct, frozen=True, tag=True):
@@ -196,6 +306,20 @@ class DigitHeard(Struct, frozen=True, tag=True):
     milliseconds: int
 
 
+class Silent(Struct, frozen=True, tag=True):
+    """Neither RTP nor RTCP came from any end of this session for its `silence_seconds`."""
+
+    ref: str
+    seconds: float
+
+
+class StillHeard(Struct, frozen=True, tag=True):
+    """The former remote of a pair that rests still sends to it. Said about once a second while it does."""
+
+    local: str
+    port: int
+
+
 class Refused(Struct, frozen=True, tag=True):
     """A request that could not be carried out, in words for the log; the worker lives on."""
 
@@ -203,7 +327,7 @@ class Refused(Struct, frozen=True, tag=True):
     reason: str
 
 
-Reply = Running | SessionEnded | Report | DigitHeard | Refused
+Reply = Running | EngineReady | SessionEnded | Report | DigitHeard | Silent | StillHeard | Refused
 
 _encoder = msgspec.msgpack.Encoder()
 _request_decoder: msgspec.msgpack.Decoder[Request] = msgspec.msgpack.Decoder(Request)

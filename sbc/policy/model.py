@@ -13,7 +13,7 @@ from sbc.core.address import Address, Transport
 NumberForm = Literal["e164", "e164-bare", "national", "national-1", "last-4"]
 Algorithm = Literal["md5", "sha-256", "sha-512-256"]
 CalledFrom = Literal["ruri", "to", "p-called-party-id"]
-Latching = Literal["strict", "address"]
+Latching = Literal["strict", "address", "nat"]
 
 
 class Where(Struct, frozen=True):
@@ -46,10 +46,16 @@ class Interface(Struct, frozen=True):
 
 
 class MediaSettings(Struct, frozen=True):
+    """`silence_timeout`: seconds without RTP and RTCP either way that end a call; 0: none do. `orphan_timeout`: seconds
+    that media of a call goes on whose signalling has died.
+    """
+
     first_port: int = 20000
     last_port: int = 29999
-    engine: Literal["auto", "userland"] = "auto"
+    engine: Literal["auto", "kernel", "userland"] = "auto"
     workers: int = 1
+    silence_timeout: float = 300.0
+    orphan_timeout: float = 3600.0
 
 
 class Server(Struct, frozen=True):
@@ -233,6 +239,8 @@ class Peer(Struct, frozen=True):
     `dtmf`: how this peer sends and hears digits; pass: as the other side does. `early_media` ringback: this peer hears
     a plain 180 instead of the other side's early media. `delayed_offer` convert: this peer's INVITEs always have an
     offer. `reliable`: whether we say that we understand 100rel (RFC 3262). `session_timer` None: none is asked for.
+    `media_from`: networks in CIDR text that its media may be learned from, with latching nat. `transcode` auto: it may be
+    offered a G.711 law that the other side has not offered, and what it then sends is recoded.
     """
 
     name: str
@@ -245,6 +253,8 @@ class Peer(Struct, frozen=True):
     called_form: NumberForm = "e164"
     caller_form: NumberForm = "e164"
     latching: Latching = "address"
+    media_from: tuple[str, ...] = ()
+    transcode: Literal["auto", "off"] = "auto"
     no_reply: float = 4.0
     no_progress: float = 20.0
     no_answer: float = 180.0
