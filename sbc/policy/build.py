@@ -12,6 +12,7 @@ from sbc.policy import crosscheck, peercheck, routecheck, sourcecheck
 from sbc.policy.addresses import ANY
 from sbc.policy.engine import Policy
 from sbc.policy.identity import caller_id
+from sbc.policy.media import media_settings
 from sbc.policy.merge import Draft
 from sbc.policy.methods import allowed_events, allowed_methods
 from sbc.policy.model import (
@@ -22,7 +23,6 @@ from sbc.policy.model import (
     DidRange,
     HeaderRules,
     Interface,
-    MediaSettings,
     PathRules,
     Peer,
     Route,
@@ -60,7 +60,7 @@ def build_policy(draft: Draft, start: Where, files: tuple[str, ...], vault: Vaul
     return Policy(
         settings,
         interfaces=[_interface(name, fields) for name, fields in draft.named["interfaces"].items()],
-        media=_media(draft.settings["media"]),
+        media=media_settings(draft.settings["media"]),
         peers=peers,
         routes=routes,
         dids=dids,
@@ -83,11 +83,6 @@ def _settings(fields: Fields, vault: Vault) -> Settings:
         cps=fields.get("cps"),
         webhook=alerts.get("webhook"),
     )
-
-
-def _media(fields: Fields) -> MediaSettings:
-    first, last = fields.get("ports", (20_000, 29_999))
-    return MediaSettings(first, last, fields.get("engine", "auto"), fields.get("workers", 1))
 
 
 def _interface(name: str, fields: Fields) -> Interface:
@@ -130,6 +125,8 @@ class _Builder:
             called_form=called_form,
             caller_form=caller_form,
             latching=fields.get("latching", "address"),
+            media_from=tuple(dict.fromkeys(_values(fields, "media_from"))),
+            transcode=fields.get("transcode", "auto"),
             no_reply=fields.get("no_reply", 4.0),
             no_progress=fields.get("no_progress", 20.0),
             no_answer=fields.get("no_answer", 180.0),

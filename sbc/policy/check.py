@@ -18,6 +18,7 @@ from sbc.policy.model import (
     Health,
     Interface,
     Limits,
+    MediaSettings,
     PathRules,
     Peer,
     RejectWith,
@@ -37,7 +38,8 @@ def _lines(policy: Policy) -> Iterator[str]:
     yield f"{policy.name}: {_counts(policy)}"
     yield f"  admin {policy.admin} · data_dir {policy.data_dir}"
     yield f"  country {policy.country} · stop_after {policy.stop_after:g}s"
-    yield f"  media ports {media.first_port}-{media.last_port} ({pairs} pairs per address) · engine {media.engine}"
+    yield f"  media ports {media.first_port}-{media.last_port} ({pairs} pairs per address)"
+    yield f"  media engine {media.engine} · {media.workers} {_plural('worker', media.workers)} · {_silence(media)}"
     if policy.cps is not None:
         yield f"  at most {policy.cps} new {_plural('call', policy.cps)} per second"
     if policy.webhook is not None:
@@ -47,6 +49,15 @@ def _lines(policy: Policy) -> Iterator[str]:
     yield from (_pool(name, policy) for name in policy.path_pools)
     yield from (line for route in policy.routes for line in _route(route))
     yield from (f"warning: {warning}" for warning in policy.warnings)
+
+
+def _silence(media: MediaSettings) -> str:
+    ends = (
+        f"calls end after {_time(media.silence_timeout)} of silence"
+        if media.silence_timeout
+        else "silence ends no call"
+    )
+    return f"{ends} · media outlives signalling by {_time(media.orphan_timeout)}"
 
 
 def _counts(policy: Policy) -> str:

@@ -239,8 +239,8 @@ class Peer(Struct, frozen=True):
     `dtmf`: how this peer sends and hears digits; pass: as the other side does. `early_media` ringback: this peer hears
     a plain 180 instead of the other side's early media. `delayed_offer` convert: this peer's INVITEs always have an
     offer. `reliable`: whether we say that we understand 100rel (RFC 3262). `session_timer` None: none is asked for.
-    `media_from`: networks in CIDR text that its media may be learned from, with latching nat. `transcode` auto: it may be
-    offered a G.711 law that the other side has not offered, and what it then sends is recoded.
+    `media_from`: networks in CIDR text that its media may be learned from, with latching nat. `transcode` auto: it may
+    be offered a G.711 law that the other side has not offered, and what it then sends is recoded.
     """
 
     name: str

@@ -6,6 +6,7 @@ from sbc.core.address import Address, canonical_ip
 from sbc.policy.addresses import ANY
 from sbc.policy.capacity import check_rules
 from sbc.policy.codecs import lacks_telephone_event
+from sbc.policy.media import check_latching
 from sbc.policy.merge import Draft
 from sbc.policy.methods import EVENT_METHODS, allowed_methods, meant_by
 from sbc.policy.model import CodecRules, Listener, PathRules, Server
@@ -20,6 +21,7 @@ def check_peers(draft: Draft, problems: Problems) -> None:
         _check_digits(fields, problems)
         _check_methods(fields, problems)
         _check_events(fields, problems)
+        check_latching(fields, interfaces.get(fields.get("interface")), problems)
         if "register" in fields.found and "auth" not in fields.written:
             problems.warn(fields.where, f"`{name}` registers without `auth`", "a carrier that challenges refuses it")
     for name, fields in draft.named["pbxs"].items():
@@ -30,6 +32,7 @@ def check_peers(draft: Draft, problems: Problems) -> None:
         _check_digits(fields, problems)
         _check_methods(fields, problems)
         _check_events(fields, problems)
+        check_latching(fields, interfaces.get(fields.get("interface")), problems)
     _check_pools(draft, problems)
 
 

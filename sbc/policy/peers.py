@@ -11,6 +11,7 @@ from sbc.policy.documents import Node
 from sbc.policy.headers import read_headers
 from sbc.policy.health import read_health
 from sbc.policy.identity import read_caller_id
+from sbc.policy.media import PEER_MEDIA_KEYS
 from sbc.policy.methods import IMPLIED_EVENTS, IMPLIED_METHODS, event, method
 from sbc.policy.model import EVENTS, TALK_METHODS
 from sbc.policy.problems import Problems
@@ -87,14 +88,7 @@ _ANY_PEER: Final = (
     ),
     Key("no_progress", "a duration", "100 but no 18x: the next one is tried", one(values.timer), default="20s"),
     Key("no_answer", "a duration", "ringing", one(values.timer), default="180s"),
-    Key(
-        "latching",
-        "strict or address",
-        "strict: media from SDP's address and port only; address: any port; nat is not built yet",
-        choice("strict", "address", later=("nat",)),
-        default="address",
-    ),
-    Key("media_from", "networks", "where latching may learn"),
+    *PEER_MEDIA_KEYS,
     Key(
         "codecs",
         "a list, or a mapping of allow and order",

@@ -85,10 +85,25 @@ up as if the peer that sent it had dialled that number: its routes, its bars, it
 side hears nothing of it but the new party. PBXs may do both where the policy says nothing, trunks neither, because
 what a carrier could place through us is at our cost.
 
-**Codecs** are taken out of offers and answers, never changed into one another: two peers without a codec in common
-cannot talk (488). Their names are those of SDP's rtpmap (`PCMA`, `opus`, `L16/44100`), or a static payload type (`8`).
-A list that lacks `telephone-event` leaves digits to the sound and to INFO, which is a warning unless `dtmf: pass` is
-written out, and an error with the other values of `dtmf`.
+**Codecs** are taken out of offers and answers. Two peers without a codec in common cannot talk (488), but for G.711:
+where one side has A-law alone and the other µ-law alone, what they say is recoded, unless `transcode: off` stands at
+the one that would be offered the other law. A codec that both have always comes first. Names of codecs are those of
+SDP's rtpmap (`PCMA`, `opus`, `L16/44100`), or a static payload type (`8`). A list that lacks `telephone-event` leaves
+digits to the sound and to INFO, which is a warning unless `dtmf: pass` is written out, and an error with the other
+values of `dtmf`.
+
+**Where media comes from**: packets for a call are taken from one source, which the first of them that fit have shown;
+all others are dropped and counted. `latching` says which sources may. With `strict` and `address` we send to where the
+SDP says and nowhere else. A phone or PBX behind a router names an address in its SDP that is not to be reached from
+here: it needs `latching: nat`, and `media_from`, the networks that its packets come from. A new session description of
+that peer, and nothing else, lets a new source be learned.
+
+**Silence**: a call whose two sides send neither RTP nor RTCP for `media.silence_timeout` is ended; its CDR has the
+cause `media_timeout`. Held calls may be silent.
+
+**A reload** may change all of this for calls that come, and `media.engine`, `media.silence_timeout` and
+`media.orphan_timeout` for those that are up. `media.ports`, `media.workers`, interfaces and `sbc.name`, `sbc.data_dir`,
+`sbc.admin` need a restart.
 
 **Methods and events**: a list replaces the default. MESSAGE, SUBSCRIBE and PUBLISH are for peers that list them, and go
 where the routes say for the number that they name; REGISTER is for PBXs with `registers: true`.

@@ -14,10 +14,10 @@ from sbc.policy.codecs import CODECS
 from sbc.policy.headers import HEADERS
 from sbc.policy.health import HEALTH
 from sbc.policy.identity import CALLER_ID
+from sbc.policy.media import MEDIA_KEYS
 from sbc.policy.peers import DID, PBX_KEYS, TRUNK_KEYS
-from sbc.policy.problems import UnfitError
 from sbc.policy.registration import REGISTER
-from sbc.policy.schema import Key, choice, mapping, one, some
+from sbc.policy.schema import Key, mapping, one, some
 from sbc.policy.secrets import PBX_AUTH, TRUNK_AUTH
 from sbc.policy.sessiontimer import SESSION_TIMER
 from sbc.policy.steps import STEP, VIA, read_disaster, read_via
@@ -32,13 +32,6 @@ class Section(Struct, frozen=True):
     shape: Literal["settings", "named", "list", "values"]
     about: str
     keys: tuple[Key, ...]
-
-
-def _workers(text: str) -> int:
-    if text == "1":
-        return 1
-    values.whole(text, 1, 64)
-    raise UnfitError("more than one media worker is not built yet", "expected 1")
 
 
 DSCP: Final = (
@@ -117,29 +110,7 @@ INTERFACES: Final = Section(
     ),
 )
 
-MEDIA: Final = Section(
-    "media",
-    "settings",
-    "The relay of RTP.",
-    (
-        Key(
-            "ports",
-            "FIRST-LAST",
-            "RTP takes the even port, RTCP the odd one above",
-            one(values.media_ports),
-            default="20000-29999",
-        ),
-        Key(
-            "engine",
-            "auto or userland",
-            "kernel is not built yet",
-            choice("auto", "userland", later=("kernel",)),
-            "auto",
-        ),
-        Key("workers", "1", "more than one is not built yet", one(_workers), default="1"),
-        Key("silence_timeout", "a duration", "ends calls without any RTP and RTCP"),
-    ),
-)
+MEDIA: Final = Section("media", "settings", "The relay of RTP.", MEDIA_KEYS)
 
 PBXS: Final = Section("pbxs", "named", "Inside peers.", PBX_KEYS)
 

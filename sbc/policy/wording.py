@@ -112,7 +112,9 @@ def calls(peer: Peer) -> str:
         f"redirections are {_REDIRECTIONS[peer.redirect]}"
         if peer.redirect != ("follow" if is_pbx else "refuse")
         else "",
+        _media_source(peer),
         codecs(peer.codecs),
+        "G.711 is not recoded" if peer.transcode == "off" else "",
         "no fax streams" if peer.t38 == "refuse" else "",
         _DIGITS.get(peer.dtmf, ""),
         "hears 180 instead of early media" if peer.early_media == "ringback" else "",
@@ -124,6 +126,12 @@ def calls(peer: Peer) -> str:
         *_headers(peer.headers),
     )
     return " · ".join(filter(None, phrases))
+
+
+def _media_source(peer: Peer) -> str:
+    if peer.latching == "nat":
+        return f"media learned within {', '.join(peer.media_from)}"
+    return "media from its SDP's address and port only" if peer.latching == "strict" else ""
 
 
 def codecs(rules: CodecRules) -> str:

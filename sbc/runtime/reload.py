@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from sbc.policy.engine import Policy
 from sbc.policy.load import PolicyError
+from sbc.policy.model import MediaSettings
 
 # Settings of the section `sbc` that a running program has taken for good.
 _FIXED: Final = ("name", "data_dir", "admin")
@@ -65,5 +66,12 @@ def needs_restart(old: Policy, new: Policy) -> Iterator[str]:
             yield f"{interface.where or f'interfaces.{name}'}: the new interface {name} needs a restart"
         elif replace(known, where=None) != replace(interface, where=None):
             yield f"{interface.where or f'interfaces.{name}'}: the change of interface {name} needs a restart"
-    if old.media != new.media:
-        yield "media: another range of ports, engine or number of workers needs a restart"
+    before, after = old.media, new.media
+    if (before.first_port, before.last_port) != (after.first_port, after.last_port):
+        yield f"media.ports: {_ports(after)} instead of {_ports(before)} needs a restart"
+    if before.workers != after.workers:
+        yield f"media.workers: {after.workers} instead of {before.workers} needs a restart"
+
+
+def _ports(media: MediaSettings) -> str:
+    return f"{media.first_port}-{media.last_port}"

@@ -82,7 +82,8 @@ async def test_every_error_is_said_and_logged_and_nothing_changes(rig, said):
         ("name: hq", "name: other", "sbc.name: `other` instead of `hq` needs a restart"),
         ("/var/lib/sbc", "/elsewhere", "sbc.data_dir: `/elsewhere` instead of `/var/lib/sbc` needs a restart"),
         ("127.0.0.1:8088", "off", "sbc.admin: `off` instead of `127.0.0.1:8088` needs a restart"),
-        ("20000-20999", "20000-21999", "media: another range of ports, engine or number of workers needs a restart"),
+        ("20000-20999", "20000-21999", "media.ports: 20000-21999 instead of 20000-20999 needs a restart"),
+        ("media: {", "media: {workers: 2, ", "media.workers: 2 instead of 1 needs a restart"),
         ("127.0.0.20:5060", "127.0.0.20:5070", "policy.yaml:5:3: the change of interface outside needs a restart"),
         (
             "media: {ports",
@@ -94,6 +95,12 @@ async def test_every_error_is_said_and_logged_and_nothing_changes(rig, said):
 async def test_what_is_bound_to_open_sockets_and_files_is_named_and_refused(rig, before, after, problem):
     assert await rig.reload(before, after) == [problem]
     assert rig.in_force == []
+
+
+async def test_the_engine_and_the_time_outs_of_media_may_change(rig):
+    assert await rig.reload("media: {", "media: {engine: userland, silence_timeout: off, orphan_timeout: 2h, ") == []
+    [new] = rig.in_force
+    assert (new.media.engine, new.media.silence_timeout, new.media.orphan_timeout) == ("userland", 0.0, 7200.0)
 
 
 async def test_an_interface_that_is_taken_away_is_named(rig):

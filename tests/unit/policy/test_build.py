@@ -8,6 +8,7 @@ from sbc.policy.model import (
     Health,
     Limits,
     Listener,
+    MediaSettings,
     PathRules,
     Register,
     Secret,
@@ -21,11 +22,10 @@ def test_defaults(load, well):
     assert (policy.name, policy.data_dir, policy.admin, policy.country, policy.stop_after) == (
         "sbc", "./var", "127.0.0.1:8088", "US", 10.0,
     )  # fmt: skip
-    assert (policy.media.first_port, policy.media.last_port, policy.media.engine, policy.media.workers) == (
-        20_000, 29_999, "auto", 1,
-    )  # fmt: skip
+    assert policy.media == MediaSettings(20_000, 29_999, "auto", 1, 300.0, 3600.0)
     office = policy.peers["office"]
     assert (office.kind, office.no_reply, office.no_progress, office.no_answer) == ("pbx", 4.0, 20.0, 180.0)
+    assert (office.media_from, office.transcode) == ((), "auto")
     assert (office.latching, office.called_form, office.caller_form, office.called_from) == (
         "address",
         "e164",
@@ -51,7 +51,7 @@ interfaces:
     media: [127.0.0.10, "::1"]
     dscp: {sip: cs3, media: ef}
     advertise: {sip: "sbc.example.com:5060", media: 203.0.113.9}
-media: {ports: 3000-3999, engine: userland, workers: 1}
+media: {ports: 3000-3999, engine: userland, workers: 2, silence_timeout: off, orphan_timeout: 90s}
 path_pools: {acme: 24}
 pbxs:
   p:
@@ -67,7 +67,9 @@ pbxs:
     no_reply: 1s
     no_progress: 2s
     no_answer: 3s
-    latching: strict
+    latching: nat
+    media_from: [127.0.0.0/24, 127.0.0.0/24, "fd00::/48"]
+    transcode: "off"
   q: {interface: net, registers: true, accept: any, auth: {username: q, password: {env: P}}}
 trunks:
   t:
@@ -111,7 +113,7 @@ def test_every_built_key_of_the_node_reaches_its_value(full):
     net = full.interfaces["net"]
     assert (net.media, net.dscp_sip, net.dscp_media) == (("127.0.0.10", "::1"), 24, 46)
     assert (net.sip_advertise, net.media_advertise) == ("sbc.example.com:5060", "203.0.113.9")
-    assert (full.media.first_port, full.media.last_port, full.media.engine) == (3000, 3999, "userland")
+    assert full.media == MediaSettings(3000, 3999, "userland", 2, 0.0, 90.0)
 
 
 def test_every_built_key_of_a_pbx_reaches_its_value(full):
@@ -124,7 +126,8 @@ def test_every_built_key_of_a_pbx_reaches_its_value(full):
     assert p.caller_id == CallerId("screen", "+442079460000", "anonymous", p.caller_id.where)
     assert p.limits == Limits(4, 5, 6, 7.0)
     assert p.health == Health(False, 1.0, 2.0, 1.0, 4, 5)
-    assert (p.called_form, p.caller_form, p.latching) == ("last-4", "national", "strict")
+    assert (p.called_form, p.caller_form, p.latching) == ("last-4", "national", "nat")
+    assert (p.media_from, p.transcode) == (("127.0.0.0/24", "fd00::/48"), "off")
     assert (p.no_reply, p.no_progress, p.no_answer) == (1.0, 2.0, 3.0)
     assert [(d.first, d.last, [step.pbx for step in d.disaster]) for d in full.dids] == [
         ("+442079460000", "+442079460009", []),

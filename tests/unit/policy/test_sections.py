@@ -23,8 +23,8 @@ PEER_ERRORS = [
     ),
     (
         "trunks",
-        "{interface: inside, servers: sip:h, latching: nat}",
-        "`nat` is not built yet; expected strict or address",
+        "{interface: inside, servers: sip:h, latching: learn}",
+        "`learn` is not a choice here; expected strict or address or nat",
     ),
     (
         "trunks",
