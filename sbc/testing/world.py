@@ -101,7 +101,7 @@ class World:
         self.ids = seeded_ids(seed)
         self.net = Network(seed=seed, conditions=conditions)
         self.switch = Switch(self.policy, seeded_ids(seed + 1), timing=timing)
-        self.media = FakeMedia(*media_ports)
+        self.media = FakeMedia(*media_ports, clock=lambda: self.net.now)
         self.cdr = Cdrs()
         self.logs: list[Log] = []
         self.alerts: list[Alert] = []
@@ -215,6 +215,15 @@ class World:
         for news in self.media.news():
             self._replied(news)
         return any(out)
+
+    def falls_silent(self, seconds: float) -> None:
+        """So long nobody sends RTP; what the worker says of that is told to the engine.
+
+        Elsewhere time goes by without the worker's silence: phones of most stories send no packets at all.
+        """
+        self.run(seconds)
+        for news in self.media.tick(self.now):
+            self._replied(news)
 
     def worker_dies(self) -> None:
         self.media.kill()
