@@ -101,7 +101,7 @@ class Call:
             fax=peer.t38 == "pass",
             dtmf=peer.dtmf,
         )
-        self.media = CallMedia(ref, side, context.media_rules, context.ports, context.ids)
+        self.media = CallMedia(ref, side, context.media_rules, context.ports, context.ids, context.totals)
         self.media.waits = errand is not None
         self.setup = Setup(self)
         self.modification = Modification(self)
@@ -302,6 +302,7 @@ class Call:
     def talks(self, body: bytes, now: float, fields: Fields) -> list[Out]:
         """Whom it called has answered."""
         self.account.answered_at = now
+        self.context.totals.setup.add(now - self.account.started_at)
         self.passing.answered()
         self.state = Talking(now)
         self.limit_duration(now)

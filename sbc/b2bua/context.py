@@ -14,6 +14,7 @@ from sbc.b2bua.media import MediaRules
 from sbc.b2bua.moved import Moves
 from sbc.b2bua.ports import PortPool
 from sbc.b2bua.session_ids import SessionIds
+from sbc.b2bua.totals import Totals
 from sbc.core.ids import IdSource
 from sbc.peering.relations import Relations
 from sbc.policy.engine import Policy
@@ -50,6 +51,7 @@ class Context:
         "relations",
         "session_ids",
         "timing",
+        "totals",
         "trace",
         "wall",
     )
@@ -78,6 +80,7 @@ class Context:
         self.dialogs: dict[str, tuple[str, int]] = {}
         self.calls: Mapping[str, Call] = {}  # all that are alive; set by the switch, read by transfers
         self.moves = Moves()
+        self.totals = Totals()
         self.session_ids: dict[str, SessionIds] = {}  # of calls that use them
         self.outcomes: Counter[tuple[str, str, str]] = Counter()
         self.emergencies = 0

@@ -5,16 +5,17 @@ Descriptions cross with our addresses and ports, in the numbers and with the cod
 How the text of an offer and an answer crosses is in `offers`, what becomes of it in the relay in `relaying`.
 """
 
-import json
 from collections.abc import Sequence
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from sbc.b2bua.listening import Listening, Way, ways_of
 from sbc.b2bua.offers import Offer, answered, answers, reply_for, says_enough, shaped
 from sbc.b2bua.ports import PortPool
 from sbc.b2bua.relaying import early_streams, streams_between
 from sbc.b2bua.sides import ALL_CODECS, Agreed, Dtmf, Side, SideName
+from sbc.b2bua.totals import Totals
 from sbc.core.ids import IdSource
 from sbc.media import wire
 from sbc.policy.model import CodecRules, Latching
@@ -35,15 +36,27 @@ class OutOfPortsError(Exception):
 
 
 class MediaRules(Struct, frozen=True):
-    """What every call is held to: addresses and ports of our own, which no peer may name as its own."""
+    """What every call is held to: addresses and ports of our own, which no peer may name as its own. `silence`: seconds
+    without a packet from either side that are told; 0: none are.
+    """
 
     own: frozenset[str]
     ports: tuple[int, int]
+    silence: float = 0.0
 
 
 class CallMedia:
-    def __init__(self, ref: str, ingress: Side, rules: MediaRules, pool: PortPool, ids: IdSource) -> None:
+    def __init__(
+        self,
+        ref: str,
+        ingress: Side,
+        rules: MediaRules,
+        pool: PortPool,
+        ids: IdSource,
+        totals: Totals | None = None,
+    ) -> None:
         self.ref = ref
+        self.listening = Listening(totals or Totals())
         self.sides: dict[SideName, Side] = {"ingress": ingress}
         self.offer: Offer | None = None
         self.is_answered = False
@@ -52,7 +65,6 @@ class CallMedia:
         self._ids = ids
         self._generation = 0
         self._streams: tuple[wire.Stream, ...] = ()
-        self._codecs: tuple[str, ...] = ()
         self._last_read: tuple[Session | None, tuple[MediaRemote, ...]] = (None, ())
         self._is_renumbered = False  # the two sides may have different numbers for one codec
         self._answered: Offer | None = None  # the offer that `now` of both sides comes from, until that is settled
@@ -289,11 +301,15 @@ class CallMedia:
     def relay(self) -> wire.PutSession:
         """The whole relay as it shall be now; where it `waits`, ports hear and nothing is sent on yet."""
         self._generation += 1
-        self._streams, self._codecs = (), ()
+        self._streams = ()
+        ways: tuple[Way, ...] = ()
         if len(self.sides) == 2:
             ingress, egress = self.sides["ingress"], self.sides["egress"]
-            self._streams, self._codecs = streams_between(ingress, egress, is_renumbered=self._is_renumbered)
-        return wire.PutSession(self.ref, self._generation, self._streams, early=self.waits)
+            self._streams, codecs = streams_between(ingress, egress, is_renumbered=self._is_renumbered)
+            ways = ways_of(self._streams, codecs, ingress, egress)
+        self.listening.rewired(ways, self._generation)
+        silence = self._rules.silence if self.listening.is_two_way else 0.0
+        return wire.PutSession(self.ref, self._generation, self._streams, early=self.waits, silence_seconds=silence)
 
     def digits_to(self, to: SideName) -> int | None:
         """The stream of the relay, as last put, in which digits can be played to that side; None: in none."""
@@ -319,21 +335,8 @@ class CallMedia:
             side.ports = []
 
     def report(self, counts: Sequence[wire.StreamCount]) -> str:
-        """The CDR's `media`: what came from each side. Loss, jitter and MOS are not measured yet: null."""
-        rows = {
-            name: [
-                {
-                    "codec": codec,
-                    "packets": getattr(count, name).received,
-                    "lost": None,
-                    "jitter_ms": None,
-                    "mos": None,
-                }
-                for codec, count in zip(self._codecs, counts, strict=False)
-            ]
-            for name in ("ingress", "egress")
-        }
-        return json.dumps(rows)
+        """The CDR's `media`: what came from each side, by the worker's last word."""
+        return self.listening.finish(counts)
 
     # --- how an offer crosses -----------------------------------------------------------------------------------------
 

@@ -2,11 +2,12 @@
 
 The runtime opens the sockets and passes them to the media worker; a pair is handed out only once it is known to be
 open, so that no call waits for a socket. Pairs stay open and are used again. RTP takes the even port, RTCP the odd one
-above. A pair rests after use, because the former peer may go on sending for a while; when nothing else is left, the
-pair that has rested longest is taken, provided that it has rested for a minimum.
+above. A pair rests after use until its former peer has been silent for a while: that may go on sending, and the next
+call must not hear it. What strangers send there changes nothing. When no other pair is left, the one whose peer has
+been silent longest is taken, provided that this is a minimum.
 """
 
-from collections import deque
+from itertools import islice
 from typing import Final
 
 from sbc.b2bua.commands import OpenPorts
@@ -24,7 +25,7 @@ class _Address:
 
     def __init__(self) -> None:
         self.ready: list[int] = []
-        self.resting: deque[tuple[float, int]] = deque()
+        self.resting: dict[int, float] = {}  # since when all is quiet there, the longest first
         self.used: set[int] = set()
         self.asked = 0
         self.retry_at = 0.0
@@ -41,6 +42,10 @@ class PortPool:
         """Pairs held by calls; those that rest are not counted."""
         return sum(len(address.used) for address in self._addresses.values())
 
+    @property
+    def resting(self) -> int:
+        return sum(len(address.resting) for address in self._addresses.values())
+
     def start(self) -> list[OpenPorts]:
         return [order for local in self._addresses for order in self._ask(local, 0.0)]
 
@@ -51,7 +56,7 @@ class PortPool:
         if len(ports) < address.asked:
             address.retry_at = now + _RETRY_SECONDS
         address.asked = 0
-        known = address.used.union(address.ready, (port for _, port in address.resting))
+        known = address.used.union(address.ready, address.resting)
         address.ready.extend(port for port in ports if port not in known)
 
     def take(self, local: str, count: int, now: float) -> list[int] | None:
@@ -76,7 +81,13 @@ class PortPool:
         for port in ports:
             if port in address.used:
                 address.used.discard(port)
-                address.resting.append((now, port))
+                address.resting[port] = now
+
+    def heard(self, local: str, port: int, now: float) -> None:
+        """The former peer of a pair that rests still sends there: its rest begins anew."""
+        address = self._addresses.get(local)
+        if address is not None and address.resting.pop(port, None) is not None:
+            address.resting[port] = now
 
     def replenish(self, now: float) -> list[OpenPorts]:
         """Orders for more pairs where the ready ones run low; asked after calls have taken theirs."""
@@ -96,10 +107,14 @@ class PortPool:
         return [OpenPorts(local, pairs)]
 
     def _wake(self, address: _Address, rested_since: float, at_most: int | None = None) -> None:
-        while address.resting and address.resting[0][0] <= rested_since and at_most != 0:
-            address.ready.append(address.resting.popleft()[1])
-            if at_most is not None:
-                at_most -= 1
+        rested: list[int] = []
+        for port, since in islice(address.resting.items(), at_most):
+            if since > rested_since:
+                break
+            rested.append(port)
+        for port in rested:
+            del address.resting[port]
+        address.ready += rested
 
     def _pick(self, ready: list[int]) -> int:
         """A random one, so that a stranger cannot guess the next call's port."""

@@ -3,10 +3,12 @@
 Nothing in here can reach into the engine. Counters are totals since the start.
 """
 
+from collections.abc import Mapping
 from typing import Literal
 
 from msgspec import Struct
 
+from sbc.core.histogram import Counted
 from sbc.peering.views import PathView, PeerView, PingView
 
 CallState = Literal["trying", "ringing", "answered", "ending"]
@@ -25,8 +27,20 @@ class CallView(Struct, frozen=True):
     started_at: float
     answered_at: float | None = None
     media: tuple[tuple[str, object], ...] = ()
+    quality: Mapping[str, object] = {}  # of what came from each side, as the CDR's `media` has it
     emergency: bool = False
     joined: tuple[str, ...] = ()  # refs of calls that this one has taken in
+
+
+class MediaView(Struct, frozen=True):
+    """What calls have heard since the start. `packets`: by interface. `streams`: ends that each engine relays now."""
+
+    packets: tuple[tuple[str, int], ...] = ()
+    lost: int = 0
+    foreign: int = 0
+    streams: tuple[tuple[str, int], ...] = ()
+    mos: Counted = Counted()
+    setup_seconds: Counted = Counted()
 
 
 class EngineView(Struct, frozen=True):
@@ -51,5 +65,6 @@ class EngineView(Struct, frozen=True):
     pings: tuple[PingView, ...] = ()
     wall_at_zero: float = 0.0  # add it to a time of the engine's clock
     emergencies: int = 0  # calls since the start
+    media: MediaView = MediaView()
     now: float = 0.0  # of the engine's clock
     paths_leaked: int = 0  # call paths that outlived their call, since the start: must be none

@@ -38,6 +38,7 @@ from sbc.b2bua.identity import parties_of
 from sbc.b2bua.living import LivingCalls, crash_log
 from sbc.b2bua.loops import is_loop
 from sbc.b2bua.media import MediaRules
+from sbc.b2bua.media_news import MediaNews
 from sbc.b2bua.orders import ChildAnswered, ChildFailed, ChildProgressed, HangUpChild, JoinCalls, PlaceChild
 from sbc.b2bua.orphans import end_orphan
 from sbc.b2bua.ports import PortPool
@@ -47,13 +48,12 @@ from sbc.b2bua.replaces import replaced_by
 from sbc.b2bua.snapshot import EngineView
 from sbc.b2bua.stamping import stamped
 from sbc.b2bua.turned_away import stillborn, turn_away
-from sbc.b2bua.view import view_of
+from sbc.b2bua.view import media_view, view_of
 from sbc.b2bua.whose import asked, dialog_of, is_of_probe, ref_of, user_of
 from sbc.core import limits
 from sbc.core.address import Flow
 from sbc.core.cause import Cause, cause_of_status
 from sbc.core.ids import IdSource
-from sbc.media import wire
 from sbc.peering.bindings import BindingMoved
 from sbc.peering.hop import server_uri
 from sbc.peering.relations import Out as PeerOut
@@ -77,8 +77,6 @@ from sbc.sip.transaction.outputs import (
 )
 from sbc.trace.recorder import Recorder
 
-MediaReply = wire.SessionEnded | wire.Report | wire.Refused | wire.DigitHeard
-
 SERVER_NAME: Final = "sbc"
 _RETRY_AFTER_DRAIN: Final = "30"  # seconds; small, because another node or the next start is near
 _ORDERS: Final = frozenset(Order.__args__)
@@ -95,7 +93,6 @@ class Switch:
         self.endpoint = Endpoint(locals_of(policy.interfaces.values()), ids, SERVER_NAME, timing)
         media = policy.media
         addresses = tuple(address for interface in policy.interfaces.values() for address in interface.media)
-        shown = tuple(i.media_advertise for i in policy.interfaces.values() if i.media_advertise)
         self.ports = PortPool(addresses, media.first_port, media.last_port, ids)
         self._ids = ids
         self.relations = Relations(policy, ids, self.endpoint.locator.candidates)
@@ -105,7 +102,7 @@ class Switch:
             ids=ids,
             timing=timing,
             ports=self.ports,
-            media_rules=MediaRules(frozenset((*addresses, *shown)), (media.first_port, media.last_port)),
+            media_rules=_media_rules(policy),
             hosts={name: host_of(interface) for name, interface in policy.interfaces.items()},
             trace=self.trace,
         )
@@ -114,6 +111,7 @@ class Switch:
         self._refused = RefusedLogins()
         self._living = LivingCalls(self._context, self._former.forget)
         self.calls = self._context.calls = self._living.calls
+        self._media_news = MediaNews(self._context, self._living)
         self._unstored: set[str] = set()  # calls whose records the disk does not take
         self._between = BetweenCalls(self._living, self._context, self._unstored)
         self.beside = Beside(self._context)
@@ -195,7 +193,7 @@ class Switch:
                 changed = self.relations.hops_changed(now) if self._learn_names() else []
                 return self._run([*changed, *outs], now)
             case MediaReplied(reply):
-                return self._media_replied(reply, now)
+                return self._run(self._media_news.take(reply, now), now)
             case PortsOpened(local, ports):
                 self.ports.opened(local, ports, now)
                 return []
@@ -286,6 +284,7 @@ class Switch:
             wall_at_zero=wall.at_zero,
             now=now,
             emergencies=self._context.emergencies,
+            media=media_view(self._context),
         )
 
     # --- names and policies -------------------------------------------------------------------------------------------
@@ -306,6 +305,7 @@ class Switch:
         """For what comes from now on; calls that are up go on as they began."""
         self._former.replaced(self.policy, self.calls)
         self.policy = self._context.policy = policy
+        self._context.media_rules = _media_rules(policy)
         self.endpoint.is_renamed = _renames(policy)
         outs = [
             *self._watch_names(now),
@@ -508,20 +508,15 @@ class Switch:
 
     # --- calls --------------------------------------------------------------------------------------------------------
 
-    def _media_replied(self, reply: MediaReply, now: float) -> list[Command]:
-        match reply:
-            case wire.SessionEnded(ref, streams):
-                taken_in = self._context.moves.call_of(ref)
-                return self._with_call(taken_in or ref, lambda call: call.take_counts(ref, streams), now)
-            case wire.DigitHeard(ref):
-                return self._with_call(ref, lambda call: call.digit_heard(reply), now)
-            case wire.Refused(ref, reason):
-                return [Log("error", "media.refused", (("ref", ref), ("reason", reason)))]
-            case wire.Report():
-                return []
-
     def _with_call(self, ref: str, step: Callable[[Call], Sequence[CallOut]], now: float) -> list[Command]:
         return self._run(self._living.guarded(ref, step, now), now)
+
+
+def _media_rules(policy: Policy) -> MediaRules:
+    media, interfaces = policy.media, policy.interfaces.values()
+    shown = [interface.media_advertise for interface in interfaces if interface.media_advertise]
+    own = frozenset((*shown, *(address for interface in interfaces for address in interface.media)))
+    return MediaRules(own, (media.first_port, media.last_port), media.silence_timeout)
 
 
 def _renames(policy: Policy) -> bool:

@@ -1,0 +1,248 @@
+"""What is heard of one call's media: by the media worker's counts, while it talks and at its end.
+
+It finds one-way audio and streams that somebody else sends to, scores what came from each side (`media.quality`), adds
+it to the node's totals, and writes the CDR's `media`. It does not judge silence, which the worker tells, and it ends
+nothing. `media` says what is expected of each stream whenever the relay changes.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from msgspec import Struct
+
+from sbc.b2bua.sides import Side, SideName
+from sbc.b2bua.totals import Totals
+from sbc.core.limits import FOREIGN_PACKETS_PER_SECOND, ONE_WAY_PACKETS, ONE_WAY_SECONDS
+from sbc.media import wire
+from sbc.media.quality import mos, mouth_to_ear_ms
+
+_SIDES: Final[tuple[SideName, SideName]] = ("ingress", "egress")
+_NOTHING: Final = wire.EndCount()
+_NO_STREAM: Final = wire.StreamCount(_NOTHING, _NOTHING)
+_SAY_AGAIN_SECONDS: Final = 60.0
+
+
+class Expected(Struct, frozen=True):
+    """One end of a stream: where it reaches us, what it sends, and whether it should (a held one need not)."""
+
+    local: str
+    codec: str
+    sends: bool
+
+
+class Way(Struct, frozen=True):
+    """One stream of the relay. `is_sound`: audio, of which both ends ought to be heard."""
+
+    ingress: Expected
+    egress: Expected
+    is_rtp: bool = True
+    is_sound: bool = True
+
+    @property
+    def is_two_way(self) -> bool:
+        return self.ingress.sends and self.egress.sends
+
+
+class NotHeard(Struct, frozen=True):
+    """One-way audio: nothing has come from `side` since the relay last changed, while the other side was heard.
+
+    `foreign`: so many packets came to its port from a source that may not send there.
+    """
+
+    side: SideName
+    foreign: int
+
+
+class ForeignPackets(Struct, frozen=True):
+    """Somebody who is not `side`'s peer sends to its port."""
+
+    side: SideName
+    per_second: int
+
+
+Finding = NotHeard | ForeignPackets
+
+
+class Listening:
+    def __init__(self, totals: Totals) -> None:
+        self._totals = totals
+        self._ways: tuple[Way, ...] = ()
+        self._generation = -1
+        self._is_fresh = True  # the relay has changed, or the call was not answered, when counts came last
+        self._before: tuple[wire.StreamCount, ...] = ()
+        self._began: tuple[wire.StreamCount, ...] = ()  # counts when the relay changed last, or soon after
+        self._began_at = self._at = 0.0
+        self._not_heard: dict[SideName, None] = {}
+        self._said_at: dict[SideName, float] = {}
+
+    @property
+    def is_two_way(self) -> bool:
+        """Some stream is to be heard from both ends: silence means something."""
+        return any(way.is_two_way for way in self._ways)
+
+    def rewired(self, ways: tuple[Way, ...], generation: int) -> None:
+        """The relay is put anew."""
+        self._ways, self._generation, self._is_fresh = ways, generation, True
+
+    def take(
+        self, generation: int, counts: Sequence[wire.StreamCount], now: float, *, is_answered: bool
+    ) -> list[Finding]:
+        """What the worker has counted by now; old news of a relay that has changed since are passed over.
+
+        Before the answer it is no fault that one side alone is heard: it is early media.
+        """
+        if generation != self._generation or len(counts) != len(self._ways):
+            return []
+        counts = tuple(counts)
+        if self._is_fresh or len(self._before) != len(counts):
+            self._began, self._began_at = counts, now
+            self._is_fresh = not is_answered
+        findings: list[Finding] = [*self._foreign(counts, now)]
+        if not self._is_fresh and now - self._began_at >= ONE_WAY_SECONDS:
+            findings += self._find_not_heard(counts)
+        self._add_up(counts)
+        self._at = now
+        return findings
+
+    def finish(self, counts: Sequence[wire.StreamCount]) -> str:
+        """The last counts: the CDR's `media`."""
+        counts = tuple(counts)
+        if not self._is_fresh and len(self._before) == len(counts):
+            self._find_not_heard(counts)
+        self._add_up(counts)
+        rows: dict[str, object] = {}
+        for side in _SIDES:
+            rows[side] = streams = self._rows(side, counts)
+            for row in streams:
+                if isinstance(row["mos"], float):
+                    self._totals.mos.add(row["mos"])
+        if self._not_heard:
+            rows["one_way"] = " and ".join(self._not_heard)
+        return json.dumps(rows)
+
+    def live(self) -> dict[str, object]:
+        """As `finish` has it, by the latest counts, with what an operator asks while the call is up."""
+        shown: dict[str, object] = {
+            side: [
+                {
+                    **row,
+                    "source": _end(count, side).source,
+                    "engine": _end(count, side).engine,
+                    "why": _end(count, side).why,
+                }
+                for row, count in zip(self._rows(side, self._before), self._before, strict=False)
+            ]
+            for side in _SIDES
+        }
+        if self._not_heard:
+            shown["one_way"] = " and ".join(self._not_heard)
+        return shown
+
+    @property
+    def engines(self) -> Iterator[str]:
+        """Who relays each end of each stream now."""
+        for count in self._before:
+            for side in _SIDES:
+                if _end(count, side).engine:
+                    yield _end(count, side).engine
+
+    # --- findings -----------------------------------------------------------------------------------------------------
+
+    def _foreign(self, counts: tuple[wire.StreamCount, ...], now: float) -> Iterator[ForeignPackets]:
+        passed = now - self._at
+        if passed <= 0 or len(self._before) != len(counts):
+            return
+        for side in _SIDES:
+            more = sum(
+                _end(count, side).foreign - _end(before, side).foreign
+                for count, before in zip(counts, self._before, strict=True)
+            )
+            said_at = self._said_at.get(side)
+            is_new = said_at is None or now - said_at >= _SAY_AGAIN_SECONDS
+            if is_new and more / passed >= FOREIGN_PACKETS_PER_SECOND:
+                self._said_at[side] = now
+                yield ForeignPackets(side, round(more / passed))
+
+    def _find_not_heard(self, counts: tuple[wire.StreamCount, ...]) -> list[NotHeard]:
+        """Each side once in a call."""
+        found: list[NotHeard] = []
+        for way, count, began in zip(self._ways, counts, self._began, strict=False):
+            if not (way.is_sound and way.is_two_way):
+                continue
+            for side, other in (_SIDES, _SIDES[::-1]):
+                heard = _end(count, side).received - _end(began, side).received
+                of_other = _end(count, other).received - _end(began, other).received
+                if heard <= 0 and of_other >= ONE_WAY_PACKETS and side not in self._not_heard:
+                    self._not_heard[side] = None
+                    found.append(NotHeard(side, _end(count, side).foreign - _end(began, side).foreign))
+        return found
+
+    # --- figures ------------------------------------------------------------------------------------------------------
+
+    def _add_up(self, counts: tuple[wire.StreamCount, ...]) -> None:
+        """Add to the node's totals what has come since the last time. A stream that is new, or a pair that has moved to
+        another call, begins at zero.
+        """
+        totals = self._totals
+        before = self._before if len(self._before) == len(counts) else (_NO_STREAM,) * len(counts)
+        for way, count, was in zip(self._ways, counts, before, strict=False):
+            for side in _SIDES:
+                now_, then = _end(count, side), _end(was, side)
+                if now_.received < then.received:
+                    then = _NOTHING
+                local = way.ingress.local if side == "ingress" else way.egress.local
+                totals.packets[local] += now_.received - then.received
+                totals.lost += now_.lost - then.lost
+                totals.foreign += now_.foreign - then.foreign
+        self._before = counts
+
+    def _rows(self, side: SideName, counts: Sequence[wire.StreamCount]) -> list[dict[str, object]]:
+        return [self._row(way, side, count) for way, count in zip(self._ways, counts, strict=False)]
+
+    def _row(self, way: Way, side: SideName, count: wire.StreamCount) -> dict[str, object]:
+        """What came from that side. Loss, jitter and the score are null where nothing came, or for what is no RTP."""
+        end = _end(count, side)
+        codec = (way.ingress if side == "ingress" else way.egress).codec
+        row: dict[str, object] = {"codec": codec, "packets": end.received, "lost": None, "jitter_ms": None, "mos": None}
+        if end.received and way.is_rtp:
+            row |= {"lost": end.lost, "jitter_ms": round(end.jitter_ms, 1), "mos": _score(codec, count, end)}
+            row |= {"jitter_max_ms": round(end.jitter_max_ms, 1)}
+        if end.round_trip_ms:
+            row["round_trip_ms"] = round(end.round_trip_ms, 1)
+        for name in ("reordered", "duplicates", "foreign", "excess", "digits_received"):
+            if getattr(end, name):
+                row[name.removesuffix("_received")] = getattr(end, name)
+        return row
+
+
+def _score(codec: str, count: wire.StreamCount, end: wire.EndCount) -> float | None:
+    lost = max(end.lost, 0)
+    arrived = max(end.received - end.duplicates, 1)
+    round_trips = count.ingress.round_trip_ms + count.egress.round_trip_ms
+    score = mos(codec, lost / (arrived + lost), mouth_to_ear_ms(round_trips, end.jitter_ms))
+    return None if score is None else round(score, 2)
+
+
+def _end(count: wire.StreamCount, side: SideName) -> wire.EndCount:
+    return count.ingress if side == "ingress" else count.egress
+
+
+def ways_of(streams: Sequence[wire.Stream], codecs: Sequence[str], ingress: Side, egress: Side) -> tuple[Way, ...]:
+    """What is expected of the streams of a relay, by the directions that both sides have agreed to (RFC 3264 §6.1)."""
+    ways = []
+    for stream, codec in zip(streams, codecs, strict=True):
+        i = ingress.ports.index(stream.ingress.port)
+        one, other = ingress.now.remotes[i], egress.now.remotes[i]
+        recoded = {recoding.side: recoding.source for recoding in stream.transcodings}
+        ways.append(
+            Way(
+                Expected(
+                    ingress.local, recoded.get("ingress", codec), one.direction.sends and other.direction.receives
+                ),
+                Expected(egress.local, recoded.get("egress", codec), other.direction.sends and one.direction.receives),
+                stream.rtp,
+                stream.rtp and one.kind.lower() == "audio",
+            )
+        )
+    return tuple(ways)

@@ -1,0 +1,25 @@
+"""What all calls since the start have heard, and how long they took to set up: for the metrics. Calls add to it."""
+
+from collections import Counter
+from typing import Final
+
+from sbc.core.histogram import Histogram
+
+_MOS_BOUNDS: Final = (1.5, 2.0, 2.5, 3.0, 3.5, 3.8, 4.0, 4.2, 4.4, 4.5)
+_SETUP_BOUNDS: Final = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 180.0)
+
+
+class Totals:
+    """`packets`: RTP that was relayed, by the interface that it came in on; `foreign`: dropped, its source was not the
+    locked one. `mos`: one score for each stream that a call has heard, at its end. `setup`: seconds from the INVITE to
+    the answer.
+    """
+
+    __slots__ = ("foreign", "lost", "mos", "packets", "setup")
+
+    def __init__(self) -> None:
+        self.packets: Counter[str] = Counter()
+        self.lost = 0
+        self.foreign = 0
+        self.mos = Histogram(_MOS_BOUNDS)
+        self.setup = Histogram(_SETUP_BOUNDS)
