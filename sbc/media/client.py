@@ -1,155 +1,154 @@
-"""What signalling remembers about the media worker, so that a worker may die and a fresh one carries on (sans-IO).
+"""What signalling remembers about its media workers, so that one may die and a fresh one carries on (sans-IO).
 
-It keeps every open port, every running session as last put, and every deletion that is not yet confirmed. A fresh
-worker is told all of it again (`worker_started`); the verbs of `wire` are idempotent, so saying too much is harmless.
-Counters continue over a death: the last counts seen become a base that is added to what the fresh worker reports, so
-totals never go backwards. Lost are only the packets counted since the last report: `POLL_SECONDS` worth of them at
-most, when the runtime polls that often. Digits to be played are said once: they wait for a worker where none runs, and
-are lost with the worker that was playing them. It does not know descriptors, processes or time; `runtime.media_pool`
-does.
+It keeps every open port, every running session as last put, and every deletion that is not yet confirmed. A worker
+that is connected is told all of it again (`worker_started`), whether it is a fresh process or the same one: the verbs
+of `wire` are idempotent, so saying too much is harmless. Digits to be played are said once: they wait for a worker
+where none runs, and are lost with the worker that was playing them.
+A session lives in one of the workers for as long as it lasts. One worker has all port pairs. Several are lent theirs
+when a session needs them: a pair is taken from the worker that had it and given to the one that puts the session.
+It does not know descriptors, processes or time; `runtime.media_pool` does.
 """
 
-from collections import deque
 from collections.abc import Iterable
 from typing import Final
 
 import msgspec
 from msgspec import Struct
 
-from sbc.core.limits import DIGITS_UNSAID
 from sbc.media import wire
+from sbc.media.counting import Counts, Key, ends_of
+from sbc.media.link import Link
 
 POLL_SECONDS: Final = 2.0
-_GENERATIONS_REMEMBERED: Final = 8  # generations whose report may still be on its way
 
 Asked = wire.PutSession | wire.DeleteSession | wire.Query | wire.PlayDigit
-_Key = tuple[str, int]  # an end, by our address and RTP port
-_NOTHING: Final = wire.EndCount()
 
 
 class Outgoing(Struct, frozen=True):
-    """One message for the worker. The descriptors of `ports` on `local` (RTP, RTCP each, in this order) go with it."""
+    """One message for a worker. The descriptors of `ports` on `local` (RTP, RTCP each, in this order) go with it."""
 
     data: bytes
     local: str = ""
     ports: tuple[int, ...] = ()
+    worker: int = 0
 
 
 class _Session:
-    """One session as last put, and its counts: `base` from workers that are gone, `last` from the one that runs."""
+    """One session as last put, the worker that it lives in, and its counts."""
 
-    __slots__ = ("base", "deleted", "ends", "last", "put", "relayed")
+    __slots__ = ("counts", "deleted", "pairs", "put", "relayed", "worker")
 
-    def __init__(self, put: wire.PutSession) -> None:
+    def __init__(self, put: wire.PutSession, worker: int) -> None:
         self.put = put
+        self.worker = worker
         self.deleted = False
         self.relayed = False  # a worker was told of these ends: what waits in their sockets is this session's
-        self.ends: dict[int, tuple[tuple[_Key, _Key], ...]] = {put.generation: _ends(put)}
-        self.base: dict[_Key, wire.EndCount] = {}
-        self.last: dict[_Key, wire.EndCount] = {}
+        self.counts = Counts()
+        self.pairs: tuple[Key, ...] = ()
+        self.replace(put)
 
     def replace(self, put: wire.PutSession) -> None:
-        self.relayed = self.relayed and _ends(put) == _ends(self.put)
-        self.put = put
-        self.ends[put.generation] = _ends(put)
-        while len(self.ends) > _GENERATIONS_REMEMBERED:
-            del self.ends[next(iter(self.ends))]
+        pairs = _pairs(put)
+        self.relayed = self.relayed and pairs == self.pairs
+        self.put, self.pairs = put, pairs
+        self.counts.expect(put)
 
-    def said_again(self) -> list[wire.PutSession | wire.DeleteSession]:
-        """For a fresh worker. A deleted session is put and deleted, so that its ports are silent afterwards."""
+    def said_again(self, *, has_its_ports: bool) -> list[wire.PutSession | wire.DeleteSession]:
+        """A deleted session is put and deleted, so that its ports are silent afterwards. One of which another worker
+        has taken a port is not put: it would be refused, and that leg goes on elsewhere.
+        """
         again: list[wire.PutSession | wire.DeleteSession] = []
-        if self.put.streams or not self.deleted:
+        if has_its_ports and (self.put.streams or not self.deleted):
             again.append(msgspec.structs.replace(self.put, resumed=self.relayed))
         if self.deleted:
             again.append(wire.DeleteSession(self.put.ref))
         self.relayed = True
         return again
 
-    def worker_lost(self) -> None:
-        for key, count in self.last.items():
-            self.base[key] = _sum(self.base.get(key, _NOTHING), count)
-        self.last = {}
-
-    def totals(self, generation: int, streams: tuple[wire.StreamCount, ...]) -> tuple[wire.StreamCount, ...]:
-        """What the worker counted, with what its predecessors counted added."""
-        ends = self.ends.get(generation)
-        if ends is None:
-            return streams
-        for (ingress, egress), count in zip(ends, streams, strict=False):
-            self.last[ingress] = count.ingress
-            self.last[egress] = count.egress
-        return tuple(wire.StreamCount(self._total(ingress), self._total(egress)) for ingress, egress in ends)
-
-    def _total(self, key: _Key) -> wire.EndCount:
-        return _sum(self.base.get(key, _NOTHING), self.last.get(key, _NOTHING))
-
 
 class MediaClient:
-    """The one voice of signalling towards a worker. Before `worker_started` everything is only remembered."""
+    """The one voice of signalling towards its workers. Before `worker_started` everything is only remembered.
 
-    def __init__(self) -> None:
-        self._running = False
-        self._ports: dict[str, list[int]] = {}
+    `configure` is what each worker is told first, with its own number; `configure.workers` is how many there are.
+    """
+
+    def __init__(self, configure: wire.Configure | None = None) -> None:
+        self._configure = configure or wire.Configure("sbc")
+        self._links = [Link() for _ in range(self._configure.workers)]
+        self._homes: dict[Key, int | None] = {}  # every open pair: the worker that has it
+        self._users: dict[Key, str] = {}  # the session that put it last
         self._sessions: dict[str, _Session] = {}
-        self._queries: dict[str, None] = {}
-        self._digits: deque[wire.PlayDigit] = deque(maxlen=DIGITS_UNSAID)
+
+    # --- what signalling wants ------------------------------------------------------------------------------------
 
     def ask(self, request: Asked) -> list[Outgoing]:
-        """Remember the request; the message to send now, or none while no worker runs (it is said when one does).
+        """Remember the request; the messages to send now, or none while no worker runs (it is said when one does).
 
         A ref names one session for ever: it is not put again after its deletion.
         """
         match request:
             case wire.PutSession():
-                self._put(request)
+                return self._put(request)
             case wire.DeleteSession(ref=ref):
-                session = self._sessions.setdefault(ref, _Session(wire.PutSession(ref, -1, ())))
-                session.deleted = True
-            case wire.Query(ref=ref) if not self._running:
-                self._queries[ref] = None
-            case wire.PlayDigit() if not self._running:
-                self._digits.append(request)
-            case wire.Query() | wire.PlayDigit():
-                pass
-        return [Outgoing(wire.encode(request))] if self._running else []
+                return self._delete(ref)
+            case wire.Query(ref=""):
+                return [self._outgoing(request, n) for n, link in enumerate(self._links) if link.may_say(request)]
+            case wire.Query(ref=ref) | wire.PlayDigit(ref=ref):
+                worker = self._find(ref) or 0
+                return [self._outgoing(request, worker)] if self._links[worker].may_say(request) else []
 
     def ports_opened(self, local: str, ports: Iterable[int]) -> list[Outgoing]:
-        """More port pairs are open: hand them to the worker, and to each that will follow it."""
-        added = list(ports)
-        self._ports.setdefault(local, []).extend(added)
-        return list(_add_ports(local, added)) if self._running else []
-
-    def worker_started(self) -> list[Outgoing]:
-        """A fresh worker said `Running`: all that it has to know, what running sessions wait for first."""
-        self._running = True
-        used = {key for session in self._sessions.values() for ends in _ends(session.put) for key in ends}
-        messages: list[Outgoing] = []
-        for local, ports in self._ports.items():
-            messages += _add_ports(local, [port for port in ports if (local, port) in used])
-        for session in self._sessions.values():
-            messages += [Outgoing(wire.encode(request)) for request in session.said_again()]
-        for local, ports in self._ports.items():
-            messages += _add_ports(local, [port for port in ports if (local, port) not in used])
-        messages += [Outgoing(wire.encode(wire.Query(ref))) for ref in self._queries]
-        messages += [Outgoing(wire.encode(digit)) for digit in self._digits]
-        self._queries.clear()
-        self._digits.clear()
-        return messages
-
-    def worker_lost(self) -> None:
-        """The worker is gone: what it counted becomes the base of what the next one counts."""
-        self._running = False
-        for session in self._sessions.values():
-            session.worker_lost()
+        """More port pairs are open. A single worker gets them, and each that will follow it; several wait."""
+        added = [(local, port) for port in ports]
+        is_single = len(self._links) == 1
+        self._homes.update(dict.fromkeys(added, 0 if is_single else None))
+        return list(_add_ports(added, 0)) if is_single and self._links[0].is_running else []
 
     def poll(self) -> list[Outgoing]:
-        """Ask for the counters of all sessions, so that little is lost if the worker dies."""
-        if not self._running or not self._sessions:
-            return []
-        return [Outgoing(wire.encode(wire.Query()))]
+        """Ask for the counters of all sessions, so that little is lost if a worker dies, and orphans are known."""
+        everything = wire.Query()
+        return [
+            self._outgoing(everything, n)
+            for n, link in enumerate(self._links)
+            if link.is_running and (self._has_sessions(n) or link.orphans) and link.may_say(everything)
+        ]
 
-    def received(self, data: bytes) -> list[wire.Reply]:
-        """Read one message of the worker. A `Running` with our version comes back as it is; others become `Refused`."""
+    # --- what becomes of the workers ------------------------------------------------------------------------------
+
+    def worker_started(self, worker: int = 0, *, continues: bool = False) -> list[Outgoing]:
+        """It said `Running`: all that it has to know, what running sessions wait for first.
+
+        `continues`: as `Running` has it; else what it counts is added to what its predecessor had counted.
+        """
+        link = self._links[worker]
+        link.started()
+        sessions = [session for session in self._sessions.values() if session.worker == worker]
+        used = {key for session in sessions for key in session.pairs}
+        has = [key for key, home in self._homes.items() if home == worker]
+        messages = [
+            self._outgoing(msgspec.structs.replace(self._configure, number=worker), worker),
+            *_drop_ports(link.left, worker),
+            *_add_ports((key for key in has if key in used), worker),
+        ]
+        link.left.clear()
+        for session in sessions:
+            if not continues:
+                session.counts.begin_again()
+            again = session.said_again(has_its_ports=self._is_whole(session))
+            messages += [self._outgoing(request, worker) for request in again]
+        messages += _add_ports((key for key in has if key not in used), worker)
+        for request in (wire.Query(), *link.waiting()):
+            link.may_say(request)
+            messages.append(self._outgoing(request, worker))
+        messages.append(self._outgoing(wire.Synced(), worker))
+        return messages
+
+    def worker_lost(self, worker: int = 0) -> None:
+        """The connection to it is gone, and most likely the worker too."""
+        self._links[worker].lost()
+
+    def received(self, data: bytes, worker: int = 0) -> list[wire.Reply]:
+        """Read one message of a worker. A `Running` with our version comes back as it is; others become `Refused`."""
         try:
             reply = wire.decode_reply(data)
         except msgspec.DecodeError as error:
@@ -157,70 +156,176 @@ class MediaClient:
         match reply:
             case wire.Running(version=version) if version != wire.VERSION:
                 return [wire.Refused("", f"the media worker speaks version {version}, expected {wire.VERSION}")]
+            case wire.EngineReady():
+                self._links[worker].engine = reply
+                return [reply]
             case wire.SessionEnded(ref=ref, streams=streams):
-                return self._ended(ref, streams)
-            case wire.Report(sessions=sessions, last=last):
-                return [wire.Report(tuple(self._counted(session) for session in sessions), last)]
+                return [self._ended(ref, streams, worker)]
+            case wire.Report():
+                return [self._report(reply, worker)]
             case _:
                 return [reply]
 
+    # --- what there is --------------------------------------------------------------------------------------------
+
     @property
     def sessions(self) -> int:
-        """How many sessions a worker is to relay now."""
-        return sum(not session.deleted for session in self._sessions.values())
+        """How many sessions workers are to relay now."""
+        return sum(len(link.refs) for link in self._links)
 
     @property
     def ports(self) -> int:
         """How many port pairs are open."""
-        return sum(len(ports) for ports in self._ports.values())
+        return len(self._homes)
 
-    def _put(self, request: wire.PutSession) -> None:
+    @property
+    def engines(self) -> tuple[wire.EngineReady | None, ...]:
+        """What each worker said last of its engine; None: it does not run, or has not said yet."""
+        return tuple(link.engine for link in self._links)
+
+    @property
+    def is_known(self) -> bool:
+        """Every worker has said, once at least, what sessions it had: `busy_ports` is complete."""
+        return all(link.is_known for link in self._links)
+
+    def busy_ports(self) -> frozenset[Key]:
+        """(local, RTP port) of pairs that sessions use which nobody here has put."""
+        return frozenset(
+            key for link in self._links for keys in link.orphans.values() for key in keys if key not in self._users
+        )
+
+    def sessions_of(self, worker: int) -> int:
+        return len(self._links[worker].refs)
+
+    # --- sessions -------------------------------------------------------------------------------------------------
+
+    def _put(self, request: wire.PutSession) -> list[Outgoing]:
         session = self._sessions.pop(request.ref, None)
         if session is None or session.deleted:
-            session = _Session(request)
+            session = _Session(request, self._choose(request) if session is None else session.worker)
+            self._links[session.worker].refs.add(request.ref)
         elif request.generation >= session.put.generation:
+            self._let_go(session)
             session.replace(request)
-        session.relayed = session.relayed or self._running
         self._sessions[request.ref] = session  # at the end: the order of the latest words, should two want one port
+        self._users.update(dict.fromkeys(session.pairs, request.ref))
+        messages = self._lend(session)
+        if self._links[session.worker].is_running:
+            session.relayed = True
+            messages.append(self._outgoing(request, session.worker))
+        return messages
 
-    def _ended(self, ref: str, streams: tuple[wire.StreamCount, ...]) -> list[wire.Reply]:
+    def _delete(self, ref: str) -> list[Outgoing]:
+        session = self._sessions.get(ref)
+        if session is None:
+            session = self._sessions[ref] = _Session(wire.PutSession(ref, -1, ()), self._find(ref) or 0)
+        session.deleted = True
+        link = self._links[session.worker]
+        link.refs.discard(ref)
+        return [self._outgoing(wire.DeleteSession(ref), session.worker)] if link.is_running else []
+
+    def _ended(self, ref: str, streams: tuple[wire.StreamCount, ...], worker: int) -> wire.SessionEnded:
+        self._links[worker].orphans.pop(ref, None)
         session = self._sessions.get(ref)
         if session is None or not session.deleted:
-            return [wire.SessionEnded(ref, streams)]  # asked twice: answered twice
+            return wire.SessionEnded(ref, streams)  # asked twice and answered twice, or an orphan's end
         del self._sessions[ref]
-        return [wire.SessionEnded(ref, session.totals(session.put.generation, streams))]
+        self._let_go(session)
+        return wire.SessionEnded(ref, session.counts.totals(session.put.generation, streams))
+
+    def _report(self, report: wire.Report, worker: int) -> wire.Report:
+        strangers = {count.ref: count.ports for count in report.sessions if count.ref not in self._sessions}
+        self._links[worker].reported(strangers, last=report.last)
+        return wire.Report(tuple(map(self._counted, report.sessions)), report.last)
 
     def _counted(self, count: wire.SessionCount) -> wire.SessionCount:
         session = self._sessions.get(count.ref)
         if session is None:
             return count
-        return wire.SessionCount(count.ref, count.generation, session.totals(count.generation, count.streams))
+        streams = session.counts.totals(count.generation, count.streams)
+        return wire.SessionCount(count.ref, count.generation, streams, count.ports)
+
+    # --- which worker, and its ports ------------------------------------------------------------------------------
+
+    def _choose(self, put: wire.PutSession) -> int:
+        """The worker that has it already. Else where sessions use most of its ports, because it takes their legs over;
+        else where the fewest sessions are.
+        """
+        if len(self._links) == 1:
+            return 0
+        found = self._find(put.ref)
+        if found is not None:
+            return found
+        votes = [0] * len(self._links)
+        for pair in _pairs(put):
+            user = self._sessions.get(self._users.get(pair, ""))
+            if user is not None:
+                votes[user.worker] += 1
+        return min(
+            range(len(votes)),
+            key=lambda n: (-votes[n], not self._links[n].is_running, len(self._links[n].refs)),
+        )
+
+    def _find(self, ref: str) -> int | None:
+        """The worker that has this session, put by us or by an earlier signalling."""
+        session = self._sessions.get(ref)
+        if session is not None:
+            return session.worker
+        return next((n for n, link in enumerate(self._links) if ref in link.orphans), None)
+
+    def _lend(self, session: _Session) -> list[Outgoing]:
+        """Give its worker the ports that it lacks, and let those that had them forget them."""
+        worker = session.worker
+        lacking = [key for key in session.pairs if self._homes.get(key, worker) != worker]
+        if not lacking:
+            return []
+        messages: list[Outgoing] = []
+        for n, link in enumerate(self._links):
+            taken = [key for key in lacking if self._homes[key] == n]
+            if link.is_running:
+                messages += _drop_ports(taken, n)
+            else:
+                link.left.update(taken)
+        self._homes.update(dict.fromkeys(lacking, worker))
+        link = self._links[worker]
+        link.left.difference_update(lacking)
+        return messages + (list(_add_ports(lacking, worker)) if link.is_running else [])
+
+    def _let_go(self, session: _Session) -> None:
+        """Its ports have no user for now; those that another session has put later are left alone."""
+        for key in session.pairs:
+            if self._users.get(key) == session.put.ref:
+                del self._users[key]
+
+    def _is_whole(self, session: _Session) -> bool:
+        return all(self._homes.get(key, session.worker) == session.worker for key in session.pairs)
+
+    def _has_sessions(self, worker: int) -> bool:
+        return bool(self._links[worker].refs) or any(one.worker == worker for one in self._sessions.values())
+
+    def _outgoing(self, request: wire.Request, worker: int) -> Outgoing:
+        return Outgoing(wire.encode(request), worker=worker)
 
 
-def _add_ports(local: str, ports: list[int]) -> Iterable[Outgoing]:
-    for at in range(0, len(ports), wire.PORT_PAIRS_PER_MESSAGE):
-        some = tuple(ports[at : at + wire.PORT_PAIRS_PER_MESSAGE])
-        yield Outgoing(wire.encode(wire.AddPorts(local, some)), local, some)
+def _pairs(put: wire.PutSession) -> tuple[Key, ...]:
+    return tuple(pair for ends in ends_of(put) for pair in ends)
 
 
-def _ends(put: wire.PutSession) -> tuple[tuple[_Key, _Key], ...]:
-    return tuple(
-        ((stream.ingress.local, stream.ingress.port), (stream.egress.local, stream.egress.port))
-        for stream in put.streams
-    )
+def _add_ports(keys: Iterable[Key], worker: int) -> Iterable[Outgoing]:
+    for local, some in _by_message(keys):
+        yield Outgoing(wire.encode(wire.AddPorts(local, some)), local, some, worker)
 
 
-def _sum(one: wire.EndCount, other: wire.EndCount) -> wire.EndCount:
-    if other is _NOTHING:
-        return one
-    return wire.EndCount(
-        one.received + other.received,
-        one.received_octets + other.received_octets,
-        one.sent + other.sent,
-        one.sent_octets + other.sent_octets,
-        one.rtcp_received + other.rtcp_received,
-        one.rtcp_sent + other.rtcp_sent,
-        one.dropped + other.dropped,
-        one.digits_received + other.digits_received,
-        one.digits_sent + other.digits_sent,
-    )
+def _drop_ports(keys: Iterable[Key], worker: int) -> Iterable[Outgoing]:
+    for local, some in _by_message(keys):
+        yield Outgoing(wire.encode(wire.DropPorts(local, some)), worker=worker)
+
+
+def _by_message(keys: Iterable[Key]) -> Iterable[tuple[str, tuple[int, ...]]]:
+    """By local address, and no more at once than the kernel passes descriptors for."""
+    ports: dict[str, list[int]] = {}
+    for local, port in keys:
+        ports.setdefault(local, []).append(port)
+    for local, all_of_it in ports.items():
+        for at in range(0, len(all_of_it), wire.PORT_PAIRS_PER_MESSAGE):
+            yield local, tuple(all_of_it[at : at + wire.PORT_PAIRS_PER_MESSAGE])

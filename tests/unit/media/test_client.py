@@ -22,6 +22,15 @@ def requests(messages: list[Outgoing]) -> list[wire.Request]:
     return [wire.decode_request(message.data) for message in messages]
 
 
+def started(client: MediaClient, worker: int = 0) -> list[wire.Request]:
+    """What a worker that starts is told, without what every one is told."""
+    configure, *told, synced = requests(client.worker_started(worker))
+    assert isinstance(configure, wire.Configure)
+    assert (configure.number, synced) == (worker, wire.Synced())
+    assert wire.Query() in told
+    return [request for request in told if request != wire.Query()]
+
+
 def running() -> MediaClient:
     client = MediaClient()
     client.worker_started()
@@ -34,7 +43,7 @@ def test_nothing_is_said_before_a_worker_runs_and_everything_then() -> None:
     assert client.ports_opened(OUTSIDE, [20000, 20002]) == []
     assert client.ask(session()) == []
     assert client.ask(wire.Query("a")) == []
-    assert requests(client.worker_started()) == [
+    assert started(client) == [
         wire.AddPorts(INSIDE, (20000,)),
         wire.AddPorts(OUTSIDE, (20000,)),
         session(),
@@ -65,7 +74,7 @@ def test_the_next_worker_hears_the_session_as_last_put_and_that_its_packets_wait
     client.ask(session())
     client.ask(session(generation=2))
     client.worker_lost()
-    (again,) = requests(client.worker_started())
+    (again,) = started(client)
     assert isinstance(again, wire.PutSession)
     assert (again.generation, again.resumed) == (2, True)
 
@@ -75,7 +84,7 @@ def test_an_older_generation_is_not_remembered() -> None:
     client.ask(session(generation=2))
     client.ask(session(generation=1))
     client.worker_lost()
-    (again,) = requests(client.worker_started())
+    (again,) = started(client)
     assert isinstance(again, wire.PutSession)
     assert again.generation == 2
 
@@ -85,7 +94,7 @@ def test_ports_that_no_worker_was_told_of_hold_strangers_packets() -> None:
     client.ask(session())
     client.worker_lost()
     client.ask(session(generation=2, outside=20002))
-    (again,) = requests(client.worker_started())
+    (again,) = started(client)
     assert again == session(generation=2, outside=20002)
 
 
@@ -95,12 +104,12 @@ def test_a_deletion_is_said_again_until_it_is_answered_and_silences_the_ports() 
     client.ask(wire.DeleteSession("a"))
     for _ in range(2):
         client.worker_lost()
-        put, delete = requests(client.worker_started())
+        put, delete = started(client)
         assert isinstance(put, wire.PutSession)
         assert delete == wire.DeleteSession("a")
     client.received(wire.encode(wire.SessionEnded("a", ())))
     client.worker_lost()
-    assert client.worker_started() == []
+    assert started(client) == []
 
 
 def test_the_deletion_of_an_unknown_session_is_answered() -> None:
@@ -115,7 +124,7 @@ def test_an_unanswered_deletion_of_an_unknown_session_is_said_again_without_a_pu
     client = running()
     client.ask(wire.DeleteSession("x"))
     client.worker_lost()
-    assert requests(client.worker_started()) == [wire.DeleteSession("x")]
+    assert started(client) == [wire.DeleteSession("x")]
 
 
 def test_sessions_that_are_being_deleted_do_not_count() -> None:
@@ -239,17 +248,17 @@ def test_a_digit_waits_for_a_worker_and_is_said_once() -> None:
     digit = wire.PlayDigit("a", 0, "egress", "5", 100)
     assert client.ask(session()) == []
     assert client.ask(digit) == []
-    assert requests(client.worker_started())[-1] == digit
+    assert started(client)[-1] == digit
     assert requests(client.ask(digit)) == [digit]
     client.worker_lost()
-    assert digit not in requests(client.worker_started())
+    assert digit not in started(client)
 
 
 def test_only_the_newest_digits_wait_for_a_worker() -> None:
     client = MediaClient()
     for n in range(DIGITS_UNSAID + 5):
         client.ask(wire.PlayDigit("a", n, "egress", "5", 100))
-    said = [request.stream for request in requests(client.worker_started()) if isinstance(request, wire.PlayDigit)]
+    said = [request.stream for request in started(client) if isinstance(request, wire.PlayDigit)]
     assert said == list(range(5, DIGITS_UNSAID + 5))
 
 
