@@ -45,6 +45,9 @@ class Engine(Protocol):
     def flows(self) -> set[tuple[str, int]]:
         """(local, port) of each flow that is in force, also of those that a former worker has left."""
 
+    def held(self, local: str, port: int) -> Flow | None:
+        """The flow that is in force there, also one that a former worker has left: as it was put."""
+
     def beat(self) -> None:
         """Said once a second or so: flows end by themselves when it stays out for long."""
 
@@ -63,6 +66,9 @@ class NoEngine:
 
     def flows(self) -> set[tuple[str, int]]:
         return set()
+
+    def held(self, local: str, port: int) -> Flow | None:  # noqa: ARG002 - as the protocol has it
+        return None
 
     def beat(self) -> None:
         pass

@@ -14,12 +14,14 @@ from msgspec import Struct
 
 from sbc.media import wire
 from sbc.media.worker.agenda import Agenda
+from sbc.media.worker.engine import Engine, NoEngine
 from sbc.media.worker.hearing import Digit
 from sbc.media.worker.latch import NOBODY, NOWHERE, latch, target
 from sbc.media.worker.names import hide_names
 from sbc.media.worker.payload import payload_table, rewriting
 from sbc.media.worker.ports import Pair, Udp
 from sbc.media.worker.relay import RTCP_OCTETS, RTP_OCTETS, Edit, Inlet, catch_up
+from sbc.media.worker.slots import Slots
 from sbc.media.worker.voice import Clock, Voice, VoiceRules
 
 
@@ -30,14 +32,27 @@ class Watch(Protocol):
     def unset(self, socket: Udp) -> None: ...
 
 
-class Surroundings(Struct, frozen=True):
-    """What every session of a worker uses. `say`: a reply that nobody asked for."""
+def _unmarked(_socket: Udp) -> int:
+    return 0
+
+
+class Surroundings(Struct):
+    """What every session of a worker uses. `say`: a reply that nobody asked for.
+
+    `clock`: seconds of CLOCK_MONOTONIC, as the slots have it. `slots`: None: counters that die with us. `engine` and
+    `own` (`wire.Configure.own`, canonical) may be set anew; every session is to be rewired then. `dscp`: of what leaves
+    by a socket.
+    """
 
     find: Callable[[wire.End], Pair]
     watch: Watch
     agenda: Agenda
     clock: Clock
     say: Callable[[wire.Reply], None]
+    slots: Slots | None = None
+    engine: Engine = NoEngine()
+    own: frozenset[str] = frozenset()
+    dscp: Callable[[Udp], int] = _unmarked
 
 
 class Tally:
