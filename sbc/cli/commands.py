@@ -108,11 +108,17 @@ def demo() -> int:
 @app.command(
     help="""Measure this program on this machine.
 
-Costs are printed beside a yardstick measured in the same run.
+Costs are printed beside a yardstick measured in the same run. `media`: packets alone,
+between network namespaces of its own, beside kernel forwarding and rtpengine (as root).
 
-  sbc bench""",
+  sbc bench
+  sbc bench media""",
 )
-def bench() -> int:
+def bench(part: Literal["all", "media"] = "all", /) -> int:
+    if part == "media":
+        from sbc.cli.bench_report import run_media_bench
+
+        return run_media_bench()
     from sbc.cli.bench import run_bench
 
     return run_bench()

@@ -1,0 +1,65 @@
+"""What `sbc bench media` prints: microseconds of CPU per packet, and the ratios that the project wants to keep.
+
+It judges nothing but whether a figure means what it says. Where namespaces cannot be had, loopback says what it can.
+"""
+
+import statistics
+from typing import Final
+
+from sbc.cli import bench_flood, bench_media
+from sbc.cli.bench_lab import UnavailableError
+from sbc.cli.bench_relays import BARE, CONTENDERS, DROPPED, FORWARDING, KERNEL, RTPENGINE, USERLAND
+
+_AIMS: Final = {
+    KERNEL: [(FORWARDING, 1.3)],
+    USERLAND: [(RTPENGINE, 0.9), (BARE, 1.15)],
+}  # and what is compared with what
+_NO_COST: Final = 100.0  # ns: forwarding a packet takes longer than that on any machine
+
+
+def run_media_bench() -> int:
+    """The exit status is 0 whatever could be measured."""
+    print(f"RTP from a PBX to a carrier, flood of {bench_flood.STREAMS} streams through veth: CPU per packet")
+    try:
+        table = bench_flood.run()
+    except UnavailableError as error:
+        print(f"  not measured: {error}")
+        print("RTP relay in user space, over loopback")
+        bench_media.run()
+        return 0
+    for line in flood_lines(table):
+        print(f"  {line}")
+    return 0
+
+
+def flood_lines(table: bench_flood.Table) -> list[str]:
+    lines = [_line(table, name) for name in CONTENDERS if name != DROPPED]
+    lines += [
+        f"of the {name}'s packets {lost} did not arrive"
+        for name in table.names
+        if name != DROPPED and (lost := table.lost(name))
+    ]
+    if KERNEL in table.names and table.in_kernel < 0.999:
+        lines.append(f"only {table.in_kernel:.1%} of the kernel engine's packets were relayed by the kernel")
+    if FORWARDING in table.names and _median(table, FORWARDING) < _NO_COST:
+        lines.append("this kernel keeps interrupts out of a process's time: figures of the kernel's part do not hold")
+    return lines
+
+
+def _line(table: bench_flood.Table, name: str) -> str:
+    costs = table.costs(name)
+    if not costs:
+        return f"{name:<32}not measured: {table.missing.get(name, 'no turn was finished')}"
+    parts = ""
+    if (process := statistics.median(cost.process for cost in costs)) > 0:
+        parts = f"({process / 1000:.2f} in the process) "
+    ratios = [
+        f"{ratio:.2f} × {other} (aim {aim} ×)"
+        for other, aim in _AIMS.get(name, [])
+        if (ratio := table.ratio(name, other)) is not None
+    ]
+    return f"{name:<32}{_median(table, name) / 1000:>13.2f} µs CPU   {parts}{', '.join(ratios)}".rstrip()
+
+
+def _median(table: bench_flood.Table, name: str) -> float:
+    return statistics.median(cost.whole for cost in table.costs(name))
