@@ -9,6 +9,7 @@ from typing import Final
 from sbc.admin.peer_views import DIRECTIONS, paths_of, used_in
 from sbc.admin.state import RuntimeView
 from sbc.b2bua.snapshot import EngineView
+from sbc.core.histogram import Counted
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 STATES: Final = ("trying", "ringing", "answered", "ending")
@@ -38,7 +39,7 @@ def render(engine: EngineView, runtime: RuntimeView) -> str:
                 _counted(engine.messages),
             ),
             *_peer_families(engine),
-            _family("sbc_media_ports_used", "gauge", "Media port pairs lent to calls", (), [((), engine.ports)]),
+            *_media_families(engine),
             _family(
                 "sbc_engine_lag_seconds",
                 "gauge",
@@ -54,6 +55,44 @@ def render(engine: EngineView, runtime: RuntimeView) -> str:
                 _dropped(engine, runtime),
             ),
         )
+    )
+
+
+def _media_families(engine: EngineView) -> tuple[str, ...]:
+    media = engine.media
+    return (
+        _family("sbc_media_ports_used", "gauge", "Media port pairs lent to calls", (), [((), engine.ports)]),
+        _family(
+            "sbc_media_ports_resting",
+            "gauge",
+            "Media port pairs that wait until their former peer is silent",
+            (),
+            [((), engine.ports_resting)],
+        ),
+        _family(
+            "sbc_rtp_packets_total",
+            "counter",
+            "RTP packets that were relayed, by the interface that they came in on",
+            ("interface",),
+            _samples(media.packets),
+        ),
+        _family("sbc_rtp_lost_total", "counter", "RTP packets that never came (RFC 3550 A.3)", (), [((), media.lost)]),
+        _family(
+            "sbc_rtp_foreign_total",
+            "counter",
+            "Packets at ports of calls that came from a source that may not send there, and were dropped",
+            (),
+            [((), media.foreign)],
+        ),
+        _family(
+            "sbc_media_streams",
+            "gauge",
+            "Streams of running calls, each way counted, by who relays them",
+            ("engine",),
+            _samples(media.streams),
+        ),
+        _histogram("sbc_mos", "Mean opinion score of what came from each side, at the end of a call", media.mos),
+        _histogram("sbc_call_setup_seconds", "From the INVITE to the answer", media.setup_seconds),
     )
 
 
@@ -139,6 +178,14 @@ def _family(name: str, kind: str, text: str, labels: tuple[str, ...], samples: l
         pairs = ",".join(f'{label}="{_escaped(text)}"' for label, text in zip(labels, values, strict=True))
         number = int(value) if isinstance(value, bool) else value
         lines.append(f"{name}{{{pairs}}} {number}" if pairs else f"{name} {number}")
+    return "\n".join(lines) + "\n"
+
+
+def _histogram(name: str, text: str, counted: Counted) -> str:
+    lines = [f"# HELP {name} {text}", f"# TYPE {name} histogram"]
+    lines += [f'{name}_bucket{{le="{bound}"}} {count}' for bound, count in counted.buckets]
+    lines += [f'{name}_bucket{{le="+Inf"}} {counted.count}']
+    lines += [f"{name}_sum {counted.total}", f"{name}_count {counted.count}"]
     return "\n".join(lines) + "\n"
 
 

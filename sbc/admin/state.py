@@ -10,13 +10,29 @@ from msgspec import Struct
 from sbc.b2bua.snapshot import EngineView
 
 
+class WorkerView(Struct, frozen=True):
+    """One media worker. `pid` None: none runs now. `engine`: kernel, userland, "" while it has not said yet; `reason`:
+    why it is not the kernel; `devices`: where the kernel relays. `sessions`: calls that it relays.
+    """
+
+    number: int
+    pid: int | None
+    engine: str = ""
+    reason: str = ""
+    devices: tuple[str, ...] = ()
+    sessions: int = 0
+
+
 class RuntimeView(Struct, frozen=True):
-    """What only the runtime knows about itself."""
+    """What only the runtime knows about itself. `supervisor`: None where nobody watches over this process."""
 
     tasks: int = 0
     lag_seconds: float = 0.0  # how late the engine's loop last woke up
     alive: bool = True  # False: the engine's loop does not turn
     dropped: tuple[tuple[str, int], ...] = ()  # reason, how many; besides what the engine dropped
+    pid: int = 0
+    supervisor: int | None = None
+    workers: tuple[WorkerView, ...] = ()
 
 
 class Why(Struct, frozen=True):

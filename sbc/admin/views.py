@@ -5,7 +5,7 @@ Pure; made anew for each request.
 
 from typing import Any
 
-from sbc.admin.state import RuntimeView
+from sbc.admin.state import RuntimeView, WorkerView
 from sbc.b2bua.snapshot import CallView, EngineView
 from sbc.cdr.format import time_text
 
@@ -19,6 +19,19 @@ def status_object(engine: EngineView, runtime: RuntimeView) -> dict[str, Any]:
         "dialogs": engine.dialogs,
         "ports": engine.ports,
         "tasks": runtime.tasks,
+        "pids": {"supervisor": runtime.supervisor, "signalling": runtime.pid},
+        "media": [worker_object(worker) for worker in runtime.workers],
+    }
+
+
+def worker_object(worker: WorkerView) -> dict[str, Any]:
+    return {
+        "worker": worker.number,
+        "pid": worker.pid,
+        "engine": worker.engine,
+        "reason": worker.reason,
+        "devices": list(worker.devices),
+        "sessions": worker.sessions,
     }
 
 
@@ -34,6 +47,7 @@ def call_object(call: CallView) -> dict[str, Any]:
         "started_at": time_text(call.started_at),
         "answered_at": None if call.answered_at is None else time_text(call.answered_at),
         "media": dict(call.media),
+        "quality": dict(call.quality),
         "joined": list(call.joined),
     }
 

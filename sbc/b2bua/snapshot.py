@@ -53,6 +53,7 @@ class EngineView(Struct, frozen=True):
     dialogs: int = 0
     subscriptions: int = 0
     ports: int = 0  # media port pairs lent to calls
+    ports_resting: int = 0
     attempts: tuple[
         tuple[str, str, str, int], ...
     ] = ()  # ended calls: ingress, egress or "", the CDR's cause, how many

@@ -274,6 +274,7 @@ class Switch:
             dialogs=len(self._context.dialogs),
             subscriptions=self.beside.subscriptions,
             ports=self.ports.in_use,
+            ports_resting=self.ports.resting,
             attempts=tuple((*key, count) for key, count in self._context.outcomes.items()),
             messages=tuple((*key, count) for key, count in self.endpoint.counts.items()),
             dropped=tuple(self.endpoint.dropped.items()),

@@ -9,13 +9,15 @@ from sbc.cdr.format import parse_time
 from sbc.cli.client import ask, find_admin, path_of
 from sbc.cli.output import printable, show_json, show_table
 
+_QUALITY = ("MOS IN/OUT", "LOSS %", "MEDIA")
+
 
 def show_status(admin: str | None, policy: Sequence[Path] | None, *, json: bool) -> int:
     status = ask(find_admin(admin, policy), "/api/v1/status", key="name")
     if json:
         show_json(status)
     else:
-        show_table(("WHAT", "NOW"), [(name, _word(name, value)) for name, value in status.items()])
+        show_table(("WHAT", "NOW"), [(name, _word(name, value)) for name, value in _flat(status)])
     return 0
 
 
@@ -25,7 +27,7 @@ def show_calls(admin: str | None, policy: Sequence[Path] | None, *, json: bool) 
         show_json(body)
         return 0
     now = dt.datetime.now(dt.UTC).timestamp()
-    columns = ("REF", "STATE", "INGRESS", "EGRESS", "ROUTE", "CALLER", "CALLED", "STARTED", "TALKING")
+    columns = ("REF", "STATE", "INGRESS", "EGRESS", "ROUTE", "CALLER", "CALLED", "STARTED", "TALKING", *_QUALITY)
     show_table(columns, [_call_row(call, now) for call in body["calls"]])
     return 0
 
@@ -54,7 +56,54 @@ def short_time(text: str | None) -> str | None:
 def _call_row(call: dict[str, Any], now: float) -> list[str | None]:
     talking = minutes(now - parse_time(call["answered_at"])) if call["answered_at"] else None
     names = ("ref", "state", "ingress", "egress", "route", "caller", "called")
-    return [*(call[name] for name in names), short_time(call["started_at"]), talking]
+    return [
+        *(call[name] for name in names),
+        short_time(call["started_at"]),
+        talking,
+        *_quality(call.get("quality", {})),
+    ]
+
+
+def _quality(quality: dict[str, Any]) -> list[str | None]:
+    """Score and loss of what came from both sides, the first stream of each, and who relays; or what is wrong."""
+    rows = [quality[side][0] if quality.get(side) else {} for side in ("ingress", "egress")]
+    scores = [_number(row.get("mos")) for row in rows]
+    losses = [_number(_percent(row)) for row in rows]
+    engines = sorted({row["engine"] for row in rows if row.get("engine")})
+    media = f"one-way: {quality['one_way']} not heard" if quality.get("one_way") else "+".join(engines)
+    return [*(None if pair == ["-", "-"] else "/".join(pair) for pair in (scores, losses)), media or None]
+
+
+def _percent(row: dict[str, Any]) -> float | None:
+    if row.get("lost") is None:
+        return None
+    lost = max(row["lost"], 0)
+    return float(100 * lost / (lost + row["packets"]))
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f}"
+
+
+def _flat(status: dict[str, Any]) -> list[tuple[str, object]]:
+    """What a table can show: one line for each process."""
+    rows: list[tuple[str, object]] = []
+    for name, value in status.items():
+        if name == "pids":
+            rows += [(f"pid of {who}", pid) for who, pid in value.items() if pid is not None]
+        elif name == "media":
+            rows += [(f"media worker {worker['worker']}", _worker(worker)) for worker in value]
+        else:
+            rows.append((name, value))
+    return rows
+
+
+def _worker(worker: dict[str, Any]) -> str:
+    if worker["pid"] is None:
+        return "not running"
+    where = f" on {', '.join(worker['devices'])}" if worker["devices"] else ""
+    why = f" ({worker['reason']})" if worker["reason"] else ""
+    return f"pid {worker['pid']}, {worker['engine'] or 'starting'}{where}{why}, {worker['sessions']} calls"
 
 
 def _word(name: str, value: object) -> str:

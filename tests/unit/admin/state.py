@@ -1,7 +1,8 @@
 """A program's state as the admin API sees it, held still for tests."""
 
-from sbc.admin.state import RuntimeView, Why
-from sbc.b2bua.snapshot import CallView, EngineView
+from sbc.admin.state import RuntimeView, Why, WorkerView
+from sbc.b2bua.snapshot import CallView, EngineView, MediaView
+from sbc.core.histogram import Counted
 from sbc.peering.views import BindingView, HolderView, PathView, PeerView, RegistrationView, ServerView
 
 WALL_AT_ZERO = 1_738_314_000.0  # 2025-01-31T09:00:00Z
@@ -18,6 +19,16 @@ CALL = CallView(
     joined=("taken",),
     answered_at=1_738_314_005.25,
     media=(("engine", "userland"),),
+    quality={"ingress": [{"codec": "PCMU", "packets": 50, "mos": 4.41}], "egress": []},
+)
+WORKERS = (WorkerView(0, 72, "kernel", "", ("eth0", "eth1"), 1), WorkerView(1, None))
+HEARD = MediaView(
+    packets=(("inside", 70), ("outside", 80)),
+    lost=3,
+    foreign=9,
+    streams=(("userland", 1), ("kernel", 5)),
+    mos=Counted(((4.0, 1), (4.5, 3)), 3, 12.5),
+    setup_seconds=Counted(((1.0, 2),), 3, 9.25),
 )
 HOLDER = HolderView("carrier-a", CALL.ref, 1, "outbound", 60.0, False)
 CARRIER_A = PeerView(
@@ -68,7 +79,7 @@ class StillState:
 
     def __init__(self, engine=None, runtime=None, ladders=None, now=100.5):
         self._engine = engine or ENGINE
-        self._runtime = runtime or RuntimeView(tasks=17, lag_seconds=0.002)
+        self._runtime = runtime or RuntimeView(tasks=17, lag_seconds=0.002, pid=71, supervisor=70, workers=WORKERS)
         self._ladders = ladders or {}
         self._now = now
 

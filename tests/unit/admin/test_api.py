@@ -36,7 +36,7 @@ def is_problem(reply, status):
     )
 
 
-def test_status_has_the_contracts_keys_and_nothing_else():
+def test_status_has_the_contracts_keys_and_the_processes():
     assert body(ask("/api/v1/status")) == {
         "name": "hq",
         "ready": True,
@@ -45,10 +45,15 @@ def test_status_has_the_contracts_keys_and_nothing_else():
         "dialogs": 2,
         "ports": 4,
         "tasks": 17,
+        "pids": {"supervisor": 70, "signalling": 71},
+        "media": [
+            {"worker": 0, "pid": 72, "engine": "kernel", "reason": "", "devices": ["eth0", "eth1"], "sessions": 1},
+            {"worker": 1, "pid": None, "engine": "", "reason": "", "devices": [], "sessions": 0},
+        ],
     }
 
 
-def test_calls_have_the_contracts_keys_and_nothing_else():
+def test_calls_have_the_contracts_keys_and_the_quality():
     assert body(ask("/api/v1/calls")) == {
         "calls": [
             {
@@ -62,6 +67,7 @@ def test_calls_have_the_contracts_keys_and_nothing_else():
                 "started_at": "2025-01-31T09:00:00.000Z",
                 "answered_at": "2025-01-31T09:00:05.250Z",
                 "media": {"engine": "userland"},
+                "quality": {"ingress": [{"codec": "PCMU", "packets": 50, "mos": 4.41}], "egress": []},
                 "joined": ["taken"],
             }
         ]

@@ -84,6 +84,40 @@ def test_asks_for_more_when_few_are_ready_and_not_twice_at_once():
     assert pool.replenish(0.0) == [OpenPorts(LOCAL, order.pairs)]
 
 
+def test_a_former_peer_that_goes_on_sending_prolongs_the_rest():
+    pool = _pool(20000, 20003)
+    pool.opened(LOCAL, (20000, 20002), 0.0)
+    one, other = pool.take(LOCAL, 2, 0.0)
+    pool.give_back(LOCAL, [one, other], 10.0)
+    pool.heard(LOCAL, one, 35.0)
+    assert pool.resting == 2
+    assert pool.take(LOCAL, 1, 10.0 + PORT_QUARANTINE_SECONDS) == [other]
+    assert pool.resting == 1
+    assert pool.take(LOCAL, 1, 35.0 + PORT_QUARANTINE_MINIMUM_SECONDS - 0.1) is None
+    assert pool.take(LOCAL, 1, 35.0 + PORT_QUARANTINE_MINIMUM_SECONDS) == [one]  # short of ports: before a call is refused
+
+
+def test_the_pair_that_has_been_silent_longest_goes_first():
+    pool = _pool(20000, 20003)
+    pool.opened(LOCAL, (20000, 20002), 0.0)
+    one, other = pool.take(LOCAL, 2, 0.0)
+    pool.give_back(LOCAL, [one], 0.0)
+    pool.give_back(LOCAL, [other], 1.0)
+    pool.heard(LOCAL, one, 2.0)
+    assert pool.take(LOCAL, 1, 5.0) == [other]
+
+
+@pytest.mark.parametrize("port", [20000, 20002, 40000])
+def test_what_is_heard_of_a_pair_that_does_not_rest_changes_nothing(port):
+    pool = _pool(20000, 20003)
+    pool.opened(LOCAL, (20000, 20002), 0.0)
+    lent = pool.take(LOCAL, 1, 0.0)
+    pool.heard(LOCAL, port, 1.0)
+    pool.heard("192.0.2.77", port, 1.0)
+    assert (pool.in_use, pool.resting) == (1, 0)
+    pool.give_back(LOCAL, lent, 2.0)
+
+
 def test_a_system_that_had_fewer_is_left_alone_for_a_while():
     pool = _pool(20000, 20999)
     pool.start()

@@ -1,6 +1,7 @@
 """Commands that ask a running SBC: a real socket with canned answers, and every way in which asking fails."""
 
 import json
+import re
 import socket
 from urllib.parse import unquote_plus
 
@@ -41,6 +42,53 @@ def test_status_says_why_no_call_is_taken(sbc, capsys):
 
     assert run_command(["status", "--admin", sbc.address]) == 0
     assert "ready         no: draining, new calls are refused\n" in capsys.readouterr().out
+
+
+def test_status_has_a_line_for_each_process(sbc, capsys):
+    up = {"worker": 0, "pid": 72, "engine": "kernel", "reason": "", "devices": ["eth0", "eth1"], "sessions": 3}
+    why = {"worker": 1, "pid": 73, "engine": "userland", "reason": "no bpffs", "devices": [], "sessions": 0}
+    dead = {"worker": 2, "pid": None, "engine": "", "reason": "", "devices": [], "sessions": 0}
+    more = {"pids": {"supervisor": 70, "signalling": 71}, "media": [up, why, dead]}
+    sbc.knows("GET /api/v1/status", STATUS | more)
+
+    assert run_command(["status", "--admin", sbc.address]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-5:] == [
+        "pid of supervisor  70",
+        "pid of signalling  71",
+        "media worker 0     pid 72, kernel on eth0, eth1, 3 calls",
+        "media worker 1     pid 73, userland (no bpffs), 0 calls",
+        "media worker 2     not running",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("quality", "shown"),
+    [
+        ({}, ["-", "-", "-"]),
+        ({"ingress": [], "egress": []}, ["-", "-", "-"]),
+        (
+            {
+                "ingress": [{"mos": 4.41, "lost": 0, "packets": 50, "engine": "kernel"}],
+                "egress": [{"mos": 3.96, "lost": 3, "packets": 97, "engine": "userland"}],
+            },
+            ["4.4/4.0", "0.0/3.0", "kernel+userland"],
+        ),
+        (
+            {
+                "ingress": [{"mos": 4.41, "lost": 0, "packets": 50, "engine": "kernel"}],
+                "egress": [{"mos": None, "lost": None, "packets": 0, "engine": "kernel"}],
+                "one_way": "egress",
+            },
+            ["4.4/-", "0.0/-", "one-way: egress not heard"],
+        ),
+    ],
+)
+def test_calls_show_how_they_sound(sbc, capsys, quality, shown):
+    sbc.knows("GET /api/v1/calls", {"calls": [CALL | {"quality": quality}]})
+
+    assert run_command(["calls", "--admin", sbc.address]) == 0
+    assert re.split("  +", capsys.readouterr().out.splitlines()[1])[-3:] == shown
 
 
 def test_calls_are_a_table_or_the_apis_body(sbc, capsys):
