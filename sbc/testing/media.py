@@ -1,6 +1,6 @@
-"""The runtime's media pool in memory, for whole-SBC tests: a `MediaClient` before a `FakeWorker`.
+"""The runtime's media pool in memory, for whole-SBC tests: a `MediaClient` before as many `FakeWorker`s as it wants.
 
-To the engine it looks like the runtime's; a test can also kill the worker, and let time go by for it.
+To the engine it looks like the runtime's; a test can also kill a worker, and let time go by for it.
 """
 
 from collections.abc import Callable, Iterable
@@ -11,19 +11,34 @@ from sbc.testing.media_worker import FakeWorker, Packet
 
 
 class FakeMedia:
-    """The runtime's media pool, in memory: open ports, ask, kill and start the worker, relay packets."""
+    """Open ports, ask, kill and start workers, relay packets. `kill`, `start` and `worker` mean the first of them."""
 
     def __init__(
-        self, first_port: int = 20000, last_port: int = 29999, *, clock: Callable[[], float] = lambda: 0.0
+        self,
+        first_port: int = 20000,
+        last_port: int = 29999,
+        *,
+        clock: Callable[[], float] = lambda: 0.0,
+        configure: wire.Configure | None = None,
     ) -> None:
-        self.client = MediaClient()
+        self.client = MediaClient(configure)
+        self.workers: list[FakeWorker | None] = [None] * (configure.workers if configure else 1)
         self._clock = clock
-        self.worker: FakeWorker | None = None
         self._first = first_port + first_port % 2
         self._last = last_port
         self._next: dict[str, int] = {}
-        self._generation = 0
-        self.start()
+        self._pid = 0
+        for n in range(len(self.workers)):
+            self.start(n)
+
+    @property
+    def worker(self) -> FakeWorker | None:
+        return self.workers[0]
+
+    @property
+    def sessions(self) -> tuple[str, ...]:
+        """What the workers relay that run now."""
+        return tuple(ref for worker in self._running() for ref in worker.sessions)
 
     def open_ports(self, local: str, pairs: int) -> tuple[int, ...]:
         """The even ports opened: fewer than asked when the range is used up."""
@@ -37,47 +52,54 @@ class FakeMedia:
         return self._say(self.client.ask(request))
 
     def relay(self, packet: Packet) -> list[Packet]:
-        return self.worker.relay(packet) if self.worker else []
-
-    def news(self) -> list[wire.Reply]:
-        """What the worker said unasked since this was asked last: of digits, of silence, of pairs that rest."""
-        if self.worker is None:
-            return []
-        said = [wire.encode(reply) for reply in self.worker.news]
-        self.worker.news.clear()
-        return [reply for data in said for reply in self.client.received(data)]
+        """The worker that has the port reads it."""
+        return [sent for worker in self._running() for sent in worker.relay(packet)]
 
     def tick(self, now: float) -> list[wire.Reply]:
         """Time has gone by: what is due is in what it returns, with all other news."""
-        if self.worker is not None:
-            self.worker.tick(now)
+        for worker in self._running():
+            worker.tick(now)
         return self.news()
+
+    def news(self) -> list[wire.Reply]:
+        """What workers said unasked since this was asked last: of digits, of silence, of pairs that rest."""
+        said: list[wire.Reply] = []
+        for n, worker in enumerate(self.workers):
+            for news in worker.news if worker else ():
+                said += self.client.received(wire.encode(news), n)
+            if worker:
+                worker.news.clear()
+        return said
 
     @property
     def played(self) -> tuple[wire.PlayDigit, ...]:
-        """The digits that the worker which runs now was told to play."""
-        return tuple(self.worker.played) if self.worker else ()
+        """The digits that the workers which run now were told to play."""
+        return tuple(digit for worker in self._running() for digit in worker.played)
 
     def poll(self) -> list[wire.Reply]:
         return self._say(self.client.poll())
 
-    def kill(self) -> None:
-        self.worker = None
-        self.client.worker_lost()
+    def kill(self, n: int = 0) -> None:
+        self.workers[n] = None
+        self.client.worker_lost(n)
 
-    def start(self) -> list[wire.Reply]:
+    def start(self, n: int = 0) -> list[wire.Reply]:
         """A fresh worker; returns the answers to what had to be said again."""
-        self._generation += 1
-        self.worker = FakeWorker(self._generation, self._clock)
-        self.client.received(self.worker.start())
-        return self._say(self.client.worker_started())
+        self._pid += 1
+        worker = self.workers[n] = FakeWorker(self._pid, self._clock)
+        self.client.received(worker.start(), n)
+        return self._say(self.client.worker_started(n))
+
+    def _running(self) -> list[FakeWorker]:
+        return [worker for worker in self.workers if worker is not None]
 
     def _say(self, messages: Iterable[Outgoing]) -> list[wire.Reply]:
-        worker = self.worker
-        if worker is None:
-            return []
-        answers = [answer for message in messages for answer in worker.receive(message.data)]
-        return [reply for answer in answers for reply in self.client.received(answer)]
+        replies: list[wire.Reply] = []
+        for message in messages:
+            worker = self.workers[message.worker]
+            for answer in worker.receive(message.data) if worker else ():
+                replies += self.client.received(answer, message.worker)
+        return replies
 
 
 __all__ = ["FakeMedia", "FakeWorker", "Packet"]

@@ -3,7 +3,7 @@
 `FakeWorker` relays packets that are handed to it; it passes the same contract suite as the real worker
 (tests/machines/test_wire_contract.py), and does not import it. It does not play digits: it keeps what it was told to
 play in `played`, and does not renumber packets. Nor does it recode: a packet of a payload type that is to be recoded
-gets the other number and keeps its octets. It has no packet rate, no jitter, no round trip, and no engine but its own.
+gets the other number and keeps its octets. It has no jitter, no round trip, and no engine but its own.
 Time is the clock's; what is due is told when `tick` asks. Who uses it: `testing.media`.
 """
 
@@ -35,11 +35,21 @@ class _Count:
     def __init__(self) -> None:
         self.received = self.received_octets = self.sent = self.sent_octets = 0
         self.rtcp_received = self.rtcp_sent = self.dropped = self.foreign = 0
-        self.digits_received = self.digits_sent = 0
+        self.digits_received = self.digits_sent = self.excess = 0
+        self._second, self._in_second = -1.0, 0
+
+    def is_excess(self, limit: int, now: float) -> bool:
+        """One more packet: is it beyond `limit` (0: none) in the second that runs?"""
+        if now - self._second >= 1:
+            self._second, self._in_second = now, 0
+        self._in_second += 1
+        too_many = 0 < limit < self._in_second
+        self.excess += too_many
+        return too_many
 
     def value(self, source: Source, numbers: Numbers) -> wire.EndCount:
         return wire.EndCount(
-            **vars(self),
+            **{name: count for name, count in vars(self).items() if name[0] != "_"},
             lost=numbers.lost,
             reordered=numbers.reordered,
             duplicates=numbers.duplicates,
@@ -211,6 +221,8 @@ class FakeWorker:
         owned = self._owner.get(_rtp_address(other)) == session.put.ref
         if target is None or not owned:
             session.count(end).dropped += 1
+            return None
+        if not is_rtcp and session.count(end).is_excess(stream.packets_per_second, self._clock()):
             return None
         if stream.rtp and not is_rtcp:
             session.number(end).take(data)

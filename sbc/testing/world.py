@@ -248,7 +248,7 @@ class World:
             "ports": view.ports,
             "call paths": [path.holders for path in view.paths if path.used],
             "leaked call paths": view.paths_leaked,
-            "media sessions": self.media.worker.sessions if self.media.worker else (),
+            "media sessions": self.media.sessions,
             "deadline": self.switch.next_deadline() if not self._may_wait() else None,
             "phones": [phone.name for phone in self.phones if not phone.agent.is_idle],
             "complaints": [f"{phone.name}: {text}" for phone in self.phones for text in phone.agent.complaints],
