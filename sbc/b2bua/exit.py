@@ -62,7 +62,12 @@ class Exit:
         """The media worker's last word."""
         call = self._call
         if call.media.is_answered:
+            said = call.media.listening.not_heard
             call.account.media = call.media.report(counts)
+            for side in call.media.listening.not_heard[len(said) :]:
+                peer = call.legs[call.pair[0 if side == "ingress" else 1]].peer.name
+                at = call.state.ended_at if isinstance(call.state, Ended) else 0.0
+                call.context.trace.note(call.ref, at, f"one-way audio: nothing was heard from {peer}")
         return self.write_record()
 
     def write_record(self) -> "list[Out]":

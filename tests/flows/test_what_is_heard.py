@@ -71,6 +71,18 @@ def test_one_way_audio_says_where_the_packets_went(world):
     assert sbc.idle()
 
 
+def test_a_call_that_is_over_before_it_was_noticed_has_it_in_its_record(world):
+    sbc, office, carrier = talking(world)
+    counted(sbc)
+    for _ in range(ONE_WAY_PACKETS):
+        sbc.hears(carrier, office)
+    office.hangs_up()
+    assert json.loads(sbc.cdr.only.media)["one_way"] == "egress"
+    assert "one-way audio: nothing was heard from carrier" in sbc.story()
+    assert not said(sbc, "media.one_way")
+    assert sbc.idle()
+
+
 def test_both_ways_are_no_news(world):
     sbc, office, _ = talking(world)
     goes_on(sbc, office, ingress=50, egress=50)
