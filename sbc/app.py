@@ -1,9 +1,9 @@
 """The composition root: the only module that knows every other. It opens, builds, wires, and ends things in order.
 
-Sockets and files first, all problems said at once; then the media worker, the engine, the listeners, the admin API;
-then one line, `sbc: ready …`. A stop drains: the engine ends what is left, every record gets to the disk, then all else
-goes.
-Used by `sbc run` and `sbc demo`.
+Sockets, from the `Keeper`, and files first, all problems said at once; then the media workers, the engine, the
+listeners, the admin API; then one line, `sbc: ready …`. A stop drains: the engine ends what is left, every record gets
+to the disk, then all else goes.
+Used by `sbc.cli.signalling`, which `sbc run` starts.
 """
 
 import contextlib
@@ -36,9 +36,10 @@ from sbc.runtime.cdr_sink import CdrSink
 from sbc.runtime.data_dir import make_data_dir
 from sbc.runtime.dns import Resolver, name_servers
 from sbc.runtime.driver import Driver, Engine
+from sbc.runtime.keeper import Keeper
+from sbc.runtime.local_keeper import LocalKeeper
 from sbc.runtime.logging import LogFormat, LogWriter
 from sbc.runtime.media_pool import MediaPool
-from sbc.runtime.notify import notify
 from sbc.runtime.reload import Reloader
 from sbc.runtime.signals import watch_signals
 from sbc.runtime.sockets import OpenSocket
@@ -79,10 +80,10 @@ class Stop:
         self.now = trio.Event()
 
 
-def run(paths: Sequence[Path | str], *, log_format: LogFormat = "console") -> int:
-    """`sbc run`: until a signal ends it. Raises OperatorError for what the operator can put right."""
+def run(paths: Sequence[Path | str], *, log_format: LogFormat = "console", keeper: Keeper | None = None) -> int:
+    """Signalling: until a signal ends it. Raises OperatorError for what the operator can put right."""
     read = partial(load_policy, paths, environment=os.environ, wants_secrets=True)
-    trio.run(partial(serve, read(), read_again=read, log_format=log_format))
+    trio.run(partial(serve, read(), read_again=read, log_format=log_format, keeper=keeper))
     return 0
 
 
@@ -95,18 +96,23 @@ async def serve(
     ready: Ready | None = None,
     stop: Stop | None = None,
     make_engine: MakeEngine = Switch,
+    keeper: Keeper | None = None,
 ) -> None:
     """Runs until it is stopped: by `stop` where one is given, else by signals. Cancelling it ends it without draining.
 
     `ready` is told the admin address instead of the line on stderr. `read_again` is what a reload asks, in a thread.
+    `keeper` holds the sockets and the media workers; without one they are this process's own.
     """
     sockets.raise_descriptor_limit()
     with contextlib.ExitStack() as stack:
-        opened = _open_all(policy, admin_override or policy.admin, stack)
+        ids = IdSource(os.urandom)  # noqa: TID251 - here it comes in
+        keeper = keeper or LocalKeeper(ids.number)
+        stack.callback(keeper.close)
+        opened = _open_all(policy, admin_override or policy.admin, keeper, stack)
         writer = stack.enter_context(LogWriter(sys.stderr, log_format))
         for warning in policy.warnings:
             log.warning("policy.warning", text=str(warning))
-        await _Program(policy, opened, writer, make_engine, read_again).run(ready, stop)
+        await _Program(policy, opened, keeper, ids, writer, make_engine, read_again).run(ready, stop)
 
 
 class _Opened(Struct, frozen=True, eq=False):
@@ -118,14 +124,14 @@ class _Opened(Struct, frozen=True, eq=False):
     state: StateStore
 
 
-def _open_all(policy: Policy, admin: str, stack: contextlib.ExitStack) -> _Opened:
+def _open_all(policy: Policy, admin: str, keeper: Keeper, stack: contextlib.ExitStack) -> _Opened:
     """All of it, or one OperatorError with every problem; then nothing stays open."""
     problems: list[str] = []
     listeners: tuple[OpenSocket, ...] = ()
     admin_socket: socket.socket | None = None
     store: CdrWriter | None = None
     try:
-        listeners = sockets.open_listeners(policy.interfaces.values())
+        listeners = sockets.open_listeners(policy.interfaces.values(), keeper.listen)
         stack.callback(sockets.close_all, listeners)
     except OperatorError as error:
         problems.append(str(error))
@@ -158,17 +164,19 @@ class _Program:
         self,
         policy: Policy,
         opened: _Opened,
+        keeper: Keeper,
+        ids: IdSource,
         writer: LogWriter,
         make_engine: MakeEngine,
         read_again: ReadPolicy | None,
     ) -> None:
         self._policy = policy
         self._opened = opened
+        self._keeper = keeper
         self._writer = writer
         self._drops: Counter[str] = Counter()
         self._is_started = False
         self._portless: list[str] = []  # media addresses on which no call could be carried
-        ids = IdSource(os.urandom)  # noqa: TID251 - here it comes in
         self._engine = make_engine(policy, ids)
         self._driver = driver = Driver(self._engine, _escaped)
         self._sink = CdrSink(opened.store, driver.handle)
@@ -177,12 +185,13 @@ class _Program:
         self._reloader = None if read_again is None else Reloader(policy, read_again, self._put_in_force)
         self._view: ProgramView | None = None
         self._resolver = Resolver(driver.handle, self._drops, servers=name_servers(os.environ))
-        media = policy.media
         self._media = MediaPool(
-            (media.first_port, media.last_port),
-            ids.number,
+            keeper,
+            policy.media,
             driver.handle,
             {local: interface.dscp_media for interface in policy.interfaces.values() for local in interface.media},
+            node=policy.name,
+            own=_own_hosts(policy),
         )
         self._transports = Transports(opened.listeners, driver, self._is_known, self._drops, clock.boot_seconds)
         driver.performers = {
@@ -204,6 +213,7 @@ class _Program:
                 if stop is None:
                     stop = Stop()
                     await nursery.start(watch_signals, stop.drain.set, stop.now.set, self._reload)
+                await nursery.start(self._keep, stop)
                 await self._start(nursery, ready)
                 await self._until_stopped(stop)
                 with trio.move_on_after(_LAST_ALERTS_SECONDS):
@@ -242,7 +252,12 @@ class _Program:
             ready(label)
         else:
             self._writer.plain(f"sbc: ready name={self._policy.name} admin={label}")
-        notify("READY=1")
+        self._keeper.ready(label)
+
+    async def _keep(self, stop: Stop, *, task_status: trio.TaskStatus[None]) -> None:
+        await self._keeper.run(task_status=task_status)
+        stop.drain.set()  # nobody holds our sockets any more
+        stop.now.set()
 
     async def _first_look_ups(self) -> None:
         """Who may speak to us can depend on what a name resolves to; but a dead name server must not keep us down."""
@@ -304,7 +319,7 @@ class _Program:
 
     async def _until_stopped(self, stop: Stop) -> None:
         await stop.drain.wait()
-        notify("STOPPING=1")
+        self._keeper.stopping()
         patience = self._policy.stop_after
         had_calls = not self._calls_are_over()
         self._driver.handle(DrainOrdered(clock.boot_seconds() + patience))
@@ -337,6 +352,13 @@ class _Program:
 
     def _calls_are_over(self) -> bool:
         return not self._sink.pending and not self._engine.snapshot(clock.boot_seconds()).calls
+
+
+def _own_hosts(policy: Policy) -> frozenset[str]:
+    """From which no peer sends."""
+    interfaces = policy.interfaces.values()
+    sip = {listener.address.host for interface in interfaces for listener in interface.listeners}
+    return frozenset(sip | {host for interface in interfaces for host in interface.media})
 
 
 def _settle_memory() -> None:

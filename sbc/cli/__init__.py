@@ -6,7 +6,8 @@ reason, 2 wrong usage. Commands import what they need when they run, so that `sb
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Final, NoReturn
 
 from sbc.cli.output import printable_lines
@@ -24,12 +25,18 @@ class UsageError(OperatorError):
 
 
 def main() -> NoReturn:
+    tokens = sys.argv[1:]
+    end_with(lambda: run_command(tokens))
+
+
+def end_with(command: Callable[[], int]) -> NoReturn:
+    """End this process with the command's exit status, whatever its standard streams are."""
     _fill_closed_streams()
     # A terminal that cannot show a character gets its escape, not an exception.
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
-    status = run_command(sys.argv[1:])
+    status = command()
     try:
         sys.stdout.flush()
     except OSError:
@@ -41,8 +48,13 @@ def main() -> NoReturn:
 def run_command(tokens: Sequence[str]) -> int:
     """One command's exit status. `--debug` before the command lets an unexpected error show its traceback."""
     debug = tokens[:1] == ["--debug"]
+    return guarded(partial(_dispatch, tokens[1:] if debug else tokens), debug=debug)
+
+
+def guarded(command: Callable[[], int], *, debug: bool) -> int:
+    """Its exit status; what it raises becomes lines on stderr."""
     try:
-        status = _dispatch(tokens[1:] if debug else tokens)
+        status = command()
         sys.stdout.flush()
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -63,6 +75,7 @@ def _fill_closed_streams() -> None:
             os.fstat(number)
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
+            os.set_inheritable(number, True)
     sys.stdout = sys.stdout or open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - for the process's life
     sys.stderr = sys.stderr or open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
 

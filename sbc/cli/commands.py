@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
+from cyclopts.validators import Number
 
 import sbc
 
@@ -22,6 +23,12 @@ FromPolicy = Annotated[
 Json = Annotated[bool, Parameter(name="--json", show_default=False, help="The API's answer instead of a table.")]
 Trunk = Annotated[str, Parameter(name="TRUNK", help="The trunk, from sbc trunks.")]
 LogFormat = Annotated[Literal["console", "json"], Parameter(name="--log-format", help="How log lines look on stderr.")]
+BenchCalls = Annotated[
+    int, Parameter(name="--calls", validator=Number(gte=1, lte=1000), help="With media: how many calls talk at once.")
+]
+BenchSeconds = Annotated[
+    int, Parameter(name="--seconds", validator=Number(gte=4, lte=600), help="With media: for how long they talk.")
+]
 
 app = App(
     name="sbc",
@@ -51,7 +58,7 @@ A second signal ends the program at once.
 def run(policy: Policies, /, *, log_format: LogFormat = "console") -> int:
     from sbc.cli.local import run_policy
 
-    return run_policy(policy, log_format)
+    run_policy(policy, log_format)
 
 
 @app.command(
@@ -112,13 +119,14 @@ Costs are printed beside a yardstick measured in the same run. `media`: packets 
 between network namespaces of its own, beside kernel forwarding and rtpengine (as root).
 
   sbc bench
-  sbc bench media""",
+  sbc bench media
+  sbc bench media --calls 500 --seconds 60""",
 )
-def bench(part: Literal["all", "media"] = "all", /) -> int:
+def bench(part: Literal["all", "media"] = "all", /, *, calls: BenchCalls = 500, seconds: BenchSeconds = 6) -> int:
     if part == "media":
         from sbc.cli.bench_report import run_media_bench
 
-        return run_media_bench()
+        return run_media_bench(calls, seconds)
     from sbc.cli.bench import run_bench
 
     return run_bench()

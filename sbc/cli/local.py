@@ -1,17 +1,20 @@
-"""`sbc run`, `check` and `why`: what reads policy files in this process."""
+"""`sbc run`, which becomes the supervisor; `check` and `why`, which read policy files in this process."""
 
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NoReturn
 
 from sbc.cli.output import printable_lines
 
 
-def run_policy(paths: Sequence[Path], log_format: Literal["console", "json"]) -> int:
-    from sbc.app import run
-
-    return run(paths, log_format=log_format)
+def run_policy(paths: Sequence[Path], log_format: Literal["console", "json"]) -> NoReturn:
+    """The supervisor takes our place, so that nothing of what the command line needs stays in memory."""
+    debug = sys.argv[1:2] == ["--debug"]
+    words = ["--debug"] * debug + ["--log-format", log_format, *(str(path) for path in paths)]
+    sys.stdout.flush()
+    os.execv(sys.executable, [sys.executable, "-m", "sbc.runtime.supervisor", *words])  # noqa: S606
 
 
 def check_policy(paths: Sequence[Path]) -> int:

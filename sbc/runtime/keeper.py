@@ -7,13 +7,12 @@ more. Used by `app`, `sockets` and `media_pool`.
 """
 
 import socket
-from typing import Literal, Protocol
+from typing import Protocol
 
 import trio
 
 from sbc.runtime.media_sockets import Pair
-
-ListenKind = Literal["udp", "tcp"]
+from sbc.runtime.sip_sockets import ListenKind
 
 
 class Keeper(Protocol):
@@ -47,9 +46,9 @@ class Keeper(Protocol):
     def worker_address(self, number: int) -> str | bytes:
         """Where worker `number`, from 0, listens (AF_UNIX, SOCK_SEQPACKET); it is started where none runs.
 
-        The address stays the same while we live, and a connection is taken at once though the worker is starting: its
-        first message, `Running`, says that it is up. When the connection ends, connect again: a worker that died is
-        replaced by the keeper, by the rules of `supervisor.children`, as long as `run` runs. Raises OSError.
+        A connection is taken at once though the worker is starting: its first message, `Running`, says that it is up.
+        When the connection ends, ask for the address and connect again: a worker that died is replaced by the keeper,
+        by the rule of `supervisor.restart`, as long as `run` runs. Raises OSError.
         """
         ...
 

@@ -21,7 +21,8 @@ import trio
 from sbc.core import limits
 from sbc.core.address import Address, Flow, Transport, canonical_ip
 from sbc.runtime.connection import Connection, Receiver
-from sbc.runtime.sockets import OpenSocket, set_dscp, socket_address
+from sbc.runtime.sip_sockets import set_dscp, socket_address
+from sbc.runtime.sockets import OpenSocket
 from sbc.sip.events import FlowFailed
 
 _ACCEPT_PAUSE_SECONDS: Final = 0.2

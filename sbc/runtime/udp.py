@@ -19,7 +19,8 @@ import trio
 
 from sbc.core import limits
 from sbc.core.address import Address, Flow, Transport, canonical_ip
-from sbc.runtime.sockets import IP_RECVERR, IPV6_RECVERR, OpenSocket, socket_address
+from sbc.runtime.sip_sockets import IP_RECVERR, IPV6_RECVERR, socket_address
+from sbc.runtime.sockets import OpenSocket
 from sbc.sip.events import FlowFailed
 
 _BACKLOG_DATAGRAMS: Final = 256

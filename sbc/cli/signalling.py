@@ -1,0 +1,36 @@
+"""`python -m sbc.cli.signalling`: the signalling process, as the supervisor starts it. Nobody types it.
+
+Errors are told and exit statuses chosen as for every command, since `sbc run` ends with them. Arguments are not checked
+again; what parses them for people takes longer to import than a restart should.
+"""
+
+import socket
+import sys
+from pathlib import Path
+
+from sbc.cli import end_with, guarded
+
+
+def main() -> None:
+    """`--supervisor-fd N [--debug] --log-format console|json POLICY…`."""
+    _, number, *words = sys.argv[1:]
+    debug = words[:1] == ["--debug"]
+    _, log_format, *policies = words[debug:]
+    end_with(lambda: guarded(lambda: _run(int(number), log_format, policies), debug=debug))
+
+
+def _run(number: int, log_format: str, policies: list[str]) -> int:
+    control = socket.socket(fileno=number)
+    control.set_inheritable(False)
+
+    from sbc.app import run
+    from sbc.runtime.supervised_keeper import SupervisedKeeper
+    from sbc.runtime.supervisor.starting import name_process
+
+    name_process("sbc-signalling")
+    paths = [Path(policy) for policy in policies]
+    return run(paths, log_format="json" if log_format == "json" else "console", keeper=SupervisedKeeper(control))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,168 @@
+"""The supervisor seen from signalling: asked over the socket that it gave us. See `keeper` for what each call means.
+
+An answer that does not come within seconds is an OSError like any other refusal; the socket's end means that the
+supervisor is gone. Used by `sbc.cli.signalling`.
+"""
+
+import errno
+import os
+import socket
+from typing import Final
+
+import structlog
+import trio
+
+from sbc.runtime.media_sockets import Pair, descriptor_ceiling
+from sbc.runtime.sip_sockets import ListenKind
+from sbc.runtime.supervisor import wire
+
+ANSWER_SECONDS: Final = 3.0
+BEAT_SECONDS: Final = 1.0
+_DESCRIPTORS: Final = 2 * wire.PAIRS_AT_ONCE
+_NO_ROOM: Final = "no descriptors are left; raise the limit (ulimit -n, LimitNOFILE=)"
+
+log = structlog.get_logger("supervisor")
+
+
+class SupervisedKeeper:
+    """`control` is ours from now on."""
+
+    def __init__(self, control: socket.socket) -> None:
+        control.settimeout(ANSWER_SECONDS)
+        self._control = control
+        self._serial = 0
+        self._short = ""
+        self._ceiling = descriptor_ceiling()
+
+    def listen(self, kind: ListenKind, host: str, port: int, dscp: int) -> socket.socket:
+        _, descriptors = self._ask(wire.Listen(kind, host, port, dscp))
+        if len(descriptors) != 1:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        return _sockets(descriptors)[0]
+
+    def open_pairs(self, local: str, ports: tuple[int, int], pairs: int, dscp: int) -> list[Pair]:
+        first, last = ports
+        opened: list[Pair] = []
+        while len(opened) < pairs:
+            some = min(pairs - len(opened), wire.PAIRS_AT_ONCE, self._room())
+            if some <= 0:
+                self._short = _NO_ROOM
+                break
+            answer, more = self._ask_pairs(wire.OpenPairs(local, first, last, some, dscp))
+            opened += more
+            if len(more) < some:
+                self._short = answer.short or _NO_ROOM
+                break
+        return opened
+
+    def why_short(self) -> str:
+        return self._short
+
+    def held_pairs(self) -> list[Pair]:
+        held: list[Pair] = []
+        while self._room() >= wire.PAIRS_AT_ONCE:
+            _, some = self._ask_pairs(wire.HeldPairs())
+            if not some:
+                break
+            held += some
+        return held
+
+    def worker_address(self, number: int) -> str | bytes:
+        answer, _ = self._ask(wire.StartWorker(number))
+        if not isinstance(answer, wire.WorkerAt):
+            raise OSError(errno.EPROTO, os.strerror(errno.EPROTO))
+        return answer.address
+
+    def replace_worker(self, number: int) -> None:
+        self._tell(wire.ReplaceWorker(number))
+
+    def ready(self, admin: str) -> None:
+        self._tell(wire.Ready(admin))
+
+    def stopping(self) -> None:
+        self._tell(wire.Stopping())
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Until cancelled or the supervisor is gone."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._beat)
+            task_status.started()
+            await self._watch()
+            nursery.cancel_scope.cancel()
+        log.error("supervisor.gone")
+
+    def close(self) -> None:
+        """The workers are the supervisor's."""
+        self._control.close()
+
+    async def _watch(self) -> None:
+        while True:
+            await trio.lowlevel.wait_readable(self._control)
+            try:
+                data, descriptors, _, _ = socket.recv_fds(
+                    self._control, wire.MESSAGE_OCTETS, _DESCRIPTORS, socket.MSG_DONTWAIT | socket.MSG_CMSG_CLOEXEC
+                )
+            except BlockingIOError:
+                continue
+            except OSError:
+                return
+            if not data:
+                return
+            _close(descriptors)  # an answer that came too late
+
+    async def _beat(self) -> None:
+        while True:
+            self._tell(wire.Beat())
+            await trio.sleep(BEAT_SECONDS)
+
+    def _tell(self, notice: wire.Message) -> None:
+        try:
+            self._control.send(wire.encode(notice), socket.MSG_DONTWAIT)
+        except OSError:
+            return  # it is gone, which `run` notices, or has enough to read
+
+    def _ask_pairs(self, question: wire.Question) -> tuple[wire.Pairs, list[Pair]]:
+        answer, descriptors = self._ask(question)
+        if not isinstance(answer, wire.Pairs):
+            _close(descriptors)
+            raise OSError(errno.EPROTO, os.strerror(errno.EPROTO))
+        whole = len(descriptors) // 2 * 2
+        _close(descriptors[whole:])
+        sockets = iter(_sockets(descriptors[:whole]))
+        return answer, [
+            Pair(answer.local, port, rtp, rtcp) for port, rtp, rtcp in zip(answer.ports, sockets, sockets, strict=False)
+        ]
+
+    def _ask(self, question: wire.Question) -> tuple[wire.Answer, list[int]]:
+        """The answer and its descriptors. Raises OSError: what the supervisor says, or that it says nothing."""
+        self._serial += 1
+        self._control.send(wire.encode(wire.Asked(self._serial, question)))
+        while True:
+            data, descriptors, _, _ = socket.recv_fds(
+                self._control, wire.MESSAGE_OCTETS, _DESCRIPTORS, socket.MSG_CMSG_CLOEXEC
+            )
+            if not data:
+                raise OSError(errno.EPIPE, "the supervisor is gone")
+            answered = wire.decode_answer(data)
+            if answered.serial == self._serial:
+                break
+            _close(descriptors)
+        if isinstance(answered.answer, wire.Failed):
+            raise OSError(answered.answer.errno, answered.answer.text)
+        return answered.answer, descriptors
+
+    def _room(self) -> int:
+        """Pairs that we have descriptors for: what comes beyond our limit would be lost without a word (unix(7))."""
+        return (self._ceiling - len(os.listdir("/proc/self/fd"))) // 2  # noqa: PTH208 - no paths are wanted
+
+
+def _sockets(descriptors: list[int]) -> list[socket.socket]:
+    found = [socket.socket(fileno=fd) for fd in descriptors]
+    for one in found:
+        one.setblocking(False)
+    return found
+
+
+def _close(descriptors: list[int]) -> None:
+    for fd in descriptors:
+        os.close(fd)

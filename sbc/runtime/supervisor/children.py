@@ -1,0 +1,248 @@
+"""The supervisor's children: who is started again and when, what a signal means, in which order all ends (sans-IO).
+
+`Children` is told what happens and returns what to do. Signalling comes first and goes first; its end before it was
+ever ready is the program's end with the same status, so that a wrong policy is said once and not for ever. Workers are
+started when signalling asks for them and end after it. Used by `main`, which starts, kills and waits.
+"""
+
+import signal
+from typing import Final, Literal, NewType
+
+from msgspec import Struct
+
+from sbc.runtime.supervisor.restart import Restart
+
+Child = NewType("Child", int)
+SIGNALLING: Final = Child(-1)  # all others are media workers, by number
+
+STOP_NOW_SECONDS: Final = 15.0  # after the second signal; signalling itself needs less, but for a disk that is stuck
+WORKERS_SECONDS: Final = 2.0  # for the workers' end
+
+# --- what happens -----------------------------------------------------------------------------------------------------
+
+
+class Began(Struct, frozen=True):
+    """The supervisor is up."""
+
+
+class Wanted(Struct, frozen=True):
+    """Signalling needs that worker."""
+
+    child: Child
+
+
+class Unwanted(Struct, frozen=True):
+    """Signalling is ready and has not asked for that worker."""
+
+    child: Child
+
+
+class Runs(Struct, frozen=True):
+    """The child has said that it runs; signalling: that it is ready."""
+
+    child: Child
+
+
+class Stops(Struct, frozen=True):
+    """Signalling drains: its end is what was meant."""
+
+
+class Ended(Struct, frozen=True):
+    """`status`: exit status, or the negative number of the signal that killed it. Also who could not be started."""
+
+    child: Child
+    pid: int
+    status: int
+
+
+class Signalled(Struct, frozen=True):
+    """Somebody sent us SIGTERM, SIGINT or SIGHUP."""
+
+    number: int
+
+
+Event = Began | Wanted | Unwanted | Runs | Stops | Ended | Signalled
+
+# --- what to do -------------------------------------------------------------------------------------------------------
+
+
+class Start(Struct, frozen=True):
+    child: Child
+
+
+class Send(Struct, frozen=True):
+    """A signal."""
+
+    child: Child
+    number: int
+
+
+class LetGo(Struct, frozen=True):
+    """Close the worker's life line: it ends by itself."""
+
+    child: Child
+
+
+class Exit(Struct, frozen=True):
+    """Nobody is left. `status` as in `Ended`."""
+
+    status: int
+
+
+class Log(Struct, frozen=True):
+    level: Literal["info", "warning", "error"]
+    event: str
+    fields: dict[str, str | int | float | bool]
+
+
+Command = Start | Send | LetGo | Exit | Log
+
+
+class _Life(Struct, eq=False):
+    """One child over all its lives."""
+
+    restart: Restart
+    is_alive: bool = False
+    ran_since: float | None = None
+    start_at: float | None = None
+
+
+class Children:
+    """`handle` and `tick` return what to do; ask `next_deadline` afterwards."""
+
+    def __init__(self) -> None:
+        self._lives: dict[Child, _Life] = {}
+        self._was_ready = False
+        self._stops = 0  # signals that asked for it
+        self._is_stopping = False
+        self._held_reload = False
+        self._status: int | None = None  # the program's, once signalling has ended for good
+        self._kill_at: float | None = None
+
+    @property
+    def is_ready(self) -> bool:
+        """Signalling carries calls."""
+        return self._lives[SIGNALLING].ran_since is not None
+
+    def handle(self, event: Event, now: float) -> list[Command]:
+        match event:
+            case Began():
+                return self._start(SIGNALLING)
+            case Wanted(child):
+                return [] if self._status is not None or child in self._lives else self._start(child)
+            case Unwanted(child):
+                self._lives.pop(child, None)
+                return [LetGo(child)]
+            case Runs(child):
+                return self._runs(child, now)
+            case Stops():
+                self._is_stopping = True
+                return []
+            case Ended():
+                return self._ended(event, now)
+            case Signalled(signal.SIGHUP):
+                return self._reload()
+            case Signalled(number):
+                return self._stop(number, now)
+
+    def tick(self, now: float) -> list[Command]:
+        done: list[Command] = []
+        for child, life in self._lives.items():
+            if life.start_at is not None and life.start_at <= now:
+                done += self._start(child)
+        if self._kill_at is not None and self._kill_at <= now:
+            self._kill_at = None
+            stuck = [SIGNALLING] if self._status is None else [c for c, life in self._lives.items() if life.is_alive]
+            done += [Send(child, signal.SIGKILL) for child in stuck]
+        return done
+
+    def next_deadline(self) -> float | None:
+        times = [life.start_at for life in self._lives.values() if life.start_at is not None]
+        if self._kill_at is not None:
+            times.append(self._kill_at)
+        return min(times, default=None)
+
+    # --- lives ----------------------------------------------------------------------------------------------------
+
+    def _start(self, child: Child) -> list[Command]:
+        life = self._lives.setdefault(child, _Life(Restart()))
+        life.is_alive = True
+        life.ran_since = life.start_at = None
+        return [Start(child)]
+
+    def _runs(self, child: Child, now: float) -> list[Command]:
+        life = self._lives.get(child)
+        if life is None:
+            return []
+        if life.ran_since is None:
+            life.ran_since = now
+        if child != SIGNALLING:
+            return []
+        self._was_ready = True
+        is_reload, self._held_reload = self._held_reload, False
+        return [Send(SIGNALLING, signal.SIGHUP)] if is_reload else []
+
+    def _ended(self, event: Ended, now: float) -> list[Command]:
+        life = self._lives.get(event.child)
+        if life is None:
+            return []
+        lived = None if life.ran_since is None else max(now - life.ran_since, 0.0)
+        life.is_alive = False
+        life.ran_since = None
+        if self._status is not None:
+            return self._exit_if_alone()
+        if event.child == SIGNALLING and self._is_its_last(event.status):
+            return self._let_all_go(event.status, now)
+        pause = life.restart.pause(lived)
+        life.start_at = now + pause
+        return [_obituary(event, lived, pause), *self.tick(now)]
+
+    def _is_its_last(self, status: int) -> bool:
+        return self._is_stopping or (not self._was_ready and status >= 0)
+
+    # --- the end --------------------------------------------------------------------------------------------------
+
+    def _reload(self) -> list[Command]:
+        """A policy that is just being read may have been read before it was changed."""
+        if self._lives[SIGNALLING].ran_since is None:
+            self._held_reload = True
+            return []
+        return [Send(SIGNALLING, signal.SIGHUP)]
+
+    def _stop(self, number: int, now: float) -> list[Command]:
+        if self._status is not None:
+            return []
+        self._is_stopping = True
+        self._stops += 1
+        if not self._lives[SIGNALLING].is_alive:  # it waits for its next start
+            return self._let_all_go(0, now)
+        if self._stops == 2:
+            self._kill_at = now + STOP_NOW_SECONDS
+        return [Send(SIGNALLING, number)]
+
+    def _let_all_go(self, status: int, now: float) -> list[Command]:
+        self._status = status
+        self._kill_at = now + WORKERS_SECONDS
+        for life in self._lives.values():
+            life.start_at = None
+        workers = [child for child, life in self._lives.items() if life.is_alive]
+        return [LetGo(child) for child in workers] + self._exit_if_alone()
+
+    def _exit_if_alone(self) -> list[Command]:
+        if self._status is None or any(life.is_alive for life in self._lives.values()):
+            return []
+        self._kill_at = None
+        return [Exit(self._status)]
+
+
+def _obituary(event: Ended, lived: float | None, pause: float) -> Log:
+    fields: dict[str, str | int | float | bool] = {"child": name(event.child), "pid": event.pid, "status": event.status}
+    if lived is not None:
+        fields["ran_seconds"] = round(lived, 3)
+    if pause:
+        fields["again_in_seconds"] = pause
+    return Log("error", "child.died", {"alarm": True} | fields)
+
+
+def name(child: Child) -> str:
+    return "signalling" if child == SIGNALLING else f"media-{child}"
