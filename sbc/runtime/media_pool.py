@@ -1,90 +1,88 @@
-"""The media worker seen from signalling: started, spoken to, started again when it dies. On trio.
+"""The media workers seen from signalling: connected to, spoken to, connected to again when one has died. On trio.
 
-`media.client` knows what to say; here are the process, the socket pair and the descriptors. Nobody waits for a worker:
-`ask` and `open_ports` return at once, answers go to `deliver`. The worker lives in a session of its own, so that Ctrl-C
-on the terminal does not end media before calls are drained, and ends by itself when our end of the socket pair closes.
-A worker that does not answer several polls, or does not read, is killed and replaced like one that died.
+`media.client` knows what to say; here are the connections, the sockets of the port pairs and the descriptors. The
+keeper starts workers and replaces those that die. Its listening sockets outlive them, so that we are connected again
+before the next one is up. Nobody waits for a worker: `ask` and `open_ports` return at once, answers go to `deliver`.
+A worker that does not answer several polls, or does not read, is killed.
 """
 
-import array
-import errno
-import math
-import socket
-import subprocess
-import sys
-from collections import deque
-from collections.abc import Callable, Mapping
+import contextlib
+import os
+import signal
+from collections.abc import Callable, Collection, Mapping
 from typing import Final
 
 import structlog
 import trio
-from msgspec import Struct
 
 from sbc.b2bua.events import MediaReplied, PortsOpened
 from sbc.core.errors import OperatorError
-from sbc.core.limits import CONTROL_MESSAGE_OCTETS
 from sbc.media import wire
 from sbc.media.client import POLL_SECONDS, Asked, MediaClient, Outgoing
-from sbc.runtime.media_sockets import Pair, descriptor_ceiling, is_short_of_descriptors, open_pairs
+from sbc.policy.model import MediaSettings
+from sbc.runtime.keeper import Keeper
+from sbc.runtime.media_link import MediaLink
+from sbc.runtime.media_sockets import Pair
 
-FIRST_START_SECONDS: Final = 15.0  # of the very first worker; later ones are tried for ever
-QUEUE_MESSAGES: Final = 10_000  # unsent to one worker, beyond what it had to be told at its start
+FIRST_START_SECONDS: Final = 15.0  # of the very first workers; later ones are tried for ever
 _SILENT_POLLS: Final = 3
+_START_PATIENCE_SECONDS: Final = 15.0  # from our connection to `Running`; the keeper's longest pause is 5 s
 _STABLE_SECONDS: Final = 5.0  # a worker that ran so long was not killed by what it was told
-_QUICK_DEATHS: Final = 2  # so many in a row are followed by an immediate start too
+_QUICK_DEATHS: Final = 2  # so many in a row are followed by an immediate connection too
 _BACK_OFF_SECONDS: Final = (0.1, 5.0)  # first, longest; doubled in between
-_MESSAGES_PER_TURN: Final = 64
 
 _log = structlog.get_logger()
 
 
 class MediaWorkerError(OperatorError):
-    """The first media worker did not come up: the program cannot run."""
-
-
-class _Worker(Struct, eq=False):
-    """One process and our end of its control socket."""
-
-    process: trio.Process
-    control: socket.socket
-    outbox: deque[Outgoing]
-    stuck: trio.Event  # set when the kernel did not take everything
-    limit: float = QUEUE_MESSAGES
-    running_since: float = math.inf
-    unanswered: int = 0
+    """The first media workers did not come up: the program cannot run."""
 
 
 class MediaPool:
-    """`number(n)` picks at random below n; `dscp` by local address. `run` must be running for anything to happen."""
+    """`dscp` by local address; `node` names this SBC on the machine; `own`: our addresses, from which no media comes.
+
+    `run` must be running for anything to happen, and the keeper's `run` beside it.
+    """
 
     def __init__(
         self,
-        ports: tuple[int, int],
-        number: Callable[[int], int],
+        keeper: Keeper,
+        media: MediaSettings,
         deliver: Callable[[MediaReplied], None],
         dscp: Mapping[str, int] | None = None,
         *,
+        node: str = "sbc",
+        own: Collection[str] = (),
         poll_seconds: float = POLL_SECONDS,
         start_seconds: float = FIRST_START_SECONDS,
     ) -> None:
-        self._ports = ports
-        self._number = number
+        self._keeper = keeper
+        self._media = media
         self._deliver = deliver
         self._dscp = dscp or {}
         self._poll_seconds = poll_seconds
         self._start_seconds = start_seconds
-        self._client = MediaClient()
+        self._client = MediaClient(
+            wire.Configure(
+                node, media.engine, workers=media.workers, own=tuple(sorted(own)), orphan_seconds=media.orphan_timeout
+            )
+        )
         self._pairs: dict[str, dict[int, Pair]] = {}
-        self._ceiling = descriptor_ceiling()
+        self._held: dict[str, dict[int, Pair]] = {}  # of an earlier life of signalling, not in use by this one
         self._said_short: dict[str, int] = {}
-        self._worker: _Worker | None = None
-        self._running = trio.Event()
+        self._said_engine: dict[int, wire.EngineReady] = {}
+        self._links: list[MediaLink | None] = [None] * media.workers
+        self._known = trio.Event()
+
+    @property
+    def pids(self) -> tuple[int | None, ...]:
+        """Of each worker; None: it does not run now."""
+        return tuple(link.pid if link else None for link in self._links)
 
     @property
     def pid(self) -> int | None:
-        """Of the worker that runs now."""
-        worker = self._worker
-        return worker.process.pid if worker and worker.running_since < math.inf else None
+        """Of the first worker."""
+        return self.pids[0]
 
     @property
     def sessions(self) -> int:
@@ -94,15 +92,26 @@ class MediaPool:
     def pairs(self) -> int:
         return self._client.ports
 
+    @property
+    def engines(self) -> tuple[wire.EngineReady | None, ...]:
+        """What each worker said last of its engine."""
+        return self._client.engines
+
     def ask(self, request: Asked) -> None:
         self._send(self._client.ask(request))
 
+    # --- ports ----------------------------------------------------------------------------------------------------
+
     def open_ports(self, local: str, pairs: int) -> PortsOpened:
-        """More port pairs on a media address. Raises OSError where it is no address of this machine."""
-        have = self._pairs.setdefault(local, {})
-        dscp = self._dscp.get(local, 0)
-        opened = open_pairs(local, self._ports, pairs, have, self._number, dscp=dscp, ceiling=self._ceiling)
-        have.update((pair.port, pair) for pair in opened)
+        """More port pairs on a media address: first those that an earlier life of signalling has left and no session
+        uses. Raises OSError where it is no address of this machine.
+        """
+        opened = self._left_over(local, pairs)
+        if len(opened) < pairs:
+            first_and_last = (self._media.first_port, self._media.last_port)
+            more = pairs - len(opened)
+            opened += self._keeper.open_pairs(local, first_and_last, more, self._dscp.get(local, 0))
+        self._pairs.setdefault(local, {}).update((pair.port, pair) for pair in opened)
         self._say_if_short(local, short=len(opened) < pairs)
         ports = tuple(pair.port for pair in opened)
         self._send(self._client.ports_opened(local, ports))
@@ -110,9 +119,22 @@ class MediaPool:
 
     def why_short(self) -> str:
         """Why fewer ports could be opened than were asked for."""
-        if is_short_of_descriptors(self._ceiling):
-            return "no descriptors are left; raise the limit (ulimit -n, LimitNOFILE=)"
-        return "other programs hold the rest of media.ports; stop them or give another range"
+        return self._keeper.why_short()
+
+    def close(self) -> None:
+        """Close our media sockets, after `run` has ended."""
+        for of_address in (*self._pairs.values(), *self._held.values()):
+            for pair in of_address.values():
+                pair.close()
+        self._pairs.clear()
+        self._held.clear()
+
+    def _left_over(self, local: str, pairs: int) -> list[Pair]:
+        held = self._held.get(local, {})
+        usable = range(self._media.first_port, self._media.last_port)
+        busy = self._client.busy_ports() if held else frozenset()
+        free = [port for port in held if port in usable and (local, port) not in busy]
+        return [held.pop(port) for port in free[:pairs]]
 
     def _say_if_short(self, local: str, *, short: bool) -> None:
         """Once for each number of pairs: the engine asks again every few seconds."""
@@ -121,175 +143,123 @@ class MediaPool:
             self._said_short[local] = pairs
             _log.warning("media.ports_short", alarm=True, local=local, pairs=pairs, reason=self.why_short())
 
-    def close(self) -> None:
-        """Close our media sockets, after `run` has ended."""
-        for pairs in self._pairs.values():
-            for pair in pairs.values():
-                pair.close()
-        self._pairs.clear()
+    # --- workers --------------------------------------------------------------------------------------------------
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Keep one worker running until cancelled; started when the first one runs. Raises MediaWorkerError before."""
+        """Stay connected to every worker until cancelled; started when all have run and said what sessions they have.
+
+        Raises MediaWorkerError before.
+        """
+        for pair in self._keeper.held_pairs():
+            self._held.setdefault(pair.local, {})[pair.port] = pair
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._keep_one)
+            for number in range(self._media.workers):
+                nursery.start_soon(self._stay_connected, number)
             nursery.start_soon(self._poll)
             with trio.move_on_after(self._start_seconds):
-                await self._running.wait()
+                await self._known.wait()
                 task_status.started()
-            if not self._running.is_set():
+            if not self._known.is_set():
                 nursery.cancel_scope.cancel()
-        if not self._running.is_set():
+        if not self._known.is_set():
             raise MediaWorkerError(f"the media worker did not start within {self._start_seconds:.0f} s")
 
-    async def _keep_one(self) -> None:
+    async def _stay_connected(self, number: int) -> None:
         back_off = 0.0
         quick_deaths = 0
-        async with trio.open_nursery() as reaping:
-            while True:
-                await trio.sleep(back_off)
-                lived = await self._one_life(reaping)
-                quick_deaths = 0 if lived >= _STABLE_SECONDS else quick_deaths + 1
-                if lived > 0 and quick_deaths <= _QUICK_DEATHS:
-                    back_off = 0.0
-                else:
-                    back_off = min(max(2 * back_off, _BACK_OFF_SECONDS[0]), _BACK_OFF_SECONDS[1])
+        while True:
+            await trio.sleep(back_off)
+            lived = await self._one_connection(number)
+            quick_deaths = 0 if lived >= _STABLE_SECONDS else quick_deaths + 1
+            if lived > 0 and quick_deaths <= _QUICK_DEATHS:
+                back_off = 0.0
+            else:
+                back_off = min(max(2 * back_off, _BACK_OFF_SECONDS[0]), _BACK_OFF_SECONDS[1])
 
-    async def _one_life(self, reaping: trio.Nursery) -> float:
-        """Start a worker and serve it until it is gone; how many seconds it ran, 0 if it never said so."""
+    async def _one_connection(self, number: int) -> float:
+        """Serve a worker until it is gone; how many seconds it ran, 0 if it never said so."""
         try:
-            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            link = MediaLink.connect(self._keeper.worker_address(number), self._descriptors)
         except OSError as error:
-            _log.error("media.worker_not_started", alarm=True, reason=str(error))
+            _log.error("media.worker_not_started", alarm=True, worker=number, reason=str(error))
             return 0.0
-        ours.setblocking(False)
+        self._links[number] = link
         try:
-            process = await _start(theirs)
-        except OSError as error:
-            ours.close()
-            _log.error("media.worker_not_started", alarm=True, reason=str(error))
-            return 0.0
+            await link.serve(lambda data: self._received(number, link, data))
         finally:
-            theirs.close()
-        worker = self._worker = _Worker(process, ours, deque(), trio.Event())
-        try:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._write, worker)
-                await self._read(worker)
-                nursery.cancel_scope.cancel()
-        finally:
-            lived = max(trio.current_time() - worker.running_since, 0.0)
-            self._bury(worker)
-            reaping.start_soon(_reap, process, lived)
+            self._links[number] = None
+            link.close()
+            self._client.worker_lost(number)
+        lived = 0.0 if link.pid is None else max(trio.current_time() - link.running_since, 1e-9)
+        if lived and not link.is_given_up:
+            _log.error("media.worker_died", alarm=True, worker=number, pid=link.pid, ran_seconds=round(lived, 3))
         return lived
 
-    def _bury(self, worker: _Worker) -> None:
-        self._worker = None
-        worker.control.close()
-        self._client.worker_lost()
-
-    async def _read(self, worker: _Worker) -> None:
-        """Until the worker is gone."""
-        while True:
-            await trio.lowlevel.wait_readable(worker.control)
-            for _ in range(_MESSAGES_PER_TURN):
-                try:
-                    data = worker.control.recv(CONTROL_MESSAGE_OCTETS)
-                except BlockingIOError:
-                    break
-                except ConnectionError:
-                    return
-                if not data:
-                    return
-                worker.unanswered = 0
-                for reply in self._client.received(data):
-                    self._take(worker, reply)
-
-    def _take(self, worker: _Worker, reply: wire.Reply) -> None:
-        if not isinstance(reply, wire.Running):
+    def _received(self, number: int, link: MediaLink, data: bytes) -> None:
+        for reply in self._client.received(data, number):
+            if isinstance(reply, wire.Running):
+                self._started(number, link, reply)
+                continue
+            if isinstance(reply, wire.EngineReady):
+                self._say_engine(number, reply)
             self._deliver(MediaReplied(reply))
-            return
-        messages = self._client.worker_started()
-        worker.running_since = trio.current_time()
-        worker.limit += len(messages)
+        if self._client.is_known:
+            self._known.set()
+
+    def _started(self, number: int, link: MediaLink, running: wire.Running) -> None:
+        messages = self._client.worker_started(number, continues=running.continues)
+        link.started(running.pid, len(messages))
         self._send(messages)
-        self._running.set()
-        _log.info("media.worker_started", pid=reply.pid, sessions=self.sessions, ports=self.pairs)
+        sessions = self._client.sessions_of(number)
+        _log.info("media.worker_started", worker=number, pid=running.pid, sessions=sessions, ports=self.pairs)
+
+    def _say_engine(self, number: int, ready: wire.EngineReady) -> None:
+        """Once for all workers, and not again for the next one that starts, unless it is another."""
+        is_news = ready not in self._said_engine.values()
+        self._said_engine[number] = ready
+        if not is_news or self._media.engine == "userland":
+            return
+        if ready.engine == "kernel":
+            _log.info("media.engine", engine=ready.engine, devices=list(ready.devices))
+        else:
+            _log.warning("media.engine", engine=ready.engine, reason=ready.reason)
 
     def _send(self, messages: list[Outgoing]) -> None:
-        worker = self._worker
-        if worker is None or not messages:
-            return
-        was_empty = not worker.outbox
-        worker.outbox.extend(messages)
-        if len(worker.outbox) > worker.limit:
-            _log.error("media.worker_killed", pid=worker.process.pid, reason="it does not read what it is told")
-            worker.process.kill()
-            worker.outbox.clear()  # the next worker is told all of it
-            worker.limit = math.inf
-        elif was_empty and not self._flush(worker):
-            worker.stuck.set()
+        for message in messages:
+            link = self._links[message.worker]
+            if link is not None and not link.send(message):
+                self._replace(message.worker, link, "it does not read what it is told")
 
-    def _flush(self, worker: _Worker) -> bool:
-        """Send what waits; False when the kernel takes no more now. A worker that is gone is noticed by reading."""
-        while worker.outbox:
-            message = worker.outbox[0]
-            try:
-                worker.control.sendmsg([message.data], self._descriptors(message))
-            except OSError as error:
-                if error.errno in (errno.EPIPE, errno.ECONNRESET):
-                    worker.outbox.clear()
-                    return True
-                if error.errno in (errno.EAGAIN, errno.ETOOMANYREFS, errno.ENOBUFS):
-                    return False
-                _log.error("media.request_lost", octets=len(message.data), reason=str(error))
-            worker.outbox.popleft()
-        return True
-
-    def _descriptors(self, message: Outgoing) -> list[tuple[int, int, bytes]]:
-        if not message.ports:
-            return []
-        pairs = self._pairs[message.local]
-        fds = [one.fileno() for port in message.ports for one in (pairs[port].rtp, pairs[port].rtcp)]
-        return [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds).tobytes())]
-
-    async def _write(self, worker: _Worker) -> None:
-        """Send what the kernel did not take at once."""
-        while True:
-            await worker.stuck.wait()
-            worker.stuck = trio.Event()
-            while not self._flush(worker):
-                await trio.lowlevel.wait_writable(worker.control)
-                await trio.sleep(0.001)  # too many descriptors on their way (unix(7), ETOOMANYREFS) is not waited for
+    def _descriptors(self, message: Outgoing) -> list[int]:
+        pairs = self._pairs[message.local] if message.ports else {}
+        return [one.fileno() for port in message.ports for one in (pairs[port].rtp, pairs[port].rtcp)]
 
     async def _poll(self) -> None:
         """Keep the counters fresh, and notice a worker that hangs."""
         while True:
             await trio.sleep(self._poll_seconds)
-            worker = self._worker
-            if worker is None:
-                continue
             polls = self._client.poll()
             self._send(polls)
-            worker.unanswered += len(polls)
-            if worker.unanswered > _SILENT_POLLS:
-                _log.error("media.worker_killed", pid=worker.process.pid, reason="it does not answer")
-                worker.process.kill()
+            asked = {message.worker for message in polls}
+            for number, link in enumerate(self._links):
+                if link is not None:
+                    link.unanswered += number in asked
+                    self._replace_if_hung(number, link)
 
+    def _replace_if_hung(self, number: int, link: MediaLink) -> None:
+        if link.unanswered > _SILENT_POLLS:
+            self._replace(number, link, "it does not answer")
+        elif link.pid is None and trio.current_time() - link.connected_at > _START_PATIENCE_SECONDS:
+            self._replace(number, link, "it does not start")
 
-async def _start(theirs: socket.socket) -> trio.Process:
-    command = [sys.executable, "-m", "sbc.media.worker", "--control-fd", str(theirs.fileno())]
-    return await trio.lowlevel.open_process(
-        command, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()], start_new_session=True
-    )
-
-
-async def _reap(process: trio.Process, lived: float) -> None:
-    with trio.CancelScope(shield=True):
-        with trio.move_on_after(2):
-            await process.wait()
-        process.kill()
-        status = await process.wait()
-    if status == 0:  # it ends so only when its control socket was closed
-        _log.info("media.worker_stopped", pid=process.pid)
-    else:
-        _log.error("media.worker_died", alarm=True, pid=process.pid, status=status, ran_seconds=round(lived, 3))
+    def _replace(self, number: int, link: MediaLink, reason: str) -> None:
+        """Its connection is open, so the process that named its pid there is still the one of that pid."""
+        if link.is_given_up:
+            return
+        _log.error("media.worker_killed", worker=number, pid=link.pid, reason=reason)
+        link.give_up()
+        if link.pid is None:
+            self._keeper.replace_worker(number)
+        elif link.pid > 1:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(link.pid, signal.SIGKILL)
