@@ -11,6 +11,7 @@ import pytest
 
 from .border import Border
 from .children import needs_root, program
+from .lab import Lab
 from .namespaces import Namespaces
 from .node import Node
 
@@ -89,6 +90,11 @@ def namespaces() -> Iterator[Namespaces]:
     needs_root()
     with Namespaces(program("ip")) as made:
         yield made
+
+
+@pytest.fixture
+def lab(namespaces: Namespaces, node: Callable[..., Node], tmp_path) -> Lab:
+    return Lab(namespaces, node, tmp_path)
 
 
 @pytest.hookimpl(hookwrapper=True)

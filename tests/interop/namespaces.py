@@ -1,8 +1,15 @@
-"""Three network namespaces in a row: the PBX's network, the SBC, the carrier's network. Each test makes its own."""
+"""Three network namespaces in a row: the PBX's network, the SBC, the carrier's network. Each test makes its own.
 
+A fourth, somewhere in the Internet, reaches the SBC through the carrier's network, for who wants an attacker.
+"""
+
+import contextlib
+import ctypes
 import os
 import subprocess
+from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Self
 
 from .children import missing, program
@@ -10,7 +17,9 @@ from .children import missing, program
 PBX, INSIDE = "10.77.0.30", "10.77.0.10"
 CARRIER, OUTSIDE = "198.51.100.40", "198.51.100.20"
 OTHER_CARRIER = "198.51.100.50"
+ATTACKER, INTERNET = "203.0.113.66", "203.0.113.1"
 
+_NEW_NET = 0x40000000  # CLONE_NEWNET
 
 _RULES = """
 table inet loss {{
@@ -45,6 +54,27 @@ class Namespaces:
     def enter(self, part: str) -> tuple[str, ...]:
         return (self._ip, "netns", "exec", self._names[part])
 
+    @contextlib.contextmanager
+    def inside(self, part: str) -> Iterator[None]:
+        """Sockets that this thread makes meanwhile are in there, and stay."""
+        with Path("/proc/thread-self/ns/net").open() as ours, Path(f"/run/netns/{self._names[part]}").open() as theirs:
+            _enter(theirs.fileno())
+            try:
+                yield
+            finally:
+                _enter(ours.fileno())
+
+    def attacked(self) -> None:
+        """Make the fourth: `attacker`, at ATTACKER, with a way to both addresses of the SBC, and the SBC one to it."""
+        name = self._names["attacker"] = f"sbctest-{os.getpid()}-attacker"
+        self._run(self._ip, "netns", "add", name)
+        self._stack.callback(self._run, self._ip, "netns", "del", name)
+        self._cable("attacker", ATTACKER, "internet", INTERNET, near_part="carrier")
+        self._run(self._ip, "-n", name, "route", "add", "default", "via", INTERNET)
+        self._run(self._ip, "-n", self._names["carrier"], "route", "add", f"{INSIDE}/32", "via", OUTSIDE)
+        self._run(self._ip, "-n", self._names["sbc"], "route", "add", f"{ATTACKER}/32", "via", CARRIER)
+        self._run(*self.enter("carrier"), "sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward")
+
     def add(self, part: str, address: str) -> None:
         """One more machine there: a second address of its end of the cable."""
         self._run(self._ip, "-n", self._names[part], "address", "add", f"{address}/24", "dev", "eth0")
@@ -72,9 +102,9 @@ class Namespaces:
         self._cable("pbx", PBX, "inside", INSIDE)
         self._cable("carrier", CARRIER, "outside", OUTSIDE)
 
-    def _cable(self, part: str, far: str, device: str, near: str) -> None:
+    def _cable(self, part: str, far: str, device: str, near: str, near_part: str = "sbc") -> None:
         """A veth pair between `part` and the SBC; the SBC's end is called `device`."""
-        there, here = self._names[part], self._names["sbc"]
+        there, here = self._names[part], self._names[near_part]
         self._run(self._ip, "-n", here, "link", "add", device, "type", "veth", "peer", "name", "eth0", "netns", there)
         for name, link, address in ((here, device, near), (there, "eth0", far)):
             self._run(self._ip, "-n", name, "address", "add", f"{address}/24", "dev", link)
@@ -84,3 +114,9 @@ class Namespaces:
         done = subprocess.run(argv, check=False, capture_output=True, text=True, input=text)
         assert done.returncode == 0, f"{' '.join(argv)}: {done.stderr}"
         return done.stdout
+
+
+def _enter(descriptor: int) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.setns(descriptor, _NEW_NET):
+        raise OSError(ctypes.get_errno(), "setns")

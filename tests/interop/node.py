@@ -25,7 +25,7 @@ sbc:
 interfaces:
   inside: {{sip: [udp:{inside}:5060, tcp:{inside}:5060], media: {inside}}}
   outside: {{sip: [udp:{outside}:5060, tcp:{outside}:5060], media: {outside}}}
-media: {{ports: 20000-29999}}
+media: {media}
 pbxs:
   office:
     interface: inside
@@ -61,6 +61,7 @@ class Node:
         pbx_more: str = "",
         trunk_more: str = "",
         more: str = "",
+        media: str = "{ports: 20000-29999}",
         env: dict[str, str] | None = None,
     ) -> None:
         self.inside, self.outside, self.pbx, self.carrier = inside, outside, pbx, carrier
@@ -72,6 +73,7 @@ class Node:
         text = POLICY.format(
             folder=self.folder, admin=self.admin, inside=inside, outside=outside, pbx=pbx, carrier=carrier,
             pbx_where=pbx_where or f"address: sip:{pbx}:5060", pbx_more=pbx_more, trunk_more=trunk_more,
+            media=media,
         )  # fmt: skip
         (self.folder / "policy" / "all.yaml").write_text(text)
         if more:
@@ -110,11 +112,18 @@ class Node:
     # --- the admin API --------------------------------------------------------------------------------------------
 
     def ask(self, path: str) -> dict[str, Any]:
+        body: dict[str, Any] = json.loads(self._get(f"/api/v1/{path}"))
+        return body
+
+    def metrics(self) -> str:
+        return self._get("/metrics").decode()
+
+    def _get(self, path: str) -> bytes:
         connection = _UnixConnection(str(self.admin))
         try:
-            connection.request("GET", f"/api/v1/{path}")
+            connection.request("GET", path)
             answer = connection.getresponse()
-            body = json.loads(answer.read())
+            body = answer.read()
         finally:
             connection.close()
         assert answer.status == 200, body

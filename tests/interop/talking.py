@@ -9,8 +9,10 @@ import selectors
 import socket
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from itertools import count, cycle
 from typing import Literal, Self
 
 import pytest
@@ -23,7 +25,9 @@ PACKET_SECONDS = 0.02
 _SLICES = 4  # a call's packets leave in one of so many moments of the 20 ms
 _RTP = struct.Struct("!BBHII")
 _PAYLOAD = bytes(160)
-_FIRST_PORT = 6000
+_PORTS = cycle(range(6000, 60000, 2))
+_SETTLE_SECONDS = 0.5
+_batches = count(1)  # Call-IDs and branches of one batch are not those of another
 
 
 @dataclass
@@ -70,12 +74,19 @@ class Call:
 
 
 class TalkingCalls:
-    """`with TalkingCalls(node, 50) as calls: calls.talk(30)`; on leaving, the PBX hangs up."""
+    """`with TalkingCalls(node, 50) as calls: calls.talk(30)`; on leaving, the PBX hangs up.
 
-    def __init__(self, node: Node, count: int) -> None:
+    `inside`: where sockets of a side are made, as `Namespaces.inside`.
+    """
+
+    def __init__(
+        self, node: Node, count: int, *, inside: Callable[[str], AbstractContextManager[None]] = lambda _: nullcontext()
+    ) -> None:
         self._node = node
+        self._inside = inside
+        self._batch = next(_batches)
         self._addresses: dict[Side, str] = {"pbx": node.pbx, "carrier": node.carrier}
-        self._sip = {side: _socket(address, 5060) for side, address in self._addresses.items()}
+        self._sip = {side: self._socket(side, 5060) for side in SIDES}
         self.calls = [self._call(n) for n in range(count)]
         self._by_id = {call.call_id: call for call in self.calls}
         self._selector = selectors.DefaultSelector()
@@ -91,7 +102,7 @@ class TalkingCalls:
                 self._handle_sip(until=lambda call=call: call.answer, what=f"the answer to {call.call_id}")
             self._handle_sip(until=self._all_know_where_to_send, what="every SDP")
         except BaseException:
-            self._close()
+            self.close()
             raise
         return self
 
@@ -101,7 +112,7 @@ class TalkingCalls:
                 self._say("pbx", self._in_dialog(call, "BYE", 2))
             self._handle_sip(until=lambda: len(self._ended) == len(self.calls), what="200 to every BYE")
         finally:
-            self._close()
+            self.close()
 
     @property
     def ends(self) -> list[End]:
@@ -109,17 +120,22 @@ class TalkingCalls:
 
     # --- RTP ------------------------------------------------------------------------------------------------------
 
-    def talk(self, seconds: float, *, after_a_second: Callable[[], None] | None = None) -> None:
-        """`after_a_second` happens while all go on talking: nothing but what it does makes a gap."""
+    def talk(self, seconds: float, *, meanwhile: Mapping[float, Callable[[], None]] = {}) -> None:
+        """`meanwhile`: what happens so many seconds later, while all go on talking: only what it does makes a gap."""
         ends = self.ends
         start = time.monotonic()
+        happens = sorted(meanwhile.items())
         for n in range(round(seconds / PACKET_SECONDS * _SLICES)):
-            self._listen_until(start + n * PACKET_SECONDS / _SLICES)
-            if after_a_second is not None and n == round(1 / PACKET_SECONDS * _SLICES):
-                after_a_second()
+            at = n * PACKET_SECONDS / _SLICES
+            self.listen_until(start + at)
+            if happens and happens[0][0] <= at:
+                happens.pop(0)[1]()
             for end in ends[n % _SLICES :: _SLICES]:
                 end.send()
-        self._listen_until(time.monotonic() + 0.5)
+        self.listen_until(time.monotonic() + _SETTLE_SECONDS)
+
+    def sent(self) -> int:
+        return sum(end.sent for end in self.ends)
 
     def lost(self) -> int:
         """Packets that were sent and not heard, over all calls and directions."""
@@ -135,7 +151,13 @@ class TalkingCalls:
     def astray(self) -> list[str]:
         return [line for end in self.ends for line in end.foreign]
 
-    def _listen_until(self, moment: float) -> None:
+    def disordered(self) -> int:
+        """Packets that were heard behind a later one."""
+        return sum(
+            later < earlier for end in self.ends for earlier, later in zip(end.heard, end.heard[1:], strict=False)
+        )
+
+    def listen_until(self, moment: float) -> None:
         while True:
             left = moment - time.monotonic()
             ready = self._selector.select(max(0.0, left))
@@ -227,15 +249,26 @@ class TalkingCalls:
     # --- sockets --------------------------------------------------------------------------------------------------
 
     def _call(self, n: int) -> Call:
+        port = next(_PORTS)
         ends: dict[Side, End] = {
-            side: End(2 * n + 1 + i, 2 * n + 2 - i, _socket(self._addresses[side], _FIRST_PORT + 2 * n))
-            for i, side in enumerate(SIDES)
+            side: End(2 * n + 1 + i, 2 * n + 2 - i, self._socket(side, port)) for i, side in enumerate(SIDES)
         }
-        return Call(f"talk{n}", ends)
+        return Call(f"talk{self._batch}-{n}", ends)
 
-    def _close(self) -> None:
+    def _socket(self, side: Side, port: int) -> socket.socket:
+        with self._inside(side):
+            return _socket(self._addresses[side], port)
+
+    def close(self) -> None:
+        """Without a word to the other side."""
+        self.close_sip()
         self._selector.close()
-        for sock in [*self._sip.values(), *(end.sock for end in self.ends)]:
+        for end in self.ends:
+            end.sock.close()
+
+    def close_sip(self) -> None:
+        """Other calls may use the port."""
+        for sock in self._sip.values():
             sock.close()
 
 

@@ -1,0 +1,89 @@
+"""`kill -9` of what carries calls: media workers again and again, and signalling; media and its counters go on."""
+
+import os
+import signal
+import time
+
+import pytest
+
+from .children import is_full, until
+from .lab import ENGINES, Engine, Lab
+from .talking import TalkingCalls
+
+pytestmark = [pytest.mark.interop, pytest.mark.root, pytest.mark.slow]
+
+CALLS, KILLS = (100, 100) if is_full() else (20, 20)
+KILL_EVERY = 0.5
+GAP_SECONDS = {"userland": 0.4, "kernel": 0.15}  # on a machine that has other things to do; the test prints what it was
+PACKET_SECONDS = 0.02
+ORPHAN_SECONDS = 10
+
+
+def kill_worker(lab: Lab, killed: list[int]) -> None:
+    pid = lab.worker()
+    if pid not in killed:  # else the one of before is still shown
+        os.kill(pid, signal.SIGKILL)
+        killed.append(pid)
+
+
+def gaps(calls: TalkingCalls) -> list[float]:
+    """Seconds beyond the 20 ms between two packets."""
+    return [end.longest_gap() - PACKET_SECONDS for end in calls.ends]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_media_workers_are_killed_under_calls(lab: Lab, engine: Engine) -> None:
+    lab.start(engine, ports="20000-20999")
+    killed: list[int] = []
+    with lab.calls(CALLS) as calls:
+        moments = [2 + n * KILL_EVERY for n in range(KILLS)]
+        calls.talk(moments[-1] + 2, meanwhile={at: lambda: kill_worker(lab, killed) for at in moments})
+        assert lab.node.status()["calls"] == CALLS
+        lab.has_engine(engine)
+    print(f"{engine}: {len(killed)} workers killed under {CALLS} calls: {calls.lost()} packets of {calls.sent()} lost, "
+          f"longest gap {max(gaps(calls)) * 1000:.0f} ms")  # fmt: skip
+    assert len(killed) > KILLS * 0.9
+    assert (calls.lost(), calls.doubled(), calls.astray()) == (0, 0, [])
+    assert max(gaps(calls)) < GAP_SECONDS[engine]
+    until(lambda: len(lab.node.cdrs()) == CALLS, "the records")
+    assert {cdr["cause"] for cdr in lab.node.cdrs()} == {"normal"}
+    counted = [stream["packets"] for call in lab.media_of_calls() for stream in call.values()]
+    sent = calls.ends[0].sent
+    print(f"{sent} packets sent each way; counted {min(counted)} to {max(counted)}")
+    assert all(
+        abs(number - sent) <= len(killed) for number in counted
+    )  # one at each death: relayed and not counted yet
+    assert lab.node.complaints() == []
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_signalling_is_killed_and_media_flows_on_until_the_orphan_limit(lab: Lab, engine: Engine) -> None:
+    lab.start(engine, media={"orphan_timeout": f"{ORPHAN_SECONDS}s"})
+    calls = lab.calls(5).__enter__()
+    try:
+        calls.talk(1)
+        first = lab.pids()
+        os.kill(first["signalling"], signal.SIGKILL)
+        calls.talk(3)
+        killed = time.monotonic() - 3.5
+        print(f"{engine}: signalling killed, longest gap {max(gaps(calls)) * 1000:.0f} ms")
+        assert (calls.lost(), calls.doubled(), calls.astray()) == (0, 0, [])
+        assert max(gaps(calls)) < 0.15
+        until(lambda: lab.node.child.log.count("sbc: ready ") == 2, "signalling to be ready again", 10)
+        second = lab.pids()
+        assert second["signalling"] != first["signalling"]
+        assert (second["supervisor"], second["worker"]) == (first["supervisor"], first["worker"])
+        calls.close_sip()
+        with lab.calls(5) as new:
+            new.talk(1)
+        assert (new.lost(), new.astray()) == (0, [])
+        calls.listen_until(killed + ORPHAN_SECONDS + 4)
+        before = sum(len(end.heard) for end in calls.ends)
+        calls.talk(1)
+        assert sum(len(end.heard) for end in calls.ends) == before
+        assert [worker["sessions"] for worker in lab.node.status()["media"]] == [0]
+        if engine == "kernel":
+            until(lambda: lab.flows() == 0, "the flows to be gone", 5)
+    finally:
+        calls.close()
+    assert lab.node.complaints() == []
