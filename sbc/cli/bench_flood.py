@@ -33,7 +33,7 @@ from typing import Final
 from msgspec import Struct
 
 from sbc.cli.bench_lab import Namespace, UnavailableError, laboratory
-from sbc.cli.bench_relays import CONTENDERS, KERNEL, Relay, counts, cpu_ns, far_ports, on_our_cpu
+from sbc.cli.bench_relays import CONTENDERS, KERNEL, Relay, counts, cpu_ns, far_ports, on_our_cpu, reason
 
 STREAMS: Final = 1_000
 _TURNS: Final = 25
@@ -179,9 +179,13 @@ class Table(Struct, frozen=True):
         one, other = self.costs(ours), self.costs(theirs)
         return ratio([each.whole for each in one], [each.whole for each in other]) if one and other else None
 
+    def sent(self, name: str) -> int:
+        at = self.names.index(name)
+        return sum(turn[at].packets for turn in self.turns)
+
     def lost(self, name: str) -> int:
         at = self.names.index(name)
-        return sum(turn[at].packets - turn[at].arrived for turn in self.turns)
+        return self.sent(name) - sum(turn[at].arrived for turn in self.turns)
 
 
 def run(streams: int = STREAMS) -> Table:
@@ -189,7 +193,7 @@ def run(streams: int = STREAMS) -> Table:
     missing: dict[str, str] = {}
     with contextlib.ExitStack() as stack:
         stack.enter_context(on_our_cpu())
-        pbx, _, middles = stack.enter_context(laboratory(len(CONTENDERS)))
+        pbx, _, middles = stack.enter_context(laboratory(len(CONTENDERS), is_sink=True))
         floods: list[Flood] = []
         for (name, make), middle in zip(CONTENDERS.items(), middles, strict=True):
             try:
@@ -198,13 +202,14 @@ def run(streams: int = STREAMS) -> Table:
                     floods.append(attempt.enter_context(flooding(pbx, relay)))
                     stack.push(attempt.pop_all())
             except (UnavailableError, OSError) as error:
-                missing[name] = str(error)
+                missing[name] = reason(error)
         warm(floods)
         before = _in_kernel(floods)
         turns = measure(floods)
         names = [flood.relay.name for flood in floods]
         sent = sum(turn[names.index(KERNEL)].packets for turn in turns) if KERNEL in names else 0
-        return Table(names, turns, missing, (_in_kernel(floods) - before) / sent if sent else 0.0)
+        in_kernel = (_in_kernel(floods) - before) / sent if sent else 0.0
+        return Table(names, turns, missing, in_kernel)
 
 
 def _in_kernel(floods: Sequence[Flood]) -> int:

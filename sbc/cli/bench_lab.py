@@ -3,7 +3,7 @@
 The namespaces have no names. They live as long as the descriptors and processes that we hold, so nothing of them is
 left however the bench ends. Every SBC has a link of its own to both sides, all of them alike: veth as the kernel makes
 it (checksums left to the device, no GRO), fixed neighbours, so that nobody asks for one meanwhile, no filter of source
-routes, no IPv6, no conntrack. What reaches the carrier is counted by its device and dropped
+routes, no IPv6, no conntrack. Where a flood is measured, what reaches the carrier is counted by its device and dropped
 at once (nftables, ingress), so that nobody pays for receiving it. Used by `sbc bench media`.
 """
 
@@ -20,7 +20,7 @@ from typing import Final
 from sbc.core.errors import OperatorError
 
 _CLONE_NEWNET: Final = 0x40000000
-_TOOLS: Final = ("ip", "nft", "nsenter", "setpriv")
+_TOOLS: Final = ("ip", "nft", "nsenter", "setpriv", "taskset")
 _libc: Final = ctypes.CDLL(None, use_errno=True)
 
 
@@ -79,14 +79,15 @@ class Middle:
 
     device: Final = "inside"
 
-    def __init__(self, n: int, pbx: Namespace, carrier: Namespace) -> None:
+    def __init__(self, n: int, pbx: Namespace, carrier: Namespace, *, is_sink: bool) -> None:
         self.pbx, self.inside = f"10.77.{n}.2", f"10.77.{n}.1"
         self.carrier, self.outside = f"10.78.{n}.2", f"10.78.{n}.1"
         self._counters = f"c{n}"
         self.namespace = Namespace()
         _link(pbx, f"p{n}", self.pbx, self.namespace, "inside", self.inside)
         _link(carrier, f"c{n}", self.carrier, self.namespace, "outside", self.outside)
-        _drop(carrier, f"c{n}")
+        if is_sink:
+            _drop(carrier, f"c{n}")
         pbx.batch([f"route add 10.78.{n}.0/24 via {self.inside}"])
         carrier.batch([f"route add 10.77.{n}.0/24 via {self.outside}"])
         with carrier.entered():
@@ -113,20 +114,21 @@ class Middle:
 
 
 @contextlib.contextmanager
-def laboratory(middles: int) -> Iterator[tuple[Namespace, Namespace, list[Middle]]]:
-    """The PBX, the carrier and so many SBCs. Raises UnavailableError."""
+def laboratory(middles: int, *, is_sink: bool) -> Iterator[tuple[Namespace, Namespace, list[Middle]]]:
+    """The PBX, the carrier and so many SBCs. `is_sink`: the carrier drops what comes. Raises UnavailableError."""
     missing = [tool for tool in _TOOLS if shutil.which(tool) is None]
     if missing:
         raise UnavailableError(f"no {', '.join(missing)} (iproute2 and util-linux)")
     with contextlib.ExitStack() as stack:
-        ends = [Namespace(), Namespace()]
-        for end in ends:
-            stack.callback(end.close)
+        pbx = Namespace()
+        stack.callback(pbx.close)
+        carrier = Namespace()
+        stack.callback(carrier.close)
         made: list[Middle] = []
         for n in range(middles):
-            made.append(Middle(n, *ends))
+            made.append(Middle(n, pbx, carrier, is_sink=is_sink))
             stack.callback(made[-1].close)
-        yield *ends, made
+        yield pbx, carrier, made
 
 
 def _link(near: Namespace, near_name: str, near_host: str, far: Namespace, far_name: str, far_host: str) -> None:

@@ -33,7 +33,7 @@ RTPENGINE: Final = "rtpengine in user space"
 
 FIRST_FAR_PORT: Final = 10_000  # at the PBX and at the carrier; each stream two further
 _PORTS: Final = (20_000, 59_998)
-_ENGINE_SECONDS: Final = 10.0
+_ENGINE_SECONDS: Final = 5.0
 _WITH_BPFFS: Final = 'mount -t bpf bpf /sys/fs/bpf && exec "$@"'  # where only this process sees it
 _CPUS: Final = frozenset(os.sched_getaffinity(0))
 _Address = tuple[str, int]
@@ -96,7 +96,6 @@ def worker(middle: Middle, streams: int, engine: wire.EngineChoice) -> Iterator[
     control.settimeout(_ENGINE_SECONDS)
     words = [sys.executable, "-m", "sbc.media.worker", "--control-fd", str(theirs.fileno())]
     if engine == "kernel":
-        middle.forward()
         words = ["unshare", "--mount", "sh", "-c", _WITH_BPFFS, "sh", *words]
     with control, theirs, _process(middle, words, [theirs.fileno()]) as process:
         theirs.close()
@@ -121,7 +120,7 @@ def worker(middle: Middle, streams: int, engine: wire.EngineChoice) -> Iterator[
 @contextlib.contextmanager
 def yardstick(middle: Middle, streams: int) -> Iterator[Relay]:
     """rtpengine, each stream a call."""
-    with rtpengine(middle, _one_cpu()) as (pid, ng):
+    with rtpengine(middle, on_their_cpu([])) as (pid, ng):
         ports = [place(ng, n, (middle.pbx, far), (middle.carrier, far)) for n, far in enumerate(far_ports(streams))]
         targets = [(middle.inside, port) for port, _ in ports]
         yield Relay(RTPENGINE, middle, targets, [(middle.outside, port) for _, port in ports], pid)
@@ -139,9 +138,19 @@ def counts(control: socket.socket) -> list[wire.SessionCount]:
                 return sessions
 
 
+def reason(error: UnavailableError | OSError) -> str:
+    """In words, for the line of what could not be measured."""
+    return (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
+
+
 def cpu_ns(pid: int | None) -> int:
     """The CPU clock of another process, all its threads: clock_getcpuclockid(3), as Linux makes it of the pid."""
     return 0 if pid is None else time.clock_gettime_ns((~pid << 3) | 2)
+
+
+def on_their_cpu(words: Sequence[str]) -> list[str]:
+    """`words` to be run by subprocess, on the CPU that is not ours where there are two."""
+    return ["taskset", "--cpu-list", str(sorted(_CPUS)[:2][-1]), *words]
 
 
 @contextlib.contextmanager
@@ -168,17 +177,12 @@ def _pairs(middle: Middle, streams: int) -> tuple[list[Pair], list[Pair]]:
 def _process(middle: Middle, words: Sequence[str], fds: Sequence[int]) -> Iterator["subprocess.Popen[bytes]"]:
     """Run in the SBC's namespace, on the relays' CPU; killed at the end."""
     space = middle.namespace
-    command = space.command([*_one_cpu(), *words])
+    command = space.command(on_their_cpu(words))
     with subprocess.Popen(command, pass_fds=[space.fd, *fds]) as process:  # noqa: S603 - it is ourselves
         try:
             yield process
         finally:
             process.kill()
-
-
-def _one_cpu() -> list[str]:
-    cpus = sorted(_CPUS)
-    return ["taskset", "--cpu-list", str(cpus[min(1, len(cpus) - 1)])]
 
 
 def _configure(control: socket.socket, middle: Middle, engine: wire.EngineChoice) -> None:
@@ -232,3 +236,4 @@ CONTENDERS: Final[dict[str, Callable[[Middle, int], contextlib.AbstractContextMa
     USERLAND: lambda middle, streams: worker(middle, streams, "userland"),
     RTPENGINE: yardstick,
 }
+TALKERS: Final = {name: CONTENDERS[name] for name in (FORWARDING, KERNEL, USERLAND)}

@@ -53,7 +53,7 @@ def rtpengine(middle: Middle, one_cpu: Sequence[str]) -> Iterator[tuple[int, soc
 
 
 def place(ng: socket.socket, call: int, caller: _Address, callee: _Address) -> tuple[int, int]:
-    """One call, offer and answer; the ports that rtpengine hears the caller and the callee at. Raises UnavailableError."""
+    """One call, offer and answer: at which ports rtpengine hears the caller and the callee. Raises UnavailableError."""
     about: dict[bytes, object] = {
         b"ICE": b"remove",
         b"call-id": b"call-%d" % call,
@@ -118,31 +118,36 @@ def bencode(value: object) -> bytes:
             return b"l" + b"".join(map(bencode, value)) + b"e"
         case dict():
             return b"d" + b"".join(bencode(key) + bencode(value[key]) for key in sorted(value)) + b"e"
-    raise TypeError(f"bencode has no {type(value).__name__}")
+        case _:
+            raise TypeError(f"bencode has no {type(value).__name__}")
 
 
 def bdecode(data: bytes) -> object:
     """The value that `data` begins with. Raises ValueError."""
     try:
         return _value(data, 0)[0]
-    except (IndexError, RecursionError) as error:
+    except (IndexError, RecursionError, TypeError) as error:
         raise ValueError("not bencoded") from error
 
 
 def _value(data: bytes, at: int) -> tuple[object, int]:
-    match data[at : at + 1]:
-        case b"i":
-            end = data.index(b"e", at)
-            return int(data[at + 1 : end]), end + 1
-        case b"l" | b"d" as kind:
-            at += 1
-            values: list[object] = []
-            while data[at] != ord("e"):
-                value, at = _value(data, at)
-                values.append(value)
-            return (values if kind == b"l" else dict(zip(values[::2], values[1::2], strict=True))), at + 1
+    kind = data[at : at + 1]
+    if kind == b"i":
+        end = data.index(b"e", at)
+        return int(data[at + 1 : end]), end + 1
+    if kind in (b"l", b"d"):
+        values, at = _values(data, at + 1)
+        return (values if kind == b"l" else dict(zip(values[::2], values[1::2], strict=True))), at
     colon = data.index(b":", at)
     end = colon + 1 + int(data[at:colon])
     if end > len(data):
         raise ValueError("not bencoded: cut short")
     return data[colon + 1 : end], end
+
+
+def _values(data: bytes, at: int) -> tuple[list[object], int]:
+    values: list[object] = []
+    while data[at] != ord("e"):
+        value, at = _value(data, at)
+        values.append(value)
+    return values, at + 1

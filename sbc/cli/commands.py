@@ -115,8 +115,9 @@ def demo() -> int:
 @app.command(
     help="""Measure this program on this machine.
 
-Costs are printed beside a yardstick measured in the same run. `media`: packets alone,
-between network namespaces of its own, beside kernel forwarding and rtpengine (as root).
+Costs are printed beside a yardstick measured in the same run. With media:
+packets alone, between network namespaces of its own, beside kernel forwarding
+and rtpengine; this takes root.
 
   sbc bench
   sbc bench media
