@@ -12,6 +12,8 @@ import trio
 
 from sbc.b2bua.events import MediaReplied
 from sbc.media import wire
+from sbc.policy.model import MediaSettings
+from sbc.runtime.local_keeper import LocalKeeper
 from sbc.runtime.media_pool import MediaPool
 from sbc.runtime.media_sockets import open_media_socket
 
@@ -75,8 +77,10 @@ async def calling() -> AsyncIterator[Call]:
     def deliver(event: MediaReplied) -> None:
         replies.append(event.reply)
 
-    pool = MediaPool((30000, 39998), random.Random(os.getpid()).randrange, deliver)
+    keeper = LocalKeeper(random.Random(os.getpid()).randrange)
+    pool = MediaPool(keeper, MediaSettings(30000, 39998, engine="userland"), deliver)
     async with trio.open_nursery() as nursery:
+        await nursery.start(keeper.run)
         await nursery.start(pool.run)
         call = Call(pool, replies)
         nursery.start_soon(call.listen)
@@ -85,6 +89,7 @@ async def calling() -> AsyncIterator[Call]:
         finally:
             nursery.cancel_scope.cancel()
             pool.close()
+            keeper.close()
             call.pbx.close()
             call.carrier.close()
 

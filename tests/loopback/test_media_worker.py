@@ -15,7 +15,10 @@ from msgspec import Struct
 
 from sbc.b2bua.events import MediaReplied
 from sbc.media import wire
-from sbc.runtime.media_pool import QUEUE_MESSAGES, MediaPool, MediaWorkerError
+from sbc.policy.model import MediaSettings
+from sbc.runtime.local_keeper import LocalKeeper
+from sbc.runtime.media_link import QUEUE_MESSAGES
+from sbc.runtime.media_pool import MediaPool, MediaWorkerError
 from sbc.runtime.media_sockets import is_short_of_descriptors, open_media_socket, open_pairs
 
 pytestmark = [pytest.mark.loopback, pytest.mark.slow]
@@ -39,32 +42,39 @@ class Running(Struct, eq=False):
     async def kill_and_replace(self) -> None:
         killed = self.pool.pid
         assert killed
+        before = len(self.replies)
         os.kill(killed, signal.SIGKILL)
-        await self.until(lambda: self.pool.pid not in (None, killed))
+        await self.until(lambda: any(map(_is_last, self.replies[before:])))
+        assert self.pool.pid not in (None, killed)
 
-    async def ask(self, request: wire.PutSession | wire.DeleteSession | wire.Query) -> wire.Reply:
+    async def ask(self, request: wire.DeleteSession | wire.Query) -> wire.Reply:
         before = len(self.replies)
         self.pool.ask(request)
-        await self.until(lambda: len(self.replies) > before)
-        return self.replies[-1]
+        answer = wire.SessionEnded if isinstance(request, wire.DeleteSession) else wire.Report
+        await self.until(lambda: any(isinstance(reply, answer) for reply in self.replies[before:]))
+        return next(reply for reply in self.replies[before:] if isinstance(reply, answer))
 
 
 @asynccontextmanager
-async def running(poll_seconds: float = 2.0) -> AsyncIterator[Running]:
+async def running(poll_seconds: float = 2.0, workers: int = 1) -> AsyncIterator[Running]:
     replies: list[wire.Reply] = []
     calls: list[Call] = []
 
     def deliver(event: MediaReplied) -> None:
         replies.append(event.reply)
 
-    pool = MediaPool(PORTS, random.Random(os.getpid()).randrange, deliver, poll_seconds=poll_seconds)
+    keeper = LocalKeeper(random.Random(os.getpid()).randrange)
+    media = MediaSettings(*PORTS, engine="userland", workers=workers)
+    pool = MediaPool(keeper, media, deliver, poll_seconds=poll_seconds)
     async with trio.open_nursery() as nursery:
+        await nursery.start(keeper.run)
         await nursery.start(pool.run)
         try:
             yield Running(pool, replies, calls)
         finally:
             nursery.cancel_scope.cancel()
             pool.close()
+            keeper.close()
             for call in calls:
                 call.close()
 
@@ -206,6 +216,7 @@ async def test_a_slow_worker_is_told_everything_in_the_end() -> None:
         os.kill(slow, signal.SIGCONT)
         ends = [wire.End(INSIDE, port, None) for port in ports]
         worker.pool.ask(wire.PutSession("last", 1, (wire.Stream(ends[0], ends[-1]),)))
+        worker.replies.clear()
         worker.pool.ask(wire.Query())
         await worker.until(lambda: worker.replies[-1:] != [] and _is_last(worker.replies[-1]))
         reports = [reply for reply in worker.replies if isinstance(reply, wire.Report)]
@@ -235,9 +246,11 @@ async def test_a_worker_ignores_what_a_terminal_or_an_init_system_sends_to_every
 
 async def test_a_worker_that_cannot_start_is_a_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/nonexistent/python")
-    pool = MediaPool(PORTS, random.Random(0).randrange, lambda event: None, start_seconds=0.3)
+    keeper = LocalKeeper(random.Random(0).randrange)
+    pool = MediaPool(keeper, MediaSettings(*PORTS), lambda event: None, start_seconds=0.3)
     with pytest.raises(MediaWorkerError, match="did not start"):
         await pool.run()
+    keeper.close()
 
 
 @pytest.mark.ipv6

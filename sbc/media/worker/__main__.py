@@ -1,4 +1,4 @@
-"""`python -m sbc.media.worker --control-fd N`: started by `runtime.media_pool`, never by hand."""
+"""`python -m sbc.media.worker --listen-fd N …`: started by `sbc run` or systemd, never by hand; see `main`."""
 
 from sbc.media.worker.main import main
 

@@ -1,11 +1,15 @@
-"""The media worker's process: one epoll loop over the control socket and the media sockets. All its I/O is here.
+"""The media worker's process: one epoll loop over signalling's connection and the media sockets. All its I/O is here.
 
-It holds no state that signalling does not know, so it may be killed at any time. Its control socket is its life line:
-when that closes, nobody is left to say which calls still run, and it ends at once. Imports are few because a
-restart is a gap that callers hear; the loop is plain epoll because a task switch per packet would double its cost.
+It listens on a Unix SOCK_SEQPACKET socket that it inherits, and serves the signalling that connected last. When that
+connection closes it goes on relaying: signalling is started again, or its calls end by silence. It ends when the
+process that started it does (`--life-fd`), or by SIGTERM where none did (systemd). Its counters are in memory that is
+handed to it (`--memory-fd`), all else signalling tells it again; so it may be killed at any time. Imports are few
+because a restart is a gap that callers hear; the loop is plain epoll because a task switch per packet would double
+its cost.
 """
 
 import contextlib
+import mmap
 import os
 import resource
 import select
@@ -13,77 +17,182 @@ import signal
 import socket
 import sys
 import time
-from collections import deque
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Final, NoReturn
 
-from sbc.core.limits import CONTROL_MESSAGE_OCTETS
 from sbc.media import wire
+from sbc.media.worker.control import Control, is_ours
+from sbc.media.worker.engine import Engine, NoEngine
 from sbc.media.worker.ports import Udp
 from sbc.media.worker.relay import Inlet, relay
 from sbc.media.worker.service import Service
+from sbc.media.worker.slots import SLOT_OCTETS, SLOTS
+
+Memory = mmap.mmap | bytearray
 
 _READY_AT_MOST: Final = 512  # sockets looked at before epoll is asked again
 _FEW: Final = 8
 _PACKETS_PER_TURN: Final = 32  # of one socket, before others get their turn
-_MESSAGES_PER_TURN: Final = 64  # requests served before packets get their turn
-_UNREAD_AT_MOST: Final = 1_000  # messages to signalling, before digits are not told any more
-_DESCRIPTORS: Final = 2 * wire.PORT_PAIRS_PER_MESSAGE
+_OPTIONS: Final = ("--listen-fd", "--life-fd", "--memory-fd", "--control-fd")
+_USAGE: Final = (
+    "usage: python -m sbc.media.worker --listen-fd N [--life-fd N] [--memory-fd N], or --control-fd N "
+    "(started by sbc run or systemd, never by hand)"
+)
 
 
 def main() -> None:
-    """`--control-fd N`: the descriptor of a SOCK_SEQPACKET socket to signalling."""
-    match sys.argv[1:]:
-        case ["--control-fd", number] if number.isdecimal():
-            pass
-        case _:
-            sys.exit("usage: python -m sbc.media.worker --control-fd N (started by sbc run, never by hand)")
-    for sent_to_everybody in (
-        signal.SIGINT,
-        signal.SIGTERM,
-    ):  # by a terminal or an init system: signalling drains first
-        signal.signal(sent_to_everybody, signal.SIG_IGN)
+    """`--listen-fd N`, or systemd's LISTEN_FDS: the socket on which signalling connects. `--life-fd N`: a socket to who
+    started us, which hears that we run; we end when it closes. `--memory-fd N`: the counters (see `slots`), kept for
+    the worker that follows. `--control-fd N`: in place of all that, one connection; we end when it closes.
+    """
+    fds = _descriptors(sys.argv[1:])
+    listen, control, life = fds.get("--listen-fd"), fds.get("--control-fd"), fds.get("--life-fd")
+    if (listen is None) == (control is None):
+        sys.exit(_USAGE)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to everybody: signalling drains first
+    is_on_its_own = control is None and life is None
+    signal.signal(signal.SIGTERM, _end if is_on_its_own else signal.SIG_IGN)
     with contextlib.suppress(OSError, ValueError):
         hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    control = socket.socket(fileno=int(number))
-    control.setblocking(False)
-    serve(control)
+    worker = _worker(fds.get("--memory-fd"))
+    try:
+        if control is not None:
+            worker.talk(socket.socket(fileno=control), is_life_line=True)
+        if listen is not None:
+            worker.listen(socket.socket(fileno=listen))
+        if life is not None:
+            worker.live_with(socket.socket(fileno=life))
+        worker.relay()
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        worker.close()
 
 
-def serve(control: socket.socket) -> None:
-    """Relay until signalling closes the control socket."""
-    poller = Poller()
-    link = Link(control, poller)
-    link.send(wire.Running(os.getpid(), wire.VERSION))
-    control_fd = control.fileno()
-    poll, inlets = poller.epoll.poll, poller.inlets
-    agenda, news = link.agenda, link.news
-    entries = agenda.entries
-    while True:
-        events = poll(max(entries[0][0] - time.monotonic(), 0) if entries else None, _READY_AT_MOST)
-        # Where many sockets are ready, each has about one packet: to ask each again for EAGAIN costs more than epoll,
-        # which is asked once for all. Where few are ready it costs less, and one of them may hold a queue.
-        budget = _PACKETS_PER_TURN if len(events) <= _FEW else 1
-        for fd, _ in events:
-            inlet = inlets.get(fd)
-            if inlet is not None:
-                relay(inlet, budget)
-            elif fd == control_fd and not link.turn():
-                return
-        if entries:
-            agenda.tick(time.monotonic())
-        if news:
-            link.tell()
+class Worker:
+    """What is polled, and who is told."""
+
+    def __init__(self, memory: Memory | None, *, continues: bool) -> None:
+        self.poller = Poller()
+        self.service = Service(self.poller, time.monotonic, memory, self._open_engine)
+        self._continues = continues
+        self._engine: Engine = NoEngine()
+        self._link: Control | None = None
+        self._is_over = False
+
+    # --- descriptors ----------------------------------------------------------------------------------------------
+
+    def listen(self, door: socket.socket) -> None:
+        door.setblocking(False)
+        self.poller.add(door.fileno(), lambda: self._accept(door))
+
+    def live_with(self, life: socket.socket) -> None:
+        life.setblocking(False)
+        self.poller.add(life.fileno(), lambda: self._look_at_life(life))
+        with contextlib.suppress(OSError):
+            life.send(b"running")
+
+    def talk(self, control: socket.socket, *, is_life_line: bool = False) -> None:
+        """Signalling is connected now; a connection before it is over."""
+        self._hang_up()
+        control.setblocking(False)
+        self._link = link = Control(control, self.poller.epoll, self.service)
+        self.poller.add(control.fileno(), lambda: self._turn(link, is_life_line=is_life_line))
+        self.service.connected()
+        link.send(wire.Running(os.getpid(), wire.VERSION, self._continues))
+        self._continues = True  # what comes next finds the counters of this process
+
+    def _turn(self, link: Control, *, is_life_line: bool) -> None:
+        if link is self._link and not link.turn():
+            self._hang_up()
+            self._is_over = is_life_line
+
+    def _hang_up(self) -> None:
+        if self._link is not None:
+            self.poller.drop(self._link.fileno())
+            self._link.close()
+            self._link = None
+            self.service.disconnected(time.monotonic())
+
+    def _accept(self, door: socket.socket) -> None:
+        """Nobody but ourselves, or root, may say where media goes."""
+        try:
+            control, _ = door.accept()
+        except OSError:
+            return
+        if is_ours(control, os.geteuid()):
+            self.talk(control)
+        else:
+            control.close()
+
+    def _look_at_life(self, life: socket.socket) -> None:
+        try:
+            self._is_over = not life.recv(64)
+        except BlockingIOError:
+            return
+        except OSError:
+            self._is_over = True
+
+    # --- the loop -------------------------------------------------------------------------------------------------
+
+    def relay(self) -> None:
+        """Until it is over."""
+        poll, inlets, others = self.poller.epoll.poll, self.poller.inlets, self.poller.others
+        agenda, news = self.service.agenda, self.service.news
+        entries = agenda.entries
+        while not self._is_over:
+            events = poll(max(entries[0][0] - time.monotonic(), 0) if entries else None, _READY_AT_MOST)
+            # Where many sockets are ready, each has about one packet: to ask each again for EAGAIN costs more than
+            # epoll, which is asked once for all. Where few are ready it costs less, and one may hold a queue.
+            budget = _PACKETS_PER_TURN if len(events) <= _FEW else 1
+            for fd, _ in events:
+                inlet = inlets.get(fd)
+                if inlet is not None:
+                    relay(inlet, budget)
+                elif fd in others:
+                    others[fd]()
+            if entries:
+                agenda.tick(time.monotonic())
+            if news:
+                self._tell()
+
+    def _tell(self) -> None:
+        if self._link is not None:
+            self._link.tell(self.service.news)
+        self.service.news.clear()
+
+    # --- engine ---------------------------------------------------------------------------------------------------
+
+    def _open_engine(self, configure: wire.Configure) -> tuple[Engine, Memory | None]:
+        _name_process(f"sbc-media-{configure.number}")
+        if configure.engine == "userland":
+            return NoEngine(), None
+        # It takes time to import, which callers hear as a gap; userland needs none of it.
+        from sbc.media.worker.kernel.engine import KernelError, open_kernel  # noqa: PLC0415
+
+        try:
+            engine, memory = open_kernel(configure)
+        except KernelError as error:
+            return NoEngine(str(error)), None
+        self._engine = engine
+        self.poller.add(engine.fileno(), engine.turn)
+        return engine, memory
+
+    def close(self) -> None:
+        """The orderly end: nothing of ours goes on in the kernel."""
+        for local, port in self._engine.flows():
+            self._engine.remove(local, port)
 
 
 class Poller:
-    """Which socket is listened to, and for which inlet (`session.Watch`)."""
+    """Which socket is listened to, and for which inlet (`session.Watch`); and the few others."""
 
-    __slots__ = ("epoll", "inlets")
+    __slots__ = ("epoll", "inlets", "others")
 
     def __init__(self) -> None:
         self.epoll = select.epoll()
         self.inlets: dict[int, Inlet] = {}
+        self.others: dict[int, Callable[[], object]] = {}
 
     def set(self, one: Udp, inlet: Inlet) -> None:
         fd = one.fileno()
@@ -96,76 +205,46 @@ class Poller:
         if self.inlets.pop(fd, None) is not None:
             self.epoll.unregister(fd)
 
+    def add(self, fd: int, turn: Callable[[], object]) -> None:
+        self.epoll.register(fd, select.EPOLLIN)
+        self.others[fd] = turn
 
-class Link:
-    """The control socket: requests with their descriptors in, replies out, none of it ever waited for."""
-
-    __slots__ = ("_control", "_epoll", "_events", "_outbox", "_service", "agenda", "news")
-
-    def __init__(self, control: socket.socket, poller: Poller) -> None:
-        self._control = control
-        self._epoll = poller.epoll
-        self._outbox: deque[bytes] = deque()
-        self._service = Service(poller, time.monotonic)
-        self._events = select.EPOLLIN
-        self._epoll.register(control.fileno(), self._events)
-        self.agenda = self._service.agenda
-        self.news = self._service.news
-
-    def turn(self) -> bool:
-        """Serve what waits; False when signalling is gone."""
-        try:
-            self._flush()
-            for _ in range(_MESSAGES_PER_TURN):
-                data, descriptors, _, _ = socket.recv_fds(self._control, CONTROL_MESSAGE_OCTETS, _DESCRIPTORS)
-                if not data:
-                    return False
-                for reply in self._answers(data, descriptors):
-                    self.send(reply)
-        except BlockingIOError:
-            return True
-        except ConnectionError:
-            return False
-        return True
-
-    def send(self, reply: wire.Reply) -> None:
-        self._outbox.append(wire.encode(reply))
-        if len(self._outbox) == 1:
-            self._flush()
-
-    def tell(self) -> None:
-        """Send what packets have made known; drop it where signalling does not read what was sent before."""
-        for reply in self.news:
-            if len(self._outbox) < _UNREAD_AT_MOST:
-                self.send(reply)
-        self.news.clear()
-
-    def _answers(self, data: bytes, descriptors: list[int]) -> list[wire.Reply]:
-        """The crash barrier: a request that breaks us is refused, and the other calls go on."""
-        try:
-            sockets = [_udp(fd) for fd in descriptors]  # those that nobody keeps are closed when they go out of scope
-            return self._service.receive(data, sockets)
-        except Exception as error:  # noqa: BLE001
-            import traceback  # noqa: PLC0415 - costs start-up time, which is a gap that callers hear
-
-            traceback.print_exc()
-            return [wire.Refused("", f"the media worker failed on a request: {error!r}")]
-
-    def _flush(self) -> None:
-        events = select.EPOLLIN
-        while self._outbox:
-            try:
-                self._control.send(self._outbox[0])
-            except BlockingIOError:
-                events |= select.EPOLLOUT
-                break
-            self._outbox.popleft()
-        if events != self._events:
-            self._epoll.modify(self._control.fileno(), events)
-            self._events = events
+    def drop(self, fd: int) -> None:
+        if self.others.pop(fd, None) is not None:
+            self.epoll.unregister(fd)
 
 
-def _udp(fd: int) -> socket.socket:
-    one = socket.socket(fileno=fd)
-    one.setblocking(False)
-    return one
+# --- where we come from -----------------------------------------------------------------------------------------------
+
+
+def _descriptors(arguments: Sequence[str]) -> dict[str, int]:
+    """By option, whether they are named so or come from systemd."""
+    fds = dict(zip(arguments[::2], arguments[1::2], strict=False))
+    if len(arguments) % 2 or any(name not in _OPTIONS or not fd.isdecimal() for name, fd in fds.items()):
+        sys.exit(_USAGE)
+    if not fds and os.environ.get("LISTEN_PID") == str(os.getpid()):
+        from sbc.media.worker.under_systemd import passed_descriptors  # noqa: PLC0415 - not needed under `sbc run`
+
+        return passed_descriptors(os.environ)
+    return {name: int(fd) for name, fd in fds.items()}
+
+
+def _worker(memory_fd: int | None) -> Worker:
+    """On the counters that were handed to us. Memory without a size is new: nobody has counted in it."""
+    if memory_fd is None:
+        return Worker(None, continues=False)
+    octets = SLOTS * SLOT_OCTETS
+    is_used = os.fstat(memory_fd).st_size >= octets
+    if not is_used:
+        os.ftruncate(memory_fd, octets)
+    return Worker(mmap.mmap(memory_fd, octets), continues=is_used)
+
+
+def _end(_number: int, _frame: object) -> NoReturn:
+    sys.exit(0)
+
+
+def _name_process(name: str) -> None:
+    """As `ps` and `top` show it; proc(5). For people only."""
+    with contextlib.suppress(OSError), open("/proc/self/comm", "w") as comm:  # noqa: PTH123 - pathlib is slow to import
+        comm.write(name)

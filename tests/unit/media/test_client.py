@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from sbc.core.address import Address
 from sbc.core.limits import DIGITS_UNSAID
-from sbc.media import wire
+from sbc.media import counting, wire
 from sbc.media.client import MediaClient, Outgoing
 from sbc.testing.media import FakeMedia, Packet
 
@@ -196,6 +196,57 @@ def test_totals_continue_over_a_death_from_the_last_report() -> None:
     client.ask(wire.DeleteSession("a"))
     (ended,) = client.received(wire.encode(wire.SessionEnded("a", (counted(1),))))
     assert ended == wire.SessionEnded("a", (wire.StreamCount(wire.EndCount(14, 280), wire.EndCount()),))
+
+
+def test_a_worker_that_continues_has_counted_the_totals_itself() -> None:
+    client = running()
+    client.ask(session())
+    client.received(report(1, counted(10)))
+    client.worker_lost()
+    client.worker_started(continues=True)
+    assert ingress_received(client.received(report(1, counted(13)))) == 13
+    client.worker_lost()
+    client.worker_started(continues=True)
+    client.ask(wire.DeleteSession("a"))
+    (ended,) = client.received(wire.encode(wire.SessionEnded("a", (counted(14),))))
+    assert ended == wire.SessionEnded("a", (counted(14),))
+
+
+def test_figures_that_fall_began_at_zero_whatever_the_worker_said() -> None:
+    client = running()
+    client.ask(session())
+    client.received(report(1, counted(10)))
+    client.worker_lost()
+    client.worker_started(continues=True)
+    assert ingress_received(client.received(report(1, counted(2)))) == 12
+    assert ingress_received(client.received(report(1, counted(3)))) == 13
+
+
+def test_counters_are_added_and_measurements_are_the_latest_over_a_death() -> None:
+    before = wire.EndCount(
+        in_kernel=5, foreign=1, excess=2, lost=3, reordered=4, duplicates=6, jitter_ms=9.0, jitter_max_ms=20.0,
+        round_trip_ms=30.0, far_lost=0.5, far_jitter_ms=4.0, source="192.0.2.30:4000", engine="kernel", why="",
+    )  # fmt: skip
+    after = wire.EndCount(
+        in_kernel=0, foreign=1, excess=1, lost=-1, reordered=1, duplicates=1, jitter_ms=2.0, jitter_max_ms=3.0,
+        engine="userland", why="recoded",
+    )  # fmt: skip
+    client = running()
+    client.ask(session())
+    client.received(report(1, wire.StreamCount(before, wire.EndCount())))
+    client.worker_lost()
+    client.worker_started()
+    (reply,) = client.received(report(1, wire.StreamCount(after, wire.EndCount())))
+    assert isinstance(reply, wire.Report)
+    assert reply.sessions[0].streams[0].ingress == wire.EndCount(
+        in_kernel=5, foreign=2, excess=3, lost=2, reordered=5, duplicates=7, jitter_ms=2.0, jitter_max_ms=20.0,
+        round_trip_ms=30.0, far_lost=0.5, far_jitter_ms=4.0, source="192.0.2.30:4000", engine="userland", why="recoded",
+    )  # fmt: skip
+
+
+def test_every_counter_is_either_added_or_measured() -> None:
+    names = set(counting._ADDED) | set(counting._LATEST) | {"jitter_max_ms", "engine", "why"}
+    assert names == set(wire.EndCount.__struct_fields__)
 
 
 def test_a_report_about_the_generation_before_is_counted_at_its_own_ports() -> None:

@@ -1,0 +1,104 @@
+"""The worker's connection to signalling: requests with their descriptors in, replies out, none of it ever waited for.
+
+Used by `main`, whose I/O it is. It knows neither sessions nor packets.
+"""
+
+import select
+import socket
+import sys
+from collections import deque
+from collections.abc import Iterable
+from typing import Final
+
+from sbc.core.limits import CONTROL_MESSAGE_OCTETS
+from sbc.media import wire
+from sbc.media.worker.service import Service
+
+_MESSAGES_PER_TURN: Final = 64  # requests served before packets get their turn
+_UNREAD_AT_MOST: Final = 1_000  # messages to signalling, before it is not told any more what it did not ask for
+_DESCRIPTORS: Final = 2 * wire.PORT_PAIRS_PER_MESSAGE
+
+
+class Control:
+    __slots__ = ("_epoll", "_events", "_outbox", "_service", "_socket")
+
+    def __init__(self, control: socket.socket, epoll: select.epoll, service: Service) -> None:
+        """Whoever makes it has its descriptor in `epoll`, for EPOLLIN."""
+        self._socket = control
+        self._epoll = epoll
+        self._service = service
+        self._outbox: deque[bytes] = deque()
+        self._events = select.EPOLLIN
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def turn(self) -> bool:
+        """Serve what waits; False when signalling is gone."""
+        try:
+            self._flush()
+            for _ in range(_MESSAGES_PER_TURN):
+                data, descriptors, _, _ = socket.recv_fds(self._socket, CONTROL_MESSAGE_OCTETS, _DESCRIPTORS)
+                if not data:
+                    return False
+                for reply in self._answers(data, descriptors):
+                    self.send(reply)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return True
+
+    def send(self, reply: wire.Reply) -> None:
+        self._outbox.append(wire.encode(reply))
+        if len(self._outbox) == 1:
+            self._flush()
+
+    def tell(self, news: Iterable[wire.Reply]) -> None:
+        """What nobody has asked for; dropped where signalling does not read what was sent before."""
+        for reply in news:
+            if len(self._outbox) < _UNREAD_AT_MOST:
+                self.send(reply)
+
+    def _answers(self, data: bytes, descriptors: list[int]) -> list[wire.Reply]:
+        """The crash barrier: a request that breaks us is refused, and the other calls go on."""
+        try:
+            sockets = [_udp(fd) for fd in descriptors]  # those that nobody keeps are closed when they go out of scope
+            return self._service.receive(data, sockets)
+        except Exception as error:  # noqa: BLE001
+            import traceback  # noqa: PLC0415 - costs start-up time, which is a gap that callers hear
+
+            traceback.print_exc()
+            return [wire.Refused("", f"the media worker failed on a request: {error!r}")]
+
+    def _flush(self) -> None:
+        """Send what waits. That signalling is gone is noticed by reading."""
+        events = select.EPOLLIN
+        while self._outbox:
+            try:
+                self._socket.send(self._outbox[0])
+            except BlockingIOError:
+                events |= select.EPOLLOUT
+                break
+            except ConnectionError:
+                self._outbox.clear()
+                break
+            self._outbox.popleft()
+        if events != self._events:
+            self._epoll.modify(self._socket.fileno(), events)
+            self._events = events
+
+
+def _udp(fd: int) -> socket.socket:
+    one = socket.socket(fileno=fd)
+    one.setblocking(False)
+    return one
+
+
+def is_ours(control: socket.socket, uid: int) -> bool:
+    """Does the process at the other end run as `uid`, or as root? unix(7), SO_PEERCRED: pid, uid, gid."""
+    credentials = control.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+    return int.from_bytes(credentials[4:8], sys.byteorder) in (uid, 0)
