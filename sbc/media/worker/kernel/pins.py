@@ -1,0 +1,187 @@
+"""What the kernel engine leaves in the BPF file system, so that a worker's death stops nothing: maps and the program.
+
+`$SBC_BPFFS` (else /sys/fs/bpf) `/sbc/NODE/`: `flows`, `slots`, `alive`, and `relay-DIGEST`, the program of that very
+object. We mount nothing. All workers of a node share them. A start that finds them opens them and compiles, loads and
+checks nothing again; maps of another layout are emptied, because a program that is still attached would go on by them,
+and made anew. Another program of the same layout replaces the old one and keeps the flows.
+"""
+
+import contextlib
+import errno
+import fcntl
+import os
+import re
+import resource
+from collections.abc import Iterator
+from hashlib import blake2b
+from pathlib import Path
+from typing import Final
+
+from msgspec import Struct
+
+from sbc.media.worker.kernel import bpf, elf
+from sbc.media.worker.kernel.flow import LAYOUT
+
+OBJECT: Final = Path(__file__).with_name("relay.bpf.o")
+COMPILE: Final = ("clang", "-O2", "-target", "bpf", "-mcpu=v3", "-g0", "-nostdinc", "-Wall", "-Wextra", "-Werror")
+LEAST_LINUX: Final = (5, 10)  # bpf_redirect_neigh with a next hop
+MAPS: Final = ("flows", "slots", "alive")
+
+_PROGRAM: Final = "relay-"
+_NODE_OCTETS: Final = 64
+
+
+class KernelError(Exception):
+    """The kernel engine cannot be used here; the text says why, for people."""
+
+
+class Pins(Struct, frozen=True):
+    """Open maps, and where the program is pinned. The directory is removed by `remove`."""
+
+    directory: Path
+    program: Path
+    flows: bpf.Map
+    slots: bpf.Map
+    alive: bpf.Map
+
+    def close(self) -> None:
+        for one in (self.flows, self.slots, self.alive):
+            one.close()
+
+
+def directory_of(node: str) -> Path:
+    """A name that a BPF file system takes (it refuses dots), and no other node's."""
+    name = re.sub(r"[^A-Za-z0-9_-]", "_", node)[:_NODE_OCTETS]
+    if name != node or not name:
+        name += "-" + blake2b(node.encode(errors="surrogateescape"), digest_size=4).hexdigest()
+    return Path(os.environ.get("SBC_BPFFS") or "/sys/fs/bpf") / "sbc" / name
+
+
+def open_pins(node: str) -> Pins:
+    """Opens what is pinned, or makes it. Raises KernelError."""
+    directory = directory_of(node)
+    try:
+        _check_place(directory.parent.parent)
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with _locked(directory):
+            return _open(directory)
+    except elf.ElfError as error:
+        raise KernelError(str(error)) from error
+    except bpf.ProgramError as error:
+        raise KernelError(_too_old() or f"the kernel refuses the program: {error.strerror}") from error
+    except OSError as error:
+        raise KernelError(_reason(error)) from error
+
+
+def remove(pins: Pins) -> None:
+    """Closes and unpins everything; the last of it is gone when no device has the program any more."""
+    pins.close()
+    with contextlib.suppress(OSError):
+        with _locked(pins.directory):
+            for path in pins.directory.iterdir():
+                path.unlink()
+            pins.directory.rmdir()
+        pins.directory.parent.rmdir()  # unless another node is there
+
+
+def _check_place(root: Path) -> None:
+    try:
+        fits = bpf.is_bpffs(root)
+    except OSError as error:
+        raise KernelError(f"no BPF file system at {root}: {error.strerror}") from error
+    if not fits:
+        raise KernelError(f"no BPF file system is mounted at {root}")
+
+
+def _open(directory: Path) -> Pins:
+    data = OBJECT.read_bytes()
+    pinned = directory / (_PROGRAM + blake2b(data, digest_size=8).hexdigest())
+    if pinned.exists():
+        maps = {name: bpf.open_map(directory / name)[0] for name in MAPS}
+    else:
+        program = elf.read_object(data)
+        maps = _matching_maps(directory, program) or _fresh_maps(directory, program)
+        fd = bpf.load_program("sbc_relay", program, maps)
+        try:
+            bpf.pin(fd, pinned)
+        finally:
+            os.close(fd)
+        for old in directory.glob(_PROGRAM + "*"):
+            if old != pinned:
+                old.unlink()
+    return Pins(directory, pinned, **maps)
+
+
+def _matching_maps(directory: Path, program: elf.BpfObject) -> dict[str, bpf.Map]:
+    """The maps that are pinned; none where they are not all there or have another layout."""
+    maps = {}
+    for name in MAPS:
+        try:
+            one, info = bpf.open_map(directory / name)
+        except FileNotFoundError:
+            break
+        maps[name] = one
+        if info != bpf.MapInfo(program.maps[name], _map_name(name)):
+            break
+    else:
+        return maps
+    for one in maps.values():
+        one.close()
+    return {}
+
+
+def _fresh_maps(directory: Path, program: elf.BpfObject) -> dict[str, bpf.Map]:
+    with contextlib.suppress(OSError):
+        flows, _ = bpf.open_map(directory / "flows")
+        for key, _ in flows.entries():
+            flows.delete(key)
+        flows.close()
+    for path in directory.iterdir():
+        path.unlink()
+    maps = {name: _create(_map_name(name), program.maps[name]) for name in MAPS}
+    for name, one in maps.items():
+        bpf.pin(one.fd, directory / name)
+    return maps
+
+
+def _map_name(name: str) -> str:
+    return f"sbc_{name}_{LAYOUT}"
+
+
+def _create(name: str, spec: elf.MapSpec) -> bpf.Map:
+    try:
+        return bpf.create_map(name, spec)
+    except PermissionError:
+        # Before Linux 5.11 a map's memory counts as locked memory of the process.
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_MEMLOCK, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        return bpf.create_map(name, spec)
+
+
+@contextlib.contextmanager
+def _locked(directory: Path) -> Iterator[None]:
+    """Workers that start together take turns."""
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
+
+
+def _reason(error: OSError) -> str:
+    if error.errno in {errno.EPERM, errno.EACCES}:
+        where = f" at {error.filename}" if error.filename else ""
+        return f"no permission{where}: CAP_BPF and CAP_NET_ADMIN are needed, and write access to the BPF file system"
+    if error.errno == errno.ENOSYS:
+        return "this kernel, or what confines us, has no bpf system call for us"
+    where = f" {error.filename}:" if error.filename else ""
+    return _too_old() or f"the kernel says:{where} {error.strerror}"
+
+
+def _too_old() -> str:
+    release = os.uname().release
+    match = re.match(r"(\d+)\.(\d+)", release)
+    if match is None or (int(match[1]), int(match[2])) >= LEAST_LINUX:
+        return ""
+    return f"Linux {release} is too old: {LEAST_LINUX[0]}.{LEAST_LINUX[1]} is needed"
