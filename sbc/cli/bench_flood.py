@@ -32,8 +32,9 @@ from typing import Final
 
 from msgspec import Struct
 
-from sbc.cli.bench_lab import Namespace, UnavailableError, laboratory
-from sbc.cli.bench_relays import CONTENDERS, KERNEL, Relay, counts, cpu_ns, far_ports, on_our_cpu, reason
+from sbc.cli.bench_lab import Namespace, UnavailableError, laboratory, reason
+from sbc.cli.bench_relays import CONTENDERS, KERNEL, Relay, far_ports, on_our_cpu
+from sbc.cli.bench_worker import counts, cpu_ns
 
 STREAMS: Final = 1_000
 _TURNS: Final = 25

@@ -28,6 +28,11 @@ class UnavailableError(OperatorError):
     """Something that a measurement needs is not here; the text says what, for people."""
 
 
+def reason(error: UnavailableError | OSError) -> str:
+    """In words, for the line of what could not be measured."""
+    return (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
+
+
 class Namespace:
     """A network namespace that lasts until `close` and while processes run in it. Raises UnavailableError."""
 

@@ -11,7 +11,6 @@ import resource
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
@@ -19,7 +18,7 @@ from msgspec import Struct
 
 from sbc.cli.bench_lab import Middle, UnavailableError
 from sbc.cli.bench_rtpengine import place, rtpengine
-from sbc.core.limits import CONTROL_MESSAGE_OCTETS
+from sbc.cli.bench_worker import add_ports, await_kernel, configure, counts
 from sbc.media import wire
 from sbc.media.mute import unmute
 from sbc.runtime.media_sockets import Pair, open_pairs
@@ -33,7 +32,6 @@ RTPENGINE: Final = "rtpengine in user space"
 
 FIRST_FAR_PORT: Final = 10_000  # at the PBX and at the carrier; each stream two further
 _PORTS: Final = (20_000, 59_998)
-_ENGINE_SECONDS: Final = 5.0
 _WITH_BPFFS: Final = 'mount -t bpf bpf /sys/fs/bpf && exec "$@"'  # where only this process sees it
 _CPUS: Final = frozenset(os.sched_getaffinity(0))
 _Address = tuple[str, int]
@@ -93,23 +91,22 @@ def bare_loop(middle: Middle, streams: int) -> Iterator[Relay]:
 def worker(middle: Middle, streams: int, engine: wire.EngineChoice) -> Iterator[Relay]:
     """The media worker, each stream a call. Raises UnavailableError where it cannot have that engine."""
     control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    control.settimeout(_ENGINE_SECONDS)
     words = [sys.executable, "-m", "sbc.media.worker", "--control-fd", str(theirs.fileno())]
     if engine == "kernel":
         words = ["unshare", "--mount", "sh", "-c", _WITH_BPFFS, "sh", *words]
     with control, theirs, _process(middle, words, [theirs.fileno()]) as process:
         theirs.close()
         inside, outside = _pairs(middle, streams)
-        _configure(control, middle, engine)
+        configure(control, engine, (middle.inside, middle.outside))
         for pairs in (inside, outside):
-            _add(control, pairs)
+            add_ports(control, pairs)
         for n, (here, there, far) in enumerate(zip(inside, outside, far_ports(streams), strict=True)):
             ingress = wire.End(here.local, here.port, wire.Remote(middle.pbx, far, 0))
             egress = wire.End(there.local, there.port, wire.Remote(middle.carrier, far, 0))
             control.send(wire.encode(wire.PutSession(f"call-{n}", 1, (wire.Stream(ingress, egress),))))
         control.send(wire.encode(wire.Synced()))
         if engine == "kernel":
-            _await_kernel(control)
+            await_kernel(control)
         counts(control)  # it has read all that
         for pair in (*inside, *outside):
             pair.close()
@@ -124,28 +121,6 @@ def yardstick(middle: Middle, streams: int) -> Iterator[Relay]:
         ports = [place(ng, n, (middle.pbx, far), (middle.carrier, far)) for n, far in enumerate(far_ports(streams))]
         targets = [(middle.inside, port) for port, _ in ports]
         yield Relay(RTPENGINE, middle, targets, [(middle.outside, port) for _, port in ports], pid)
-
-
-def counts(control: socket.socket) -> list[wire.SessionCount]:
-    """What the worker has counted, of all sessions. Raises UnavailableError where it does not answer."""
-    control.send(wire.encode(wire.Query()))
-    sessions: list[wire.SessionCount] = []
-    while True:
-        reply = _reply(control)
-        if isinstance(reply, wire.Report):
-            sessions += reply.sessions
-            if reply.last:
-                return sessions
-
-
-def reason(error: UnavailableError | OSError) -> str:
-    """In words, for the line of what could not be measured."""
-    return (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
-
-
-def cpu_ns(pid: int | None) -> int:
-    """The CPU clock of another process, all its threads: clock_getcpuclockid(3), as Linux makes it of the pid."""
-    return 0 if pid is None else time.clock_gettime_ns((~pid << 3) | 2)
 
 
 def on_their_cpu(words: Sequence[str]) -> list[str]:
@@ -183,41 +158,6 @@ def _process(middle: Middle, words: Sequence[str], fds: Sequence[int]) -> Iterat
             yield process
         finally:
             process.kill()
-
-
-def _configure(control: socket.socket, middle: Middle, engine: wire.EngineChoice) -> None:
-    own = (middle.inside, middle.outside)
-    control.send(wire.encode(wire.Configure("bench", engine, own=own)))
-
-
-def _add(control: socket.socket, pairs: Sequence[Pair]) -> None:
-    for at in range(0, len(pairs), wire.PORT_PAIRS_PER_MESSAGE):
-        some = pairs[at : at + wire.PORT_PAIRS_PER_MESSAGE]
-        request = wire.AddPorts(some[0].local, tuple(pair.port for pair in some))
-        fds = [one.fileno() for pair in some for one in (pair.rtp, pair.rtcp)]
-        socket.send_fds(control, [wire.encode(request)], fds)
-
-
-def _await_kernel(control: socket.socket) -> None:
-    end = time.monotonic() + _ENGINE_SECONDS
-    why = "it does not say that it is ready"
-    while time.monotonic() < end:
-        reply = _reply(control)
-        if isinstance(reply, wire.EngineReady):
-            if reply.engine == "kernel" and reply.devices:
-                return
-            why = reply.reason or why
-    raise UnavailableError(f"the kernel engine is not there: {why}")
-
-
-def _reply(control: socket.socket) -> wire.Reply:
-    try:
-        data = control.recv(CONTROL_MESSAGE_OCTETS)
-    except TimeoutError:
-        raise UnavailableError("the media worker does not answer") from None
-    if not data:
-        raise UnavailableError("the media worker has ended")
-    return wire.decode_reply(data)
 
 
 def _addresses(pairs: Sequence[Pair]) -> list[_Address]:

@@ -24,17 +24,9 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from sbc.cli.bench_lab import Namespace, UnavailableError, laboratory
-from sbc.cli.bench_relays import (
-    KERNEL,
-    TALKERS,
-    Relay,
-    counts,
-    far_ports,
-    on_our_cpu,
-    on_their_cpu,
-    reason,
-)
+from sbc.cli.bench_lab import Namespace, UnavailableError, laboratory, reason
+from sbc.cli.bench_relays import KERNEL, TALKERS, Relay, far_ports, on_our_cpu, on_their_cpu
+from sbc.cli.bench_worker import counts
 
 _PACKETS_PER_SECOND: Final = 50
 _STEPS: Final = 20  # in the time of a packet; a step is a millisecond
