@@ -32,7 +32,7 @@ _POST_SECONDS: Final = 10.0  # for the webhook's answer
 _FIELD_CHARACTERS: Final = 2_000
 # Answers that mean: later. Any other 4xx or 3xx means this post, or this URL, and will be the same in an hour.
 _LATER: Final = frozenset({408, 425, 429})
-_SUBJECTS: Final = ("peer", "trunk", "pbx", "local", "host", "path", "where")
+_SUBJECTS: Final = ("peer", "trunk", "pbx", "local", "host", "path", "worker", "where")
 # Which line says that an alarm is over. One that is posted once for all subjects (`""`) is cleared for all of them.
 CLEARED_BY: Final[Mapping[str, tuple[str, ...]]] = {
     "peer.up": ("peer.down",),
@@ -254,7 +254,7 @@ def _make_httpx() -> Client:
 
 def _subject(fields: Mapping[str, Any]) -> str:
     """What an alarm is about. A call's reference is none: the next call's alarm is the same alarm."""
-    return next((f"{key} {fields[key]}" for key in _SUBJECTS if fields.get(key)), "")
+    return next((f"{key} {fields[key]}" for key in _SUBJECTS if fields.get(key) not in (None, "")), "")
 
 
 def _shown(fields: Mapping[str, Any]) -> dict[str, Any]:

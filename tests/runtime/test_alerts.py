@@ -276,3 +276,15 @@ def test_every_clearing_line_clears_something_else():
     for line, alarms in alerts_module.CLEARED_BY.items():
         assert alarms
         assert line not in alarms
+
+
+async def test_a_worker_that_runs_again_clears_its_own_alarm_and_no_other(alerts, autojump_clock, webhook):
+    for worker in (0, 1):
+        alerts.notice("media.worker_died", {"alarm": True, "worker": worker})
+    alerts.notice("media.worker_started", {"worker": 0})
+    await settle()
+    assert [(body["event"], body["worker"]) for body in webhook.bodies] == [
+        ("media.worker_died", 0),
+        ("media.worker_died", 1),
+        ("media.worker_started", 0),
+    ]
