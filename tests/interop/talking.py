@@ -44,8 +44,12 @@ class End:
     foreign: list[str] = field(default_factory=list)
 
     def send(self) -> None:
+        self.send_as(self.sent)
+
+    def send_as(self, number: int) -> None:
+        """In its place of the stream, whenever that is."""
         assert self.to is not None
-        header = _RTP.pack(0x80, 0, self.sent & 0xFFFF, self.sent * 160, self.ssrc)
+        header = _RTP.pack(0x80, 0, number & 0xFFFF, number * 160, self.ssrc)
         self.sock.sendto(header + _PAYLOAD, self.to)
         self.sent += 1
 
@@ -120,7 +124,13 @@ class TalkingCalls:
 
     # --- RTP ------------------------------------------------------------------------------------------------------
 
-    def talk(self, seconds: float, *, meanwhile: Mapping[float, Callable[[], None]] = {}) -> None:
+    def talk(
+        self,
+        seconds: float,
+        *,
+        meanwhile: Mapping[float, Callable[[], None]] = {},
+        settle: float = _SETTLE_SECONDS,
+    ) -> None:
         """`meanwhile`: what happens so many seconds later, while all go on talking: only what it does makes a gap."""
         ends = self.ends
         start = time.monotonic()
@@ -132,7 +142,7 @@ class TalkingCalls:
                 happens.pop(0)[1]()
             for end in ends[n % _SLICES :: _SLICES]:
                 end.send()
-        self.listen_until(time.monotonic() + _SETTLE_SECONDS)
+        self.listen_until(time.monotonic() + settle)
 
     def sent(self) -> int:
         return sum(end.sent for end in self.ends)

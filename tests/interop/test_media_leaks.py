@@ -1,0 +1,38 @@
+"""After many calls nothing of them is left: no port, no descriptor, no session, no flow, no counter."""
+
+import pytest
+
+from .children import is_full, until
+from .lab import ENGINES, Engine, Lab
+
+pytestmark = [pytest.mark.interop, pytest.mark.root, pytest.mark.slow]
+
+AT_ONCE = 25
+BATCHES = 400 if is_full() else 20
+TALK_SECONDS = 0.3
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_nothing_is_left_after_many_calls(lab: Lab, engine: Engine) -> None:
+    lab.start(engine, ports="20000-22999")
+    batches = BATCHES if engine == "kernel" else max(BATCHES // 4, 2)
+
+    def call() -> None:
+        with lab.calls(AT_ONCE) as calls:
+            calls.talk(TALK_SECONDS, settle=0.1)
+        assert (calls.lost(), calls.doubled(), calls.astray()) == (0, 0, [])
+
+    call()
+    before = lab.descriptors()
+    for _ in range(batches - 1):
+        call()
+    until(lambda: lab.node.status()["ports"] == 0, "the ports to be free")
+    until(lambda: lab.descriptors() == before, "descriptors as before", 10, lambda: (before, lab.descriptors()))
+    print(f"{engine}: after {batches * AT_ONCE} calls: descriptors {before}")
+    assert [worker["sessions"] for worker in lab.node.status()["media"]] == [0]
+    if engine == "kernel":
+        until(lambda: lab.flows() == 0, "the flows to be gone", 5)
+        until(lambda: lab.counters() == [], "the counters to be given back", 5)
+    until(lambda: len(lab.node.cdrs()) == batches * AT_ONCE, "the records")
+    assert {cdr["cause"] for cdr in lab.node.cdrs()} == {"normal"}
+    assert lab.node.complaints() == []
