@@ -39,15 +39,26 @@ _DIRECT: Final[Mapping[tuple[str, str], Callable[[], bytes]]] = MappingProxyType
 )
 
 
+def can_recode(source: str, target: str) -> bool:
+    return (source, target) in _DIRECT or _meet(source, target, CODECS) is not None
+
+
 def transcoder(source: str, target: str, codecs: Mapping[str, Callable[[], Codec]] = CODECS) -> Transcoder | None:
     """From one encoding name to another, with a state of its own; None where that cannot be done."""
     table = _DIRECT.get((source, target))
     if table is not None:
         octets = table()
         return lambda payload: payload.translate(octets)
+    both = _meet(source, target, codecs)
+    if both is None:
+        return None
+    decoder, encoder = both
+    return lambda payload: encoder.encode(decoder.decode(payload))
+
+
+def _meet(source: str, target: str, codecs: Mapping[str, Callable[[], Codec]]) -> tuple[Codec, Codec] | None:
+    """A codec for each half of the way, where both speak of the same linear samples."""
     if source == target or source not in codecs or target not in codecs:
         return None
     decoder, encoder = codecs[source](), codecs[target]()
-    if decoder.rate != encoder.rate:
-        return None
-    return lambda payload: encoder.encode(decoder.decode(payload))
+    return (decoder, encoder) if decoder.rate == encoder.rate else None

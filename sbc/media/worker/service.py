@@ -1,8 +1,9 @@
 """What the worker does with each request of `media.wire` (sans-IO): the sessions, their ports, the replies.
 
 A request either is carried out whole or is `Refused` and changes nothing. Whoever calls gives the sockets that came
-with `AddPorts`, a `Watch` that the sessions tell which socket to listen to, and the clock; it asks the `agenda` when
-its time has come, and sends the `news` that packets have made. It does not read packets.
+with `AddPorts`, a `Watch` that the sessions tell which socket to listen to, and the clock; it says when signalling has
+come and gone, asks the `agenda` when its time has come, and sends the `news` that packets and time have made. It does
+not read packets. Sessions outlive signalling: what is not put again before `Synced` has no owner, and ends by `sweep`.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,28 +14,88 @@ import msgspec
 from sbc.core.limits import PORT_QUARANTINE_MINIMUM_SECONDS
 from sbc.media import wire
 from sbc.media.worker.agenda import Agenda
-from sbc.media.worker.latch import canonical
-from sbc.media.worker.ports import Pair, Ports, Udp
+from sbc.media.worker.engine_choice import EngineChoice, OpenEngine
+from sbc.media.worker.ports import Key, Pair, Ports, Udp, dscp
+from sbc.media.worker.refusals import STREAMS_AT_MOST, problem
+from sbc.media.worker.resting import Rest
 from sbc.media.worker.session import Session, Surroundings, Watch
+from sbc.media.worker.slots import SLOT_OCTETS, SLOTS, Memory, Slots, owner_of
+from sbc.media.worker.sweep import Life, Sweep
 from sbc.media.worker.voice import Clock
 
-STREAMS_PER_REPORT: Final = 128  # 49 KiB when every counter is at its largest; CONTROL_MESSAGE_OCTETS holds
+STREAMS_PER_REPORT: Final = STREAMS_AT_MOST  # 51 KiB when every counter is at its largest; CONTROL_MESSAGE_OCTETS holds
 # A pair that was let go rests longer than this before another call gets it: sooner, it is the same leg in another call.
 _MOVED_SECONDS: Final = PORT_QUARANTINE_MINIMUM_SECONDS / 2
-_RATES: Final = range(1000, 192_001)  # Hz
 
 
 class Service:
-    __slots__ = ("_clock", "_ports", "_sessions", "_surroundings", "_watch", "agenda", "news")
+    """`memory`: of the slots, None: a private one. `open_engine`: see `engine_choice`; None: there is none to open.
 
-    def __init__(self, watch: Watch, clock: Clock) -> None:
+    A service is born connected.
+    """
+
+    __slots__ = (
+        "_added",
+        "_around",
+        "_choice",
+        "_clock",
+        "_is_connected",
+        "_is_synced",
+        "_lives",
+        "_ports",
+        "_put_here",
+        "_sweep",
+        "_watch",
+        "agenda",
+        "news",
+    )
+
+    def __init__(
+        self, watch: Watch, clock: Clock, memory: Memory | None = None, open_engine: OpenEngine | None = None
+    ) -> None:
         self.agenda = Agenda()
-        self.news: list[wire.Reply] = []  # for signalling, unasked
+        self.news: list[wire.Reply] = []  # for signalling, unasked; whoever sends them clears the list
         self._watch = watch
         self._clock = clock
-        self._surroundings = Surroundings(self._pair, watch, self.agenda, clock, self.news.append)
+        slots = Slots(bytearray(SLOTS * SLOT_OCTETS) if memory is None else memory)
+        self._around = Surroundings(self._pair, watch, self.agenda, clock, self._say, slots, dscp=dscp)
+        self._choice = EngineChoice(self._around, slots, open_engine)
         self._ports = Ports()
-        self._sessions: dict[str, Session] = {}
+        self._lives: dict[str, Life] = {}
+        self._sweep = Sweep(self._around, self._choice, self._lives, self._give_up, clock())
+        self._is_connected = True
+        self._is_synced = False
+        self._put_here: set[str] = set()  # on this connection
+        self._added: set[Key] = set()
+
+    # --- connections --------------------------------------------------------------------------------------------------
+
+    def connected(self) -> None:
+        """Signalling is there, perhaps another than before: it says everything again, and `Synced` then."""
+        self.news.clear()
+        self._is_connected, self._is_synced = True, False
+        self._put_here.clear()
+        self._added.clear()
+
+    def disconnected(self, now: float) -> None:
+        """Nobody owns anything. All goes on until its time is over, or somebody comes."""
+        self.news.clear()
+        self._is_connected = False
+        for life in self._lives.values():
+            if life.ownerless_since is None:
+                life.ownerless_since = now
+
+    def turn_engine(self) -> None:
+        """Something is to be read at the engine's descriptor."""
+        ready = self._choice.turn()
+        if ready is not None:
+            self._say(ready)
+
+    def _say(self, reply: wire.Reply) -> None:
+        if self._is_connected:
+            self.news.append(reply)
+
+    # --- requests -----------------------------------------------------------------------------------------------------
 
     def receive(self, data: bytes, sockets: Sequence[Udp] = ()) -> list[wire.Reply]:
         """One message of signalling, and the sockets that came with it."""
@@ -43,44 +104,81 @@ class Service:
         except msgspec.DecodeError as error:
             return [wire.Refused("", f"no request: {error}")]
         match request:
+            case wire.Configure():
+                return [self._configure(request)]
             case wire.AddPorts(local=local, ports=ports):
                 return self._add(local, ports, sockets)
+            case wire.DropPorts(local=local, ports=ports):
+                self._drop([(local, port) for port in ports])
+                return []
             case wire.PutSession():
                 return self._put(request)
             case wire.DeleteSession(ref=ref):
                 return [wire.SessionEnded(ref, self._delete(ref))]
+            case wire.Synced():
+                self._clear_away()
+                return []
             case wire.PlayDigit():
                 return self._play(request)
             case wire.Query(ref=""):
-                return list(_reports(self._sessions.values()))
+                return list(_reports(life.session for life in self._lives.values()))
             case wire.Query(ref=ref):
-                session = self._sessions.get(ref)
-                return list(_reports([session] if session else []))
+                life = self._lives.get(ref)
+                return list(_reports([life.session] if life else []))
+
+    def _configure(self, configure: wire.Configure) -> wire.EngineReady:
+        self._sweep.orphan_seconds = configure.orphan_seconds
+        ready = self._choice.configure(configure, [life.session for life in self._lives.values()], self._owners())
+        for life in self._lives.values():
+            life.begin(self._choice.slots, self._clock())
+        return ready
 
     def _add(self, local: str, ports: tuple[int, ...], sockets: Sequence[Udp]) -> list[wire.Reply]:
         if len(sockets) != 2 * len(ports):
             return [wire.Refused("", f"{len(ports)} port pairs on {local} came with {len(sockets)} descriptors")]
         self._ports.add(local, ports, sockets)
+        self._added.update((local, port) for port in ports)
+        if self._is_synced:
+            self._choice.attach({local})
         return []
 
+    def _drop(self, keys: Iterable[Key]) -> None:
+        """Forget pairs; a session that still names one is cut off there."""
+        pairs = [pair for key in keys if (pair := self._ports.drop(*key))]
+        owners = {pair.owner for pair in pairs} - {""}
+        for pair in pairs:
+            pair.owner = ""
+            self._added.discard(pair.key)
+            self._watch.unset(pair.rtp)
+            self._watch.unset(pair.rtcp)
+        for ref in owners:
+            self._lives[ref].session.rewire(self._around)
+        for pair in pairs:
+            pair.let_go()
+
     def _put(self, put: wire.PutSession) -> list[wire.Reply]:
-        session = self._sessions.get(put.ref)
-        if session is not None and put.generation < session.put.generation:
+        life = self._lives.get(put.ref)
+        if life is not None and put.generation < life.session.put.generation:
             return []
         ends = _ends(put)
-        problem = self._problem(put, ends)
-        if problem:
-            return [wire.Refused(put.ref, problem)]
+        wrong = problem(put, ends, self._ports)
+        if wrong:
+            return [wire.Refused(put.ref, wrong)]
         pairs = [self._pair(end) for end in ends]
-        if session is None:
-            session = self._sessions[put.ref] = Session(put)
-        before, session.put = session.put, put
+        if life is None:
+            life = self._lives[put.ref] = Life(Session(put))
+        session = life.session
+        former = {} if pairs == [self._pair(end) for end in _ends(session.put)] else _far_hosts(session)
+        session.put = put
         robbed = {pair.owner for pair in pairs} - {put.ref, ""}
         moved = self._own(put, pairs)
         for ref in robbed:
-            self._sessions[ref].rewire(self._surroundings)
-        session.rewire(self._surroundings, moved)
-        self._release(put.ref, [pair for pair in map(self._pair, _ends(before)) if pair not in pairs])
+            self._lives[ref].session.rewire(self._around)
+        session.rewire(self._around, moved)
+        self._release(put.ref, {key: host for key, host in former.items() if self._ports.pair(*key) not in pairs})
+        life.begin(self._choice.slots, self._clock())
+        life.ownerless_since = None
+        self._put_here.add(put.ref)
         return []
 
     def _own(self, put: wire.PutSession, pairs: Iterable[Pair]) -> list[Pair]:
@@ -98,54 +196,70 @@ class Service:
         return moved
 
     def _delete(self, ref: str) -> tuple[wire.StreamCount, ...]:
-        session = self._sessions.pop(ref, None)
-        if session is None:
+        life = self._lives.pop(ref, None)
+        if life is None:
             return ()
-        self._release(ref, [self._pair(end) for end in _ends(session.put)])
-        session.close()
-        return session.counts()
+        counts = life.session.counts()
+        self._release(ref, _far_hosts(life.session))
+        life.session.close()
+        for key in life.keys:
+            self._choice.slots.give_back(owner_of(ref, *key))
+        self._put_here.discard(ref)
+        return counts
+
+    def _give_up(self, ref: str) -> None:
+        """Of a session that nobody owns."""
+        self._say(wire.SessionEnded(ref, self._delete(ref)))
 
     def _play(self, play: wire.PlayDigit) -> list[wire.Reply]:
-        session = self._sessions.get(play.ref)
+        life = self._lives.get(play.ref)
         code = wire.DIGITS.find(play.digit) if len(play.digit) == 1 else -1
         if code < 0:
             return [wire.Refused(play.ref, "no such digit")]
-        if session is None:
+        if life is None:
             return []
-        if not 0 <= play.stream < len(session.put.streams):
+        if not 0 <= play.stream < len(life.session.put.streams):
             return [wire.Refused(play.ref, f"no such stream: {play.stream}")]
-        session.play(play, code)
+        life.session.play(play, code)
         return []
 
-    def _release(self, ref: str, pairs: Iterable[Pair]) -> None:
-        """Nobody's from now on; a pair that another session has taken is left alone."""
-        for pair in pairs:
-            if pair.owner == ref:
-                pair.owner = ""
-                self._watch.unset(pair.rtp)
-                self._watch.unset(pair.rtcp)
-                pair.close(self._clock())
+    # --- pairs --------------------------------------------------------------------------------------------------------
 
-    def _problem(self, put: wire.PutSession, ends: Sequence[wire.End]) -> str:
-        """What is wrong with these streams, or nothing."""
-        if not put.ref:
-            return "a session needs a name"
-        for stream in put.streams:
-            if not _is_playable(stream):
-                return f"no payload type, or no rate, can be so: {stream.events} {stream.event_rates}"
-        seen = set()
-        for end in ends:
-            key = (end.local, end.port)
-            if key not in self._ports:
-                return f"no such media port: {end.local} {end.port}"
-            if key in seen:
-                return f"a media port is named twice: {end.local} {end.port}"
-            seen.add(key)
-            if end.remote is not None and not _is_usable(end.remote, end.local):
-                return (
-                    f"no remote address for {end.local}: {end.remote.host!r} {end.remote.port} {end.remote.rtcp_port}"
-                )
-        return ""
+    def _release(self, ref: str, hosts: dict[Key, str]) -> None:
+        """These pairs, and their far ends, are nobody's from now on; one that another session has taken is let be."""
+        now = self._clock()
+        for key, host in hosts.items():
+            pair = self._ports.pair(*key)
+            if pair.owner != ref:
+                continue
+            pair.owner = ""
+            self._watch.unset(pair.rtp)
+            self._watch.unset(pair.rtcp)
+            pair.closed_at = now
+            if self._is_synced and key not in self._added:
+                self._drop([key])  # it was kept for this session alone
+            elif host:
+                pair.rest = Rest(pair, host, self.agenda, self._say, now)
+            else:
+                pair.mute()
+
+    def _clear_away(self) -> None:
+        """What was not said again on this connection has no owner, or goes."""
+        now = self._clock()
+        self._is_synced = True
+        for ref, life in self._lives.items():
+            if ref not in self._put_here and life.ownerless_since is None:
+                life.ownerless_since = now
+        unused = [pair for pair in self._ports if not pair.owner]
+        self._drop([pair.key for pair in unused if pair.key not in self._added])
+        for pair in unused:
+            if pair.key in self._added and pair.rest is None:
+                pair.mute()  # the worker before us may have left it open
+        self._choice.clear_away({key for life in self._lives.values() for key in life.keys}, self._owners())
+        self._choice.attach({pair.local for pair in self._ports})
+
+    def _owners(self) -> set[int]:
+        return {owner_of(ref, *key) for ref, life in self._lives.items() for key in life.keys}
 
     def _pair(self, end: wire.End) -> Pair:
         return self._ports.pair(end.local, end.port)
@@ -155,22 +269,14 @@ def _ends(put: wire.PutSession) -> list[wire.End]:
     return [end for stream in put.streams for end in (stream.ingress, stream.egress)]
 
 
-def _is_playable(stream: wire.Stream) -> bool:
-    """Payload types have seven bits (RFC 3550 §5.1), and each is rewritten to one."""
-    types = [number for pair in (*stream.ingress_to_egress, *stream.egress_to_ingress) for number in pair]
-    types += [number for number in stream.events or () if number != wire.NO_EVENTS]
-    return all(0 <= number < 128 for number in types) and all(rate in _RATES for rate in stream.event_rates)
-
-
-def _is_usable(remote: wire.Remote, local: str) -> bool:
-    """An IP literal of our socket's family, and ports that exist."""
-    if (":" in remote.host) != (":" in local):
-        return False
-    try:
-        canonical(remote.host)
-    except (OSError, ValueError):
-        return False
-    return 0 < remote.port < 65_536 and 0 <= remote.rtcp_port < 65_536
+def _far_hosts(session: Session) -> dict[Key, str]:
+    """By end: the address that is locked, else the one that its SDP says; empty: neither is known."""
+    hosts: dict[Key, str] = {}
+    for stream, count in zip(session.put.streams, session.counts(), strict=True):
+        for end, counted in ((stream.ingress, count.ingress), (stream.egress, count.egress)):
+            host = counted.source.rpartition(":")[0].strip("[]")
+            hosts[end.local, end.port] = host or (end.remote.host if end.remote else "")
+    return hosts
 
 
 def _reports(sessions: Iterable[Session]) -> Iterator[wire.Report]:
@@ -179,9 +285,10 @@ def _reports(sessions: Iterable[Session]) -> Iterator[wire.Report]:
     streams = 0
     for session in sessions:
         put = session.put
-        if part and streams + len(put.streams) > STREAMS_PER_REPORT:
+        if part and streams + max(len(put.streams), 1) > STREAMS_PER_REPORT:
             yield wire.Report(tuple(part), last=False)
             part, streams = [], 0
-        part.append(wire.SessionCount(put.ref, put.generation, session.counts()))
+        ports = tuple((end.local, end.port) for end in _ends(put))
+        part.append(wire.SessionCount(put.ref, put.generation, session.counts(), ports))
         streams += max(len(put.streams), 1)
     yield wire.Report(tuple(part), last=True)

@@ -1,0 +1,147 @@
+"""Which engine relays what it can: chosen by `Configure`, changed by the next one, told by `EngineReady` (sans-IO).
+
+The kernel engine has slots of its own, which every worker of a node shares; what was counted moves there with the
+sessions. Opening an engine, and closing the one before it, is the caller's `OpenEngine`. Used by `service`.
+"""
+
+import contextlib
+from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import Protocol, cast
+
+from sbc.media import wire
+from sbc.media.worker.engine import Engine, NoEngine
+from sbc.media.worker.latch import canonical
+from sbc.media.worker.ports import Key
+from sbc.media.worker.session import Session, Surroundings
+from sbc.media.worker.slots import SLOT_OCTETS, SLOTS, Memory, Slots
+
+# Closes what it opened before. The memory is that of the slots which the engine counts in; None: any will do. Where it
+# cannot open what is asked for it gives a `NoEngine` that says why.
+OpenEngine = Callable[[wire.Configure], tuple[Engine, Memory | None]]
+
+
+class Attaching(Engine, Protocol):
+    """An engine that must be brought to the devices that carry media. `reason`: what keeps it from some, for people."""
+
+    devices: tuple[str, ...]
+    reason: str
+
+    def attach(self, locals_: Collection[str], /) -> None:
+        """Begin to listen where these addresses are. Does not wait: `turn` tells."""
+
+    def turn(self) -> bool:
+        """Read what there is to be read; true where `devices` and `reason` are new."""
+
+
+class EngineChoice:
+    """`slots`: in which everything is counted now; `around` has them, and the engine, for the sessions."""
+
+    __slots__ = ("_around", "_asked", "_attaching", "_locals", "_open", "_private", "_share", "slots")
+
+    def __init__(self, around: Surroundings, slots: Slots, open_engine: OpenEngine | None) -> None:
+        self._around = around
+        self._open = open_engine or _none_to_open
+        self._private = self.slots = slots
+        self._share = range(SLOTS)  # the slots that are ours, of `slots`
+        self._asked: wire.Configure | None = None
+        self._attaching: Attaching | None = None
+        self._locals: set[str] = set()  # to which it has been attached
+
+    def configure(
+        self, configure: wire.Configure, sessions: Sequence[Session], owners: Collection[int]
+    ) -> wire.EngineReady:
+        """An engine that is in force and that is asked for again stays as it is, and so do its flows.
+
+        `owners`: those of the sessions' slots.
+        """
+        former, self._asked = self._asked, configure
+        if former is None or _question(former) != _question(configure) or self._attaching is None:
+            memory = self._change(configure, sessions)
+            self._count_in(configure, memory, owners)
+        self._around.own = frozenset(_canonical(configure.own))
+        for session in sessions:
+            session.rewire(self._around)
+        return self._ready()
+
+    def attach(self, locals_: Collection[str]) -> None:
+        """Have the engine listen where these addresses are too."""
+        if self._attaching is not None and locals_:
+            self._locals.update(locals_)
+            self._attaching.attach(self._locals)
+
+    def turn(self) -> wire.EngineReady | None:
+        """What there is to say when something is to be read at the engine's descriptor."""
+        if self._attaching is None or not self._attaching.turn():
+            return None
+        return self._ready()
+
+    def clear_away(self, keys: Collection[Key], owners: Collection[int]) -> None:
+        """Flows of no session's ends, and slots of no session, are left by workers that are gone."""
+        engine = self._around.engine
+        for flow in engine.flows():
+            if flow not in keys:
+                engine.remove(*flow)
+        for owner in self.slots.owners().difference(owners):
+            offset = self.slots.find(owner)
+            if offset is not None and offset // SLOT_OCTETS in self._share:
+                self.slots.give_back(owner)
+
+    def _change(self, configure: wire.Configure, sessions: Sequence[Session]) -> Memory | None:
+        """Flows come out first. What a worker before us left in the new engine stays: nobody here knows of it yet."""
+        around = self._around
+        former = around.engine
+        around.engine = NoEngine()
+        for session in sessions:
+            session.rewire(around)
+        if sessions:
+            for flow in former.flows():
+                former.remove(*flow)
+        around.engine, memory = self._open(configure)
+        self._attaching = None if isinstance(around.engine, NoEngine) else cast("Attaching", around.engine)
+        self._locals.clear()
+        return memory
+
+    def _count_in(self, configure: wire.Configure, memory: Memory | None, owners: Collection[int]) -> None:
+        """To the slots that the engine counts in, and with them what was counted."""
+        before = self.slots
+        if memory is None:
+            self.slots, self._share = self._private, range(SLOTS)
+        else:
+            count = SLOTS // max(configure.workers, 1)
+            first = configure.number * count
+            self.slots, self._share = Slots(memory, first, count), range(first, first + count)
+        self._around.slots = self.slots
+        if self.slots is not before:
+            for owner in owners:
+                _move(owner, before, self.slots)
+
+    def _ready(self) -> wire.EngineReady:
+        engine = self._around.engine
+        if self._attaching is not None:
+            return wire.EngineReady("kernel", "", tuple(self._attaching.devices))
+        is_asked_for = self._asked is not None and self._asked.engine != "userland"
+        return wire.EngineReady("userland", engine.why if isinstance(engine, NoEngine) and is_asked_for else "")
+
+
+def _none_to_open(_configure: wire.Configure) -> tuple[Engine, None]:
+    return NoEngine("this worker has no other engine"), None
+
+
+def _question(configure: wire.Configure) -> tuple[str, str, int, int]:
+    """What another engine follows from."""
+    return configure.node, configure.engine, configure.number, configure.workers
+
+
+def _canonical(hosts: Collection[str]) -> Iterator[str]:
+    for host in hosts:
+        with contextlib.suppress(OSError, ValueError):  # what is no address sends nothing
+            yield canonical(host)
+
+
+def _move(owner: int, before: Slots, after: Slots) -> None:
+    """One slot, as it is."""
+    there = before.find(owner)
+    here = None if there is None else after.take(owner)
+    if there is not None and here is not None:
+        after.memory[here : here + SLOT_OCTETS] = before.memory[there : there + SLOT_OCTETS]
+    before.give_back(owner)

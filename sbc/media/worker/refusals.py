@@ -1,0 +1,74 @@
+"""What is wrong with a `PutSession` (sans-IO). It is refused whole, so it is looked at before anything is changed.
+
+Used by `service`. What only this SBC's own mistakes could cause is looked at too: the worker outlives them.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from sbc.media import wire
+from sbc.media.worker.codecs import can_recode
+from sbc.media.worker.latch import canonical
+from sbc.media.worker.ports import Ports
+
+STREAMS_AT_MOST: Final = 48  # of a session: they fit in one report, and are three times what a description may have
+_REF_OCTETS: Final = 256
+_RATES: Final = range(1000, 192_001)  # Hz
+
+
+def problem(put: wire.PutSession, ends: Sequence[wire.End], ports: Ports) -> str:
+    """In words, or empty. `ends`: those of `put`."""
+    if not put.ref:
+        return "a session needs a name"
+    if len(put.ref.encode()) > _REF_OCTETS or len(put.streams) > STREAMS_AT_MOST:
+        return f"a session has {STREAMS_AT_MOST} streams at most, and a name of {_REF_OCTETS} octets"
+    for stream in put.streams:
+        if not _is_playable(stream):
+            return f"no payload type, or no rate, can be so: {stream.events} {stream.event_rates}"
+        for one in stream.transcodings:
+            if not can_recode(one.source, one.target):
+                return f"no way from {one.source!r} to {one.target!r}"
+    return _problem_of_ends(ends, ports)
+
+
+def _problem_of_ends(ends: Sequence[wire.End], ports: Ports) -> str:
+    seen = set()
+    for end in ends:
+        key = (end.local, end.port)
+        if key not in ports:
+            return f"no such media port: {end.local} {end.port}"
+        if key in seen:
+            return f"a media port is named twice: {end.local} {end.port}"
+        seen.add(key)
+        if end.remote is not None and not _is_usable(end.remote, end.local):
+            return f"no remote address for {end.local}: {end.remote.host!r} {end.remote.port} {end.remote.rtcp_port}"
+    return ""
+
+
+def _is_playable(stream: wire.Stream) -> bool:
+    """Payload types have seven bits (RFC 3550 §5.1), and each is rewritten to one."""
+    clocks = [rate for _, rate in (*stream.ingress_clocks, *stream.egress_clocks)]
+    return all(0 <= number < 128 for number in _types(stream)) and all(
+        rate in _RATES for rate in (*stream.event_rates, *clocks)
+    )
+
+
+def _types(stream: wire.Stream) -> Iterator[int]:
+    for pair in (*stream.ingress_to_egress, *stream.egress_to_ingress):
+        yield from pair
+    for number, _ in (*stream.ingress_clocks, *stream.egress_clocks):
+        yield number
+    for one in stream.transcodings:
+        yield from (one.payload_type, one.becomes)
+    yield from (number for number in stream.events or () if number != wire.NO_EVENTS)
+
+
+def _is_usable(remote: wire.Remote, local: str) -> bool:
+    """An IP literal of our socket's family, and ports that exist."""
+    if (":" in remote.host) != (":" in local):
+        return False
+    try:
+        canonical(remote.host)
+    except (OSError, ValueError):
+        return False
+    return 0 < remote.port < 65_536 and 0 <= remote.rtcp_port < 65_536
