@@ -4,6 +4,7 @@ An answer that does not come within seconds is an OSError like any other refusal
 supervisor is gone. Used by `sbc.cli.signalling`.
 """
 
+import array
 import errno
 import os
 import socket
@@ -99,9 +100,7 @@ class SupervisedKeeper:
         while True:
             await trio.lowlevel.wait_readable(self._control)
             try:
-                data, descriptors, _, _ = socket.recv_fds(
-                    self._control, wire.MESSAGE_OCTETS, _DESCRIPTORS, socket.MSG_DONTWAIT | socket.MSG_CMSG_CLOEXEC
-                )
+                data, descriptors = self._receive(socket.MSG_DONTWAIT)
             except BlockingIOError:
                 continue
             except OSError:
@@ -138,9 +137,7 @@ class SupervisedKeeper:
         self._serial += 1
         self._control.send(wire.encode(wire.Asked(self._serial, question)))
         while True:
-            data, descriptors, _, _ = socket.recv_fds(
-                self._control, wire.MESSAGE_OCTETS, _DESCRIPTORS, socket.MSG_CMSG_CLOEXEC
-            )
+            data, descriptors = self._receive()
             if not data:
                 raise OSError(errno.EPIPE, "the supervisor is gone")
             answered = wire.decode_answer(data)
@@ -150,6 +147,17 @@ class SupervisedKeeper:
         if isinstance(answered.answer, wire.Failed):
             raise OSError(answered.answer.errno, answered.answer.text)
         return answered.answer, descriptors
+
+    def _receive(self, flags: int = 0) -> tuple[bytes, list[int]]:
+        """socket.recv_fds ignores its flags (Python 3.11), and its descriptors would be inherited."""
+        data, ancillary, _, _ = self._control.recvmsg(
+            wire.MESSAGE_OCTETS, socket.CMSG_SPACE(4 * _DESCRIPTORS), flags | socket.MSG_CMSG_CLOEXEC
+        )
+        descriptors = array.array("i")
+        for level, kind, octets in ancillary:
+            if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+                descriptors.frombytes(octets[: len(octets) // 4 * 4])
+        return data, descriptors.tolist()
 
     def _room(self) -> int:
         """Pairs that we have descriptors for: what comes beyond our limit would be lost without a word (unix(7))."""

@@ -1,0 +1,134 @@
+"""Asking the supervisor: answers with descriptors, refusals, answers that come too late, and its end."""
+
+import errno
+import os
+import socket
+from pathlib import Path
+
+import pytest
+import trio
+import trio.testing
+
+from sbc.runtime.supervised_keeper import SupervisedKeeper
+from sbc.runtime.supervisor import wire
+
+
+@pytest.fixture
+def link():
+    """Our keeper, and the supervisor's end, which says its answers before it is asked."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    keeper = SupervisedKeeper(ours)
+    yield keeper, theirs
+    keeper.close()
+    theirs.close()
+
+
+def answer(theirs, serial, what, *sockets):
+    socket.send_fds(theirs, [wire.encode(wire.Answered(serial, what))], [one.fileno() for one in sockets])
+
+
+def udp():
+    return socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+
+
+def descriptors():
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def inode(sock):
+    return os.fstat(sock.fileno()).st_ino
+
+
+def test_a_socket_comes_as_a_descriptor_of_our_own(link):
+    keeper, theirs = link
+    with udp() as held:
+        answer(theirs, 1, wire.Opened(), held)
+        with keeper.listen("udp", "127.0.0.1", 5060, 24) as mine:
+            assert inode(mine) == inode(held)
+            assert not mine.getblocking()
+            assert not mine.get_inheritable()
+    assert wire.decode_message(theirs.recv(1000)) == wire.Asked(1, wire.Listen("udp", "127.0.0.1", 5060, 24))
+
+
+def test_a_refusal_is_the_operating_systems_own_error(link):
+    keeper, theirs = link
+    answer(theirs, 1, wire.Failed(errno.EADDRINUSE, "taken"))
+    with pytest.raises(OSError, match="taken") as refusal:
+        keeper.listen("udp", "127.0.0.1", 5060, 0)
+    assert refusal.value.errno == errno.EADDRINUSE
+
+
+def test_an_answer_that_came_too_late_is_not_taken_for_the_next_one(link):
+    keeper, theirs = link
+    with udp() as late, udp() as held:
+        answer(theirs, 0, wire.Opened(), late)
+        answer(theirs, 1, wire.Opened(), held)
+        before = descriptors()
+        with keeper.listen("udp", "127.0.0.1", 5060, 0) as mine:
+            assert inode(mine) == inode(held)
+        assert descriptors() == before
+
+
+def test_no_answer_is_an_error_after_a_while(link, monkeypatch):
+    keeper, _ = link
+    keeper._control.settimeout(0.01)
+    with pytest.raises(TimeoutError):
+        keeper.worker_address(0)
+
+
+def test_a_supervisor_that_is_gone_is_an_error_at_once(link):
+    keeper, theirs = link
+    theirs.close()
+    with pytest.raises(OSError, match=r"gone|pipe"):
+        keeper.worker_address(0)
+
+
+def test_pairs_come_in_portions_until_there_are_enough_or_no_more(link):
+    keeper, theirs = link
+    sockets = [udp() for _ in range(4)]
+    try:
+        answer(theirs, 1, wire.Pairs("127.0.0.1", (20000, 20002), "no more"), *sockets)
+        pairs = keeper.open_pairs("127.0.0.1", (20000, 20009), 70, 46)
+        assert [(pair.local, pair.port) for pair in pairs] == [("127.0.0.1", 20000), ("127.0.0.1", 20002)]
+        assert [inode(one) for pair in pairs for one in (pair.rtp, pair.rtcp)] == [inode(one) for one in sockets]
+        assert keeper.why_short() == "no more"
+        for pair in pairs:
+            pair.close()
+    finally:
+        for one in sockets:
+            one.close()
+    assert wire.decode_message(theirs.recv(1000)).question == wire.OpenPairs("127.0.0.1", 20000, 20009, 60, 46)
+
+
+def test_pairs_beyond_our_own_descriptors_are_not_even_asked_for(link):
+    keeper, theirs = link
+    keeper._ceiling = descriptors() + 1
+    assert keeper.open_pairs("127.0.0.1", (20000, 20009), 3, 0) == []
+    assert keeper.why_short().startswith("no descriptors are left")
+    theirs.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        theirs.recv(1000)
+
+
+def test_pairs_of_an_earlier_life_are_all_told(link):
+    keeper, theirs = link
+    with udp() as rtp, udp() as rtcp:
+        answer(theirs, 1, wire.Pairs("127.0.0.1", (20000,)), rtp, rtcp)
+        answer(theirs, 2, wire.Pairs("127.0.0.2", (20002,)), rtp, rtcp)
+        answer(theirs, 3, wire.Pairs("", ()))
+        pairs = keeper.held_pairs()
+    assert [(pair.local, pair.port) for pair in pairs] == [("127.0.0.1", 20000), ("127.0.0.2", 20002)]
+    for pair in pairs:
+        pair.close()
+
+
+async def test_it_beats_and_run_returns_when_the_supervisor_is_gone(link):
+    keeper, theirs = link
+    with trio.fail_after(5):
+        async with trio.open_nursery() as nursery:
+            await nursery.start(keeper.run)
+            keeper.ready("off")
+            await trio.testing.wait_all_tasks_blocked()
+            said = {type(wire.decode_message(theirs.recv(1000))) for _ in range(2)}
+            assert said == {wire.Ready, wire.Beat}
+            theirs.close()
