@@ -100,6 +100,8 @@ class Call:
             codecs=peer.codecs,
             fax=peer.t38 == "pass",
             dtmf=peer.dtmf,
+            media_from=peer.media_from,
+            recodes=peer.transcode == "auto",
         )
         self.media = CallMedia(ref, side, context.media_rules, context.ports, context.ids, context.totals)
         self.media.waits = errand is not None

@@ -22,6 +22,7 @@ from sbc.policy.model import CodecRules, Latching
 from sbc.sdp.direction import direction_of, undirected
 from sbc.sdp.hostile import check_hostile_remote
 from sbc.sdp.model import SdpError, Session, same_except_origin
+from sbc.sdp.mux import has_mux
 from sbc.sdp.negotiate import check_answer
 from sbc.sdp.own_offer import own_stream
 from sbc.sdp.parse import parse_sdp
@@ -98,12 +99,24 @@ class CallMedia:
         codecs: CodecRules = ALL_CODECS,
         fax: bool = True,
         dtmf: Dtmf = "pass",
+        media_from: tuple[str, ...] = (),
+        recodes: bool = True,
     ) -> None:
         """A new egress leg: a description of its own; the ports are kept where the address is the same."""
         old = self.sides.get("egress")
-        side = Side(local, shown, latching, self._ids.session_id(), codecs=codecs, fax=fax, dtmf=dtmf)
+        side = Side(
+            local,
+            shown,
+            latching,
+            self._ids.session_id(),
+            codecs=codecs,
+            fax=fax,
+            dtmf=dtmf,
+            media_from=media_from,
+            recodes=recodes,
+        )
         if old is not None and old.local == local:
-            side.ports = old.ports
+            side.ports, side.epoch = old.ports, old.epoch + 1  # to the media worker it is one end with a new peer
         elif old is not None:
             self._pool.give_back(old.local, old.ports, now)
         self.sides["egress"] = side
@@ -176,6 +189,20 @@ class CallMedia:
             return False
         return told is not None and _answers(told, session)
 
+    def is_said_anew(self, by: SideName, session: Session) -> bool:
+        """For a description that `is_same`: it has another version all the same, so that packets may come from
+        elsewhere from now on. The relay goes by it then.
+        """
+        side = self.sides[by]
+        now = side.now
+        if now.said is None or now.said.origin == session.origin:
+            return False
+        was_settled = side.settled is now
+        side.now = Agreed(session, now.told, now.remotes)
+        if was_settled:
+            side.settled = side.now
+        return True
+
     def only_turns(self, by: SideName, session: Session) -> bool:
         """That side's peer says what it said last, but for o= and directions: a hold, a resume, or nothing new."""
         said = self.sides[by].now.said
@@ -197,7 +224,7 @@ class CallMedia:
         if session is None:
             return None
         told, text = side.now.told, self._text_for(to, session)
-        if told is not None and text is not None and says_enough(told, side.now.said, text):
+        if told is not None and text is not None and says_enough(told, side.now.said, text, session):
             return None
         return self._make_offer(by, session, now, is_ours=True)
 
@@ -210,6 +237,8 @@ class CallMedia:
         session = other.wanted()
         if session is None:
             stream = other.restrict(side.restrict(own_stream(side.codecs.allow or other.codecs.allow)))
+            if not stream.port and side.recodes and other.codecs.allow:
+                stream = own_stream(other.codecs.allow)  # its law of G.711; `shaped` puts the other one behind it
             if not stream.port:
                 raise SdpError("no codec that both may use", 488)
             session = Session("", "-", None, ("t=0 0",), (stream,))
@@ -246,7 +275,7 @@ class CallMedia:
             told = side.describe_again(known)
         else:
             reply = reply_for(session, side, self.sides[to])
-            told = side.describe(reply, self._ports(side, reply))
+            told = side.describe(reply, self._ports(side, reply), session)
         refused = [not media.port for media in told.media]
         remotes = [
             replace(remote, refused=True) if dead else remote
@@ -315,7 +344,7 @@ class CallMedia:
         """The stream of the relay, as last put, in which digits can be played to that side; None: in none."""
         place = 0 if to == "ingress" else 1
         for i, stream in enumerate(self._streams):
-            if stream.events is not None and stream.events[place] != wire.NO_EVENTS:
+            if stream.plays_digits and stream.events is not None and stream.events[place] != wire.NO_EVENTS:
                 return i
         return None
 
@@ -363,7 +392,7 @@ class CallMedia:
             self._is_renumbered = True
         received = offer.received.media
         ports = [port if media.port else 0 for port, media in zip(offerer.ports, received, strict=False)]
-        return offerer.describe(crossing, ports)
+        return offerer.describe(crossing, ports, offer.received)
 
     def _text_for(self, to: SideName, session: Session) -> Session | None:
         """What an offer would tell that side; None where it cannot cross."""
@@ -416,7 +445,7 @@ def _answers(told: Session, offer: Session) -> bool:
     if len(told.media) != len(offer.media):
         return False
     for ours, theirs in zip(told.media, offer.media, strict=True):
-        if ours.port and not theirs.port:
+        if ours.port and (not theirs.port or (has_mux(ours) and not has_mux(theirs))):
             return False
         if ours.port:
             direction = direction_of(told, ours)

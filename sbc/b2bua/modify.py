@@ -191,8 +191,10 @@ class Modification:
             self._give_way(self._change, now)
         if report.body and not (self._change and leg in (self._change.by, self._change.to)):
             try:
-                if call.media.is_same(call.side_of(leg), call.media.read(report.body)):
-                    return list(asking.answer(call.media.last_sent(call.side_of(leg)), now))
+                side, session = call.side_of(leg), call.media.read(report.body)
+                if call.media.is_same(side, session):
+                    relay = [AskMedia(call.media.relay())] if call.media.is_said_anew(side, session) else []
+                    return [*relay, *asking.answer(call.media.last_sent(side), now)]
             except SdpError as error:
                 return list(asking.refuse_offer(error.status, now))
         wish = Wish(asked.n, report, until=now + TURN_SECONDS)

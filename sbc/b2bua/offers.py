@@ -1,8 +1,9 @@
 """How an offer and its answer cross from one side of a call to the other: shape of streams, never address or version.
 
 Codecs and fax by the rules of both peers, digits by their ways (`dtmf`), numbers as the side knows them that is told,
-as many m= lines as it has had (RFC 3264 §5 to §8), directions that an answer may have. An ordinary call passes through
-untouched: then the very same value comes back. Used by `media`.
+as many m= lines as it has had (RFC 3264 §5 to §8), directions that an answer may have. Where an offer has one law of
+G.711, the other one is put behind it, to be recoded; whoever made the offer hears nothing of that. An ordinary call
+passes through untouched: then the very same value comes back. Used by `media`.
 """
 
 from collections.abc import Sequence
@@ -15,7 +16,9 @@ from sbc.b2bua.sides import Side, SideName
 from sbc.sdp.allowed import check_something_left
 from sbc.sdp.direction import Direction, directed, direction_of
 from sbc.sdp.events import event_formats, with_events, without_events
+from sbc.sdp.g711 import in_law_of, lacks_a_law, last, laws, with_other_law
 from sbc.sdp.model import Media, SdpError, Session, same_except_origin
+from sbc.sdp.mux import has_mux
 from sbc.sdp.negotiate import answer_stream
 from sbc.sdp.payload_types import speaks_alike, translation
 from sbc.sdp.remotes import MediaRemote
@@ -39,12 +42,12 @@ class Offer(Struct, frozen=True):
 
 def shaped(from_: Side, to: Side, session: Session) -> Session:
     """An offer as `to`'s peer may see it. SdpError 488 where streams are wanted and none is left."""
-    is_plain = from_.is_plain and to.is_plain
+    is_plain = from_.is_plain and to.is_plain and not (to.recodes and any(map(lacks_a_law, session.media)))
     if is_plain and to.numbers.is_fresh:
         return session
     streams = session.media
     if not is_plain:
-        streams = tuple([to.prefer(_offered_digits(from_, to, to.restrict(from_.restrict(m)))) for m in streams])
+        streams = tuple([_offered(from_, to, media) for media in streams])
     if not to.numbers.is_fresh:
         streams = tuple([to.numbers.fit(i, media) for i, media in enumerate(streams)])
         missing = to.streams[len(streams) :]
@@ -62,8 +65,9 @@ def answered(offer: Offer, offerer: Side, answerer: Side, reply: Session, remote
     """The answer as the offerer's peer may see it. `remotes` are the streams of `reply`."""
     received = offer.received.media
     streams: Sequence[Media] = reply.media[: len(received)]
-    if not (offerer.is_plain and answerer.is_plain):
-        restricted = tuple([offerer.restrict(answerer.restrict(media)) for media in streams])
+    is_plain = offerer.is_plain and answerer.is_plain
+    if not (is_plain and _is_within(streams, received)):
+        restricted = tuple([_allowed_answer(offerer, answerer, m, r) for m, r in zip(streams, received, strict=False)])
         check_something_left(reply, replace(reply, media=restricted))
         streams = restricted
     told = [
@@ -93,6 +97,8 @@ def answers(told: Session, offer: Session) -> bool:
     for one, offered in zip(told.media, offer.media, strict=True):
         if one.kind != offered.kind or bool(one.port) != bool(offered.port):
             return False
+        if one.port and has_mux(one) is not has_mux(offered):
+            return False
         direction = direction_of(told, one)
         allowed = direction.intersect(direction_of(offer, offered).reversed())
         if one.port and not (speaks_alike(one, offered) and direction is allowed):
@@ -100,11 +106,12 @@ def answers(told: Session, offer: Session) -> bool:
     return True
 
 
-def says_enough(told: Session, said: Session | None, text: Session) -> bool:
+def says_enough(told: Session, said: Session | None, text: Session, theirs: Session) -> bool:
     """Whether a peer that was told one thing, and said another, can go on without being told `text`.
 
     That is so where streams, addresses and directions stay, and no codec goes that the two have in common: of what was
-    told, only that is in use.
+    told, only that is in use. A law of G.711 that is not of `theirs`, what the other side has described, goes: it would
+    be recoded for ever, while the two may have another codec in common.
     """
     if same_except_origin(told, text):
         return True
@@ -119,6 +126,8 @@ def says_enough(told: Session, said: Session | None, text: Session) -> bool:
             return False
         used = set(translation(before, said.media[i])) if said.media[i].port else set()
         if not used.issubset(after.formats) or any(translation(before, after).get(n) != n for n in used):
+            return False
+        if i < len(theirs.media) and used.intersection(_added_laws(after, theirs.media[i])):
             return False
     return True
 
@@ -137,6 +146,35 @@ def _answered(offerer: Side, answerer: Side, i: int, media: Media, reply: Sessio
     # A stream that is offered as sendonly "MUST be marked as recvonly or inactive in the answer" (§6.1), and so on:
     # who holds is sent nothing, whatever the held one says.
     return directed(reply, media, direction_of(reply, media).intersect(offered.reversed()))
+
+
+def _offered(from_: Side, to: Side, media: Media) -> Media:
+    own = from_.restrict(media)
+    wider = with_other_law(own) if to.recodes else own
+    crossing = _offered_digits(from_, to, to.restrict(wider))
+    preferred = to.prefer(crossing)
+    # A codec that both have always wins over recoding, whatever this side prefers.
+    return preferred if wider is own else last(preferred, wider.formats[-1])
+
+
+def _added_laws(media: Media, theirs: Media) -> list[str]:
+    known = laws(theirs)
+    return [number for law, number in laws(media).items() if law not in known]
+
+
+def _allowed_answer(offerer: Side, answerer: Side, media: Media, received: Media) -> Media:
+    """By the rules of both; where the offer had one law of G.711, in that."""
+    allowed, known = answerer.restrict(media), offerer.restrict(received)
+    return offerer.restrict(allowed if _is_within((allowed,), (known,)) else in_law_of(allowed, known))
+
+
+def _is_within(answers: Sequence[Media], offers: Sequence[Media]) -> bool:
+    """Whether no answer has a number that its offer has not."""
+    for one, offered in zip(answers, offers, strict=False):
+        for number in one.formats:
+            if number not in offered.formats:
+                return False
+    return True
 
 
 def _offered_digits(from_: Side, to: Side, media: Media) -> Media:
@@ -159,7 +197,8 @@ def _replied(i: int, offered: Media, session: Session, theirs: Session, by: Side
     mine = theirs.media[i] if i < len(theirs.media) else None
     stream = None
     if mine is not None and mine.port and offered.port and mine.kind.lower() == offered.kind.lower():
-        wanted = by.restrict(other.restrict(mine))
+        wanted = other.restrict(mine)
+        wanted = by.restrict(in_law_of(wanted, by.restrict(offered)) if other.recodes else wanted)
         if wanted.port and wanted.is_rtp == offered.is_rtp:
             stream = answer_stream(session, offered, theirs, wanted)
     if stream is None:

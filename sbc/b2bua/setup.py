@@ -162,6 +162,8 @@ class Setup:
             codecs=peer.codecs,
             fax=peer.t38 == "pass",
             dtmf=peer.dtmf,
+            media_from=peer.media_from,
+            recodes=peer.transcode == "auto",
         )
         try:
             body = self._describe(peer, now)
@@ -329,6 +331,7 @@ class Setup:
             passed = b""
         is_told_otherwise = self._is_told_otherwise(told)
         if is_told_otherwise:
+            call.media.sides["ingress"].unsay()
             call.media.sides["ingress"].now = told
         if not call.modification.is_under_way:
             call.media.settle()

@@ -5,7 +5,7 @@ was sent last, be that agreed to or not (RFC 3264 §8). A side moves with its le
 Used by `media`; it allocates nothing and talks to nobody.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final, Literal
 
 from msgspec import Struct
@@ -19,6 +19,7 @@ from sbc.sdp.anchor import anchor
 from sbc.sdp.codecs import TELEPHONE_EVENT
 from sbc.sdp.direction import Direction, directed
 from sbc.sdp.model import Media, Origin, Session, same_except_origin
+from sbc.sdp.mux import has_mux, muxed_streams
 from sbc.sdp.remotes import MediaRemote
 
 SideName = Literal["ingress", "egress"]
@@ -43,12 +44,13 @@ class Side:
     """`local` is bound by the media worker, `shown` stands in our descriptions. `ports`: one for each m= line, 0: none.
 
     `now` is what the relay follows; `settled` is what a rejected offer comes back to. `wills`: what the peer itself
-    wants of each stream, whatever the other side's holds have made it answer; empty: to send and receive.
+    wants of each stream, whatever the other side's holds have made it answer; empty: to send and receive. `recodes`:
+    its peer may be offered a G.711 law that the other side has not. `epoch`: see `wire.End`.
     """
 
     __slots__ = (
-        "_before", "codecs", "dtmf", "fax", "is_plain", "latching", "local", "now", "numbers", "origin", "ports",
-        "sent", "settled", "shown", "wills",
+        "_before", "_followed", "codecs", "dtmf", "epoch", "fax", "is_plain", "latching", "local", "media_from", "now",
+        "numbers", "origin", "ports", "recodes", "sent", "settled", "shown", "wills",
     )  # fmt: skip
 
     def __init__(
@@ -61,10 +63,16 @@ class Side:
         codecs: CodecRules = ALL_CODECS,
         fax: bool = True,
         dtmf: Dtmf = "pass",
+        media_from: tuple[str, ...] = (),
+        recodes: bool = True,
     ) -> None:
         self.local = local
         self.shown = shown
         self.latching = latching
+        self.media_from = media_from
+        self.recodes = recodes
+        self.epoch = 0
+        self._followed: Session | None = None
         self.codecs = codecs
         self.fax = fax
         self.dtmf = dtmf
@@ -80,10 +88,15 @@ class Side:
 
     # --- what it is told ----------------------------------------------------------------------------------------------
 
-    def describe(self, session: Session, ports: Sequence[int]) -> Session:
-        """`session` of the other side as this side's peer shall see it; from now on it has been sent."""
+    def describe(self, session: Session, ports: Sequence[int], offer: Session | None = None) -> Session:
+        """`session` of the other side as this side's peer shall see it; from now on it has been sent.
+
+        `offer`: what it answers. RTCP has RTP's port where that asks for it (RFC 5761 §5.1.1); an offer of ours asks
+        where it has that now.
+        """
         origin = self._next_origin()
-        return self._send(anchor(session, origin, self.shown, ports), origin)
+        muxed = self._muxing() if offer is None else muxed_streams(offer)
+        return self._send(anchor(session, origin, self.shown, ports, muxed), origin)
 
     def describe_again(self, told: Session) -> Session:
         """What was said earlier, once more: the version says whether something else was said in between."""
@@ -96,7 +109,7 @@ class Side:
         """What `describe` would give; nothing is remembered. A stream that has no port yet shows some other one."""
         ports = [*self.ports, *([0] * len(session.media))]
         shown = [(port or _SOME_PORT) if media.port else 0 for port, media in zip(ports, session.media, strict=False)]
-        return anchor(session, self.origin, self.shown, shown)
+        return anchor(session, self.origin, self.shown, shown, self._muxing())
 
     def _next_origin(self) -> Origin:
         return Origin(self.origin.session_id, self.origin.version + 1, self.shown)
@@ -201,9 +214,32 @@ class Side:
         said = self.now.said
         return None if said is None or i >= len(said.media) else said.media[i]
 
+    def is_muxed(self, i: int) -> bool:
+        """Both have said of stream `i` that RTCP has RTP's port."""
+        told, said = self.told_stream(i), self.said_stream(i)
+        return told is not None and said is not None and has_mux(told) and has_mux(said)
+
+    def _muxing(self) -> Collection[int]:
+        told = self.now.told
+        return [i for i in muxed_streams(told) if self.is_muxed(i)] if told is not None else ()
+
+    # --- what the relay is told of it ---------------------------------------------------------------------------------
+
+    def follow(self, said: Session | None) -> None:
+        """The relay goes by this description of its peer from now on. What says the same as before, in the same
+        version (RFC 3264 §8), is no new one.
+        """
+        before = self._followed
+        if said is before or said is None:
+            return
+        self._followed = said
+        if before is not None and not (before.origin == said.origin and same_except_origin(before, said)):
+            self.epoch += 1
+
     def end(self, i: int, remote: MediaRemote | None) -> wire.End:
         """This side's end of stream `i`; without a remote it only listens."""
-        if remote is None or remote.host is None:
-            return wire.End(self.local, self.ports[i], None, self.latching)
-        where = wire.Remote(remote.host, remote.port, remote.rtcp_port)
-        return wire.End(self.local, self.ports[i], where, self.latching)
+        where = None
+        if remote is not None and remote.host is not None:
+            where = wire.Remote(remote.host, remote.port, remote.rtcp_port)
+        is_muxed = self.is_muxed(i)
+        return wire.End(self.local, self.ports[i], where, self.latching, self.media_from, self.epoch, is_muxed)

@@ -1,20 +1,24 @@
 """The description for the other leg: our origin, address and ports instead of the peer's (RFC 3264, RFC 5853 §3.1).
 
 Codecs, directions, bandwidth and attributes that we do not know pass as they are. Everything that would name the peer's
-network or user, or offer what this relay cannot do (ICE, RTCP on RTP's port, BUNDLE, keys), stays behind.
+network or user, or offer what this relay cannot do (ICE, BUNDLE, keys), stays behind; so does RTCP on RTP's port, which
+each side agrees upon for itself. Our RTCP port is the one above RTP's, so that no `a=rtcp` is needed (RFC 3605 §2.1).
 The m= lines keep number and order; one that we cannot relay crosses with port 0. Which ports, the call decides.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 from sbc.sdp.direction import LINES, direction_of, is_hold_address
 from sbc.sdp.model import Connection, Media, Origin, SdpError, Session, address_type
+from sbc.sdp.mux import with_mux
 
 # What describes codecs and streams; these pass unread, because a call has a dozen of them.
 _PASSED: Final = frozenset({
     "rtpmap", "fmtp", "ptime", "maxptime", "sendrecv", "sendonly", "recvonly", "inactive", "rtcp-fb",
+    # RTCP crosses as it came, so what the two ends agree to put in it is theirs: RFC 5506 §5.
+    "rtcp-rsize",
 })  # fmt: skip
 
 _DROPPED: Final = frozenset({
@@ -22,7 +26,7 @@ _DROPPED: Final = frozenset({
     "candidate", "end-of-candidates", "remote-candidates", "rtcp", "alt", "altc", "source-filter",
     # Who or what speaks: RFC 5576 (its cname is often user@host), 8830, 8866 §6.3, 8827.
     "ssrc", "ssrc-group", "msid", "msid-semantic", "tool", "identity",
-    # What this relay cannot do: RFC 5761, 8858, 8843.
+    # What is agreed upon with each peer for itself, or not at all: RFC 5761, 8858, 8843.
     "rtcp-mux", "rtcp-mux-only", "bundle-only",
     # Keys and connections of the peer itself: RFC 4568, 4567, 8122, 4145, 8842.
     "crypto", "key-mgmt", "fingerprint", "setup", "connection", "tls-id",
@@ -34,16 +38,22 @@ _SESSION_LINES: Final = frozenset("btrz")
 _LITERAL: Final = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}|::|(?:[0-9A-Fa-f]{1,4}:){3}")
 
 
-def anchor(session: Session, origin: Origin, address: str, ports: Sequence[int]) -> Session:
-    """`ports`: our RTP port for each m= line, 0 where the stream is refused. SdpError 488 if nothing can cross."""
+def anchor(
+    session: Session, origin: Origin, address: str, ports: Sequence[int], muxed: Collection[int] = ()
+) -> Session:
+    """`ports`: our RTP port for each m= line, 0 where the stream is refused. SdpError 488 if nothing can cross.
+
+    `muxed`: the streams, by their place, that are to say `a=rtcp-mux`, if they can.
+    """
     check_relayable(session)
     hosts = _hosts(session)
+    streams = [_anchored(session, media, port, hosts) for media, port in zip(session.media, ports, strict=True)]
     return Session(
         str(origin),
         "-",
         Connection(address_type(address), address),
         tuple([line for line in session.lines if _crosses(line, hosts, _SESSION_LINES)]),
-        tuple([_anchored(session, media, port, hosts) for media, port in zip(session.media, ports, strict=True)]),
+        tuple(with_mux(streams, muxed) if muxed else streams),
     )
 
 

@@ -1,6 +1,6 @@
 """Where each stream of a description wants its packets, and what they are: all that the media relay is told.
 
-RFC 3264 §5.1, RFC 3605 (a=rtcp), RFC 5761 §5.1.1 (unless the answer says a=rtcp-mux, as we never do, RTCP has a port).
+RFC 3264 §5.1, RFC 3605 (a=rtcp). Where RTCP goes unless both have agreed to RTP's port for it (RFC 5761, see `mux`).
 One `MediaRemote` for each m= line, in order. It judges nothing; see `hostile` for what is refused.
 """
 
@@ -77,5 +77,5 @@ def _rtcp_port(media: Media, host: str | None) -> int:
     if not (port_text.isascii() and port_text.isdigit()) or len(port_text) > 5:
         return default
     port = int(port_text)
-    # RTP's own port there is meant for a=rtcp-mux, which we do not accept.
+    # RTP's own port there is meant for a=rtcp-mux, and nothing is to be said of it where that is agreed to.
     return port if 0 < port <= 65535 and port != media.port else default

@@ -29,8 +29,9 @@ from sbc.sdp import Direction
 from sbc.testing.byhand import ByHand
 from sbc.testing.world import FAR, POLICY
 
-CONVERTING = POLICY.replace("carrier: {", "carrier: {delayed_offer: convert, ")
-ONE_CODEC = POLICY.replace("carrier: {", "carrier: {codecs: [PCMA, telephone-event], ")
+PLAIN = POLICY.replace("office: {", "office: {transcode: off, ").replace("carrier: {", "carrier: {transcode: off, ")
+CONVERTING = PLAIN.replace("carrier: {", "carrier: {delayed_offer: convert, ")
+ONE_CODEC = PLAIN.replace("carrier: {", "carrier: {codecs: [PCMA, telephone-event], ")
 FRESH = (Direction.SENDRECV, Direction.SENDRECV)
 
 

@@ -147,9 +147,10 @@ def test_a_hold_of_one_stream_of_two(world):
 
 # --- codecs -----------------------------------------------------------------------------------------------------------
 
-PCMA_ONLY = POLICY.replace("carrier: {", "carrier: {codecs: [PCMA, telephone-event], ")
+PLAIN = POLICY.replace("office: {", "office: {transcode: off, ").replace("carrier: {", "carrier: {transcode: off, ")
+PCMA_ONLY = PLAIN.replace("carrier: {", "carrier: {codecs: [PCMA, telephone-event], ")
 PCMA_FIRST = POLICY.replace("carrier: {", "carrier: {codecs: {order: [PCMA]}, ")
-G722_OFFICE = POLICY.replace("office: {", "office: {codecs: {allow: [PCMU, PCMA, telephone-event]}, ")
+G722_OFFICE = PLAIN.replace("office: {", "office: {codecs: {allow: [PCMU, PCMA, telephone-event]}, ")
 
 
 def test_a_peer_is_offered_only_what_it_may_have(world):

@@ -16,8 +16,11 @@ MIXER = Address("10.0.0.60", 6000)
 GATEWAY = Address("198.51.100.60", 6000)
 
 
+PLAIN = {"office": {"transcode": "off"}, "carrier": {"transcode": "off"}}  # `hears` speaks PCMU alone
+
+
 def call_between(world, *, caller="office", options=None, **more):
-    sbc = world(**more)
+    sbc = world(**{"peers": PLAIN, **more})
     office, carrier = sbc.office(**(options or {})), sbc.carrier(**(options or {}))
     one, other = (office, carrier) if caller == "office" else (carrier, office)
     one.invites(FAR if caller == "office" else DID)

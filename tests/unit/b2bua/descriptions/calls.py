@@ -30,11 +30,12 @@ def media(
     carrier: CodecRules = ALL_CODECS,
     office_fax: bool = True,
     carrier_fax: bool = True,
+    recodes: bool = False,
 ) -> CallMedia:
-    """A call from the office (ingress) to the carrier (egress)."""
-    side = Side(INSIDE, INSIDE, "address", 1000, codecs=office, fax=office_fax)
+    """A call from the office (ingress) to the carrier (egress). `recodes`: both may be offered the other G.711 law."""
+    side = Side(INSIDE, INSIDE, "address", 1000, codecs=office, fax=office_fax, recodes=recodes)
     call = CallMedia("ref", side, RULES, ports or pool(), IdSource(random.Random(2).randbytes))
-    call.open_egress(OUTSIDE, OUTSIDE, "address", 0.0, codecs=carrier, fax=carrier_fax)
+    call.open_egress(OUTSIDE, OUTSIDE, "address", 0.0, codecs=carrier, fax=carrier_fax, recodes=recodes)
     return call
 
 

@@ -12,8 +12,8 @@ from .calls import CARRIER, INSIDE, OFFICE, OUTSIDE, media, pool, sdp, shown, ta
 
 def call_between(office: Dtmf, carrier: Dtmf, codecs: tuple[str, ...] = ()) -> CallMedia:
     call = media(pool())
-    call.sides["ingress"] = Side(INSIDE, INSIDE, "address", 1, dtmf=office)
-    call.open_egress(OUTSIDE, OUTSIDE, "address", 0.0, dtmf=carrier, codecs=CodecRules(codecs))
+    call.sides["ingress"] = Side(INSIDE, INSIDE, "address", 1, dtmf=office, recodes=False)
+    call.open_egress(OUTSIDE, OUTSIDE, "address", 0.0, dtmf=carrier, codecs=CodecRules(codecs), recodes=False)
     return call
 
 
@@ -57,8 +57,24 @@ def test_nobody_is_offered_what_it_may_not_have(way):
     assert call.relay().streams[0].events == (NO_EVENTS, NO_EVENTS)
 
 
-def test_an_ordinary_call_is_not_listened_to():
+def test_the_digits_of_an_ordinary_call_are_counted_and_no_more():
     call = call_between("pass", "pass")
     talk(call, sdp(OFFICE, "audio 4000 0 101"), sdp(CARRIER, "audio 5000 0 101"))
-    assert call.relay().streams[0].events is None
+    stream = call.relay().streams[0]
+    assert (stream.events, stream.report_digits, stream.plays_digits) == ((101, 101), (), False)
     assert call.digits_to("egress") is None
+
+
+def test_digits_are_counted_in_the_numbers_that_each_end_was_told():
+    call = call_between("pass", "pass")
+    answer = sdp(CARRIER, "audio 5000 0 96=telephone-event/8000")
+    talk(call, sdp(OFFICE, "audio 4000 0 101", "audio 4002 0"), answer + b"m=audio 5002 RTP/AVP 0\r\n")
+    first, second = call.relay().streams
+    assert (first.events, first.event_rates) == ((101, 101), (8000, 8000))
+    assert second.events is None
+
+
+def test_who_has_not_agreed_to_events_is_not_listened_to():
+    call = call_between("pass", "pass")
+    talk(call, sdp(OFFICE, "audio 4000 0 101"), sdp(CARRIER, "audio 5000 0"))
+    assert call.relay().streams[0].events is None
