@@ -10,6 +10,7 @@ from typing import Final, Protocol
 from msgspec import Struct
 
 PASS_UP: Final = 255  # in `Flow.types`
+NOT_YET: Final = "its device is not ready yet"  # what `put` says for the first moment; ask again in a second
 
 
 class Flow(Struct, frozen=True):

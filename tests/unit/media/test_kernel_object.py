@@ -148,6 +148,16 @@ def test_a_value_has_the_flow_in_the_order_of_the_c_source():
 
 
 @pytest.mark.parametrize(
+    "hosts", [("192.0.2.9", "198.51.100.1", "198.51.100.9"), ("2001:db8::9", "2001:db8:1::1", "2001:db8:1::9")]
+)
+def test_a_flow_can_be_read_back_as_it_was_put(hosts):
+    source, out, target = hosts
+    local = "192.0.2.1" if "." in source else "2001:db8::1"
+    put = _flow(local=local, source=(source, 4000), out=(out, 20002), target=(target, 5000))
+    assert flow.flow_of(flow.key_of(local, 20000), flow.value_of(put, 5, 9)) == put
+
+
+@pytest.mark.parametrize(
     ("changes", "why"),
     [
         ({"target": ("2001:db8::1", 5000)}, "address families differ"),

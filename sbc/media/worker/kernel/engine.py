@@ -18,13 +18,11 @@ from typing import Final
 import msgspec
 
 from sbc.media import wire
-from sbc.media.worker.engine import Flow
+from sbc.media.worker.engine import NOT_YET, Flow
 from sbc.media.worker.kernel import pins
-from sbc.media.worker.kernel.flow import WORKERS, Unfit, key_of, place_of, value_of, worker_of
+from sbc.media.worker.kernel.flow import WORKERS, Unfit, flow_of, key_of, place_of, value_of, worker_of
 from sbc.media.worker.kernel.pins import KernelError
 from sbc.media.worker.kernel.report import Report, handle_of
-
-NOT_YET: Final = "its device is not ready yet"  # ask again in a second
 
 _NANOSECONDS: Final = 1_000_000_000
 _READ_OCTETS: Final = 65_536
@@ -105,6 +103,14 @@ class KernelEngine:
 
     def flows(self) -> set[tuple[str, int]]:
         return {place_of(key) for key in self._our_keys()}
+
+    def held(self, local: str, port: int) -> Flow | None:
+        try:
+            key = key_of(local, port)
+            value = self._pins.flows.lookup(key)
+        except (OSError, ValueError):
+            return None
+        return None if value is None else flow_of(key, value)
 
     def beat(self) -> None:
         until = min(time.monotonic_ns() + self._orphan_ns, _FOREVER)

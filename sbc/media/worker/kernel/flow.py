@@ -42,6 +42,28 @@ def place_of(key: bytes) -> tuple[str, int]:
     return str(ipaddress.ip_address(address[: 4 if family == 4 else 16])), int.from_bytes(port)
 
 
+def flow_of(key: bytes, value: bytes) -> Flow:
+    """The inverse of `key_of` and `value_of`."""
+    local, port = place_of(key)
+    octets = 4 if KEY.unpack(key)[2] == 4 else 16
+    _, slot, ssrc, rate, packets_per_second, _, *rest, tos, _, _, types, _ = FLOW.unpack(value)
+    hosts = [str(ipaddress.ip_address(packed[:octets])) for packed in rest[:3]]
+    source, out, target = ((host, int.from_bytes(number)) for host, number in zip(hosts, rest[3:], strict=True))
+    return Flow(
+        local,
+        port,
+        source,
+        out,
+        target,
+        slot * SLOT_OCTETS,
+        int.from_bytes(ssrc),
+        rate,
+        types,
+        tos >> 2,
+        packets_per_second,
+    )
+
+
 def worker_of(value: bytes) -> int:
     return int.from_bytes(value[_WORKER_AT : _WORKER_AT + 4], "little")
 

@@ -213,7 +213,9 @@ INLINE void step_jitter(struct slot *s, u32 timestamp, u64 now, u32 rate)
 
 INLINE void start(struct slot *s, u16 sequence, u32 timestamp, u64 now)
 {
+	s->state = STARTED;
 	s->sequence = sequence;
+	s->bad_sequence = 0;
 	s->window = 1;
 	s->timestamp = timestamp;
 	s->last_ns = now;
@@ -228,7 +230,6 @@ INLINE void count_rtp(struct slot *s, const struct head *f, u16 sequence, u32 ti
 	s->octets += octets;
 	s->kernel_packets += 1;
 	if (!(s->state & STARTED)) {
-		s->state = STARTED;
 		s->ssrc = SWAP32(f->ssrc);
 		s->jitter = 0;
 		start(s, sequence, timestamp, now);
@@ -247,7 +248,6 @@ INLINE void count_rtp(struct slot *s, const struct head *f, u16 sequence, u32 ti
 			s->lost -= 1;
 		}
 	} else if (s->state & HAS_BAD && sequence == s->bad_sequence) {
-		s->state &= ~HAS_BAD;
 		start(s, sequence, timestamp, now);
 	} else {
 		s->bad_sequence = sequence + 1;
