@@ -5,10 +5,10 @@ it to the node's totals, and writes the CDR's `media`. It does not judge silence
 nothing. `media` says what is expected of each stream whenever the relay changes.
 """
 
-import json
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+import msgspec
 from msgspec import Struct
 
 from sbc.b2bua.sides import Side, SideName
@@ -124,7 +124,7 @@ class Listening:
                     self._totals.mos.add(row["mos"])
         if self._not_heard:
             rows["one_way"] = " and ".join(self._not_heard)
-        return json.dumps(rows)
+        return msgspec.json.encode(rows).decode()
 
     def live(self) -> dict[str, object]:
         """As `finish` has it, by the latest counts, with what an operator asks while the call is up."""
@@ -215,9 +215,15 @@ class Listening:
             row |= {"jitter_max_ms": round(end.jitter_max_ms, 1)}
         if end.round_trip_ms:
             row["round_trip_ms"] = round(end.round_trip_ms, 1)
-        for name in ("reordered", "duplicates", "foreign", "excess", "digits_received"):
-            if getattr(end, name):
-                row[name.removesuffix("_received")] = getattr(end, name)
+        for name, events in (
+            ("reordered", end.reordered),
+            ("duplicates", end.duplicates),
+            ("foreign", end.foreign),
+            ("excess", end.excess),
+            ("digits", end.digits_received),
+        ):
+            if events:
+                row[name] = events
         return row
 
 
