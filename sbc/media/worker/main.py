@@ -18,7 +18,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Sequence
-from typing import Final, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from sbc.media import wire
 from sbc.media.worker.control import Control, is_ours
@@ -26,9 +26,10 @@ from sbc.media.worker.engine import Engine, NoEngine
 from sbc.media.worker.ports import Udp
 from sbc.media.worker.relay import Inlet, relay
 from sbc.media.worker.service import Service
-from sbc.media.worker.slots import SLOT_OCTETS, SLOTS
+from sbc.media.worker.slots import SLOT_OCTETS, SLOTS, Memory
 
-Memory = mmap.mmap | bytearray
+if TYPE_CHECKING:
+    from sbc.media.worker.kernel.engine import KernelEngine
 
 _READY_AT_MOST: Final = 512  # sockets looked at before epoll is asked again
 _FEW: Final = 8
@@ -56,17 +57,16 @@ def main() -> None:
         hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     worker = _worker(fds.get("--memory-fd"))
-    try:
-        if control is not None:
-            worker.talk(socket.socket(fileno=control), is_life_line=True)
-        if listen is not None:
-            worker.listen(socket.socket(fileno=listen))
-        if life is not None:
-            worker.live_with(socket.socket(fileno=life))
+    if control is not None:
+        worker.talk(socket.socket(fileno=control), is_life_line=True)
+    if listen is not None:
+        worker.listen(socket.socket(fileno=listen))
+    if life is not None:
+        worker.live_with(socket.socket(fileno=life))
+    with contextlib.suppress(SystemExit):
         worker.relay()
-    finally:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        worker.close()
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    worker.end(is_alone=is_on_its_own)
 
 
 class Worker:
@@ -76,7 +76,8 @@ class Worker:
         self.poller = Poller()
         self.service = Service(self.poller, time.monotonic, memory, self._open_engine)
         self._continues = continues
-        self._engine: Engine = NoEngine()
+        self._engine: KernelEngine | None = None
+        self._configured = wire.Configure("")
         self._link: Control | None = None
         self._is_over = False
 
@@ -164,24 +165,41 @@ class Worker:
     # --- engine ---------------------------------------------------------------------------------------------------
 
     def _open_engine(self, configure: wire.Configure) -> tuple[Engine, Memory | None]:
+        """What the service has opened when it is told to; see `engine_choice`."""
         _name_process(f"sbc-media-{configure.number}")
+        self._configured = configure
+        self._close_engine(detach=False)
         if configure.engine == "userland":
             return NoEngine(), None
         # It takes time to import, which callers hear as a gap; userland needs none of it.
-        from sbc.media.worker.kernel.engine import KernelError, open_kernel  # noqa: PLC0415
+        from sbc.media.worker.kernel.engine import open_kernel  # noqa: PLC0415
+        from sbc.media.worker.kernel.pins import KernelError  # noqa: PLC0415
 
         try:
             engine, memory = open_kernel(configure)
         except KernelError as error:
             return NoEngine(str(error)), None
         self._engine = engine
-        self.poller.add(engine.fileno(), engine.turn)
+        self.poller.add(engine.fileno(), self.service.turn_engine)
         return engine, memory
 
-    def close(self) -> None:
-        """The orderly end: nothing of ours goes on in the kernel."""
-        for local, port in self._engine.flows():
-            self._engine.remove(local, port)
+    def _close_engine(self, *, detach: bool) -> None:
+        if self._engine is not None:
+            self.poller.drop(self._engine.fileno())
+            self._engine.close(detach=detach)
+            self._engine = None
+
+    def end(self, *, is_alone: bool) -> None:
+        """The orderly end: nothing of ours goes on in the kernel. A worker that dies in another way leaves its flows.
+
+        `is_alone`: it is ended without the other workers of the node, who then still need the kernel's program.
+        """
+        if self._engine is None:
+            return
+        for flow in self._engine.flows():
+            self._engine.remove(*flow)
+        is_last = self._configured.workers == 1 if is_alone else self._configured.number == 0
+        self._close_engine(detach=is_last)
 
 
 class Poller:
