@@ -8,11 +8,14 @@ import ipaddress
 from collections.abc import Collection
 from typing import Final
 
+from msgspec.structs import replace
+
 from sbc.core.address import Address
 from sbc.media import wire
 
 PROBATION: Final = 4  # consecutive packets that lock a source which the SDP does not name
 LEARNING_SECONDS: Final = 10.0  # how long a new description lets a locked source be replaced
+_CANDIDATES: Final = 8
 _MAX_DROPOUT: Final = 3000
 _WINDOW: Final = 64
 
@@ -23,21 +26,23 @@ class Source:
     def __init__(self, end: wire.End) -> None:
         self._end = end
         self._open_until = 0.0
-        self._candidate: Address | None = None
-        self._held: list[bytes] = []
+        self._held: dict[Address, list[bytes]] = {}  # of each source that may yet be learned, its packets in a row
         self.locked: Address | None = None
-        self.rtcp: Address | None = None  # where RTCP came from last
+        self.rtcp: Address | None = None  # where RTCP came from first, with nat
 
     def put(self, end: wire.End, now: float) -> None:
         """The end as it is from now on; a new description, or another far end, lets the source be learned again."""
         former, self._end = self._end, end
-        if end.epoch <= former.epoch and end.remote == former.remote:
+        if end == replace(former, mux=end.mux, epoch=min(end.epoch, former.epoch)):
             return
-        self._candidate, self._held = None, []
+        self._held.clear()
         self._open_until = now + LEARNING_SECONDS
         remote, before = end.remote, former.remote
-        if self.locked and (not remote or not before or remote.host != before.host or end.latching == "strict"):
-            self.locked = self.locked if remote and self.locked == Address(remote.host, remote.port) else None
+        if remote is None or self.locked is None:
+            self.locked = None
+        elif self.locked != Address(remote.host, remote.port):
+            is_kept = before and before.host == remote.host and self._may_be_learned(self.locked)
+            self.locked = self.locked if is_kept else None
 
     def hear(self, remote: Address, data: bytes, own: Collection[str], now: float) -> tuple[list[bytes], int]:
         """The packets that are let in because of this one, and how many are found to be a stranger's."""
@@ -61,7 +66,7 @@ class Source:
         if end.mux:
             return remote in (self.locked, Address(end.remote.host, end.remote.port))
         if end.latching == "nat":
-            return self.locked is not None and remote.host == self.locked.host
+            return remote == self.rtcp if self.rtcp else self.locked is not None and remote.host == self.locked.host
         return remote.host == end.remote.host and (end.latching == "address" or remote.port == end.remote.rtcp_port)
 
     def target(self, *, is_rtcp: bool) -> Address | None:
@@ -74,15 +79,17 @@ class Source:
             rtp = self.locked
         if not is_rtcp or end.mux:
             return rtp
+        if not end.remote.rtcp_port:
+            return None
         if end.latching == "nat" and self.locked:
             return self.rtcp or Address(rtp.host, rtp.port + 1)
-        return Address(end.remote.host, end.remote.rtcp_port) if end.remote.rtcp_port else None
+        return Address(end.remote.host, end.remote.rtcp_port)
 
     def _lock(self, remote: Address) -> int:
-        """How many packets of another candidate are thrown away."""
-        thrown = len(self._held)
+        """How many packets of other candidates are thrown away."""
         self.locked, self.rtcp, self._open_until = remote, None, 0.0
-        self._candidate, self._held = None, []
+        thrown = sum(len(held) for held in self._held.values())
+        self._held.clear()
         return thrown
 
     def _may_be_learned(self, remote: Address) -> bool:
@@ -98,14 +105,16 @@ class Source:
 
     def _probe(self, remote: Address, data: bytes) -> tuple[list[bytes], int]:
         thrown = 0
-        if self._candidate != remote or not _follows(self._held[-1], data):
-            thrown = len(self._held)
-            self._candidate, self._held = remote, []
-        self._held.append(data)
-        if len(self._held) < PROBATION:
-            return [], thrown
-        held, self._held = self._held, []
-        return held, self._lock(remote) + thrown
+        held = self._held.pop(remote, [])  # the latest stands last
+        if held and not _follows(held[-1], data):
+            thrown, held = len(held), []
+        held.append(data)
+        if len(held) == PROBATION:
+            return held, thrown + self._lock(remote)
+        self._held[remote] = held
+        if len(self._held) > _CANDIDATES:
+            thrown += len(self._held.pop(next(iter(self._held))))
+        return [], thrown
 
 
 class Numbers:

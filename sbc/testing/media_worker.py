@@ -19,6 +19,7 @@ from sbc.media import wire
 from sbc.testing.media_source import Numbers, Source
 
 _SESSIONS_PER_REPORT: Final = 8
+_MOVED_SECONDS: Final = 1.0  # a pair that another session gets sooner than that is the same leg in another call
 
 
 class Packet(Struct, frozen=True):
@@ -108,6 +109,7 @@ class FakeWorker:
         self._owner: dict[Address, str] = {}  # RTP address of an end -> the session that put it last
         self._resting: dict[Address, str] = {}  # RTP address of a pair that was let go -> host of the former remote
         self._still_heard: dict[Address, float] = {}  # when it was said last
+        self._left: dict[Address, tuple[float, Source]] = {}  # pairs that were let go: when, and who was there
         self._put_here: set[str] = set()  # on this connection
         self._added_here: set[Address] = set()
         self.played: list[wire.PlayDigit] = []
@@ -200,7 +202,8 @@ class FakeWorker:
         is_shaped = not stream.rtp or _is_shaped(packet.data, is_rtcp=is_rtcp)
         if is_rtcp:
             is_ours = source.hears_rtcp(packet.remote, own)
-            source.rtcp = packet.remote if is_ours and is_shaped else source.rtcp
+            if is_ours and is_shaped and end.latching == "nat" and not end.mux:
+                source.rtcp = packet.remote
             let_in, strange = [packet.data] * is_ours, int(not is_ours)
         elif is_shaped:
             let_in, strange = source.hear(packet.remote, packet.data, own, self._clock())
@@ -254,13 +257,25 @@ class FakeWorker:
             session = self._sessions[put.ref] = _Session(put)
         self._release(put.ref, but=addresses)
         for address in addresses:
-            if self._owner.get(address) != put.ref:
-                session.sources.pop(address, None)
+            owner = self._owner.get(address)
+            if owner != put.ref:
+                self._move(address, self._sessions.get(owner or ""), session, put)
             self._owner[address] = put.ref
             self._resting.pop(address, None)
         session.replace(put, self._clock())
         self._put_here.add(put.ref)
         return []
+
+    def _move(self, address: Address, former: _Session | None, heir: _Session, put: wire.PutSession) -> None:
+        """The far end of a leg that goes on in another session is known there, also if it has just left the other."""
+        heir.sources.pop(address, None)
+        at, source = self._left.pop(address, (-_MOVED_SECONDS, None))
+        if former is not None:
+            source = former.sources.get(address)
+        elif self._clock() - at >= _MOVED_SECONDS:
+            source = None
+        if source and not put.resumed:
+            heir.sources[address] = source
 
     def _problem(self, put: wire.PutSession, ends: list[wire.End], addresses: list[Address]) -> str:
         missing = [address for address in addresses if address not in self._ports]
@@ -310,16 +325,21 @@ class FakeWorker:
         return is_told
 
     def _delete(self, ref: str) -> tuple[wire.StreamCount, ...]:
-        session = self._sessions.pop(ref, None)
+        session = self._sessions.get(ref)
         for stream in session.put.streams if session else ():
             for end in (stream.ingress, stream.egress):
                 if end.remote and self._owner.get(_rtp_address(end)) == ref:
                     self._resting[_rtp_address(end)] = end.remote.host
         self._release(ref)
+        self._sessions.pop(ref, None)
         return session.streams() if session else ()
 
     def _release(self, ref: str, but: Iterable[Address] = ()) -> None:
         kept = set(but)
+        sources = self._sessions[ref].sources if ref in self._sessions else {}
+        for address, owner in self._owner.items():
+            if owner == ref and address not in kept and address in sources:
+                self._left[address] = (self._clock(), sources[address])
         self._owner = {address: owner for address, owner in self._owner.items() if owner != ref or address in kept}
 
     def _drop(self, addresses: set[Address]) -> None:

@@ -123,12 +123,16 @@ def test_packets_that_do_not_follow_each_other_lock_nothing(worker: Subject, odd
     assert source(worker) == ""
 
 
-def test_two_sources_that_take_turns_lock_nothing(worker: Subject) -> None:
+def test_of_two_sources_that_take_turns_the_first_with_enough_is_learned(worker: Subject) -> None:
     put(worker, stream(worker))
-    for i in range(LOCKS + 1):
+    for i in range(LOCKS - 1):
         assert from_pbx(worker, rtp(i), n=2) == []
         assert from_pbx(worker, rtp(i), n=4) == []
-    assert source(worker) == ""
+    assert len(from_pbx(worker, rtp(LOCKS - 1), n=2)) == LOCKS
+    assert source(worker) == at(worker, PBX, 2)
+    assert from_pbx(worker, rtp(LOCKS - 1), n=4) == []
+    count = counts(worker)[0].ingress
+    assert (count.received, count.foreign) == (LOCKS, LOCKS)
 
 
 def test_where_the_sdp_says_comes_before_whoever_is_being_learned(worker: Subject) -> None:
@@ -300,9 +304,20 @@ def test_another_port_in_the_description_locks_at_once(worker: Subject) -> None:
     assert from_pbx(worker, rtp(4)) == []
 
 
-def test_a_source_is_learned_anew_in_another_session(worker: Subject) -> None:
+def test_a_source_stays_known_where_its_leg_goes_on_in_another_session(worker: Subject) -> None:
     put(worker, stream(worker))
     from_pbx(worker, rtp(1))
+    put(worker, stream(worker), ref="b")
+    assert counts(worker, "b")[0].ingress.source == at(worker, PBX)
+    assert from_pbx(worker, rtp(2)) == at_carrier(worker, rtp(2))
+
+
+def test_a_source_is_learned_anew_in_another_call(in_memory: InMemory) -> None:
+    worker = in_memory
+    put(worker, stream(worker))
+    from_pbx(worker, rtp(1))
+    worker.say(wire.DeleteSession("a"))
+    worker.wait(3)  # sooner, it is the same leg in another call
     put(worker, stream(worker), ref="b")
     assert counts(worker, "b")[0].ingress.source == ""
     assert len(lock(worker)) == LOCKS

@@ -3,9 +3,12 @@
 A subject says requests and sends packets; packets that come out are returned with the far end that got them.
 """
 
+import ctypes
+import ipaddress
 import os
 import select
 import socket
+import struct
 import subprocess
 import sys
 from collections import deque
@@ -27,7 +30,9 @@ STUN = bytes([0, 1, 0, 0]) + bytes(16)
 OWN = "127.0.0.99"  # an address of ours, beside those of the ports
 CONFIGURE = wire.Configure("contract", "userland", own=(INSIDE, OUTSIDE, OWN), orphan_seconds=60.0)
 
-SO_ATTACH_FILTER = 26  # how a socket is muted, socket(7)
+SO_ATTACH_FILTER, SO_DETACH_FILTER, SO_DOMAIN = 26, 27, 39  # socket(7)
+JUMP_IF_EQUAL = 0x15
+_FAMILY = (socket.AF_INET, socket.AF_INET6)
 
 TURNS = 200  # answers to wait for before a packet counts as not relayed
 
@@ -99,15 +104,20 @@ class MemorySocket:
         self.address = address
         self.queue: deque[tuple[bytes, Address]] = deque()
         self.sent = sent
-        self.is_muted = True
+        self.lets_in: str | None = ""  # one host; nobody; or None: everybody
 
     def fileno(self) -> int:
         return id(self)
+
+    def arrive(self, data: bytes, source: Address) -> None:
+        if self.lets_in in (None, source.host):
+            self.queue.append((data, source))
 
     def recvfrom_into(self, buffer: bytearray) -> tuple[int, tuple[str, int]]:
         if not self.queue:
             raise BlockingIOError
         data, source = self.queue.popleft()
+        data = data[: len(buffer)]
         buffer[: len(data)] = data
         return len(data), (source.host, source.port)
 
@@ -116,7 +126,22 @@ class MemorySocket:
         return len(data)
 
     def setsockopt(self, level: int, option: int, value: bytes | int) -> None:
-        self.is_muted = option == SO_ATTACH_FILTER
+        if option in (SO_ATTACH_FILTER, SO_DETACH_FILTER):
+            self.lets_in = _host_of(value) if isinstance(value, bytes) else None
+
+    def getsockopt(self, level: int, option: int) -> int:
+        return _FAMILY[":" in self.address.host] if option == SO_DOMAIN else 0
+
+    def close(self) -> None:
+        """A descriptor less; the socket is open elsewhere too."""
+
+
+def _host_of(program: bytes) -> str:
+    """The IPv4 host that a filter compares the source with, "" where it compares nothing (linux/filter.h)."""
+    count, at = struct.unpack("@HP", program)
+    instructions = struct.iter_unpack("=HBBI", ctypes.string_at(at, 8 * count))
+    compared = [operand for code, _, _, operand in instructions if code == JUMP_IF_EQUAL]
+    return str(ipaddress.IPv4Address(compared[0])) if len(compared) == 1 else ""
 
 
 class MemoryService:
@@ -132,6 +157,7 @@ class MemoryService:
         self.connect(*self.inside)
 
     def connect(self, *ports: int) -> None:
+        self.service.connected()
         self.say(CONFIGURE)
         for local in (INSIDE, OUTSIDE):
             for port in ports:
@@ -171,8 +197,7 @@ class MemoryService:
 
     def send(self, host: str, n: int, local: str, port: int, data: bytes) -> Heard:
         one = self.sockets[Address(local, port)]
-        if not one.is_muted:
-            one.queue.append((data, Address(host, self.far(host, n))))
+        one.arrive(data, Address(host, self.far(host, n)))
         self.sent.clear()
         inlet = self.watched.get(one.fileno())
         if inlet:
@@ -236,12 +261,14 @@ class Process:
             now = self.seen()
             if now != before:
                 break
-        ready, _, _ = select.select(list(self.fars.values()), [], [], 10 if now[0] > before[0] else 0)
-        return [
-            (Address(*source), Address(*one.getsockname()), got)
-            for one in ready
-            for got, source in [one.recvfrom(2048)]
-        ]
+        heard: Heard = []
+        while len(heard) < now[0] - before[0]:
+            ready, _, _ = select.select(list(self.fars.values()), [], [], 10)
+            assert ready, "what was relayed did not come"
+            for one in ready:
+                got, source = one.recvfrom(2048)
+                heard.append((Address(*source), Address(*one.getsockname()), got))
+        return heard
 
     def close(self) -> None:
         self.control.close()
