@@ -21,6 +21,7 @@ import structlog
 import trio
 from msgspec import Struct
 
+from sbc.admin.state import WorkerView
 from sbc.b2bua.commands import Alert, AskMedia, Log, OpenPorts, StoreState, WriteCdr
 from sbc.b2bua.events import DrainOrdered, PolicyChanged, PortsOpened, StateRestored
 from sbc.b2bua.switch import Switch
@@ -279,11 +280,22 @@ class _Program:
             now=clock.boot_seconds,
             tasks=lambda: self._resolver.under_way + self._transports.connecting,
             log_dropped=lambda: self._writer.dropped,
+            workers=self._workers,
+            supervisor=self._keeper.supervisor,
         )
         data_dir = self._opened.store.path.parent
         serving = partial(serve_admin, listener, view, self._driver.handle, data_dir, reload=self._reload)
         label: str = await nursery.start(serving)
         return label
+
+    def _workers(self) -> tuple[WorkerView, ...]:
+        media = self._media
+        return tuple(
+            WorkerView(number, pid, sessions=media.sessions_of(number))
+            if said is None
+            else WorkerView(number, pid, said.engine, said.reason, said.devices, media.sessions_of(number))
+            for number, (pid, said) in enumerate(zip(media.pids, media.engines, strict=True))
+        )
 
     # --- while it runs --------------------------------------------------------------------------------------------
 

@@ -18,6 +18,11 @@ from sbc.runtime.sip_sockets import ListenKind
 class Keeper(Protocol):
     """Every descriptor that is handed out is the caller's own to close; the keeper has another of the same socket."""
 
+    @property
+    def supervisor(self) -> int | None:
+        """Its process id; None where there is none."""
+        ...
+
     def listen(self, kind: ListenKind, host: str, port: int, dscp: int) -> socket.socket:
         """A bound (tcp: listening), non-blocking SIP socket; after a death of ours, the one that we had before, with
         what waits in it. Raises OSError as bind(2) and its like do.

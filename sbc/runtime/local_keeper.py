@@ -46,6 +46,10 @@ class LocalKeeper:
         self._workers: dict[int, _Worker] = {}
         self._fresh_in, self._fresh = trio.open_memory_channel[_Worker](math.inf)
 
+    @property
+    def supervisor(self) -> int | None:
+        return None
+
     def listen(self, kind: ListenKind, host: str, port: int, dscp: int) -> socket.socket:
         return open_sip_socket(kind, host, port, dscp)
 

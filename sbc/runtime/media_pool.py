@@ -92,6 +92,10 @@ class MediaPool:
     def pairs(self) -> int:
         return self._client.ports
 
+    def sessions_of(self, number: int) -> int:
+        """Of one worker."""
+        return self._client.sessions_of(number)
+
     @property
     def engines(self) -> tuple[wire.EngineReady | None, ...]:
         """What each worker said last of its engine."""

@@ -35,6 +35,10 @@ class SupervisedKeeper:
         self._short = ""
         self._ceiling = descriptor_ceiling()
 
+    @property
+    def supervisor(self) -> int | None:
+        return os.getppid()
+
     def listen(self, kind: ListenKind, host: str, port: int, dscp: int) -> socket.socket:
         _, descriptors = self._ask(wire.Listen(kind, host, port, dscp))
         if len(descriptors) != 1:

@@ -3,12 +3,13 @@
 Used by `app`, which hands it to `runtime.http`.
 """
 
+import os
 from collections import Counter
 from collections.abc import Callable
 from typing import Final, Protocol
 
 from sbc.admin.live import live_texts
-from sbc.admin.state import RuntimeView, Why
+from sbc.admin.state import RuntimeView, Why, WorkerView
 from sbc.b2bua.snapshot import EngineView
 from sbc.core.errors import OperatorError
 from sbc.policy.engine import Policy
@@ -31,7 +32,10 @@ class Viewed(Protocol):
 
 
 class ProgramView:
-    """`tasks` counts what works for calls in the background; 0 when idle. `policy`: the one in force."""
+    """`tasks` counts what works for calls in the background; 0 when idle. `policy`: the one in force.
+
+    `supervisor`: its process id.
+    """
 
     def __init__(
         self,
@@ -43,6 +47,8 @@ class ProgramView:
         now: Callable[[], float],
         tasks: Callable[[], int],
         log_dropped: Callable[[], int],
+        workers: Callable[[], tuple[WorkerView, ...]] = tuple,
+        supervisor: int | None = None,
     ) -> None:
         self._engine = engine
         self._driver = driver
@@ -51,6 +57,8 @@ class ProgramView:
         self._now = now
         self._tasks = tasks
         self._log_dropped = log_dropped
+        self._workers = workers
+        self._supervisor = supervisor
 
     def engine(self) -> EngineView:
         return self._engine.snapshot(self._now())
@@ -69,6 +77,9 @@ class ProgramView:
             lag_seconds=self._driver.lag,
             alive=self._now() - self._driver.beat_at < _ALIVE_SECONDS,
             dropped=tuple(sorted(drops.items())),
+            pid=os.getpid(),
+            supervisor=self._supervisor,
+            workers=self._workers(),
         )
 
     def ladder(self, ref: str) -> str | None:

@@ -32,12 +32,22 @@ def status_of(data):
     return data.split(b"\r\n", 1)[0]
 
 
+def children(pid):
+    """Process ids by name, as ps shows them."""
+    pids = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return {Path(f"/proc/{child}/comm").read_text().strip(): int(child) for child in pids}
+
+
 def test_it_says_ready_once_serves_and_ends_with_status_zero(start, peer, host):
     sbc = start().ready()
     assert READY.findall(sbc.text) == [("test", f"unix:{sbc.admin}")]
-    assert sbc.get("/api/v1/status") == {
+    status = sbc.get("/api/v1/status")
+    pids, [media] = status.pop("pids"), status.pop("media")
+    assert status == {
         "name": "test", "ready": True, "calls": 0, "transactions": 0, "dialogs": 0, "ports": 0, "tasks": 0,
     }  # fmt: skip
+    assert pids == {"supervisor": sbc.process.pid, "signalling": children(sbc.process.pid)["sbc-signalling"]}
+    assert media["pid"] == children(sbc.process.pid)["sbc-media-0"]
     assert (sbc.admin.parent / "data").stat().st_mode & 0o777 == 0o700
 
     peer.sendto(options(host), sbc.address(10))
@@ -149,9 +159,9 @@ def test_systemd_is_told(tmp_path, start, monkeypatch):
         systemd.settimeout(PATIENCE)
         monkeypatch.setenv("NOTIFY_SOCKET", str(path))
         sbc = start()
-        assert systemd.recv(100) == b"READY=1"
+        assert systemd.recv(200) == f"READY=1\nSTATUS=ready, admin unix:{sbc.admin}".encode()
         sbc.process.send_signal(signal.SIGINT)
-        assert systemd.recv(100) == b"STOPPING=1"
+        assert systemd.recv(100) == b"STOPPING=1\nSTATUS=draining"
         assert sbc.ends() == 0
 
 

@@ -6,6 +6,7 @@ started when signalling asks for them and end after it. Used by `main`, which st
 """
 
 import signal
+from collections.abc import Mapping
 from typing import Final, Literal, NewType
 
 from msgspec import Struct
@@ -92,7 +93,7 @@ class Exit(Struct, frozen=True):
 class Log(Struct, frozen=True):
     level: Literal["info", "warning", "error"]
     event: str
-    fields: dict[str, str | int | float | bool]
+    fields: Mapping[str, str | int | float | bool]
 
 
 Command = Start | Send | LetGo | Exit | Log
@@ -241,7 +242,9 @@ def _obituary(event: Ended, lived: float | None, pause: float) -> Log:
         fields["ran_seconds"] = round(lived, 3)
     if pause:
         fields["again_in_seconds"] = pause
-    return Log("error", "child.died", {"alarm": True} | fields)
+    if event.child == SIGNALLING:  # of a worker's death signalling raises the alarm, which is posted
+        fields = {"alarm": True} | fields
+    return Log("error", "child.died", fields)
 
 
 def name(child: Child) -> str:

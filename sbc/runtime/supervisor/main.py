@@ -178,7 +178,7 @@ class Supervisor:
         try:
             message = wire.decode_message(data)
         except msgspec.DecodeError as error:
-            self._log("error", "supervisor.bad_message", {"reason": str(error)})
+            self._say(Log("error", "supervisor.bad_message", {"reason": str(error)}))
         else:
             self._take(control, message)
         return True
@@ -235,8 +235,8 @@ class Supervisor:
                     self._send(child, number)
                 case LetGo(child):
                     self._close_line(child)
-                case Log(level, event, fields):
-                    self._log(level, event, fields)
+                case Log():
+                    self._say(command)
                 case Exit(status):
                     self._status = status
 
@@ -244,7 +244,7 @@ class Supervisor:
         try:
             self._pids[child] = self._start_signalling() if child == SIGNALLING else self._start_worker(child)
         except OSError as error:
-            self._log("error", "child.not_started", {"alarm": True, "child": name(child), "reason": str(error)})
+            self._say(Log("error", "child.not_started", {"alarm": True, "child": name(child), "reason": str(error)}))
             self._perform(self._children.handle(Ended(child, 0, 1), time.monotonic()))
 
     def _start_signalling(self) -> int:
@@ -303,8 +303,8 @@ class Supervisor:
             self._poll.unregister(line.fileno())
             line.close()
 
-    def _log(self, level: str, event: str, fields: dict[str, str | int | float | bool]) -> None:
-        write_line(sys.stderr.fileno(), log_line(self._log_format, level, event, fields, time.time()))
+    def _say(self, log: Log) -> None:
+        write_line(sys.stderr.fileno(), log_line(self._log_format, log.level, log.event, log.fields, time.time()))
 
 
 def _answers(path: str) -> bool:

@@ -22,6 +22,7 @@ sys.exit(status if status >= 0 else 128 - status)
 SIGNALLING = """
 import os, signal, socket, sys, time
 from sbc.runtime.supervisor import wire
+signal.alarm(60)  # whatever the test does
 control = socket.socket(fileno=int(sys.argv[2]))
 
 def ask(question):
