@@ -32,14 +32,14 @@ from typing import Final
 
 from msgspec import Struct
 
-from sbc.cli.bench_lab import Namespace, UnavailableError, laboratory, reason
+from sbc.cli.bench_lab import Namespace, UnavailableError, disconnect, laboratory, reason
 from sbc.cli.bench_relays import CONTENDERS, KERNEL, Relay, far_ports, on_our_cpu
 from sbc.cli.bench_worker import counts, cpu_ns
 
 STREAMS: Final = 1_000
-_TURNS: Final = 25
+_TURNS: Final = 50
 _TURNS_SECONDS: Final = 25.0  # no turn begins later
-_BURSTS: Final = 10
+_BURSTS: Final = 5
 _PATIENCE: Final = 0.5  # seconds for a burst to come through
 _WARM_SECONDS: Final = 4.5  # rtpengine watches a stream for three before it takes its source for granted
 _WARM_PAUSE: Final = 0.2
@@ -78,14 +78,18 @@ def ratio(ours: Sequence[float], theirs: Sequence[float]) -> float:
 
 
 class Flood:
-    """The sender's side of one relay: a connected socket for each stream."""
+    """The sender's side of one relay. `sockets`, one for each stream, serve every flood in turn: then what a socket
+    costs by where it lies in memory is taken off with the rest.
+    """
 
     def __init__(self, relay: Relay, sockets: Sequence[socket.socket]) -> None:
         self.relay = relay
+        self._sockets = sockets
         self._sends = [one.send for one in sockets]
         self._sequence = itertools.count()
 
     def turn(self, bursts: int) -> Turn:
+        self._connect()
         middle, pid, streams = self.relay.middle, self.relay.pid, len(self._sends)
         arrived, relay = middle.arrived(), cpu_ns(pid)
         spent = 0
@@ -96,6 +100,11 @@ class Flood:
             if pid is not None:
                 self._await(arrived + n * streams)
         return Turn(bursts * streams, middle.arrived() - arrived, spent, cpu_ns(pid) - relay)
+
+    def _connect(self) -> None:
+        for one, target in zip(self._sockets, self.relay.targets, strict=True):
+            disconnect(one)  # so that the source address is chosen anew
+            one.connect(target)
 
     def _burst(self) -> None:
         n = next(self._sequence)
@@ -144,17 +153,12 @@ def _no_garbage() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def flooding(pbx: Namespace, relay: Relay) -> Iterator[Flood]:
-    """Sockets at the PBX for every stream."""
-    with contextlib.ExitStack() as stack:
-        sockets: list[socket.socket] = []
-        with pbx.entered():
-            for port, target in zip(far_ports(len(relay.targets)), relay.targets, strict=True):
-                one = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
-                one.bind((relay.middle.pbx, port))
-                one.connect(target)
-                sockets.append(one)
-        yield Flood(relay, sockets)
+def sockets_of(pbx: Namespace, streams: int) -> Iterator[list[socket.socket]]:
+    with contextlib.ExitStack() as stack, pbx.entered():
+        sockets = [stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) for _ in range(streams)]
+        for one, port in zip(sockets, far_ports(streams), strict=True):
+            one.bind(("", port))
+        yield sockets
 
 
 class Table(Struct, frozen=True):
@@ -195,13 +199,12 @@ def run(streams: int = STREAMS) -> Table:
     with contextlib.ExitStack() as stack:
         stack.enter_context(on_our_cpu())
         pbx, _, middles = stack.enter_context(laboratory(len(CONTENDERS), is_sink=True))
+        sockets = stack.enter_context(sockets_of(pbx, streams))
         floods: list[Flood] = []
         for (name, make), middle in zip(CONTENDERS.items(), middles, strict=True):
             try:
-                with contextlib.ExitStack() as attempt:
-                    relay = attempt.enter_context(make(middle, streams))
-                    floods.append(attempt.enter_context(flooding(pbx, relay)))
-                    stack.push(attempt.pop_all())
+                relay = stack.enter_context(make(middle, streams))
+                floods.append(Flood(relay, sockets))
             except (UnavailableError, OSError) as error:
                 missing[name] = reason(error)
         warm(floods)

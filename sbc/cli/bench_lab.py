@@ -166,6 +166,11 @@ def _drop(space: Namespace, device: str) -> None:
     space.tell(["nft", "-f", "-"], f"table netdev {device} {{ {chain}\n }}")
 
 
+def disconnect(one: socket.socket) -> None:
+    """A connect to AF_UNSPEC, which `socket` cannot say: the port stays, the addresses go."""
+    _libc.connect(one.fileno(), bytes(16), 16)
+
+
 @contextlib.contextmanager
 def _returning() -> Iterator[None]:
     """Back to where we were, at the end."""

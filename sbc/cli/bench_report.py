@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from sbc.cli import bench_flood, bench_media, bench_talk
-from sbc.cli.bench_lab import UnavailableError
+from sbc.cli.bench_lab import UnavailableError, reason
 from sbc.cli.bench_relays import BARE, CONTENDERS, DROPPED, FORWARDING, KERNEL, RTPENGINE, USERLAND
 
 _AIMS: Final = {
@@ -25,8 +25,7 @@ def run_media_bench(calls: int, seconds: float) -> int:
         table = bench_flood.run()
     except UnavailableError as error:
         print(f"  not measured: {error}")
-        print("RTP relay in user space, over loopback")
-        bench_media.run()
+        _on_loopback()
         return 0
     _print(flood_lines(table))
     print(f"{calls} calls, RTP both ways at 50 packets/s ({calls * 100} packets/s), {seconds:g} seconds")
@@ -36,6 +35,14 @@ def run_media_bench(calls: int, seconds: float) -> int:
             forwarding = talk
         _print(talk_lines(talk, forwarding))
     return 0
+
+
+def _on_loopback() -> None:
+    print("RTP relay in user space, over loopback")
+    try:
+        bench_media.run()
+    except (UnavailableError, OSError) as error:
+        print(f"  not measured: {reason(error)}")
 
 
 def flood_lines(table: bench_flood.Table) -> list[str]:
