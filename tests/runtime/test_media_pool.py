@@ -371,6 +371,7 @@ async def test_a_worker_that_answers_is_left_alone(
         await one.start()
         one.pool.ask(wire.PutSession("a", 1, ()))
         assert one.workers[0].hear() == [wire.PutSession("a", 1, ())]
+        await trio.sleep(0.5)
         for _ in range(20):
             await trio.sleep(2)
             assert one.workers[0].hear() == [wire.Query()]
