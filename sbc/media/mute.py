@@ -45,7 +45,8 @@ def listen_to(port: Muteable, host: str) -> None:
 
     Raises OSError where it is none.
     """
-    port.setsockopt(_SOL_SOCKET, _SO_ATTACH_FILTER, Filter(only_from(host)).program)
+    listening = Filter(only_from(host))
+    port.setsockopt(_SOL_SOCKET, _SO_ATTACH_FILTER, listening.program)
 
 
 def unmute(port: Muteable) -> None:

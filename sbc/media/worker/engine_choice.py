@@ -8,10 +8,12 @@ import contextlib
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Protocol, cast
 
+from msgspec import structs
+
 from sbc.media import wire
 from sbc.media.worker.engine import Engine, NoEngine
 from sbc.media.worker.latch import canonical
-from sbc.media.worker.ports import Key
+from sbc.media.worker.ports import Key, Pair
 from sbc.media.worker.session import Session, Surroundings
 from sbc.media.worker.slots import SLOT_OCTETS, SLOTS, Memory, Slots
 
@@ -47,20 +49,16 @@ class EngineChoice:
         self._attaching: Attaching | None = None
         self._locals: set[str] = set()  # to which it has been attached
 
-    def configure(
-        self, configure: wire.Configure, sessions: Sequence[Session], owners: Collection[int]
-    ) -> wire.EngineReady:
-        """An engine that is in force and that is asked for again stays as it is, and so do its flows.
-
-        `owners`: those of the sessions' slots.
-        """
+    def configure(self, configure: wire.Configure, sessions: Sequence[Session]) -> wire.EngineReady:
+        """An engine that is in force and that is asked for again stays as it is, and so do its flows."""
         former, self._asked = self._asked, configure
+        around = self._around
+        around.own = frozenset(_canonical(configure.own))
         if former is None or _question(former) != _question(configure) or self._attaching is None:
-            memory = self._change(configure, sessions)
-            self._count_in(configure, memory, owners)
-        self._around.own = frozenset(_canonical(configure.own))
-        for session in sessions:
-            session.rewire(self._around)
+            self._change(configure, sessions)
+        else:
+            for session in sessions:
+                session.rewire(around)
         return self._ready()
 
     def attach(self, locals_: Collection[str]) -> None:
@@ -86,24 +84,26 @@ class EngineChoice:
             if offset is not None and offset // SLOT_OCTETS in self._share:
                 self.slots.give_back(owner)
 
-    def _change(self, configure: wire.Configure, sessions: Sequence[Session]) -> Memory | None:
-        """Flows come out first. What a worker before us left in the new engine stays: nobody here knows of it yet."""
+    def _change(self, configure: wire.Configure, sessions: Sequence[Session]) -> None:
+        """The sessions let go of the engine and of its slots first, and then begin again with what they counted.
+
+        What a worker before us left in the new engine stays: the sessions that it belongs to are still to be put.
+        """
         around = self._around
-        former = around.engine
-        around.engine = NoEngine()
-        for session in sessions:
+        held = [(session, session.put, _pairs(session, around)) for session in sessions]
+        for session, put, _ in held:
+            session.put = structs.replace(put, streams=())
             session.rewire(around)
-        if sessions:
-            for flow in former.flows():
-                former.remove(*flow)
+            session.put = put
         around.engine, memory = self._open(configure)
         self._attaching = None if isinstance(around.engine, NoEngine) else cast("Attaching", around.engine)
         self._locals.clear()
-        return memory
+        self._count_in(memory, configure)
+        for session, _, pairs in held:
+            session.rewire(around, pairs)
 
-    def _count_in(self, configure: wire.Configure, memory: Memory | None, owners: Collection[int]) -> None:
-        """To the slots that the engine counts in, and with them what was counted."""
-        before = self.slots
+    def _count_in(self, memory: Memory | None, configure: wire.Configure) -> None:
+        """An engine's slots are shared out between the workers of its node; those of ours are ours."""
         if memory is None:
             self.slots, self._share = self._private, range(SLOTS)
         else:
@@ -111,9 +111,6 @@ class EngineChoice:
             first = configure.number * count
             self.slots, self._share = Slots(memory, first, count), range(first, first + count)
         self._around.slots = self.slots
-        if self.slots is not before:
-            for owner in owners:
-                _move(owner, before, self.slots)
 
     def _ready(self) -> wire.EngineReady:
         engine = self._around.engine
@@ -138,10 +135,7 @@ def _canonical(hosts: Collection[str]) -> Iterator[str]:
             yield canonical(host)
 
 
-def _move(owner: int, before: Slots, after: Slots) -> None:
-    """One slot, as it is."""
-    there = before.find(owner)
-    here = None if there is None else after.take(owner)
-    if there is not None and here is not None:
-        after.memory[here : here + SLOT_OCTETS] = before.memory[there : there + SLOT_OCTETS]
-    before.give_back(owner)
+def _pairs(session: Session, around: Surroundings) -> list[Pair]:
+    """Those that are the session's."""
+    ends = [end for stream in session.put.streams for end in (stream.ingress, stream.egress)]
+    return [pair for pair in map(around.find, ends) if pair.owner == session.put.ref]

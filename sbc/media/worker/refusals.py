@@ -11,7 +11,7 @@ from sbc.media.worker.codecs import can_recode
 from sbc.media.worker.latch import canonical
 from sbc.media.worker.ports import Ports
 
-STREAMS_AT_MOST: Final = 48  # of a session: they fit in one report, and are three times what a description may have
+STREAMS_AT_MOST: Final = 40  # of a session: they fit in one report, and are more than a description may have
 _REF_OCTETS: Final = 256
 _RATES: Final = range(1000, 192_001)  # Hz
 
@@ -63,12 +63,17 @@ def _types(stream: wire.Stream) -> Iterator[int]:
     yield from (number for number in stream.events or () if number != wire.NO_EVENTS)
 
 
-def _is_usable(remote: wire.Remote, local: str) -> bool:
-    """An IP literal of our socket's family, and ports that exist."""
-    if (":" in remote.host) != (":" in local):
+def is_host_of(host: str, local: str) -> bool:
+    """An IP literal of our socket's family."""
+    if (":" in host) != (":" in local):
         return False
     try:
-        canonical(remote.host)
+        canonical(host)
     except (OSError, ValueError):
         return False
-    return 0 < remote.port < 65_536 and 0 <= remote.rtcp_port < 65_536
+    return True
+
+
+def _is_usable(remote: wire.Remote, local: str) -> bool:
+    """Ports that exist."""
+    return is_host_of(remote.host, local) and 0 < remote.port < 65_536 and 0 <= remote.rtcp_port < 65_536

@@ -19,9 +19,12 @@ _LOOK_SECONDS: Final = 1.0
 
 
 class Rest:
-    """Begins at once; `host` is the former remote, an IP literal of the pair's family."""
+    """Begins at once; `host` is the former remote, an IP literal of the pair's family.
 
-    __slots__ = ("_agenda", "_host", "_is_first", "_pair", "_quiet_at", "_say")
+    In the first second nobody is let in: what waits in the sockets may yet belong to an heir of the call.
+    """
+
+    __slots__ = ("_agenda", "_host", "_is_listening", "_pair", "_quiet_at", "_say")
 
     def __init__(self, pair: Pair, host: str, agenda: Agenda, say: Callable[[wire.Reply], None], now: float) -> None:
         self._pair: Pair | None = pair
@@ -29,9 +32,8 @@ class Rest:
         self._agenda = agenda
         self._say = say
         self._quiet_at = now + PORT_QUARANTINE_SECONDS
-        self._is_first = True  # what waits in the sockets is from before, and may yet belong to an heir of the call
-        for one in (pair.rtp, pair.rtcp):
-            listen_to(one, host)
+        self._is_listening = False
+        pair.mute()
         agenda.book(now + _LOOK_SECONDS, self)
 
     def end(self) -> None:
@@ -42,21 +44,27 @@ class Rest:
         pair = self._pair
         if pair is None:
             return
-        heard = [self._look(one) for one in (pair.rtp, pair.rtcp)]
-        if any(heard) and not self._is_first:
+        sockets = (pair.rtp, pair.rtcp)
+        if not self._is_listening:
+            self._is_listening = True
+            for one in sockets:
+                self._begin(one)
+        elif self._look(sockets):
             self._quiet_at = now + PORT_QUARANTINE_SECONDS
             self._say(wire.StillHeard(pair.local, pair.port))
-        self._is_first = False
         if now >= self._quiet_at:
             pair.mute()
         else:
             self._agenda.book(now + _LOOK_SECONDS, self)
 
-    def _look(self, one: Udp) -> bool:
-        """Muted meanwhile, so that emptying it has an end."""
-        if not is_waiting(one):
-            return False
-        mute(one)
+    def _look(self, sockets: tuple[Udp, Udp]) -> bool:
+        """Muted while it is emptied, so that this has an end."""
+        heard = [one for one in sockets if is_waiting(one)]
+        for one in heard:
+            mute(one)
+            self._begin(one)
+        return bool(heard)
+
+    def _begin(self, one: Udp) -> None:
         drain(one)
         listen_to(one, self._host)
-        return True

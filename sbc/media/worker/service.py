@@ -16,14 +16,14 @@ from sbc.media import wire
 from sbc.media.worker.agenda import Agenda
 from sbc.media.worker.engine_choice import EngineChoice, OpenEngine
 from sbc.media.worker.ports import Key, Pair, Ports, Udp, dscp
-from sbc.media.worker.refusals import STREAMS_AT_MOST, problem
+from sbc.media.worker.refusals import STREAMS_AT_MOST, is_host_of, problem
 from sbc.media.worker.resting import Rest
 from sbc.media.worker.session import Session, Surroundings, Watch
 from sbc.media.worker.slots import SLOT_OCTETS, SLOTS, Memory, Slots, owner_of
 from sbc.media.worker.sweep import Life, Sweep
 from sbc.media.worker.voice import Clock
 
-STREAMS_PER_REPORT: Final = STREAMS_AT_MOST  # 51 KiB when every counter is at its largest; CONTROL_MESSAGE_OCTETS holds
+STREAMS_PER_REPORT: Final = STREAMS_AT_MOST  # 57 KiB when everything is at its largest; CONTROL_MESSAGE_OCTETS holds
 # A pair that was let go rests longer than this before another call gets it: sooner, it is the same leg in another call.
 _MOVED_SECONDS: Final = PORT_QUARANTINE_MINIMUM_SECONDS / 2
 
@@ -62,7 +62,7 @@ class Service:
         self._choice = EngineChoice(self._around, slots, open_engine)
         self._ports = Ports()
         self._lives: dict[str, Life] = {}
-        self._sweep = Sweep(self._around, self._choice, self._lives, self._give_up, clock())
+        self._sweep = Sweep(self._around, self._lives, self._give_up, clock())
         self._is_connected = True
         self._is_synced = False
         self._put_here: set[str] = set()  # on this connection
@@ -128,10 +128,7 @@ class Service:
 
     def _configure(self, configure: wire.Configure) -> wire.EngineReady:
         self._sweep.orphan_seconds = configure.orphan_seconds
-        ready = self._choice.configure(configure, [life.session for life in self._lives.values()], self._owners())
-        for life in self._lives.values():
-            life.begin(self._choice.slots, self._clock())
-        return ready
+        return self._choice.configure(configure, [life.session for life in self._lives.values()])
 
     def _add(self, local: str, ports: tuple[int, ...], sockets: Sequence[Udp]) -> list[wire.Reply]:
         if len(sockets) != 2 * len(ports):
@@ -168,16 +165,14 @@ class Service:
         if life is None:
             life = self._lives[put.ref] = Life(Session(put))
         session = life.session
-        former = {} if pairs == [self._pair(end) for end in _ends(session.put)] else _far_hosts(session)
-        session.put = put
+        before, session.put = session.put, put
         robbed = {pair.owner for pair in pairs} - {put.ref, ""}
         moved = self._own(put, pairs)
         for ref in robbed:
             self._lives[ref].session.rewire(self._around)
         session.rewire(self._around, moved)
-        self._release(put.ref, {key: host for key, host in former.items() if self._ports.pair(*key) not in pairs})
-        life.begin(self._choice.slots, self._clock())
-        life.ownerless_since = None
+        self._release(session, [pair for pair in map(self._pair, _ends(before)) if pair not in pairs])
+        life.begin(self._clock())
         self._put_here.add(put.ref)
         return []
 
@@ -199,13 +194,11 @@ class Service:
         life = self._lives.pop(ref, None)
         if life is None:
             return ()
-        counts = life.session.counts()
-        self._release(ref, _far_hosts(life.session))
-        life.session.close()
-        for key in life.keys:
-            self._choice.slots.give_back(owner_of(ref, *key))
+        session = life.session
+        session.close()
+        self._release(session, map(self._pair, _ends(session.put)))
         self._put_here.discard(ref)
-        return counts
+        return session.counts()
 
     def _give_up(self, ref: str) -> None:
         """Of a session that nobody owns."""
@@ -225,20 +218,20 @@ class Service:
 
     # --- pairs --------------------------------------------------------------------------------------------------------
 
-    def _release(self, ref: str, hosts: dict[Key, str]) -> None:
-        """These pairs, and their far ends, are nobody's from now on; one that another session has taken is let be."""
+    def _release(self, session: Session, pairs: Iterable[Pair]) -> None:
+        """Nobody's from now on; a pair that another session has taken is let be."""
         now = self._clock()
-        for key, host in hosts.items():
-            pair = self._ports.pair(*key)
-            if pair.owner != ref:
+        for pair in pairs:
+            if pair.owner != session.put.ref:
                 continue
             pair.owner = ""
+            pair.closed_at = now
             self._watch.unset(pair.rtp)
             self._watch.unset(pair.rtcp)
-            pair.closed_at = now
-            if self._is_synced and key not in self._added:
-                self._drop([key])  # it was kept for this session alone
-            elif host:
+            host = next((host for host, _ in session.former(*pair.key)), "")
+            if self._is_synced and pair.key not in self._added:
+                self._drop([pair.key])  # it was kept for this session alone
+            elif is_host_of(host, pair.local):
                 pair.rest = Rest(pair, host, self.agenda, self._say, now)
             else:
                 pair.mute()
@@ -255,11 +248,9 @@ class Service:
         for pair in unused:
             if pair.key in self._added and pair.rest is None:
                 pair.mute()  # the worker before us may have left it open
-        self._choice.clear_away({key for life in self._lives.values() for key in life.keys}, self._owners())
+        ends = [(ref, key) for ref, life in self._lives.items() for key in life.keys]
+        self._choice.clear_away({key for _, key in ends}, {owner_of(ref, *key) for ref, key in ends})
         self._choice.attach({pair.local for pair in self._ports})
-
-    def _owners(self) -> set[int]:
-        return {owner_of(ref, *key) for ref, life in self._lives.items() for key in life.keys}
 
     def _pair(self, end: wire.End) -> Pair:
         return self._ports.pair(end.local, end.port)
@@ -267,16 +258,6 @@ class Service:
 
 def _ends(put: wire.PutSession) -> list[wire.End]:
     return [end for stream in put.streams for end in (stream.ingress, stream.egress)]
-
-
-def _far_hosts(session: Session) -> dict[Key, str]:
-    """By end: the address that is locked, else the one that its SDP says; empty: neither is known."""
-    hosts: dict[Key, str] = {}
-    for stream, count in zip(session.put.streams, session.counts(), strict=True):
-        for end, counted in ((stream.ingress, count.ingress), (stream.egress, count.egress)):
-            host = counted.source.rpartition(":")[0].strip("[]")
-            hosts[end.local, end.port] = host or (end.remote.host if end.remote else "")
-    return hosts
 
 
 def _reports(sessions: Iterable[Session]) -> Iterator[wire.Report]:

@@ -1,97 +1,61 @@
 """Once a second: which sessions are silent, which have no owner for too long, which hand-overs hold (a machine).
 
-A sign of life is a packet that was relayed or that began a digit; the counters in the slots tell, whoever counted: the
-userland loop, or the kernel, which tells nobody. So nothing is done for it when a packet comes. A session that nobody
-owns ends where an owned one is only called silent. Used by `service`, which keeps one `Life` for each session.
+A session that nobody owns ends where an owned one is only called silent. Most sessions cost a comparison each: when one
+was heard last is asked only when, for all that is known, it could be silent. Used by `service`, which keeps one `Life`
+for each session.
 """
 
-import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Final
 
 from sbc.media import wire
-from sbc.media.worker.engine_choice import EngineChoice
+from sbc.media.worker.engine import NoEngine
 from sbc.media.worker.ports import Key
 from sbc.media.worker.session import Session, Surroundings
-from sbc.media.worker.slots import DIGITS, LAST_NS, OCTETS, RTCP_PACKETS, Slots, owner_of
 
 SWEEP_SECONDS: Final = 1.0
 
-# PACKETS, which stands first, LAST_NS, RTCP_PACKETS, DIGITS
-_LOOK: Final = struct.Struct(f"<Q{LAST_NS - OCTETS}xQ{RTCP_PACKETS - LAST_NS - 8}xI{DIGITS - RTCP_PACKETS - 4}xI")
-_look = _LOOK.unpack_from
-
 
 class Life:
-    """Of one session: when it was heard last, and since when nobody owns it (None: somebody does)."""
+    """Of one session: when it was heard last, as far as is known, and since when nobody owns it (None: somebody does).
 
-    __slots__ = (
-        "_others",
-        "_packets",
-        "_seen_at",
-        "_slots",
-        "heard_at",
-        "is_told",
-        "keys",
-        "ownerless_since",
-        "session",
-    )
+    `keys`: each end that it has ever had.
+    """
+
+    __slots__ = ("heard_at", "is_told", "keys", "ownerless_since", "session")
 
     def __init__(self, session: Session) -> None:
         self.session = session
-        self.keys: set[Key] = set()  # each end that it has ever had
+        self.keys: set[Key] = set()
         self.heard_at = 0.0
         self.is_told = False
         self.ownerless_since: float | None = None
-        self._slots: tuple[int, ...] | None = None
-        self._packets = self._others = 0
-        self._seen_at = 0.0
 
-    def begin(self, slots: Slots, now: float) -> None:
-        """The session was put just now, or its counters have moved.
-
-        Where an end has none, or nobody reads its sockets yet, nobody can tell of silence.
-        """
-        put = self.session.put
-        keys = [(end.local, end.port) for stream in put.streams for end in (stream.ingress, stream.egress)]
-        self.keys.update(keys)
-        offsets = [slots.find(owner_of(put.ref, *key)) for key in keys]
-        found = tuple(offset for offset in offsets if offset is not None)
-        self._slots = found if len(found) == len(offsets) and not put.early else None
-        if self._slots is not None:
-            self._packets, self._others, _ = _total(slots, self._slots)
-        self.heard_at = self._seen_at = now
+    def begin(self, now: float) -> None:
+        """It was put just now: it has an owner, and the time of its silence begins anew."""
+        self.keys.update((end.local, end.port) for one in self.session.put.streams for end in (one.ingress, one.egress))
+        self.heard_at = now
         self.is_told = False
+        self.ownerless_since = None
 
-    def is_silent(self, limit: float, slots: Slots, now: float) -> bool:
-        """Has it been so for `limit` seconds? 0: it may."""
-        if self._slots is None or limit <= 0:
+    def is_silent(self, now: float) -> bool:
+        """For longer than it may be. While it is early nobody reads its sockets, and nobody can tell."""
+        put = self.session.put
+        if put.silence_seconds <= 0 or now - self.heard_at < put.silence_seconds or put.early:
             return False
-        packets, others, last_ns = _total(slots, self._slots)
-        if others != self._others:
-            self.heard_at, self.is_told = now, False
-        elif packets != self._packets:
-            at = last_ns / 1e9  # an earlier time is that of a packet before those that were counted now
-            self.heard_at, self.is_told = at if self._seen_at < at <= now else now, False
-        self._packets, self._others, self._seen_at = packets, others, now
-        return now - self.heard_at >= limit
+        heard_at = self.session.heard_at()
+        if heard_at > self.heard_at:
+            self.heard_at, self.is_told = heard_at, False
+        return now - self.heard_at >= put.silence_seconds
 
 
 class Sweep:
-    """`lives`: the service's, with a session for each. `end` ends one of them, and says so."""
+    """`lives`: the service's. `end` ends one of these sessions, and says so. `orphan_seconds` may be set anew."""
 
-    __slots__ = ("_around", "_choice", "_end", "_lives", "orphan_seconds")
+    __slots__ = ("_around", "_end", "_lives", "orphan_seconds")
 
-    def __init__(
-        self,
-        around: Surroundings,
-        choice: EngineChoice,
-        lives: dict[str, Life],
-        end: Callable[[str], None],
-        now: float,
-    ) -> None:
+    def __init__(self, around: Surroundings, lives: dict[str, Life], end: Callable[[str], None], now: float) -> None:
         self._around = around
-        self._choice = choice
         self._lives = lives
         self._end = end
         self.orphan_seconds = wire.Configure("").orphan_seconds
@@ -101,26 +65,14 @@ class Sweep:
         around = self._around
         around.agenda.book(now + SWEEP_SECONDS, self)
         around.engine.beat()
-        slots = self._choice.slots
+        may_be_away = not isinstance(around.engine, NoEngine)
         for ref, life in list(self._lives.items()):
-            limit = life.session.put.silence_seconds
-            is_silent = life.is_silent(limit, slots, now)
-            since = life.ownerless_since
+            is_silent, since = life.is_silent(now), life.ownerless_since
             if since is not None and (is_silent or now - since >= self.orphan_seconds):
                 self._end(ref)
                 continue
+            if may_be_away:
+                life.session.verify(now)
             if since is None and is_silent and not life.is_told:
                 life.is_told = True
-                around.say(wire.Silent(ref, limit))
-
-
-def _total(slots: Slots, offsets: Iterable[int]) -> tuple[int, int, int]:
-    """RTP packets, other signs of life, and when the latest packet came that was in order."""
-    memory = slots.memory
-    packets = others = last = 0
-    for offset in offsets:
-        rtp, last_ns, rtcp, digits = _look(memory, offset)
-        packets += rtp
-        others += rtcp + digits
-        last = max(last, last_ns)
-    return packets, others, last
+                around.say(wire.Silent(ref, life.session.put.silence_seconds))
