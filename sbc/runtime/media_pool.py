@@ -23,13 +23,11 @@ from sbc.policy.model import MediaSettings
 from sbc.runtime.keeper import Keeper
 from sbc.runtime.media_link import MediaLink
 from sbc.runtime.media_sockets import Pair
+from sbc.runtime.supervisor.restart import Restart
 
 FIRST_START_SECONDS: Final = 15.0  # of the very first workers; later ones are tried for ever
 _SILENT_POLLS: Final = 3
 _START_PATIENCE_SECONDS: Final = 15.0  # from our connection to `Running`; the keeper's longest pause is 5 s
-_STABLE_SECONDS: Final = 5.0  # a worker that ran so long was not killed by what it was told
-_QUICK_DEATHS: Final = 2  # so many in a row are followed by an immediate connection too
-_BACK_OFF_SECONDS: Final = (0.1, 5.0)  # first, longest; doubled in between
 
 _log = structlog.get_logger()
 
@@ -169,24 +167,18 @@ class MediaPool:
             raise MediaWorkerError(f"the media worker did not start within {self._start_seconds:.0f} s")
 
     async def _stay_connected(self, number: int) -> None:
-        back_off = 0.0
-        quick_deaths = 0
+        restart = Restart()
         while True:
-            await trio.sleep(back_off)
             lived = await self._one_connection(number)
-            quick_deaths = 0 if lived >= _STABLE_SECONDS else quick_deaths + 1
-            if lived > 0 and quick_deaths <= _QUICK_DEATHS:
-                back_off = 0.0
-            else:
-                back_off = min(max(2 * back_off, _BACK_OFF_SECONDS[0]), _BACK_OFF_SECONDS[1])
+            await trio.sleep(restart.pause(lived))
 
-    async def _one_connection(self, number: int) -> float:
-        """Serve a worker until it is gone; how many seconds it ran, 0 if it never said so."""
+    async def _one_connection(self, number: int) -> float | None:
+        """Serve a worker until it is gone; how many seconds it ran, None if it never said so."""
         try:
             link = MediaLink.connect(self._keeper.worker_address(number), self._descriptors)
         except OSError as error:
             _log.error("media.worker_not_started", alarm=True, worker=number, reason=str(error))
-            return 0.0
+            return None
         self._links[number] = link
         try:
             await link.serve(lambda data: self._received(number, link, data))
@@ -194,8 +186,8 @@ class MediaPool:
             self._links[number] = None
             link.close()
             self._client.worker_lost(number)
-        lived = 0.0 if link.pid is None else max(trio.current_time() - link.running_since, 1e-9)
-        if lived and not link.is_given_up:
+        lived = None if link.pid is None else trio.current_time() - link.running_since
+        if lived is not None and not link.is_given_up:
             _log.error("media.worker_died", alarm=True, worker=number, pid=link.pid, ran_seconds=round(lived, 3))
         return lived
 
