@@ -7,16 +7,16 @@ from typing import Final
 
 from msgspec import Struct
 
+from sbc.media.worker.payload import payload_bounds
 from sbc.media.worker.relay import RTP_OCTETS
 
 LONGEST: Final = 0xFFFF  # what the duration field can express, in timestamp units
 
 _EVENT_OCTETS: Final = 4
+EVENT_PACKET_OCTETS: Final = RTP_OCTETS + _EVENT_OCTETS  # of our own making
 _EVENTS_PER_PACKET: Final = 4  # that are looked at; RFC 4733 §2.5.1.5 allows several that follow one another
 _END: Final = 0x80
 _MARKER: Final = 0x80
-_PADDED: Final = 0x20
-_EXTENDED: Final = 0x10
 _VOLUME: Final = 10  # -10 dBm0, about what a telephone's keypad sends (RFC 4733 §2.3.4)
 _TONES: Final = 16  # events below are tones and have a volume; "for other events, the sender MUST set volume to zero"
 
@@ -33,7 +33,7 @@ class Event(Struct, frozen=True):
 
 def read_events(packet: bytearray, size: int) -> list[Event]:
     """The events of the RTP packet in the first `size` octets; none where it ends too early."""
-    at, end = _payload(packet, size)
+    at, end = payload_bounds(packet, size)
     timestamp = int.from_bytes(packet[4:8])
     is_marked = bool(packet[1] & _MARKER)
     events: list[Event] = []
@@ -59,13 +59,3 @@ def event_packet(payload_type: int, sequence: int, source: bytes, event: Event) 
             event.duration.to_bytes(2),
         )
     )
-
-
-def _payload(packet: bytearray, size: int) -> tuple[int, int]:
-    """Where the payload begins and ends: behind CSRCs and an extension, before padding (RFC 3550 §5.1, §5.3.1)."""
-    first = packet[0]
-    at = RTP_OCTETS + 4 * (first & 15)
-    if first & _EXTENDED:
-        at += 4 + 4 * int.from_bytes(packet[at + 2 : at + 4]) if at + 4 <= size else size
-    end = size - packet[size - 1] if first & _PADDED else size
-    return at, end

@@ -26,7 +26,7 @@ class Digit(Struct, frozen=True):
 
 
 class Hearing:
-    """The digit that is heard, or was last. `begun` counts digits; it is the owner's to reset."""
+    """The digit that is heard, or was last. `begun` counts digits."""
 
     __slots__ = ("_at", "_before", "_event", "_is_over", "_rate", "_source", "begun")
 

@@ -1,49 +1,356 @@
-"""Which source may send to one of our ports: what the SDP says, and how exactly it is taken (RFC 7362 tells the risks).
+"""Which source may send to one of our ports, learned once and then kept (a machine; RFC 7362 tells the risks).
 
-`strict` asks for the SDP's address and port, `address` for its address alone: PBXs move a call between their parts and
-send from another port. Neither moves where we send to: that is the SDP's address and port, always. So a packet from a
-stranger can neither be injected nor draw media to itself. RTCP is judged by itself and never moves RTP.
+What comes from just where the SDP says is the far end, from its first packet on. Where `address` or `nat` allow another
+source, it is believed when PROBATION packets of one RTP stream have come in a row (RFC 3550 §A.1 asks for two); they
+are kept meanwhile, and relayed then. From then on that source alone is heard; all others are foreign. A new description
+opens the latch once more, for LEARNING_SECONDS and one change. RTCP is judged by `RtcpLatch` and never moves RTP.
+So a stranger can neither be heard nor draw media to itself, but within what `address` and `nat` leave open: whoever can
+send from the SDP's address, or from within `media_from`, before the far end has been heard. Our own addresses never.
+`relay` asks for every packet that is not from the source that it knows; `session` makes one for each end.
 """
 
 import socket
+from collections import OrderedDict
+from collections.abc import Collection, Iterable
 from typing import Final
-
-from msgspec import Struct
 
 from sbc.media.wire import End
 
+PROBATION: Final = 4
+LEARNING_SECONDS: Final = 10.0
+_CANDIDATES: Final = 8  # sources on probation at once; one more takes the place of the one that was heard longest ago
+_KEPT_OCTETS: Final = 2048  # a larger packet is no voice, and is not kept
+_RTCP_OCTETS: Final = 8  # header and SSRC, RFC 3550 §6.4
+_LONGEST_PREFIX: Final = {4: 32, 16: 128}
 
-class Latch(Struct, frozen=True):
-    """The source that is let in: a host, and a port or 0 for any. No source has the empty host: nobody is let in."""
+# What `hears` finds
+FOREIGN: Final = 0
+OURS: Final = 1
+KEPT: Final = 2  # on probation: to be relayed when it has been passed, or never
+LOCKED: Final = 3  # this packet has locked its source: what was kept comes first
 
-    host: str
-    port: int
+Source = tuple[str, int] | tuple[str, int, int, int]  # as recvfrom has it; of IPv6 with flow and scope
+Target = tuple[str, int]
+Kept = tuple[bytes, int]  # a packet, and when it came, in nanoseconds
 
-
-NOBODY: Final = Latch("", 0)
 NOWHERE: Final = ("", 0)
 
 
-def latch(end: End, *, is_rtcp: bool) -> Latch:
-    remote = end.remote
-    if remote is None:
-        return NOBODY
-    if end.latching == "address":
-        return Latch(canonical(remote.host), 0)
-    port = remote.rtcp_port if is_rtcp else remote.port
-    return Latch(canonical(remote.host), port) if port else NOBODY
+class Latch:
+    """The RTP source of one end. `source`: the locked one, in the form in which it comes; None: none yet.
+
+    `foreign`: packets that were kept and turned out to be a stranger's; the owner's to take.
+    """
+
+    __slots__ = (
+        "_candidates",
+        "_end",
+        "_host",
+        "_is_rtp",
+        "_networks",
+        "_open_until",
+        "_own",
+        "_port",
+        "foreign",
+        "kept",
+        "locked",
+        "source",
+    )
+
+    def __init__(self) -> None:
+        self._end: End | None = None
+        self._host, self._port = NOWHERE
+        self._own: Collection[str] = ()
+        self._networks: tuple[Network, ...] = ()
+        self._is_rtp = True
+        self._open_until = 0.0
+        self._candidates: OrderedDict[Source, Candidate] = OrderedDict()
+        self.source: Source | None = None
+        self.locked: Target = NOWHERE  # `source`, canonical
+        self.kept: list[Kept] = []  # of the source that has just been locked, but for the packet that locked it
+        self.foreign = 0
+
+    def put(self, end: End, own: Collection[str], now: float, *, is_rtp: bool = True) -> None:
+        """The end as it is from now on. A description that is new, or differs, opens the latch once more."""
+        former, self._end = self._end, end
+        self._own, self._is_rtp = own, is_rtp
+        if self.locked[0] in own:
+            self._unlock()
+        if former is not None and not _is_news(former, end):
+            return
+        self._networks = tuple(read_networks(end.media_from))
+        self._forget()
+        self._open_until = now + LEARNING_SECONDS
+        before = self._host
+        self._host, self._port = NOWHERE
+        if end.remote is not None:
+            self._host, self._port = canonical(end.remote.host), end.remote.port
+        is_exact = self.locked == (self._host, self._port)
+        is_kept = before == self._host and end.latching != "strict" and self._may_be(self.locked[0])
+        if not is_exact and not is_kept:
+            self._unlock()
+
+    def is_shut(self, now: float) -> bool:
+        """Whether it is certain that the source stays as it is, until the next description."""
+        return self.source is not None and (now >= self._open_until or self._is_certain())
+
+    def may_be(self, host: str, port: int) -> bool:
+        """Whether a source may be locked at all. `host` is canonical."""
+        return host not in self._own and ((host, port) == (self._host, self._port) or self._may_be(host))
+
+    def may_hear(self, source: Source) -> bool:
+        """Whether a packet from there may be ours, now or when it has been on probation."""
+        return source == self.source or self.may_be(*origin(source))
+
+    def lock(self, source: Source) -> None:
+        """That one from now on: it was locked before, and the engine has told so."""
+        self._lock(source, origin(source))
+
+    def hears(self, packet: bytearray, size: int, source: Source, now_ns: int) -> int:
+        """Judge one packet that has the shape of its stream, and come from `source`."""
+        if source == self.source:
+            return OURS
+        now, at = now_ns / 1e9, origin(source)
+        if at == self.locked:  # said in another way, as who locked it for us had it
+            self.source = source
+            return LOCKED
+        if self._end is None or self._end.remote is None or (self.source is not None and now >= self._open_until):
+            return FOREIGN
+        if at[0] in self._own or not at[0]:
+            return FOREIGN
+        if at == (self._host, self._port):
+            self._lock(source, at)
+            return LOCKED
+        if not self._may_be(at[0]) or size > _KEPT_OCTETS:
+            return FOREIGN
+        return self._probe(packet, size, source, at, now_ns)
+
+    def hears_rtcp(self, source: Source) -> bool:
+        """RTCP on the port of RTP (RFC 5761): from the source of RTP, or from just where the SDP says."""
+        if source == self.source:
+            return True
+        at = origin(source)
+        return at[0] not in self._own and at in {self.locked, (self._host, self._port)} - {NOWHERE}
+
+    def take_kept(self) -> list[Kept]:
+        kept, self.kept = self.kept, []
+        return kept
+
+    def target(self) -> Target | None:
+        """Where RTP for this end goes: where its SDP says; with nat, to what is locked. Never to ourselves."""
+        end = self._end
+        if end is None or end.remote is None:
+            return None
+        if end.latching == "nat" and self.source is not None:
+            return (self.source[0], self.source[1])
+        return None if self._host in self._own else (end.remote.host, end.remote.port)
+
+    def _may_be(self, host: str) -> bool:
+        latching = self._end.latching if self._end is not None else "strict"
+        if latching == "address":
+            return host == self._host != ""
+        return latching == "nat" and any(network.holds(host) for network in self._networks)
+
+    def _is_certain(self) -> bool:
+        """Nothing but the locked source could be locked: with strict there is no other."""
+        return self._end is not None and self._end.latching == "strict" and self.locked == (self._host, self._port)
+
+    def _probe(self, packet: bytearray, size: int, source: Source, at: Target, now_ns: int) -> int:
+        candidates = self._candidates
+        candidate = candidates.get(source)
+        if candidate is None:
+            if len(candidates) >= _CANDIDATES:
+                self.foreign += len(candidates.popitem(last=False)[1].kept)
+            candidate = candidates[source] = Candidate()
+        candidates.move_to_end(source)
+        self.foreign += candidate.take(packet, size, now_ns, is_rtp=self._is_rtp)
+        if len(candidate.kept) < PROBATION:
+            return KEPT
+        del candidates[source]
+        self._lock(source, at)
+        self.kept = candidate.kept[:-1]
+        return LOCKED
+
+    def _lock(self, source: Source, at: Target) -> None:
+        self._forget()
+        self.source, self.locked = source, at
+        self._open_until = 0.0
+
+    def _unlock(self) -> None:
+        self.source, self.locked = None, NOWHERE
+
+    def _forget(self) -> None:
+        self.foreign += sum(len(candidate.kept) for candidate in self._candidates.values())
+        self._candidates.clear()
+        self.kept = []
 
 
-def target(end: End, *, is_rtcp: bool) -> tuple[str, int] | None:
-    """Where the SDP says that packets for this end go; None where it does not say, or says that it wants none."""
-    remote = end.remote
-    if remote is None:
-        return None
-    port = remote.rtcp_port if is_rtcp else remote.port
-    return (remote.host, port) if port else None
+class Candidate:
+    """A source on probation: its latest packets in a row."""
+
+    __slots__ = ("_next", "_ssrc", "kept")
+
+    def __init__(self) -> None:
+        self.kept: list[Kept] = []
+        self._next = 0
+        self._ssrc = b""
+
+    def take(self, packet: bytearray, size: int, now_ns: int, *, is_rtp: bool) -> int:
+        """Returns how many kept packets it does not go on from: it begins anew with this one."""
+        sequence, ssrc = int.from_bytes(packet[2:4]), bytes(packet[8:12])
+        lost = 0
+        if is_rtp and (sequence != self._next or ssrc != self._ssrc):
+            lost = len(self.kept)
+            self.kept = []
+        self._next, self._ssrc = (sequence + 1) & 0xFFFF, ssrc
+        self.kept.append((bytes(memoryview(packet)[:size]), now_ns))
+        return lost
+
+
+class RtcpLatch:
+    """The RTCP source of one end that does not multiplex. `source`: the one that was heard last."""
+
+    __slots__ = ("_end", "_of", "_own", "_rtp", "foreign", "source")
+
+    def __init__(self, rtp: Latch) -> None:
+        self._rtp = rtp
+        self._end: End | None = None
+        self._own: Collection[str] = ()
+        self._of: Target = NOWHERE  # the RTP source at which `source` was learned
+        self.source: Source | None = None
+        self.foreign = 0
+
+    def put(self, end: End, own: Collection[str]) -> None:
+        if self._end is None or _is_news(self._end, end):
+            self.source = None
+        self._end, self._own = end, own
+
+    def moved(self) -> None:
+        """RTP's source is another."""
+        if self._end is not None and self._end.latching == "nat" and self._of != self._rtp.locked:
+            self.source = None
+
+    def may_hear(self, source: Source) -> bool:
+        return self._end is not None and (source == self.source or self._is_ours(self._end, source))
+
+    def hears(self, packet: bytearray, size: int, source: Source, _now_ns: int) -> int:
+        """With strict from the SDP's RTCP port, with address from its address, with nat from RTP's host, any port.
+
+        With nat the first port that was heard there stays, because that is where RTCP is sent.
+        """
+        end = self._end
+        if source == self.source:
+            return OURS
+        if end is None or not self._is_ours(end, source):
+            return FOREIGN
+        if size < _RTCP_OCTETS or packet[0] >> 6 != 2:  # ours, but nothing is learned from it
+            return OURS
+        self.source, self._of = source, self._rtp.locked
+        return LOCKED if end.latching == "nat" else OURS
+
+    def take_kept(self) -> list[Kept]:
+        return []
+
+    def _is_ours(self, end: End, source: Source) -> bool:
+        host, port = origin(source)
+        if end.remote is None or host in self._own:
+            return False
+        if end.latching == "nat":
+            return self.source is None and host == self._rtp.locked[0]
+        return host == canonical(end.remote.host) and (end.latching == "address" or port == end.remote.rtcp_port)
+
+    def target(self) -> Target | None:
+        """Where RTCP for this end goes. With nat "else RTP's port + 1" is RFC 3550 §11's rule for what was not said."""
+        end = self._end
+        if end is None or end.remote is None or not end.remote.rtcp_port:
+            return None
+        if end.latching == "nat" and self._rtp.source is not None:
+            if self.source is not None:
+                return (self.source[0], self.source[1])
+            host, port = self._rtp.source[:2]
+            return (host, port + 1) if port < 0xFFFF else None
+        return None if canonical(end.remote.host) in self._own else (end.remote.host, end.remote.rtcp_port)
+
+
+class MuxLatch:
+    """The RTCP source of one end that multiplexes: `Latch` knows it."""
+
+    __slots__ = ("_rtp", "foreign")
+
+    def __init__(self, rtp: Latch) -> None:
+        self._rtp = rtp
+        self.foreign = 0
+
+    def may_hear(self, source: Source) -> bool:
+        return self._rtp.hears_rtcp(source)
+
+    def hears(self, _packet: bytearray, _size: int, source: Source, _now_ns: int) -> int:
+        return OURS if self._rtp.hears_rtcp(source) else FOREIGN
+
+    def take_kept(self) -> list[Kept]:
+        return []
+
+
+class Network:
+    """Addresses that begin alike."""
+
+    __slots__ = ("_bits", "_octets", "_shift")
+
+    def __init__(self, text: str) -> None:
+        """CIDR text, or one address. Raises OSError or ValueError on others."""
+        host, _, length = text.partition("/")
+        octets = _packed(canonical(host))
+        longest = _LONGEST_PREFIX[len(octets)]
+        prefix = int(length) if length else longest
+        if not 0 <= prefix <= longest:
+            raise ValueError(f"no network: {text!r}")
+        self._octets = len(octets)
+        self._shift = longest - prefix
+        self._bits = int.from_bytes(octets) >> self._shift
+
+    def holds(self, host: str) -> bool:
+        """`host` is canonical, or empty."""
+        if not host:
+            return False
+        octets = _packed(host)
+        return len(octets) == self._octets and int.from_bytes(octets) >> self._shift == self._bits
+
+
+def read_networks(texts: Iterable[str]) -> list[Network]:
+    """Those that can be read; what is no network holds nobody."""
+    networks: list[Network] = []
+    for text in texts:
+        try:
+            networks.append(Network(text))
+        except (OSError, ValueError):
+            continue
+    return networks
 
 
 def canonical(host: str) -> str:
-    """An IP literal in the form in which the kernel's sources are reported. Raises OSError or ValueError on others."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    return socket.inet_ntop(family, socket.inet_pton(family, host))
+    """An IP literal in the form in which sources are compared. Raises OSError or ValueError on others.
+
+    IPv4 in IPv6 becomes IPv4: a socket for both reports it so, and an SDP may.
+    """
+    if ":" not in host:
+        return socket.inet_ntop(socket.AF_INET, socket.inet_pton(socket.AF_INET, host))
+    literal = socket.inet_ntop(socket.AF_INET6, socket.inet_pton(socket.AF_INET6, host))
+    return literal[7:] if literal.startswith("::ffff:") and "." in literal else literal
+
+
+def origin(source: Source) -> Target:
+    """Host and port of a source, canonical and without zone."""
+    host = source[0]
+    if ":" in host:
+        host = canonical(host.partition("%")[0])
+    return (host, source[1])
+
+
+def _packed(host: str) -> bytes:
+    return socket.inet_pton(socket.AF_INET6 if ":" in host else socket.AF_INET, host)
+
+
+def _is_news(former: End, end: End) -> bool:
+    if end.epoch > former.epoch or end.remote != former.remote:
+        return True
+    return end.latching != former.latching or end.media_from != former.media_from

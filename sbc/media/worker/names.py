@@ -17,14 +17,17 @@ _HEADER_OCTETS: Final = 4
 _KEY_OCTETS: Final = 64
 
 
-def hide_names(packet: bytearray, size: int, ref: bytes) -> None:
-    """Overwrite the names in the compound packet that fills the first `size` octets. `ref` is the call's secret."""
+def hide_names(packet: bytearray, size: int, ref: bytes) -> int:
+    """Overwrite the names in the compound packet that fills the first `size` octets, and return that. `ref` is the
+    call's secret.
+    """
     at = 0
     while at + _HEADER_OCTETS <= size:
         end = at + 4 * (1 + int.from_bytes(packet[at + 2 : at + 4], "big"))
         if packet[at + 1] == _SDES:
             _hide_items(packet, at + _HEADER_OCTETS, min(end, size), packet[at] & 31, ref)
         at = end
+    return size
 
 
 def _hide_items(packet: bytearray, at: int, end: int, chunks: int, ref: bytes) -> None:

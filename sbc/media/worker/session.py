@@ -1,266 +1,285 @@
-"""One session: the streams of one call, wired as four inlets each (RTP and RTCP, both ways), and their counters.
+"""One session: the streams of one call, each of two ways (`way`), and the counters of their ends (`far_end`).
 
-An end keeps its counters for as long as the session uses its port pair: they are folded out of the inlets whenever the
-streams are wired anew. A way on which digits are known has a `Voice`, which stays for as long as the session has both
-ends: digits that wait or are played survive a re-INVITE. Ends whose pair another session has taken are cut off. It
-decides nothing and reads no packet.
+An end keeps its counters, and the source that was learned, for as long as the session uses its port pair. A way on
+which digits are known has a `Voice`, which stays for as long as the session has both ends: digits that wait or are
+played survive a re-INVITE. Ends whose pair another session has taken are cut off. Before anything is wired anew the
+engine gives its ways back. It decides nothing and reads no packet.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
-from typing import Protocol
+from typing import Final
 
-from msgspec import Struct
+import msgspec
 
 from sbc.media import wire
-from sbc.media.worker.agenda import Agenda
-from sbc.media.worker.engine import Engine, NoEngine
+from sbc.media.worker.engine import NoEngine
+from sbc.media.worker.far_end import FarEnd, Key, Latches, Tally, merged
 from sbc.media.worker.hearing import Digit
-from sbc.media.worker.latch import NOBODY, NOWHERE, latch, target
-from sbc.media.worker.names import hide_names
-from sbc.media.worker.payload import payload_table, rewriting
-from sbc.media.worker.ports import Pair, Udp
-from sbc.media.worker.relay import RTCP_OCTETS, RTP_OCTETS, Edit, Inlet, catch_up
-from sbc.media.worker.slots import Slots
-from sbc.media.worker.voice import Clock, Voice, VoiceRules
+from sbc.media.worker.latch import Target
+from sbc.media.worker.ports import Pair
+from sbc.media.worker.relay import CLOCK_RATE
+from sbc.media.worker.slots import SLOT_OCTETS, owner_of
+from sbc.media.worker.statistics import Statistics
+from sbc.media.worker.surroundings import Surroundings, Watch
+from sbc.media.worker.voice import Voice
+from sbc.media.worker.way import Plan, Way
+
+__all__ = ["Session", "Surroundings", "Watch"]
+
+_SIDES: Final[tuple[wire.SideName, ...]] = ("ingress", "egress")
 
 
-class Watch(Protocol):
-    """The poller's side: which inlet a socket belongs to. Setting one that is watched already replaces its inlet."""
+class Link:
+    """That one end sends to another, and what it had sent before: packets, octets, RTCP packets."""
 
-    def set(self, socket: Udp, inlet: Inlet) -> None: ...
-    def unset(self, socket: Udp) -> None: ...
+    __slots__ = ("frm", "since", "to")
 
+    def __init__(self, frm: FarEnd, to: FarEnd, *, is_fresh: bool) -> None:
+        self.frm = frm
+        self.to = to
+        self.since = {} if is_fresh else _passed_on(frm)
 
-def _unmarked(_socket: Udp) -> int:
-    return 0
-
-
-class Surroundings(Struct):
-    """What every session of a worker uses. `say`: a reply that nobody asked for.
-
-    `clock`: seconds of CLOCK_MONOTONIC, as the slots have it. `slots`: None: counters that die with us. `engine` and
-    `own` (`wire.Configure.own`, canonical) may be set anew; every session is to be rewired then. `dscp`: of what leaves
-    by a socket.
-    """
-
-    find: Callable[[wire.End], Pair]
-    watch: Watch
-    agenda: Agenda
-    clock: Clock
-    say: Callable[[wire.Reply], None]
-    slots: Slots | None = None
-    engine: Engine = NoEngine()
-    own: frozenset[str] = frozenset()
-    dscp: Callable[[Udp], int] = _unmarked
-
-
-class Tally:
-    """Counters of one end, apart from what its inlets have counted since they were wired."""
-
-    __slots__ = (
-        "digits_received",
-        "digits_sent",
-        "dropped",
-        "received",
-        "received_octets",
-        "rtcp_received",
-        "rtcp_sent",
-        "sent",
-        "sent_octets",
-    )
-
-    def __init__(self) -> None:
-        self.received = 0
-        self.received_octets = 0
-        self.sent = 0
-        self.sent_octets = 0
-        self.rtcp_received = 0
-        self.rtcp_sent = 0
-        self.dropped = 0
-        self.digits_received = 0
-        self.digits_sent = 0
-
-    def value(self) -> wire.EndCount:
-        return wire.EndCount(
-            self.received,
-            self.received_octets,
-            self.sent,
-            self.sent_octets,
-            self.rtcp_received,
-            self.rtcp_sent,
-            self.dropped,
-            self.digits_received,
-            self.digits_sent,
-        )
-
-
-class Direction:
-    """RTP and RTCP from one end towards the other."""
-
-    __slots__ = ("_from", "_rtcp", "_rtp", "_to", "opposite", "pair", "voice")
-
-    def __init__(self, way: "_Way", tallies: tuple[Tally, Tally], inlets: tuple[Inlet, Inlet]) -> None:
-        self.pair = way.pair
-        self.opposite = way.opposite
-        self.voice = way.voice
-        self._from, self._to = tallies
-        self._rtp, self._rtcp = inlets
-
-    def fold(self) -> None:
-        """Move what the inlets counted into the tallies of both ends."""
-        rtp, rtcp, from_, to = self._rtp, self._rtcp, self._from, self._to
-        from_.received += rtp.packets
-        from_.received_octets += rtp.octets
-        to.sent += rtp.packets
-        to.sent_octets += rtp.octets
-        from_.rtcp_received += rtcp.packets
-        to.rtcp_sent += rtcp.packets
-        from_.dropped += rtp.dropped + rtcp.dropped
-        rtp.packets = rtp.octets = rtp.dropped = rtcp.packets = rtcp.octets = rtcp.dropped = 0
-        if self.voice is not None:
-            self._fold_digits(self.voice)
-
-    def _fold_digits(self, voice: Voice) -> None:
-        self._from.digits_received += voice.take_begun()
-        self._to.digits_sent += voice.crossed + voice.played
-        self._to.sent += voice.played_packets
-        self._to.sent_octets += voice.played_octets
-        voice.crossed = voice.played = voice.played_packets = voice.played_octets = 0
-
-    def catch_up(self) -> None:
-        catch_up(self._rtp)
-        catch_up(self._rtcp)
-
-
-class _Way:
-    """From one end's sockets to the other's. `is_cut`: the other end's pair is no longer ours."""
-
-    __slots__ = ("end", "is_cut", "opposite", "other", "pair", "voice")
-
-    def __init__(
-        self, end: wire.End, other: wire.End, pair: Pair, opposite: Pair, voice: Voice | None, *, is_cut: bool
-    ) -> None:
-        self.voice = voice
-        self.end = end
-        self.other = other
-        self.pair = pair
-        self.opposite = opposite
-        self.is_cut = is_cut
-
-    def inlet(self, least: int, edit: Edit | None = None, *, is_rtcp: bool) -> Inlet:
-        """Where there is nowhere to send to, nobody is let in: packets are dropped and counted."""
-        socket = self.pair.rtcp if is_rtcp else self.pair.rtp
-        outlet = self.opposite.rtcp if is_rtcp else self.opposite.rtp
-        to = None if self.is_cut else target(self.other, is_rtcp=is_rtcp)
-        if to is None:
-            return Inlet(socket, outlet, NOBODY, NOWHERE, least)
-        return Inlet(socket, outlet, latch(self.end, is_rtcp=is_rtcp), to, least, edit)
+    def sent(self) -> dict[str, int]:
+        return {name: count - self.since.get(name, 0) for name, count in _passed_on(self.frm).items()}
 
 
 class Session:
-    __slots__ = ("_directions", "_is_early", "_tallies", "_voices", "put")
+    __slots__ = ("_around", "_ends", "_former", "_is_early", "_links", "_tallies", "_voices", "_ways", "put")
 
     def __init__(self, put: wire.PutSession) -> None:
         self.put = put
-        self._tallies: dict[tuple[str, int], Tally] = {}
-        self._directions: list[Direction] = []
+        self._around: Surroundings | None = None
+        self._tallies: dict[Key, Tally] = {}
+        self._ends: dict[Key, FarEnd] = {}
+        self._links: dict[tuple[Key, Key], Link] = {}
+        self._ways: list[Way] = []
         self._voices: dict[tuple[Pair, Pair], Voice] = {}
+        self._former: dict[Key, tuple[Target, ...]] = {}
         self._is_early = False
 
     def rewire(self, around: Surroundings, moved: Sequence[Pair] = ()) -> None:
         """Relay as `put` says from now on, through those of its pairs that are ours. `moved`: they came just now."""
-        self.fold()
-        self._directions = []
+        self._around = around
+        now = around.clock()
+        for way in self._ways:
+            way.withdraw()
+        fresh = self._settle_ends(around, moved, now)
         voices, self._voices = self._voices, {}
-        was_early, self._is_early = self._is_early, self.put.early
-        for n, stream in enumerate(self.put.streams):
-            for way in self._ways(stream, voices, around):
-                self._directions.append(self._direction(way, n, stream, around))
+        self._ways = [] if self.put.early else list(self._wire(around, voices))
+        if self.put.early:
+            self._wait(around)
         for voice in voices.values():
             voice.close()
-        for direction in self._directions:
-            if was_early or direction.pair in moved:
-                direction.catch_up()
+        for way in self._ways:
+            if way.frm in fresh and self.put.resumed:
+                way.adopt(now)
+        was_early, self._is_early = self._is_early, self.put.early
+        for way in self._ways:
+            way.watch(self.put.ref)
+        for way in self._ways:
+            if was_early or way.frm.pair in moved:
+                way.catch_up()
 
     def play(self, play: wire.PlayDigit, code: int) -> None:
         """Towards an end without a way to it, or without a payload type for digits: nothing."""
         stream = self.put.streams[play.stream]
         receiver = stream.ingress if play.to == "ingress" else stream.egress
-        for direction in self._directions:
-            to = direction.opposite
-            if direction.voice is not None and (to.local, to.port) == (receiver.local, receiver.port):
-                direction.voice.play(code, play.milliseconds)
+        for way in self._ways:
+            to = way.opposite
+            if way.voice is not None and way.plan.converts_digits and (to.local, to.port) == _key(receiver):
+                way.voice.play(code, play.milliseconds)
 
     def close(self) -> None:
+        """The call is over; what was counted can still be asked for."""
+        for way in self._ways:
+            way.withdraw()
         for voice in self._voices.values():
             voice.close()
-
-    def fold(self) -> None:
-        for direction in self._directions:
-            direction.fold()
+        self._give_up(set(self._ends), set())
+        self._ways = []
 
     def counts(self) -> tuple[wire.StreamCount, ...]:
-        self.fold()
         return tuple(
-            wire.StreamCount(self._tally(stream.ingress).value(), self._tally(stream.egress).value())
+            wire.StreamCount(self._count(_key(stream.ingress)), self._count(_key(stream.egress)))
             for stream in self.put.streams
         )
 
-    def _ways(
-        self, stream: wire.Stream, voices: dict[tuple[Pair, Pair], Voice], around: Surroundings
-    ) -> Iterator[_Way]:
-        """The ways of a stream, with the voices that they had before; none from an end that is not ours, or early."""
-        for end, other in ((stream.ingress, stream.egress), (stream.egress, stream.ingress)):
-            pair, opposite = around.find(end), around.find(other)
-            if pair.owner != self.put.ref:
-                continue
-            if self.put.early:
-                around.watch.unset(pair.rtp)
-                around.watch.unset(pair.rtcp)
-                continue
-            voice = None
-            if _knows_digits(stream):
-                name = f"{self.put.ref} {pair.local} {pair.port} {opposite.local} {opposite.port}"
-                voice = voices.pop((pair, opposite), None) or Voice(name.encode(), around.agenda, around.clock)
-                self._voices[pair, opposite] = voice
-            yield _Way(end, other, pair, opposite, voice, is_cut=opposite.owner != self.put.ref)
+    def verify(self, now: float) -> None:
+        """To be asked once a second: whether the engine relays the ways that it has."""
+        for way in self._ways:
+            way.verify(now)
 
-    def _direction(self, way: _Way, n: int, stream: wire.Stream, around: Surroundings) -> Direction:
-        least, rtcp_least, edit, hiding = 0, 0, None, None
-        if stream.rtp:
-            least, rtcp_least = RTP_OCTETS, RTCP_OCTETS
-            hiding = partial(hide_names, ref=self.put.ref.encode())
-            edit = rewriting(_table(way, stream)) if way.voice is None else way.voice.edit
-        rtp = way.inlet(least, edit, is_rtcp=False)
-        rtcp = way.inlet(rtcp_least, hiding, is_rtcp=True)
-        if way.voice is not None:
-            way.voice.rewire(rtp, self._rules(way, n, stream, around))
-        around.watch.set(way.pair.rtp, rtp)
-        around.watch.set(way.pair.rtcp, rtcp)
-        return Direction(way, (self._tally(way.end), self._tally(way.other)), (rtp, rtcp))
+    def heard_at(self) -> float:
+        """When RTP or RTCP came last from any end, by the worker's clock; 0: never."""
+        return max((far.heard_ns() for far in self._ends.values()), default=0) / 1e9
 
-    def _rules(self, way: _Way, n: int, stream: wire.Stream, around: Surroundings) -> VoiceRules:
-        types = stream.events or (wire.NO_EVENTS, wire.NO_EVENTS)
-        side: wire.SideName = "ingress" if way.end is stream.ingress else "egress"
-        heard, played = (0, 1) if side == "ingress" else (1, 0)
-        report: Callable[[Digit], None] | None = None
-        if side in stream.report_digits:
-            ref = self.put.ref
+    def former(self, local: str, port: int) -> tuple[Target, ...]:
+        """Where the far end of a pair, which the session has or had, sends from: RTP and RTCP."""
+        far = self._ends.get((local, port))
+        return far.former() if far is not None else self._former.get((local, port), ())
 
-            def report(digit: Digit) -> None:
-                around.say(wire.DigitHeard(ref, n, side, digit.digit, digit.milliseconds))
+    # --- ends ---------------------------------------------------------------------------------------------------------
 
-        rates = stream.event_rates
-        return VoiceRules(types[heard], rates[heard], types[played], rates[played], _table(way, stream), report)
+    def _settle_ends(self, around: Surroundings, moved: Sequence[Pair], now: float) -> set[FarEnd]:
+        """Give up ends that are no longer ours, make those that are new, and return these."""
+        mine: dict[Key, tuple[wire.End, bool]] = {}
+        pairs: list[tuple[Key, Key]] = []
+        for stream in self.put.streams:
+            for end in (stream.ingress, stream.egress):
+                if around.find(end).owner == self.put.ref:
+                    mine[_key(end)] = (end, stream.rtp)
+            one, other = _key(stream.ingress), _key(stream.egress)
+            pairs += [(one, other), (other, one)]
+        self._give_up({key for key in self._ends if key not in mine}, set(pairs))
+        fresh: set[FarEnd] = set()
+        for key, (end, is_rtp) in mine.items():
+            if key not in self._ends:
+                self._ends[key] = self._made(key, end, around, moved)
+                fresh.add(self._ends[key])
+            self._ends[key].put(end, around.own, now, is_rtp=is_rtp)
+            if self._ends[key] in fresh:
+                self._take_over(self._ends[key], around)
+        for one, other in pairs:
+            if one in self._ends and other in self._ends and (one, other) not in self._links:
+                frm = self._ends[one]
+                self._links[one, other] = Link(frm, self._ends[other], is_fresh=frm in fresh)
+        return fresh
 
-    def _tally(self, end: wire.End) -> Tally:
-        return self._tallies.setdefault((end.local, end.port), Tally())
+    def _made(self, key: Key, end: wire.End, around: Surroundings, moved: Sequence[Pair]) -> FarEnd:
+        pair = around.find(end)
+        latches = around.latches.get(key) if pair in moved else None
+        latches = around.latches[key] = latches or Latches()
+        owner = owner_of(self.put.ref, *key)
+        offset = None if around.slots is None else around.slots.take(owner)
+        if around.slots is None or offset is None:
+            statistics = Statistics(bytearray(SLOT_OCTETS), 0)
+        else:
+            statistics = Statistics(around.slots.memory, offset)
+        return FarEnd(pair, end, latches, self._tallies.setdefault(key, Tally()), owner, statistics)
+
+    def _take_over(self, far: FarEnd, around: Surroundings) -> None:
+        """What the engine still has on this port: its source goes on where the session does, else it ends."""
+        if isinstance(around.engine, NoEngine):
+            return
+        flow = around.engine.held(far.pair.local, far.pair.port)
+        if flow is None:
+            return
+        latch, statistics = far.latches.rtp, far.statistics
+        if self.put.resumed and not self.put.early and statistics.is_started and statistics.ssrc == flow.ssrc:
+            if latch.source is None and latch.may_be(*flow.source):
+                latch.lock(flow.source)
+        else:
+            around.engine.remove(far.pair.local, far.pair.port)
+
+    def _give_up(self, keys: set[Key], pairs: set[tuple[Key, Key]]) -> None:
+        """These ends are no longer ours; of the links, those of `pairs` go on where both ends do."""
+        for pair, link in list(self._links.items()):
+            if pair not in pairs or not keys.isdisjoint(pair):
+                link.to.tally.add(link.sent())
+                del self._links[pair]
+        for key in keys:
+            far = self._ends[key]
+            far.tally.last = self._described(far)
+            far.fold()
+            self._former[key] = far.former()
+            if self._around is not None and self._around.slots is not None:
+                self._around.slots.give_back(far.owner)
+            del self._ends[key]
+
+    # --- ways ---------------------------------------------------------------------------------------------------------
+
+    def _wire(self, around: Surroundings, voices: dict[tuple[Pair, Pair], Voice]) -> Iterator[Way]:
+        """The ways of all streams, with the voices that they had before; none from an end that is not ours."""
+        for n, stream in enumerate(self.put.streams):
+            for side in _SIDES:
+                plan = Plan(stream, side)
+                end = stream.ingress if side == "ingress" else stream.egress
+                frm, to = self._ends.get(_key(end)), self._ends.get(_key(plan.other))
+                if frm is None:
+                    continue
+                opposite = around.find(plan.other)
+                voice = self._voice(frm.pair, opposite, voices, around) if plan.knows_digits else None
+                way = Way(frm, to, opposite, plan, voice, around)
+                way.rewire_voice(self._reporter(n, side, around))
+                self._hook(way)
+                yield way
+
+    def _wait(self, around: Surroundings) -> None:
+        """What comes stays in the sockets."""
+        for far in self._ends.values():
+            around.watch.unset(far.pair.rtp)
+            around.watch.unset(far.pair.rtcp)
+
+    def _voice(self, pair: Pair, opposite: Pair, voices: dict[tuple[Pair, Pair], Voice], around: Surroundings) -> Voice:
+        name = f"{self.put.ref} {pair.local} {pair.port} {opposite.local} {opposite.port}"
+        voice = voices.pop((pair, opposite), None) or Voice(name.encode(), around.agenda, around.clock)
+        self._voices[pair, opposite] = voice
+        return voice
+
+    def _reporter(self, n: int, side: wire.SideName, around: Surroundings) -> Callable[[Digit], None]:
+        ref = self.put.ref
+
+        def report(digit: Digit) -> None:
+            around.say(wire.DigitHeard(ref, n, side, digit.digit, digit.milliseconds))
+
+        return report
+
+    def _hook(self, way: Way) -> None:
+        """Be told when the source of a way is another: with nat, what goes to that end goes elsewhere then."""
+
+        def locked() -> None:
+            way.rtp.source = way.frm.latches.rtp.source
+            way.frm.latches.rtcp.moved()
+            retarget()
+
+        def retarget() -> None:
+            for one in self._ways:
+                if one.to is way.frm:
+                    one.retarget()
+
+        way.rtp.on_lock = locked
+        way.rtcp.on_lock = retarget
+
+    # --- counters -----------------------------------------------------------------------------------------------------
+
+    def _count(self, key: Key) -> wire.EndCount:
+        tally, far = self._tallies.get(key), self._ends.get(key)
+        if tally is None:
+            return wire.EndCount()
+        if far is None:
+            return msgspec.structs.replace(tally.last, **tally.counts)
+        sent = (link.sent() for link in self._links.values() if link.to is far)
+        counts = merged(tally.counts, far.counts(), *sent)
+        return msgspec.structs.replace(self._described(far), **counts)
+
+    def _described(self, far: FarEnd) -> wire.EndCount:
+        """All of an end that is no sum."""
+        coming = next((way for way in self._ways if way.frm is far), None)
+        going = next((way for way in self._ways if way.to is far), None)
+        told = far.round_trip
+        rate = going.frm.statistics.rate if going is not None else CLOCK_RATE
+        is_relayed = coming is not None and far.statistics.packets > 0
+        return wire.EndCount(
+            jitter_ms=far.jitter_ms,
+            jitter_max_ms=far.jitter_max_ms,
+            round_trip_ms=told.round_trip_ms,
+            far_lost=told.far_lost,
+            far_jitter_ms=told.far_jitter / rate * 1000,
+            source=far.source,
+            engine=coming.engine if coming is not None and is_relayed else "",
+            why=coming.reason if coming is not None else "",
+        )
 
 
-def _knows_digits(stream: wire.Stream) -> bool:
-    return stream.rtp and stream.events is not None and stream.events != (wire.NO_EVENTS, wire.NO_EVENTS)
+def _key(end: wire.End) -> Key:
+    return (end.local, end.port)
 
 
-def _table(way: _Way, stream: wire.Stream) -> bytes | None:
-    return payload_table(stream.ingress_to_egress if way.end is stream.ingress else stream.egress_to_ingress)
+def _passed_on(far: FarEnd) -> dict[str, int]:
+    """What came from an end and was relayed, by the names that it has at the other end."""
+    counts = far.counts()
+    return {
+        "sent": counts["received"],
+        "sent_octets": counts["received_octets"],
+        "rtcp_sent": counts["rtcp_received"],
+    }

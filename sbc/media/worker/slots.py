@@ -47,6 +47,8 @@ OWNER: Final = 120  # u64
 STARTED: Final = 1  # STATE: a first packet has set sequence, window, timestamp and last_ns
 HAS_BAD: Final = 2  # STATE: BAD_SEQUENCE means something
 
+Memory = mmap.mmap | bytearray
+
 
 def owner_of(ref: str, local: str, port: int) -> int:
     """The mark of one port pair in one session; never 0."""
@@ -59,7 +61,7 @@ class Slots:
 
     __slots__ = ("_free", "_of", "memory")
 
-    def __init__(self, memory: mmap.mmap | bytearray, first: int = 0, count: int = SLOTS) -> None:
+    def __init__(self, memory: Memory, first: int = 0, count: int = SLOTS) -> None:
         self.memory = memory
         with memoryview(memory) as octets, octets.cast("Q") as cells:
             owners = cells[OWNER // 8 :: SLOT_OCTETS // 8].tolist()

@@ -6,8 +6,9 @@ played takes the SSRC and the next numbers of the stream that flows there, or fl
 last packet as time has passed; "they MUST use the same sequence number and timestamp base as the regular audio channel"
 §2.5.1.2. Where nothing ever flowed it has an SSRC of its own. RTCP is not renumbered: its counts are off by the few
 packets of a digit.
-A plain packet costs a look at its payload type, a copy of its header and a look at the clock. `relay` calls `edit`,
-`session` makes one of these for each way and keeps it for as long as the way exists.
+A plain packet costs a look at its payload type, a copy of its header and a look at the clock. Where digits are neither
+reported nor played, `count` takes the place of `edit`, and plain packets need neither. `relay` calls them, `session`
+makes one of these for each way and keeps it for as long as the way exists.
 """
 
 from collections.abc import Callable
@@ -18,15 +19,17 @@ from msgspec import Struct
 
 from sbc.core.limits import DIGITS_HEARD_PER_SECOND, DIGITS_WAITING
 from sbc.media.wire import DIGITS, NO_EVENTS
+from sbc.media.worker import slots
 from sbc.media.worker.agenda import Agenda
 from sbc.media.worker.events import LONGEST, Event, event_packet, read_events
 from sbc.media.worker.hearing import Digit, Hearing
 from sbc.media.worker.playing import Playing
-from sbc.media.worker.relay import RTP_OCTETS, Inlet, send
+from sbc.media.worker.relay import RTP_OCTETS, Clock, Inlet, send
+from sbc.media.worker.statistics import Statistics
 
 _LATE: Final = 100  # packets: what is so far behind a break in the numbers came too late, and has no number any more
 
-Clock = Callable[[], float]
+__all__ = ["Clock", "Voice", "VoiceRules"]
 
 
 class VoiceRules(Struct, frozen=True):
@@ -62,10 +65,7 @@ class Voice:
         "_rules",
         "_shift",
         "_table",
-        "crossed",
-        "played",
-        "played_octets",
-        "played_packets",
+        "_told",
     )
 
     def __init__(self, name: bytes, agenda: Agenda, clock: Clock) -> None:
@@ -87,15 +87,20 @@ class Voice:
         self._booked: float | None = None
         self._allowance = float(DIGITS_WAITING)
         self._refilled = 0.0
-        self.crossed = self.played = self.played_packets = self.played_octets = 0
+        self._told: Statistics | None = None
 
-    def rewire(self, inlet: Inlet, rules: VoiceRules) -> None:
-        """From now on so, and by this inlet; what is heard or played goes on where it still can."""
+    @property
+    def is_bent(self) -> bool:
+        """Whether a digit has left its mark: what follows it is renumbered, and every packet has to be seen."""
+        return self._is_special or bool(self._shift)
+
+    def rewire(self, inlet: Inlet, told: Statistics | None, rules: VoiceRules) -> None:
+        """From now on so, and by this inlet; what is heard or played goes on where it still can. `told`: receiver's."""
         if rules.heard_rate != self._rules.heard_rate:
             self._hearing = Hearing(rules.heard_rate)
-        self._inlet, self._rules = inlet, rules
+        self._inlet, self._told, self._rules = inlet, told, rules
         self._heard_type, self._table = rules.heard, rules.table
-        if rules.played == NO_EVENTS or not inlet.has_target:
+        if rules.played == NO_EVENTS or inlet.target is None:
             self._playing.stop()
 
     def close(self) -> None:
@@ -103,29 +108,33 @@ class Voice:
         self._playing.stop()
         self._rules = VoiceRules(NO_EVENTS, 8000, NO_EVENTS, 8000, None, None)
 
-    def take_begun(self) -> int:
-        """Digits that began at the sender since this was asked last."""
-        begun, self._hearing.begun = self._hearing.begun, 0
-        return begun
-
     # --- packets of the sender ----------------------------------------------------------------------------------------
 
-    def edit(self, packet: bytearray, size: int) -> bool:
-        """Make a packet what the receiver shall see; True where it shall see nothing of it."""
+    def count(self, packet: bytearray, size: int) -> int:
+        """Hear the digits that cross."""
+        if packet[1] & 127 == self._heard_type:
+            self._hear(packet, size, self._clock())
+        if self._table is not None:
+            packet[1] = self._table[packet[1]]
+        return size
+
+    def edit(self, packet: bytearray, size: int) -> int:
+        """Make a packet what the receiver shall see; 0 where it shall see nothing of it."""
         second = packet[1]
         if self._is_special or second & 127 == self._heard_type:
-            return self._edit_with_care(packet, size)
+            return 0 if self._edit_with_care(packet, size) else size
         if self._shift:
             if packet[8:12] != self._header[8:12]:
-                return self._edit_with_care(packet, size)
+                return 0 if self._edit_with_care(packet, size) else size
             packet[2:4] = (((packet[2] << 8 | packet[3]) + self._shift) & 0xFFFF).to_bytes(2)
         self._header = packet[:RTP_OCTETS]
         self._at = self._clock()
         if self._table is not None:
             packet[1] = self._table[second]
-        return False
+        return size
 
     def _edit_with_care(self, packet: bytearray, size: int) -> bool:
+        """True where the receiver shall see nothing of it."""
         now = self._clock()
         is_kept_back = packet[1] & 127 == self._heard_type and self._hear(packet, size, now)
         if is_kept_back or self._playing.due is not None:
@@ -145,8 +154,12 @@ class Voice:
         source = bytes(packet[8:12])
         events = read_events(packet, size)
         ended = [digit for event in events for digit in self._hearing.take(source, event, now)]
+        begun = self._hearing.begun - before
+        if begun and self._inlet is not None:
+            self._inlet.statistics.add(slots.DIGITS, begun)
         if self._rules.report is None:
-            self.crossed += self._hearing.begun - before if self._playing.due is None else 0
+            if begun and self._told is not None and self._playing.due is None:
+                self._told.add(slots.DIGITS_SENT, begun)
             return False
         self._report(ended, now)
         self._book(self._hearing.next_deadline())
@@ -185,7 +198,7 @@ class Voice:
 
     def _drop(self) -> None:
         if self._inlet is not None:
-            self._inlet.dropped += 1
+            self._inlet.statistics.add(slots.DROPPED)
 
     @property
     def _last_sequence(self) -> int:
@@ -196,7 +209,7 @@ class Voice:
     def play(self, code: int, milliseconds: int) -> None:
         """Queue a digit for the receiver; nothing where it cannot be told, or too many wait."""
         inlet = self._inlet
-        if self._rules.played == NO_EVENTS or inlet is None or not inlet.has_target:
+        if self._rules.played == NO_EVENTS or inlet is None or inlet.target is None:
             return
         if self._playing.add(code, milliseconds, self._rules.played_rate, self._clock()):
             self._is_special = True
@@ -219,7 +232,7 @@ class Voice:
         rate = self._rules.played_rate
         if step.is_first:
             self._begin(now, rate)
-            self.played += 1
+            self._tell(slots.DIGITS_SENT)
         sequence = (self._last_sequence + 1) & 0xFFFF
         duration = min(step.milliseconds * rate // 1000, LONGEST)
         event = Event(step.code, int.from_bytes(self._header[4:8]), duration, step.is_over, step.is_first)
@@ -227,8 +240,11 @@ class Voice:
         self._header = bytearray(packet[:RTP_OCTETS])
         self._has_gap = self._is_special = True
         if inlet is not None and send(inlet, packet):
-            self.played_packets += 1
-            self.played_octets += len(packet)
+            self._tell(slots.PLAYED_PACKETS)
+
+    def _tell(self, field: int) -> None:
+        if self._told is not None:
+            self._told.add(field)
 
     def _begin(self, now: float, rate: int) -> None:
         """Set the timestamp at which the digit begins; it stays that of all its reports."""

@@ -1,47 +1,471 @@
+"""Who may send to a port. The attacks are those of a stranger who knows all but what only the far end can send."""
+
+from collections.abc import Iterable
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sbc.media import wire
-from sbc.media.worker.latch import NOBODY, Latch, canonical, latch, target
-
-
-def end(latching: wire.Latching, host: str = "192.0.2.30", rtcp: int = 4001) -> wire.End:
-    return wire.End("192.0.2.1", 20000, wire.Remote(host, 4000, rtcp), latching)
-
-
-@pytest.mark.parametrize(
-    ("latching", "is_rtcp", "expected"),
-    [
-        ("strict", False, Latch("192.0.2.30", 4000)),
-        ("strict", True, Latch("192.0.2.30", 4001)),
-        ("address", False, Latch("192.0.2.30", 0)),
-        ("address", True, Latch("192.0.2.30", 0)),
-    ],
+from sbc.media.worker.latch import (
+    FOREIGN,
+    KEPT,
+    LEARNING_SECONDS,
+    LOCKED,
+    OURS,
+    PROBATION,
+    Latch,
+    MuxLatch,
+    Network,
+    RtcpLatch,
+    Source,
+    canonical,
+    origin,
+    read_networks,
 )
-def test_who_is_let_in(latching: wire.Latching, is_rtcp: bool, expected: Latch) -> None:
-    assert latch(end(latching), is_rtcp=is_rtcp) == expected
+
+SDP = ("192.0.2.30", 4000)
+OTHER_PORT = ("192.0.2.30", 4010)
+STRANGER = ("203.0.113.66", 4000)
+INSIDE_NAT = ("198.51.100.7", 61000)
+NAT = ("198.51.100.0/24",)
+OWN = frozenset({"192.0.2.1", "198.51.100.1"})
+SSRC = b"ours"
 
 
-def test_nobody_is_let_in_where_the_sdp_names_no_source() -> None:
-    assert latch(wire.End("192.0.2.1", 20000, None), is_rtcp=False) == NOBODY
-    assert latch(end("strict", rtcp=0), is_rtcp=True) == NOBODY
+def end(
+    latching: wire.Latching = "address",
+    remote: tuple[str, int] | None = SDP,
+    *,
+    epoch: int = 0,
+    rtcp: int = 4001,
+    mux: bool = False,
+) -> wire.End:
+    where = None if remote is None else wire.Remote(*remote, rtcp)
+    return wire.End("192.0.2.1", 20000, where, latching, NAT if latching == "nat" else (), epoch, mux)
+
+
+def made(one: wire.End, now: float = 0.0) -> Latch:
+    latch = Latch()
+    latch.put(one, OWN, now)
+    return latch
+
+
+def rtp(sequence: int, ssrc: bytes = SSRC) -> bytearray:
+    return bytearray((0x80, 8)) + (sequence & 0xFFFF).to_bytes(2) + bytes(4) + ssrc + bytes(160)
+
+
+def hears(latch: Latch, source: Source, *sequences: int, ssrc: bytes = SSRC, now: float = 0.0) -> list[int]:
+    return [latch.hears(rtp(n, ssrc), 172, source, int(now * 1e9)) for n in sequences]
+
+
+def locked(one: wire.End, source: Source = SDP) -> Latch:
+    latch = made(one)
+    assert hears(latch, source, 1, 2, 3, 4)[-1] in {OURS, LOCKED}
+    latch.take_kept()
+    return latch
+
+
+def kept(latch: Latch) -> list[int]:
+    return [int.from_bytes(data[2:4]) for data, _ in latch.take_kept()]
+
+
+# --- learning ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("latching", ["strict", "address", "nat"])
+def test_the_sdps_address_and_port_lock_with_the_first_packet(latching: wire.Latching) -> None:
+    latch = made(end(latching))
+    assert hears(latch, SDP, 7, 8) == [LOCKED, OURS]
+    assert (latch.source, latch.locked, kept(latch)) == (SDP, SDP, [])
+
+
+def test_another_port_of_the_sdps_address_locks_with_the_fourth_packet_in_a_row_and_nothing_is_lost() -> None:
+    latch = made(end("address"))
+    assert hears(latch, OTHER_PORT, 65534, 65535, 0, 1) == [KEPT, KEPT, KEPT, LOCKED]
+    assert kept(latch) == [65534, 65535, 0]
+    assert latch.source == OTHER_PORT
+
+
+def test_what_was_kept_has_the_time_at_which_it_came() -> None:
+    latch = made(end("address"))
+    for n in range(PROBATION):
+        latch.hears(rtp(n), 172, OTHER_PORT, n * 1000)
+    assert [at for _, at in latch.take_kept()] == [0, 1000, 2000]
+
+
+def test_any_source_within_the_networks_locks_behind_nat_and_is_sent_to() -> None:
+    latch = made(end("nat"))
+    assert latch.target() == SDP
+    assert hears(latch, INSIDE_NAT, 1, 2, 3) == [KEPT] * 3
+    assert latch.target() == SDP
+    assert hears(latch, INSIDE_NAT, 4) == [LOCKED]
+    assert latch.target() == INSIDE_NAT
 
 
 @pytest.mark.parametrize("latching", ["strict", "address"])
-def test_packets_go_to_the_sdps_address_whatever_the_latching(latching: wire.Latching) -> None:
-    assert target(end(latching), is_rtcp=False) == ("192.0.2.30", 4000)
-    assert target(end(latching), is_rtcp=True) == ("192.0.2.30", 4001)
+def test_only_nat_moves_where_packets_go(latching: wire.Latching) -> None:
+    latch = made(end(latching))
+    hears(latch, OTHER_PORT, 1, 2, 3, 4)
+    assert latch.target() == SDP
 
 
-def test_there_is_no_target_where_the_sdp_names_none() -> None:
-    assert target(wire.End("192.0.2.1", 20000, None), is_rtcp=False) is None
-    assert target(end("address", rtcp=0), is_rtcp=True) is None
+def test_numbers_must_follow_one_another_and_be_of_one_ssrc() -> None:
+    latch = made(end("address"))
+    assert LOCKED not in hears(latch, OTHER_PORT, 1, 3, 5, 7, 9, 9, 9, 9)
+    assert LOCKED not in [hears(latch, OTHER_PORT, n, ssrc=bytes((n,)) * 4)[0] for n in range(10, 20)]
+    assert latch.source is None
+    assert latch.foreign == 8 + 10 - 1, "but for the last, which may still be the first of a row"
 
 
-def test_an_ipv6_source_is_compared_in_the_form_that_the_kernel_reports() -> None:
-    assert latch(end("strict", "2001:DB8:0:0::30"), is_rtcp=False) == Latch("2001:db8::30", 4000)
+def test_a_gap_begins_the_row_anew() -> None:
+    latch = made(end("address"))
+    assert hears(latch, OTHER_PORT, 1, 2, 3, 5, 6, 7, 8) == [KEPT] * 6 + [LOCKED]
+    assert kept(latch) == [5, 6, 7]
+    assert latch.foreign == 3
 
 
-@pytest.mark.parametrize("host", ["", "pbx.example", "192.0.2", "::g", "a\0b", "fe80::1%eth0"])
+def test_an_opaque_stream_has_no_numbers_to_judge_by() -> None:
+    latch = Latch()
+    latch.put(end("address"), OWN, 0.0, is_rtp=False)
+    assert [latch.hears(bytearray(b"t38"), 3, OTHER_PORT, 0) for _ in range(4)] == [KEPT, KEPT, KEPT, LOCKED]
+
+
+@pytest.mark.parametrize("latching", ["strict", "address", "nat"])
+def test_nobody_is_let_in_where_the_sdp_names_nobody(latching: wire.Latching) -> None:
+    latch = made(end(latching, None))
+    assert hears(latch, SDP, 1, 2, 3, 4) == [FOREIGN] * 4
+    assert hears(latch, INSIDE_NAT, 1, 2, 3, 4) == [FOREIGN] * 4
+    assert latch.target() is None
+
+
+# --- attacks ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("latching", ["strict", "address", "nat"])
+def test_a_stranger_is_never_let_in_however_well_its_numbers_follow(latching: wire.Latching) -> None:
+    latch = made(end(latching))
+    assert hears(latch, STRANGER, *range(100)) == [FOREIGN] * 100
+    assert hears(latch, SDP, 1) == [LOCKED]
+    assert hears(latch, STRANGER, *range(2, 100)) == [FOREIGN] * 98
+    assert latch.target() == SDP
+
+
+def test_strict_lets_nobody_in_from_another_port_of_the_right_address() -> None:
+    latch = made(end("strict"))
+    assert hears(latch, OTHER_PORT, *range(20)) == [FOREIGN] * 20
+    latch = locked(end("strict"))
+    assert hears(latch, OTHER_PORT, *range(20)) == [FOREIGN] * 20
+
+
+@pytest.mark.parametrize("latching", ["strict", "address", "nat"])
+@pytest.mark.parametrize("attacker", [STRANGER, OTHER_PORT, INSIDE_NAT])
+def test_after_the_lock_the_right_ssrc_and_number_help_nobody(latching: wire.Latching, attacker: Source) -> None:
+    latch = locked(end(latching))
+    assert hears(latch, attacker, *range(5, 50)) == [FOREIGN] * 45
+    assert hears(latch, SDP, 5) == [OURS]
+    assert (latch.source, latch.target(), latch.foreign) == (SDP, SDP, 0)
+
+
+def test_a_spray_of_single_packets_does_not_end_a_probation() -> None:
+    """Each from another port: the far end's row goes on between them, as long as it is among the latest few."""
+    latch = made(end("address"))
+    for n in range(1, 4):
+        assert hears(latch, OTHER_PORT, n) == [KEPT]
+        for port in range(5000, 5007):
+            assert hears(latch, ("192.0.2.30", port + 100 * n), 1) == [KEPT]
+    assert hears(latch, OTHER_PORT, 4) == [LOCKED]
+    assert latch.source == OTHER_PORT
+
+
+def test_a_spray_keeps_little_and_what_it_was_is_foreign() -> None:
+    latch = made(end("nat"))
+    for port in range(1024, 11024):
+        assert hears(latch, ("198.51.100.9", port), 1) == [KEPT]
+    assert latch.foreign == 10_000 - 8
+    assert hears(latch, SDP, 1) == [LOCKED]
+    assert latch.foreign == 10_000
+
+
+def test_a_packet_too_large_to_be_voice_is_not_kept() -> None:
+    latch = made(end("address"))
+    assert latch.hears(rtp(1) + bytes(4096), 4096, OTHER_PORT, 0) == FOREIGN
+
+
+@pytest.mark.parametrize("latching", ["strict", "address", "nat"])
+def test_our_own_addresses_are_never_learned_nor_sent_to(latching: wire.Latching) -> None:
+    own = ("198.51.100.1", 20002)
+    latch = made(end(latching, own))
+    assert hears(latch, own, *range(8)) == [FOREIGN] * 8
+    assert hears(latch, ("198.51.100.1", 9), *range(8)) == [FOREIGN] * 8
+    assert latch.target() is None
+    assert not latch.may_be(*own)
+
+
+def test_a_source_that_turns_out_to_be_our_own_is_let_go() -> None:
+    latch = locked(end("nat"), INSIDE_NAT)
+    latch.put(end("nat"), OWN | {INSIDE_NAT[0]}, 1.0)
+    assert latch.source is None
+
+
+# --- another description ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("latching", ["address", "nat"])
+def test_the_same_description_opens_nothing(latching: wire.Latching) -> None:
+    latch = locked(end(latching, epoch=3))
+    for epoch in (3, 2):
+        latch.put(end(latching, epoch=epoch), OWN, 1.0)
+        assert hears(latch, OTHER_PORT if latching == "address" else INSIDE_NAT, 1, 2, 3, 4, now=1.0) == [FOREIGN] * 4
+        assert latch.is_shut(1.0)
+
+
+@pytest.mark.parametrize(("latching", "new"), [("address", OTHER_PORT), ("nat", INSIDE_NAT)])
+def test_a_new_description_lets_one_other_source_in_while_the_old_one_goes_on(
+    latching: wire.Latching, new: Source
+) -> None:
+    latch = locked(end(latching))
+    latch.put(end(latching, epoch=1), OWN, 1.0)
+    assert not latch.is_shut(2.0)
+    assert hears(latch, SDP, 5, now=2.0) == [OURS]
+    assert hears(latch, new, 1, 2, now=2.0) == [KEPT] * 2
+    assert hears(latch, SDP, 6, now=2.0) == [OURS]
+    assert hears(latch, new, 3, 4, now=2.0) == [KEPT, LOCKED]
+    assert latch.is_shut(2.0)
+    assert hears(latch, SDP, 7, 8, 9, 10, now=2.0) == [FOREIGN] * 4, "once, and then no more"
+
+
+def test_after_a_while_a_new_description_lets_nobody_in_any_more() -> None:
+    latch = locked(end("address"))
+    latch.put(end("address", epoch=1), OWN, 1.0)
+    late = 1.0 + LEARNING_SECONDS
+    assert hears(latch, OTHER_PORT, 1, 2, 3, now=late - 0.1) == [KEPT] * 3
+    assert hears(latch, OTHER_PORT, 4, 5, 6, now=late) == [FOREIGN] * 3
+    assert latch.is_shut(late)
+    assert hears(latch, SDP, 9, now=late) == [OURS]
+
+
+def test_a_new_port_in_the_sdp_locks_at_once_and_the_old_one_is_heard_until_then() -> None:
+    latch = locked(end("address"))
+    latch.put(end("address", OTHER_PORT, epoch=1), OWN, 1.0)
+    assert hears(latch, SDP, 5, now=1.0) == [OURS]
+    assert hears(latch, OTHER_PORT, 1, now=1.0) == [LOCKED]
+    assert hears(latch, SDP, 6, now=1.0) == [FOREIGN]
+
+
+@pytest.mark.parametrize("latching", ["strict", "address", "nat"])
+def test_a_new_address_in_the_sdp_ends_the_old_source(latching: wire.Latching) -> None:
+    latch = locked(end(latching))
+    latch.put(end(latching, ("192.0.2.77", 4000), epoch=1), OWN, 1.0)
+    assert latch.source is None
+    assert hears(latch, SDP, 5, 6, 7, 8, now=1.0) == [FOREIGN] * 4
+    assert hears(latch, ("192.0.2.77", 4000), 1, now=100.0) == [LOCKED], "an unlocked latch has no haste"
+
+
+def test_with_strict_a_new_port_ends_the_old_source_and_the_same_one_keeps_it() -> None:
+    latch = locked(end("strict"))
+    latch.put(end("strict", epoch=1), OWN, 1.0)
+    assert hears(latch, SDP, 5, now=1.0) == [OURS]
+    assert latch.is_shut(1.0), "there is nobody else"
+    latch.put(end("strict", OTHER_PORT, epoch=2), OWN, 1.0)
+    assert hears(latch, SDP, 6, now=1.0) == [FOREIGN]
+    assert hears(latch, OTHER_PORT, 6, now=1.0) == [LOCKED]
+
+
+@pytest.mark.parametrize("latching", ["strict", "address", "nat"])
+@pytest.mark.parametrize("attacker", [STRANGER, ("198.51.100.1", 4000)])
+def test_a_new_description_opens_nothing_to_a_stranger(latching: wire.Latching, attacker: Source) -> None:
+    latch = locked(end(latching))
+    latch.put(end(latching, epoch=1), OWN, 1.0)
+    assert hears(latch, attacker, *range(5, 25), now=1.0) == [FOREIGN] * 20
+    assert hears(latch, SDP, 5, now=1.0) == [OURS]
+
+
+def test_a_row_that_began_before_a_new_description_does_not_count() -> None:
+    latch = made(end("address"))
+    hears(latch, OTHER_PORT, 1, 2, 3)
+    latch.put(end("address", epoch=1), OWN, 1.0)
+    assert latch.foreign == 3
+    assert hears(latch, OTHER_PORT, 4, now=1.0) == [KEPT]
+
+
+def test_other_rules_end_a_source_that_they_would_not_let_in() -> None:
+    latch = locked(end("nat"), INSIDE_NAT)
+    latch.put(end("address", epoch=0), OWN, 1.0)
+    assert latch.source is None
+    assert hears(latch, INSIDE_NAT, 5, 6, 7, 8, now=1.0) == [FOREIGN] * 4
+
+
+_SOURCES = st.sampled_from([SDP, OTHER_PORT, STRANGER, INSIDE_NAT, ("198.51.100.1", 4000)])
+_STEPS = st.lists(st.tuples(_SOURCES, st.integers(0, 3)) | st.integers(0, 20), max_size=60)
+
+
+@given(st.sampled_from(["strict", "address", "nat"]), _STEPS)
+def test_whatever_comes_only_those_who_may_are_locked_and_sent_to(
+    latching: wire.Latching, steps: Iterable[tuple[Source, int] | int]
+) -> None:
+    latch, now, epoch = made(end(latching)), 0.0, 0
+    allowed: dict[str, set[Source]] = {
+        "strict": {SDP},
+        "address": {SDP, OTHER_PORT},
+        "nat": {SDP, INSIDE_NAT},
+    }
+    for step in steps:
+        if isinstance(step, int):
+            now, epoch = now + step, epoch + step % 2
+            latch.put(end(latching, epoch=epoch), OWN, now)
+        else:
+            source, sequence = step
+            verdict = hears(latch, source, sequence, now=now)[0]
+            assert verdict == FOREIGN or source in allowed[latching]
+        assert latch.source is None or latch.source in allowed[latching]
+        assert latch.target() == (latch.source if latching == "nat" and latch.source else SDP)
+
+
+# --- RTCP -------------------------------------------------------------------------------------------------------------
+
+
+def rtcp_latch(one: wire.End, source: Source | None = None) -> RtcpLatch:
+    rtp_latch = made(one)
+    if source is not None:
+        rtp_latch.lock(source)
+    latch = RtcpLatch(rtp_latch)
+    latch.put(one, OWN)
+    return latch
+
+
+def hears_rtcp(latch: RtcpLatch | MuxLatch, host: str, port: int) -> bool:
+    return latch.hears(bytearray((0x80, 200)) + bytes(26), 28, (host, port), 0) != FOREIGN
+
+
+def test_rtcp_comes_from_where_the_sdp_says() -> None:
+    strict, address = rtcp_latch(end("strict")), rtcp_latch(end("address"))
+    assert hears_rtcp(strict, SDP[0], 4001)
+    assert not hears_rtcp(strict, SDP[0], 4002)
+    assert hears_rtcp(address, SDP[0], 4002)
+    assert hears_rtcp(address, SDP[0], 4001)
+    for latch in (strict, address):
+        assert not hears_rtcp(latch, STRANGER[0], 4001)
+        assert latch.target() == (SDP[0], 4001)
+
+
+def test_rtcp_does_not_lock_rtp() -> None:
+    one = end("nat")
+    rtp_latch = made(one)
+    latch = RtcpLatch(rtp_latch)
+    latch.put(one, OWN)
+    assert not hears_rtcp(latch, INSIDE_NAT[0], 61001), "RTCP first: nobody is known yet"
+    assert rtp_latch.source is None
+    assert latch.target() == (SDP[0], 4001)
+
+
+def test_behind_nat_rtcp_comes_from_the_host_of_rtp_and_goes_to_where_it_came_from() -> None:
+    latch = rtcp_latch(end("nat"), INSIDE_NAT)
+    assert latch.target() == (INSIDE_NAT[0], 61001)
+    assert not hears_rtcp(latch, "198.51.100.8", 62000), "within the networks, but not who was locked"
+    assert hears_rtcp(latch, INSIDE_NAT[0], 62000)
+    assert latch.target() == (INSIDE_NAT[0], 62000)
+    assert not hears_rtcp(latch, INSIDE_NAT[0], 62002), "another port does not draw the reports to itself"
+    assert latch.target() == (INSIDE_NAT[0], 62000)
+
+
+def test_what_is_no_rtcp_does_not_say_where_rtcp_goes() -> None:
+    latch = rtcp_latch(end("nat"), INSIDE_NAT)
+    assert latch.hears(bytearray(b"\0stun"), 5, (INSIDE_NAT[0], 62000), 0) == OURS
+    assert latch.target() == (INSIDE_NAT[0], 61001)
+
+
+def test_when_rtp_has_moved_rtcp_is_learned_again() -> None:
+    one = end("nat")
+    rtp_latch = made(one)
+    latch = RtcpLatch(rtp_latch)
+    latch.put(one, OWN)
+    rtp_latch.lock(INSIDE_NAT)
+    hears_rtcp(latch, INSIDE_NAT[0], 62000)
+    rtp_latch.lock(("198.51.100.8", 5000))
+    latch.moved()
+    assert not hears_rtcp(latch, INSIDE_NAT[0], 62000)
+    assert latch.target() == ("198.51.100.8", 5001)
+
+
+def test_there_is_no_rtcp_where_the_sdp_wants_none() -> None:
+    assert rtcp_latch(end("address", rtcp=0)).target() is None
+    assert rtcp_latch(end("nat", rtcp=0), INSIDE_NAT).target() is None
+    assert rtcp_latch(end("address", None)).target() is None
+    assert not hears_rtcp(rtcp_latch(end("address", None)), SDP[0], 4001)
+    assert not hears_rtcp(rtcp_latch(end("address", ("198.51.100.1", 4000))), "198.51.100.1", 4001)
+    assert rtcp_latch(end("nat"), (INSIDE_NAT[0], 65535)).target() is None
+
+
+def test_on_one_port_rtcp_comes_from_the_source_of_rtp_or_from_just_where_the_sdp_says() -> None:
+    rtp_latch = made(end("nat", mux=True))
+    latch = MuxLatch(rtp_latch)
+    assert hears_rtcp(latch, *SDP)
+    assert not hears_rtcp(latch, *INSIDE_NAT)
+    rtp_latch.lock(INSIDE_NAT)
+    assert hears_rtcp(latch, *INSIDE_NAT)
+    assert not hears_rtcp(latch, INSIDE_NAT[0], 61001)
+    assert not hears_rtcp(latch, *STRANGER)
+    assert latch.take_kept() == []
+
+
+# --- addresses --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        ("192.0.2.30", "192.0.2.30"),
+        ("2001:DB8:0:0::30", "2001:db8::30"),
+        ("::ffff:192.0.2.30", "192.0.2.30"),
+        ("::FFFF:C000:021E", "192.0.2.30"),
+        ("::ffff:0:1:2", "::ffff:0:1:2"),
+    ],
+)
+def test_addresses_are_compared_in_one_form(host: str, expected: str) -> None:
+    assert canonical(host) == expected
+
+
+@pytest.mark.parametrize("host", ["", "pbx.example", "192.0.2", "192.0.2.256", "::g", "a\0b", "fe80::1%eth0"])
 def test_what_is_no_ip_literal_is_an_error(host: str) -> None:
     with pytest.raises((OSError, ValueError)):
         canonical(host)
+
+
+def test_a_source_with_a_zone_or_in_ipv6_is_the_one_that_the_sdp_means() -> None:
+    assert origin(("fe80::1%eth0", 4000, 0, 2)) == ("fe80::1", 4000)
+    latch = made(end("strict", ("FE80::1", 4000)))
+    assert hears(latch, ("fe80::1%eth0", 4000, 0, 2), 1, 2) == [LOCKED, OURS]
+    latch = made(end("strict"))
+    assert hears(latch, ("::ffff:192.0.2.30", 4000, 0, 0), 1) == [LOCKED]
+    assert hears(latch, ("::ffff:198.51.100.1", 4000, 0, 0), 1) == [FOREIGN]
+
+
+def test_the_same_source_in_another_form_is_ours() -> None:
+    latch = made(end("address", ("2001:db8::30", 4000)))
+    latch.lock(("2001:db8::30", 4000))
+    assert hears(latch, ("2001:db8::30", 4000, 0, 0), 5, 6) == [LOCKED, OURS]
+
+
+@pytest.mark.parametrize(
+    ("text", "inside", "outside"),
+    [
+        ("198.51.100.0/24", "198.51.100.255", "198.51.101.0"),
+        ("198.51.100.7", "198.51.100.7", "198.51.100.6"),
+        ("0.0.0.0/0", "203.0.113.1", "2001:db8::1"),
+        ("2001:db8::/33", "2001:db8:7fff::1", "2001:db8:8000::1"),
+        ("10.0.0.0/9", "10.127.255.255", "10.128.0.0"),
+    ],
+)
+def test_a_network_holds_its_own(text: str, inside: str, outside: str) -> None:
+    network = Network(text)
+    assert network.holds(inside)
+    assert not network.holds(outside)
+    assert not network.holds("")
+
+
+def test_what_is_no_network_holds_nobody() -> None:
+    assert read_networks(["nat", "10.0.0.0/33", "10.0.0.0/-1", "10.0.0.0/x", "", "::/129"]) == []
+    latch = Latch()
+    latch.put(wire.End("192.0.2.1", 20000, wire.Remote(*SDP, 0), "nat", ("all",)), OWN, 0.0)
+    assert hears(latch, INSIDE_NAT, 1, 2, 3, 4) == [FOREIGN] * 4

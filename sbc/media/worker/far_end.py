@@ -1,0 +1,149 @@
+"""One end of one stream, for as long as its session uses the port pair: who may send, and what was counted of it.
+
+What must outlive a change of the streams is here: the latches, the slot, what RTCP told. Who relays its packets, and
+where to, is `session`'s. Counters are read from the slot; a pair that leaves takes none along: they are folded into the
+session's `Tally` of that end.
+"""
+
+from collections import deque
+from collections.abc import Collection
+
+from sbc.media import wire
+from sbc.media.worker import slots
+from sbc.media.worker.events import EVENT_PACKET_OCTETS
+from sbc.media.worker.latch import Latch, RtcpLatch, Target
+from sbc.media.worker.ports import Pair
+from sbc.media.worker.relay import Inlet
+from sbc.media.worker.rtcp import RoundTrip
+from sbc.media.worker.statistics import Statistics
+
+Key = tuple[str, int]  # local address and RTP port of a pair
+
+
+class Tally:
+    """What was counted of one end in slots that it had, and by ends that sent to it, before. `counts` by the names of
+    `wire.EndCount`; `last`: what is no sum, as it was at the last.
+    """
+
+    __slots__ = ("counts", "last")
+
+    def __init__(self) -> None:
+        self.counts: dict[str, int] = {}
+        self.last = wire.EndCount()
+
+    def add(self, counts: dict[str, int]) -> None:
+        self.counts = merged(self.counts, counts)
+
+
+class Latches:
+    """Of one port pair. They stay with it when it goes on in another session."""
+
+    __slots__ = ("rtcp", "rtp")
+
+    def __init__(self) -> None:
+        self.rtp = Latch()
+        self.rtcp = RtcpLatch(self.rtp)
+
+
+class FarEnd:
+    """`tally`: the session's, of this end. `inlets`: RTP and RTCP, as wired now."""
+
+    __slots__ = ("end", "inlets", "installs", "latches", "owner", "pair", "round_trip", "statistics", "tally")
+
+    def __init__(self, pair: Pair, end: wire.End, latches: Latches, tally: Tally, owner: int, slot: Statistics) -> None:
+        self.pair = pair
+        self.end = end
+        self.latches = latches
+        self.tally = tally
+        self.owner = owner
+        self.statistics = slot
+        self.round_trip = RoundTrip()
+        self.installs: deque[float] = deque()
+        self.inlets: tuple[Inlet, ...] = ()
+
+    def counts(self) -> dict[str, int]:
+        """What the slot says, by the names of `wire.EndCount`."""
+        one = self.statistics
+        one.load()
+        value = one.value
+        played = value(slots.PLAYED_PACKETS)
+        return {
+            "received": one.packets,
+            "received_octets": one.octets,
+            "sent": played,
+            "sent_octets": played * EVENT_PACKET_OCTETS,
+            "rtcp_received": value(slots.RTCP_PACKETS),
+            "rtcp_sent": value(slots.RTCP_SENT),
+            "dropped": value(slots.DROPPED),
+            "digits_received": value(slots.DIGITS),
+            "digits_sent": value(slots.DIGITS_SENT),
+            "in_kernel": one.kernel_packets(),
+            "foreign": value(slots.FOREIGN),
+            "excess": value(slots.EXCESS),
+            "lost": (value(slots.LOST) + 0x80000000 & 0xFFFFFFFF) - 0x80000000,
+            "reordered": value(slots.REORDERED),
+            "duplicates": value(slots.DUPLICATES),
+        }
+
+    @property
+    def jitter_ms(self) -> float:
+        return self._milliseconds(self.statistics.jitter)
+
+    @property
+    def jitter_max_ms(self) -> float:
+        return max(self._milliseconds(self.statistics.jitter_max), self.tally.last.jitter_max_ms)
+
+    @property
+    def source(self) -> str:
+        """The locked one, as text; empty: none."""
+        host, port = self.latches.rtp.locked
+        if not host:
+            return ""
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+    def _milliseconds(self, sixteenths: int) -> float:
+        return sixteenths / 16 / self.statistics.rate * 1000
+
+    def put(self, end: wire.End, own: Collection[str], now: float, *, is_rtp: bool) -> None:
+        """The end as it is from now on."""
+        self.end = end
+        self.latches.rtp.put(end, own, now, is_rtp=is_rtp)
+        self.latches.rtcp.put(end, own)
+        self.latches.rtcp.moved()
+        if self.latches.rtp.foreign:
+            self.statistics.add(slots.FOREIGN, self.latches.rtp.foreign)
+            self.latches.rtp.foreign = 0
+
+    def fold(self) -> None:
+        """The slot is given up: what it says is the tally's from now on."""
+        self.tally.add(self.counts())
+
+    def heard_ns(self) -> int:
+        """When RTP or RTCP of this end came last, in nanoseconds; 0: never."""
+        self.statistics.load()
+        heard: int = self.statistics.last_ns
+        return max(heard, max((inlet.heard_ns for inlet in self.inlets), default=0))
+
+    def former(self) -> tuple[Target, ...]:
+        """Where it sent from, RTP and RTCP; where its SDP says, as long as it has not been heard."""
+        remote = self.end.remote
+        rtp, rtcp = self.latches.rtp, self.latches.rtcp
+        where: list[Target] = []
+        if rtp.source is not None:
+            where.append((rtp.source[0], rtp.source[1]))
+        elif remote is not None:
+            where.append((remote.host, remote.port))
+        if rtcp.source is not None:
+            where.append((rtcp.source[0], rtcp.source[1]))
+        elif remote is not None and remote.rtcp_port:
+            where.append((where[0][0], remote.rtcp_port))
+        return tuple(where)
+
+
+def merged(*counts: dict[str, int]) -> dict[str, int]:
+    """Sums, name by name."""
+    total: dict[str, int] = {}
+    for some in counts:
+        for name, count in some.items():
+            total[name] = total.get(name, 0) + count
+    return total
