@@ -61,10 +61,15 @@ class EngineChoice:
                 session.rewire(around)
         return self._ready()
 
-    def attach(self, locals_: Collection[str]) -> None:
-        """Have the engine listen where these addresses are too."""
-        if self._attaching is not None and locals_:
-            self._locals.update(locals_)
+    def attach(self, locals_: Collection[str], *, is_all: bool) -> None:
+        """Have the engine listen where these addresses are too.
+
+        `is_all`: they are all that there are, and those that are known are looked at again: devices come and go.
+        """
+        if self._attaching is None or not (is_all or self._locals.isdisjoint(locals_)):
+            return
+        self._locals = {*locals_} if is_all else self._locals.union(locals_)
+        if self._locals:
             self._attaching.attach(self._locals)
 
     def turn(self) -> wire.EngineReady | None:

@@ -136,7 +136,7 @@ class Service:
         self._ports.add(local, ports, sockets)
         self._added.update((local, port) for port in ports)
         if self._is_synced:
-            self._choice.attach({local})
+            self._choice.attach({local}, is_all=False)
         return []
 
     def _drop(self, keys: Iterable[Key]) -> None:
@@ -250,7 +250,7 @@ class Service:
                 pair.mute()  # the worker before us may have left it open
         ends = [(ref, key) for ref, life in self._lives.items() for key in life.keys]
         self._choice.clear_away({key for _, key in ends}, {owner_of(ref, *key) for ref, key in ends})
-        self._choice.attach({pair.local for pair in self._ports})
+        self._choice.attach({pair.local for pair in self._ports}, is_all=True)
 
     def _pair(self, end: wire.End) -> Pair:
         return self._ports.pair(end.local, end.port)
