@@ -25,6 +25,8 @@ PACKET_SECONDS = 0.02
 _SLICES = 4  # a call's packets leave in one of so many moments of the 20 ms
 _RTP = struct.Struct("!BBHII")
 _PAYLOAD = bytes(160)
+_SO_TIMESTAMPNS = 35  # socket(7); a struct timespec comes with each packet
+_STAMP_OCTETS = socket.CMSG_SPACE(16)
 _PORTS = cycle(range(6000, 60000, 2))
 _SETTLE_SECONDS = 0.5
 _batches = count(1)  # Call-IDs and branches of one batch are not those of another
@@ -39,8 +41,9 @@ class End:
     sock: socket.socket
     to: tuple[str, int] | None = None  # the SBC's media address, by its SDP
     sent: int = 0
+    sent_at: list[float] = field(default_factory=list)
     heard: list[int] = field(default_factory=list)
-    heard_at: list[float] = field(default_factory=list)
+    heard_at: list[float] = field(default_factory=list)  # by the kernel's clock: when it came, not when it was read
     foreign: list[str] = field(default_factory=list)
 
     def send(self) -> None:
@@ -50,19 +53,21 @@ class End:
         """In its place of the stream, whenever that is."""
         assert self.to is not None
         header = _RTP.pack(0x80, 0, number & 0xFFFF, number * 160, self.ssrc)
+        self.sent_at.append(time.time())
         self.sock.sendto(header + _PAYLOAD, self.to)
         self.sent += 1
 
-    def drain(self, now: float) -> None:
+    def drain(self) -> None:
         while True:
             try:
-                data, source = self.sock.recvfrom(2048)
+                data, ((_, _, stamp),), _, source = self.sock.recvmsg(2048, _STAMP_OCTETS)
             except BlockingIOError:
                 return
             _, _, sequence, _, ssrc = _RTP.unpack_from(data)
             if ssrc == self.expects and source == self.to:
                 self.heard.append(sequence)
-                self.heard_at.append(now)
+                seconds, nanoseconds = struct.unpack("@qq", stamp)
+                self.heard_at.append(seconds + nanoseconds / 1e9)
             else:
                 self.foreign.append(f"ssrc {ssrc} from {source}; expected {self.expects} from {self.to}")
 
@@ -147,6 +152,15 @@ class TalkingCalls:
     def sent(self) -> int:
         return sum(end.sent for end in self.ends)
 
+    def longest_wait(self) -> float:
+        """Seconds that a packet was under way at most: the gap that a stop of the relay made, and nobody else."""
+        return max(
+            at - call.ends[a].sent_at[n]
+            for call in self.calls
+            for a, b in (SIDES, SIDES[::-1])
+            for n, at in zip(call.ends[b].heard, call.ends[b].heard_at, strict=True)
+        )
+
     def lost(self) -> int:
         """Packets that were sent and not heard, over all calls and directions."""
         return sum(
@@ -170,10 +184,8 @@ class TalkingCalls:
     def listen_until(self, moment: float) -> None:
         while True:
             left = moment - time.monotonic()
-            ready = self._selector.select(max(0.0, left))
-            now = time.monotonic()
-            for key, _ in ready:
-                key.data.drain(now)
+            for key, _ in self._selector.select(max(0.0, left)):
+                key.data.drain()
             if left <= 0:
                 return
 
@@ -285,6 +297,7 @@ class TalkingCalls:
 def _socket(host: str, port: int) -> socket.socket:
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+    sock.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
     sock.setblocking(False)
     sock.bind((host, port))
     return sock
