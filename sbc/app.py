@@ -177,6 +177,7 @@ class _Program:
         self._writer = writer
         self._drops: Counter[str] = Counter()
         self._is_started = False
+        self._is_abandoned = False  # who starts the next SBC wants our addresses at once
         self._portless: list[str] = []  # media addresses on which no call could be carried
         self._engine = make_engine(policy, ids)
         self._driver = driver = Driver(self._engine, _escaped)
@@ -217,7 +218,7 @@ class _Program:
                 await nursery.start(self._keep, stop)
                 await self._start(nursery, ready)
                 await self._until_stopped(stop)
-                with trio.move_on_after(_LAST_ALERTS_SECONDS):
+                with trio.move_on_after(0 if self._is_abandoned else _LAST_ALERTS_SECONDS):
                     await _until(lambda: not self._alerts.waiting)
                 nursery.cancel_scope.cancel()
         finally:
@@ -257,7 +258,8 @@ class _Program:
 
     async def _keep(self, stop: Stop, *, task_status: trio.TaskStatus[None]) -> None:
         await self._keeper.run(task_status=task_status)
-        stop.drain.set()  # nobody holds our sockets any more
+        self._is_abandoned = True  # nobody holds our sockets any more
+        stop.drain.set()
         stop.now.set()
 
     async def _first_look_ups(self) -> None:

@@ -31,6 +31,13 @@ routes:
 """
 
 
+def is_running(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
 class Process:
     """One `sbc run`, its stderr in a file. `sbc` and `trunk`: more of that section, from the comma on."""
 
@@ -94,6 +101,18 @@ class Process:
     def ends(self):
         return self.process.wait(PATIENCE)
 
+    def kill(self):
+        """All of it: who starts the next one wants the addresses."""
+        pid = self.process.pid
+        family = Path(f"/proc/{pid}/task/{pid}/children")
+        children = family.read_text().split() if self.process.poll() is None else []
+        self.process.kill()
+        self.process.wait()
+        deadline = time.monotonic() + PATIENCE
+        while any(is_running(child) for child in children):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+
     def get(self, path):
         return self.ask("GET", path)
 
@@ -130,8 +149,7 @@ def start(tmp_path, host):
 
     yield start
     for one in started:
-        one.process.kill()
-        one.process.wait()
+        one.kill()
 
 
 @pytest.fixture

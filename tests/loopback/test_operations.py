@@ -68,8 +68,7 @@ def test_an_order_survives_a_kill(start, tmp_path):
     assert first.ask("POST", "/api/v1/trunks/carrier/busyout")["state"] == "busyout"
     kept = tmp_path / "data" / "state.db"
     first.until(lambda: sqlite3.connect(kept).execute("SELECT key FROM state").fetchall() == [("busyout/carrier",)])
-    first.process.kill()
-    first.process.wait()
+    first.kill()
 
     second = start("two", data_dir=tmp_path / "data").ready()
     assert trunk(second)["state"] == "busyout"

@@ -14,15 +14,13 @@ from typing import Final
 
 from msgspec import Struct
 
-from sbc.media.worker.slots import SLOT_OCTETS, SLOTS
-
 RUNNING: Final = b"running"
 WORKER_PROGRAM: Final = ("-m", "sbc.media.worker")  # this interpreter's arguments
 _BACKLOG: Final = 16
 
 
 class Seat(Struct, frozen=True, eq=False):
-    """What stays of a worker: `listener` for signalling, `memory` (a memfd) for its counters."""
+    """What stays of a worker: `listener` for signalling, `memory` (a memfd) for its counters, which sizes it."""
 
     number: int
     listener: socket.socket
@@ -42,7 +40,6 @@ def make_seat(number: int) -> Seat:
     """Raises OSError."""
     memory = os.memfd_create(f"sbc-media-{number}", os.MFD_CLOEXEC)
     try:
-        os.ftruncate(memory, SLOTS * SLOT_OCTETS)
         listener = _listen()
     except OSError:
         os.close(memory)

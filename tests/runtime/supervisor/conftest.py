@@ -52,8 +52,9 @@ import os, socket, sys, time
 given = dict(zip(sys.argv[1::2], map(int, sys.argv[2::2])))
 listener, life = (socket.socket(fileno=given[name]) for name in ("--listen-fd", "--life-fd"))
 beginning = os.pread(given["--memory-fd"], 4, 0)
+size = os.fstat(given["--memory-fd"]).st_size
 os.pwrite(given["--memory-fd"], b"kept", 0)
-print("worker", os.getpid(), beginning.hex(), os.fstat(given["--memory-fd"]).st_size, flush=True)
+print("worker", os.getpid(), beginning.hex() or "-", size, flush=True)
 life.send(b"running")
 life.recv(1)
 """
