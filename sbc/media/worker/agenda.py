@@ -1,4 +1,4 @@
-"""What the worker has to do at which time: digits to play, digits that nobody ended, pairs at rest, a sweep each second.
+"""What the worker has to do at which time: digits to play, pairs that rest, a sweep over the sessions each second.
 
 The loop waits for packets until the first of these times; machines book one and are asked again when it has come. A
 time that is booked for nothing any more does no harm: the machine then finds nothing due.
