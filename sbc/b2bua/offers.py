@@ -16,7 +16,7 @@ from sbc.b2bua.sides import Side, SideName
 from sbc.sdp.allowed import check_something_left
 from sbc.sdp.direction import Direction, directed, direction_of
 from sbc.sdp.events import event_formats, with_events, without_events
-from sbc.sdp.g711 import in_law_of, lacks_a_law, last, laws, with_other_law
+from sbc.sdp.g711 import added_law, behind, in_law_of, lacks_a_law, laws, with_other_law
 from sbc.sdp.model import Media, SdpError, Session, same_except_origin
 from sbc.sdp.mux import has_mux
 from sbc.sdp.negotiate import answer_stream
@@ -154,7 +154,7 @@ def _offered(from_: Side, to: Side, media: Media) -> Media:
     crossing = _offered_digits(from_, to, to.restrict(wider))
     preferred = to.prefer(crossing)
     # A codec that both have always wins over recoding, whatever this side prefers.
-    return preferred if wider is own else last(preferred, wider.formats[-1])
+    return preferred if wider is own else behind(preferred, added_law(own, wider))
 
 
 def _added_laws(media: Media, theirs: Media) -> list[str]:

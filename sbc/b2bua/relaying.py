@@ -110,7 +110,7 @@ def _recoded(name: SideName, from_: Side, to: Side, i: int) -> tuple[wire.Transc
     told, said, there = from_.told_stream(i), from_.said_stream(i), to.said_stream(i)
     if told is None or said is None or there is None:
         return ()
-    heard = laws(there)
+    heard = laws(to.restrict(there))
     if len(heard) != 1:
         return ()
     [(law, number)] = heard.items()

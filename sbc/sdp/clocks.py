@@ -1,8 +1,6 @@
-"""RTP clock rates of a stream's payload types (RFC 3551 §6, RFC 8866 §6.6), for those who measure its packets.
+"""RTP clock rates of a stream's payload types (RFC 3551 §6, RFC 8866 §6.6), for those who measure its packets."""
 
-Read in one go over the lines, because every call asks.
-"""
-
+from functools import lru_cache
 from typing import Final
 
 from sbc.sdp.codecs import STATIC, TELEPHONE_EVENT
@@ -11,7 +9,6 @@ from sbc.sdp.model import Media
 USUAL: Final = 8000  # Hz
 
 _RTPMAP: Final = "a=rtpmap:"
-_USUAL_END: Final = f"/{USUAL}"
 _STATIC_CLOCKS: Final = {
     number: int(rate)
     for number, encoding in STATIC.items()
@@ -21,28 +18,36 @@ _STATIC_CLOCKS: Final = {
 
 def clocks_of(media: Media) -> tuple[tuple[int, int], ...]:
     """(payload type, Hz) of those whose clock is not the usual one."""
-    found: dict[str, int] = {number: _STATIC_CLOCKS[number] for number in media.formats if number in _STATIC_CLOCKS}
-    for line in media.lines:
-        if line.startswith(_RTPMAP) and (found or not line.endswith(_USUAL_END)):
-            number, _, rate = _read(line)
-            found[number] = rate
-    if not found:
-        return ()
-    formats = media.formats
-    return tuple([(int(n), rate) for n, rate in found.items() if rate != USUAL and n in formats and _is_number(n)])
+    return _clocks(media.formats, media.lines)
 
 
 def event_format(media: Media) -> tuple[int, int] | None:
     """Payload type and clock of the first telephone-event (RFC 4733); None where there is none."""
+    return _event(media.formats, media.lines)
+
+
+# Remembered, because telephones of one kind say the same in every call.
+
+
+@lru_cache(maxsize=256)
+def _clocks(formats: tuple[str, ...], lines: tuple[str, ...]) -> tuple[tuple[int, int], ...]:
+    found: dict[str, int] = {number: _STATIC_CLOCKS[number] for number in formats if number in _STATIC_CLOCKS}
+    for line in lines:
+        if line.startswith(_RTPMAP):
+            number, _, rate = _read(line)
+            found[number] = rate
+    return tuple([(int(n), rate) for n, rate in found.items() if rate != USUAL and n in formats and _is_number(n)])
+
+
+@lru_cache(maxsize=256)
+def _event(formats: tuple[str, ...], lines: tuple[str, ...]) -> tuple[int, int] | None:
     clocks: dict[str, int] = {}
-    for line in media.lines:
-        if line.startswith(_RTPMAP) and TELEPHONE_EVENT in line.lower():
+    for line in lines:
+        if line.startswith(_RTPMAP):
             number, name, rate = _read(line)
             if name == TELEPHONE_EVENT:
                 clocks[number] = rate
-    if not clocks:
-        return None
-    for number in media.formats:
+    for number in formats:
         if number in clocks and _is_number(number):
             return int(number), clocks[number]
     return None

@@ -38,7 +38,7 @@ def lacks_a_law(media: Media) -> bool:
 
 
 def with_other_law(media: Media) -> Media:
-    """Behind its formats stands the law that it has not, where it has one of the two; else it is as it was."""
+    """The law that it has not stands behind its codecs, where it has one of the two; else it is as it was."""
     known = laws(media)
     if len(known) != 1:
         return media
@@ -48,15 +48,24 @@ def with_other_law(media: Media) -> Media:
         return media  # it means something else there
     explaining = (f"a=rtpmap:{number} ", f"a=fmtp:{number} ")
     lines = [line for line in media.lines if not line.startswith(explaining)]
-    return replace(media, formats=(*media.formats, number), lines=(f"a=rtpmap:{number} {law.upper()}/8000", *lines))
+    wider = replace(media, formats=(*media.formats, number), lines=(f"a=rtpmap:{number} {law.upper()}/8000", *lines))
+    return behind(wider, number)
 
 
-def last(media: Media, number: str) -> Media:
-    """The m= line with this format, if it has it, behind all others."""
-    if number not in media.formats or media.formats[-1] == number:
+def added_law(before: Media, after: Media) -> str:
+    """The payload type that `with_other_law` has put in."""
+    return next(number for number in after.formats if number not in before.formats)
+
+
+def behind(media: Media, number: str) -> Media:
+    """The m= line with this format, if it has it, behind all other codecs, but before what is no sound by itself."""
+    if number not in media.formats:
         return media
+    codecs = codecs_of(media)
     others = [one for one in media.formats if one != number]
-    return replace(media, formats=(*others, number))
+    place = max([i + 1 for i, one in enumerate(others) if one not in codecs or codecs[one].is_sound], default=0)
+    formats = (*others[:place], number, *others[place:])
+    return media if formats == media.formats else replace(media, formats=formats)
 
 
 def in_law_of(media: Media, offered: Media) -> Media:
@@ -67,13 +76,14 @@ def in_law_of(media: Media, offered: Media) -> Media:
     foreign = [law for law in mine if law not in known]
     if not foreign or not known:
         return media
-    number = mine[foreign[0]]
+    numbers = [one for one, codec in codecs_of(media).items() if _LAWS.get(codec) == foreign[0]]
     if len(mine) > 1:
-        return only(media, tuple([one for one in media.formats if one != number]))
+        return only(media, tuple([one for one in media.formats if one not in numbers]))
     law, theirs = next(iter(known.items()))
     if theirs in media.formats:
         return media  # it means something else there
-    turned = renumbered(media, {one: theirs if one == number else one for one in media.formats})
+    others = {one: one for one in media.formats if one not in numbers}
+    turned = renumbered(media, {**others, mine[foreign[0]]: theirs})
     start = f"a=rtpmap:{theirs} "
     lines = [line for line in turned.lines if not line.startswith(start)]
     explaining = [line for line in offered.lines if line.startswith(start)]
