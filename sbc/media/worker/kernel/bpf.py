@@ -63,14 +63,16 @@ def is_bpffs(path: Path) -> bool:
 class Map:
     """An open map."""
 
-    __slots__ = ("_attr", "_key", "_value", "fd", "spec")
+    __slots__ = ("_attr", "_delete", "_key", "_value", "fd", "spec")
 
     def __init__(self, fd: int, spec: MapSpec) -> None:
         self.fd = fd
         self.spec = spec
         self._key = ctypes.create_string_buffer(spec.key_size)
         self._value = ctypes.create_string_buffer(spec.value_size)
-        self._attr = _attr(struct.pack("=IxxxxQQQ", fd, ctypes.addressof(self._key), ctypes.addressof(self._value), 0))
+        key, value = ctypes.addressof(self._key), ctypes.addressof(self._value)
+        self._attr = _attr(struct.pack("=IxxxxQQQ", fd, key, value, 0))
+        self._delete = _attr(struct.pack("=IxxxxQ", fd, key))  # refused where there is a value
 
     def update(self, key: bytes, value: bytes) -> None:
         self._key.raw = key
@@ -89,7 +91,7 @@ class Map:
         """Whether there was such a key."""
         self._key.raw = key
         try:
-            _bpf(_MAP_DELETE, self._attr)
+            _bpf(_MAP_DELETE, self._delete)
         except FileNotFoundError:
             return False
         return True

@@ -23,7 +23,7 @@ from sbc.media.worker.kernel import bpf, elf
 from sbc.media.worker.kernel.flow import LAYOUT
 
 OBJECT: Final = Path(__file__).with_name("relay.bpf.o")
-COMPILE: Final = ("clang", "-O2", "-target", "bpf", "-mcpu=v3", "-g0", "-nostdinc", "-Wall", "-Wextra", "-Werror")
+COMPILE: Final = ("clang", "-O2", "-target", "bpf", "-mcpu=v2", "-g0", "-nostdinc", "-Wall", "-Wextra", "-Werror")
 LEAST_LINUX: Final = (5, 10)  # bpf_redirect_neigh with a next hop
 MAPS: Final = ("flows", "slots", "alive")
 

@@ -2,18 +2,21 @@
 //
 // Rebuilt byte for byte by Debian's clang 14, in this directory:
 //
-//   clang -O2 -target bpf -mcpu=v3 -g0 -nostdinc -Wall -Wextra -Werror -c relay.bpf.c -o relay.bpf.o
+//   clang -O2 -target bpf -mcpu=v2 -g0 -nostdinc -Wall -Wextra -Werror -c relay.bpf.c -o relay.bpf.o
 //
-// Nothing is included: what the kernel's interface needs of numbers and structures stands below (linux/bpf.h, ABI).
+// (-mcpu=v2: with 32-bit registers this compiler spills some of them over what held a pointer, which the verifier
+// refuses to a loader without CAP_PERFMON.) Nothing is included: what the program needs of the kernel's interface
+// (linux/bpf.h) stands below, so that the object is the same on every machine.
+//
 // A packet is relayed only if everything about it is plain. Otherwise it is passed up: TC_ACT_UNSPEC, so that other
 // filters of the machine and then the socket see it as if we were not there. Only two kinds of packet are dropped:
-// those of a flow that come from elsewhere, and those beyond its packet rate. What is counted, and how: `struct slot`
-// and `count_rtp`, which follow sbc/media/worker/slots.py and statistics.py operation by operation.
+// those to a flow's address and port that come from elsewhere, and those beyond its packet rate. What is counted, and
+// how: `struct slot` and `count_rtp`, which follow sbc/media/worker/slots.py and statistics.py operation by operation.
 //
 // Two CPUs. A network card keeps one sender's packets on one CPU, so a flow's counters have one writer here. Where
 // packets of one flow do come on two CPUs at once, or userland handles one that was passed up at the same time, a count
-// may be lost or a jitter step be computed from mixed values; no packet is. Packets of strangers come on any CPU, so
-// FOREIGN alone is added atomically. Atomic adds everywhere would cost more than the whole statistics.
+// may be lost, or a window or a jitter step be made of mixed values, which atomic adds would not prevent; no packet is
+// lost by it. Packets of strangers come on any CPU beside the flow's own: FOREIGN alone is added atomically.
 //
 // Cannot be told: bpf_redirect_neigh sends after the program has returned. A packet that the device then drops has been
 // counted as relayed, as one that userland gave to a socket would have been.
@@ -276,17 +279,13 @@ INLINE void *pointer(const u32 *field)
 	return (void *)(long)*(const volatile u32 *)field;
 }
 
-// The first `octets` of the frame in one piece; 0 where it is shorter.
-INLINE void *linear(struct __sk_buff *skb, u32 octets)
+// Whether the frame has so many octets; they are in one piece then. Every pointer into it has to be read anew, and to
+// be held against the end once more: a pointer that is given back, or 0, is refused to a loader without CAP_PERFMON.
+INLINE int has(struct __sk_buff *skb, u32 octets)
 {
-	void *data = pointer(&skb->data);
-
-	if (data + octets <= pointer(&skb->data_end))
-		return data;
-	if (skb->len < octets || skb_pull_data(skb, octets))
-		return 0;
-	data = pointer(&skb->data);
-	return data + octets <= pointer(&skb->data_end) ? data : 0;
+	if (pointer(&skb->data) + octets <= pointer(&skb->data_end))
+		return 1;
+	return skb->len >= octets && skb_pull_data(skb, octets) == 0;
 }
 
 INLINE u32 fold(u32 sum)
@@ -343,8 +342,11 @@ INLINE u32 write_ipv6(struct ipv6 *ip, const struct head *f)
 INLINE int relay_datagram(struct __sk_buff *skb, const u8 family)
 {
 	const u32 udp_at = ETHERNET + (family == 4 ? sizeof(struct ipv4) : sizeof(struct ipv6));
-	u8 *frame = linear(skb, udp_at + sizeof(struct udp) + sizeof(struct rtp));
-	if (!frame)
+	const u32 needed = udp_at + sizeof(struct udp) + sizeof(struct rtp);
+	if (!has(skb, needed))
+		return PASS_UP;
+	u8 *frame = pointer(&skb->data);
+	if (frame + needed > (u8 *)pointer(&skb->data_end))
 		return PASS_UP;
 	struct ipv4 *ip4 = (void *)frame + ETHERNET;
 	struct ipv6 *ip6 = (void *)frame + ETHERNET;
@@ -443,19 +445,21 @@ SEC("tc") int relay(struct __sk_buff *skb)
 	if (skb->pkt_type != TO_THIS_HOST || skb->vlan_present || skb->gso_size || skb->gso_segs > 1)
 		return PASS_UP;
 	if (skb->protocol == SWAP16(0x0800)) {
-		struct ipv4 *ip = linear(skb, ETHERNET + sizeof(*ip));
-		if (!ip)
+		if (!has(skb, ETHERNET + sizeof(struct ipv4)))
 			return PASS_UP;
-		ip = (void *)ip + ETHERNET;
+		struct ipv4 *ip = pointer(&skb->data) + ETHERNET;
+		if ((void *)(ip + 1) > pointer(&skb->data_end))
+			return PASS_UP;
 		if ((u8)ip->version_tos != VERSION4_IHL5 || ip->protocol != UDP || ip->fragment & FRAGMENTED)
 			return PASS_UP;
 		return relay_datagram(skb, 4);
 	}
 	if (skb->protocol == SWAP16(0x86dd)) {
-		struct ipv6 *ip = linear(skb, ETHERNET + sizeof(*ip));
-		if (!ip)
+		if (!has(skb, ETHERNET + sizeof(struct ipv6)))
 			return PASS_UP;
-		ip = (void *)ip + ETHERNET;
+		struct ipv6 *ip = pointer(&skb->data) + ETHERNET;
+		if ((void *)(ip + 1) > pointer(&skb->data_end))
+			return PASS_UP;
 		if (ip->next != UDP)  // extension headers, fragments among them
 			return PASS_UP;
 		return relay_datagram(skb, 6);
