@@ -96,7 +96,7 @@ async def calling() -> AsyncIterator[Call]:
 
 async def test_a_digit_is_played_in_its_time_within_the_speech_that_flows() -> None:
     async with calling() as call:
-        call.put()
+        call.put(plays_digits=True)
         await call.speak(0.2)
         call.pool.ask(wire.PlayDigit("call", 0, "egress", "7", 100))
         await call.speak(0.6)
@@ -122,7 +122,7 @@ async def test_a_digit_is_played_in_its_time_within_the_speech_that_flows() -> N
 
 async def test_a_digit_is_played_where_nobody_speaks() -> None:
     async with calling() as call:
-        call.put()
+        call.put(plays_digits=True)
         call.pool.ask(wire.PlayDigit("call", 0, "egress", "#", 70))
         with trio.fail_after(PATIENCE):
             while len(call.events()) < 6:  # noqa: ASYNC110 - another process sends them

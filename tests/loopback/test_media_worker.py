@@ -47,6 +47,14 @@ class Running(Struct, eq=False):
         await self.until(lambda: any(map(_is_last, self.replies[before:])))
         assert self.pool.pid not in (None, killed)
 
+    async def counted_exactly(self, calls: list["Call"]) -> None:
+        """What was relayed is what workers say, whichever of them it was."""
+        for call in calls:
+            report = await self.ask(wire.Query(call.ref))
+            assert isinstance(report, wire.Report)
+            (stream,) = report.sessions[0].streams
+            assert stream.ingress.received == stream.egress.sent == len(call.heard)
+
     async def ask(self, request: wire.DeleteSession | wire.Query) -> wire.Reply:
         before = len(self.replies)
         self.pool.ask(request)
@@ -82,8 +90,8 @@ async def running(poll_seconds: float = 2.0, workers: int = 1) -> AsyncIterator[
 class Call:
     """Two far ends and the session between them; packets are numbered, so that a lost one is known."""
 
-    def __init__(self, ref: str, inside: int, outside: int) -> None:
-        self.ref = ref
+    def __init__(self, ref: str, inside: int, outside: int, generation: int = 1) -> None:
+        self.ref, self.generation = ref, generation
         self.pbx, self.carrier = open_media_socket(PBX, 0), open_media_socket(CARRIER, 0)
         self.inside, self.outside = inside, outside
         self.sent = 0
@@ -93,7 +101,7 @@ class Call:
     def put(self) -> wire.PutSession:
         ingress = wire.End(INSIDE, self.inside, wire.Remote(PBX, self.pbx.getsockname()[1], 0))
         egress = wire.End(OUTSIDE, self.outside, wire.Remote(CARRIER, self.carrier.getsockname()[1], 0))
-        return wire.PutSession(self.ref, 1, (wire.Stream(ingress, egress),))
+        return wire.PutSession(self.ref, self.generation, (wire.Stream(ingress, egress),))
 
     def speak(self) -> None:
         self.sent += 1
@@ -155,11 +163,55 @@ async def test_a_killed_worker_is_replaced_and_every_call_goes_on(capsys: pytest
         await worker.until(lambda: all(call.heard[-1][1] == call.sent for call in calls))
         nursery.cancel_scope.cancel()
         assert worker.pool.pid not in (None, killed)
+        await worker.counted_exactly(calls)
         gap, lost = max(call.gap for call in calls), sum(call.lost for call in calls)
         with capsys.disabled():
             total = sum(call.sent for call in calls)
             print(f"\nmedia worker killed: longest gap {gap * 1000:.0f} ms, {lost} of {total} packets lost, 50 calls")
         assert lost <= 1, "what waits in the sockets is relayed later; lost is at most what the worker had in its hands"
+
+
+async def test_two_workers_share_the_calls_and_the_death_of_one_is_not_the_others() -> None:
+    async with running(workers=2) as worker, trio.open_nursery() as nursery:
+        calls = await _calls(worker, 20)
+        for call in calls:
+            nursery.start_soon(call.listen)
+        await _speak(calls, 0.3)
+        first, second = worker.pool.pids
+        assert first
+        assert second
+        os.kill(second, signal.SIGKILL)
+        await _speak(calls, 1.0)
+        await worker.until(lambda: all(call.heard[-1][1] == call.sent for call in calls))
+        nursery.cancel_scope.cancel()
+        assert worker.pool.pids[0] == first
+        assert worker.pool.pids[1] not in (None, second)
+        assert sum(call.lost for call in calls) <= 1
+        await worker.counted_exactly(calls)
+
+
+async def test_a_leg_goes_over_to_a_call_of_the_other_worker() -> None:
+    async with running(workers=2) as worker, trio.open_nursery() as nursery:
+        one, other = await _calls(worker, 2)
+        for call in (one, other):
+            nursery.start_soon(call.listen)
+        await _speak([one, other], 0.1)
+        heir = Call("call-1", one.inside, other.outside, generation=2)  # who was in `one` talks to `other`'s carrier
+        heir.pbx.close()
+        heir.carrier.close()
+        heir.pbx, heir.carrier, heir.sent, heir.heard = one.pbx, other.carrier, one.sent, other.heard
+        worker.pool.ask(heir.put)
+        worker.pool.ask(wire.DeleteSession(one.ref))
+        for _ in range(20):
+            heir.speak()
+            await trio.sleep(PACKET_SECONDS)
+        await worker.until(lambda: other.heard[-1][1] == heir.sent)
+        assert len(other.heard) >= heir.sent - 1, "at most what one worker had in its hands when it let go"
+        ended = await worker.ask(wire.DeleteSession("call-1"))
+        assert isinstance(ended, wire.SessionEnded)
+        assert ended.streams[0].ingress.received >= 19
+        assert worker.pool.sessions == 0
+        nursery.cancel_scope.cancel()
 
 
 async def test_counters_continue_over_a_death() -> None:
