@@ -137,6 +137,8 @@ class Supervisor:
         self._hear_last_words(child)
         del self._pids[child]
         self._perform(self._children.handle(Ended(child, pid, os.waitstatus_to_exitcode(status)), time.monotonic()))
+        if child == SIGNALLING and self._status is None:
+            notify("STATUS=signalling has ended")
 
     def _hear_last_words(self, child: Child) -> None:
         """What it said just before its end matters to what its end means."""
