@@ -1,12 +1,17 @@
-"""The filters of media ports in the real kernel: who is let in, and who is not."""
+"""The filters of media ports in the real kernel: who is let in, who is not, and what the real worker tells of it."""
 
+import random
 import socket
+import subprocess
+import sys
+import time
 
 import pytest
 
+from sbc.media import wire
 from sbc.media.mute import listen_to, mute, unmute
 from sbc.media.worker.ports import dscp
-from sbc.runtime.media_sockets import open_media_socket
+from sbc.runtime.media_sockets import open_media_socket, open_pairs
 
 pytestmark = pytest.mark.loopback
 
@@ -77,3 +82,45 @@ def test_what_is_no_address_is_an_error_and_changes_nothing(host: str) -> None:
 def test_the_code_point_of_a_socket_is_known(host: str) -> None:
     with open_media_socket(host, 0, dscp=46) as marked, open_media_socket(host, 0) as plain:
         assert (dscp(marked), dscp(plain)) == (46, 0)
+
+
+@pytest.mark.slow
+def test_a_worker_tells_of_the_former_remote_of_a_pair_and_of_nobody_else() -> None:
+    """The call is over; its remote goes on for a while, and a stranger sprays. Two seconds and a half, in real time."""
+    control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    number = str(theirs.fileno())
+    with (
+        subprocess.Popen(
+            [sys.executable, "-m", "sbc.media.worker", "--control-fd", number], pass_fds=[theirs.fileno()]
+        ) as worker,
+        control,
+        open_media_socket(FAR, 0) as far,
+        open_media_socket(STRANGER, 0) as stranger,
+    ):
+        theirs.close()
+        control.settimeout(10)
+        pairs = open_pairs(OURS, (20000, 29999), 3, (), random.Random(1).randrange)
+        sockets = [one.fileno() for pair in pairs for one in (pair.rtp, pair.rtcp)]
+        ports = tuple(pair.port for pair in pairs)
+        remote = wire.Remote(FAR, far.getsockname()[1], 0)
+        stream = wire.Stream(wire.End(OURS, ports[0], remote), wire.End(OURS, ports[1], remote))
+        socket.send_fds(control, [wire.encode(wire.AddPorts(OURS, ports))], sockets)
+        for request in (wire.PutSession("a", 1, (stream,)), wire.DeleteSession("a")):
+            control.send(wire.encode(request))
+        begun, told = time.monotonic(), []
+        control.settimeout(0.05)
+        while time.monotonic() < begun + 10 and len(told) < 2:
+            far.sendto(bytes(172), (OURS, ports[0]))
+            for port in ports[1:]:
+                stranger.sendto(bytes(172), (OURS, port))
+            try:
+                reply = wire.decode_reply(control.recv(65_536))
+            except TimeoutError:
+                continue
+            told += [reply] if isinstance(reply, wire.StillHeard) else []
+        assert told == [wire.StillHeard(OURS, ports[0])] * 2
+        assert time.monotonic() - begun > 2.5
+        control.close()
+        assert worker.wait(10) == 0
+        for pair in pairs:
+            pair.close()

@@ -36,15 +36,16 @@ class Attaching(Engine, Protocol):
 
 
 class EngineChoice:
-    """`slots`: in which everything is counted now; `around` has them, and the engine, for the sessions."""
+    """Sets `engine`, `slots` and `own` of `around`. `memory`: of the slots where the engine has none; None: private."""
 
-    __slots__ = ("_around", "_asked", "_attaching", "_locals", "_open", "_private", "_share", "slots")
+    __slots__ = ("_around", "_asked", "_attaching", "_locals", "_memory", "_open", "_private", "_share")
 
-    def __init__(self, around: Surroundings, slots: Slots, open_engine: OpenEngine | None) -> None:
+    def __init__(self, around: Surroundings, memory: Memory | None, open_engine: OpenEngine | None) -> None:
         self._around = around
         self._open = open_engine or _none_to_open
-        self._private = self.slots = slots
-        self._share = range(SLOTS)  # the slots that are ours, of `slots`
+        self._memory = memory
+        self._private: Slots | None = None  # looked through only when it is needed: a start is a gap that callers hear
+        self._share = range(SLOTS)  # the slots that are ours
         self._asked: wire.Configure | None = None
         self._attaching: Attaching | None = None
         self._locals: set[str] = set()  # to which it has been attached
@@ -84,15 +85,19 @@ class EngineChoice:
         for flow in engine.flows():
             if flow not in keys:
                 engine.remove(*flow)
-        for owner in self.slots.owners().difference(owners):
-            offset = self.slots.find(owner)
+        slots = self._around.slots
+        if slots is None:
+            return
+        for owner in slots.owners().difference(owners):
+            offset = slots.find(owner)
             if offset is not None and offset // SLOT_OCTETS in self._share:
-                self.slots.give_back(owner)
+                slots.give_back(owner)
 
     def _change(self, configure: wire.Configure, sessions: Sequence[Session]) -> None:
         """The sessions let go of the engine and of its slots first, and then begin again with what they counted.
 
-        What a worker before us left in the new engine stays: the sessions that it belongs to are still to be put.
+        Nothing stays in the old one. What a worker before us left in the new one does: the sessions that it belongs to
+        are still to be put.
         """
         around = self._around
         held = [(session, session.put, _pairs(session, around)) for session in sessions]
@@ -100,6 +105,8 @@ class EngineChoice:
             session.put = structs.replace(put, streams=())
             session.rewire(around)
             session.put = put
+        for flow in around.engine.flows():
+            around.engine.remove(*flow)
         around.engine, memory = self._open(configure)
         self._attaching = None if isinstance(around.engine, NoEngine) else cast("Attaching", around.engine)
         self._locals.clear()
@@ -107,20 +114,27 @@ class EngineChoice:
         for session, _, pairs in held:
             session.rewire(around, pairs)
 
+    def count_privately(self) -> None:
+        """In memory that no engine shares."""
+        if self._private is None:
+            self._private = Slots(bytearray(SLOTS * SLOT_OCTETS) if self._memory is None else self._memory)
+        self._around.slots, self._share = self._private, range(SLOTS)
+
     def _count_in(self, memory: Memory | None, configure: wire.Configure) -> None:
         """An engine's slots are shared out between the workers of its node; those of ours are ours."""
         if memory is None:
-            self.slots, self._share = self._private, range(SLOTS)
-        else:
-            count = SLOTS // max(configure.workers, 1)
-            first = configure.number * count
-            self.slots, self._share = Slots(memory, first, count), range(first, first + count)
-        self._around.slots = self.slots
+            self.count_privately()
+            return
+        count = SLOTS // max(configure.workers, configure.number + 1)
+        first = configure.number * count
+        self._around.slots, self._share = Slots(memory, first, count), range(first, first + count)
 
     def _ready(self) -> wire.EngineReady:
-        engine = self._around.engine
-        if self._attaching is not None:
-            return wire.EngineReady("kernel", "", tuple(self._attaching.devices))
+        engine, attaching = self._around.engine, self._attaching
+        if attaching is not None and attaching.reason and not attaching.devices:
+            return wire.EngineReady("userland", attaching.reason)
+        if attaching is not None:
+            return wire.EngineReady("kernel", "", attaching.devices)
         is_asked_for = self._asked is not None and self._asked.engine != "userland"
         return wire.EngineReady("userland", engine.why if isinstance(engine, NoEngine) and is_asked_for else "")
 

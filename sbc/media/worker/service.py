@@ -19,7 +19,7 @@ from sbc.media.worker.ports import Key, Pair, Ports, Udp, dscp
 from sbc.media.worker.refusals import STREAMS_AT_MOST, is_host_of, problem
 from sbc.media.worker.resting import Rest
 from sbc.media.worker.session import Session, Surroundings, Watch
-from sbc.media.worker.slots import SLOT_OCTETS, SLOTS, Memory, Slots, owner_of
+from sbc.media.worker.slots import Memory, owner_of
 from sbc.media.worker.sweep import Life, Sweep
 from sbc.media.worker.voice import Clock
 
@@ -57,9 +57,8 @@ class Service:
         self.news: list[wire.Reply] = []  # for signalling, unasked; whoever sends them clears the list
         self._watch = watch
         self._clock = clock
-        slots = Slots(bytearray(SLOTS * SLOT_OCTETS) if memory is None else memory)
-        self._around = Surroundings(self._pair, watch, self.agenda, clock, self._say, slots, dscp=dscp)
-        self._choice = EngineChoice(self._around, slots, open_engine)
+        self._around = Surroundings(self._pair, watch, self.agenda, clock, self._say, dscp=dscp)
+        self._choice = EngineChoice(self._around, memory, open_engine)
         self._ports = Ports()
         self._lives: dict[str, Life] = {}
         self._sweep = Sweep(self._around, self._lives, self._give_up, clock())
@@ -146,6 +145,7 @@ class Service:
         for pair in pairs:
             pair.owner = ""
             self._added.discard(pair.key)
+            self._around.latches.pop(pair.key, None)
             self._watch.unset(pair.rtp)
             self._watch.unset(pair.rtcp)
         for ref in owners:
@@ -161,6 +161,8 @@ class Service:
         wrong = problem(put, ends, self._ports)
         if wrong:
             return [wire.Refused(put.ref, wrong)]
+        if self._around.slots is None:
+            self._choice.count_privately()
         pairs = [self._pair(end) for end in ends]
         if life is None:
             life = self._lives[put.ref] = Life(Session(put))

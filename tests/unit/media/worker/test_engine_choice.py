@@ -58,6 +58,7 @@ class Kernel:
         self.reason = ""
         self.attached: list[set[str]] = []
         self.has_news = True
+        self.found: tuple[str, ...] = ("eth0",)
 
     def put(self, flow: Flow) -> str:
         self.held_flows[flow.local, flow.port] = flow
@@ -79,7 +80,7 @@ class Kernel:
         self.attached.append(set(locals_))
 
     def turn(self) -> bool:
-        self.devices = ("eth0",)
+        self.devices = self.found
         return self.has_news
 
 
@@ -151,6 +152,23 @@ def test_an_engine_that_has_said_nothing_new_is_not_told_of(worker: Worker):
     worker.kernel.has_news = False
     worker.service.turn_engine()
     assert worker.service.news == []
+
+
+def test_an_engine_that_no_device_takes_is_not_in_force(worker: Worker):
+    worker.say(KERNEL)
+    worker.kernel.reason, worker.kernel.found = "loopback is left alone", ()
+    worker.service.turn_engine()
+    assert worker.service.news == [wire.EngineReady("userland", "loopback is left alone")]
+    worker.kernel.found = ("eth0",)
+    worker.service.turn_engine()
+    assert worker.service.news[1:] == [wire.EngineReady("kernel", "", ("eth0",))]
+
+
+def test_nothing_is_left_in_an_engine_that_is_given_up(worker: Worker):
+    worker.kernel.held_flows = {(INSIDE, 20000): None, (INSIDE, 30000): None}
+    worker.say(KERNEL)
+    worker.say(replace(KERNEL, engine="userland"))
+    assert worker.kernel.flows() == set()
 
 
 @pytest.mark.parametrize("engine", ["auto", "kernel"])
