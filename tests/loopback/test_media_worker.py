@@ -161,9 +161,9 @@ async def test_a_killed_worker_is_replaced_and_every_call_goes_on(capsys: pytest
         os.kill(killed, signal.SIGKILL)
         await _speak(calls, 1.5)
         await worker.until(lambda: all(call.heard[-1][1] == call.sent for call in calls))
+        await worker.counted_exactly(calls)
         nursery.cancel_scope.cancel()
         assert worker.pool.pid not in (None, killed)
-        await worker.counted_exactly(calls)
         gap, lost = max(call.gap for call in calls), sum(call.lost for call in calls)
         with capsys.disabled():
             total = sum(call.sent for call in calls)
@@ -183,11 +183,11 @@ async def test_two_workers_share_the_calls_and_the_death_of_one_is_not_the_other
         os.kill(second, signal.SIGKILL)
         await _speak(calls, 1.0)
         await worker.until(lambda: all(call.heard[-1][1] == call.sent for call in calls))
+        await worker.counted_exactly(calls)
         nursery.cancel_scope.cancel()
         assert worker.pool.pids[0] == first
         assert worker.pool.pids[1] not in (None, second)
         assert sum(call.lost for call in calls) <= 1
-        await worker.counted_exactly(calls)
 
 
 async def test_a_leg_goes_over_to_a_call_of_the_other_worker() -> None:
