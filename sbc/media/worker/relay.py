@@ -12,6 +12,7 @@ import struct
 from collections import deque
 from collections.abc import Callable
 from itertools import repeat
+from math import gcd
 from typing import Final, Protocol
 
 from msgspec import Struct
@@ -20,7 +21,7 @@ from sbc.media.worker import slots
 from sbc.media.worker.latch import FOREIGN, KEPT, LOCKED, NOWHERE, Kept, Source, Target
 from sbc.media.worker.ports import QUEUED_AT_MOST, Udp
 from sbc.media.worker.rtcp import is_rtcp
-from sbc.media.worker.statistics import FARTHEST, FULL, LONGEST_NS, Statistics
+from sbc.media.worker.statistics import FARTHEST, FULL, LONGEST_NS, Statistics, shifted
 
 RTP_OCTETS: Final = 12  # fixed header, RFC 3550 §5.1
 CLOCK_RATE: Final = 8000  # where nothing else is said, Hz
@@ -28,9 +29,9 @@ RTCP_OCTETS: Final = 8  # header and SSRC of the first packet, SR or RR, RFC 355
 
 _CAUGHT_UP: Final = 4  # packets of 20 ms: more than an answer takes, less than an ear minds
 _DRAINED: Final = 64  # packets at once of a way that waits for its socket to be empty
-_HEADS: Final = 64  # kinds of plain packets that are remembered for a way
 _SECOND_NS: Final = 1_000_000_000
 _UNLIMITED: Final = 1 << 62
+NEVER: Final = -1  # in place of a packet's first octets
 # Sender report to APP: "payload type values 72-76 … have been reserved" for them, RFC 3551 §6. They are relayed where
 # somebody sends them to the port of RTP, and say nothing of the stream.
 _REPORTS: Final = range(200, 205)
@@ -42,12 +43,12 @@ Clock = Callable[[], float]
 
 _buffer = bytearray(65_536)
 _view = memoryview(_buffer)
-_views: dict[int, memoryview] = {}  # the first octets of the buffer, by how many: cutting costs more than looking up
-_VIEWS: Final = 2048
+_VIEWS: Final = 1500
+_views: Final = tuple(_view[:size] for size in range(_VIEWS))  # cutting costs more than looking up
 
 _header = struct.Struct("!HHII").unpack_from  # version to payload type, sequence number, timestamp, SSRC
+_words = struct.Struct("!III").unpack_from  # the same, in fewer numbers
 _write_hot = struct.Struct(slots.HOT).pack_into
-_NOT_PLAIN: Final[dict[int, int]] = {}
 
 
 class Gate(Protocol):
@@ -96,8 +97,8 @@ class Inlet:
     __slots__ = (
         "clock",
         "edit",
+        "following",
         "gate",
-        "heads",
         "hear",
         "heard_ns",
         "is_rtcp",
@@ -108,7 +109,7 @@ class Inlet:
         "on_lock",
         "on_simple",
         "on_source",
-        "plain",
+        "per_ns",
         "quota",
         "recv",
         "rtcp",
@@ -119,6 +120,7 @@ class Inlet:
         "statistics",
         "target",
         "types",
+        "units",
     )
 
     def __init__(
@@ -147,9 +149,9 @@ class Inlet:
         self.limit = limit
         self.source: Source | None = None
         self.rtcp: Inlet | None = None
-        self.heads: dict[int, int] = {}  # first two octets of plain packets that were seen, and their clocks
         self.types: dict[int, int] = {}  # simple payload types that were seen, and their clocks
-        self.plain = _NOT_PLAIN  # `heads`, while those packets need no more than a look
+        self.following = NEVER  # the first four octets of the packet that needs no more than a look
+        self.units = self.per_ns = 1  # its clock: so many units of the timestamp in so many nanoseconds
         self.quota = statistics.packets if limit else _UNLIMITED
         self.second_ns = 0
         self.heard_ns: int = 0
@@ -164,7 +166,7 @@ class Inlet:
     def share(self) -> None:
         """From now on somebody else relays this way, and what comes here has been passed up."""
         self.is_shared = self.is_stale = True
-        self.plain = _NOT_PLAIN
+        self.following = NEVER
 
     def unshare(self) -> None:
         self.is_shared = False
@@ -187,53 +189,48 @@ def relay(inlet: Inlet, budget: int) -> None:
         if source != inlet.source or size < RTP_OCTETS:
             take_in(inlet, size, source, now_ns)
             continue
-        head, sequence, timestamp, ssrc = _header(_buffer)
-        try:
-            rate = inlet.plain[head]
-            octets = _views[size]
-        except KeyError:
-            take_in(inlet, size, source, now_ns)
-            continue
+        word, timestamp, ssrc = _words(_buffer)
         # RFC 3550 §A.8; only where the difference is small do its two sides not have to be compared modulo 2**32
         elapsed = now_ns - statistics.last_ns
-        difference = elapsed * rate // 1_000_000_000 - timestamp + statistics.timestamp
+        difference = elapsed * inlet.units // inlet.per_ns - timestamp + statistics.timestamp
         if difference < 0:
             difference = -difference
         if (
-            sequence != statistics.expected
+            word != inlet.following
             or ssrc != statistics.ssrc
             or difference > FARTHEST
             or elapsed > LONGEST_NS
             or statistics.packets >= inlet.quota
+            or size >= _VIEWS
         ):
             take_in(inlet, size, source, now_ns)
             continue
         try:
-            inlet.send(octets, inlet.target)  # type: ignore[arg-type]  # without one nothing is plain
+            inlet.send(_views[size], inlet.target)  # type: ignore[arg-type]  # without one nothing is plain
         except OSError as error:
-            if not _sent_again(inlet, octets, error):
-                statistics.take(sequence, timestamp, ssrc, rate, now_ns)
+            if not _sent_again(inlet, _view[:size], error):
+                inlet.following = NEVER
+                statistics.take(word & 0xFFFF, timestamp, ssrc, statistics.rate, now_ns)
                 statistics.add(slots.DROPPED)
                 continue
+        statistics.sequence = sequence = word & 0xFFFF
+        inlet.following = word + 1 if sequence != 0xFFFF else word - 0xFFFF
         jitter = statistics.jitter
         statistics.jitter = jitter = jitter + difference - ((jitter + 8) >> 4)
         if jitter > statistics.jitter_max:  # noqa: PLR1730 - a call costs more than all of the jitter
             statistics.jitter_max = jitter
         window = statistics.window
-        if window != FULL:
-            statistics.window = window = (window << 1 | 1) & FULL
-        statistics.sequence = sequence
-        statistics.expected = sequence + 1 & 0xFFFF
+        if window is not FULL:
+            statistics.window = window = shifted(window, 1)
         statistics.timestamp = timestamp
         statistics.last_ns = now_ns
-        statistics.rate = rate
         statistics.packets = packets = statistics.packets + 1
-        statistics.octets = total = statistics.octets + size
+        statistics.octets = octets = statistics.octets + size
         _write_hot(
             statistics.memory,
             statistics.offset,
             packets,
-            total,
+            octets,
             now_ns,
             window,
             timestamp,
@@ -312,6 +309,7 @@ def _carry(inlet: Inlet, size: int, now_ns: int) -> None:
 def _carry_rtp(inlet: Inlet, rules: Rules, size: int, now_ns: int) -> None:
     statistics = inlet.statistics
     head, sequence, timestamp, ssrc = _header(_buffer)
+    inlet.following = NEVER
     if ssrc != statistics.ssrc and inlet.on_source is not None:
         inlet.on_source()
     payload_type = head & 127
@@ -322,8 +320,8 @@ def _carry_rtp(inlet: Inlet, rules: Rules, size: int, now_ns: int) -> None:
         _send_on(inlet, size, left)
         if rules.is_simple(payload_type):
             _carried_simple(inlet, payload_type, rate)
-        if rules.is_plain(payload_type):
-            _carried_plain(inlet, head, size, rate)
+        if rules.is_plain(payload_type) and not inlet.is_shared:
+            _expect(inlet, head, sequence, rate)
 
 
 def _carried_simple(inlet: Inlet, payload_type: int, rate: int) -> None:
@@ -332,14 +330,12 @@ def _carried_simple(inlet: Inlet, payload_type: int, rate: int) -> None:
         inlet.on_simple(payload_type)
 
 
-def _carried_plain(inlet: Inlet, head: int, size: int, rate: int) -> None:
-    """From now on packets like this one need no more than a look."""
-    if len(inlet.heads) < _HEADS:
-        inlet.heads[head] = rate
-    if size < _VIEWS and size not in _views:
-        _views[size] = _view[:size]
-    if not inlet.is_shared:
-        inlet.plain = inlet.heads
+def _expect(inlet: Inlet, head: int, sequence: int, rate: int) -> None:
+    """The next packet needs no more than a look if it is like this one, which came as the latest."""
+    if sequence == inlet.statistics.sequence:
+        inlet.following = head << 16 | (sequence + 1) & 0xFFFF
+        divisor = gcd(rate, _SECOND_NS)
+        inlet.units, inlet.per_ns = rate // divisor, _SECOND_NS // divisor
 
 
 def _carry_rtcp(inlet: Inlet, size: int, now_ns: int) -> None:

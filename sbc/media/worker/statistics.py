@@ -16,7 +16,6 @@ WINDOW_BITS: Final = 64
 FULL: Final = (1 << WINDOW_BITS) - 1
 LONGEST_NS: Final = 10_000_000_000  # between two packets whose distance says something of jitter
 FARTHEST: Final = 1 << 24  # timestamp units: the clock of the sender was set, or belongs to another stream
-NO_NUMBER: Final = -1  # in place of the next sequence number
 
 _hot = struct.Struct(slots.HOT)
 _u32 = struct.Struct("<I")
@@ -28,12 +27,11 @@ _read_u32, _write_u32 = _u32.unpack_from, _u32.pack_into
 
 class Statistics:
     """The counters of one slot, those that change at each packet at hand. `rate`: Hz, of the payload type seen last.
-
-    `expected`: the sequence number that comes next, NO_NUMBER before the first.
+    `is_started`: there was a packet.
     """
 
     __slots__ = (
-        "expected",
+        "is_started",
         "jitter",
         "jitter_max",
         "last_ns",
@@ -54,12 +52,8 @@ class Statistics:
         self.rate = 8000
         self.packets = self.octets = self.last_ns = self.window = 0
         self.timestamp = self.jitter = self.jitter_max = self.sequence = self.ssrc = 0
-        self.expected = NO_NUMBER
+        self.is_started = False
         self.load()
-
-    @property
-    def is_started(self) -> bool:
-        return self.expected >= 0
 
     def load(self) -> None:
         """Begin with what the slot says: another worker, or the kernel, has written it."""
@@ -74,7 +68,9 @@ class Statistics:
             self.sequence,
         ) = _read_hot(self.memory, self.offset)
         _, self.ssrc, state = _numbers.unpack_from(self.memory, self.offset + slots.BAD_SEQUENCE)
-        self.expected = (self.sequence + 1) & 0xFFFF if state & STARTED else NO_NUMBER
+        self.is_started = bool(state & STARTED)
+        if self.window == FULL:
+            self.window = FULL
 
     def store(self) -> None:
         _write_hot(
@@ -92,7 +88,7 @@ class Statistics:
 
     def take(self, sequence: int, timestamp: int, ssrc: int, rate: int, now_ns: int) -> None:
         """A packet has come. `rate` 0: its timestamp says nothing of jitter (telephone-event)."""
-        if self.expected < 0 or ssrc != self.ssrc:
+        if not self.is_started or ssrc != self.ssrc:
             self._begin(sequence, timestamp, ssrc, now_ns)
             return
         ahead = (sequence - self.sequence) & 0xFFFF
@@ -100,8 +96,8 @@ class Statistics:
         if 1 <= ahead <= MAX_DROPOUT:
             if ahead > 1:
                 self.add(slots.LOST, ahead - 1)
-            self.window = (self.window << ahead | 1) & FULL if ahead < WINDOW_BITS else 1
-            self._number(sequence)
+            self.window = shifted(self.window, ahead)
+            self.sequence = sequence
             if rate:
                 self._step(timestamp, rate, now_ns)
         elif behind < WINDOW_BITS:
@@ -134,18 +130,15 @@ class Statistics:
     def _restart(self, sequence: int, timestamp: int, now_ns: int) -> None:
         self.window = 1
         self.timestamp, self.last_ns = timestamp, now_ns
-        self._number(sequence)
-        _numbers.pack_into(self.memory, self.offset + slots.BAD_SEQUENCE, 0, self.ssrc, STARTED)
-
-    def _number(self, sequence: int) -> None:
         self.sequence = sequence
-        self.expected = (sequence + 1) & 0xFFFF
+        self.is_started = True
+        _numbers.pack_into(self.memory, self.offset + slots.BAD_SEQUENCE, 0, self.ssrc, STARTED)
 
     def _behind(self, bit: int) -> None:
         if self.window & bit:
             self.add(slots.DUPLICATES)
             return
-        self.window |= bit
+        self.window = shifted(self.window | bit, 0)
         self.add(slots.REORDERED)
         self.add(slots.LOST, -1)
 
@@ -168,3 +161,13 @@ class Statistics:
             self.jitter += difference - ((self.jitter + 8) >> 4)
             self.jitter_max = max(self.jitter_max, self.jitter)
         self.timestamp, self.last_ns = timestamp, now_ns
+
+
+def shifted(window: int, ahead: int) -> int:
+    """The window, so many numbers on; always the same object when it is full, which is faster to tell than equality."""
+    if ahead >= WINDOW_BITS:
+        return 1
+    if ahead:
+        window = window << ahead | 1
+    window &= FULL
+    return FULL if window == FULL else window
