@@ -11,6 +11,7 @@ import array
 import errno
 import socket
 import struct
+from functools import lru_cache
 from typing import Final, Protocol
 
 _SOL_SOCKET: Final = 1
@@ -45,7 +46,7 @@ def listen_to(port: Muteable, host: str) -> None:
 
     Raises OSError where it is none.
     """
-    listening = Filter(only_from(host))
+    listening = _listening(host)
     port.setsockopt(_SOL_SOCKET, _SO_ATTACH_FILTER, listening.program)
 
 
@@ -78,6 +79,12 @@ class Filter:
     def __init__(self, instructions: tuple[Instruction, ...]) -> None:
         self._instructions = array.array("B", b"".join(struct.pack("=HBBI", *one) for one in instructions))
         self.program = struct.pack("@HP", len(instructions), self._instructions.buffer_info()[0])
+
+
+@lru_cache(maxsize=256)
+def _listening(host: str) -> Filter:
+    """Kept, because a PBX or a carrier is one host, or a few."""
+    return Filter(only_from(host))
 
 
 _muting: Final = Filter(_NOTHING)
