@@ -1,0 +1,111 @@
+"""Who may speak to a worker, and what it does with a signalling that does not listen."""
+
+import select
+import socket
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from sbc.media import wire
+from sbc.media.worker.control import Control, is_ours
+
+OURS, NOBODY = 1000, 65_534
+
+
+class Peer:
+    """As much of a connected socket as says whose it is."""
+
+    def __init__(self, uid: int) -> None:
+        self.uid = uid
+
+    def getsockopt(self, level: int, option: int, octets: int) -> bytes:
+        assert (level, option, octets) == (socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+        return b"".join(number.to_bytes(4, sys.byteorder) for number in (4711, self.uid, OURS))
+
+
+@pytest.mark.parametrize(("uid", "may"), [(OURS, True), (0, True), (OURS + 1, False), (NOBODY, False)])
+def test_only_our_own_user_and_root_may_speak_to_a_worker(uid: int, may: bool) -> None:
+    assert is_ours(Peer(uid), OURS) is may  # type: ignore[arg-type]
+
+
+class Service:
+    """Answers what a test wants, or breaks."""
+
+    def __init__(self) -> None:
+        self.answer: list[wire.Reply] = []
+        self.received: list[bytes] = []
+
+    def receive(self, data: bytes, sockets: list[socket.socket]) -> list[wire.Reply]:
+        self.received.append(data)
+        if data == b"break":
+            raise ZeroDivisionError
+        return self.answer
+
+
+class Line:
+    """A control connection, and signalling's end of it."""
+
+    def __init__(self) -> None:
+        self.signalling, ours = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours.setblocking(False)
+        self.signalling.setblocking(False)
+        self.epoll = select.epoll()
+        self.epoll.register(ours.fileno(), select.EPOLLIN)
+        self.service = Service()
+        self.control = Control(ours, self.epoll, self.service)  # type: ignore[arg-type]
+
+    def heard(self) -> list[wire.Reply]:
+        replies: list[wire.Reply] = []
+        while True:
+            try:
+                replies.append(wire.decode_reply(self.signalling.recv(65_536)))
+            except BlockingIOError:
+                return replies
+
+    def close(self) -> None:
+        self.control.close()
+        self.signalling.close()
+        self.epoll.close()
+
+
+@pytest.fixture
+def line() -> Iterator[Line]:
+    one = Line()
+    yield one
+    one.close()
+
+
+def test_a_request_that_breaks_the_worker_is_refused_and_the_next_is_served(
+    line: Line, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line.service.answer = [wire.Report(())]
+    for data in (b"break", b"query"):
+        line.signalling.send(data)
+    assert line.control.turn()
+    refused, report = line.heard()
+    assert isinstance(refused, wire.Refused)
+    assert "ZeroDivisionError" in refused.reason
+    assert report == wire.Report(())
+    assert "ZeroDivisionError" in capsys.readouterr().err
+
+
+def test_it_is_over_when_signalling_has_closed(line: Line) -> None:
+    assert line.control.turn()
+    line.signalling.close()
+    line.control.send(wire.Report(()))
+    assert not line.control.turn()
+
+
+def test_answers_wait_for_a_signalling_that_is_slow_and_news_do_not_pile_up(line: Line) -> None:
+    answer, news = wire.Refused("a", "x" * 1000), wire.DigitHeard("a", 0, "ingress", "5", 100)
+    for _ in range(3000):
+        line.control.send(answer)
+    line.control.tell([news] * 3000)
+    heard: list[wire.Reply] = []
+    while got := line.heard():
+        heard += got
+        assert line.control.turn()
+    assert heard == [answer] * 3000
+    line.control.tell([news])
+    assert line.heard() == [news]
