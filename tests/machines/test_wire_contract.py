@@ -1,6 +1,7 @@
 """What `media.wire` promises of relaying, digits, sessions and refusals, whoever keeps it (see `worker_subjects`)."""
 
 import pytest
+from msgspec.structs import replace
 
 from sbc.media import wire
 from sbc.media.worker.service import Service
@@ -174,7 +175,7 @@ def test_told_digits_do_not_cross_and_are_told_once(in_memory: InMemory) -> None
 
 
 def test_a_digit_to_play_is_counted_where_it_can_be_told(worker: Subject) -> None:
-    put(worker, telling(worker))
+    put(worker, replace(telling(worker), plays_digits=True))
     assert worker.say(wire.PlayDigit("a", 0, "egress", "#", 100)) == []
     assert worker.say(wire.PlayDigit("nobody", 0, "egress", "#", 100)) == []
     assert counts(worker)[0].egress.digits_sent == 1
