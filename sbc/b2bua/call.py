@@ -91,7 +91,7 @@ class Call:
         self.location = NOWHERE
         self._tags: list[str] = []
         self.why = ""
-        address = context.media_address(peer.interface, ipv6=flow is not None and flow.local.is_ipv6)
+        address, *others = context.media_addresses(peer.interface, ipv6=flow is not None and flow.local.is_ipv6)
         side = Side(
             address.local,
             address.shown,
@@ -102,6 +102,7 @@ class Call:
             dtmf=peer.dtmf,
             media_from=peer.media_from,
             recodes=peer.transcode == "auto",
+            others=[(other.local, other.shown) for other in others],
         )
         self.media = CallMedia(ref, side, context.media_rules, context.ports, context.ids, context.totals)
         self.media.waits = errand is not None

@@ -18,6 +18,7 @@ from sbc.b2bua.totals import Totals
 from sbc.core.ids import IdSource
 from sbc.peering.relations import Relations
 from sbc.policy.engine import Policy
+from sbc.policy.model import Interface
 from sbc.sip.timing import Timing
 from sbc.trace.recorder import Recorder
 
@@ -85,8 +86,14 @@ class Context:
         self.outcomes: Counter[tuple[str, str, str]] = Counter()
         self.emergencies = 0
 
-    def media_address(self, interface: str, *, ipv6: bool) -> MediaAddress:
-        """The media address of an interface in the wanted family, else in the one that it has."""
+    def media_addresses(self, interface: str, *, ipv6: bool) -> tuple[MediaAddress, ...]:
+        """The media addresses of an interface, that of the wanted family first, where there is one."""
         known = self.policy.interfaces[interface]
-        local = next((address for address in known.media if (":" in address) is ipv6), known.media[0])
-        return MediaAddress(local, known.media_advertise or local)
+        wanted = sorted(known.media, key=lambda address: (":" in address) is not ipv6) if len(known.media) > 1 else None
+        return tuple([MediaAddress(local, _shown(known, local)) for local in wanted or known.media])
+
+
+def _shown(interface: Interface, local: str) -> str:
+    """What is advertised is of one family, and stands for the address of that."""
+    advertised = interface.media_advertise
+    return advertised if advertised and (":" in advertised) is (":" in local) else local

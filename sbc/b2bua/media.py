@@ -101,6 +101,7 @@ class CallMedia:
         dtmf: Dtmf = "pass",
         media_from: tuple[str, ...] = (),
         recodes: bool = True,
+        others: Sequence[tuple[str, str]] = (),
     ) -> None:
         """A new egress leg: a description of its own; the ports are kept where the address is the same."""
         old = self.sides.get("egress")
@@ -114,6 +115,7 @@ class CallMedia:
             dtmf=dtmf,
             media_from=media_from,
             recodes=recodes,
+            others=others,
         )
         if old is not None and old.local == local:
             side.ports, side.epoch = old.ports, old.epoch + 1  # to the media worker it is one end with a new peer
@@ -139,6 +141,7 @@ class CallMedia:
         check_answer(offer.forwarded, session)
         remotes = self._remotes(session)
         offerer, answerer = self.sides[offer.by], self.sides[_other(offer.by)]
+        answerer.check_family(remotes)
         passed = None if offer.is_ours else self._answer(offer, session, remotes)
         answerer.numbers.said(session)
         answerer.now = Agreed(session, offer.forwarded, remotes)
@@ -269,6 +272,7 @@ class CallMedia:
         """
         side, to = self.sides[by], _other(by)
         side.numbers.said(session)  # also where it comes to nothing: its peer may hold on to them
+        side.meet_family(self._remotes(session))
         self._ensure_ports(side, session, now)
         known = side.now.told
         if known is not None and self.fits(to, session) and answers(known, session):
@@ -297,6 +301,7 @@ class CallMedia:
         if side.sent is None or side.settled.told is side.sent:
             return
         check_answer(side.sent, session)
+        side.check_family(self._remotes(session))
         side.numbers.said(session)
         side.now = Agreed(session, side.sent, self._remotes(session))
         side.settle(())
@@ -371,15 +376,17 @@ class CallMedia:
 
     def _make_offer(self, by: SideName, session: Session, now: float, *, is_ours: bool = False) -> bytes:
         from_, to = self.sides[by], self.sides[_other(by)]
+        remotes = self._remotes(session)
         if not is_ours:
             from_.numbers.said(session)  # also where it comes to nothing: its peer may hold on to them
+            from_.meet_family(remotes)
         crossing = shaped(from_, to, session)
         if crossing is not session:
             self._is_renumbered = True
         for side in (to, from_):
             self._ensure_ports(side, crossing, now)
         forwarded = to.describe(crossing, self._ports(to, crossing))
-        self.offer = Offer(by, session, forwarded, self._remotes(session), is_ours)
+        self.offer = Offer(by, session, forwarded, remotes, is_ours)
         if self._dead:
             self._give_back_dead(now)
         return serialize_sdp(forwarded)

@@ -153,7 +153,7 @@ class Setup:
         target, hop = attempt.target, attempt.hop
         peer, context = target.peer, call.context
         is_ipv6 = hop.flow.remote.is_ipv6 if hop is not None else ":" in attempt.server.host
-        address = context.media_address(peer.interface, ipv6=is_ipv6)
+        address, *others = context.media_addresses(peer.interface, ipv6=is_ipv6)
         call.media.open_egress(
             address.local,
             address.shown,
@@ -164,6 +164,7 @@ class Setup:
             dtmf=peer.dtmf,
             media_from=peer.media_from,
             recodes=peer.transcode == "auto",
+            others=[(other.local, other.shown) for other in others],
         )
         try:
             body = self._describe(peer, now)

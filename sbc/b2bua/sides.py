@@ -18,7 +18,7 @@ from sbc.sdp.allowed import allowed, ordered, without_fax
 from sbc.sdp.anchor import anchor
 from sbc.sdp.codecs import TELEPHONE_EVENT
 from sbc.sdp.direction import Direction, directed
-from sbc.sdp.model import Media, Origin, Session, same_except_origin
+from sbc.sdp.model import Media, Origin, SdpError, Session, same_except_origin
 from sbc.sdp.mux import has_mux, muxed_streams
 from sbc.sdp.remotes import MediaRemote
 
@@ -41,7 +41,8 @@ _SOME_PORT: Final = 9  # that no stream of ours has
 
 
 class Side:
-    """`local` is bound by the media worker, `shown` stands in our descriptions. `ports`: one for each m= line, 0: none.
+    """`local` is bound by the media worker, `shown` stands in our descriptions; `others` are such pairs of the same
+    interface, in other families. `ports`: one for each m= line, 0: none.
 
     `now` is what the relay follows; `settled` is what a rejected offer comes back to. `wills`: what the peer itself
     wants of each stream, whatever the other side's holds have made it answer; empty: to send and receive. `recodes`:
@@ -49,8 +50,8 @@ class Side:
     """
 
     __slots__ = (
-        "_before", "_followed", "codecs", "dtmf", "epoch", "fax", "is_plain", "latching", "local", "media_from", "now",
-        "numbers", "origin", "ports", "recodes", "sent", "settled", "shown", "wills",
+        "_before", "_followed", "_others", "codecs", "dtmf", "epoch", "fax", "is_plain", "latching", "local",
+        "media_from", "now", "numbers", "origin", "ports", "recodes", "sent", "settled", "shown", "wills",
     )  # fmt: skip
 
     def __init__(
@@ -65,6 +66,7 @@ class Side:
         dtmf: Dtmf = "pass",
         media_from: tuple[str, ...] = (),
         recodes: bool = True,
+        others: Sequence[tuple[str, str]] = (),
     ) -> None:
         self.local = local
         self.shown = shown
@@ -73,6 +75,7 @@ class Side:
         self.recodes = recodes
         self.epoch = 0
         self._followed: Session | None = None
+        self._others = others
         self.codecs = codecs
         self.fax = fax
         self.dtmf = dtmf
@@ -125,6 +128,29 @@ class Side:
         self.origin, self.sent = origin, text
         self.numbers.told(text)
         return text
+
+    # --- families of addresses ----------------------------------------------------------------------------------------
+
+    def check_family(self, remotes: Sequence[MediaRemote]) -> None:
+        """SdpError 488 where its peer wants media at an address that ours cannot reach: of another family."""
+        is_ipv6 = ":" in self.local
+        for remote in remotes:
+            if remote.host is not None and (":" in remote.host) is not is_ipv6 and not remote.refused:
+                raise SdpError(f"media at {remote.host}, and ours is at {self.local}", 488)
+
+    def meet_family(self, remotes: Sequence[MediaRemote]) -> None:
+        """For an offer: before its peer was told anything, another address of the interface may take the place of the
+        one that goes with its signalling. SdpError 488 where none can reach its peer.
+        """
+        try:
+            self.check_family(remotes)
+        except SdpError:
+            if self.sent is not None or any(self.ports) or not self._others:
+                raise
+            self.local, self.shown = self._others[0]
+            self.origin = Origin(self.origin.session_id, 0, self.shown)
+            self._before = (self.origin, None)
+            self.check_family(remotes)
 
     # --- what its peer may hear and choose ----------------------------------------------------------------------------
 
