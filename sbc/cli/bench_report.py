@@ -83,7 +83,9 @@ def talk_lines(talk: bench_talk.Talk | bench_talk.Missing, forwarding: bench_tal
         return [f"{talk.name:<32}not measured: {talk.why}"]
     heard = talk.heard
     latency = f"latency {heard.latency(0.5):.1f} µs, p99 {heard.latency(0.99):.1f} µs"
-    if forwarding is not None and forwarding is not talk:
+    if heard.latency(0.99) >= bench_talk.LONGEST_US:
+        latency += " or more"
+    elif forwarding is not None and forwarding is not talk:
         latency += f", {heard.latency(0.99) - forwarding.heard.latency(0.99):+.1f} µs beside forwarding"
     lines = [
         f"{talk.name:<32}{talk.rate:>7.0f} packets/s   {latency}",

@@ -1,17 +1,18 @@
 """Calls at the pace of calls: RTP both ways at 50 packets/s, what is lost and how long a packet takes.
 
-One process sends for all ends, spread evenly over every 20 ms; another receives for all, so that neither waits for the
-other. A packet carries the time of its sending; its arrival is the kernel's stamp at the receiving device
-(SO_TIMESTAMPNS), so that the receiver's own slowness is not measured. Calls begin one after the other in the first
-second. Latency is counted from each stream's third second on, when hand-overs are done; loss from its first packet.
-Plain forwarding in the same run is what a packet needs without us.
+One process sends for all ends, spread evenly over every 20 ms; another receives for all. They share a CPU; a relay that
+is a process has the other. A packet carries the time of its sending; its arrival is the kernel's stamp at the receiving
+device (SO_TIMESTAMPNS), so that the receiver's own slowness is not measured. Calls begin one after the other in the
+first second. Latency is counted from each stream's third second on, when hand-overs are done; loss from its first
+packet. Plain forwarding in the same run is what a packet needs without us.
 
-As a program (`python -m sbc.cli.bench_talk FD …`) this is the receiver: it ends with its standard input and then prints
-what it `Heard`. Used by `sbc bench media`.
+As a program (`python -m sbc.cli.bench_talk FD …`) this is the receiver: when its standard input has ended and nothing
+comes any more, it prints what it `Heard`. Used by `sbc bench media`.
 """
 
 import contextlib
 import itertools
+import math
 import select
 import socket
 import struct
@@ -25,7 +26,7 @@ import msgspec
 from msgspec import Struct
 
 from sbc.cli.bench_lab import Namespace, UnavailableError, laboratory, reason
-from sbc.cli.bench_relays import KERNEL, TALKERS, Relay, far_ports, on_our_cpu, on_their_cpu
+from sbc.cli.bench_relays import KERNEL, TALKERS, Relay, far_ports, on_our_cpu
 from sbc.cli.bench_worker import counts
 
 _PACKETS_PER_SECOND: Final = 50
@@ -39,7 +40,9 @@ _TIMESPEC: Final = struct.Struct("@qq")
 _SO_TIMESTAMPNS: Final = 35
 _BUCKET: Final = 100  # ns
 _BUCKETS: Final = 1_000_000  # up to 100 ms; what takes longer counts as that
-_QUIET: Final = 0.2  # seconds after the last packet
+LONGEST_US: Final = _BUCKETS * _BUCKET / 1000
+_QUIET: Final = 0.3  # seconds after the last packet
+_PATIENCE: Final = 10.0  # seconds for what is still under way
 
 
 class Heard(Struct, frozen=True):
@@ -97,7 +100,7 @@ def _talk(pbx: Namespace, carrier: Namespace, relay: Relay, seconds: float) -> T
         callers = _ends(stack, pbx, relay.middle.pbx, relay.targets)
         callees = _ends(stack, carrier, relay.middle.carrier, relay.back)
         fds = [one.fileno() for one in (*callers, *callees)]
-        words = on_their_cpu([sys.executable, "-m", "sbc.cli.bench_talk", *map(str, fds)])
+        words = [sys.executable, "-m", "sbc.cli.bench_talk", *map(str, fds)]
         receiver = stack.enter_context(
             subprocess.Popen(words, pass_fds=fds, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603 - ourselves
         )
@@ -105,7 +108,6 @@ def _talk(pbx: Namespace, carrier: Namespace, relay: Relay, seconds: float) -> T
         if receiver.stdout is None or not receiver.stdout.readline():
             raise UnavailableError("the receiver does not start")
         sent, rate = _send(list(zip(callers, callees, strict=True)), seconds)
-        time.sleep(_QUIET)
         said, _ = receiver.communicate()
         heard = msgspec.msgpack.decode(said, type=Heard)
         return Talk(relay.name, sent, rate, heard, _userland(relay) if relay.name == KERNEL else [])
@@ -160,7 +162,7 @@ def _userland(relay: Relay) -> list[int]:
 
 
 def receive(fds: Iterable[int]) -> Heard:
-    """Until standard input ends."""
+    """Until standard input ends, and what was sent until then has come."""
     streams = {fd: socket.socket(fileno=fd) for fd in fds}
     expected = dict.fromkeys(streams, 0)
     packets = late = 0
@@ -169,11 +171,14 @@ def receive(fds: Iterable[int]) -> Heard:
     for fd in (sys.stdin.fileno(), *streams):
         poller.register(fd, select.EPOLLIN)
     print(flush=True)  # we listen
-    while True:
-        for fd, _ in poller.poll(maxevents=len(streams) + 1):
+    patience, end = -1.0, math.inf
+    while (ready := poller.poll(patience, len(streams) + 1)) and time.monotonic() < end:
+        for fd, _ in ready:
             one = streams.get(fd)
             if one is None:
-                return Heard(packets, late, [(at, n) for at, n in enumerate(buckets) if n])
+                poller.unregister(fd)
+                patience, end = _QUIET, time.monotonic() + _PATIENCE
+                continue
             data, stamps, _, _ = one.recvmsg(256, 64)
             _, _, sequence, _, _, sent = _HEADER.unpack_from(data)
             packets += 1
@@ -185,6 +190,7 @@ def receive(fds: Iterable[int]) -> Heard:
                 seconds, nanoseconds = _TIMESPEC.unpack_from(stamps[0][2])
                 bucket = (seconds * 1_000_000_000 + nanoseconds - sent) // _BUCKET
                 buckets[min(max(bucket, 0), _BUCKETS)] += 1
+    return Heard(packets, late, [(at, n) for at, n in enumerate(buckets) if n])
 
 
 if __name__ == "__main__":

@@ -132,6 +132,16 @@ def test_a_talk_says_what_was_lost_and_how_much_later_it_came():
     assert talk_lines(Missing(KERNEL, "no BPF"), None)[0].endswith("not measured: no BPF")
 
 
+def test_a_packet_that_waits_longer_than_is_counted_makes_no_difference_up():
+    forwarding = Talk(FORWARDING, 1000, 50_000, Heard(1000, 0, [(30, 1000)]))
+    slow = Talk(USERLAND, 1000, 50_000, Heard(1000, 0, [(1_000_000, 1000)]))
+
+    line = talk_lines(slow, forwarding)[0]
+
+    assert line.endswith("or more")
+    assert "beside" not in line
+
+
 BENCODABLE = st.recursive(
     st.binary() | st.integers(), lambda inner: st.lists(inner) | st.dictionaries(st.binary(), inner), max_leaves=20
 )
