@@ -1,13 +1,10 @@
 """What the wire contract cannot show: the state of the sockets themselves, and sizes. The contract: tests/machines."""
 
-import struct
-
 import pytest
 from msgspec import structs
 
 from sbc.core.limits import CONTROL_MESSAGE_OCTETS
 from sbc.media import wire
-from sbc.media.mute import mute, unmute
 from sbc.media.worker.ports import Udp
 from sbc.media.worker.refusals import STREAMS_AT_MOST
 from sbc.media.worker.relay import Inlet
@@ -280,27 +277,3 @@ def test_a_session_whose_report_would_not_fit_is_refused(worker: Worker, put: wi
     (refused,) = worker.service.receive(wire.encode(put))
     assert isinstance(refused, wire.Refused)
     assert "at most" in refused.reason
-
-
-def test_muting_attaches_a_filter_of_one_instruction_that_lets_nothing_in() -> None:
-    told: list[tuple[int, int, bytes | int]] = []
-
-    class Recorder:
-        def setsockopt(self, level: int, option: int, value: bytes | int) -> None:
-            told.append((level, option, value))
-
-    mute(Recorder())
-    unmute(Recorder())
-    (_, attach, program), (_, detach, _) = told
-    assert (attach, detach) == (ATTACH, DETACH)
-    assert isinstance(program, bytes)
-    assert struct.unpack("@HP", program)[0] == 1
-
-
-def test_an_error_other_than_not_being_muted_is_not_hidden() -> None:
-    class Broken:
-        def setsockopt(self, level: int, option: int, value: bytes | int) -> None:
-            raise OSError(9, "bad descriptor")
-
-    with pytest.raises(OSError, match="bad descriptor"):
-        unmute(Broken())
