@@ -8,6 +8,7 @@ import os
 import select
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from sbc.media import wire
 from sbc.media.worker import slots
 from sbc.media.worker.engine import Flow
 from sbc.media.worker.kernel import bpf
-from sbc.media.worker.kernel.engine import open_kernel
+from sbc.media.worker.kernel.engine import KernelEngine, open_kernel
 from sbc.media.worker.kernel.pins import KernelError
 
 
@@ -51,6 +52,10 @@ class KernelProcess:
         """The devices, and the reason, when the helper has answered."""
         devices, reason = self._ask("attach", locals_)
         return devices, reason
+
+    def waits(self, seconds: float) -> tuple[list[str], str] | None:
+        """Let it read what there is to be read: devices and reason, when they are new."""
+        return self._ask("waits", seconds)
 
     def slot(self, number: int) -> bytes:
         return bytes.fromhex(self._ask("slot", number))
@@ -95,6 +100,16 @@ class KernelProcess:
         return json.loads(line)
 
 
+def _waits(engine: KernelEngine, seconds: float) -> list[object] | None:
+    deadline = time.monotonic() + seconds
+    while not engine.turn():
+        left = deadline - time.monotonic()
+        if left <= 0:
+            return None
+        select.select([engine.fileno()], [], [], left)
+    return [engine.devices, engine.reason]
+
+
 def main() -> None:
     try:
         engine, memory = open_kernel(wire.Configure(**json.loads(sys.argv[1])))
@@ -121,9 +136,9 @@ def main() -> None:
                 engine.beat()
             case "attach":
                 engine.attach(argument)
-                while not engine.turn():
-                    select.select([engine.fileno()], [], [], 20)
-                answer = [engine.devices, engine.reason]
+                answer = _waits(engine, 20.0)
+            case "waits":
+                answer = _waits(engine, argument)
             case "slot":
                 answer = memory[argument * slots.SLOT_OCTETS : (argument + 1) * slots.SLOT_OCTETS].hex()
             case "poke":

@@ -1,10 +1,13 @@
 """The kernel engine between namespaces: what crosses, what is passed up, what is dropped, and what is left behind."""
 
 import contextlib
+import fcntl
+import os
 import random
 import struct
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
@@ -13,8 +16,8 @@ from sbc.media.worker.engine import NOT_YET, PASS_UP, Flow
 from sbc.media.worker.statistics import Statistics
 
 from . import frames
-from .cables import Cable, make_checksums_by_hand, udp
-from .children import Child, is_full, program
+from .cables import Cable, inside, make_checksums_by_hand, udp
+from .children import Child, is_full, program, until
 from .in_kernel import KernelProcess
 from .namespaces import CARRIER, INSIDE, OUTSIDE, PBX
 
@@ -28,6 +31,7 @@ RELAYED, PASSED_UP, DROPPED = 7, -1, 2  # TC_ACT_REDIRECT, TC_ACT_UNSPEC, TC_ACT
 SPEECH, OTHER, NEVER_SEEN = 0, 18, 101
 TYPES = bytes({SPEECH: 8, OTHER: OTHER}.get(kind, PASS_UP) for kind in range(128))
 EF = 46
+TUNSETIFF, IFF_TUN, IFF_NO_PI = 0x400454CA, 0x1, 0x1000
 BOTH = pytest.mark.parametrize("family", [4, 6], ids=["ipv4", "ipv6"])
 
 
@@ -48,6 +52,7 @@ class Lab:
         self.pbx = stack.enter_context(contextlib.closing(Cable(namespaces, "pbx")))
         self.carrier = stack.enter_context(contextlib.closing(Cable(namespaces, "carrier")))
         self.inside = stack.enter_context(contextlib.closing(Cable(namespaces, "sbc", "inside")))
+        self.outside = stack.enter_context(contextlib.closing(Cable(namespaces, "sbc", "outside")))
         for part, device, address in (
             ("pbx", "eth0", PBX6),
             ("sbc", "inside", INSIDE6),
@@ -404,7 +409,7 @@ def test_filters_of_others_stay_and_get_their_turn(lab):
     assert "pref 2000" in listed
 
 
-def test_a_device_that_comes_back_is_attached_again(lab):
+def test_what_was_taken_off_a_device_is_attached_again_when_asked(lab):
     engine = lab.engine()
     engine.put(flow())
     lab.run("sbc", program("tc"), "qdisc", "del", "dev", "inside", "clsact")
@@ -413,6 +418,61 @@ def test_a_device_that_comes_back_is_attached_again(lab):
     assert engine.attach(INSIDE) == (["inside"], "")
     lab.pbx.send(packet(frames.rtp(2)), lab.inside.address)
     assert lab.carrier.hear(CARRIER_PORT) is not None
+
+
+def test_an_address_that_moves_to_another_device_is_followed(lab):
+    """Seen by itself, and attached there at the next beat."""
+    engine = lab.engine()
+    engine.put(flow())
+    lab.ip("sbc", "address", "del", f"{INSIDE}/24", "dev", "inside")
+    assert engine.waits(0.3) is None
+    engine.beat()
+    assert engine.waits(0.3) is None  # nothing has appeared
+    lab.ip("sbc", "address", "add", f"{INSIDE}/24", "dev", "outside")
+    engine.waits(0.3)
+    engine.beat()
+    devices, reason = engine.waits(10.0)
+    assert (sorted(devices), reason) == (["inside", "outside"], "")  # IPv6 is still inside
+    lab.carrier.send(packet(frames.rtp(1)), lab.outside.address)
+    assert lab.carrier.hear(CARRIER_PORT).data == as_it_leaves(frames.rtp(1))
+
+
+def test_an_address_on_a_bridge_is_served_at_the_bridge(lab):
+    engine = lab.engine(attached=False)
+    for device, address, cable in (("br-in", INSIDE, "inside"), ("br-out", OUTSIDE, "outside")):
+        lab.ip("sbc", "link", "add", device, "type", "bridge")
+        lab.ip("sbc", "address", "del", f"{address}/24", "dev", cable)
+        lab.ip("sbc", "link", "set", cable, "master", device)
+        lab.ip("sbc", "address", "add", f"{address}/24", "dev", device)
+        lab.ip("sbc", "link", "set", device, "up")
+    mac = lab.carrier.address.hex(":")
+    lab.ip("sbc", "neigh", "replace", CARRIER, "lladdr", mac, "dev", "br-out", "nud", "permanent")
+    assert engine.attach(INSIDE, OUTSIDE) == (["br-in", "br-out"], "")
+    engine.put(flow())
+    bridge = Cable(lab.namespaces, "sbc", "br-in")
+    lab.pbx.send(packet(frames.rtp(1)), bridge.address)
+    bridge.close()
+    assert lab.carrier.hear(CARRIER_PORT).data == as_it_leaves(frames.rtp(1))
+    assert engine.value(SLOT, slots.KERNEL_PACKETS) == 1
+
+
+def test_a_way_out_without_an_ethernet_header_will_do(lab):
+    """The packet leaves by a tun device: what comes out of its other end is bare IP."""
+    engine = lab.engine()
+    with inside(lab.namespaces, "sbc"), Path("/dev/net/tun").open("r+b", buffering=0) as tun:
+        fcntl.ioctl(tun, TUNSETIFF, struct.pack("=16sH22x", b"l3", IFF_TUN | IFF_NO_PI))
+        os.set_blocking(tun.fileno(), False)
+        lab.ip("sbc", "address", "add", "192.0.2.1/32", "dev", "l3")
+        lab.ip("sbc", "link", "set", "l3", "up")
+        lab.ip("sbc", "route", "add", "203.0.113.0/24", "dev", "l3")
+        engine.put(flow(out=("192.0.2.1", OUT_PORT), target=("203.0.113.9", CARRIER_PORT)))
+        with udp(lab.namespaces, "sbc", ("192.0.2.1", OUT_PORT)) as ours:  # as userland has done before
+            ours.sendto(b"first", ("203.0.113.9", CARRIER_PORT))
+        lab.pbx.send(packet(frames.rtp(1)), lab.inside.address)
+        until(lambda: engine.value(SLOT, slots.KERNEL_PACKETS) == 1, "a packet in the kernel")
+        heard = [frames.read(frames.frame(ip)) for ip in iter(lambda: tun.read(2048), None)]
+    heard = [found.data for found in heard if found is not None and found.target[1] == CARRIER_PORT]
+    assert heard == [b"first", as_it_leaves(frames.rtp(1))]
 
 
 # --- lives and deaths -------------------------------------------------------------------------------------------------

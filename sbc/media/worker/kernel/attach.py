@@ -58,7 +58,7 @@ def attach(program: Path, handle: int, locals_: Sequence[str]) -> Report:
         with IPRoute() as route:
             links = {link["index"]: link for link in route.get_links()}
             holders = _holders(route)
-            wanted = {index for local in locals_ for index in holders.get(_canonical(local), ())}
+            wanted = links.keys() & {index for local in locals_ for index in holders.get(_canonical(local), ())}
             unfit = {index: _unfit(links[index]) or _attached(route, index, fd, handle) for index in sorted(wanted)}
     finally:
         os.close(fd)
@@ -126,7 +126,7 @@ def _attached(route: IPRoute, index: int, fd: int, handle: int) -> str:
 
 def _place(indexes: Iterable[int], unfit: dict[int, str]) -> str:
     """Of an address on these devices: empty where one or more of them has the program."""
-    reasons = [unfit[index] for index in indexes]
+    reasons = [unfit[index] for index in indexes if index in unfit]
     if not reasons:
         return "no device holds this address"
     return "" if "" in reasons else reasons[0]

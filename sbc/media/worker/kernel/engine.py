@@ -8,9 +8,7 @@ the same pins, finds them in `flows` and may go on with them before its own help
 import contextlib
 import errno
 import mmap
-import os
 import select
-import sys
 import time
 from collections.abc import Collection
 from typing import Final
@@ -20,13 +18,13 @@ import msgspec
 from sbc.media import wire
 from sbc.media.worker.engine import NOT_YET, Flow
 from sbc.media.worker.kernel import pins
+from sbc.media.worker.kernel.addresses import AddressWatch
 from sbc.media.worker.kernel.flow import WORKERS, Unfit, flow_of, key_of, place_of, value_of, worker_of
+from sbc.media.worker.kernel.helper import Helper
 from sbc.media.worker.kernel.pins import KernelError
 from sbc.media.worker.kernel.report import Report, handle_of
 
 _NANOSECONDS: Final = 1_000_000_000
-_READ_OCTETS: Final = 65_536
-_ANSWER_OCTETS: Final = 1 << 20
 _CLOSE_SECONDS: Final = 5.0
 _FOREVER: Final = 2**63
 
@@ -48,16 +46,17 @@ class KernelEngine:
     """`devices`: where the program is attached. `reason`: what keeps it from some of our addresses, for people."""
 
     __slots__ = (
-        "_answer",
         "_epoll",
         "_generation",
         "_helper",
+        "_is_stale",
+        "_locals",
         "_node",
         "_number",
         "_orphan_ns",
         "_pins",
-        "_pipe",
         "_places",
+        "_watch",
         "_workers",
         "devices",
         "reason",
@@ -73,10 +72,13 @@ class KernelEngine:
         self._orphan_ns = int(min(configure.orphan_seconds * _NANOSECONDS, _FOREVER))
         self._generation = time.monotonic_ns()
         self._places: dict[str, str] = {}  # local address: empty, or why not
+        self._locals: frozenset[str] = frozenset()
+        self._is_stale = False
+        self._helper: Helper | None = None
+        self._watch = _watch()
         self._epoll = select.epoll()
-        self._helper = 0
-        self._pipe = -1
-        self._answer = b""
+        if self._watch is not None:
+            self._epoll.register(self._watch.fileno(), select.EPOLLIN)
         self._end_what_ran_out()
         self.beat()
 
@@ -114,6 +116,8 @@ class KernelEngine:
 
     def beat(self) -> None:
         until = min(time.monotonic_ns() + self._orphan_ns, _FOREVER)
+        if self._is_stale:
+            self.attach(self._locals)
         with contextlib.suppress(OSError):
             self._pins.alive.update(self._number.to_bytes(4, "little"), until.to_bytes(8, "little"))
 
@@ -144,27 +148,37 @@ class KernelEngine:
     # --- devices -------------------------------------------------------------------------------------------------
 
     def attach(self, locals_: Collection[str]) -> None:
-        """Have the program attached to every device that holds one of these addresses; again at any time, as when an
-        address has moved or a device has come back. `turn` tells the outcome. Never detaches.
+        """Have the program attached to every device that holds one of these addresses; again at any time. `turn` tells
+        the outcome. Never detaches: a device that has lost its address gets no packets for it.
         """
-        self._start("attach", str(self._pins.program), str(handle_of(self._node)), *sorted(locals_))
+        self._locals = frozenset(locals_)
+        self._is_stale = False
+        self._end_helper()
+        try:
+            self._helper = Helper("attach", str(self._pins.program), str(handle_of(self._node)), *sorted(locals_))
+        except OSError as error:
+            self._learn(Report(reason=f"no process to attach the program could be started: {error.strerror}"))
+            return
+        self._epoll.register(self._helper.pipe, select.EPOLLIN)
 
     def fileno(self) -> int:
         """Readable when `turn` has something to do; the same number for life."""
         return self._epoll.fileno()
 
     def turn(self) -> bool:
-        """Read what the helper says, without waiting; true when `devices` and `reason` are new."""
-        if self._pipe < 0 or not self._read():
+        """Read what there is to be read, without waiting; true when `devices` and `reason` are new."""
+        if self._watch is not None:
+            appeared = self._watch.appeared()
+            if appeared is None or appeared & self._locals:
+                self._is_stale = True  # `beat` sees to it, so that a flapping device costs one helper a second at most
+        answer = None if self._helper is None else self._helper.read()
+        if answer is None:
             return False
-        answer = self._end_helper()
+        self._end_helper()
         try:
-            report = msgspec.json.decode(answer, type=Report)
+            self._learn(msgspec.json.decode(answer, type=Report))
         except msgspec.DecodeError:
-            report = Report(reason="the helper that attaches the program has failed")
-        self.devices = report.devices
-        self.reason = report.reason
-        self._places = report.places
+            self._learn(Report(reason="the process that attaches the program has failed"))
         return True
 
     def close(self, *, detach: bool) -> None:
@@ -174,51 +188,33 @@ class KernelEngine:
             with contextlib.suppress(OSError):
                 for key, _ in self._pins.flows.entries():
                     self._pins.flows.delete(key)
-            self._start("detach", str(handle_of(self._node)))
-            with select.epoll() as done:
-                done.register(self._pipe, select.EPOLLIN)
-                deadline = time.monotonic() + _CLOSE_SECONDS
-                while not self._read() and (left := deadline - time.monotonic()) > 0:
-                    done.poll(left)
-            self._end_helper()
+                helper = Helper("detach", str(handle_of(self._node)))
+                helper.wait(_CLOSE_SECONDS)
+                helper.end()
             pins.remove(self._pins)
         self._pins.close()
+        if self._watch is not None:
+            self._watch.close()
         self._epoll.close()
 
-    def _start(self, *words: str) -> None:
-        self._end_helper()
-        self._pipe, ours = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        argv = [sys.executable, "-m", "sbc.media.worker.kernel.attach", *words]
-        try:
-            actions = [(os.POSIX_SPAWN_DUP2, ours, 1)]
-            self._helper = os.posix_spawn(sys.executable, argv, os.environ, file_actions=actions)
-        except OSError as error:
-            self._answer = msgspec.json.encode(Report(reason=f"no helper could be started: {error.strerror}"))
-        finally:
-            os.close(ours)
-        self._epoll.register(self._pipe, select.EPOLLIN)
+    def _learn(self, report: Report) -> None:
+        """What was found out before stays where the helper failed altogether: its filters are still there."""
+        self.reason = report.reason
+        if report.places:
+            self.devices, self._places = report.devices, report.places
+        else:
+            self._places = dict.fromkeys(self._locals, report.reason) | self._places
 
-    def _read(self) -> bool:
-        """Whether the helper has said everything."""
-        while True:
-            try:
-                data = os.read(self._pipe, _READ_OCTETS)
-            except BlockingIOError:
-                return False
-            if not data or len(self._answer) > _ANSWER_OCTETS:
-                return True
-            self._answer += data
+    def _end_helper(self) -> None:
+        if self._helper is not None:
+            self._epoll.unregister(self._helper.pipe)
+            self._helper.end()
+            self._helper = None
 
-    def _end_helper(self) -> bytes:
-        if self._pipe >= 0:
-            self._epoll.unregister(self._pipe)
-            os.close(self._pipe)
-            self._pipe = -1
-        if self._helper:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self._helper, 9)  # it has said what it has to say, or is not asked any more
-            with contextlib.suppress(ChildProcessError):
-                os.waitpid(self._helper, 0)
-            self._helper = 0
-        answer, self._answer = self._answer, b""
-        return answer
+
+def _watch() -> AddressWatch | None:
+    """Without it the program is attached again only when it is asked for."""
+    try:
+        return AddressWatch()
+    except OSError:
+        return None
