@@ -295,6 +295,7 @@ def test_systemd_keeps_its_counters_and_gives_them_back(worker: Worker, call: Ca
         call.put(control)
         report(control)
         call.crosses()
+        report(control)  # a packet is counted right after it has been sent
         with mmap.mmap(memory, SLOTS * SLOT_OCTETS) as slots:
             assert any(slots[: 4 * SLOT_OCTETS])
         worker.kill()
@@ -304,5 +305,6 @@ def test_systemd_keeps_its_counters_and_gives_them_back(worker: Worker, call: Ca
     control = worker.connect()
     assert begin(control).continues
     call.put(control, resumed=True)
+    report(control)
     call.crosses()
     assert report(control).sessions[0].streams[0].ingress.received == 2

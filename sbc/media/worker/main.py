@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 _READY_AT_MOST: Final = 512  # sockets looked at before epoll is asked again
 _FEW: Final = 8
 _PACKETS_PER_TURN: Final = 32  # of one socket, before others get their turn
+_CAP_SYS_ADMIN: Final = 21
+_CAP_BPF: Final = 39
 _OPTIONS: Final = ("--listen-fd", "--life-fd", "--memory-fd", "--control-fd")
 _USAGE: Final = (
     "usage: python -m sbc.media.worker --listen-fd N [--life-fd N] [--memory-fd N], or --control-fd N "
@@ -171,6 +173,8 @@ class Worker:
         self._close_engine(detach=False)
         if configure.engine == "userland":
             return NoEngine(), None
+        if not may_use_bpf(_status()):
+            return NoEngine("no permission: CAP_BPF and CAP_NET_ADMIN are needed"), None
         # It takes time to import, which callers hear as a gap; userland needs none of it.
         from sbc.media.worker.kernel.engine import open_kernel  # noqa: PLC0415
         from sbc.media.worker.kernel.pins import KernelError  # noqa: PLC0415
@@ -260,6 +264,20 @@ def _worker(memory_fd: int | None) -> Worker:
 
 def _end(_number: int, _frame: object) -> NoReturn:
     sys.exit(0)
+
+
+def may_use_bpf(status: bytes) -> bool:
+    """`status`: what /proc/PID/status says, proc(5). CAP_SYS_ADMIN or, from Linux 5.8 on, CAP_BPF; capabilities(7)."""
+    effective = next((line.split()[1] for line in status.splitlines() if line.startswith(b"CapEff:")), b"0")
+    return bool(int(effective, 16) & (1 << _CAP_SYS_ADMIN | 1 << _CAP_BPF))
+
+
+def _status() -> bytes:
+    try:
+        with open("/proc/self/status", "rb") as status:  # noqa: PTH123 - pathlib is slow to import
+            return status.read()
+    except OSError:
+        return b""
 
 
 def _name_process(name: str) -> None:
