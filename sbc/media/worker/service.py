@@ -127,7 +127,10 @@ class Service:
 
     def _configure(self, configure: wire.Configure) -> wire.EngineReady:
         self._sweep.orphan_seconds = configure.orphan_seconds
-        return self._choice.configure(configure, [life.session for life in self._lives.values()])
+        ready = self._choice.configure(configure, [life.session for life in self._lives.values()])
+        if self._is_synced:
+            self._attach()
+        return ready
 
     def _add(self, local: str, ports: tuple[int, ...], sockets: Sequence[Udp]) -> list[wire.Reply]:
         if len(sockets) != 2 * len(ports):
@@ -252,6 +255,9 @@ class Service:
                 pair.mute()  # the worker before us may have left it open
         ends = [(ref, key) for ref, life in self._lives.items() for key in life.keys]
         self._choice.clear_away({key for _, key in ends}, {owner_of(ref, *key) for ref, key in ends})
+        self._attach()
+
+    def _attach(self) -> None:
         self._choice.attach({pair.local for pair in self._ports}, is_all=True)
 
     def _pair(self, end: wire.End) -> Pair:

@@ -232,6 +232,13 @@ def test_the_program_is_attached_where_pairs_are_once_everything_has_been_said(w
     assert worker.kernel.attached[1:] == [{INSIDE, OUTSIDE, "203.0.113.1"}]
 
 
+def test_an_engine_that_is_chosen_later_is_attached_at_once(worker: Worker):
+    worker.adds()
+    worker.say(wire.Synced())
+    worker.say(KERNEL)
+    assert worker.kernel.attached == [{INSIDE, OUTSIDE}]
+
+
 def test_flows_of_nobody_are_cleared_away_when_everything_has_been_said_and_not_before(worker: Worker):
     worker.kernel.held_flows = {(INSIDE, 20000): None, (INSIDE, 30000): None}
     worker.say(KERNEL)
