@@ -77,7 +77,8 @@ class Run:
 
     @property
     def lines(self):
-        return [line.split() for line in self._said.read_text().splitlines()]
+        whole = self._said.read_text().rpartition("\n")[0]  # the last one may still be on its way
+        return [line.split() for line in whole.splitlines()]
 
     @property
     def log(self):
