@@ -12,7 +12,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from sbc.media.worker.engine import PASS_UP, Engine, Flow, NoEngine
+from sbc.media.worker.engine import NOT_YET, PASS_UP, Engine, Flow, NoEngine
 from sbc.media.worker.latch import Latch, Target, canonical
 from sbc.media.worker.relay import CLOCK_RATE, Inlet, Rules
 
@@ -22,6 +22,7 @@ TOO_OFTEN: Final = "it changes too often"
 _PROVED_SECONDS: Final = 0.9  # after that long, an engine that relays has relayed
 _PASSED_UP: Final = 5  # packets that the engine should have relayed, and that prove that it does not
 _PAUSE_SECONDS: Final = 60.0  # before an engine that refused is asked again
+_MOMENT_SECONDS: Final = 0.5  # before one that starts is asked again: the sweep comes once a second
 _MINUTE: Final = 60.0
 
 
@@ -94,7 +95,7 @@ class Handover:
         flow = self._wanted(self._latch.locked)
         self.why = "no target" if flow is None else self._engine.put(flow)
         if flow is None or self.why:
-            self._not_before = now + _PAUSE_SECONDS
+            self._not_before = now + (_MOMENT_SECONDS if self.why == NOT_YET else _PAUSE_SECONDS)
             return False
         self._installs.append(now)
         self._has(flow, now)
@@ -151,6 +152,7 @@ class Handover:
 
     def _has(self, flow: Flow, now: float) -> None:
         self._flow = flow
+        self.why = ""
         self._proved_at = now + _PROVED_SECONDS
         self._taken, self._passed_up = self._inlet.statistics.kernel_packets(), 0
         self._inlet.offer = None
