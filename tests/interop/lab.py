@@ -60,6 +60,12 @@ class Lab:
     def calls(self, count: int) -> TalkingCalls:
         return TalkingCalls(self.node, count, inside=self.namespaces.inside)
 
+    def warm_up(self) -> None:
+        """One short call: ports are opened, and the kernel's program is attached, when the first call needs them."""
+        with self.calls(1):
+            if self.engine == "kernel":
+                until(lambda: self.node.status()["media"][0]["devices"], "devices", 10, lambda: self.node.child.log)
+
     # --- processes ------------------------------------------------------------------------------------------------
 
     def has_engine(self, engine: Engine) -> None:
@@ -107,7 +113,7 @@ class Lab:
     def flows(self) -> int:
         """Entries in the kernel engine's table."""
         with contextlib.closing(open_map(self._pins() / "flows")[0]) as flows:
-            return len(flows.items())
+            return len(flows.entries())
 
     def counters(self) -> list[tuple[int, int]]:
         """Of each way that is counted, with the kernel engine: packets relayed on, and so many by the kernel."""

@@ -29,6 +29,7 @@ _SO_TIMESTAMPNS = 35  # socket(7); a struct timespec comes with each packet
 _STAMP_OCTETS = socket.CMSG_SPACE(16)
 _PORTS = cycle(range(6000, 60000, 2))
 _SETTLE_SECONDS = 0.5
+_PICK_UP_SECONDS = 0.1  # nobody talks within a millisecond of the INVITE, when the ports do not hear yet
 _batches = count(1)  # Call-IDs and branches of one batch are not those of another
 
 
@@ -110,6 +111,7 @@ class TalkingCalls:
                 self._say("pbx", self._invite(call))
                 self._handle_sip(until=lambda call=call: call.answer, what=f"the answer to {call.call_id}")
             self._handle_sip(until=self._all_know_where_to_send, what="every SDP")
+            time.sleep(_PICK_UP_SECONDS)
         except BaseException:
             self.close()
             raise
@@ -162,12 +164,16 @@ class TalkingCalls:
         )
 
     def lost(self) -> int:
-        """Packets that were sent and not heard, over all calls and directions."""
-        return sum(
-            len(set(range(call.ends[a].sent)) - set(call.ends[b].heard))
+        return len(self.missing())
+
+    def missing(self) -> list[tuple[str, Side, int]]:
+        """Packets that were sent and not heard, over all calls and directions: the call, who sent, which one."""
+        return [
+            (call.call_id, a, n)
             for call in self.calls
             for a, b in (SIDES, SIDES[::-1])
-        )
+            for n in sorted(set(range(call.ends[a].sent)) - set(call.ends[b].heard))
+        ]
 
     def doubled(self) -> int:
         return sum(len(end.heard) - len(set(end.heard)) for end in self.ends)
