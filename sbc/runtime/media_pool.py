@@ -211,11 +211,14 @@ class MediaPool:
 
     def _say_engine(self, number: int, ready: wire.EngineReady) -> None:
         """Once for all workers, and not again for the next one that starts, unless it is another."""
+        is_attaching = ready.engine == "kernel" and not ready.devices and not ready.reason
+        if is_attaching or self._media.engine == "userland":
+            return
         is_news = ready not in self._said_engine.values()
         self._said_engine[number] = ready
-        if not is_news or self._media.engine == "userland":
+        if not is_news:
             return
-        if ready.engine == "kernel":
+        if ready.devices:
             _log.info("media.engine", engine=ready.engine, devices=list(ready.devices))
         else:
             _log.warning("media.engine", engine=ready.engine, reason=ready.reason)

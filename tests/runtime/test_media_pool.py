@@ -398,19 +398,24 @@ async def test_the_engine_is_told_once_for_all_workers_and_again_when_it_changes
     async with bench(keeper, workers=2, engine="auto") as one:
         await one.start()
         for worker in one.workers:
-            worker.say(kernel)
+            worker.say(wire.EngineReady("kernel"), kernel)  # the devices are known a moment later
             await settle()
         assert one.pool.engines == (kernel, kernel)
         one.workers[1].die()
         await settle()
         await one.again(1)
-        one.workers[1].say(kernel)
+        one.workers[1].say(wire.EngineReady("kernel"), kernel)
         await settle()
         assert log.of("media.engine") == [{"engine": "kernel", "devices": ["veth0"]}]
         one.workers[1].say(wire.EngineReady("userland", "no bpffs is mounted"))
         await settle()
-        assert log.of("media.engine")[1:] == [{"engine": "userland", "reason": "no bpffs is mounted"}]
-        assert log.levels["media.engine"] == ["info", "warning"]
+        one.workers[1].say(wire.EngineReady("kernel", "no device has 192.0.2.1"))
+        await settle()
+        assert log.of("media.engine")[1:] == [
+            {"engine": "userland", "reason": "no bpffs is mounted"},
+            {"engine": "kernel", "reason": "no device has 192.0.2.1"},
+        ]
+        assert log.levels["media.engine"] == ["info", "warning", "warning"]
         assert kernel in one.replies
 
 
