@@ -199,7 +199,7 @@ def relay(inlet: Inlet, budget: int) -> None:
             word != inlet.following
             or ssrc != statistics.ssrc
             or difference > FARTHEST
-            or elapsed > LONGEST_NS
+            or not 0 <= elapsed <= LONGEST_NS
             or statistics.packets >= inlet.quota
             or size >= _VIEWS
         ):
@@ -238,6 +238,8 @@ def relay(inlet: Inlet, budget: int) -> None:
             statistics.jitter_max,
             sequence,
         )
+    if inlet.offer is not None and budget < _DRAINED:
+        relay(inlet, _DRAINED)  # a packet has brought the way back: it waits for its socket to be empty
 
 
 def take_in(inlet: Inlet, size: int, source: Source, now_ns: int) -> None:

@@ -90,13 +90,16 @@ class Session:
                 way.voice.play(code, play.milliseconds)
 
     def close(self) -> None:
-        """The call is over; what was counted can still be asked for."""
+        """The call is over; what was counted can still be asked for, and who relayed it."""
+        last = {key: self._described(far) for key, far in self._ends.items()}
         for way in self._ways:
             way.withdraw()
         for voice in self._voices.values():
             voice.close()
         self._give_up(set(self._ends), set())
         self._ways = []
+        for key, described in last.items():
+            self._tallies[key].last = described
 
     def counts(self) -> tuple[wire.StreamCount, ...]:
         return tuple(

@@ -157,7 +157,7 @@ class Statistics:
         elapsed = now_ns - self.last_ns
         moved = ((timestamp - self.timestamp + 0x80000000) & 0xFFFFFFFF) - 0x80000000
         difference = abs(elapsed * rate // 1_000_000_000 - moved)
-        if elapsed <= LONGEST_NS and difference <= FARTHEST:
+        if 0 <= elapsed <= LONGEST_NS and difference <= FARTHEST:
             self.jitter += difference - ((self.jitter + 8) >> 4)
             self.jitter_max = max(self.jitter_max, self.jitter)
         self.timestamp, self.last_ns = timestamp, now_ns

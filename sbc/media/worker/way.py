@@ -132,8 +132,11 @@ class Way:
 
     def adopt(self, now: float) -> None:
         """Where the engine relays this way since another worker's time: go on so if that is right, else end it."""
+        pair, engine = self.frm.pair, self._around.engine
         if self._handover is not None:
-            self._handover.adopt(self._around.engine.held(self.frm.pair.local, self.frm.pair.port), now)
+            self._handover.adopt(engine.held(pair.local, pair.port), now)
+        else:
+            engine.remove(pair.local, pair.port)
 
     def withdraw(self) -> None:
         if self._handover is not None:
@@ -207,7 +210,8 @@ class Way:
             obstacle = RECODED
         elif (":" in pair.local) != (":" in opposite.local):
             obstacle = OTHER_FAMILY
-        dscp = 0 if isinstance(self._around.engine, NoEngine) else self._around.dscp(opposite.rtp)
+        is_offered = self.to is not None and not isinstance(self._around.engine, NoEngine)
+        dscp = self._around.dscp(opposite.rtp) if is_offered else 0
         out = (opposite.local, opposite.port)
         return Route(pair.local, pair.port, out, dscp, self.plan.stream.packets_per_second, obstacle)
 
