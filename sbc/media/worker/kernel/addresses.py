@@ -3,7 +3,6 @@
 An address that moves, or a device that comes back with it, needs the program attached again. Used by `engine`.
 """
 
-import ipaddress
 import socket
 import struct
 from collections.abc import Iterator
@@ -74,8 +73,9 @@ def _address(attributes: bytes) -> Iterator[str]:
         found[kind] = attributes[_ATTRIBUTE.size : length]
         attributes = attributes[_aligned(length) :]
     packed = found.get(_IFA_LOCAL) or found.get(_IFA_ADDRESS) or b""
-    if len(packed) in {4, 16}:
-        yield str(ipaddress.ip_address(packed))
+    family = {4: socket.AF_INET, 16: socket.AF_INET6}.get(len(packed))
+    if family is not None:
+        yield socket.inet_ntop(family, packed)
 
 
 def _aligned(length: int) -> int:

@@ -41,7 +41,7 @@ def main() -> None:
     try:
         match sys.argv[1:]:
             case ["attach", program, handle, *locals_] if handle.isdecimal():
-                report = attach(Path(program), int(handle), locals_)
+                report = attach(program, int(handle), locals_)
             case ["detach", handle] if handle.isdecimal():
                 report = detach(int(handle))
             case _:
@@ -51,7 +51,7 @@ def main() -> None:
     sys.stdout.buffer.write(msgspec.json.encode(report) + b"\n")
 
 
-def attach(program: Path, handle: int, locals_: Sequence[str]) -> Report:
+def attach(program: str, handle: int, locals_: Sequence[str]) -> Report:
     """Raises OSError or NetlinkError where nothing could be done at all."""
     fd = bpf.get(program)
     try:

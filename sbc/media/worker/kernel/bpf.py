@@ -9,7 +9,6 @@ import mmap
 import os
 import struct
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Final
 
 from msgspec import Struct
@@ -50,12 +49,12 @@ class Ran(Struct, frozen=True):
     nanoseconds: int
 
 
-def is_bpffs(path: Path) -> bool:
+def is_bpffs(path: str) -> bool:
     """Whether this directory is in a BPF file system. Raises OSError where there is no such directory."""
     buffer = ctypes.create_string_buffer(_STATFS_OCTETS)
     if _libc.statfs(os.fsencode(path), buffer):
         code = ctypes.get_errno()
-        raise OSError(code, os.strerror(code), str(path))
+        raise OSError(code, os.strerror(code), path)
     kind: int = struct.unpack_from("=L", buffer.raw)[0]  # the low half of a long, on machines that are little-endian
     return kind == _BPFFS
 
@@ -140,7 +139,7 @@ def create_map(name: str, spec: MapSpec) -> Map:
     return Map(_bpf(_MAP_CREATE, _attr(attr)), spec)
 
 
-def open_map(path: Path) -> tuple[Map, MapInfo]:
+def open_map(path: str) -> tuple[Map, MapInfo]:
     """A pinned map, and what it is."""
     fd = get(path)
     info = _info(fd)
@@ -167,12 +166,12 @@ def load_program(name: str, program: BpfObject, maps: dict[str, Map]) -> int:
             raise ProgramError(error.errno, said) from error
 
 
-def pin(fd: int, path: Path) -> None:
+def pin(fd: int, path: str) -> None:
     where = ctypes.create_string_buffer(os.fsencode(path))
     _bpf(_OBJ_PIN, _attr(struct.pack("=QII", ctypes.addressof(where), fd, 0)))
 
 
-def get(path: Path) -> int:
+def get(path: str) -> int:
     """The descriptor of what is pinned there."""
     where = ctypes.create_string_buffer(os.fsencode(path))
     return _bpf(_OBJ_GET, _attr(struct.pack("=QII", ctypes.addressof(where), 0, 0)))

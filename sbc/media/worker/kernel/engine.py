@@ -9,6 +9,7 @@ import contextlib
 import errno
 import mmap
 import select
+import struct
 import time
 from collections.abc import Collection
 from typing import Final
@@ -91,16 +92,16 @@ class KernelEngine:
                 self._generation += 1
                 value = value_of(flow, self._number, self._generation)
                 self._pins.flows.update(key_of(flow.local, flow.port), value)
-        except (Unfit, ValueError, OverflowError) as error:
+        except (Unfit, OverflowError, struct.error) as error:
             why = str(error)
         except OSError as error:
-            why = "the table of flows is full" if error.errno == errno.E2BIG else f"the kernel says: {error.strerror}"
+            why = "the table of flows is full" if error.errno == errno.E2BIG else f"the kernel says: {error}"
         if why:
             self.remove(flow.local, flow.port)
         return why
 
     def remove(self, local: str, port: int) -> None:
-        with contextlib.suppress(OSError, ValueError):
+        with contextlib.suppress(OSError, OverflowError):
             self._pins.flows.delete(key_of(local, port))
 
     def flows(self) -> set[tuple[str, int]]:
@@ -110,7 +111,7 @@ class KernelEngine:
         try:
             key = key_of(local, port)
             value = self._pins.flows.lookup(key)
-        except (OSError, ValueError):
+        except (OSError, OverflowError):
             return None
         return None if value is None else flow_of(key, value)
 
@@ -155,7 +156,7 @@ class KernelEngine:
         self._is_stale = False
         self._end_helper()
         try:
-            self._helper = Helper("attach", str(self._pins.program), str(handle_of(self._node)), *sorted(locals_))
+            self._helper = Helper("attach", self._pins.program, str(handle_of(self._node)), *sorted(locals_))
         except OSError as error:
             self._learn(Report(reason=f"no process to attach the program could be started: {error.strerror}"))
             return

@@ -4,7 +4,7 @@ A change here or there that an older program would misread needs a higher LAYOUT
 and made anew. Used by `engine`; sizes are held against the object by the tests.
 """
 
-import ipaddress
+import socket
 import struct
 from functools import lru_cache
 from typing import Final
@@ -22,6 +22,8 @@ KEY: Final = struct.Struct("<16s2sBx")
 FLOW: Final = struct.Struct("<II4sIII16s16s16s2s2s2sHII128sI4x")
 _GENERATION_MASK: Final = 0xFFFFFFFF
 _WORKER_AT: Final = 20
+_FAMILY_AT: Final = 18
+_IPV4_OCTETS: Final = 4
 _RATE_AT_MOST: Final = 1_000_000  # Hz; the program's product of time and rate stays within 64 bits
 
 
@@ -31,23 +33,23 @@ class Unfit(Exception):  # noqa: N818 - not an error: the userland engine relays
 
 @lru_cache(maxsize=4096)
 def key_of(local: str, port: int) -> bytes:
-    """Raises ValueError where `local` is no IP literal."""
-    address = ipaddress.ip_address(local)
-    return KEY.pack(address.packed, port.to_bytes(2), address.version)
+    """Raises OSError where `local` is no IP literal, OverflowError where `port` is no port."""
+    packed = _packed(local)
+    return KEY.pack(packed, port.to_bytes(2), 4 if len(packed) == _IPV4_OCTETS else 6)
 
 
 def place_of(key: bytes) -> tuple[str, int]:
     """(local, port): the inverse of `key_of`."""
     address, port, family = KEY.unpack(key)
-    return str(ipaddress.ip_address(address[: 4 if family == 4 else 16])), int.from_bytes(port)
+    return _host(address, family), int.from_bytes(port)
 
 
 def flow_of(key: bytes, value: bytes) -> Flow:
     """The inverse of `key_of` and `value_of`."""
     local, port = place_of(key)
-    octets = 4 if KEY.unpack(key)[2] == 4 else 16
+    family = key[_FAMILY_AT]
     _, slot, ssrc, rate, packets_per_second, _, *rest, tos, _, _, types, _ = FLOW.unpack(value)
-    hosts = [str(ipaddress.ip_address(packed[:octets])) for packed in rest[:3]]
+    hosts = [_host(packed, family) for packed in rest[:3]]
     source, out, target = ((host, int.from_bytes(number)) for host, number in zip(hosts, rest[3:], strict=True))
     return Flow(
         local,
@@ -69,10 +71,12 @@ def worker_of(value: bytes) -> int:
 
 
 def value_of(flow: Flow, worker: int, generation: int) -> bytes:
-    """Raises Unfit, or ValueError where a host is no IP literal."""
+    """Raises Unfit, OSError where a host is no IP literal, OverflowError or struct.error where a number cannot be."""
     local, source, out, target = (_packed(host) for host in (flow.local, flow.source[0], flow.out[0], flow.target[0]))
     if not len(local) == len(source) == len(out) == len(target):
         raise Unfit("address families differ")
+    if any(_is_link_local(host) for host in (local, source, out, target)):
+        raise Unfit("a link-local address says nothing without its device")
     if len(flow.types) != 128 or not 0 < flow.rate <= _RATE_AT_MOST or not 0 <= flow.dscp < 64:
         raise Unfit("its payload types, clock rate or DSCP cannot be")
     if flow.slot % SLOT_OCTETS or not 0 <= flow.slot < SLOTS * SLOT_OCTETS:
@@ -100,10 +104,18 @@ def value_of(flow: Flow, worker: int, generation: int) -> bytes:
 
 @lru_cache(maxsize=4096)
 def _packed(host: str) -> bytes:
-    address = ipaddress.ip_address(host)
-    if address.is_link_local and address.version == 6:
-        raise Unfit("a link-local address says nothing without its device")
-    return address.packed
+    return socket.inet_pton(socket.AF_INET6 if ":" in host else socket.AF_INET, host)
+
+
+def _is_link_local(packed: bytes) -> bool:
+    """fe80::/10, RFC 4291 §2.5.6. Those of IPv4 are looked up as any other."""
+    return len(packed) != _IPV4_OCTETS and packed[0] == 0xFE and packed[1] >> 6 == 2
+
+
+def _host(address: bytes, family: int) -> str:
+    if family == 4:
+        return socket.inet_ntop(socket.AF_INET, address[:_IPV4_OCTETS])
+    return socket.inet_ntop(socket.AF_INET6, address)
 
 
 def _sum_of_change(old: bytes, new: bytes) -> int:

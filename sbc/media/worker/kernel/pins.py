@@ -6,15 +6,16 @@ checks nothing again; maps of another layout are emptied, because a program that
 and made anew. Another program of the same layout replaces the old one and keeps the flows.
 """
 
+# pathlib is slow to import, and a restart is a gap that callers hear:
+# ruff: noqa: PTH103, PTH106, PTH108, PTH110, PTH118, PTH119, PTH120, PTH123, PTH208
+
 import contextlib
 import errno
 import fcntl
 import os
-import re
 import resource
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from hashlib import blake2b
-from pathlib import Path
 from typing import Final
 
 from msgspec import Struct
@@ -22,13 +23,13 @@ from msgspec import Struct
 from sbc.media.worker.kernel import bpf, elf
 from sbc.media.worker.kernel.flow import LAYOUT
 
-OBJECT: Final = Path(__file__).with_name("relay.bpf.o")
+OBJECT: Final = os.path.join(os.path.dirname(__file__), "relay.bpf.o")
 COMPILE: Final = ("clang", "-O2", "-target", "bpf", "-mcpu=v2", "-g0", "-nostdinc", "-Wall", "-Wextra", "-Werror")
 LEAST_LINUX: Final = (5, 10)  # bpf_redirect_neigh with a next hop
 MAPS: Final = ("flows", "slots", "alive")
 
 _PROGRAM: Final = "relay-"
-_NODE_OCTETS: Final = 64
+_NODE_LETTERS: Final = 64
 
 
 class KernelError(Exception):
@@ -38,8 +39,8 @@ class KernelError(Exception):
 class Pins(Struct, frozen=True):
     """Open maps, and where the program is pinned. The directory is removed by `remove`."""
 
-    directory: Path
-    program: Path
+    directory: str
+    program: str
     flows: bpf.Map
     slots: bpf.Map
     alive: bpf.Map
@@ -49,20 +50,24 @@ class Pins(Struct, frozen=True):
             one.close()
 
 
-def directory_of(node: str) -> Path:
+def directory_of(node: str) -> str:
     """A name that a BPF file system takes (it refuses dots), and no other node's."""
-    name = re.sub(r"[^A-Za-z0-9_-]", "_", node)[:_NODE_OCTETS]
+    name = "".join(one if one.isascii() and (one.isalnum() or one in "-_") else "_" for one in node)[:_NODE_LETTERS]
     if name != node or not name:
         name += "-" + blake2b(node.encode(errors="surrogateescape"), digest_size=4).hexdigest()
-    return Path(os.environ.get("SBC_BPFFS") or "/sys/fs/bpf") / "sbc" / name
+    return f"{_root()}/sbc/{name}"
+
+
+def _root() -> str:
+    return os.environ.get("SBC_BPFFS") or "/sys/fs/bpf"
 
 
 def open_pins(node: str) -> Pins:
     """Opens what is pinned, or makes it. Raises KernelError."""
     directory = directory_of(node)
     try:
-        _check_place(directory.parent.parent)
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _check_place(_root())
+        os.makedirs(directory, mode=0o700, exist_ok=True)
         with _locked(directory):
             return _open(directory)
     except elf.ElfError as error:
@@ -78,13 +83,12 @@ def remove(pins: Pins) -> None:
     pins.close()
     with contextlib.suppress(OSError):
         with _locked(pins.directory):
-            for path in pins.directory.iterdir():
-                path.unlink()
-            pins.directory.rmdir()
-        pins.directory.parent.rmdir()  # unless another node is there
+            _unlink_all(pins.directory)
+            os.rmdir(pins.directory)
+        os.rmdir(os.path.dirname(pins.directory))  # unless another node is there
 
 
-def _check_place(root: Path) -> None:
+def _check_place(root: str) -> None:
     try:
         fits = bpf.is_bpffs(root)
     except OSError as error:
@@ -93,11 +97,12 @@ def _check_place(root: Path) -> None:
         raise KernelError(f"no BPF file system is mounted at {root}")
 
 
-def _open(directory: Path) -> Pins:
-    data = OBJECT.read_bytes()
-    pinned = directory / (_PROGRAM + blake2b(data, digest_size=8).hexdigest())
-    if pinned.exists():
-        maps = {name: bpf.open_map(directory / name)[0] for name in MAPS}
+def _open(directory: str) -> Pins:
+    with open(OBJECT, "rb") as file:
+        data = file.read()
+    pinned = f"{directory}/{_PROGRAM}{blake2b(data, digest_size=8).hexdigest()}"
+    if os.path.exists(pinned):
+        maps = {name: bpf.open_map(f"{directory}/{name}")[0] for name in MAPS}
     else:
         program = elf.read_object(data)
         maps = _matching_maps(directory, program) or _fresh_maps(directory, program)
@@ -106,18 +111,16 @@ def _open(directory: Path) -> Pins:
             bpf.pin(fd, pinned)
         finally:
             os.close(fd)
-        for old in directory.glob(_PROGRAM + "*"):
-            if old != pinned:
-                old.unlink()
+        _unlink_all(directory, keep=(*MAPS, os.path.basename(pinned)))
     return Pins(directory, pinned, **maps)
 
 
-def _matching_maps(directory: Path, program: elf.BpfObject) -> dict[str, bpf.Map]:
+def _matching_maps(directory: str, program: elf.BpfObject) -> dict[str, bpf.Map]:
     """The maps that are pinned; none where they are not all there or have another layout."""
     maps = {}
     for name in MAPS:
         try:
-            one, info = bpf.open_map(directory / name)
+            one, info = bpf.open_map(f"{directory}/{name}")
         except FileNotFoundError:
             break
         maps[name] = one
@@ -130,18 +133,23 @@ def _matching_maps(directory: Path, program: elf.BpfObject) -> dict[str, bpf.Map
     return {}
 
 
-def _fresh_maps(directory: Path, program: elf.BpfObject) -> dict[str, bpf.Map]:
+def _fresh_maps(directory: str, program: elf.BpfObject) -> dict[str, bpf.Map]:
     with contextlib.suppress(OSError):
-        flows, _ = bpf.open_map(directory / "flows")
+        flows, _ = bpf.open_map(f"{directory}/flows")
         for key, _ in flows.entries():
             flows.delete(key)
         flows.close()
-    for path in directory.iterdir():
-        path.unlink()
+    _unlink_all(directory)
     maps = {name: _create(_map_name(name), program.maps[name]) for name in MAPS}
     for name, one in maps.items():
-        bpf.pin(one.fd, directory / name)
+        bpf.pin(one.fd, f"{directory}/{name}")
     return maps
+
+
+def _unlink_all(directory: str, keep: Collection[str] = ()) -> None:
+    for name in os.listdir(directory):
+        if name not in keep:
+            os.unlink(f"{directory}/{name}")
 
 
 def _map_name(name: str) -> str:
@@ -159,7 +167,7 @@ def _create(name: str, spec: elf.MapSpec) -> bpf.Map:
 
 
 @contextlib.contextmanager
-def _locked(directory: Path) -> Iterator[None]:
+def _locked(directory: str) -> Iterator[None]:
     """Workers that start together take turns."""
     fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
@@ -181,7 +189,7 @@ def _reason(error: OSError) -> str:
 
 def _too_old() -> str:
     release = os.uname().release
-    match = re.match(r"(\d+)\.(\d+)", release)
-    if match is None or (int(match[1]), int(match[2])) >= LEAST_LINUX:
+    major, minor, *_ = (*release.split("."), "")
+    if not (major.isdecimal() and minor.isdecimal()) or (int(major), int(minor)) >= LEAST_LINUX:
         return ""
     return f"Linux {release} is too old: {LEAST_LINUX[0]}.{LEAST_LINUX[1]} is needed"
