@@ -24,6 +24,7 @@ from sbc.sdp.payload_types import speaks_alike, translation
 from sbc.sdp.remotes import MediaRemote
 
 _BOTH: Final = Direction.SENDRECV
+_SHORT_RTCP: Final = "a=rtcp-rsize"
 
 
 class Offer(Struct, frozen=True):
@@ -203,6 +204,9 @@ def _replied(i: int, offered: Media, session: Session, theirs: Session, by: Side
             stream = answer_stream(session, offered, theirs, wanted)
     if stream is None:
         return Media(offered.kind, 0, offered.proto, offered.formats)
+    if _SHORT_RTCP in stream.lines and _SHORT_RTCP not in offered.lines:
+        # It may stand in an answer only where the offer has it (RFC 5506 §5), which was another one here.
+        stream = replace(stream, lines=tuple([line for line in stream.lines if line != _SHORT_RTCP]))
     return stream if by.is_plain and other.is_plain else _answered_digits(by, other, stream, offered)
 
 

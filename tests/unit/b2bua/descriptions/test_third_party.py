@@ -138,6 +138,25 @@ def test_an_offer_in_the_place_of_a_former_partner_is_answered_by_what_the_other
     assert stream.ingress_to_egress == ((101, 100),)
 
 
+@pytest.mark.parametrize("wish", ["", ";a=rtcp-rsize"])
+def test_short_rtcp_is_agreed_to_only_where_it_was_offered(wish):
+    ports = pool()
+    call, newcomer = media(ports), media(ports)
+    talk(call, sdp(OFFICE, "audio 4000 8;a=rtcp-rsize"), sdp(CARRIER, "audio 5000 8;a=rtcp-rsize"))
+    call.take_side("egress", newcomer.give_side("egress"), 2.0)
+    answer = call.answer_locally("egress", call.read(sdp(THIRD, f"audio 6000 8{wish}")), 2.0)
+    assert (b"a=rtcp-rsize" in answer) is bool(wish)
+
+
+def test_a_telephone_with_the_other_law_takes_the_place_of_one():
+    call = media(recodes=True)
+    talk(call, sdp(OFFICE, "audio 4000 8"), sdp(CARRIER, "audio 5000 8"))
+    answer = call.answer_locally("egress", call.read(sdp(THIRD, "audio 6000 0")), 2.0)
+    assert shown(answer) == ["audio 0"]
+    recoded = call.relay().streams[0].transcodings
+    assert [(one.side, one.payload_type, one.becomes) for one in recoded] == [("ingress", 8, 0), ("egress", 0, 8)]
+
+
 def test_nothing_in_common_is_488():
     call = media()
     talk(call, sdp(OFFICE, "audio 4000 8"), sdp(CARRIER, "audio 5000 8"))
