@@ -8,16 +8,18 @@ for one that it relays as it comes, once for one on which digits are known and p
 """
 
 import contextlib
+import itertools
 import os
 import select
 import socket
 import statistics
+import struct
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from sbc.cli.bench_worker import add_ports, configure, counts, cpu_ns
 from sbc.media import wire
@@ -29,7 +31,7 @@ _Map = tuple[tuple[int, int], ...]
 _LOCAL: Final = ("127.0.0.10", "127.0.0.20")  # where the relay is
 _FAR: Final = ("127.0.0.30", "127.0.0.40")
 _PORTS: Final = (40000, 59998)
-_PACKET: Final = bytes([0x80, 8]) + bytes(170)  # G.711, 20 ms
+_VOICE: Final = bytes(160)  # G.711, 20 ms
 _DIGITS: Final = (((101, 96),), ((96, 101),), (101, 96))  # both maps of a stream, and its telephone-events
 _TURNS: Final = 15
 _PACKETS_PER_TURN: Final = 10_000
@@ -51,11 +53,12 @@ _LOADS: Final = (
 
 
 class _Relay(Struct, eq=False):
-    """A relaying process, and the far ends of its streams."""
+    """A relaying process, and the far ends of its streams. `sequence`: numbers for their next packets."""
 
     pid: int
     senders: list[socket.socket]
     receivers: list[socket.socket]
+    sequence: Iterator[int] = field(default_factory=itertools.count)
 
 
 def run() -> None:
@@ -78,9 +81,10 @@ def _microseconds(relay: _Relay, load: _Load) -> float:
     rounds = _PACKETS_PER_TURN // (load.streams * load.burst)
     before = cpu_ns(relay.pid)
     for _ in range(rounds):
-        for _ in range(load.burst):
+        for n in itertools.islice(relay.sequence, load.burst):
+            packet = struct.pack("!BBHII", 0x80, 8, n & 0xFFFF, n * 160 & 0xFFFF_FFFF, 0x5BC) + _VOICE
             for sender in relay.senders:
-                sender.send(_PACKET)
+                sender.send(packet)
         for receiver in relay.receivers:
             for _ in range(load.burst):
                 receiver.recv(2048)

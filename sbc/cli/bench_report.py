@@ -87,9 +87,10 @@ def talk_lines(talk: bench_talk.Talk | bench_talk.Missing, forwarding: bench_tal
         latency += " or more"
     elif forwarding is not None and forwarding is not talk:
         latency += f", {heard.latency(0.99) - forwarding.heard.latency(0.99):+.1f} µs beside forwarding"
+    process = f"; {talk.process / talk.sent / 1000:.2f} µs CPU each in the process" if talk.process else ""
     lines = [
         f"{talk.name:<32}{talk.rate:>7.0f} packets/s   {latency}",
-        f"{'':<32}{talk.sent} packets, {talk.sent - heard.packets} lost, {heard.late} late or doubled",
+        f"{'':<32}{talk.sent} packets, {talk.sent - heard.packets} lost, {heard.late} late or doubled{process}",
     ]
     if talk.userland:
         middle, most = statistics.median(talk.userland), max(talk.userland)

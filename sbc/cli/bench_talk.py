@@ -27,7 +27,7 @@ from msgspec import Struct
 
 from sbc.cli.bench_lab import Namespace, UnavailableError, laboratory, reason
 from sbc.cli.bench_relays import KERNEL, TALKERS, Relay, far_ports, on_our_cpu
-from sbc.cli.bench_worker import counts
+from sbc.cli.bench_worker import counts, cpu_ns
 
 _PACKETS_PER_SECOND: Final = 50
 _STEPS: Final = 20  # in the time of a packet; a step is a millisecond
@@ -64,7 +64,7 @@ class Heard(Struct, frozen=True):
 
 class Talk(Struct, frozen=True):
     """`rate`: packets/s that were sent in fact, once all calls were there. `userland`: of each stream, packets that
-    the kernel did not relay; empty where nobody says.
+    the kernel did not relay; empty where nobody says. `process`: CPU nanoseconds of the relaying process, of all.
     """
 
     name: str
@@ -72,6 +72,7 @@ class Talk(Struct, frozen=True):
     rate: float
     heard: Heard
     userland: list[int] = []
+    process: int = 0
 
 
 class Missing(Struct, frozen=True):
@@ -107,10 +108,12 @@ def _talk(pbx: Namespace, carrier: Namespace, relay: Relay, seconds: float) -> T
         stack.callback(receiver.kill)
         if receiver.stdout is None or not receiver.stdout.readline():
             raise UnavailableError("the receiver does not start")
+        before = cpu_ns(relay.pid)
         sent, rate = _send(list(zip(callers, callees, strict=True)), seconds)
         said, _ = receiver.communicate()
+        process = cpu_ns(relay.pid) - before
         heard = msgspec.msgpack.decode(said, type=Heard)
-        return Talk(relay.name, sent, rate, heard, _userland(relay) if relay.name == KERNEL else [])
+        return Talk(relay.name, sent, rate, heard, _userland(relay) if relay.name == KERNEL else [], process)
 
 
 def _ends(

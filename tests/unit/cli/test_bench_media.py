@@ -120,12 +120,12 @@ def test_latency_is_read_off_the_buckets():
 
 def test_a_talk_says_what_was_lost_and_how_much_later_it_came():
     forwarding = Talk(FORWARDING, 1000, 50_000, Heard(1000, 0, [(30, 1000)]))
-    kernel = Talk(KERNEL, 1000, 49_990.4, Heard(998, 1, [(35, 998)]), userland=[4, 5, 9])
+    kernel = Talk(KERNEL, 1000, 49_990.4, Heard(998, 1, [(35, 998)]), userland=[4, 5, 9], process=20_000)
 
     lines = "\n".join(talk_lines(kernel, forwarding))
 
     assert "49990 packets/s" in lines
-    assert "1000 packets, 2 lost, 1 late or doubled" in lines
+    assert "1000 packets, 2 lost, 1 late or doubled; 0.02 µs CPU each in the process" in lines
     assert "+0.5 µs beside forwarding" in lines
     assert "5 packets of it, at most 9" in lines
     assert "beside" not in "\n".join(talk_lines(forwarding, forwarding))
