@@ -102,7 +102,7 @@ def test_pairs_come_in_portions_until_there_are_enough_or_no_more(link):
 
 def test_pairs_beyond_our_own_descriptors_are_not_even_asked_for(link):
     keeper, theirs = link
-    keeper._ceiling = descriptors() + 1
+    keeper._ceiling = 4
     assert keeper.open_pairs("127.0.0.1", (20000, 20009), 3, 0) == []
     assert keeper.why_short().startswith("no descriptors are left")
     theirs.setblocking(False)

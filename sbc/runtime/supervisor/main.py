@@ -59,11 +59,20 @@ def main() -> NoReturn:
     log_format: LogFormat = "json" if "json" in arguments[arguments.index("--log-format") :][1:2] else "console"
     name_process("sbc")
     raise_descriptor_limit()
+    _keep_to_ourselves()
     status = Supervisor(arguments, log_format).run()
     if status in {-number for number in _SIGNALS}:  # end as it ended, so that who waits for us sees what happened
         signal.signal(-status, signal.SIG_DFL)
         os.kill(os.getpid(), -status)
     sys.exit(status if status >= 0 else 128 - status)
+
+
+def _keep_to_ourselves() -> None:
+    """What we were started with besides the standard streams is not for our children."""
+    for number in os.listdir("/proc/self/fd"):  # noqa: PTH208 - pathlib costs memory
+        if int(number) > 2:
+            with contextlib.suppress(OSError):  # the folder's own, closed by now
+                os.set_inheritable(int(number), False)
 
 
 class Supervisor:
