@@ -4,6 +4,7 @@ import contextlib
 import os
 import re
 import shutil
+import socket
 import struct
 import subprocess
 from pathlib import Path
@@ -16,7 +17,6 @@ from sbc.media.worker import slots
 from sbc.media.worker.engine import Flow
 from sbc.media.worker.kernel import flow, pins
 from sbc.media.worker.kernel.elf import ElfError, MapSpec, read_object
-from sbc.media.worker.latch import canonical
 
 OBJECT = Path(pins.OBJECT).read_bytes()
 SOURCE = Path(pins.OBJECT).with_name("relay.bpf.c")
@@ -129,7 +129,8 @@ def _flow(**changes):
 @given(st.ip_addresses().map(str), st.integers(1, 65535))
 def test_a_key_says_which_address_and_port_it_is(local, port):
     key = flow.key_of(local, port)
-    assert flow.place_of(key) == (canonical(local), port)
+    family = socket.AF_INET6 if ":" in local else socket.AF_INET
+    assert flow.place_of(key) == (socket.inet_ntop(family, socket.inet_pton(family, local)), port)
     assert len(key) == flow.KEY.size
 
 

@@ -63,7 +63,7 @@ def read_object(data: bytes) -> BpfObject:
     """Raises ElfError."""
     try:
         return _read(data)
-    except (struct.error, IndexError, UnicodeDecodeError) as error:
+    except (struct.error, IndexError, OverflowError, ValueError) as error:
         raise ElfError(f"the BPF object is damaged: {error}") from error
 
 

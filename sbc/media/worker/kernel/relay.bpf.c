@@ -110,9 +110,10 @@ struct head {
 } __attribute__((aligned(8)));
 
 // `types`: what each payload type becomes; AS_USERLAND: passed up.
-// `again` equals `head.generation`. An element that was deleted may be filled anew while a program on another CPU still
-// reads it. It is filled in ascending order and read in descending order, so a mixture shows in unequal generations, on
-// machines that keep the order of loads and stores, as x86 does. A packet must never go to another call's peer.
+// `again` equals `head.generation`. An element that was deleted may be filled anew at once, for another call, while a
+// program on another CPU still reads it: a packet would go to the wrong peer. It is filled in ascending order and read
+// in descending order, so that a mixture shows in unequal generations wherever stores and loads become visible in
+// order. That is so on x86 but for its fast string copies, and then the two would have to meet within nanoseconds.
 struct flow {
 	struct head head;
 	u8 types[128];
