@@ -86,8 +86,9 @@ class Inlet:
     """One direction: packets from `source` that reach `socket` leave by `outlet` for `target`.
 
     `gate` judges packets from elsewhere; None: nobody is let in. `target` None: there is nowhere to send to. `rules`:
-    it is RTP; `is_rtcp`; neither: an opaque stream, which is not read. `rtcp`: the inlet for RTCP that comes on this
-    port (RFC 5761). `edit`: for packets that do not leave as they came. `limit`: packets in a second, 0: no limit.
+    what is said of RTP, None where it is none; `is_rtcp`: the stream's second port. `is_opaque`: neither is read.
+    `rtcp`: the inlet for RTCP that comes on this port (RFC 5761). `edit`: for packets that do not leave as they came.
+    `limit`: packets in a second, 0: no limit.
     The owner may set `on_lock` (the gate has another source), `on_source` (another SSRC is about to be heard), `offer`
     (asked when the socket is empty; True: look once more) and `hear` (RTCP that is relayed). While `is_shared`, the
     engine relays and counts in the slot too, and `on_simple` is told of packets that could have been its; `is_stale`:
@@ -101,6 +102,7 @@ class Inlet:
         "gate",
         "hear",
         "heard_ns",
+        "is_opaque",
         "is_rtcp",
         "is_shared",
         "is_stale",
@@ -134,6 +136,7 @@ class Inlet:
         *,
         rules: Rules | None = None,
         is_rtcp: bool = False,
+        is_opaque: bool = False,
         edit: Edit | None = None,
         limit: int = 0,
     ) -> None:
@@ -145,6 +148,7 @@ class Inlet:
         self.clock = clock
         self.rules = rules
         self.is_rtcp = is_rtcp
+        self.is_opaque = is_opaque
         self.edit = edit
         self.limit = limit
         self.source: Source | None = None
@@ -260,7 +264,7 @@ def take_in(inlet: Inlet, size: int, source: Source, now_ns: int) -> None:
 
 def _is_shaped(inlet: Inlet, size: int) -> bool:
     """ "Version (V): 2 bits … two (2)" RFC 3550 §5.1, §6.4.1: STUN, DTLS and other guests of the port are none."""
-    if inlet.rules is None and not inlet.is_rtcp:
+    if inlet.is_opaque:
         return True
     return size >= (RTCP_OCTETS if inlet.is_rtcp else RTP_OCTETS) and 128 <= _buffer[0] < 192
 

@@ -176,6 +176,7 @@ class Way:
             frm.statistics,
             self._around.clock,
             rules=rules,
+            is_opaque=rules is None,
             edit=edit,
             limit=plan.stream.packets_per_second,
         )
@@ -191,7 +192,8 @@ class Way:
             self._targets()[1],
             frm.statistics,
             self._around.clock,
-            is_rtcp=self.plan.stream.rtp,
+            is_rtcp=True,
+            is_opaque=not self.plan.stream.rtp,
         )
 
     def _edit(self, *, is_bent: bool) -> Edit | None:
