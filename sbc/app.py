@@ -34,7 +34,7 @@ from sbc.runtime import clock, sockets
 from sbc.runtime.admin_socket import label_of, open_admin_socket, remove_socket
 from sbc.runtime.alerts import Alerts
 from sbc.runtime.cdr_sink import CdrSink
-from sbc.runtime.data_dir import make_data_dir
+from sbc.runtime.data_dir import make_data_dir, node_label
 from sbc.runtime.dns import Resolver, name_servers
 from sbc.runtime.driver import Driver, Engine
 from sbc.runtime.keeper import Keeper
@@ -192,7 +192,7 @@ class _Program:
             policy.media,
             driver.handle,
             {local: interface.dscp_media for interface in policy.interfaces.values() for local in interface.media},
-            node=policy.name,
+            node=node_label(policy.name, opened.store.path.parent),
             own=_own_hosts(policy),
         )
         self._transports = Transports(opened.listeners, driver, self._is_known, self._drops, clock.boot_seconds)
@@ -312,6 +312,7 @@ class _Program:
         if self._view is not None:
             self._view.policy = policy
         self._alerts.set_webhook(policy.webhook)
+        self._media.change(policy.media)
         self._driver.handle(PolicyChanged(policy))
 
     def _open_ports(self, command: OpenPorts) -> None:

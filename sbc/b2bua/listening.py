@@ -16,6 +16,7 @@ from sbc.b2bua.totals import Totals
 from sbc.core.limits import FOREIGN_PACKETS_PER_SECOND, ONE_WAY_PACKETS, ONE_WAY_SECONDS
 from sbc.media import wire
 from sbc.media.quality import mos, mouth_to_ear_ms
+from sbc.sdp.g711 import laws
 
 _SIDES: Final[tuple[SideName, SideName]] = ("ingress", "egress")
 _NOTHING: Final = wire.EndCount()
@@ -245,7 +246,9 @@ def ways_of(streams: Sequence[wire.Stream], codecs: Sequence[str], ingress: Side
     for stream, codec in zip(streams, codecs, strict=True):
         i = ingress.ports.index(stream.ingress.port)
         one, other = ingress.now.remotes[i], egress.now.remotes[i]
-        recoded = {recoding.side: recoding.source for recoding in stream.transcodings}
+        recoded = {}
+        if stream.transcodings and not _share_a_law(ingress, egress, i):
+            recoded = {coding.side: coding.source for coding in stream.transcodings}
         ways.append(
             Way(
                 Expected(
@@ -257,3 +260,9 @@ def ways_of(streams: Sequence[wire.Stream], codecs: Sequence[str], ingress: Side
             )
         )
     return tuple(ways)
+
+
+def _share_a_law(ingress: Side, egress: Side, i: int) -> bool:
+    """Then that is what is mostly sent, though another law may come and would be recoded."""
+    one, other = ingress.said_stream(i), egress.said_stream(i)
+    return one is not None and other is not None and not laws(one).keys().isdisjoint(laws(other))

@@ -97,6 +97,14 @@ class MediaClient:
                 worker = self._find(ref) or 0
                 return [self._outgoing(request, worker)] if self._links[worker].may_say(request) else []
 
+    def change(self, engine: wire.EngineChoice, orphan_seconds: float) -> list[Outgoing]:
+        """For the workers that run, where it is not so already, and for each that follows."""
+        changed = msgspec.structs.replace(self._configure, engine=engine, orphan_seconds=orphan_seconds)
+        if changed == self._configure:
+            return []
+        self._configure = changed
+        return [self._introduction(n) for n, link in enumerate(self._links) if link.is_running]
+
     def ports_opened(self, local: str, ports: Iterable[int]) -> list[Outgoing]:
         """More port pairs are open. A single worker gets them, and each that will follow it; several wait."""
         added = [(local, port) for port in ports]
@@ -126,7 +134,7 @@ class MediaClient:
         used = {key for session in sessions for key in session.pairs}
         has = [key for key, home in self._homes.items() if home == worker]
         messages = [
-            self._outgoing(msgspec.structs.replace(self._configure, number=worker), worker),
+            self._introduction(worker),
             *_drop_ports(link.left, worker),
             *_add_ports((key for key in has if key in used), worker),
         ]
@@ -142,6 +150,9 @@ class MediaClient:
             messages.append(self._outgoing(request, worker))
         messages.append(self._outgoing(wire.Synced(), worker))
         return messages
+
+    def _introduction(self, worker: int) -> Outgoing:
+        return self._outgoing(msgspec.structs.replace(self._configure, number=worker), worker)
 
     def worker_lost(self, worker: int = 0) -> None:
         """The connection to it is gone, and most likely the worker too."""

@@ -4,6 +4,7 @@ That no other process uses it is the CDR store's business, which holds the lock.
 """
 
 import os
+from hashlib import blake2b
 from pathlib import Path
 
 from sbc.core.errors import OperatorError
@@ -28,3 +29,13 @@ def make_data_dir(path: Path) -> Path:
             f"sbc.data_dir {path}: no permission to write; expected a folder that user {os.geteuid()} may write to"
         )
     return path
+
+
+def node_label(name: str, data_dir: Path) -> str:
+    """A name for this SBC that no other one of the machine has, and that is the same after a restart.
+
+    `name` alone is not enough: two may be called alike, in two network namespaces or for two customers. A data_dir is
+    one program's; so is, with that, what it pins in the kernel.
+    """
+    where = f"{data_dir.resolve()} {os.stat('/proc/self/ns/net').st_ino}"  # noqa: PTH116 - a magic link, not to be read
+    return f"{name}-{blake2b(where.encode(errors='surrogateescape'), digest_size=4).hexdigest()}"

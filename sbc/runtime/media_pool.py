@@ -102,6 +102,10 @@ class MediaPool:
     def ask(self, request: Asked) -> None:
         self._send(self._client.ask(request))
 
+    def change(self, media: MediaSettings) -> None:
+        """Another engine, another time for orphans, from now on. Ports and workers stay what they are."""
+        self._send(self._client.change(media.engine, media.orphan_timeout))
+
     # --- ports ----------------------------------------------------------------------------------------------------
 
     def open_ports(self, local: str, pairs: int) -> PortsOpened:

@@ -127,7 +127,8 @@ class Lab:
                     yield slot
 
     def _pins(self) -> Path:
-        return Path(f"/proc/{self.worker()}/root") / self._bpffs.relative_to("/") / "sbc" / NODE
+        (pins,) = (Path(f"/proc/{self.worker()}/root") / self._bpffs.relative_to("/") / "sbc").glob(f"{NODE}-*")
+        return pins
 
 
 def _number(slot: bytes, offset: int) -> int:

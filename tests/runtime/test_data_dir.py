@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from sbc.core.errors import OperatorError
-from sbc.runtime.data_dir import make_data_dir
+from sbc.runtime.data_dir import make_data_dir, node_label
 
 
 def test_an_absent_folder_is_made_for_our_eyes_only(tmp_path):
@@ -42,3 +42,10 @@ def test_a_folder_that_is_mounted_read_only_is_said(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_flag=os.ST_RDONLY))
     with pytest.raises(OperatorError, match="mounted read-only"):
         make_data_dir(tmp_path)
+
+
+def test_a_node_is_told_from_another_of_its_name_by_where_it_keeps_its_data(tmp_path):
+    one, other = (node_label("sbc", tmp_path / name) for name in ("one", "other"))
+    assert one != other
+    assert one == node_label("sbc", tmp_path / "x" / ".." / "one")
+    assert one.startswith("sbc-")

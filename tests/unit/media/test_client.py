@@ -330,3 +330,15 @@ def test_digits_are_counted_over_a_death() -> None:
     assert isinstance(total, wire.Report)
     stream = total.sessions[0].streams[0]
     assert (stream.ingress.digits_received, stream.egress.digits_sent) == (4, 4)
+
+
+def test_another_engine_is_said_to_those_that_run_and_to_those_that_follow():
+    client = MediaClient(wire.Configure("hq", "auto", workers=2))
+    client.worker_started(0)
+    (said,) = client.change("userland", 60.0)
+    assert (said.worker, wire.decode_request(said.data)) == (
+        0,
+        wire.Configure("hq", "userland", number=0, workers=2, orphan_seconds=60.0),
+    )
+    assert client.change("userland", 60.0) == []
+    assert wire.decode_request(client.worker_started(1)[0].data).engine == "userland"
