@@ -89,10 +89,6 @@ class Lab:
     def pids(self) -> dict[str, int]:
         return {"supervisor": self.node.child.pid, "signalling": self.signalling(), "worker": self.worker()}
 
-    def descriptors(self) -> dict[str, int]:
-        """How many each process has open."""
-        return {name: len(list(Path(f"/proc/{pid}/fd").iterdir())) for name, pid in self.pids().items()}
-
     def _worker(self) -> int | None:
         pid: int | None = self.node.status()["media"][0]["pid"]
         return pid
@@ -133,3 +129,8 @@ class Lab:
 
 def _number(slot: bytes, offset: int) -> int:
     return int.from_bytes(slot[offset : offset + 8], "little")
+
+
+def descriptors(pids: Mapping[str, int]) -> dict[str, int]:
+    """How many each process has open. A request to the admin API leaves one in signalling for some seconds."""
+    return {name: len(list(Path(f"/proc/{pid}/fd").iterdir())) for name, pid in pids.items()}
