@@ -11,7 +11,7 @@ from collections.abc import Collection
 from sbc.media import wire
 from sbc.media.worker import slots
 from sbc.media.worker.events import EVENT_PACKET_OCTETS
-from sbc.media.worker.latch import Latch, RtcpLatch, Target
+from sbc.media.worker.latch import NOWHERE, Latch, RtcpLatch, Target, canonical
 from sbc.media.worker.ports import Pair
 from sbc.media.worker.relay import Inlet
 from sbc.media.worker.rtcp import RoundTrip
@@ -63,30 +63,42 @@ class FarEnd:
 
     def counts(self) -> dict[str, int]:
         """What the slot says, by the names of `wire.EndCount`."""
-        one = self.statistics
-        one.load()
-        value = one.value
-        played = value(slots.PLAYED_PACKETS)
+        slot = self.statistics.slot()
+        packets, octets = slot[:2]
+        lost, reordered, duplicates, foreign, excess, _, _, in_kernel = slot[11:19]
+        rtcp, dropped, digits, rtcp_sent, digits_sent, played = slot[19:25]
         return {
-            "received": one.packets,
-            "received_octets": one.octets,
+            "received": packets,
+            "received_octets": octets,
             "sent": played,
             "sent_octets": played * EVENT_PACKET_OCTETS,
-            "rtcp_received": value(slots.RTCP_PACKETS),
-            "rtcp_sent": value(slots.RTCP_SENT),
-            "dropped": value(slots.DROPPED),
-            "digits_received": value(slots.DIGITS),
-            "digits_sent": value(slots.DIGITS_SENT),
-            "in_kernel": one.kernel_packets(),
-            "foreign": value(slots.FOREIGN),
-            "excess": value(slots.EXCESS),
-            "lost": (value(slots.LOST) + 0x80000000 & 0xFFFFFFFF) - 0x80000000,
-            "reordered": value(slots.REORDERED),
-            "duplicates": value(slots.DUPLICATES),
+            "rtcp_received": rtcp,
+            "rtcp_sent": rtcp_sent,
+            "dropped": dropped,
+            "digits_received": digits,
+            "digits_sent": digits_sent,
+            "in_kernel": in_kernel,
+            "foreign": foreign,
+            "excess": excess,
+            "lost": lost,
+            "reordered": reordered,
+            "duplicates": duplicates,
         }
+
+    def passed_on(self) -> tuple[int, int, int]:
+        """What came from here and was relayed: packets, octets, RTCP packets."""
+        slot = self.statistics.slot()
+        return slot[0], slot[1], slot[19]
+
+    @property
+    def described_at(self) -> Target:
+        """Where its SDP says."""
+        remote = self.end.remote
+        return NOWHERE if remote is None else (canonical(remote.host), remote.port)
 
     @property
     def jitter_ms(self) -> float:
+        self.statistics.load()
         return self._milliseconds(self.statistics.jitter)
 
     @property

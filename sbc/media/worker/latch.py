@@ -11,7 +11,7 @@ send from the SDP's address, or from within `media_from`, before the far end has
 
 import socket
 from collections import OrderedDict
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Final
 
 from sbc.media.wire import End
@@ -44,6 +44,7 @@ class Latch:
 
     __slots__ = (
         "_candidates",
+        "_continues",
         "_end",
         "_host",
         "_is_rtp",
@@ -64,6 +65,7 @@ class Latch:
         self._networks: tuple[Network, ...] = ()
         self._is_rtp = True
         self._open_until = 0.0
+        self._continues: Callable[[int, int], bool] | None = None
         self._candidates: OrderedDict[Source, Candidate] = OrderedDict()
         self.source: Source | None = None
         self.locked: Target = NOWHERE  # `source`, canonical
@@ -102,9 +104,18 @@ class Latch:
         """Whether a packet from there may be ours, now or when it has been on probation."""
         return source == self.source or self.may_be(*origin(source))
 
-    def lock(self, source: Source) -> None:
-        """That one from now on: it was locked before, and the engine has told so."""
-        self._lock(source, origin(source))
+    def relock(self, source: Source) -> None:
+        """That one was locked before, as the engine tells; where it may be, and nobody is locked yet."""
+        at = origin(source)
+        if self.source is None and self.may_be(*at):
+            self._lock(source, at)
+
+    def resume(self, continues: Callable[[int, int], bool]) -> None:
+        """Another worker had locked a source, which is not known. Who goes on with its stream, is it.
+
+        `continues`: whether a sequence number and an SSRC do. A stranger would have to know both.
+        """
+        self._continues = continues
 
     def hears(self, packet: bytearray, size: int, source: Source, now_ns: int) -> int:
         """Judge one packet that has the shape of its stream, and come from `source`."""
@@ -123,6 +134,9 @@ class Latch:
             return LOCKED
         if not self._may_be(at[0]) or size > _KEPT_OCTETS:
             return FOREIGN
+        if self._continues is not None and self._continues(_number(packet[2:4]), _number(packet[8:12])):
+            self._lock(source, at)
+            return LOCKED
         return self._probe(packet, size, source, at, now_ns)
 
     def hears_rtcp(self, source: Source) -> bool:
@@ -175,6 +189,7 @@ class Latch:
         self._forget()
         self.source, self.locked = source, at
         self._open_until = 0.0
+        self._continues = None
 
     def _unlock(self) -> None:
         self.source, self.locked = None, NOWHERE
@@ -344,6 +359,10 @@ def origin(source: Source) -> Target:
     if ":" in host:
         host = canonical(host.partition("%")[0])
     return (host, source[1])
+
+
+def _number(octets: bytearray) -> int:
+    return int.from_bytes(octets)
 
 
 def _packed(host: str) -> bytes:

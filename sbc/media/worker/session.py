@@ -12,7 +12,6 @@ from typing import Final
 import msgspec
 
 from sbc.media import wire
-from sbc.media.worker.engine import NoEngine
 from sbc.media.worker.far_end import FarEnd, Key, Latches, Tally, merged
 from sbc.media.worker.hearing import Digit
 from sbc.media.worker.latch import Target
@@ -37,10 +36,12 @@ class Link:
     def __init__(self, frm: FarEnd, to: FarEnd, *, is_fresh: bool) -> None:
         self.frm = frm
         self.to = to
-        self.since = {} if is_fresh else _passed_on(frm)
+        self.since = (0, 0, 0) if is_fresh else frm.passed_on()
 
     def sent(self) -> dict[str, int]:
-        return {name: count - self.since.get(name, 0) for name, count in _passed_on(self.frm).items()}
+        """By the names of `wire.EndCount`, at the end that it is sent to."""
+        now, since = self.frm.passed_on(), self.since
+        return {"sent": now[0] - since[0], "sent_octets": now[1] - since[1], "rtcp_sent": now[2] - since[2]}
 
 
 class Session:
@@ -140,12 +141,11 @@ class Session:
                 self._ends[key] = self._made(key, end, around, moved)
                 fresh.add(self._ends[key])
             self._ends[key].put(end, around.own, now, is_rtp=is_rtp)
-            if self._ends[key] in fresh:
-                self._take_over(self._ends[key], around)
         for one, other in pairs:
             if one in self._ends and other in self._ends and (one, other) not in self._links:
                 frm = self._ends[one]
                 self._links[one, other] = Link(frm, self._ends[other], is_fresh=frm in fresh)
+        self._take_over(fresh, around)
         return fresh
 
     def _made(self, key: Key, end: wire.End, around: Surroundings, moved: Sequence[Pair]) -> FarEnd:
@@ -160,19 +160,22 @@ class Session:
             statistics = Statistics(around.slots.memory, offset)
         return FarEnd(pair, end, latches, self._tallies.setdefault(key, Tally()), owner, statistics)
 
-    def _take_over(self, far: FarEnd, around: Surroundings) -> None:
-        """What the engine still has on this port: its source goes on where the session does, else it ends."""
-        if isinstance(around.engine, NoEngine):
-            return
-        flow = around.engine.held(far.pair.local, far.pair.port)
-        if flow is None:
-            return
-        latch, statistics = far.latches.rtp, far.statistics
-        if self.put.resumed and not self.put.early and statistics.is_started and statistics.ssrc == flow.ssrc:
-            if latch.source is None and latch.may_be(*flow.source):
-                latch.lock(flow.source)
-        else:
-            around.engine.remove(far.pair.local, far.pair.port)
+    def _take_over(self, fresh: set[FarEnd], around: Surroundings) -> None:
+        """What the worker before knew goes on: sources, by the engine's flows and by the numbers that were counted."""
+        is_resumed = self.put.resumed and not self.put.early
+        for far in fresh:
+            flow = around.engine.held(far.pair.local, far.pair.port)
+            if is_resumed and far.statistics.is_started:
+                far.latches.rtp.resume(far.statistics.continues)
+            if flow is None:
+                continue
+            if not is_resumed or not far.statistics.is_started or far.statistics.ssrc != flow.ssrc:
+                around.engine.remove(far.pair.local, far.pair.port)
+                continue
+            far.latches.rtp.relock(flow.source)
+            for link in self._links.values():
+                if link.frm is far and link.to.end.latching == "nat" and flow.target != link.to.described_at:
+                    link.to.latches.rtp.relock(flow.target)
 
     def _give_up(self, keys: set[Key], pairs: set[tuple[Key, Key]]) -> None:
         """These ends are no longer ours; of the links, those of `pairs` go on where both ends do."""
@@ -276,13 +279,3 @@ class Session:
 
 def _key(end: wire.End) -> Key:
     return (end.local, end.port)
-
-
-def _passed_on(far: FarEnd) -> dict[str, int]:
-    """What came from an end and was relayed, by the names that it has at the other end."""
-    counts = far.counts()
-    return {
-        "sent": counts["received"],
-        "sent_octets": counts["received_octets"],
-        "rtcp_sent": counts["rtcp_received"],
-    }

@@ -18,6 +18,7 @@ LONGEST_NS: Final = 10_000_000_000  # between two packets whose distance says so
 FARTHEST: Final = 1 << 24  # timestamp units: the clock of the sender was set, or belongs to another stream
 
 _hot = struct.Struct(slots.HOT)
+_all = struct.Struct(slots.HOT + "HIIiIIIIIQQIIIIIIQ")
 _u32 = struct.Struct("<I")
 _u64 = struct.Struct("<Q")
 _numbers = struct.Struct("<HII")  # BAD_SEQUENCE, SSRC, STATE
@@ -115,6 +116,14 @@ class Statistics:
         """A field of 32 bits, unsigned."""
         value: int = _read_u32(self.memory, self.offset + field)[0]
         return value
+
+    def continues(self, sequence: int, ssrc: int) -> bool:
+        """Whether a packet is behind the latest one of the same source, not farther than a burst of loss."""
+        return self.is_started and ssrc == self.ssrc and 1 <= (sequence - self.sequence) & 0xFFFF <= MAX_DROPOUT
+
+    def slot(self) -> tuple[int, ...]:
+        """Every field, in the order of the layout."""
+        return _all.unpack_from(self.memory, self.offset)
 
     def kernel_packets(self) -> int:
         count: int = _u64.unpack_from(self.memory, self.offset + slots.KERNEL_PACKETS)[0]

@@ -361,6 +361,37 @@ def test_a_flow_of_the_worker_before_goes_on_untouched(rig: Rig, source: tuple[s
     assert kernel(fresh).flows() == set()
 
 
+def test_where_the_other_end_is_behind_nat_the_flow_tells_and_goes_on() -> None:
+    """Whoever is on hold, or listens, would not be found again."""
+    seen = ("203.0.113.9", 61000)
+    stream = egress(latching="nat", media_from=("203.0.113.0/24",))
+    rig = Rig()
+    rig.kernel()
+    rig.put(stream)
+    for n in range(1, 5):
+        rig.arrives(OUTSIDE, 20000, rtp(n), seen)
+    rig.talks(1, 10)
+    kernel(rig).remove(OUTSIDE, 20000)
+    fresh = again(rig)
+    fresh.put(stream, resumed=True)
+    fresh.talks(11, 20)
+    assert kernel(fresh).flows() == {HERE}
+    assert fresh.numbers(seen) == list(range(1, 21))
+    assert fresh.count().egress.source == "203.0.113.9:61000"
+
+
+def test_a_source_that_is_not_the_sdps_is_found_again_by_its_numbers() -> None:
+    rig = Rig()
+    rig.put(STREAM)
+    rig.talks(1, 10, (PBX[0], 4010))
+    fresh = Rig(memory=rig.memory)
+    fresh.now = rig.now
+    fresh.put(STREAM, resumed=True)
+    fresh.talks(12, 12, (PBX[0], 4010))
+    assert fresh.numbers() == [12]
+    assert (fresh.count().ingress.received, fresh.count().ingress.lost) == (11, 1)
+
+
 @pytest.mark.parametrize(
     "stream",
     [

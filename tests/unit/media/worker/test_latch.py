@@ -322,13 +322,49 @@ def test_whatever_comes_only_those_who_may_are_locked_and_sent_to(
         assert latch.target() == (latch.source if latching == "nat" and latch.source else SDP)
 
 
+# --- a worker that starts again ---------------------------------------------------------------------------------------
+
+
+def resumed(latching: wire.Latching) -> Latch:
+    latch = made(end(latching))
+    latch.resume(lambda sequence, ssrc: (sequence, ssrc) == (500, int.from_bytes(SSRC)))
+    return latch
+
+
+@pytest.mark.parametrize(("latching", "source"), [("address", OTHER_PORT), ("nat", INSIDE_NAT)])
+def test_who_goes_on_with_the_stream_is_locked_at_once(latching: wire.Latching, source: Source) -> None:
+    latch = resumed(latching)
+    assert hears(latch, source, 499) == [KEPT]
+    assert hears(latch, source, 500, ssrc=b"else") == [KEPT]
+    assert hears(latch, source, 500) == [LOCKED]
+    latch.put(end(latching, epoch=1), OWN, 1.0)
+    assert hears(latch, (source[0], 4444), 500, now=1.0) == [KEPT], "once"
+
+
+@pytest.mark.parametrize("latching", ["strict", "address", "nat"])
+def test_numbers_alone_let_no_stranger_in(latching: wire.Latching) -> None:
+    latch = resumed(latching)
+    assert hears(latch, STRANGER, 500) == [FOREIGN]
+    assert hears(latch, ("198.51.100.1", 9), 500) == [FOREIGN]
+
+
+def test_a_source_that_the_engine_knew_is_locked_where_it_may_be() -> None:
+    latch = made(end("nat"))
+    latch.relock(STRANGER)
+    latch.relock(("198.51.100.1", 9))
+    assert latch.source is None
+    latch.relock(INSIDE_NAT)
+    latch.relock(SDP)
+    assert (latch.source, latch.target()) == (INSIDE_NAT, INSIDE_NAT)
+
+
 # --- RTCP -------------------------------------------------------------------------------------------------------------
 
 
 def rtcp_latch(one: wire.End, source: Source | None = None) -> RtcpLatch:
     rtp_latch = made(one)
     if source is not None:
-        rtp_latch.lock(source)
+        rtp_latch.relock(source)
     latch = RtcpLatch(rtp_latch)
     latch.put(one, OWN)
     return latch
@@ -380,9 +416,10 @@ def test_when_rtp_has_moved_rtcp_is_learned_again() -> None:
     rtp_latch = made(one)
     latch = RtcpLatch(rtp_latch)
     latch.put(one, OWN)
-    rtp_latch.lock(INSIDE_NAT)
+    rtp_latch.relock(INSIDE_NAT)
     hears_rtcp(latch, INSIDE_NAT[0], 62000)
-    rtp_latch.lock(("198.51.100.8", 5000))
+    rtp_latch.put(end("nat", epoch=1), OWN, 1.0)
+    assert hears(rtp_latch, ("198.51.100.8", 5000), 1, 2, 3, 4, now=1.0)[-1] == LOCKED
     latch.moved()
     assert not hears_rtcp(latch, INSIDE_NAT[0], 62000)
     assert latch.target() == ("198.51.100.8", 5001)
@@ -402,7 +439,7 @@ def test_on_one_port_rtcp_comes_from_the_source_of_rtp_or_from_just_where_the_sd
     latch = MuxLatch(rtp_latch)
     assert hears_rtcp(latch, *SDP)
     assert not hears_rtcp(latch, *INSIDE_NAT)
-    rtp_latch.lock(INSIDE_NAT)
+    rtp_latch.relock(INSIDE_NAT)
     assert hears_rtcp(latch, *INSIDE_NAT)
     assert not hears_rtcp(latch, INSIDE_NAT[0], 61001)
     assert not hears_rtcp(latch, *STRANGER)
@@ -443,7 +480,7 @@ def test_a_source_with_a_zone_or_in_ipv6_is_the_one_that_the_sdp_means() -> None
 
 def test_the_same_source_in_another_form_is_ours() -> None:
     latch = made(end("address", ("2001:db8::30", 4000)))
-    latch.lock(("2001:db8::30", 4000))
+    latch.relock(("2001:db8::30", 4000))
     assert hears(latch, ("2001:db8::30", 4000, 0, 0), 5, 6) == [LOCKED, OURS]
 
 
