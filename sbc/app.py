@@ -24,6 +24,7 @@ from msgspec import Struct
 from sbc.admin.state import WorkerView
 from sbc.b2bua.commands import Alert, AskMedia, Log, OpenPorts, StoreState, WriteCdr
 from sbc.b2bua.events import DrainOrdered, PolicyChanged, PortsOpened, StateRestored
+from sbc.b2bua.exit import MEDIA_REPORT_SECONDS
 from sbc.b2bua.switch import Switch
 from sbc.cdr.store import CdrWriter
 from sbc.core.errors import OperatorError
@@ -52,7 +53,7 @@ from sbc.sip.commands import CloseFlow, LookUp, SendMessage
 _FIRST_LOOK_UPS_SECONDS: Final = 2.0  # for the policy's host names, before the first message is read
 _LAST_TRANSACTIONS_SECONDS: Final = 2.0  # after the last call: time for answers to the last BYE
 _OVERTIME_SECONDS: Final = 5.0  # beyond `stop_after`, whatever happens
-_STOP_NOW_SECONDS: Final = 0.5
+_STOP_NOW_SECONDS: Final = MEDIA_REPORT_SECONDS + 0.2  # without its counts a record is written a little later
 _FLUSH_SECONDS: Final = 5.0  # for records and state that are not on disk yet
 _LAST_ALERTS_SECONDS: Final = 2.0  # for what the webhook has not been told yet
 _LOOK_SECONDS: Final = 0.05

@@ -192,13 +192,14 @@ def answer_of(request, status, sdp=b""):
 
 
 def talking(sbc, peer, carrier, host):
-    """A call that has been answered."""
+    """A call that has been answered; our RTP ports towards the two."""
     peer.sendto(invite(host), sbc.address(10))
     request, sbc_outside = carrier.recvfrom(4096)
     carrier.sendto(answer_of(request, b"200 OK", description(f"{host}.40").encode()), sbc_outside)
     while not (data := peer.recv(4096)).startswith(b"SIP/2.0 200"):
         assert data.startswith(b"SIP/2.0 1")
     sbc.until(lambda: sbc.get("/api/v1/status")["calls"] == 1)
+    return [int(re.search(rb"m=audio (\d+)", message)[1]) for message in (data, request)]
 
 
 def cdrs(sbc):
@@ -231,6 +232,58 @@ def test_a_second_signal_ends_at_once_and_still_stores_the_records(start, peer, 
     assert sbc.ends() == 0
     assert time.monotonic() - begun < 2
     assert cdrs(sbc) == [("shutdown", "sbc", 200)]
+
+
+def rtp_socket(host):
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sock.bind((host, 4000))
+    sock.settimeout(1.0)
+    return sock
+
+
+def test_the_media_of_a_call_flows_on_when_signalling_is_killed(start, peer, carrier, host):
+    sbc = start().ready()
+    inside, outside = talking(sbc, peer, carrier, host)
+    before = sbc.get("/api/v1/status")
+    with rtp_socket(f"{host}.30") as speaker, rtp_socket(f"{host}.40") as listener:
+
+        def says(number):
+            packet = bytes([0x80, 0]) + number.to_bytes(2, "big") + bytes(8) + b"speech"
+            for source, target, far in (
+                (speaker, (f"{host}.10", inside), listener), (listener, (f"{host}.20", outside), speaker),
+            ):  # fmt: skip
+                source.sendto(packet, target)
+                assert far.recv(200) == packet
+
+        says(1)
+        os.kill(before["pids"]["signalling"], signal.SIGKILL)
+        for number in range(2, 12):
+            says(number)
+        sbc.until(lambda: len(READY.findall(sbc.text)) == 2)
+        for number in range(12, 22):
+            says(number)
+        assert sbc.get("/api/v1/status")["media"][0]["pid"] == before["media"][0]["pid"]
+        # The next call must not be given what the old one still uses.
+        peer.sendto(
+            invite(host).replace(b"z9hG4bKinvite", b"z9hG4bKnext").replace(b": call", b": next"), sbc.address(10)
+        )
+        while not (request := carrier.recv(4096)).startswith(b"INVITE "):
+            pass
+        assert int(re.search(rb"m=audio (\d+)", request)[1]) != outside
+        says(22)
+
+
+def test_a_killed_supervisor_ends_the_calls_with_their_bye(start, peer, carrier, host):
+    sbc = start().ready()
+    talking(sbc, peer, carrier, host)
+    sbc.process.kill()
+    while not carrier.recv(4096).startswith(b"BYE "):  # the caller has not acknowledged the 200 (RFC 3261 §15)
+        pass
+    sbc.process.wait()
+    deadline = time.monotonic() + 2.0
+    while cdrs(sbc) != [("shutdown", "sbc", 200)]:
+        assert time.monotonic() < deadline, (cdrs(sbc), sbc.text)
+        time.sleep(0.02)
 
 
 def test_numbers_do_not_stand_in_the_log(start, peer, carrier, host):
