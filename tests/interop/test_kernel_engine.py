@@ -277,6 +277,26 @@ def test_where_there_is_no_way_to_the_target_userland_is_to_know(lab):
     assert engine.slot(SLOT) == bytes(slots.SLOT_OCTETS)
 
 
+def test_a_way_that_is_lost_or_changed_is_noticed_within_a_moment(lab):
+    """The way is kept for a quarter of a second; another flow in the slot, or a longer packet, asks at once."""
+    engine = lab.engine()
+    engine.put(flow())
+    ip = frames.frame(packet(frames.rtp(1)))
+    assert engine.run(ip)[0] == RELAYED
+    lab.ip("sbc", "route", "add", "unreachable", f"{CARRIER}/32")
+    assert engine.run(frames.frame(packet(frames.rtp(1, octets=161))))[0] == PASSED_UP
+    time.sleep(0.3)
+    assert engine.run(ip)[0] == PASSED_UP
+    lab.ip("sbc", "route", "del", "unreachable", f"{CARRIER}/32")
+    assert engine.run(ip)[0] == RELAYED
+    engine.put(flow(target=("198.51.100.77", CARRIER_PORT)))
+    assert engine.run(ip)[0] == PASSED_UP
+    engine.put(flow())
+    too_long = frames.frame(packet(frames.rtp(1, octets=1480)))
+    assert engine.run(ip)[0] == RELAYED
+    assert engine.run(too_long)[0] == PASSED_UP  # 1,520 octets; the device takes 1,500
+
+
 @BOTH
 def test_a_foreign_packet_is_dropped_and_counted(lab, family):
     engine = lab.engine()

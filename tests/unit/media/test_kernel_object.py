@@ -60,6 +60,7 @@ def test_the_maps_are_as_python_packs_them():
         BPF_MAP_TYPE_HASH, flow.KEY.size, flow.FLOW.size, slots.SLOTS, BPF_F_NO_PREALLOC | BPF_F_RDONLY_PROG
     )
     assert maps["slots"] == MapSpec(BPF_MAP_TYPE_ARRAY, 4, slots.SLOT_OCTETS, slots.SLOTS, BPF_F_MMAPABLE)
+    assert maps["routes"] == MapSpec(BPF_MAP_TYPE_ARRAY, 4, flow.ROUTE_OCTETS, slots.SLOTS, 0)
     assert maps["alive"] == MapSpec(BPF_MAP_TYPE_ARRAY, 4, 8, flow.WORKERS, BPF_F_RDONLY_PROG)
 
 

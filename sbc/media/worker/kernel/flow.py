@@ -14,6 +14,7 @@ from sbc.media.worker.slots import SLOT_OCTETS, SLOTS
 
 LAYOUT: Final = 1
 WORKERS: Final = 64  # entries of the map `alive`
+ROUTE_OCTETS: Final = 40  # of an entry of the map `routes`, which is the program's alone
 
 # address in network order (IPv4: the first four octets), port in network order, 4 or 6, 0
 KEY: Final = struct.Struct("<16s2sBx")

@@ -1,7 +1,7 @@
 """What the kernel engine leaves in the BPF file system, so that a worker's death stops nothing: maps and the program.
 
-`$SBC_BPFFS` (else /sys/fs/bpf) `/sbc/NODE/`: `flows`, `slots`, `alive`, and `relay-DIGEST`, the program of that very
-object. We mount nothing. All workers of a node share them. A start that finds them opens them and compiles, loads and
+`$SBC_BPFFS` (else /sys/fs/bpf) `/sbc/NODE/`: `flows`, `slots`, `alive`, `routes`, and `relay-DIGEST`, the program of
+that very object. We mount nothing. All workers of a node share them. A start that finds them opens them, and loads and
 checks nothing again; maps of another layout are emptied, because a program that is still attached would go on by them,
 and made anew. Another program of the same layout replaces the old one and keeps the flows.
 """
@@ -26,7 +26,7 @@ from sbc.media.worker.kernel.flow import LAYOUT
 OBJECT: Final = os.path.join(os.path.dirname(__file__), "relay.bpf.o")
 COMPILE: Final = ("clang", "-O2", "-target", "bpf", "-mcpu=v2", "-g0", "-nostdinc", "-Wall", "-Wextra", "-Werror")
 LEAST_LINUX: Final = (5, 10)  # bpf_redirect_neigh with a next hop
-MAPS: Final = ("flows", "slots", "alive")
+MAPS: Final = ("flows", "slots", "alive", "routes")
 
 _PROGRAM: Final = "relay-"
 _NODE_LETTERS: Final = 64
@@ -44,9 +44,10 @@ class Pins(Struct, frozen=True):
     flows: bpf.Map
     slots: bpf.Map
     alive: bpf.Map
+    routes: bpf.Map
 
     def close(self) -> None:
-        for one in (self.flows, self.slots, self.alive):
+        for one in (self.flows, self.slots, self.alive, self.routes):
             one.close()
 
 

@@ -137,10 +137,24 @@ struct slot {  // sbc/media/worker/slots.py
 
 enum { STARTED = 1, HAS_BAD = 2 };
 
+// Where the packets of a slot's flow go, for a moment: the look-up takes a third of the program's time. It is made
+// anew for another generation of the flow, and for a frame that is longer than the one that was asked for, because the
+// device's MTU was held against that. The neighbour's address is not in it: bpf_redirect_neigh resolves it.
+struct route {
+	u64 until;
+	u32 generation;
+	u32 octets;
+	u32 ifindex;
+	struct neighbour next;
+};
+
+#define ROUTE_NS 250000000ULL
+
 _Static_assert(sizeof(struct key) == 20, "flow.py: KEY");
 _Static_assert(sizeof(struct head) == 88, "flow.py: HEAD");
 _Static_assert(sizeof(struct flow) == 224, "flow.py: FLOW");
 _Static_assert(sizeof(struct slot) == 128, "slots.py: SLOT_OCTETS");
+_Static_assert(sizeof(struct route) == 40, "flow.py: ROUTE_OCTETS");
 _Static_assert(sizeof(struct fib) == 64, "linux/bpf.h");
 
 // Not preallocated: 32,768 flows would hold 10 MB that few machines ever need.
@@ -148,6 +162,8 @@ struct map flows SEC("maps") = {MAP_HASH, sizeof(struct key), sizeof(struct flow
 struct map slots SEC("maps") = {MAP_ARRAY, sizeof(u32), sizeof(struct slot), SLOTS, MMAPABLE};
 // CLOCK_MONOTONIC in ns until which the flows of each worker are in force.
 struct map alive SEC("maps") = {MAP_ARRAY, sizeof(u32), sizeof(u64), WORKERS, RDONLY_PROG};
+
+struct map routes SEC("maps") = {MAP_ARRAY, sizeof(u32), sizeof(struct route), SLOTS, 0};
 
 // bpf_fib_lookup is there for programs under a licence that is compatible with the GPL only.
 const char licence[] SEC("license") = "Dual MIT/GPL";
@@ -338,6 +354,28 @@ INLINE u32 write_ipv6(struct ipv6 *ip, const struct head *f)
 	return sum;
 }
 
+// Finds the way; not 0 where there is none. As for a packet of our own (iif lo), so that the rules for what this host
+// sends hold; lo alone has to allow forwarding for that, and this machine need not be a router.
+INLINE long look_up(struct __sk_buff *skb, struct route *route, const struct head *f, const u8 family, u64 now)
+{
+	struct fib fib = {.family = family == 4 ? INET : INET6, .l4_protocol = UDP, .ifindex = LOOPBACK_DEVICE};
+
+	fib.sport = f->out_port;
+	fib.dport = f->target_port;
+	fib.tos = family == 4 ? f->tos : SWAP32((u32)f->tos << 20);
+	__builtin_memcpy(fib.source, &f->out, sizeof(f->out));
+	__builtin_memcpy(fib.target, &f->target, sizeof(f->target));
+	if (fib_lookup(skb, &fib, sizeof(fib), 0))
+		return -1;
+	route->next.family = fib.family;
+	__builtin_memcpy(route->next.address, fib.target, sizeof(fib.target));
+	route->ifindex = fib.ifindex;
+	route->octets = skb->len;
+	route->generation = f->generation;
+	route->until = now + ROUTE_NS;
+	return 0;
+}
+
 // --- the program -----------------------------------------------------------------------------------------------------
 
 INLINE int relay_datagram(struct __sk_buff *skb, const u8 family)
@@ -397,16 +435,12 @@ INLINE int relay_datagram(struct __sk_buff *skb, const u8 family)
 	if (family == 6 && !udp->check)  // RFC 8200 §8.1: the socket's code drops it
 		return PASS_UP;
 
-	// As for a packet of our own (iif lo), so that the rules for what this host sends hold; lo alone has to allow
-	// forwarding for that, and this machine need not be a router.
-	struct fib fib = {.family = family == 4 ? INET : INET6, .l4_protocol = UDP, .ifindex = LOOPBACK_DEVICE};
-	fib.sport = f.out_port;
-	fib.dport = f.target_port;
-	fib.tos = family == 4 ? f.tos : SWAP32((u32)f.tos << 20);
-	__builtin_memcpy(fib.source, &f.out, sizeof(f.out));
-	__builtin_memcpy(fib.target, &f.target, sizeof(f.target));
-	if (fib_lookup(skb, &fib, sizeof(fib), 0))
+	struct route *route = map_lookup(&routes, &f.slot);
+	if (!route)
 		return PASS_UP;
+	if (route->generation != f.generation || now >= route->until || skb->len > route->octets)
+		if (look_up(skb, route, &f, family, now))
+			return PASS_UP;
 
 	if (is_too_fast(slot, &f, now))
 		return DROP;
@@ -436,9 +470,8 @@ INLINE int relay_datagram(struct __sk_buff *skb, const u8 family)
 	if (beside)
 		csum_update(skb, beside);
 
-	struct neighbour next = {.family = fib.family};
-	__builtin_memcpy(next.address, fib.target, sizeof(next.address));
-	return redirect_neigh(fib.ifindex, &next, sizeof(next), 0);
+	struct neighbour next = route->next;
+	return redirect_neigh(route->ifindex, &next, sizeof(next), 0);
 }
 
 SEC("tc") int relay(struct __sk_buff *skb)
