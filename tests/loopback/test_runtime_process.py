@@ -276,14 +276,12 @@ def test_the_media_of_a_call_flows_on_when_signalling_is_killed(start, peer, car
 def test_a_killed_supervisor_ends_the_calls_with_their_bye(start, peer, carrier, host):
     sbc = start().ready()
     talking(sbc, peer, carrier, host)
-    sbc.process.kill()
+    begun = time.monotonic()
+    sbc.kill()
+    assert time.monotonic() - begun < 3
     while not carrier.recv(4096).startswith(b"BYE "):  # the caller has not acknowledged the 200 (RFC 3261 §15)
         pass
-    sbc.process.wait()
-    deadline = time.monotonic() + 2.0
-    while cdrs(sbc) != [("shutdown", "sbc", 200)]:
-        assert time.monotonic() < deadline, (cdrs(sbc), sbc.text)
-        time.sleep(0.02)
+    assert cdrs(sbc) == [("shutdown", "sbc", 200)]
 
 
 def test_numbers_do_not_stand_in_the_log(start, peer, carrier, host):
