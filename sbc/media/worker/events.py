@@ -7,8 +7,8 @@ from typing import Final
 
 from msgspec import Struct
 
+from sbc.media.worker.inlet import RTP_OCTETS
 from sbc.media.worker.payload import payload_bounds
-from sbc.media.worker.relay import RTP_OCTETS
 
 LONGEST: Final = 0xFFFF  # what the duration field can express, in timestamp units
 

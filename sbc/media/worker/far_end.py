@@ -11,10 +11,11 @@ from collections.abc import Collection
 from sbc.media import wire
 from sbc.media.worker import slots
 from sbc.media.worker.events import EVENT_PACKET_OCTETS
-from sbc.media.worker.latch import NOWHERE, Latch, RtcpLatch, Target, canonical
+from sbc.media.worker.inlet import Inlet
+from sbc.media.worker.latch import NOWHERE, Latch, Target, canonical
 from sbc.media.worker.ports import Pair
-from sbc.media.worker.relay import Inlet
 from sbc.media.worker.rtcp import RoundTrip
+from sbc.media.worker.rtcp_latch import RtcpLatch
 from sbc.media.worker.statistics import Statistics
 
 Key = tuple[str, int]  # local address and RTP port of a pair

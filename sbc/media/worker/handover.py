@@ -13,8 +13,8 @@ from typing import Final
 from msgspec import Struct
 
 from sbc.media.worker.engine import NOT_YET, PASS_UP, Engine, Flow, NoEngine
+from sbc.media.worker.inlet import CLOCK_RATE, Inlet, Rules
 from sbc.media.worker.latch import Latch, Target, canonical
-from sbc.media.worker.relay import CLOCK_RATE, Inlet, Rules
 
 INSTALLS_PER_MINUTE: Final = 6
 NOT_TAKEN: Final = "the kernel did not take it"

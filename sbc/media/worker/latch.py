@@ -3,7 +3,7 @@
 What comes from just where the SDP says is the far end, from its first packet on. Where `address` or `nat` allow another
 source, it is believed when PROBATION packets of one RTP stream have come in a row (RFC 3550 §A.1 asks for two); they
 are kept meanwhile, and relayed then. From then on that source alone is heard; all others are foreign. A new description
-opens the latch once more, for LEARNING_SECONDS and one change. RTCP is judged by `RtcpLatch` and never moves RTP.
+opens the latch once more, for LEARNING_SECONDS and one change. RTCP never moves RTP (`rtcp_latch`).
 So a stranger can neither be heard nor draw media to itself, but within what `address` and `nat` leave open: whoever can
 send from the SDP's address, or from within `media_from`, before the far end has been heard. Our own addresses never.
 `relay` asks for every packet that is not from the source that it knows; `session` makes one for each end.
@@ -20,7 +20,6 @@ PROBATION: Final = 4
 LEARNING_SECONDS: Final = 10.0
 _CANDIDATES: Final = 8  # sources on probation at once; one more takes the place of the one that was heard longest ago
 _KEPT_OCTETS: Final = 2048  # a larger packet is no voice, and is not kept
-_RTCP_OCTETS: Final = 8  # header and SSRC, RFC 3550 §6.4
 _LONGEST_PREFIX: Final = {4: 32, 16: 128}
 
 # What `hears` finds
@@ -78,7 +77,7 @@ class Latch:
         self._own, self._is_rtp = own, is_rtp
         if self.locked[0] in own:
             self._unlock()
-        if former is not None and not _is_news(former, end):
+        if former is not None and not is_news(former, end):
             return
         self._networks = tuple(read_networks(end.media_from))
         self._forget()
@@ -222,90 +221,6 @@ class Candidate:
         return lost
 
 
-class RtcpLatch:
-    """The RTCP source of one end that does not multiplex. `source`: the one that was heard last."""
-
-    __slots__ = ("_end", "_of", "_own", "_rtp", "foreign", "source")
-
-    def __init__(self, rtp: Latch) -> None:
-        self._rtp = rtp
-        self._end: End | None = None
-        self._own: Collection[str] = ()
-        self._of: Target = NOWHERE  # the RTP source at which `source` was learned
-        self.source: Source | None = None
-        self.foreign = 0
-
-    def put(self, end: End, own: Collection[str]) -> None:
-        if self._end is None or _is_news(self._end, end):
-            self.source = None
-        self._end, self._own = end, own
-
-    def moved(self) -> None:
-        """RTP's source is another."""
-        if self._end is not None and self._end.latching == "nat" and self._of != self._rtp.locked:
-            self.source = None
-
-    def may_hear(self, source: Source) -> bool:
-        return self._end is not None and (source == self.source or self._is_ours(self._end, source))
-
-    def hears(self, packet: bytearray, size: int, source: Source, _now_ns: int) -> int:
-        """With strict from the SDP's RTCP port, with address from its address, with nat from RTP's host, any port.
-
-        With nat the first port that was heard there stays, because that is where RTCP is sent.
-        """
-        end = self._end
-        if source == self.source:
-            return OURS
-        if end is None or not self._is_ours(end, source):
-            return FOREIGN
-        if size < _RTCP_OCTETS or packet[0] >> 6 != 2:  # ours, but nothing is learned from it
-            return OURS
-        self.source, self._of = source, self._rtp.locked
-        return LOCKED if end.latching == "nat" else OURS
-
-    def take_kept(self) -> list[Kept]:
-        return []
-
-    def _is_ours(self, end: End, source: Source) -> bool:
-        host, port = origin(source)
-        if end.remote is None or host in self._own:
-            return False
-        if end.latching == "nat":
-            return self.source is None and host == self._rtp.locked[0]
-        return host == canonical(end.remote.host) and (end.latching == "address" or port == end.remote.rtcp_port)
-
-    def target(self) -> Target | None:
-        """Where RTCP for this end goes. With nat "else RTP's port + 1" is RFC 3550 §11's rule for what was not said."""
-        end = self._end
-        if end is None or end.remote is None or not end.remote.rtcp_port:
-            return None
-        if end.latching == "nat" and self._rtp.source is not None:
-            if self.source is not None:
-                return (self.source[0], self.source[1])
-            host, port = self._rtp.source[:2]
-            return (host, port + 1) if port < 0xFFFF else None
-        return None if canonical(end.remote.host) in self._own else (end.remote.host, end.remote.rtcp_port)
-
-
-class MuxLatch:
-    """The RTCP source of one end that multiplexes: `Latch` knows it."""
-
-    __slots__ = ("_rtp", "foreign")
-
-    def __init__(self, rtp: Latch) -> None:
-        self._rtp = rtp
-        self.foreign = 0
-
-    def may_hear(self, source: Source) -> bool:
-        return self._rtp.hears_rtcp(source)
-
-    def hears(self, _packet: bytearray, _size: int, source: Source, _now_ns: int) -> int:
-        return OURS if self._rtp.hears_rtcp(source) else FOREIGN
-
-    def take_kept(self) -> list[Kept]:
-        return []
-
-
 class Network:
     """Addresses that begin alike."""
 
@@ -369,7 +284,8 @@ def _packed(host: str) -> bytes:
     return socket.inet_pton(socket.AF_INET6 if ":" in host else socket.AF_INET, host)
 
 
-def _is_news(former: End, end: End) -> bool:
+def is_news(former: End, end: End) -> bool:
+    """Whether the far end has described itself anew, or is another, or is to be judged otherwise."""
     if end.epoch > former.epoch or end.remote != former.remote:
         return True
     return end.latching != former.latching or end.media_from != former.media_from

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 from sbc.media.worker.codecs import Transcoder
-from sbc.media.worker.relay import RTP_OCTETS, Edit
+from sbc.media.worker.inlet import RTP_OCTETS, Edit
 
 _MARKER: Final = 0x80  # shares its octet with the payload type (RFC 3550 §5.1)
 _PADDED: Final = 0x20

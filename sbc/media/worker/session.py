@@ -14,9 +14,9 @@ import msgspec
 from sbc.media import wire
 from sbc.media.worker.far_end import FarEnd, Key, Latches, Tally, merged
 from sbc.media.worker.hearing import Digit
+from sbc.media.worker.inlet import CLOCK_RATE
 from sbc.media.worker.latch import Target
 from sbc.media.worker.ports import Pair
-from sbc.media.worker.relay import CLOCK_RATE
 from sbc.media.worker.slots import SLOT_OCTETS, owner_of
 from sbc.media.worker.statistics import Statistics
 from sbc.media.worker.surroundings import Surroundings, Watch

@@ -13,8 +13,8 @@ from sbc.media import wire
 from sbc.media.worker.agenda import Agenda
 from sbc.media.worker.engine import Engine, NoEngine
 from sbc.media.worker.far_end import Key, Latches
+from sbc.media.worker.inlet import Clock, Inlet
 from sbc.media.worker.ports import Pair, Udp
-from sbc.media.worker.relay import Clock, Inlet
 from sbc.media.worker.slots import Slots
 
 

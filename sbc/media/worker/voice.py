@@ -23,8 +23,8 @@ from sbc.media.worker import slots
 from sbc.media.worker.agenda import Agenda
 from sbc.media.worker.events import LONGEST, Event, event_packet, read_events
 from sbc.media.worker.hearing import Digit, Hearing
+from sbc.media.worker.inlet import RTP_OCTETS, Clock, Inlet, send
 from sbc.media.worker.playing import Playing
-from sbc.media.worker.relay import RTP_OCTETS, Clock, Inlet, send
 from sbc.media.worker.statistics import Statistics
 
 _LATE: Final = 100  # packets: what is so far behind a break in the numbers came too late, and has no number any more

@@ -14,12 +14,14 @@ from sbc.media.worker.engine import NoEngine
 from sbc.media.worker.far_end import FarEnd
 from sbc.media.worker.handover import Handover, Route
 from sbc.media.worker.hearing import Digit
-from sbc.media.worker.latch import MuxLatch, Target
+from sbc.media.worker.inlet import Edit, Inlet, Rules
+from sbc.media.worker.latch import Target
 from sbc.media.worker.names import hide_names
 from sbc.media.worker.payload import in_turn, payload_table, recoding, rewriting
 from sbc.media.worker.ports import Pair
-from sbc.media.worker.relay import Edit, Inlet, Rules, catch_up
+from sbc.media.worker.relay import catch_up
 from sbc.media.worker.rtcp import SenderReport, read_reports
+from sbc.media.worker.rtcp_latch import MuxLatch
 from sbc.media.worker.slots import DROPPED
 from sbc.media.worker.surroundings import Surroundings
 from sbc.media.worker.voice import Voice, VoiceRules

@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sbc.media.worker import slots
+from sbc.media.worker.inlet import Inlet, Rules
 from sbc.media.worker.latch import FOREIGN, KEPT, LOCKED, OURS, Source
-from sbc.media.worker.relay import Inlet, Rules, catch_up, relay
+from sbc.media.worker.relay import catch_up, relay
 from sbc.media.worker.statistics import Statistics
 
 SOURCE = ("192.0.2.30", 4000)
