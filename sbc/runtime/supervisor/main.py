@@ -197,10 +197,7 @@ class Supervisor:
     def _take(self, control: socket.socket, message: wire.Message) -> None:
         match message:
             case wire.Asked(serial, question):
-                answer, sockets = self._answer(question)
-                with contextlib.suppress(OSError):  # it has died meanwhile, or reads nothing
-                    reply = wire.encode(wire.Answered(serial, answer))
-                    socket.send_fds(control, [reply], [one.fileno() for one in sockets])
+                _reply(control, serial, *self._answer(question))
             case wire.Ready(admin):
                 self._ready(admin)
             case wire.Stopping():
@@ -226,6 +223,8 @@ class Supervisor:
                     return wire.WorkerAt(self._worker_address(number)), []
         except OSError as error:
             return wire.Failed(error.errno or errno.EIO, str(error)), []
+        except (OverflowError, ValueError) as error:  # a number that no socket takes
+            return wire.Failed(errno.EINVAL, str(error)), []
 
     def _ready(self, admin: str) -> None:
         notify(f"READY=1\nSTATUS=ready, admin {admin}")
@@ -316,6 +315,15 @@ class Supervisor:
 
     def _say(self, log: Log) -> None:
         write_line(sys.stderr.fileno(), log_line(self._log_format, log.level, log.event, log.fields, time.time()))
+
+
+def _reply(control: socket.socket, serial: int, answer: wire.Answer, sockets: list[socket.socket]) -> None:
+    try:
+        socket.send_fds(control, [wire.encode(wire.Answered(serial, answer))], [one.fileno() for one in sockets])
+    except OSError as error:  # too many descriptors on their way (unix(7), ETOOMANYREFS); or nobody is there
+        failed = wire.Failed(error.errno or errno.EIO, str(error))
+        with contextlib.suppress(OSError):
+            control.send(wire.encode(wire.Answered(serial, failed)))
 
 
 def _answers(path: str) -> bool:

@@ -161,9 +161,10 @@ def test_a_refusal_is_told_as_the_operating_system_said_it(supervise, host):
 answer, _ = ask(wire.Listen("udp", "192.0.2.1", 5060, 0)); say(answer.errno)
 answer, _ = ask(wire.OpenPairs("192.0.2.1", 20000, 20009, 2, 0)); say(answer.errno)
 answer, _ = ask(wire.StartWorker(1000)); say(answer.errno)
+answer, _ = ask(wire.Listen("udp", "127.0.0.1", 70000, 0)); say(answer.errno)
 control.send(b"nonsense"); tell(wire.Ready("off")); wait()
 """)
-    assert [run.said(n) for n in (1, 2, 3)] == [["99"], ["99"], ["22"]]
+    assert [run.said(n) for n in (1, 2, 3, 4)] == [["99"], ["99"], ["22"], ["22"]]
     while "supervisor.bad_message" not in run.log:
         assert run.process.poll() is None
 
