@@ -53,6 +53,10 @@ class KernelProcess:
         devices, reason = self._ask("attach", locals_)
         return devices, reason
 
+    def attach_all(self, times: Sequence[Sequence[str]]) -> object:
+        """Ask for one after the other, and wait for the first answer."""
+        return self._ask("attach_all", times)
+
     def waits(self, seconds: float) -> tuple[list[str], str] | None:
         """Let it read what there is to be read: devices and reason, when they are new."""
         return self._ask("waits", seconds)
@@ -136,6 +140,10 @@ def main() -> None:
                 engine.beat()
             case "attach":
                 engine.attach(argument)
+                answer = _waits(engine, 20.0)
+            case "attach_all":
+                for locals_ in argument:
+                    engine.attach(locals_)
                 answer = _waits(engine, 20.0)
             case "waits":
                 answer = _waits(engine, argument)

@@ -440,6 +440,14 @@ def test_what_was_taken_off_a_device_is_attached_again_when_asked(lab):
     assert lab.carrier.hear(CARRIER_PORT) is not None
 
 
+def test_addresses_that_come_while_the_program_is_being_attached_are_not_forgotten(lab):
+    engine = lab.engine(attached=False)
+    assert engine.attach_all([[INSIDE], [INSIDE, OUTSIDE], [INSIDE, OUTSIDE]]) == [["inside"], ""]
+    devices, reason = engine.waits(10.0)
+    assert (sorted(devices), reason) == (["inside", "outside"], "")
+    assert engine.waits(0.5) is None
+
+
 def test_an_address_that_moves_to_another_device_is_followed(lab):
     """Seen by itself, and attached there at the next beat."""
     engine = lab.engine()

@@ -51,6 +51,7 @@ class KernelEngine:
         "_generation",
         "_helper",
         "_is_stale",
+        "_is_wanted",
         "_locals",
         "_node",
         "_number",
@@ -74,7 +75,8 @@ class KernelEngine:
         self._generation = time.monotonic_ns()
         self._places: dict[str, str] = {}  # local address: empty, or why not
         self._locals: frozenset[str] = frozenset()
-        self._is_stale = False
+        self._is_stale = False  # an address has appeared
+        self._is_wanted = False  # asked for while a helper was at work
         self._helper: Helper | None = None
         self._watch = _watch()
         self._epoll = select.epoll()
@@ -117,8 +119,8 @@ class KernelEngine:
 
     def beat(self) -> None:
         until = min(time.monotonic_ns() + self._orphan_ns, _FOREVER)
-        if self._is_stale:
-            self.attach(self._locals)
+        if self._is_stale and self._helper is None:
+            self._start_helper()
         with contextlib.suppress(OSError):
             self._pins.alive.update(self._number.to_bytes(4, "little"), until.to_bytes(8, "little"))
 
@@ -152,15 +154,11 @@ class KernelEngine:
         """Have the program attached to every device that holds one of these addresses; again at any time. `turn` tells
         the outcome. Never detaches: a device that has lost its address gets no packets for it.
         """
-        self._locals = frozenset(locals_)
-        self._is_stale = False
-        self._end_helper()
-        try:
-            self._helper = Helper("attach", self._pins.program, str(handle_of(self._node)), *sorted(locals_))
-        except OSError as error:
-            self._learn(Report(reason=f"no process to attach the program could be started: {error.strerror}"))
-            return
-        self._epoll.register(self._helper.pipe, select.EPOLLIN)
+        wanted = frozenset(locals_)
+        if wanted != self._locals:
+            self._locals, self._is_wanted = wanted, True
+        if self._helper is None:  # one at a time
+            self._start_helper()
 
     def fileno(self) -> int:
         """Readable when `turn` has something to do; the same number for life."""
@@ -180,6 +178,8 @@ class KernelEngine:
             self._learn(msgspec.json.decode(answer, type=Report))
         except msgspec.DecodeError:
             self._learn(Report(reason="the process that attaches the program has failed"))
+        if self._is_wanted:
+            self._start_helper()
         return True
 
     def close(self, *, detach: bool) -> None:
@@ -205,6 +205,15 @@ class KernelEngine:
             self.devices, self._places = report.devices, report.places
         else:
             self._places = dict.fromkeys(self._locals, report.reason) | self._places
+
+    def _start_helper(self) -> None:
+        self._is_wanted = self._is_stale = False
+        try:
+            self._helper = Helper("attach", self._pins.program, str(handle_of(self._node)), *sorted(self._locals))
+        except OSError as error:
+            self._learn(Report(reason=f"no process to attach the program could be started: {error.strerror}"))
+        else:
+            self._epoll.register(self._helper.pipe, select.EPOLLIN)
 
     def _end_helper(self) -> None:
         if self._helper is not None:
