@@ -15,7 +15,7 @@ from sbc.media.worker.far_end import FarEnd
 from sbc.media.worker.handover import Handover, Route
 from sbc.media.worker.hearing import Digit
 from sbc.media.worker.inlet import Edit, Inlet, Rules
-from sbc.media.worker.latch import Target
+from sbc.media.worker.latch import Target, canonical
 from sbc.media.worker.names import hide_names
 from sbc.media.worker.payload import in_turn, payload_table, recoding, rewriting
 from sbc.media.worker.ports import Pair
@@ -216,8 +216,8 @@ class Way:
             obstacle = OTHER_FAMILY
         is_offered = self.to is not None and not isinstance(self._around.engine, NoEngine)
         dscp = self._around.dscp(opposite.rtp) if is_offered else 0
-        out = (opposite.local, opposite.port)
-        return Route(pair.local, pair.port, out, dscp, self.plan.stream.packets_per_second, obstacle)
+        out = (canonical(opposite.local), opposite.port)
+        return Route(canonical(pair.local), pair.port, out, dscp, self.plan.stream.packets_per_second, obstacle)
 
     def _hear(self, packet: bytearray, size: int, now: float) -> None:
         """Sender reports are noted for the end that they go to; what this end heard says how far away it is."""

@@ -187,6 +187,49 @@ def test_digits_cross_a_recoded_way(rig: Rig) -> None:
     assert rig.count().egress.digits_sent == 1
 
 
+# --- digits -----------------------------------------------------------------------------------------------------------
+
+
+def test_where_digits_are_only_counted_other_packets_take_the_short_way(rig: Rig) -> None:
+    rig.put(replace(STREAM, events=(EVENTS, EVENTS)))
+    rig.talks(1, 3)
+    inlet = rig.inlets[rig.sockets[INSIDE, 20000].fileno()]
+    asked: list[int] = []
+    edit = inlet.edit
+    assert edit is not None
+    inlet.edit = lambda packet, size: (asked.append(packet[1]), edit(packet, size))[1]
+    rig.talks(4, 50)
+    rig.arrives(INSIDE, 20000, rtp(51, EVENTS, payload=bytes((5, 10, 0, 160))), PBX)
+    rig.talks(52, 99)
+    assert asked == [EVENTS, PCMA], "the event, and the packet behind it"
+    assert rig.count().ingress.digits_received == 1
+
+
+def test_a_digit_that_goes_on_over_a_change_is_counted_once(rig: Rig) -> None:
+    stream = replace(STREAM, events=(EVENTS, EVENTS))
+    for n in range(1, 9):
+        rig.put(stream if n < 5 else egress(stream, epoch=1))
+        event = struct.pack("!BBH", 5, 138 if n > 6 else 10, 160 * n)
+        rig.arrives(INSIDE, 20000, struct.pack("!BBHII", 0x80, EVENTS, n, 800, 7) + event, PBX)
+    count = rig.count()
+    assert (count.ingress.digits_received, count.egress.digits_sent) == (1, 1)
+
+
+def test_numbers_stay_bent_after_a_digit_when_no_more_may_be_played(rig: Rig) -> None:
+    stream = replace(STREAM, events=(EVENTS, EVENTS), plays_digits=True)
+    rig.put(stream)
+    rig.talks(1, 3)
+    rig.sessions["a"].play(wire.PlayDigit("a", 0, "egress", "5", 70), 5)
+    for _ in range(20):
+        rig.now += 0.02
+        rig.around.agenda.tick(rig.now)
+    rig.put(replace(stream, plays_digits=False))
+    rig.talks(4, 6)
+    assert rig.numbers() == list(range(1, len(rig.numbers()) + 1))
+    rig.sessions["a"].play(wire.PlayDigit("a", 0, "egress", "5", 70), 5)
+    assert rig.count().egress.digits_sent == 1
+
+
 # --- who is kept out --------------------------------------------------------------------------------------------------
 
 MODES: list[tuple[wire.Latching, tuple[str, ...]]] = [("strict", ()), ("address", ()), ("nat", ("203.0.113.0/26",))]
