@@ -17,6 +17,8 @@ pytestmark = [pytest.mark.interop, pytest.mark.root, pytest.mark.slow]
 CALLS, KILLS = (100, 100) if is_full() else (20, 20)
 KILL_EVERY = 0.5
 GAP_SECONDS = {"userland": 0.4, "kernel": 0.15}  # on a machine that has other things to do; the test prints what it was
+# What a worker had read and not yet sent dies with it: one packet at most, and hardly ever one.
+IN_HAND = {"userland": max(KILLS // 20, 1), "kernel": 0}
 ORPHAN_SECONDS = 10
 
 
@@ -59,7 +61,8 @@ def test_media_workers_are_killed_under_calls(lab: Lab, engine: Engine) -> None:
     print(f"{engine}: {KILLS} workers killed under {CALLS} calls: {calls.lost()} packets of {calls.sent()} lost, "
           f"longest gap {calls.longest_wait() * 1000:.0f} ms")  # fmt: skip
     assert len(set(killer.killed)) == KILLS
-    assert (calls.missing(), calls.doubled(), calls.astray()) == ([], 0, [])
+    assert calls.lost() <= IN_HAND[engine]
+    assert (calls.doubled(), calls.astray()) == (0, [])
     assert calls.longest_wait() < GAP_SECONDS[engine]
     until(lambda: len(lab.node.cdrs()) == CALLS, "the records")
     assert {cdr["cause"] for cdr in lab.node.cdrs()} == {"normal"}
