@@ -59,7 +59,7 @@ def owner_of(ref: str, local: str, port: int) -> int:
 class Slots:
     """Which slot has which owner. `memory` is writable and SLOTS * SLOT_OCTETS long; `first` and `count`: our share."""
 
-    __slots__ = ("_free", "_of", "memory")
+    __slots__ = ("_free", "_of", "_share", "memory")
 
     def __init__(self, memory: Memory, first: int = 0, count: int = SLOTS) -> None:
         self.memory = memory
@@ -67,7 +67,8 @@ class Slots:
             owners = cells[OWNER // 8 :: SLOT_OCTETS // 8].tolist()
         self._of = {owner: slot for slot, owner in enumerate(owners) if owner}
         taken = set(self._of.values())
-        self._free = [slot for slot in reversed(range(first, first + count)) if slot not in taken]
+        self._share = range(first, first + count)
+        self._free = [slot for slot in reversed(self._share) if slot not in taken]
 
     @property
     def free(self) -> int:
@@ -98,4 +99,5 @@ class Slots:
         if slot is not None:
             offset = slot * SLOT_OCTETS
             self.memory[offset : offset + SLOT_OCTETS] = bytes(SLOT_OCTETS)
-            self._free.append(slot)
+            if slot in self._share:
+                self._free.append(slot)
