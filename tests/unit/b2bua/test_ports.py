@@ -94,7 +94,7 @@ def test_a_former_peer_that_goes_on_sending_prolongs_the_rest():
     assert pool.take(LOCAL, 1, 10.0 + PORT_QUARANTINE_SECONDS) == [other]
     assert pool.resting == 1
     assert pool.take(LOCAL, 1, 35.0 + PORT_QUARANTINE_MINIMUM_SECONDS - 0.1) is None
-    assert pool.take(LOCAL, 1, 35.0 + PORT_QUARANTINE_MINIMUM_SECONDS) == [one]  # short of ports: before a call is refused
+    assert pool.take(LOCAL, 1, 35.0 + PORT_QUARANTINE_MINIMUM_SECONDS) == [one]  # short of ports
 
 
 def test_the_pair_that_has_been_silent_longest_goes_first():
