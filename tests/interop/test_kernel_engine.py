@@ -4,13 +4,16 @@ import contextlib
 import fcntl
 import os
 import random
+import socket
 import struct
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
+from sbc.media import wire
 from sbc.media.worker import slots
 from sbc.media.worker.engine import NOT_YET, PASS_UP, Flow
 from sbc.media.worker.statistics import Statistics
@@ -569,6 +572,61 @@ def test_nothing_is_left_of_many_flows_nor_of_the_engine(lab):
     assert "clsact" not in lab.run("sbc", program("tc"), "qdisc", "show")
     lab.socket("sbc", (INSIDE, OUR_PORT))
     assert lab.carrier.hear(CARRIER_PORT, 0.1) is None
+
+
+@contextlib.contextmanager
+def worker_for(lab, configure):
+    """A worker's process in the SBC's namespaces that has been told this."""
+    control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    control.settimeout(20)
+    argv = [*lab.enter, sys.executable, "-m", "sbc.media.worker", "--control-fd", str(theirs.fileno())]
+    worker = subprocess.Popen(argv, pass_fds=(theirs.fileno(),), env={**os.environ, "SBC_BPFFS": str(lab.bpffs)})
+    theirs.close()
+    with contextlib.closing(control):
+        control.send(wire.encode(configure))
+        running, ready = (wire.decode_reply(control.recv(65536)) for _ in range(2))
+        assert isinstance(running, wire.Running)
+        yield ready
+    assert worker.wait(20) == 0
+
+
+def test_a_worker_that_shall_not_use_the_kernel_ends_what_a_killed_one_left_there(lab):
+    """Its ports are given to calls in userland, who would hear nothing."""
+    first, second = (lab.engine(number=number, workers=2) for number in range(2))
+    first.put(flow())
+    second.put(flow(port=OUR_PORT + 4))
+    first.kill()
+    with worker_for(lab, wire.Configure("n", "userland", workers=2)) as ready:
+        assert ready == wire.EngineReady("userland")
+        assert (first_flows(lab), second.flows()) == (set(), {(INSIDE, OUR_PORT + 4)})
+    second.kill()
+    assert lab.run("sbc", "find", str(lab.bpffs), "-mindepth", "1", "-name", "sbc*") == ""  # it was the last to go
+    assert "clsact" not in lab.run("sbc", program("tc"), "qdisc", "show")
+
+
+def first_flows(lab):
+    return lab.engine(attached=False, workers=2).flows()
+
+
+def test_what_a_killed_worker_left_ends_too_where_the_engine_cannot_be_opened_again(lab):
+    engine = lab.engine()
+    engine.put(flow())
+    place = lab.bpffs / "sbc" / "n"
+    engine.kill()
+    lab.run("sbc", "sh", "-c", f"cd '{place}' && mv slots s && mv routes slots && mv s routes")
+    with worker_for(lab, wire.Configure("n", "kernel")) as ready:
+        assert ready.engine == "userland"
+        assert "the maps cannot be used" in ready.reason
+        lab.run("sbc", "sh", "-c", f"cd '{place}' && mv slots s && mv routes slots && mv s routes")
+        assert lab.engine(attached=False).flows() == set()
+
+
+def test_pins_that_somebody_has_removed_are_made_anew(lab):
+    lab.engine().kill()
+    lab.run("sbc", "rm", f"{lab.bpffs}/sbc/n/slots")
+    engine = lab.engine()
+    assert engine.put(flow()) == ""
+    assert engine.run(frames.frame(packet(frames.rtp(1))))[0] == RELAYED
 
 
 def test_maps_of_another_layout_are_emptied_and_made_anew(lab):

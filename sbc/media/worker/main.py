@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 from sbc.media import wire
 from sbc.media.worker.control import Control, is_ours
 from sbc.media.worker.engine import Engine, NoEngine
+from sbc.media.worker.kernel.directory import is_anything_left
 from sbc.media.worker.ports import Udp
 from sbc.media.worker.relay import Inlet, relay
 from sbc.media.worker.service import Service
@@ -171,17 +172,23 @@ class Worker:
         _name_process(f"sbc-media-{configure.number}")
         self._configured = configure
         self._close_engine(detach=False)
-        if configure.engine == "userland":
+        is_wanted = configure.engine != "userland"
+        if not is_wanted and not is_anything_left(configure.node):
             return NoEngine(), None
         if not may_use_bpf(_status()):
-            return NoEngine("no permission: CAP_BPF and CAP_NET_ADMIN are needed"), None
+            return NoEngine("no permission: CAP_BPF and CAP_NET_ADMIN are needed" if is_wanted else ""), None
         # It takes time to import, which callers hear as a gap; userland needs none of it.
         from sbc.media.worker.kernel.engine import open_kernel  # noqa: PLC0415
+        from sbc.media.worker.kernel.leftovers import end_flows  # noqa: PLC0415
         from sbc.media.worker.kernel.pins import KernelError  # noqa: PLC0415
 
+        if not is_wanted:
+            end_flows(configure)
+            return NoEngine(), None
         try:
             engine, memory = open_kernel(configure)
         except KernelError as error:
+            end_flows(configure)
             return NoEngine(str(error)), None
         self._engine = engine
         self.poller.add(engine.fileno(), self.service.turn_engine)
@@ -198,12 +205,15 @@ class Worker:
 
         `is_alone`: it is ended without the other workers of the node, who then still need the kernel's program.
         """
-        if self._engine is None:
-            return
-        for flow in self._engine.flows():
-            self._engine.remove(*flow)
         is_last = self._configured.workers == 1 if is_alone else self._configured.number == 0
-        self._close_engine(detach=is_last)
+        if self._engine is not None:
+            for flow in self._engine.flows():
+                self._engine.remove(*flow)
+            self._close_engine(detach=is_last)
+        elif is_last and is_anything_left(self._configured.node) and may_use_bpf(_status()):
+            from sbc.media.worker.kernel.leftovers import take_away  # noqa: PLC0415
+
+            take_away(self._configured.node)
 
 
 class Poller:

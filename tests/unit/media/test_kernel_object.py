@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from sbc.media.worker import slots
 from sbc.media.worker.engine import Flow
-from sbc.media.worker.kernel import flow, pins
+from sbc.media.worker.kernel import directory, flow, pins
 from sbc.media.worker.kernel.elf import ElfError, MapSpec, read_object
 
 OBJECT = Path(pins.OBJECT).read_bytes()
@@ -148,7 +148,10 @@ def test_a_value_has_the_flow_in_the_order_of_the_c_source():
     assert fields[12] == 46 << 2
     assert fields[15] == bytes(range(128))
     assert fields[16] == fields[0]
-    assert flow.worker_of(value) == 2
+    assert flow.is_of(value, 2, 3)
+    assert not flow.is_of(value, 0, 3)
+    assert flow.is_of(value, 0, 2)  # there is no third worker any more
+    assert not flow.is_of(value, 1, 2)
 
 
 @pytest.mark.parametrize(
@@ -181,13 +184,13 @@ def test_what_the_program_cannot_do_has_a_reason(changes, why):
 
 @pytest.mark.parametrize("node", ["", "sbc-1", "sbc.example.net", "../..", "a/b", "ü" * 300, "x" * 300])
 def test_a_node_s_directory_is_one_plain_name(node):
-    directory = Path(pins.directory_of(node))
-    assert directory.parent == Path(pins.directory_of("other")).parent
-    assert re.fullmatch(r"[A-Za-z0-9_-]{1,80}", directory.name)
+    place = Path(directory.directory_of(node))
+    assert place.parent == Path(directory.directory_of("other")).parent
+    assert re.fullmatch(r"[A-Za-z0-9_-]{1,80}", place.name)
 
 
 def test_nodes_whose_names_look_alike_have_directories_of_their_own():
-    assert len({pins.directory_of(node) for node in ("a.b", "a_b", "a/b", "", "sbc")}) == 5
+    assert len({directory.directory_of(node) for node in ("a.b", "a_b", "a/b", "", "sbc")}) == 5
 
 
 def test_without_a_bpf_file_system_the_reason_says_so(tmp_path, monkeypatch):

@@ -142,7 +142,11 @@ def create_map(name: str, spec: MapSpec) -> Map:
 def open_map(path: str) -> tuple[Map, MapInfo]:
     """A pinned map, and what it is."""
     fd = get(path)
-    info = _info(fd)
+    try:
+        info = _info(fd)
+    except OSError:
+        os.close(fd)
+        raise
     return Map(fd, info.spec), info
 
 

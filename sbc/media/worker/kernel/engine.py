@@ -20,13 +20,13 @@ from sbc.media import wire
 from sbc.media.worker.engine import NOT_YET, Flow
 from sbc.media.worker.kernel import pins
 from sbc.media.worker.kernel.addresses import AddressWatch
-from sbc.media.worker.kernel.flow import WORKERS, Unfit, flow_of, key_of, place_of, value_of, worker_of
+from sbc.media.worker.kernel.flow import WORKERS, Unfit, flow_of, is_of, key_of, place_of, value_of
 from sbc.media.worker.kernel.helper import Helper
+from sbc.media.worker.kernel.leftovers import take_away
 from sbc.media.worker.kernel.pins import KernelError
 from sbc.media.worker.kernel.report import Report, handle_of
 
 _NANOSECONDS: Final = 1_000_000_000
-_CLOSE_SECONDS: Final = 5.0
 _FOREVER: Final = 2**63
 
 
@@ -36,11 +36,10 @@ def open_kernel(configure: wire.Configure) -> "tuple[KernelEngine, mmap.mmap]":
         raise KernelError(f"there are counters for {WORKERS} workers")
     held = pins.open_pins(configure.node)
     try:
-        memory = held.slots.memory()
+        return KernelEngine(held, configure), held.slots.memory()
     except OSError as error:
         held.close()
-        raise KernelError(f"the counters cannot be mapped: {error.strerror}") from error
-    return KernelEngine(held, configure), memory
+        raise KernelError(f"the maps cannot be used: {error.strerror}") from error
 
 
 class KernelEngine:
@@ -132,14 +131,11 @@ class KernelEngine:
         return why or ""
 
     def _our_keys(self) -> list[bytes]:
-        """Those of a worker that there is no longer are the first worker's to clear away."""
-        ours, workers = self._number, self._workers
         try:
             items = self._pins.flows.entries()
         except OSError:
             return []
-        numbers = ((key, worker_of(value)) for key, value in items)
-        return [key for key, number in numbers if number == ours or (ours == 0 and number >= workers)]
+        return [key for key, value in items if is_of(value, self._number, self._workers)]
 
     def _end_what_ran_out(self) -> None:
         """Flows that have ended by themselves must not begin anew because a worker is there again."""
@@ -186,13 +182,7 @@ class KernelEngine:
         """`detach`: nothing is left of this node in the kernel, of its other workers neither. Else flows go on."""
         self._end_helper()
         if detach:
-            with contextlib.suppress(OSError):
-                for key, _ in self._pins.flows.entries():
-                    self._pins.flows.delete(key)
-                helper = Helper("detach", str(handle_of(self._node)))
-                helper.wait(_CLOSE_SECONDS)
-                helper.end()
-            pins.remove(self._pins)
+            take_away(self._node)
         self._pins.close()
         if self._watch is not None:
             self._watch.close()

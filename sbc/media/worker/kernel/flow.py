@@ -67,8 +67,10 @@ def flow_of(key: bytes, value: bytes) -> Flow:
     )
 
 
-def worker_of(value: bytes) -> int:
-    return int.from_bytes(value[_WORKER_AT : _WORKER_AT + 4], "little")
+def is_of(value: bytes, number: int, workers: int) -> bool:
+    """Whether that worker has to see to it. Those of a worker that there is no longer are the first one's."""
+    owner = int.from_bytes(value[_WORKER_AT : _WORKER_AT + 4], "little")
+    return owner == number or (number == 0 and owner >= workers)
 
 
 def value_of(flow: Flow, worker: int, generation: int) -> bytes:

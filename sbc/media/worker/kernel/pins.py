@@ -21,6 +21,7 @@ from typing import Final
 from msgspec import Struct
 
 from sbc.media.worker.kernel import bpf, elf
+from sbc.media.worker.kernel.directory import directory_of, root_of_pins
 from sbc.media.worker.kernel.flow import LAYOUT
 
 OBJECT: Final = os.path.join(os.path.dirname(__file__), "relay.bpf.o")
@@ -29,7 +30,6 @@ LEAST_LINUX: Final = (5, 10)  # bpf_redirect_neigh with a next hop
 MAPS: Final = ("flows", "slots", "alive", "routes")
 
 _PROGRAM: Final = "relay-"
-_NODE_LETTERS: Final = 64
 
 
 class KernelError(Exception):
@@ -37,7 +37,7 @@ class KernelError(Exception):
 
 
 class Pins(Struct, frozen=True):
-    """Open maps, and where the program is pinned. The directory is removed by `remove`."""
+    """Open maps, and where the program is pinned. `remove` removes the directory."""
 
     directory: str
     program: str
@@ -51,23 +51,11 @@ class Pins(Struct, frozen=True):
             one.close()
 
 
-def directory_of(node: str) -> str:
-    """A name that a BPF file system takes (it refuses dots), and no other node's."""
-    name = "".join(one if one.isascii() and (one.isalnum() or one in "-_") else "_" for one in node)[:_NODE_LETTERS]
-    if name != node or not name:
-        name += "-" + blake2b(node.encode(errors="surrogateescape"), digest_size=4).hexdigest()
-    return f"{_root()}/sbc/{name}"
-
-
-def _root() -> str:
-    return os.environ.get("SBC_BPFFS") or "/sys/fs/bpf"
-
-
 def open_pins(node: str) -> Pins:
     """Opens what is pinned, or makes it. Raises KernelError."""
     directory = directory_of(node)
     try:
-        _check_place(_root())
+        _check_place(root_of_pins())
         os.makedirs(directory, mode=0o700, exist_ok=True)
         with _locked(directory):
             return _open(directory)
@@ -79,14 +67,13 @@ def open_pins(node: str) -> Pins:
         raise KernelError(_reason(error)) from error
 
 
-def remove(pins: Pins) -> None:
-    """Closes and unpins everything; the last of it is gone when no device has the program any more."""
-    pins.close()
+def remove(directory: str) -> None:
+    """Unpins everything; the last of it is gone when nobody has it open and no device has the program any more."""
     with contextlib.suppress(OSError):
-        with _locked(pins.directory):
-            _unlink_all(pins.directory)
-            os.rmdir(pins.directory)
-        os.rmdir(os.path.dirname(pins.directory))  # unless another node is there
+        with _locked(directory):
+            _unlink_all(directory)
+            os.rmdir(directory)
+        os.rmdir(os.path.dirname(directory))  # unless another node is there
 
 
 def _check_place(root: str) -> None:
@@ -102,48 +89,60 @@ def _open(directory: str) -> Pins:
     with open(OBJECT, "rb") as file:
         data = file.read()
     pinned = f"{directory}/{_PROGRAM}{blake2b(data, digest_size=8).hexdigest()}"
-    if os.path.exists(pinned):
-        maps = {name: bpf.open_map(f"{directory}/{name}")[0] for name in MAPS}
-    else:
+    maps = _open_maps(directory, None) if os.path.exists(pinned) else {}
+    if not maps:
         program = elf.read_object(data)
-        maps = _matching_maps(directory, program) or _fresh_maps(directory, program)
-        fd = bpf.load_program("sbc_relay", program, maps)
-        try:
-            bpf.pin(fd, pinned)
-        finally:
-            os.close(fd)
-        _unlink_all(directory, keep=(*MAPS, os.path.basename(pinned)))
+        maps = _open_maps(directory, program) or _fresh_maps(directory, program)
+        with _closed_on_error(maps):
+            fd = bpf.load_program("sbc_relay", program, maps)
+            try:
+                bpf.pin(fd, pinned)
+            finally:
+                os.close(fd)
+            _unlink_all(directory, keep=(*MAPS, os.path.basename(pinned)))
     return Pins(directory, pinned, **maps)
 
 
-def _matching_maps(directory: str, program: elf.BpfObject) -> dict[str, bpf.Map]:
-    """The maps that are pinned; none where they are not all there or have another layout."""
-    maps = {}
-    for name in MAPS:
-        try:
-            one, info = bpf.open_map(f"{directory}/{name}")
-        except FileNotFoundError:
-            break
-        maps[name] = one
-        if info != bpf.MapInfo(program.maps[name], _map_name(name)):
-            break
-    else:
-        return maps
+def _open_maps(directory: str, program: elf.BpfObject | None) -> dict[str, bpf.Map]:
+    """The maps that are pinned; none where they are not all there, or have another layout than `program` needs."""
+    maps: dict[str, bpf.Map] = {}
+    with _closed_on_error(maps), contextlib.suppress(FileNotFoundError):
+        for name in MAPS:
+            maps[name], info = bpf.open_map(f"{directory}/{name}")
+            if program is not None and info != bpf.MapInfo(program.maps[name], map_name(name)):
+                break
+        else:
+            return maps
+    _close_all(maps)
+    return {}
+
+
+@contextlib.contextmanager
+def _closed_on_error(maps: dict[str, bpf.Map]) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        _close_all(maps)
+        raise
+
+
+def _close_all(maps: dict[str, bpf.Map]) -> None:
     for one in maps.values():
         one.close()
-    return {}
 
 
 def _fresh_maps(directory: str, program: elf.BpfObject) -> dict[str, bpf.Map]:
     with contextlib.suppress(OSError):
         flows, _ = bpf.open_map(f"{directory}/flows")
-        for key, _ in flows.entries():
-            flows.delete(key)
-        flows.close()
+        with contextlib.closing(flows):
+            for key, _ in flows.entries():
+                flows.delete(key)
     _unlink_all(directory)
-    maps = {name: _create(_map_name(name), program.maps[name]) for name in MAPS}
-    for name, one in maps.items():
-        bpf.pin(one.fd, f"{directory}/{name}")
+    maps: dict[str, bpf.Map] = {}
+    with _closed_on_error(maps):
+        for name in MAPS:
+            maps[name] = _create(map_name(name), program.maps[name])
+            bpf.pin(maps[name].fd, f"{directory}/{name}")
     return maps
 
 
@@ -153,7 +152,8 @@ def _unlink_all(directory: str, keep: Collection[str] = ()) -> None:
             os.unlink(f"{directory}/{name}")
 
 
-def _map_name(name: str) -> str:
+def map_name(name: str) -> str:
+    """As bpftool shows it; the layout is in it."""
     return f"sbc_{name}_{LAYOUT}"
 
 
