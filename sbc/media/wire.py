@@ -22,6 +22,7 @@ Latching = Literal["strict", "address", "nat"]
 SideName = Literal["ingress", "egress"]
 EngineChoice = Literal["auto", "kernel", "userland"]
 EngineName = Literal["kernel", "userland"]
+BEGINNING: Final = "it does not listen yet"  # `EngineReady.reason`: not for the log, it will soon be another
 
 
 class Remote(Struct, frozen=True):
@@ -261,7 +262,8 @@ class Running(Struct, frozen=True, tag=True):
 
 
 class EngineReady(Struct, frozen=True, tag=True):
-    """Which engine relays what it can from now on. `reason`: why it is not the kernel, for people; empty: it is, or
+    """Which engine relays what it can from now on. `reason`: why it is not the kernel, or not at some of our addresses,
+    for people; BEGINNING: the kernel engine is there, and is being brought to its devices; empty: nothing keeps it, or
     nobody asked for it. `devices`: where the kernel engine listens.
     """
 

@@ -68,6 +68,7 @@ class MediaPool:
         self._pairs: dict[str, dict[int, Pair]] = {}
         self._held: dict[str, dict[int, Pair]] = {}  # of an earlier life of signalling, not in use by this one
         self._said_short: dict[str, int] = {}
+        self._engine = media.engine  # what is asked for now
         self._said_engine: dict[int, wire.EngineReady] = {}
         self._links: list[MediaLink | None] = [None] * media.workers
         self._known = trio.Event()
@@ -104,6 +105,9 @@ class MediaPool:
 
     def change(self, media: MediaSettings) -> None:
         """Another engine, another time for orphans, from now on. Ports and workers stay what they are."""
+        if media.engine != self._engine:
+            self._engine = media.engine
+            self._said_engine.clear()
         self._send(self._client.change(media.engine, media.orphan_timeout))
 
     # --- ports ----------------------------------------------------------------------------------------------------
@@ -215,17 +219,17 @@ class MediaPool:
 
     def _say_engine(self, number: int, ready: wire.EngineReady) -> None:
         """Once for all workers, and not again for the next one that starts, unless it is another."""
-        is_attaching = ready.engine == "kernel" and not ready.devices and not ready.reason
-        if is_attaching or self._media.engine == "userland":
+        if ready.reason == wire.BEGINNING or self._engine == "userland":
             return
         is_news = ready not in self._said_engine.values()
         self._said_engine[number] = ready
         if not is_news:
             return
-        if ready.devices:
-            _log.info("media.engine", engine=ready.engine, devices=list(ready.devices))
+        devices = {"devices": list(ready.devices)} if ready.devices else {}
+        if ready.reason:
+            _log.warning("media.engine", engine=ready.engine, **devices, reason=ready.reason)
         else:
-            _log.warning("media.engine", engine=ready.engine, reason=ready.reason)
+            _log.info("media.engine", engine=ready.engine, **devices)
 
     def _send(self, messages: list[Outgoing]) -> None:
         for message in messages:

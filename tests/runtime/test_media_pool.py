@@ -6,6 +6,7 @@ import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
+import msgspec
 import pytest
 import structlog
 import trio
@@ -394,26 +395,26 @@ async def test_a_worker_that_takes_a_connection_and_never_runs_is_replaced(
 
 
 async def test_the_engine_is_told_once_for_all_workers_and_again_when_it_changes(keeper: Keeper, log: Log) -> None:
-    kernel = wire.EngineReady("kernel", "", ("veth0",))
+    begins, kernel = wire.EngineReady("userland", wire.BEGINNING), wire.EngineReady("kernel", "", ("veth0",))
     async with bench(keeper, workers=2, engine="auto") as one:
         await one.start()
         for worker in one.workers:
-            worker.say(wire.EngineReady("kernel"), kernel)  # the devices are known a moment later
+            worker.say(begins, kernel)  # the devices are known a moment later
             await settle()
         assert one.pool.engines == (kernel, kernel)
         one.workers[1].die()
         await settle()
         await one.again(1)
-        one.workers[1].say(wire.EngineReady("kernel"), kernel)
+        one.workers[1].say(begins, kernel)
         await settle()
         assert log.of("media.engine") == [{"engine": "kernel", "devices": ["veth0"]}]
         one.workers[1].say(wire.EngineReady("userland", "no bpffs is mounted"))
         await settle()
-        one.workers[1].say(wire.EngineReady("kernel", "no device has 192.0.2.1"))
+        one.workers[1].say(wire.EngineReady("kernel", "no device has 192.0.2.1", ("veth0",)))
         await settle()
         assert log.of("media.engine")[1:] == [
             {"engine": "userland", "reason": "no bpffs is mounted"},
-            {"engine": "kernel", "reason": "no device has 192.0.2.1"},
+            {"engine": "kernel", "devices": ["veth0"], "reason": "no device has 192.0.2.1"},
         ]
         assert log.levels["media.engine"] == ["info", "warning", "warning"]
         assert kernel in one.replies
@@ -425,3 +426,17 @@ async def test_nothing_is_said_of_an_engine_that_was_chosen(keeper: Keeper, log:
         one.workers[0].say(wire.EngineReady("userland"))
         await settle()
         assert log.of("media.engine") == []
+
+
+async def test_an_engine_that_a_reload_asks_for_is_told_of_and_one_that_it_does_not_is_not(
+    keeper: Keeper, log: Log
+) -> None:
+    kernel = wire.EngineReady("kernel", "", ("veth0",))
+    media = MediaSettings(engine="userland")
+    async with bench(keeper, engine="userland") as one:
+        await one.start()
+        for engine, ready in (("auto", kernel), ("userland", wire.EngineReady("userland")), ("auto", kernel)):
+            one.pool.change(msgspec.structs.replace(media, engine=engine))
+            one.workers[0].say(ready)
+            await settle()
+        assert log.of("media.engine") == 2 * [{"engine": "kernel", "devices": ["veth0"]}]

@@ -131,10 +131,10 @@ class EngineChoice:
 
     def _ready(self) -> wire.EngineReady:
         engine, attaching = self._around.engine, self._attaching
-        if attaching is not None and attaching.reason and not attaching.devices:
-            return wire.EngineReady("userland", attaching.reason)
+        if attaching is not None and attaching.devices:
+            return wire.EngineReady("kernel", attaching.reason, attaching.devices)
         if attaching is not None:
-            return wire.EngineReady("kernel", "", attaching.devices)
+            return wire.EngineReady("userland", attaching.reason or wire.BEGINNING)
         is_asked_for = self._asked is not None and self._asked.engine != "userland"
         return wire.EngineReady("userland", engine.why if isinstance(engine, NoEngine) and is_asked_for else "")
 

@@ -16,6 +16,7 @@ from sbc.media.worker.slots import SLOT_OCTETS, SLOTS, Memory, Slots, owner_of
 INSIDE, OUTSIDE = "192.0.2.1", "198.51.100.1"
 PBX, CARRIER = wire.Remote("192.0.2.30", 4000, 4001), wire.Remote("198.51.100.40", 5000, 5001)
 KERNEL = wire.Configure("node", "kernel", own=(INSIDE, "::ffff:192.0.2.9", "no address"))
+BEGINS = wire.EngineReady("userland", wire.BEGINNING)
 STREAM = wire.Stream(wire.End(INSIDE, 20000, PBX), wire.End(OUTSIDE, 20000, CARRIER))
 
 
@@ -141,8 +142,8 @@ def worker() -> Worker:
     return Worker()
 
 
-def test_the_kernel_engine_is_told_at_once_and_again_with_its_devices(worker: Worker):
-    assert worker.say(KERNEL) == [wire.EngineReady("kernel")]
+def test_the_kernel_engine_is_in_force_once_it_listens_and_not_before(worker: Worker):
+    assert worker.say(KERNEL) == [BEGINS]
     worker.service.turn_engine()
     assert worker.service.news == [wire.EngineReady("kernel", "", ("eth0",))]
 
@@ -159,9 +160,16 @@ def test_an_engine_that_no_device_takes_is_not_in_force(worker: Worker):
     worker.kernel.reason, worker.kernel.found = "loopback is left alone", ()
     worker.service.turn_engine()
     assert worker.service.news == [wire.EngineReady("userland", "loopback is left alone")]
-    worker.kernel.found = ("eth0",)
+    worker.kernel.reason, worker.kernel.found = "", ("eth0",)
     worker.service.turn_engine()
     assert worker.service.news[1:] == [wire.EngineReady("kernel", "", ("eth0",))]
+
+
+def test_an_engine_that_some_addresses_have_no_use_of_is_in_force_and_says_so(worker: Worker):
+    worker.say(KERNEL)
+    worker.kernel.reason = "127.0.0.1: lo is a loopback device"
+    worker.service.turn_engine()
+    assert worker.service.news == [wire.EngineReady("kernel", "127.0.0.1: lo is a loopback device", ("eth0",))]
 
 
 def test_nothing_is_left_in_an_engine_that_is_given_up(worker: Worker):
@@ -188,7 +196,7 @@ def test_the_same_question_leaves_engine_and_flows_as_they_are(worker: Worker):
     worker.puts()
     worker.kernel.held_flows["192.0.2.1", 30000] = None
     worker.service.connected()
-    assert worker.say(replace(KERNEL, orphan_seconds=5)) == [wire.EngineReady("kernel")]
+    assert worker.say(replace(KERNEL, orphan_seconds=5)) == [BEGINS]
     assert worker.opened == ["kernel"]
     assert worker.kernel.flows() == {("192.0.2.1", 30000)}
 
@@ -197,7 +205,7 @@ def test_what_could_not_be_opened_is_tried_again_by_the_next_connection(worker: 
     worker.why = "no bpf for us"
     worker.say(KERNEL)
     worker.why = ""
-    assert worker.say(KERNEL) == [wire.EngineReady("kernel")]
+    assert worker.say(KERNEL) == [BEGINS]
 
 
 def test_another_engine_gets_the_sessions_and_their_counters(worker: Worker):
