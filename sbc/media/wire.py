@@ -103,7 +103,8 @@ class Configure(Struct, frozen=True, tag=True):
     """First message of a connection. `number` of `workers`: which worker this is, from 0.
 
     `node` names this SBC among others of the machine (the kernel engine's pins). `own`: our addresses, as IP literals,
-    from which no media may be learned. `orphan_seconds`: how long a session lives that no signalling has owned up to.
+    from which no media may be learned. `media`: those that port pairs are, or will be, on: the kernel engine listens
+    there before the first call. `orphan_seconds`: how long a session lives that no signalling has owned up to.
     Answered by `EngineReady`, again whenever the engine changes.
     """
 
@@ -113,6 +114,7 @@ class Configure(Struct, frozen=True, tag=True):
     workers: int = 1
     own: tuple[str, ...] = ()
     orphan_seconds: float = 3600.0
+    media: tuple[str, ...] = ()
 
 
 class AddPorts(Struct, frozen=True, tag=True):

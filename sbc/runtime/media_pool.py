@@ -37,7 +37,7 @@ class MediaWorkerError(OperatorError):
 
 
 class MediaPool:
-    """`dscp` by local address; `node` names this SBC on the machine; `own`: our addresses, from which no media comes.
+    """`dscp` by media address, all of them; `node` names this SBC on the machine; `own`: our addresses, from which no media comes.
 
     `run` must be running for anything to happen, and the keeper's `run` beside it.
     """
@@ -62,7 +62,12 @@ class MediaPool:
         self._start_seconds = start_seconds
         self._client = MediaClient(
             wire.Configure(
-                node, media.engine, workers=media.workers, own=tuple(sorted(own)), orphan_seconds=media.orphan_timeout
+                node,
+                media.engine,
+                workers=media.workers,
+                own=tuple(sorted(own)),
+                orphan_seconds=media.orphan_timeout,
+                media=tuple(sorted(self._dscp)),
             )
         )
         self._pairs: dict[str, dict[int, Pair]] = {}

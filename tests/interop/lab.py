@@ -61,7 +61,7 @@ class Lab:
         return TalkingCalls(self.node, count, inside=self.namespaces.inside)
 
     def warm_up(self) -> None:
-        """One short call: ports are opened, and the kernel's program is attached, when the first call needs them."""
+        """One short call: ports are opened when the first call needs them."""
         with self.calls(1):
             if self.engine == "kernel":
                 until(lambda: self.node.status()["media"][0]["devices"], "devices", 10, lambda: self.node.child.log)

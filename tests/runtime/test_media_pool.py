@@ -242,7 +242,7 @@ async def test_it_has_started_when_every_worker_has_said_what_sessions_it_has(ke
             await settle()
             configure, *_, synced = worker.hear()
             assert configure == wire.Configure(
-                "hq", "userland", one.workers.index(worker), 2, own=(INSIDE, OUTSIDE), orphan_seconds=60.0
+                "hq", "userland", one.workers.index(worker), 2, (INSIDE, OUTSIDE), 60.0, (INSIDE,)
             )
             assert synced == wire.Synced()
             assert not started.is_set()

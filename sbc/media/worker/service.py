@@ -42,6 +42,7 @@ class Service:
         "_is_connected",
         "_is_synced",
         "_lives",
+        "_media",
         "_ports",
         "_put_here",
         "_sweep",
@@ -62,6 +63,7 @@ class Service:
         self._ports = Ports()
         self._lives: dict[str, Life] = {}
         self._sweep = Sweep(self._around, self._lives, self._give_up, clock())
+        self._media: frozenset[str] = frozenset()
         self._is_connected = True
         self._is_synced = False
         self._put_here: set[str] = set()  # on this connection
@@ -127,6 +129,7 @@ class Service:
 
     def _configure(self, configure: wire.Configure) -> wire.EngineReady:
         self._sweep.orphan_seconds = configure.orphan_seconds
+        self._media = frozenset(configure.media)
         ready = self._choice.configure(configure, [life.session for life in self._lives.values()])
         if self._is_synced:
             self._attach()
@@ -258,7 +261,7 @@ class Service:
         self._attach()
 
     def _attach(self) -> None:
-        self._choice.attach({pair.local for pair in self._ports}, is_all=True)
+        self._choice.attach({pair.local for pair in self._ports} | self._media, is_all=True)
 
     def _pair(self, end: wire.End) -> Pair:
         return self._ports.pair(end.local, end.port)

@@ -240,6 +240,14 @@ def test_the_program_is_attached_where_pairs_are_once_everything_has_been_said(w
     assert worker.kernel.attached[1:] == [{INSIDE, OUTSIDE, "203.0.113.1"}]
 
 
+def test_the_program_is_attached_where_pairs_will_be_before_there_is_a_call(worker: Worker):
+    worker.say(replace(KERNEL, media=(INSIDE, OUTSIDE)))
+    assert worker.kernel.attached == []  # a worker that starts again has more urgent things to do
+    worker.say(wire.Synced())
+    worker.adds()
+    assert worker.kernel.attached == [{INSIDE, OUTSIDE}]
+
+
 def test_an_engine_that_is_chosen_later_is_attached_at_once(worker: Worker):
     worker.adds()
     worker.say(wire.Synced())
