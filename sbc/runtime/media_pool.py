@@ -37,7 +37,8 @@ class MediaWorkerError(OperatorError):
 
 
 class MediaPool:
-    """`dscp` by media address, all of them; `node` names this SBC on the machine; `own`: our addresses, from which no media comes.
+    """`dscp` by media address, of which it names all; `node` names this SBC on the machine; `own`: our addresses, from
+    which no media comes.
 
     `run` must be running for anything to happen, and the keeper's `run` beside it.
     """

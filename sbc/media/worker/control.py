@@ -12,6 +12,7 @@ from typing import Final
 
 from sbc.core.limits import CONTROL_MESSAGE_OCTETS
 from sbc.media import wire
+from sbc.media.worker.breakage import say_once
 from sbc.media.worker.service import Service
 
 _MESSAGES_PER_TURN: Final = 64  # requests served before packets get their turn
@@ -69,9 +70,7 @@ class Control:
             sockets = [_udp(fd) for fd in descriptors]  # those that nobody keeps are closed when they go out of scope
             return self._service.receive(data, sockets)
         except Exception as error:  # noqa: BLE001
-            import traceback  # noqa: PLC0415 - costs start-up time, which is a gap that callers hear
-
-            traceback.print_exc()
+            say_once(error)
             return [wire.Refused("", f"the media worker failed on a request: {error!r}")]
 
     def _flush(self) -> None:
@@ -86,6 +85,8 @@ class Control:
             except ConnectionError:
                 self._outbox.clear()
                 break
+            except OSError as error:  # this message cannot be sent: too large, or no memory for it
+                say_once(error)
             self._outbox.popleft()
         if events != self._events:
             self._epoll.modify(self._socket.fileno(), events)

@@ -21,6 +21,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from sbc.media import wire
+from sbc.media.worker.breakage import say_once
 from sbc.media.worker.control import Control, is_ours
 from sbc.media.worker.engine import Engine, NoEngine
 from sbc.media.worker.kernel.directory import is_anything_left
@@ -78,6 +79,7 @@ class Worker:
     def __init__(self, memory: Memory | None, *, continues: bool) -> None:
         self.poller = Poller()
         self.service = Service(self.poller, time.monotonic, memory, self._open_engine)
+        self.service.agenda.broke = say_once
         self._continues = continues
         self._engine: KernelEngine | None = None
         self._configured = wire.Configure("")
@@ -140,23 +142,28 @@ class Worker:
     # --- the loop -------------------------------------------------------------------------------------------------
 
     def relay(self) -> None:
-        """Until it is over."""
+        """Until it is over. What one packet or one request breaks, the others do not notice."""
         poll, inlets, others = self.poller.epoll.poll, self.poller.inlets, self.poller.others
         agenda, news = self.service.agenda, self.service.news
         entries = agenda.entries
+        now = time.monotonic()
         while not self._is_over:
-            events = poll(max(entries[0][0] - time.monotonic(), 0) if entries else None, _READY_AT_MOST)
+            events = poll(max(entries[0][0] - now, 0) if entries else None, _READY_AT_MOST)
             # Where many sockets are ready, each has about one packet: to ask each again for EAGAIN costs more than
             # epoll, which is asked once for all. Where few are ready it costs less, and one may hold a queue.
             budget = _PACKETS_PER_TURN if len(events) <= _FEW else 1
             for fd, _ in events:
-                inlet = inlets.get(fd)
-                if inlet is not None:
-                    relay(inlet, budget)
-                elif fd in others:
-                    others[fd]()
-            if entries:
-                agenda.tick(time.monotonic())
+                try:
+                    inlet = inlets.get(fd)
+                    if inlet is not None:
+                        relay(inlet, budget)
+                    elif fd in others:
+                        others[fd]()
+                except Exception as error:  # noqa: BLE001 - costs nothing where there is none
+                    say_once(error)
+            now = time.monotonic()
+            if entries and entries[0][0] <= now:
+                agenda.tick(now)
             if news:
                 self._tell()
 

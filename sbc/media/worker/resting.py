@@ -6,6 +6,7 @@ has come, throw it away, and say so. The sockets are not watched: neither the fo
 what comes between two looks is bounded by the socket's queue. Used by `service`; the pool of ports is signalling's.
 """
 
+import contextlib
 from collections.abc import Callable
 from typing import Final
 
@@ -66,5 +67,7 @@ class Rest:
         return bool(heard)
 
     def _begin(self, one: Udp) -> None:
+        """A kernel that has no memory for the filter leaves the port mute."""
         drain(one)
-        listen_to(one, self._host)
+        with contextlib.suppress(OSError):
+            listen_to(one, self._host)

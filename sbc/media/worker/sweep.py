@@ -67,12 +67,18 @@ class Sweep:
         around.engine.beat()
         may_be_away = not isinstance(around.engine, NoEngine)
         for ref, life in list(self._lives.items()):
-            is_silent, since = life.is_silent(now), life.ownerless_since
-            if since is not None and (is_silent or now - since >= self.orphan_seconds):
-                self._end(ref)
-                continue
-            if may_be_away:
-                life.session.verify(now)
-            if since is None and is_silent and not life.is_told:
-                life.is_told = True
-                around.say(wire.Silent(ref, life.session.put.silence_seconds))
+            try:
+                self._look_at(ref, life, now, may_be_away=may_be_away)
+            except Exception as error:  # noqa: BLE001 - the other sessions have their turn all the same
+                around.agenda.broke(error)
+
+    def _look_at(self, ref: str, life: Life, now: float, *, may_be_away: bool) -> None:
+        is_silent, since = life.is_silent(now), life.ownerless_since
+        if since is not None and (is_silent or now - since >= self.orphan_seconds):
+            self._end(ref)
+            return
+        if may_be_away:
+            life.session.verify(now)
+        if since is None and is_silent and not life.is_told:
+            life.is_told = True
+            self._around.say(wire.Silent(ref, life.session.put.silence_seconds))

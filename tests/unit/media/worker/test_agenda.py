@@ -1,3 +1,5 @@
+import pytest
+
 from sbc.media.worker.agenda import Agenda
 
 
@@ -43,3 +45,27 @@ def test_two_machines_may_have_the_same_time() -> None:
     agenda.tick(10.0)
     assert [one.asked for one in both] == [[10.0], [10.0]]
     assert agenda.next_deadline() is None
+
+
+class Broken:
+    def tick(self, now: float) -> None:
+        raise MemoryError(f"at {now}")
+
+
+def test_a_machine_that_breaks_takes_no_other_with_it() -> None:
+    agenda, broke = Agenda(), list[Exception]()
+    agenda.broke = broke.append
+    after = Machine(agenda)
+    agenda.book(10.0, Broken())
+    agenda.book(10.0, after)
+    agenda.tick(10.0)
+    assert after.asked == [10.0]
+    assert [str(error) for error in broke] == ["at 10.0"]
+    assert agenda.next_deadline() is None
+
+
+def test_a_break_is_seen_where_nobody_takes_it() -> None:
+    agenda = Agenda()
+    agenda.book(10.0, Broken())
+    with pytest.raises(MemoryError):
+        agenda.tick(10.0)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from sbc.media import wire
+from sbc.media.worker import breakage
 from sbc.media.worker.control import Control, is_ours
 
 OURS, NOBODY = 1000, 65_534
@@ -41,6 +42,11 @@ class Service:
         if data == b"break":
             raise ZeroDivisionError
         return self.answer
+
+
+@pytest.fixture(autouse=True)
+def _nothing_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(breakage, "_said", set())
 
 
 class Line:
@@ -88,6 +94,18 @@ def test_a_request_that_breaks_the_worker_is_refused_and_the_next_is_served(
     assert "ZeroDivisionError" in refused.reason
     assert report == wire.Report(())
     assert "ZeroDivisionError" in capsys.readouterr().err
+    line.signalling.send(b"break")  # it may come again and again
+    line.control.turn()
+    assert capsys.readouterr().err == ""
+
+
+def test_an_answer_that_cannot_be_sent_is_dropped_and_the_next_one_goes_out(
+    line: Line, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line.control.send(wire.Refused("a", "x" * 10_000_000))  # EMSGSIZE
+    line.control.send(wire.Report(()))
+    assert line.heard() == [wire.Report(())]
+    assert "Message too long" in capsys.readouterr().err
 
 
 def test_it_is_over_when_signalling_has_closed(line: Line) -> None:

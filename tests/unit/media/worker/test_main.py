@@ -1,8 +1,13 @@
 """What the worker's process reads of its surroundings."""
 
+import os
+from typing import NoReturn
+
 import pytest
 
-from sbc.media.worker.main import may_use_bpf
+from sbc.media.worker import breakage
+from sbc.media.worker.inlet import Inlet
+from sbc.media.worker.main import Worker, may_use_bpf
 
 
 @pytest.mark.parametrize(
@@ -22,3 +27,36 @@ def test_the_kernel_engine_is_not_imported_where_it_cannot_work(effective: str, 
 
 def test_where_nothing_is_known_of_capabilities_there_are_none() -> None:
     assert not may_use_bpf(b"")
+
+
+def test_what_one_packet_breaks_the_other_calls_do_not_notice(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(breakage, "_said", set())
+    worker = Worker(None, continues=False)
+    relayed: list[int] = []
+
+    def relay(inlet: Inlet, _budget: int) -> None:
+        fd = next(fd for fd, one in worker.poller.inlets.items() if one is inlet)
+        relayed.append(fd)
+        if len(relayed) == 20:
+            worker._is_over = True
+        if fd == bad:
+            broken()
+
+    monkeypatch.setattr("sbc.media.worker.main.relay", relay)
+    (bad, bad_end), (good, good_end) = os.pipe(), os.pipe()
+    for fd, end in ((bad, bad_end), (good, good_end)):
+        os.write(end, b"a packet that nobody reads")
+        worker.poller.add(fd, broken)
+        worker.poller.inlets[fd] = object()  # type: ignore[assignment]
+    worker.relay()
+    worker.poller.epoll.close()
+    for fd in (bad, bad_end, good, good_end):
+        os.close(fd)
+    assert sorted(relayed) == [bad] * 10 + [good] * 10
+    assert capsys.readouterr().err.count("Traceback") == 1
+
+
+def broken() -> NoReturn:
+    raise ZeroDivisionError

@@ -1,6 +1,7 @@
 """Pairs at rest, with sockets in memory that know whom their filter lets in. Real filters: tests/loopback."""
 
 import ctypes
+import errno
 import socket
 import struct
 from collections import deque
@@ -21,6 +22,7 @@ class Socket:
         self.queue: deque[str] = deque()
         self.filter: tuple[tuple[int, ...], ...] | None = None
         self.filters = 0
+        self.has_no_memory = False
 
     def fileno(self) -> int:
         return 1
@@ -44,7 +46,10 @@ class Socket:
             return
         assert isinstance(value, bytes)
         length, address = struct.unpack("@HP", value)
-        self.filter = tuple(struct.iter_unpack("=HBBI", ctypes.string_at(address, 8 * length)))
+        program = tuple(struct.iter_unpack("=HBBI", ctypes.string_at(address, 8 * length)))
+        if self.has_no_memory and program != NOTHING:
+            raise OSError(errno.ENOMEM, "no memory")
+        self.filter = program
 
     def getsockopt(self, level: int, option: int) -> int:
         return socket.AF_INET
@@ -162,3 +167,13 @@ def test_a_pair_is_emptied_while_nothing_can_come():
     order.clear()
     resting.pair.open(drained=True)
     assert order == ["filter", "read", "filter"]
+
+
+def test_a_port_stays_mute_where_the_kernel_has_no_memory_for_the_filter():
+    resting = Resting()
+    resting.rtp.has_no_memory = True
+    resting.passes(5)
+    assert (resting.rtp.filter, resting.rtcp.filter) == (NOTHING, FAR_ALONE)
+    resting.rtcp.arrives()
+    resting.passes(1)
+    assert resting.said == [STILL_HEARD]

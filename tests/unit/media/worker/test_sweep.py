@@ -185,3 +185,14 @@ def test_a_session_is_asked_only_when_it_could_be_silent():
         session.heard = swept.now
         swept.passes(1)
     assert session.asked <= 11
+
+
+def test_a_session_that_breaks_takes_no_other_with_it() -> None:
+    swept, broke = Swept(Engine()), list[Exception]()
+    swept.agenda.broke = broke.append
+    bad, good = swept.put(ref="bad"), swept.put(ref="good")
+    bad.verified = cast("list[float]", None)
+    swept.now += 1
+    swept.agenda.tick(swept.now)
+    assert good.verified == [101.0]
+    assert len(broke) == 1
