@@ -21,7 +21,7 @@ from sbc.media.worker.engine import NOT_YET, Flow
 from sbc.media.worker.kernel import pins
 from sbc.media.worker.kernel.addresses import AddressWatch
 from sbc.media.worker.kernel.flow import WORKERS, Unfit, flow_of, is_of, key_of, place_of, value_of
-from sbc.media.worker.kernel.helper import Helper
+from sbc.media.worker.kernel.helper import Helper, bury
 from sbc.media.worker.kernel.leftovers import take_away
 from sbc.media.worker.kernel.pins import KernelError
 from sbc.media.worker.kernel.report import Report, handle_of
@@ -118,7 +118,10 @@ class KernelEngine:
 
     def beat(self) -> None:
         until = min(time.monotonic_ns() + self._orphan_ns, _FOREVER)
-        if self._is_stale and self._helper is None:
+        bury()
+        if self._helper is not None:
+            self._helper.kill_if_late()
+        elif self._is_stale:
             self._start_helper()
         with contextlib.suppress(OSError):
             self._pins.alive.update(self._number.to_bytes(4, "little"), until.to_bytes(8, "little"))
@@ -169,11 +172,12 @@ class KernelEngine:
         answer = None if self._helper is None else self._helper.read()
         if answer is None:
             return False
+        why = "has not answered in time" if self._helper is not None and self._helper.is_killed else "has failed"
         self._end_helper()
         try:
             self._learn(msgspec.json.decode(answer, type=Report))
         except msgspec.DecodeError:
-            self._learn(Report(reason="the process that attaches the program has failed"))
+            self._learn(Report(reason=f"the process that attaches the program {why}"))
         if self._is_wanted:
             self._start_helper()
         return True

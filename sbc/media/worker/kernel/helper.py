@@ -12,6 +12,7 @@ import sys
 import time
 from typing import Final
 
+PATIENCE_SECONDS: Final = 10.0  # it takes a third of one
 _READ_OCTETS: Final = 65_536
 _ANSWER_OCTETS: Final = 1 << 20
 _SYS_CLOSE_RANGE: Final = 436  # on every machine
@@ -19,16 +20,19 @@ _CLOEXEC: Final = 1 << 2  # CLOSE_RANGE_CLOEXEC
 _LAST: Final = 2**32 - 1
 
 _libc = ctypes.CDLL(None, use_errno=True)
+_dead: list[int] = []
 
 
 class Helper:
-    """`pipe`: readable when `read` has something to do."""
+    """`pipe`: readable when `read` has something to do. `is_killed`: it took too long."""
 
-    __slots__ = ("_answer", "_pid", "pipe")
+    __slots__ = ("_answer", "_deadline", "_pid", "is_killed", "pipe")
 
     def __init__(self, *words: str) -> None:
         """Raises OSError where no process can be started."""
         self._answer = b""
+        self._deadline = time.monotonic() + PATIENCE_SECONDS
+        self.is_killed = False
         _keep_descriptors()
         self.pipe, writing = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         argv = [sys.executable, "-m", "sbc.media.worker.kernel.attach", *words]
@@ -60,13 +64,34 @@ class Helper:
             while self.read() is None and (left := deadline - time.monotonic()) > 0:
                 done.poll(left)
 
+    def kill_if_late(self) -> None:
+        """One that hangs is to be killed; `read` tells when it is gone."""
+        if not self.is_killed and time.monotonic() >= self._deadline:
+            self._kill()
+
     def end(self) -> None:
-        """It has said what it has to say, or is not asked any more."""
+        """It has said what it has to say, or is not asked any more. Its remains are `bury`'s: one that waits for the
+        kernel outlives SIGKILL, and callers would hear us wait for it.
+        """
         os.close(self.pipe)
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(self._pid, signal.SIGKILL)
-        with contextlib.suppress(ChildProcessError):
-            os.waitpid(self._pid, 0)
+        self._kill()
+        _dead.append(self._pid)
+        bury()
+
+    def _kill(self) -> None:
+        self.is_killed = True
+        os.kill(self._pid, signal.SIGKILL)  # nobody has waited for it: the number is still its own
+
+
+def bury() -> None:
+    """To be called now and then: take notice of the ends of processes that were ended."""
+    for pid in list(_dead):
+        try:
+            is_gone = os.waitpid(pid, os.WNOHANG)[0] == pid
+        except ChildProcessError:
+            is_gone = True
+        if is_gone:
+            _dead.remove(pid)
 
 
 def _keep_descriptors() -> None:
