@@ -47,11 +47,10 @@ class Lab:
         """`without`: a command that takes permissions from what it runs."""
         mounts = ("sh", "-c", f'mount -t bpf bpf {self._bpffs} && exec "$@"', "sh") if has_bpffs else ()
         keys = {"ports": ports, "engine": engine} | dict(media)
-        self.node = self._start(
-            inside=INSIDE, outside=OUTSIDE, pbx=PBX, carrier=CARRIER,
+        self.node = self._start(**{"inside": INSIDE, "outside": OUTSIDE, "pbx": PBX, "carrier": CARRIER} | options,
             prefix=(*self.namespaces.enter("sbc"), *mounts, *without.split()),
             media="{" + ", ".join(f"{key}: {value}" for key, value in keys.items()) + "}",
-            env={"SBC_BPFFS": str(self._bpffs)}, **options,
+            env={"SBC_BPFFS": str(self._bpffs)},
         )  # fmt: skip
         if engine != "auto":
             self.has_engine(engine)

@@ -18,6 +18,10 @@ PBX, INSIDE = "10.77.0.30", "10.77.0.10"
 CARRIER, OUTSIDE = "198.51.100.40", "198.51.100.20"
 OTHER_CARRIER = "198.51.100.50"
 ATTACKER, INTERNET = "203.0.113.66", "203.0.113.1"
+PBX6, INSIDE6 = "fd77::30", "fd77::10"
+CARRIER6, OUTSIDE6 = "2001:db8:1::40", "2001:db8:1::20"
+LAN, ROUTER = "192.168.77.30", "192.168.77.1"
+NAT_FORGETS_SECONDS = 1  # a binding that carries nothing for so long is gone
 
 _NEW_NET = 0x40000000  # CLONE_NEWNET
 
@@ -29,6 +33,14 @@ table inet loss {{
     udp dport 5060 counter
   }}
 }}
+"""
+_NAT = """
+table ip nat {
+  chain out {
+    type nat hook postrouting priority 100
+    oifname "eth0" masquerade to :30000-39999 random
+  }
+}
 """
 
 
@@ -74,6 +86,25 @@ class Namespaces:
         self._run(self._ip, "-n", self._names["carrier"], "route", "add", f"{INSIDE}/32", "via", OUTSIDE)
         self._run(self._ip, "-n", self._names["sbc"], "route", "add", f"{ATTACKER}/32", "via", CARRIER)
         self._run(*self.enter("carrier"), "sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward")
+
+    def speak_ipv6(self) -> None:
+        """Besides: every end of the two cables has an address of each family."""
+        for part, device, address in (
+            ("pbx", "eth0", PBX6), ("sbc", "inside", INSIDE6), ("sbc", "outside", OUTSIDE6), ("carrier", "eth0", CARRIER6),
+        ):  # fmt: skip
+            self._run(self._ip, "-n", self._names[part], "address", "add", f"{address}/64", "dev", device, "nodad")
+
+    def behind_nat(self) -> None:
+        """Make the fourth: `lan`, at LAN. The PBX's machine is its router, which hides it behind ports of its choice."""
+        name = self._names["lan"] = f"sbctest-{os.getpid()}-lan"
+        self._run(self._ip, "netns", "add", name)
+        self._stack.callback(self._run, self._ip, "netns", "del", name)
+        self._cable("lan", LAN, "lan", ROUTER, near_part="pbx")
+        self._run(self._ip, "-n", name, "route", "add", "default", "via", ROUTER)
+        self._run(*self.enter("pbx"), "sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward")
+        self._run(*self.enter("pbx"), program("nft"), "-f", "-", text=_NAT)
+        for name in ("nf_conntrack_udp_timeout", "nf_conntrack_udp_timeout_stream"):
+            self._run(*self.enter("pbx"), "sh", "-c", f"echo {NAT_FORGETS_SECONDS} > /proc/sys/net/netfilter/{name}")
 
     def add(self, part: str, address: str) -> None:
         """One more machine there: a second address of its end of the cable."""

@@ -23,8 +23,7 @@ sbc:
   data_dir: {folder}/data
   admin: unix:{admin}
 interfaces:
-  inside: {{sip: [udp:{inside}:5060, tcp:{inside}:5060], media: {inside}}}
-  outside: {{sip: [udp:{outside}:5060, tcp:{outside}:5060], media: {outside}}}
+{interfaces}
 media: {media}
 pbxs:
   office:
@@ -35,13 +34,16 @@ pbxs:
 trunks:
   carrier-a:
     interface: outside
-    servers: ["sip:{carrier}:5060"]
+    servers: ["sip:{carrier}:5060{trunk_where}"]
     numbers: e164
     {trunk_more}
 routes:
   - {{name: outbound, from: office, to: [national], via: [carrier-a]}}
   - {{name: inbound, from: carrier-a, to: dids}}
 """
+INTERFACES = """\
+  inside: {{sip: [udp:{inside}:5060, tcp:{inside}:5060], media: {inside}}}
+  outside: {{sip: [udp:{outside}:5060, tcp:{outside}:5060], media: {outside}}}"""
 IDLE = {"calls": 0, "transactions": 0, "dialogs": 0, "ports": 0, "tasks": 0}
 
 
@@ -59,8 +61,10 @@ class Node:
         prefix: Sequence[str] = (),
         pbx_where: str = "",
         pbx_more: str = "",
+        trunk_where: str = "",
         trunk_more: str = "",
         more: str = "",
+        interfaces: str = INTERFACES,
         media: str = "{ports: 20000-29999}",
         env: dict[str, str] | None = None,
     ) -> None:
@@ -72,8 +76,8 @@ class Node:
         self.admin = self._short / "admin"
         text = POLICY.format(
             folder=self.folder, admin=self.admin, inside=inside, outside=outside, pbx=pbx, carrier=carrier,
-            pbx_where=pbx_where or f"address: sip:{pbx}:5060", pbx_more=pbx_more, trunk_more=trunk_more,
-            media=media,
+            pbx_where=pbx_where or f"address: sip:{pbx}:5060", pbx_more=pbx_more, trunk_where=trunk_where, trunk_more=trunk_more,
+            media=media, interfaces=interfaces.format(inside=inside, outside=outside),
         )  # fmt: skip
         (self.folder / "policy" / "all.yaml").write_text(text)
         if more:
