@@ -4,6 +4,9 @@ What comes from just where the SDP says is the far end, from its first packet on
 source, it is believed when PROBATION packets of one RTP stream have come in a row (RFC 3550 §A.1 asks for two); they
 are kept meanwhile, and relayed then. From then on that source alone is heard; all others are foreign. A new description
 opens the latch once more, for LEARNING_SECONDS and one change. RTCP never moves RTP (`rtcp_latch`).
+A source that was learned from elsewhere gives way, for LEARNING_SECONDS, to one that is just where the SDP says: with
+`address`, and wherever such a one had been locked before. So whoever shares the far end's address, be it another call's
+old stream or an attacker, does not keep it out.
 So a stranger can neither be heard nor draw media to itself, but within what `address` and `nat` leave open: whoever can
 send from the SDP's address, or from within `media_from`, before the far end has been heard. Our own addresses never.
 `relay` asks for every packet that is not from the source that it knows; `session` makes one for each end.
@@ -18,6 +21,7 @@ from sbc.media.wire import End
 
 PROBATION: Final = 4
 LEARNING_SECONDS: Final = 10.0
+_RESUMING_SECONDS: Final = 2.0  # in which a stream that flowed before the worker's death would have gone on
 _CANDIDATES: Final = 8  # sources on probation at once; one more takes the place of the one that was heard longest ago
 _KEPT_OCTETS: Final = 2048  # a larger packet is no voice, and is not kept
 _LONGEST_PREFIX: Final = {4: 32, 16: 128}
@@ -46,11 +50,13 @@ class Latch:
         "_continues",
         "_end",
         "_host",
+        "_is_exact_due",
         "_is_rtp",
         "_networks",
         "_open_until",
         "_own",
         "_port",
+        "_resuming_until",
         "foreign",
         "kept",
         "locked",
@@ -64,6 +70,8 @@ class Latch:
         self._networks: tuple[Network, ...] = ()
         self._is_rtp = True
         self._open_until = 0.0
+        self._is_exact_due = False  # while it is open, only the SDP's address and port may be locked
+        self._resuming_until = 0.0
         self._continues: Callable[[int, int], bool] | None = None
         self._candidates: OrderedDict[Source, Candidate] = OrderedDict()
         self.source: Source | None = None
@@ -82,6 +90,8 @@ class Latch:
         self._networks = tuple(read_networks(end.media_from))
         self._forget()
         self._open_until = now + LEARNING_SECONDS
+        self._is_exact_due = False
+        self._resuming_until = now + _RESUMING_SECONDS
         before = self._host
         self._host, self._port = NOWHERE
         if end.remote is not None:
@@ -110,7 +120,8 @@ class Latch:
             self._lock(source, at)
 
     def resume(self, continues: Callable[[int, int], bool]) -> None:
-        """Another worker had locked a source, which is not known. Who goes on with its stream, is it.
+        """Another worker had locked a source, which is not known. Who goes on with its stream, is it. For a moment
+        nobody else is learned, but just where the SDP says.
 
         `continues`: whether a sequence number and an SSRC do. A stranger would have to know both.
         """
@@ -126,16 +137,19 @@ class Latch:
             return LOCKED
         if self._end is None or self._end.remote is None or (self.source is not None and now >= self._open_until):
             return FOREIGN
-        if at[0] in self._own or not at[0]:
+        if at[0] in self._own or not all(at):  # nobody can be sent to at port 0
             return FOREIGN
         if at == (self._host, self._port):
             self._lock(source, at)
             return LOCKED
-        if not self._may_be(at[0]) or size > _KEPT_OCTETS:
+        if self._is_exact_due or not self._may_be(at[0]) or size > _KEPT_OCTETS:
             return FOREIGN
-        if self._continues is not None and self._continues(_number(packet[2:4]), _number(packet[8:12])):
-            self._lock(source, at)
-            return LOCKED
+        if self._continues is not None:
+            if self._continues(_number(packet[2:4]), _number(packet[8:12])):
+                self._lock(source, at)
+                return LOCKED
+            if now < self._resuming_until:
+                return FOREIGN
         return self._probe(packet, size, source, at, now_ns)
 
     def hears_rtcp(self, source: Source) -> bool:
@@ -180,18 +194,24 @@ class Latch:
         if len(candidate.kept) < PROBATION:
             return KEPT
         del candidates[source]
+        had_exact = self.locked == (self._host, self._port)
         self._lock(source, at)
         self.kept = candidate.kept[:-1]
+        if had_exact or (self._end is not None and self._end.latching == "address"):
+            self._is_exact_due = True
+            self._open_until = now_ns / 1e9 + LEARNING_SECONDS
         return LOCKED
 
     def _lock(self, source: Source, at: Target) -> None:
         self._forget()
         self.source, self.locked = source, at
         self._open_until = 0.0
+        self._is_exact_due = False
         self._continues = None
 
     def _unlock(self) -> None:
         self.source, self.locked = None, NOWHERE
+        self._is_exact_due = False
 
     def _forget(self) -> None:
         self.foreign += sum(len(candidate.kept) for candidate in self._candidates.values())

@@ -72,12 +72,34 @@ def test_the_flow_is_what_userland_would_do(rig: Rig) -> None:
 
 def test_a_way_waits_until_its_source_is_locked_and_goes_with_the_packet_that_locks(rig: Rig) -> None:
     elsewhere = (PBX[0], 4010)
+    rig.put(ingress(latching="nat", media_from=(PBX[0],)))
     rig.talks(1, 3, elsewhere)
     assert (kernel(rig).puts, rig.numbers()) == ([], [])
     rig.talks(4, 4, elsewhere)
     assert [flow.source for flow in kernel(rig).puts] == [elsewhere]
     rig.talks(5, 9, elsewhere)
     assert_all_came(rig, 1, 9)
+
+
+def test_a_way_waits_as_long_as_its_source_may_give_way_to_the_one_of_the_sdp(rig: Rig) -> None:
+    elsewhere = (PBX[0], 4010)
+    rig.talks(1, 10, elsewhere)
+    assert kernel(rig).puts == []
+    passes(rig, LEARNING_SECONDS)
+    rig.talks(11, 20, elsewhere)
+    assert [flow.source for flow in kernel(rig).puts] == [elsewhere]
+    assert_all_came(rig, 1, 20)
+
+
+def test_whoever_shares_the_address_is_heard_until_the_one_of_the_sdp_is(rig: Rig) -> None:
+    """An old stream of the same PBX, or somebody else behind it, had its four packets first."""
+    rig.talks(500, 510, (PBX[0], 4010), ssrc=6)
+    rig.talks(1, 9)
+    rig.talks(511, 530, (PBX[0], 4010), ssrc=6)
+    rig.talks(10, 20)
+    assert rig.numbers() == [*range(500, 511), *range(1, 21)]
+    assert {flow.source for flow in kernel(rig).puts} == {PBX}
+    assert rig.count().ingress.foreign == 20
 
 
 def test_what_waits_in_the_socket_is_relayed_before_the_engine_begins(rig: Rig) -> None:

@@ -229,8 +229,42 @@ def test_a_new_description_lets_one_other_source_in_while_the_old_one_goes_on(
     assert hears(latch, new, 1, 2, now=2.0) == [KEPT] * 2
     assert hears(latch, SDP, 6, now=2.0) == [OURS]
     assert hears(latch, new, 3, 4, now=2.0) == [KEPT, LOCKED]
-    assert latch.is_shut(2.0)
-    assert hears(latch, SDP, 7, 8, 9, 10, now=2.0) == [FOREIGN] * 4, "once, and then no more"
+    third = ("192.0.2.30", 4444) if latching == "address" else ("198.51.100.9", 4444)
+    assert hears(latch, third, 1, 2, 3, 4, now=2.0) == [FOREIGN] * 4, "once, and then no more"
+
+
+@pytest.mark.parametrize(("latching", "new"), [("address", OTHER_PORT), ("nat", INSIDE_NAT)])
+def test_the_sdps_own_source_wins_back_what_another_has_taken_from_it(latching: wire.Latching, new: Source) -> None:
+    latch = locked(end(latching))
+    latch.put(end(latching, epoch=1), OWN, 1.0)
+    assert hears(latch, new, 1, 2, 3, 4, now=2.0)[-1] == LOCKED
+    assert not latch.is_shut(2.0)
+    assert hears(latch, SDP, 5, now=2.02) == [LOCKED]
+    assert (latch.source, latch.target()) == (SDP, SDP)
+    assert latch.is_shut(2.02)
+    assert hears(latch, new, 5, 6, 7, 8, now=2.1) == [FOREIGN] * 4, "for good"
+
+
+def test_with_address_the_sdps_own_source_ends_one_that_was_learned_before_it() -> None:
+    latch = locked(end("address"), OTHER_PORT)
+    assert hears(latch, ("192.0.2.30", 4444), *range(8), now=1.0) == [FOREIGN] * 8
+    assert hears(latch, SDP, 1, now=LEARNING_SECONDS - 0.1) == [LOCKED]
+    latch = locked(end("address"), OTHER_PORT)
+    assert hears(latch, SDP, 1, now=LEARNING_SECONDS) == [FOREIGN], "too late"
+    assert latch.is_shut(LEARNING_SECONDS)
+
+
+def test_behind_nat_the_address_of_the_sdp_does_not_end_what_was_learned() -> None:
+    """It is nobody's there: whoever forges it would end the sound of one that was locked."""
+    latch = locked(end("nat"), INSIDE_NAT)
+    assert hears(latch, SDP, 1, 2, 3, 4) == [FOREIGN] * 4
+    assert latch.is_shut(0.0)
+
+
+@pytest.mark.parametrize("latching", ["address", "nat"])
+def test_nobody_is_learned_at_port_0(latching: wire.Latching) -> None:
+    latch = made(end(latching))
+    assert hears(latch, (SDP[0] if latching == "address" else INSIDE_NAT[0], 0), 1, 2, 3, 4) == [FOREIGN] * 4
 
 
 def test_after_a_while_a_new_description_lets_nobody_in_any_more() -> None:
@@ -332,11 +366,28 @@ def resumed(latching: wire.Latching) -> Latch:
 @pytest.mark.parametrize(("latching", "source"), [("address", OTHER_PORT), ("nat", INSIDE_NAT)])
 def test_who_goes_on_with_the_stream_is_locked_at_once(latching: wire.Latching, source: Source) -> None:
     latch = resumed(latching)
-    assert hears(latch, source, 499) == [KEPT]
-    assert hears(latch, source, 500, ssrc=b"else") == [KEPT]
+    assert hears(latch, source, 499) == [FOREIGN]
+    assert hears(latch, source, 500, ssrc=b"else") == [FOREIGN]
     assert hears(latch, source, 500) == [LOCKED]
     latch.put(end(latching, epoch=1), OWN, 1.0)
     assert hears(latch, (source[0], 4444), 500, now=1.0) == [KEPT], "once"
+
+
+@pytest.mark.parametrize(("latching", "source"), [("address", OTHER_PORT), ("nat", INSIDE_NAT)])
+def test_a_workers_death_is_no_new_chance_for_another_stream(latching: wire.Latching, source: Source) -> None:
+    """One that had waited for it, among those who may be learned, does not know the numbers of the stream."""
+    latch = resumed(latching)
+    intruder = (source[0], 4444)
+    assert hears(latch, intruder, *range(9), ssrc=b"else", now=1.9) == [FOREIGN] * 9
+    assert hears(latch, source, 500, now=1.9) == [LOCKED]
+    assert hears(latch, intruder, *range(9), ssrc=b"else", now=3.0) == [FOREIGN] * 9
+
+
+def test_a_worker_that_starts_again_hears_the_sdps_own_source_and_after_a_while_others() -> None:
+    latch = resumed("address")
+    assert hears(latch, SDP, 7) == [LOCKED], "whatever its numbers"
+    latch = resumed("address")
+    assert hears(latch, OTHER_PORT, 1, 2, 3, 4, now=2.0)[-1] == LOCKED, "who had been silent begins as at the first"
 
 
 @pytest.mark.parametrize("latching", ["strict", "address", "nat"])
