@@ -119,5 +119,6 @@ ONE_WAY_SECONDS: Final = 5.0  # of hearing one side alone, before it is called o
 ONE_WAY_PACKETS: Final = 50  # of the side that is heard: a second of G.711
 FOREIGN_PACKETS_PER_SECOND: Final = 20  # to one end of a call, that are worth an alarm: no stray packet, a stream
 AUDIO_PACKETS_PER_SECOND: Final = 500  # from one end of a stream; 10 ms a packet are 100, a burst after a gap is more
+RTCP_PACKETS_PER_SECOND: Final = 200  # from one end of a stream; a report in seconds is usual, feedback (AVPF) is more
 VIDEO_PACKETS_PER_SECOND: Final = 5_000  # some 50 Mbit/s
 OTHER_PACKETS_PER_SECOND: Final = 1_000  # fax over UDPTL, text

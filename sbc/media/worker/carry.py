@@ -79,10 +79,16 @@ def _carry(inlet: Inlet, size: int, now_ns: int) -> None:
     if inlet.target is None:
         inlet.statistics.add(slots.DROPPED)
     elif inlet.is_rtcp:
-        _carry_rtcp(inlet, size, now_ns)
+        inlet.quota -= 1
+        if inlet.quota >= 0 or not _is_excess(inlet, now_ns):
+            _carry_rtcp(inlet, size, now_ns)
     elif inlet.statistics.packets < inlet.quota or not _is_excess(inlet, now_ns):
-        if inlet.rules is None or BUFFER[1] in _REPORTS:
+        if inlet.rules is None:
             _send_on(inlet, size, size)
+        elif BUFFER[1] in _REPORTS:
+            left = size if inlet.edit_report is None else inlet.edit_report(BUFFER, size)
+            if left:
+                _send_on(inlet, size, left)
         else:
             _carry_rtp(inlet, inlet.rules, size, now_ns)
 
@@ -142,7 +148,7 @@ def _is_excess(inlet: Inlet, now_ns: int) -> bool:
     """What one second allows is used up: it may be over, or the packet is one too many."""
     if now_ns - inlet.second_ns >= _SECOND_NS:
         inlet.second_ns = now_ns
-        inlet.quota = inlet.statistics.packets + inlet.limit
+        inlet.quota = inlet.limit - 1 if inlet.is_rtcp else inlet.statistics.packets + inlet.limit
         return False
     inlet.statistics.add(slots.EXCESS)
     return True

@@ -66,8 +66,8 @@ class Inlet:
 
     `gate` judges packets from elsewhere; None: nobody is let in. `target` None: there is nowhere to send to. `rules`:
     what is said of RTP, None where it is none; `is_rtcp`: the stream's second port. `is_opaque`: neither is read.
-    `rtcp`: the inlet for RTCP that comes on this port (RFC 5761). `edit`: for packets that do not leave as they came.
-    `limit`: packets in a second, 0: no limit.
+    `rtcp`: the inlet for RTCP that comes on this port (RFC 5761). `edit`: for packets that do not leave as they came;
+    `edit_report`: for RTCP that comes here all the same. `limit`: packets in a second, 0: no limit.
     The owner may set `on_lock` (the gate has another source), `on_source` (another SSRC is about to be heard), `offer`
     (asked when the socket is empty; True: look once more) and `hear` (RTCP that is relayed). While `is_shared`, the
     engine relays and counts in the slot too, and `on_simple` is told of packets that could have been its; `is_stale`:
@@ -77,6 +77,7 @@ class Inlet:
     __slots__ = (
         "clock",
         "edit",
+        "edit_report",
         "following",
         "gate",
         "hear",
@@ -129,13 +130,15 @@ class Inlet:
         self.is_rtcp = is_rtcp
         self.is_opaque = is_opaque
         self.edit = edit
+        self.edit_report: Edit | None = None
         self.limit = limit
         self.source: Source | None = None
         self.rtcp: Inlet | None = None
         self.types: dict[int, int] = {}  # simple payload types that were seen, and their clocks
         self.following = NEVER  # the first four octets of the packet that needs no more than a look
         self.units = self.per_ns = 1  # its clock: so many units of the timestamp in so many nanoseconds
-        self.quota = statistics.packets if limit else _UNLIMITED
+        # What `packets` may become in this second; of RTCP, how many may still come.
+        self.quota = (0 if is_rtcp else statistics.packets) if limit else _UNLIMITED
         self.second_ns = 0
         self.heard_ns: int = 0
         self.is_shared = False

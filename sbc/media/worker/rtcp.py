@@ -17,6 +17,7 @@ _SENDER_INFO_OCTETS: Final = 20
 _BLOCK_OCTETS: Final = 24
 _BLOCK: Final = Layout("!IIIIII")
 _REPORTS_AT_MOST: Final = 64  # of one compound packet: one source has one block in each, and a call has few sources
+_PACKETS_AT_MOST: Final = 128  # of one compound packet; each costs a look
 _REMEMBERED: Final = 8  # sender reports: at one in five seconds (§6.2), older than any that a block may still name
 
 
@@ -56,7 +57,9 @@ def read_reports(packet: bytearray | memoryview, size: int) -> tuple[SenderRepor
     """The reports of the compound packet in the first `size` octets, in its order; as many as can be read."""
     reports: list[SenderReport | ReportBlock] = []
     at = 0
-    while at + _HEADER_OCTETS <= size and len(reports) < _REPORTS_AT_MOST:
+    for _ in range(_PACKETS_AT_MOST):
+        if at + _HEADER_OCTETS > size or len(reports) >= _REPORTS_AT_MOST:
+            break
         first, kind = packet[at], packet[at + 1]
         if first & 0xC0 != 0x80:  # "Version (V): 2 bits … two (2)" §6.4.1
             break

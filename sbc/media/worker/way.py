@@ -8,6 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
+from sbc.core.limits import RTCP_PACKETS_PER_SECOND
 from sbc.media import wire
 from sbc.media.worker.codecs import transcoder
 from sbc.media.worker.engine import NoEngine
@@ -103,7 +104,7 @@ class Way:
         """Listen from now on. `ref`: the call's secret."""
         pair, watch = self.frm.pair, self._around.watch
         if self.plan.stream.rtp:
-            self.rtcp.edit = partial(hide_names, ref=ref.encode())
+            self.rtcp.edit = self.rtp.edit_report = partial(hide_names, ref=ref.encode())
             self.rtcp.hear = self._hear
         watch.set(pair.rtp, self.rtp)
         if self._is_mux(self.frm.end):
@@ -196,6 +197,7 @@ class Way:
             self._around.clock,
             is_rtcp=True,
             is_opaque=not self.plan.stream.rtp,
+            limit=RTCP_PACKETS_PER_SECOND,
         )
 
     def _edit(self, *, is_bent: bool) -> Edit | None:

@@ -80,3 +80,42 @@ def test_empty_texts_stay_empty():
     packet = sdes(chunk(7, item(CNAME, b""), item(PRIV, b"")))
 
     assert hidden(packet) == packet
+
+
+def test_why_somebody_leaves_is_nobodys_business():
+    bye = struct.pack("!BBHII", 0x82, 203, 5, 7, 8) + b"\x0bpbx-7 downs"
+
+    assert hidden(SENDER_REPORT + bye) == SENDER_REPORT + bye[:13] + b" " * 11
+    assert hidden(bye[:12]) == bye[:12]
+
+
+def test_a_full_description_of_31_sources_is_hidden_whole():
+    packet = sdes(*[chunk(n, item(CNAME, b"pbx@10.0.0.1"), item(TOOL, b"SecretPbx 7")) for n in range(31)])
+
+    assert len(hidden(packet)) == len(packet)
+    assert not any(secret in hidden(packet) for secret in (b"10.0.0.1", b"Secret"))
+
+
+@pytest.mark.parametrize(
+    "bomb",
+    [
+        sdes(chunk(7, *[item(CNAME, b"a@10.0.0.1")] * 5000)),
+        sdes(*[chunk(7, item(CNAME, b"a@10.0.0.1"), item(TOOL, b"10.0.0.1"))] * 31) * 20,
+        b"\x9f\xca\0\0" * 16_000 + sdes(chunk(7, item(CNAME, b"a@10.0.0.1"))),
+    ],
+    ids=["texts", "chunks", "headers"],
+)
+def test_what_has_more_parts_than_reports_have_is_cut_off_before_them(bomb: bytes):
+    """Each part costs a microsecond or two, and one packet could have thousands."""
+    buffer = bytearray(SENDER_REPORT + bomb)
+
+    left = hide_names(buffer, len(buffer), REF)
+
+    assert len(SENDER_REPORT) <= left < len(SENDER_REPORT) + 2000
+    assert b"10.0.0.1" not in buffer[:left]
+
+
+def test_a_packet_that_begins_with_too_many_parts_does_not_cross():
+    packet = bytearray(sdes(chunk(7, *[item(CNAME, b"a@10.0.0.1")] * 200)))
+
+    assert hide_names(packet, len(packet), REF) == 0

@@ -66,6 +66,12 @@ def test_a_packet_that_is_nothing_but_reports_is_read_to_a_bound():
     assert len(read(receiver_report(*[block()] * 31) * 80)) == 64
 
 
+def test_a_packet_that_is_nothing_but_headers_is_read_to_a_bound():
+    packet = b"\x80\xc9\0\0" * 127 + receiver_report(block())
+    assert read(packet) == (BLOCK,)
+    assert read(b"\x80\xc9\0\0" + packet) == ()
+
+
 @given(st.binary(max_size=200))
 def test_nothing_makes_it_stumble(packet: bytes):
     read(packet)

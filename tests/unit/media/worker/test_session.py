@@ -5,6 +5,7 @@ import struct
 import pytest
 from msgspec.structs import replace
 
+from sbc.core.limits import RTCP_PACKETS_PER_SECOND
 from sbc.media import wire
 from sbc.media.worker.g711 import a_to_mu, mu_to_a
 
@@ -112,6 +113,36 @@ def test_names_are_hidden_in_rtcp_on_either_port(rig: Rig) -> None:
     rig.arrives(OUTSIDE, 20001, names, CARRIER_RTCP)
     assert len(rig.left) == 2
     assert not any(b"host" in data for _, _, data, _ in rig.left)
+
+
+def test_names_are_hidden_in_rtcp_that_comes_on_the_port_of_rtp_unasked(rig: Rig) -> None:
+    names = bytes([0x81, 202, 0, 5]) + bytes(4) + bytes([1, 14]) + b"user@pbx.local"
+    rig.put(STREAM)
+    rig.arrives(INSIDE, 20000, sender_report() + names, PBX)
+    [(_, _, data, _)] = rig.left
+    assert data.startswith(sender_report())
+    assert b"pbx" not in data
+
+
+@pytest.mark.parametrize("mux", [False, True])
+def test_rtcp_has_a_packet_rate_of_its_own(rig: Rig, mux: bool) -> None:
+    """Each report may cost more than a packet of sound; nobody needs so many."""
+    rig.put(ingress(mux=mux, stream=replace(STREAM, packets_per_second=500)))
+    rig.talks(1, 3)
+    port, source = (20000, PBX) if mux else (20001, PBX_RTCP)
+    for _ in range(1000):
+        rig.now += 0.001
+        rig.arrives(INSIDE, port, sender_report(), source)
+    rig.talks(4, 6)
+    count = rig.count().ingress
+    assert (count.rtcp_received, count.excess, count.received) == (
+        RTCP_PACKETS_PER_SECOND,
+        1000 - count.rtcp_received,
+        6,
+    )
+    rig.now += 1
+    rig.arrives(INSIDE, port, sender_report(), source)
+    assert rig.count().ingress.rtcp_received == RTCP_PACKETS_PER_SECOND + 1
 
 
 @pytest.mark.parametrize("mux", [False, True])
