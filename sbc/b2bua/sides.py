@@ -18,6 +18,7 @@ from sbc.sdp.allowed import allowed, ordered, without_fax
 from sbc.sdp.anchor import anchor
 from sbc.sdp.codecs import TELEPHONE_EVENT
 from sbc.sdp.direction import Direction, directed
+from sbc.sdp.hostile import is_out_of_reach
 from sbc.sdp.model import Media, Origin, SdpError, Session, same_except_origin
 from sbc.sdp.mux import has_mux, muxed_streams
 from sbc.sdp.remotes import MediaRemote
@@ -132,10 +133,14 @@ class Side:
     # --- families of addresses ----------------------------------------------------------------------------------------
 
     def check_family(self, remotes: Sequence[MediaRemote]) -> None:
-        """SdpError 488 where its peer wants media at an address that ours cannot reach: of another family."""
+        """SdpError 488 where its peer wants media at an address that ours cannot reach: of another family, or of this
+        machine's loopback.
+        """
         is_ipv6 = ":" in self.local
         for remote in remotes:
-            if remote.host is not None and (":" in remote.host) is not is_ipv6 and not remote.refused:
+            if remote.host is None or remote.refused:
+                continue
+            if (":" in remote.host) is not is_ipv6 or is_out_of_reach(remote.host, self.local):
                 raise SdpError(f"media at {remote.host}, and ours is at {self.local}", 488)
 
     def meet_family(self, remotes: Sequence[MediaRemote]) -> None:

@@ -1,7 +1,8 @@
 """Remote addresses that a description must not make us send to: ours, everybody's, nobody's.
 
 "Never loop": two of our own ports relaying to each other would never stop. Multicast and broadcast would make us an
-amplifier. Loopback is allowed: whole installations run on 127/8.
+amplifier. Loopback is allowed where we are there ourselves, because whole installations run on 127/8; of whoever comes
+by a network, it would be this machine's own services that he points us at (`is_out_of_reach`).
 Used by the call on every description that it receives, before it takes a port for it.
 """
 
@@ -33,6 +34,15 @@ def check_hostile_remote(remote: MediaRemote, own: Collection[str], ports: tuple
     first, last = ports
     if host in own and (first <= remote.port <= last or first <= remote.rtcp_port <= last):
         raise SdpError("media address is our own", 488)
+
+
+def is_out_of_reach(host: str, local: str) -> bool:
+    """Whether a peer's address is a loopback one, and ours towards it is not. Both are canonical IP literals."""
+    return _is_loopback(host) and not _is_loopback(local)
+
+
+def _is_loopback(host: str) -> bool:
+    return host.startswith("127.") or host == "::1"
 
 
 @lru_cache(maxsize=4096)

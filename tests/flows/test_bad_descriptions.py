@@ -11,6 +11,9 @@ SPOILED = {
     "another kind of stream": lambda body: body.replace(b"m=audio", b"m=video"),
     "no stream at all": lambda body: body[: body.index(b"m=")],
     "a multicast address": lambda body: body.replace(b"198.51.100.7", b"224.2.1.1/127"),
+    "a service of this machine": lambda body: body.replace(b"c=IN IP4 198.51.100.7", b"c=IN IP4 127.0.0.53").replace(
+        b"m=audio 4000", b"m=audio 53"
+    ),
     "our own media address": lambda body: body.replace(b"c=IN IP4 198.51.100.7", b"c=IN IP4 203.0.113.1").replace(
         b"m=audio 4000", b"m=audio 20000"
     ),
@@ -33,7 +36,14 @@ def test_an_answer_that_cannot_be_used_ends_the_call(world, how):
 
 
 @pytest.mark.parametrize(
-    "how", ["nothing readable", "no stream at all", "a multicast address", "our own media address"]
+    "how",
+    [
+        "nothing readable",
+        "no stream at all",
+        "a multicast address",
+        "a service of this machine",
+        "our own media address",
+    ],
 )
 def test_an_offer_that_cannot_be_used_is_refused(world, how):
     sbc = world()

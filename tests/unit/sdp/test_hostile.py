@@ -1,6 +1,6 @@
 import pytest
 
-from sbc.sdp.hostile import check_hostile
+from sbc.sdp.hostile import check_hostile, is_out_of_reach
 from sbc.sdp.model import SdpError
 
 from .offers import with_media
@@ -78,3 +78,16 @@ def test_each_stream_is_checked():
     offer = with_media("m=audio 4000 RTP/AVP 0", "m=video 4002 RTP/AVP 31", "c=IN IP4 224.2.1.1/127")
     with pytest.raises(SdpError, match="multicast"):
         check_hostile(offer, OWN, PORTS)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.53", "::1"])
+def test_loopback_is_out_of_reach_of_whoever_does_not_come_from_there(host):
+    assert is_out_of_reach(host, "203.0.113.9")
+    assert is_out_of_reach(host, "2001:db8::9")
+    assert not is_out_of_reach(host, "127.0.0.20")
+    assert not is_out_of_reach(host, "::1")
+
+
+@pytest.mark.parametrize("host", ["192.0.2.127", "1.127.0.0", "::1:1"])
+def test_what_only_looks_like_loopback_is_not(host):
+    assert not is_out_of_reach(host, "203.0.113.9")
