@@ -4,7 +4,9 @@ The runtime opens the sockets and passes them to the media worker; a pair is han
 open, so that no call waits for a socket. Pairs stay open and are used again. RTP takes the even port, RTCP the odd one
 above. A pair rests after use until its former peer has been silent for a while: that may go on sending, and the next
 call must not hear it. What strangers send there changes nothing. When no other pair is left, the one whose peer has
-been silent longest is taken, provided that this is a minimum.
+been silent longest is taken, provided that this is a minimum; and where no peer has been silent, the one whose call
+ended first, provided that this is long ago: else whoever goes on sending, with a packet a second to each port that it
+has ever had, would leave us none.
 """
 
 from itertools import islice
@@ -12,7 +14,11 @@ from typing import Final
 
 from sbc.b2bua.commands import OpenPorts
 from sbc.core.ids import IdSource
-from sbc.core.limits import PORT_QUARANTINE_MINIMUM_SECONDS, PORT_QUARANTINE_SECONDS
+from sbc.core.limits import (
+    PORT_QUARANTINE_MAXIMUM_SECONDS,
+    PORT_QUARANTINE_MINIMUM_SECONDS,
+    PORT_QUARANTINE_SECONDS,
+)
 
 _BATCH: Final = 64  # pairs kept ready, and opened at a time
 _RETRY_SECONDS: Final = 5.0  # after the system had fewer ports than we asked for
@@ -21,11 +27,12 @@ _RETRY_SECONDS: Final = 5.0  # after the system had fewer ports than we asked fo
 class _Address:
     """The pairs of one local address."""
 
-    __slots__ = ("asked", "ready", "resting", "retry_at", "used")
+    __slots__ = ("asked", "ended", "ready", "resting", "retry_at", "used")
 
     def __init__(self) -> None:
         self.ready: list[int] = []
         self.resting: dict[int, float] = {}  # since when all is quiet there, the longest first
+        self.ended: dict[int, float] = {}  # of those that rest, when they were given back, the earliest first
         self.used: set[int] = set()
         self.asked = 0
         self.retry_at = 0.0
@@ -68,6 +75,8 @@ class PortPool:
         if len(address.ready) < count:
             self._wake(address, now - PORT_QUARANTINE_MINIMUM_SECONDS, count - len(address.ready))
         if len(address.ready) < count:
+            self._wake_haunted(address, now - PORT_QUARANTINE_MAXIMUM_SECONDS, count - len(address.ready))
+        if len(address.ready) < count:
             return None
         taken = [self._pick(address.ready) for _ in range(count)]
         address.used.update(taken)
@@ -81,7 +90,7 @@ class PortPool:
         for port in ports:
             if port in address.used:
                 address.used.discard(port)
-                address.resting[port] = now
+                address.resting[port] = address.ended[port] = now
 
     def heard(self, local: str, port: int, now: float) -> None:
         """The former peer of a pair that rests still sends there: its rest begins anew."""
@@ -112,9 +121,17 @@ class PortPool:
             if since > rested_since:
                 break
             rested.append(port)
-        for port in rested:
-            del address.resting[port]
-        address.ready += rested
+        self._make_ready(address, rested)
+
+    def _wake_haunted(self, address: _Address, ended_before: float, at_most: int) -> None:
+        """Their former peers are heard to this day."""
+        ended = islice(address.ended.items(), at_most)
+        self._make_ready(address, [port for port, at in ended if at <= ended_before])
+
+    def _make_ready(self, address: _Address, ports: list[int]) -> None:
+        for port in ports:
+            del address.resting[port], address.ended[port]
+        address.ready += ports
 
     def _pick(self, ready: list[int]) -> int:
         """A random one, so that a stranger cannot guess the next call's port."""

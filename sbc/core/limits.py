@@ -115,6 +115,7 @@ DIGITS_UNSAID: Final = 100  # that wait for the next media worker, all calls tog
 DIGIT_MILLISECONDS: Final = (70, 8_000)  # that a digit of ours lasts: RFC 4733 §3.1, and what a duration can express
 PORT_QUARANTINE_SECONDS: Final = 30.0  # since the former remote was heard last
 PORT_QUARANTINE_MINIMUM_SECONDS: Final = 2.0
+PORT_QUARANTINE_MAXIMUM_SECONDS: Final = 300.0  # where pairs run short: a former remote may send for ever
 ONE_WAY_SECONDS: Final = 5.0  # of hearing one side alone, before it is called one-way audio
 ONE_WAY_PACKETS: Final = 50  # of the side that is heard: a second of G.711
 FOREIGN_PACKETS_PER_SECOND: Final = 20  # to one end of a call, that are worth an alarm: no stray packet, a stream

@@ -9,7 +9,11 @@ from hypothesis import strategies as st
 from sbc.b2bua.commands import OpenPorts
 from sbc.b2bua.ports import PortPool
 from sbc.core.ids import IdSource
-from sbc.core.limits import PORT_QUARANTINE_MINIMUM_SECONDS, PORT_QUARANTINE_SECONDS
+from sbc.core.limits import (
+    PORT_QUARANTINE_MAXIMUM_SECONDS,
+    PORT_QUARANTINE_MINIMUM_SECONDS,
+    PORT_QUARANTINE_SECONDS,
+)
 
 LOCAL = "127.0.0.10"
 
@@ -105,6 +109,23 @@ def test_the_pair_that_has_been_silent_longest_goes_first():
     pool.give_back(LOCAL, [other], 1.0)
     pool.heard(LOCAL, one, 2.0)
     assert pool.take(LOCAL, 1, 5.0) == [other]
+
+
+def test_former_peers_that_never_fall_silent_do_not_take_all_ports_away():
+    pool = _pool(20000, 20003)
+    pool.opened(LOCAL, (20000, 20002), 0.0)
+    one, other = pool.take(LOCAL, 2, 0.0)
+    pool.give_back(LOCAL, [one], 10.0)
+    pool.give_back(LOCAL, [other], 11.0)
+    for second in range(11, 10 + int(PORT_QUARANTINE_MAXIMUM_SECONDS)):
+        pool.heard(LOCAL, one, second)
+        pool.heard(LOCAL, other, second)
+        assert pool.take(LOCAL, 1, second + 0.5) is None
+    now = 10 + PORT_QUARANTINE_MAXIMUM_SECONDS
+    assert pool.take(LOCAL, 2, now) is None, "both or none"
+    assert pool.take(LOCAL, 1, now) == [one]
+    pool.heard(LOCAL, other, now + 1)
+    assert pool.take(LOCAL, 1, now + 1) == [other]
 
 
 @pytest.mark.parametrize("port", [20000, 20002, 40000])
