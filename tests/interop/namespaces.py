@@ -38,7 +38,7 @@ _NAT = """
 table ip nat {
   chain out {
     type nat hook postrouting priority 100
-    oifname "eth0" masquerade to :30000-39999 random
+    oifname "eth0" ip saddr 192.168.77.0/24 meta l4proto udp masquerade to :30000-39999 random
   }
 }
 """
@@ -90,12 +90,13 @@ class Namespaces:
     def speak_ipv6(self) -> None:
         """Besides: every end of the two cables has an address of each family."""
         for part, device, address in (
-            ("pbx", "eth0", PBX6), ("sbc", "inside", INSIDE6), ("sbc", "outside", OUTSIDE6), ("carrier", "eth0", CARRIER6),
+            ("pbx", "eth0", PBX6), ("sbc", "inside", INSIDE6),
+            ("sbc", "outside", OUTSIDE6), ("carrier", "eth0", CARRIER6),
         ):  # fmt: skip
             self._run(self._ip, "-n", self._names[part], "address", "add", f"{address}/64", "dev", device, "nodad")
 
     def behind_nat(self) -> None:
-        """Make the fourth: `lan`, at LAN. The PBX's machine is its router, which hides it behind ports of its choice."""
+        """Make the fourth: `lan`, at LAN. The PBX's machine is its router, and hides it behind ports of its choice."""
         name = self._names["lan"] = f"sbctest-{os.getpid()}-lan"
         self._run(self._ip, "netns", "add", name)
         self._stack.callback(self._run, self._ip, "netns", "del", name)

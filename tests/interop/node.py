@@ -76,7 +76,8 @@ class Node:
         self.admin = self._short / "admin"
         text = POLICY.format(
             folder=self.folder, admin=self.admin, inside=inside, outside=outside, pbx=pbx, carrier=carrier,
-            pbx_where=pbx_where or f"address: sip:{pbx}:5060", pbx_more=pbx_more, trunk_where=trunk_where, trunk_more=trunk_more,
+            pbx_where=pbx_where or f"address: sip:{pbx}:5060", pbx_more=pbx_more, trunk_where=trunk_where,
+            trunk_more=trunk_more,
             media=media, interfaces=interfaces.format(inside=inside, outside=outside),
         )  # fmt: skip
         (self.folder / "policy" / "all.yaml").write_text(text)

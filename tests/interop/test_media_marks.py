@@ -58,7 +58,7 @@ def of_port(heard: list[Overheard], port: int) -> list[Overheard]:
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("family", [4, 6], ids=["ipv4", "ipv6"])
 def test_dscp_stands_on_sip_over_udp_and_on_rtp_and_rtcp(lab: Lab, engine: Engine, family: int) -> None:
-    """The caller hears nothing at first, so that what it gets is sent again; its own packets say ECT and another DSCP."""
+    """The carrier is deaf at first, so that the INVITE is sent again; what both send us says ECT and another DSCP."""
     start(lab, engine, family)
     pbx, near, far, carrier = ADDRESSES[family]
     with contextlib.ExitStack() as stack:
@@ -69,14 +69,14 @@ def test_dscp_stands_on_sip_over_udp_and_on_rtp_and_rtcp(lab: Lab, engine: Engin
         for voice in talk.voices:
             level, option = (41, 67) if family == 6 else (socket.IPPROTO_IP, socket.IP_TOS)
             voice.rtp.setsockopt(level, option, 0x22)  # AF41's neighbour with ECT(0)
-        parties.desk.talks(0.6, *talk.voices)
+        parties.desk.talks(0.4, *talk.voices)
         for voice in talk.voices:
             voice.reports_as_sender()
-        parties.desk.talks(0.6, *talk.voices)
+        parties.desk.talks(0.4, *talk.voices)
         assert talk.missed() == ([], [])
         if engine == "kernel":
             assert lab.flows() == 2
-            assert all(kernel > 40 for _, kernel in lab.counters())
+            assert all(kernel >= 20 for _, kernel in lab.counters())
         parties.hangs_up(talk)
         for part, voice in (("pbx", talk.near), ("carrier", talk.far)):
             sip, media = MARKS[part]
@@ -86,7 +86,7 @@ def test_dscp_stands_on_sip_over_udp_and_on_rtp_and_rtcp(lab: Lab, engine: Engin
                 "sip": of_port(heard, 5060), "rtp": of_port(heard, port), "rtcp": of_port(heard, port + 1),
             }  # fmt: skip
             assert len(found["sip"]) >= 3
-            assert (len(found["rtp"]), len(found["rtcp"])) == (60, 1)
+            assert (len(found["rtp"]), len(found["rtcp"])) == (40, 1)
             marks = {name: {(one.dscp, one.ecn, one.hops) for one in ones} for name, ones in found.items()}
             assert marks == {"sip": {(sip, 0, HOPS)}, "rtp": {(media, 0, HOPS)}, "rtcp": {(media, 0, HOPS)}}
         invites = [one for one in of_port(wires["carrier"].heard(), 5060) if one.data.startswith(b"INVITE ")]

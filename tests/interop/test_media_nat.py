@@ -1,0 +1,70 @@
+"""A PBX whose router hides it: its SDP names an address that nobody can reach, its packets come from another."""
+
+import json
+
+import pytest
+
+from .lab import ENGINES, Engine, Lab
+from .namespaces import LAN, NAT_FORGETS_SECONDS, PBX
+from .parties import Parties
+
+pytestmark = [pytest.mark.interop, pytest.mark.root, pytest.mark.slow]
+
+NAT = f"latching: nat\n    media_from: {PBX}/32"
+
+
+def hidden_at(parties: Parties) -> str:
+    """The source that is believed, when it has been told."""
+    parties.desk.waits(lambda: parties.quality()["ingress"][0]["source"].startswith(f"{PBX}:3"), "a source", 8)
+    return str(parties.quality()["ingress"][0]["source"])
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_its_new_binding_is_believed_after_a_new_description_only(lab: Lab, engine: Engine) -> None:
+    lab.namespaces.behind_nat()
+    lab.start(engine, pbx_more=NAT)
+    with Parties(lab) as parties:
+        talk = parties.talk(parties.voice("lan", LAN))
+        near, far = talk.voices
+        assert f"IN IP4 {LAN}" in near.describes()
+        parties.desk.talks(0.2, near, settle=0.1)
+        parties.desk.talks(0.6, near, far)
+        assert talk.missed() == ([], [])
+        assert lab.engine == "userland" or lab.flows() == 2
+        first = hidden_at(parties)
+
+        # Nobody has said anything for a while: the router takes another port for what comes then.
+        parties.desk.rests(NAT_FORGETS_SECONDS + 0.7)
+        heard = len(far.heard)
+        parties.desk.waits(lambda: near.says() or "media.foreign_packets" in lab.node.child.log, "the alarm", 8)
+        assert len(far.heard) == heard
+        assert hidden_at(parties) == first
+
+        talk.caller.offers(near.describes())
+        near.goes(talk.caller.remote)
+        near.sent.clear()
+        far.sent.clear()
+        parties.desk.talks(0.2, near, settle=0.1)
+        parties.desk.talks(0.6, near, far)
+        assert talk.missed() == ([], [])
+        parties.desk.waits(lambda: hidden_at(parties) != first, "the new source", 8)
+        media = json.loads(parties.hangs_up(talk)["media"])
+    assert media["ingress"][0]["foreign"] > 20
+    assert "foreign" not in media["egress"][0]
+
+
+@pytest.mark.parametrize("latching", ["strict", "address"])
+def test_where_nat_is_not_allowed_it_is_a_stranger(lab: Lab, latching: str) -> None:
+    lab.namespaces.behind_nat()
+    lab.namespaces.swallow(LAN)  # where nobody answers for what is sent there
+    lab.start("userland", pbx_more=f"latching: {latching}")
+    with Parties(lab) as parties:
+        talk = parties.talk(parties.voice("lan", LAN))
+        parties.desk.talks(0.6, *talk.voices)
+        assert (talk.far.heard, talk.near.heard) == ([], [])
+        media = json.loads(parties.hangs_up(talk)["media"])
+    assert media["ingress"][0]["packets"] == 0
+    assert media["ingress"][0]["foreign"] == 30
+    assert media["egress"][0]["packets"] == 30
+    assert lab.node.complaints() == []
+    assert "[error" not in lab.node.child.log
