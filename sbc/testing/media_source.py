@@ -26,6 +26,7 @@ class Source:
     def __init__(self, end: wire.End) -> None:
         self._end = end
         self._open_until = 0.0
+        self._is_exact_due = False  # only the SDP's address and port may replace the locked one
         self._held: dict[Address, list[bytes]] = {}  # of each source that may yet be learned, its packets in a row
         self.locked: Address | None = None
         self.rtcp: Address | None = None  # where RTCP came from first, with nat
@@ -36,7 +37,7 @@ class Source:
         if end == replace(former, mux=end.mux, epoch=min(end.epoch, former.epoch)):
             return
         self._held.clear()
-        self._open_until = now + LEARNING_SECONDS
+        self._open_until, self._is_exact_due = now + LEARNING_SECONDS, False
         remote, before = end.remote, former.remote
         if remote is None or self.locked is None:
             self.locked = None
@@ -53,11 +54,16 @@ class Source:
             return [], 1
         if self.locked and now >= self._open_until:
             return [], 1
-        if remote == Address(end.remote.host, end.remote.port):
+        exact = Address(end.remote.host, end.remote.port)
+        if remote == exact:
             return [data], self._lock(remote)
-        if not self._may_be_learned(remote):
+        if (self.locked and self._is_exact_due) or not self._may_be_learned(remote):
             return [], 1
-        return self._probe(remote, data)
+        before = self.locked
+        heard = self._probe(remote, data)
+        if self.locked == remote and (end.latching == "address" or before == exact):
+            self._open_until, self._is_exact_due = now + LEARNING_SECONDS, True
+        return heard
 
     def hears_rtcp(self, remote: Address, own: Collection[str]) -> bool:
         end = self._end
@@ -87,7 +93,8 @@ class Source:
 
     def _lock(self, remote: Address) -> int:
         """How many packets of other candidates are thrown away."""
-        self.locked, self.rtcp, self._open_until = remote, None, 0.0
+        self.locked, self.rtcp = remote, None
+        self._open_until, self._is_exact_due = 0.0, False
         thrown = sum(len(held) for held in self._held.values())
         self._held.clear()
         return thrown

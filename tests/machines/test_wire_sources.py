@@ -152,9 +152,17 @@ def test_another_port_is_foreign_once_one_is_locked(worker: Subject) -> None:
     assert from_pbx(worker, rtp(2)) == at_carrier(worker, rtp(2))
 
 
-def test_where_the_sdp_says_is_foreign_too_once_another_is_locked(worker: Subject) -> None:
+def test_where_the_sdp_says_takes_the_place_of_one_that_was_learned(worker: Subject) -> None:
     put(worker, stream(worker))
     lock(worker)
+    assert from_pbx(worker, rtp(1)) == at_carrier(worker, rtp(1))
+    assert source(worker) == at(worker, PBX)
+    assert lock(worker) == [], "and keeps it"
+
+
+def test_behind_nat_where_the_sdp_says_is_foreign_too_once_another_is_locked(worker: Subject) -> None:
+    put(worker, nat(worker))
+    lock(worker, 0, PRIVATE)
     assert from_pbx(worker, rtp(1)) == []
     assert foreign(worker) == 1
 
@@ -265,8 +273,9 @@ def test_a_new_description_lets_another_source_lock_once_and_the_old_one_be_hear
     assert from_pbx(worker, rtp(2)) == at_carrier(worker, rtp(2))
     assert len(lock(worker, 2)) == LOCKS
     assert source(worker) == at(worker, PBX, 2)
-    assert from_pbx(worker, rtp(3)) == []
     assert lock(worker, 4) == []
+    assert from_pbx(worker, rtp(3)) == at_carrier(worker, rtp(3)), "it goes on, and wins its place back"
+    assert lock(worker, 2) == []
 
 
 def test_it_may_do_so_for_ten_seconds(in_memory: InMemory) -> None:
