@@ -146,7 +146,7 @@ def _send_on(inlet: Inlet, size: int, left: int) -> None:
 
 def _is_excess(inlet: Inlet, now_ns: int) -> bool:
     """What one second allows is used up: it may be over, or the packet is one too many."""
-    if now_ns - inlet.second_ns >= _SECOND_NS:
+    if not inlet.second_ns or now_ns - inlet.second_ns >= _SECOND_NS:
         inlet.second_ns = now_ns
         inlet.quota = inlet.limit - 1 if inlet.is_rtcp else inlet.statistics.packets + inlet.limit
         return False
