@@ -39,8 +39,8 @@ class End(Struct, frozen=True):
     `latching` strict: packets must come from the SDP's address and port; address: from its address, any port; nat: from
     any address within `media_from` (networks in CIDR text). The source is locked by the first packet that comes from
     just where the SDP says, else by a few plausible ones in a row; afterwards everything else is foreign. One that was
-    locked by a few gives way for ten seconds to just where the SDP says: with address, and where that was locked before.
-    We send to the SDP's address and port; with nat, to the locked source once there is one.
+    locked by a few gives way, for ten seconds, to just where the SDP says: with address, and where that was locked
+    before. We send to the SDP's address and port; with nat, to the locked source once there is one.
     `epoch` counts the descriptions of this end's peer: a higher one lets the source be learned once more.
     `mux`: RTCP comes and goes on the RTP port (RFC 5761); `remote.rtcp_port` says nothing then.
     """
