@@ -69,7 +69,7 @@ class Lab:
 
     def has_engine(self, engine: Engine) -> None:
         def is_so() -> bool:
-            return [worker["engine"] for worker in self.node.status()["media"]] == [engine]
+            return {worker["engine"] for worker in self.node.status()["media"]} == {engine}
 
         until(is_so, f"the {engine} engine", 5, lambda: (self.node.status()["media"], self.node.child.log))
         self.engine = engine
