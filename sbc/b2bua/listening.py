@@ -1,8 +1,8 @@
 """What is heard of one call's media: by the media worker's counts, while it talks and at its end.
 
-It finds one-way audio and streams that somebody else sends to, scores what came from each side (`media.quality`), adds
-it to the node's totals, and writes the CDR's `media`. It does not judge silence, which the worker tells, and it ends
-nothing. `media` says what is expected of each stream whenever the relay changes.
+It finds one-way audio, sides that fall silent and streams that somebody else sends to, scores what came from each side
+(`media.quality`), adds it to the node's totals, and writes the CDR's `media`. It does not judge the silence of both,
+which the worker tells, and it ends nothing. `media` says what is expected of each stream whenever the relay changes.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from sbc.b2bua.sides import Side, SideName
 from sbc.b2bua.totals import Totals
-from sbc.core.limits import FOREIGN_PACKETS_PER_SECOND, ONE_WAY_PACKETS, ONE_WAY_SECONDS
+from sbc.core.limits import FELL_SILENT_SECONDS, FOREIGN_PACKETS_PER_SECOND, ONE_WAY_PACKETS, ONE_WAY_SECONDS
 from sbc.media import wire
 from sbc.media.quality import mos, mouth_to_ear_ms
 from sbc.sdp.g711 import laws
@@ -62,7 +62,14 @@ class ForeignPackets(Struct, frozen=True):
     per_second: int
 
 
-Finding = NotHeard | ForeignPackets
+class FellSilent(Struct, frozen=True):
+    """`side` was heard, and for so many seconds nothing more has come from it, though the other side goes on."""
+
+    side: SideName
+    seconds: int
+
+
+Finding = NotHeard | ForeignPackets | FellSilent
 
 
 class Listening:
@@ -76,6 +83,8 @@ class Listening:
         self._began_at = self._at = 0.0
         self._not_heard: dict[SideName, None] = {}
         self._said_at: dict[SideName, float] = {}
+        self._heard_at: dict[tuple[int, SideName], float] = {}  # by stream, when its count was found to have grown
+        self._fell_silent: dict[SideName, None] = {}
 
     @property
     def is_two_way(self) -> bool:
@@ -104,9 +113,12 @@ class Listening:
         if self._is_fresh or len(self._before) != len(counts):
             self._began, self._began_at = counts, now
             self._is_fresh = not is_answered
+            self._heard_at.clear()
+        self._note_heard(counts, now)
         findings: list[Finding] = [*self._foreign(counts, now)]
         if not self._is_fresh and now - self._began_at >= ONE_WAY_SECONDS:
             findings += self._find_not_heard(counts)
+            findings += self._find_fell_silent(now)
         self._add_up(counts)
         self._at = now
         return findings
@@ -125,6 +137,8 @@ class Listening:
                     self._totals.mos.add(row["mos"])
         if self._not_heard:
             rows["one_way"] = " and ".join(self._not_heard)
+        if self._fell_silent:
+            rows["fell_silent"] = " and ".join(self._fell_silent)
         return msgspec.json.encode(rows).decode()
 
     def live(self) -> dict[str, object]:
@@ -136,8 +150,9 @@ class Listening:
                     "source": _end(count, side).source,
                     "engine": _end(count, side).engine,
                     "why": _end(count, side).why,
+                    "silent_seconds": self._silent_seconds(i, side),
                 }
-                for row, count in zip(self._rows(side, self._before), self._before, strict=False)
+                for i, (row, count) in enumerate(zip(self._rows(side, self._before), self._before, strict=False))
             ]
             for side in _SIDES
         }
@@ -183,6 +198,30 @@ class Listening:
                     self._not_heard[side] = None
                     found.append(NotHeard(side, _end(count, side).foreign - _end(began, side).foreign))
         return found
+
+    def _note_heard(self, counts: tuple[wire.StreamCount, ...], now: float) -> None:
+        for i, count in enumerate(counts):
+            before = self._before[i] if i < len(self._before) else _NO_STREAM
+            for side in _SIDES:
+                if (i, side) not in self._heard_at or _end(count, side).received != _end(before, side).received:
+                    self._heard_at[i, side] = now
+
+    def _find_fell_silent(self, now: float) -> "Iterator[FellSilent]":
+        """Each side once in a call: whether a muted telephone sends nothing is its own affair (RFC 3551 §4.1)."""
+        for i, way in enumerate(self._ways):
+            if not (way.is_sound and way.is_two_way):
+                continue
+            for side, other in (_SIDES, _SIDES[::-1]):
+                seconds = now - self._heard_at[i, side]
+                is_known = side in self._not_heard or side in self._fell_silent
+                if seconds >= FELL_SILENT_SECONDS and self._heard_at[i, other] == now and not is_known:
+                    self._fell_silent[side] = None
+                    yield FellSilent(side, round(seconds))
+
+    def _silent_seconds(self, i: int, side: SideName) -> int:
+        """By the latest counts; 0 where it need not be heard."""
+        is_due = i < len(self._ways) and self._ways[i].is_two_way and not self._is_fresh
+        return round(self._at - self._heard_at.get((i, side), self._at)) if is_due else 0
 
     # --- figures ------------------------------------------------------------------------------------------------------
 

@@ -1,7 +1,8 @@
 """What the media workers tell, given to the calls and the port pool that it concerns.
 
-Counts that come every few seconds become what the operator sees: one-way audio and foreign packets are logged once, and
-stand in the call's ladder. Silence ends a call (contract, `media.silence_timeout`). Used by `switch`.
+Counts that come every few seconds become what the operator sees: one-way audio, a side that falls silent and foreign
+packets are logged once, and stand in the call's ladder. Silence of both ends a call (contract, `media.silence_timeout`).
+Used by `switch`.
 """
 
 from collections.abc import Iterable, Sequence
@@ -12,7 +13,7 @@ from sbc.b2bua.account import Ending
 from sbc.b2bua.call import Call
 from sbc.b2bua.commands import AskMedia, Log
 from sbc.b2bua.context import Context
-from sbc.b2bua.listening import Finding, NotHeard
+from sbc.b2bua.listening import FellSilent, Finding, NotHeard
 from sbc.b2bua.living import LivingCalls
 from sbc.core.cause import Cause
 from sbc.media import wire
@@ -68,6 +69,11 @@ def _tell(call: Call, findings: Sequence[Finding], now: float) -> "list[Out]":
             call.context.trace.note(call.ref, now, text)
             fields = (("peer", peer.name), ("foreign_packets", finding.foreign), ("latching", peer.latching))
             outs.append(call.log("media.one_way", *fields, level="warning"))
+        elif isinstance(finding, FellSilent):
+            text = f"nothing has come from {peer.name} for {finding.seconds} s"
+            call.context.trace.note(call.ref, now, text)
+            silent = (("peer", peer.name), ("seconds", finding.seconds))
+            outs.append(call.log("media.fell_silent", *silent, level="warning"))
         else:
             rate = ("per_second", finding.per_second)
             text = f"{finding.per_second} packets/s come to {peer.name}'s port from somebody else, and are dropped"

@@ -10,6 +10,7 @@ from sbc.cli.client import ask, find_admin, path_of
 from sbc.cli.output import printable, show_json, show_table
 
 _QUALITY = ("MOS IN/OUT", "LOSS %", "MEDIA")
+_SILENT_SECONDS = 5  # from a side that should be heard; counts are up to two seconds old
 
 
 def show_status(admin: str | None, policy: Sequence[Path] | None, *, json: bool) -> int:
@@ -70,7 +71,12 @@ def _quality(quality: dict[str, Any]) -> list[str | None]:
     scores = [_number(row.get("mos")) for row in rows]
     losses = [_number(_percent(row)) for row in rows]
     engines = sorted({row["engine"] for row in rows if row.get("engine")})
-    media = f"one-way: {quality['one_way']} not heard" if quality.get("one_way") else "+".join(engines)
+    silent = dict(zip(("ingress", "egress"), [row.get("silent_seconds", 0) for row in rows], strict=True))
+    media = "+".join(engines)
+    if quality.get("one_way"):
+        media = f"one-way: {quality['one_way']} not heard"
+    elif any(seconds >= _SILENT_SECONDS for seconds in silent.values()):
+        media = ", ".join(f"{side} silent {minutes(s)}" for side, s in silent.items() if s >= _SILENT_SECONDS)
     return [*(None if pair == ["-", "-"] else "/".join(pair) for pair in (scores, losses)), media or None]
 
 

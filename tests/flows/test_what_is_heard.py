@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from sbc.b2bua.events import MediaReplied
-from sbc.core.limits import FOREIGN_PACKETS_PER_SECOND, ONE_WAY_PACKETS, ONE_WAY_SECONDS
+from sbc.core.limits import FELL_SILENT_SECONDS, FOREIGN_PACKETS_PER_SECOND, ONE_WAY_PACKETS, ONE_WAY_SECONDS
 from sbc.media import wire
 from sbc.sdp import Direction
 from sbc.testing.world import FAR
@@ -118,6 +118,42 @@ def test_early_media_is_heard_one_way_and_no_fault(world):
     counted(sbc, 10, 600)  # the caller has gone silent since the answer
     assert [line["peer"] for line in said(sbc, "media.one_way")] == ["office"]
     office.hangs_up()
+    assert sbc.idle()
+
+
+def test_a_side_that_falls_silent_is_named_once_and_shown_while_it_is(world):
+    sbc, office, _ = talking(world)
+    goes_on(sbc, office, ingress=50, egress=50)
+    sbc.run(4.0)
+    counted(sbc, 450, 250)
+    assert not said(sbc, "media.fell_silent")
+    assert [row["silent_seconds"] for row in live(sbc)["egress"]] == [4]
+    sbc.run(FELL_SILENT_SECONDS - 4.0)
+    counted(sbc, 750, 250)
+    counted(sbc, 760, 250)
+    (line,) = said(sbc, "media.fell_silent")
+    assert (line["peer"], line["seconds"]) == ("carrier", 10)
+    assert "nothing has come from carrier for 10 s" in sbc.story()
+    counted(sbc, 770, 251)
+    assert [live(sbc)[side][0]["silent_seconds"] for side in ("ingress", "egress")] == [0, 0]
+    assert not said(sbc, "media.one_way")
+    office.hangs_up()
+    assert json.loads(sbc.cdr.only.media)["fell_silent"] == "egress"
+    assert sbc.idle()
+
+
+def test_both_sides_silent_or_on_hold_is_not_falling_silent(world):
+    sbc, office, _ = talking(world)
+    goes_on(sbc, office, ingress=50, egress=50)
+    sbc.run(2 * FELL_SILENT_SECONDS)
+    counted(sbc, 250, 250)
+    assert [row["silent_seconds"] for row in live(sbc)["egress"]] == [20]
+    office.holds(Direction.SENDONLY)
+    goes_on(sbc, office, ingress=50, egress=0, seconds=2 * FELL_SILENT_SECONDS)
+    assert [row["silent_seconds"] for row in live(sbc)["egress"]] == [0]
+    assert not said(sbc, "media.fell_silent")
+    office.hangs_up()
+    assert "fell_silent" not in json.loads(sbc.cdr.only.media)
     assert sbc.idle()
 
 

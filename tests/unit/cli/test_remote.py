@@ -82,6 +82,13 @@ def test_status_has_a_line_for_each_process(sbc, capsys):
             },
             ["4.4/-", "0.0/-", "one-way: egress not heard"],
         ),
+        (
+            {
+                "ingress": [{"mos": 4.41, "lost": 0, "packets": 50, "engine": "kernel", "silent_seconds": 65}],
+                "egress": [{"mos": 4.41, "lost": 0, "packets": 900, "engine": "kernel", "silent_seconds": 2}],
+            },
+            ["4.4/4.4", "0.0/0.0", "ingress silent 1:05"],
+        ),
     ],
 )
 def test_calls_show_how_they_sound(sbc, capsys, quality, shown):
