@@ -104,6 +104,7 @@ class TalkingCalls:
             for end in call.ends.values():
                 self._selector.register(end.sock, selectors.EVENT_READ, end)
         self._ended: set[str] = set()
+        self._hung_up: set[str] = set()  # Call-IDs of the carrier's side
 
     def __enter__(self) -> Self:
         try:
@@ -121,7 +122,7 @@ class TalkingCalls:
         try:
             for call in self.calls:
                 self._say("pbx", self._in_dialog(call, "BYE", 2))
-            self._handle_sip(until=lambda: len(self._ended) == len(self.calls), what="200 to every BYE")
+            self._handle_sip(until=self._all_have_ended, what="200 to every BYE, and every BYE on the other side")
         finally:
             self.close()
 
@@ -232,9 +233,13 @@ class TalkingCalls:
             self._reply(text, "180 Ringing", "")
             self._reply(text, "200 OK", self._sdp("carrier", end))
         elif method == "BYE":
+            self._hung_up.add(_header(text, "Call-ID"))
             self._reply(text, "200 OK", "")
         else:
             assert method == "ACK", text
+
+    def _all_have_ended(self) -> bool:
+        return min(len(self._ended), len(self._hung_up)) >= len(self.calls)
 
     def _all_know_where_to_send(self) -> bool:
         return all(end.to for end in self.ends)
