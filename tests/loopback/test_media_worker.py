@@ -8,6 +8,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 import trio
@@ -243,10 +244,19 @@ async def test_what_is_asked_while_no_worker_runs_is_answered_by_the_next() -> N
     async with running() as worker:
         (call,) = await _calls(worker, 1)
         killed = worker.pool.pid or 0
+        parent = _parent(killed)
+        os.kill(parent, signal.SIGSTOP)  # else the next one is there before we know of the death
         os.kill(killed, signal.SIGKILL)
         await worker.until(lambda: worker.pool.pid is None)
-        ended = await worker.ask(wire.DeleteSession(call.ref))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(trio.to_thread.run_sync, os.kill, parent, signal.SIGCONT)
+            ended = await worker.ask(wire.DeleteSession(call.ref))
         assert ended == wire.SessionEnded(call.ref, (wire.StreamCount(wire.EndCount(), wire.EndCount()),))
+
+
+def _parent(pid: int) -> int:
+    """proc(5): state and parent come behind the name, which is in parentheses."""
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
 async def test_a_worker_that_hangs_is_replaced() -> None:

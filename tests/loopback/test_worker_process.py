@@ -8,11 +8,13 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import pytest
 
 from sbc.media import wire
 from sbc.media.worker.slots import SLOT_OCTETS, SLOTS
+from sbc.media.worker.stand_by import QUICK_DEATHS
 from sbc.runtime.media_sockets import Pair, open_media_socket, open_pairs
 
 pytestmark = [pytest.mark.loopback, pytest.mark.slow]
@@ -67,6 +69,12 @@ class Worker:
         assert self.process
         self.process.kill()
         self.process.wait(PATIENCE)
+
+    def children(self) -> list[int]:
+        """Of the process that was started: it stands by, and its child relays."""
+        assert self.process
+        pid = self.process.pid
+        return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
     def ends(self) -> int:
         assert self.process
@@ -154,7 +162,45 @@ def test_it_says_that_it_runs_to_who_started_it_and_to_who_speaks_to_it(worker: 
     assert worker.life
     assert worker.process
     assert worker.life.recv(99) == b"running"
-    assert begin(control).pid == worker.process.pid
+    assert worker.children() == [begin(control).pid]
+
+
+def test_a_child_that_is_killed_is_followed_by_another_that_needs_no_start(worker: Worker, call: Call) -> None:
+    worker.start()
+    pids = []
+    for n in range(3):
+        control = worker.connect()
+        running = begin(control)
+        assert running.continues is True
+        pids.append(running.pid)
+        call.put(control, resumed=True)
+        report(control)
+        call.crosses()
+        if n < 2:
+            os.kill(pids[-1], signal.SIGKILL)
+            assert control.recv(65_536) == b""
+    assert len(set(pids)) == 3
+    assert worker.life
+    worker.life.close()
+    assert worker.ends() == 0
+
+
+def test_one_that_dies_again_and_again_is_left_to_who_started_it(worker: Worker) -> None:
+    worker.start()
+    for _ in range(QUICK_DEATHS + 1):
+        os.kill(begin(worker.connect()).pid, signal.SIGKILL)
+    assert worker.ends() == 128 + signal.SIGKILL
+
+
+def test_a_child_goes_when_its_parent_is_killed_and_takes_nobody_more(worker: Worker) -> None:
+    worker.start()
+    first = worker.connect()
+    child = begin(first).pid
+    worker.kill()
+    second = worker.connect()  # the child may still be there
+    assert first.recv(65_536) == b""
+    worker.start()
+    assert begin(second).pid != child
 
 
 def test_it_goes_on_relaying_without_signalling_and_tells_the_next_what_it_has(worker: Worker, call: Call) -> None:

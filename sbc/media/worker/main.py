@@ -29,6 +29,7 @@ from sbc.media.worker.ports import Udp
 from sbc.media.worker.relay import Inlet, relay
 from sbc.media.worker.service import Service
 from sbc.media.worker.slots import SLOT_OCTETS, SLOTS, Memory
+from sbc.media.worker.stand_by import Parent
 
 if TYPE_CHECKING:
     from sbc.media.worker.kernel.engine import KernelEngine
@@ -56,11 +57,18 @@ def main() -> None:
         sys.exit(_USAGE)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to everybody: signalling drains first
     is_on_its_own = control is None and life is None
-    signal.signal(signal.SIGTERM, _end if is_on_its_own else signal.SIG_IGN)
+    parent = Parent()
+    signal.signal(signal.SIGTERM, parent.end if is_on_its_own else signal.SIG_IGN)
     with contextlib.suppress(OSError, ValueError):
         hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    _name_process("sbc-media")
+    parents_life = parent.fork() if control is None else None
+    if is_on_its_own:
+        signal.signal(signal.SIGTERM, _end)
     worker = _worker(fds.get("--memory-fd"))
+    if parents_life is not None:
+        worker.die_with(parents_life)
     if control is not None:
         worker.talk(socket.socket(fileno=control), is_life_line=True)
     if listen is not None:
@@ -70,7 +78,8 @@ def main() -> None:
     with contextlib.suppress(SystemExit):
         worker.relay()
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    worker.end(is_alone=is_on_its_own)
+    if not worker.is_abandoned():
+        worker.end(is_alone=is_on_its_own)
 
 
 class Worker:
@@ -85,6 +94,7 @@ class Worker:
         self._configured = wire.Configure("")
         self._link: Control | None = None
         self._is_over = False
+        self._parent: int | None = None
 
     # --- descriptors ----------------------------------------------------------------------------------------------
 
@@ -97,6 +107,23 @@ class Worker:
         self.poller.add(life.fileno(), lambda: self._look_at_life(life))
         with contextlib.suppress(OSError):
             life.send(b"running")
+
+    def die_with(self, parent: int) -> None:
+        """See `stand_by`. What is in the kernel stays there for the worker that follows."""
+        self._parent = parent
+        self.poller.add(parent, self._look_at_parent)
+
+    def is_abandoned(self) -> bool:
+        """Whether our parent has died."""
+        if self._parent is None:
+            return False
+        try:
+            return not os.read(self._parent, 1)
+        except BlockingIOError:
+            return False
+
+    def _look_at_parent(self) -> None:
+        self._is_over = self.is_abandoned()
 
     def talk(self, control: socket.socket, *, is_life_line: bool = False) -> None:
         """Signalling is connected now; a connection before it is over."""
@@ -122,6 +149,8 @@ class Worker:
 
     def _accept(self, door: socket.socket) -> None:
         """Nobody but ourselves, or root, may say where media goes."""
+        if self.is_abandoned():  # another worker is about to listen here
+            return
         try:
             control, _ = door.accept()
         except OSError:
@@ -279,7 +308,8 @@ def _worker(memory_fd: int | None) -> Worker:
     return Worker(mmap.mmap(memory_fd, octets), continues=is_used)
 
 
-def _end(_number: int, _frame: object) -> NoReturn:
+def _end(number: int, _frame: object) -> NoReturn:
+    signal.signal(number, signal.SIG_IGN)  # the second one comes from our parent, or from systemd
     sys.exit(0)
 
 
