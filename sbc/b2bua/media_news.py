@@ -1,8 +1,8 @@
 """What the media workers tell, given to the calls and the port pool that it concerns.
 
 Counts that come every few seconds become what the operator sees: one-way audio, a side that falls silent and foreign
-packets are logged once, and stand in the call's ladder. Silence of both ends a call (contract, `media.silence_timeout`).
-Used by `switch`.
+packets are logged once, and stand in the call's ladder. Silence of both sides ends a call (contract,
+`media.silence_timeout`). Used by `switch`.
 """
 
 from collections.abc import Iterable, Sequence

@@ -12,14 +12,17 @@ from sbc.cli import end_with, guarded
 
 
 def main() -> None:
-    """`--supervisor-fd N [--debug] --log-format console|json POLICY…`."""
+    """`--supervisor-fd N [--after STATUS] [--debug] --log-format console|json POLICY…`."""
     _, number, *words = sys.argv[1:]
+    after = None
+    if words[:1] == ["--after"]:
+        _, after, *words = words
     debug = words[:1] == ["--debug"]
     _, log_format, *policies = words[debug:]
-    end_with(lambda: guarded(lambda: _run(int(number), log_format, policies), debug=debug))
+    end_with(lambda: guarded(lambda: _run(int(number), after, log_format, policies), debug=debug))
 
 
-def _run(number: int, log_format: str, policies: list[str]) -> int:
+def _run(number: int, after: str | None, log_format: str, policies: list[str]) -> int:
     control = socket.socket(fileno=number)
     control.set_inheritable(False)
 
@@ -29,7 +32,8 @@ def _run(number: int, log_format: str, policies: list[str]) -> int:
 
     name_process("sbc-signalling")
     paths = [Path(policy) for policy in policies]
-    return run(paths, log_format="json" if log_format == "json" else "console", keeper=SupervisedKeeper(control))
+    keeper = SupervisedKeeper(control, after=None if after is None else int(after))
+    return run(paths, log_format="json" if log_format == "json" else "console", keeper=keeper)
 
 
 if __name__ == "__main__":

@@ -26,11 +26,14 @@ log = structlog.get_logger("supervisor")
 
 
 class SupervisedKeeper:
-    """`control` is ours from now on."""
+    """`control` is ours from now on. `after`: how the signalling before us ended, which nobody else can tell the
+    webhook: exit status, or the negative number of the signal that killed it.
+    """
 
-    def __init__(self, control: socket.socket) -> None:
+    def __init__(self, control: socket.socket, *, after: int | None = None) -> None:
         control.settimeout(ANSWER_SECONDS)
         self._control = control
+        self._after = after
         self._serial = 0
         self._short = ""
         self._ceiling = descriptor_ceiling()
@@ -89,12 +92,14 @@ class SupervisedKeeper:
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Until cancelled or the supervisor is gone."""
+        if self._after is not None:
+            log.error("signalling.restarted", alarm=True, after_status=self._after)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._beat)
             task_status.started()
             await self._watch()
             nursery.cancel_scope.cancel()
-        log.error("supervisor.gone")
+        log.error("supervisor.gone", alarm=True)
 
     def close(self) -> None:
         """The workers are the supervisor's."""

@@ -54,6 +54,8 @@ def test_a_killed_signalling_is_back_at_once_and_what_came_meanwhile_is_answered
     [died] = sbc.events("child.died")
     assert (died["child"], died["pid"], died["status"]) == ("signalling", before["signalling"], -signal.SIGKILL)
     assert not sbc.events("media.worker_died")
+    [again] = sbc.events("signalling.restarted")  # who is posted to hears of it from its successor
+    assert (again["alarm"], again["after_status"]) == (True, -signal.SIGKILL)
 
     sbc.process.send_signal(signal.SIGTERM)
     assert sbc.ends() == 0

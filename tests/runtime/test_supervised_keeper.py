@@ -6,6 +6,7 @@ import socket
 from pathlib import Path
 
 import pytest
+import structlog
 import trio
 import trio.testing
 
@@ -132,3 +133,15 @@ async def test_it_beats_and_run_returns_when_the_supervisor_is_gone(link):
             said = {type(wire.decode_message(theirs.recv(1000))) for _ in range(2)}
             assert said == {wire.Ready, wire.Beat}
             theirs.close()
+
+
+@pytest.mark.parametrize(("after", "said"), [(None, []), (-9, [{"alarm": True, "after_status": -9}])])
+async def test_the_death_of_the_signalling_before_us_is_an_alarm_of_ours(after, said, autojump_clock):
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with theirs, structlog.testing.capture_logs() as logs:
+        keeper = SupervisedKeeper(ours, after=after)
+        with trio.move_on_after(1):
+            await keeper.run()
+        keeper.close()
+    lines = [line for line in logs if line["event"] == "signalling.restarted"]
+    assert [{key: line[key] for key in ("alarm", "after_status")} for line in lines] == said

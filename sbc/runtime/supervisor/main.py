@@ -100,6 +100,7 @@ class Supervisor:
         self._asked_for: set[Child] = set()
         self._pids: dict[Child, int] = {}
         self._status: int | None = None
+        self._fell: int | None = None  # how signalling ended, when it was ready last
 
     def run(self) -> int:
         waking, woken = socket.socketpair()
@@ -145,6 +146,8 @@ class Supervisor:
             return
         self._hear_last_words(child)
         del self._pids[child]
+        if child == SIGNALLING and self._fell is None:
+            self._fell = os.waitstatus_to_exitcode(status)
         self._perform(self._children.handle(Ended(child, pid, os.waitstatus_to_exitcode(status)), time.monotonic()))
         if child == SIGNALLING and self._status is None:
             notify("STATUS=signalling has ended")
@@ -229,6 +232,7 @@ class Supervisor:
     def _ready(self, admin: str) -> None:
         notify(f"READY=1\nSTATUS=ready, admin {admin}")
         self._held.sweep()
+        self._fell = None
         for child in [child for child in self._seats if child not in self._asked_for]:
             self._perform(self._children.handle(Unwanted(child), time.monotonic()))
             self._seats.pop(child).close()
@@ -262,7 +266,8 @@ class Supervisor:
         self._asked_for.clear()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)
-        arguments = [*self._signalling, "--supervisor-fd", str(theirs.fileno()), *self._arguments]
+        after = [] if self._fell is None else ["--after", str(self._fell)]
+        arguments = [*self._signalling, "--supervisor-fd", str(theirs.fileno()), *after, *self._arguments]
         try:
             pid = spawn(arguments, [theirs.fileno()], self._environment)
         except OSError:

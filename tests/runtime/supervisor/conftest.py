@@ -44,7 +44,7 @@ def wait():
     while control.recv(100):
         pass
 
-exec(sys.argv[3])
+exec(sys.argv[-1])
 """
 
 WORKER = """
