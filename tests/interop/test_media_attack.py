@@ -2,7 +2,7 @@
 
 RTP bleed draws the media of a call to whoever sends to its port; RTP inject puts the attacker's sound into it. In
 `strict` no attacker has a chance but one that forges addresses. In `address` one that shares the peer's address has,
-and in `nat` one within `media_from`: but only until the peer's own packets have locked the source.
+but only until the peer is heard; and in `nat` one within `media_from` who comes before the peer's own packets.
 """
 
 import contextlib
@@ -68,6 +68,21 @@ def test_a_spray_over_all_ports_neither_hears_nor_says_anything(lab: Lab, engine
     assert {stream["packets"] for call in media for stream in call.values()} == {calls.ends[0].sent}
     assert all(call["egress"]["foreign"] > 0 for call in media)
     assert lab.metric("sbc_rtp_foreign_total") > 0
+    assert lab.node.complaints() == []
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_who_shares_the_peers_address_is_heard_until_the_peer_is_and_no_longer(lab: Lab, engine: Engine) -> None:
+    """With `address` he is learned where he comes first; the peer, who sends from where it says, wins its place back."""
+    start(lab, engine, "address")
+    with attack(lab, *SAME_HOST) as attacker, lab.calls(CALLS) as calls:
+        calls.talk(1)
+        heard = len(calls.astray())
+        calls.talk(2)
+        assert len(calls.astray()) == heard
+    assert attacker.sent > 1000
+    assert attacker.got == []
+    assert (calls.doubled(), calls.disordered()) == (0, 0)
     assert lab.node.complaints() == []
 
 
