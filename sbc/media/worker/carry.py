@@ -5,11 +5,10 @@ kept back has come all the same. When a packet has been plain, the inlet is told
 """
 
 import struct
-from math import gcd
 from typing import Final
 
 from sbc.media.worker import slots
-from sbc.media.worker.inlet import BUFFER, CLOCK_RATE, NEVER, RTCP_OCTETS, RTP_OCTETS, VIEW, Inlet, Rules, send
+from sbc.media.worker.inlet import BUFFER, CLOCK_RATE, RTCP_OCTETS, RTP_OCTETS, VIEW, Inlet, Rules, send
 from sbc.media.worker.latch import FOREIGN, KEPT, LOCKED, Kept, Source
 from sbc.media.worker.rtcp import is_rtcp
 
@@ -27,7 +26,6 @@ def take_in(inlet: Inlet, size: int, source: Source, now_ns: int) -> None:
         inlet = inlet.rtcp
     if inlet.is_stale:
         inlet.statistics.load()
-        inlet.is_stale = inlet.is_shared
     is_shaped = _is_shaped(inlet, size)
     if source != inlet.source and not _lets_in(inlet, size, source, now_ns, is_shaped=is_shaped):
         return
@@ -96,7 +94,8 @@ def _carry(inlet: Inlet, size: int, now_ns: int) -> None:
 def _carry_rtp(inlet: Inlet, rules: Rules, size: int, now_ns: int) -> None:
     statistics = inlet.statistics
     head, sequence, timestamp, ssrc = _header(BUFFER)
-    inlet.following = NEVER
+    inlet.lane.shut()
+    inlet.is_stale = inlet.is_shared
     if ssrc != statistics.ssrc and inlet.on_source is not None:
         inlet.on_source()
     payload_type = head & 127
@@ -119,10 +118,9 @@ def _carried_simple(inlet: Inlet, payload_type: int, rate: int) -> None:
 
 def _expect(inlet: Inlet, head: int, sequence: int, rate: int) -> None:
     """The next packet needs no more than a look if it is like this one, which came as the latest."""
-    if sequence == inlet.statistics.sequence:
-        inlet.following = head << 16 | (sequence + 1) & 0xFFFF
-        divisor = gcd(rate, _SECOND_NS)
-        inlet.units, inlet.per_ns = rate // divisor, _SECOND_NS // divisor
+    if sequence == inlet.statistics.sequence and inlet.offer is None:
+        inlet.lane.open(head, rate, inlet.quota)
+        inlet.is_stale = True
 
 
 def _carry_rtcp(inlet: Inlet, size: int, now_ns: int) -> None:

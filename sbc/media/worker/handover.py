@@ -148,7 +148,7 @@ class Handover:
     def _await(self) -> None:
         """Offer the way as soon as the socket is empty."""
         can = not self._route.obstacle and not isinstance(self._engine, NoEngine)
-        self._inlet.offer = self.offer if can else None
+        self._inlet.offer_to(self.offer if can else None)
 
     def _has(self, flow: Flow, now: float) -> None:
         self._flow = flow

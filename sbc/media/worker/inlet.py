@@ -1,8 +1,8 @@
 """One direction of RTP or RTCP: what arrives at one of our sockets and leaves by the socket of the other end.
 
-Sockets are not connected: a connected socket would never show us a stranger's packet to count, nor the first one of a
-source that is still to be learned. There is one buffer for all packets, because each is sent before the next is read.
-`way` makes inlets; `relay` and `carry` bring packets through them.
+A socket may be connected to its far end (`connection`); then another one hears everybody else, for the same inlet.
+There is one buffer for all packets, because each is sent before the next is read. `way` makes inlets; `relay` and
+`carry` bring packets through them.
 """
 
 from collections.abc import Callable
@@ -10,6 +10,7 @@ from typing import Final, Protocol
 
 from msgspec import Struct
 
+from sbc.media.worker.lane import Lane, Recv, RecvFrom, Send
 from sbc.media.worker.latch import NOWHERE, Kept, Source, Target
 from sbc.media.worker.ports import Udp
 from sbc.media.worker.statistics import Statistics
@@ -17,7 +18,8 @@ from sbc.media.worker.statistics import Statistics
 RTP_OCTETS: Final = 12  # fixed header, RFC 3550 §5.1
 RTCP_OCTETS: Final = 8  # header and SSRC of the first packet, SR or RR, RFC 3550 §6.4
 CLOCK_RATE: Final = 8000  # where nothing else is said, Hz
-NEVER: Final = -1  # in place of a packet's first octets
+
+NO_SOURCE: Final[Source] = ("", 0)
 
 _UNLIMITED: Final = 1 << 62
 
@@ -71,14 +73,14 @@ class Inlet:
     The owner may set `on_lock` (the gate has another source), `on_source` (another SSRC is about to be heard), `offer`
     (asked when the socket is empty; True: look once more) and `hear` (RTCP that is relayed). While `is_shared`, the
     engine relays and counts in the slot too, and `on_simple` is told of packets that could have been its; `is_stale`:
-    it did.
+    it did, or the short way.
+    `lane`: the socket as the loop has it; `peer`: who sends what comes without a source.
     """
 
     __slots__ = (
         "clock",
         "edit",
         "edit_report",
-        "following",
         "gate",
         "hear",
         "heard_ns",
@@ -86,23 +88,24 @@ class Inlet:
         "is_rtcp",
         "is_shared",
         "is_stale",
+        "lane",
         "limit",
         "offer",
         "on_lock",
         "on_simple",
         "on_source",
-        "per_ns",
+        "outlet",
+        "peer",
         "quota",
-        "recv",
         "rtcp",
         "rules",
         "second_ns",
         "send",
+        "socket",
         "source",
         "statistics",
         "target",
         "types",
-        "units",
     )
 
     def __init__(
@@ -120,8 +123,12 @@ class Inlet:
         edit: Edit | None = None,
         limit: int = 0,
     ) -> None:
-        self.recv = socket.recvfrom_into
+        statistics.load()  # the way before may have counted in the slot alone
+        self.socket = socket
+        self.outlet = outlet
         self.send = outlet.sendto
+        self.lane = Lane(self, socket.recvfrom_into, statistics.memory, statistics.offset)
+        self.peer = NO_SOURCE
         self.gate = gate
         self.target = target
         self.statistics = statistics
@@ -135,8 +142,6 @@ class Inlet:
         self.source: Source | None = None
         self.rtcp: Inlet | None = None
         self.types: dict[int, int] = {}  # simple payload types that were seen, and their clocks
-        self.following = NEVER  # the first four octets of the packet that needs no more than a look
-        self.units = self.per_ns = 1  # its clock: so many units of the timestamp in so many nanoseconds
         # What `packets` may become in this second; of RTCP, how many may still come.
         self.quota = (0 if is_rtcp else statistics.packets) if limit else _UNLIMITED
         self.second_ns = 0
@@ -149,13 +154,47 @@ class Inlet:
         self.offer: Callable[[float], bool] | None = None
         self.hear: Callable[[bytearray, int, float], None] | None = None
 
+    @property
+    def recv(self) -> RecvFrom:
+        """Whoever has sent."""
+        return self.lane.recv_from
+
+    @recv.setter
+    def recv(self, recv: RecvFrom) -> None:
+        self.lane.recv_from = recv
+
     def share(self) -> None:
         """From now on somebody else relays this way, and what comes here has been passed up."""
         self.is_shared = self.is_stale = True
-        self.following = NEVER
+        self.lane.shut()
 
     def unshare(self) -> None:
         self.is_shared = False
+
+    def offer_to(self, offer: Callable[[float], bool] | None) -> None:
+        """Ask `offer` when the socket is empty. Until then no packet takes the short way."""
+        self.offer = offer
+        if offer is not None:
+            self.lane.shut()
+
+    def hear_only(self, peer: Source, recv: Recv) -> None:
+        """Everything that comes by the socket is `peer`'s from now on."""
+        self.peer, self.lane.recv = peer, recv
+
+    def hear_all(self) -> None:
+        """The source of each packet has to be looked at."""
+        self.peer, self.lane.recv = NO_SOURCE, None
+
+    def send_by(self, send: Send | None) -> None:
+        """The outlet is connected to the target; None: it is not."""
+        self.lane.send = send
+
+    def aim(self, target: Target | None) -> None:
+        """Packets go elsewhere from now on."""
+        if target != self.target:
+            self.lane.send = None
+            self.lane.shut()
+        self.target = target
 
 
 def send(inlet: Inlet, data: bytes | memoryview) -> bool:

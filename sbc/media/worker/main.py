@@ -17,16 +17,20 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import repeat
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from sbc.media import wire
 from sbc.media.worker.breakage import say_once
+from sbc.media.worker.connecting import SystemConnector
 from sbc.media.worker.control import Control, is_ours
 from sbc.media.worker.engine import Engine, NoEngine
+from sbc.media.worker.inlet import Inlet
 from sbc.media.worker.kernel.directory import is_anything_left
+from sbc.media.worker.lane import Lane
 from sbc.media.worker.ports import Udp
-from sbc.media.worker.relay import Inlet, relay
+from sbc.media.worker.relay import relay_ready
 from sbc.media.worker.service import Service
 from sbc.media.worker.slots import SLOT_OCTETS, SLOTS, Memory
 from sbc.media.worker.stand_by import Parent
@@ -87,7 +91,7 @@ class Worker:
 
     def __init__(self, memory: Memory | None, *, continues: bool) -> None:
         self.poller = Poller()
-        self.service = Service(self.poller, time.monotonic, memory, self._open_engine)
+        self.service = Service(self.poller, time.monotonic, memory, self._open_engine, SystemConnector())
         self.service.agenda.broke = say_once
         self._continues = continues
         self._engine: KernelEngine | None = None
@@ -171,30 +175,37 @@ class Worker:
     # --- the loop -------------------------------------------------------------------------------------------------
 
     def relay(self) -> None:
-        """Until it is over. What one packet or one request breaks, the others do not notice."""
-        poll, inlets, others = self.poller.epoll.poll, self.poller.inlets, self.poller.others
+        """Until it is over."""
+        poll, lanes = self.poller.epoll.poll, self.poller.lanes
         agenda, news = self.service.agenda, self.service.news
         entries = agenda.entries
         now = time.monotonic()
         while not self._is_over:
             events = poll(max(entries[0][0] - now, 0) if entries else None, _READY_AT_MOST)
+            now_ns = time.monotonic_ns()
             # Where many sockets are ready, each has about one packet: to ask each again for EAGAIN costs more than
             # epoll, which is asked once for all. Where few are ready it costs less, and one may hold a queue.
-            budget = _PACKETS_PER_TURN if len(events) <= _FEW else 1
-            for fd, _ in events:
-                try:
-                    inlet = inlets.get(fd)
-                    if inlet is not None:
-                        relay(inlet, budget)
-                    elif fd in others:
-                        others[fd]()
-                except Exception as error:  # noqa: BLE001 - costs nothing where there is none
-                    say_once(error)
+            if len(events) > _FEW:
+                self._relay(iter(events), now_ns)
+            else:
+                for event in events:
+                    times = 1 if lanes[event[0]] is None else _PACKETS_PER_TURN
+                    self._relay(repeat(event, times), now_ns, is_drained=True)
             now = time.monotonic()
             if entries and entries[0][0] <= now:
                 agenda.tick(now)
             if news:
                 self._tell()
+
+    def _relay(self, events: Iterator[tuple[int, int]], now_ns: int, *, is_drained: bool = False) -> None:
+        """What one packet or one request breaks, the others do not notice: it goes on with the event behind."""
+        poller, is_broken = self.poller, True
+        while is_broken:
+            try:
+                relay_ready(events, poller.lanes, poller.others, now_ns, is_drained=is_drained)
+                is_broken = False
+            except Exception as error:  # noqa: BLE001 - costs nothing where there is none
+                say_once(error)
 
     def _tell(self) -> None:
         if self._link is not None:
@@ -253,33 +264,47 @@ class Worker:
 
 
 class Poller:
-    """Which socket is listened to, and for which inlet (`session.Watch`); and the few others."""
+    """Which socket is listened to, and for which inlet (`session.Watch`); and the few others.
 
-    __slots__ = ("epoll", "inlets", "others")
+    `lanes`: by descriptor; None: there is none, or it is one of the others.
+    """
+
+    __slots__ = ("epoll", "lanes", "others")
 
     def __init__(self) -> None:
         self.epoll = select.epoll()
-        self.inlets: dict[int, Inlet] = {}
+        self.lanes: list[Lane | None] = []
         self.others: dict[int, Callable[[], object]] = {}
 
     def set(self, one: Udp, inlet: Inlet) -> None:
+        self.beside(one, inlet.lane)
+
+    def beside(self, one: Udp, lane: Lane) -> None:
         fd = one.fileno()
-        if fd not in self.inlets:
+        self._make_room(fd)
+        if self.lanes[fd] is None:
             self.epoll.register(fd, select.EPOLLIN)
-        self.inlets[fd] = inlet
+        self.lanes[fd] = lane
 
     def unset(self, one: Udp) -> None:
         fd = one.fileno()
-        if self.inlets.pop(fd, None) is not None:
+        if 0 <= fd < len(self.lanes) and self.lanes[fd] is not None:
+            self.lanes[fd] = None
             self.epoll.unregister(fd)
 
     def add(self, fd: int, turn: Callable[[], object]) -> None:
+        self._make_room(fd)
         self.epoll.register(fd, select.EPOLLIN)
         self.others[fd] = turn
 
     def drop(self, fd: int) -> None:
         if self.others.pop(fd, None) is not None:
             self.epoll.unregister(fd)
+
+    def _make_room(self, fd: int) -> None:
+        """Twice as much as is needed: descriptors come one by one."""
+        if fd >= len(self.lanes):
+            self.lanes.extend([None] * (2 * fd + 2 - len(self.lanes)))
 
 
 # --- where we come from -----------------------------------------------------------------------------------------------

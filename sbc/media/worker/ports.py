@@ -7,7 +7,7 @@ The runtime opens pairs muted; when a session lets go of them they rest (see `re
 import contextlib
 import math
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final, Protocol
 
 from sbc.media.mute import mute, unmute
@@ -33,7 +33,12 @@ class Udp(Protocol):
 
     def fileno(self) -> int: ...
     def recvfrom_into(self, buffer: bytearray, /) -> tuple[int, tuple[str, int]]: ...
+    def recv_into(self, buffer: bytearray, /) -> int: ...
     def sendto(self, data: bytes | memoryview, address: tuple[str, int], /) -> int: ...
+    def send(self, data: memoryview, /) -> int: ...
+    def connect(self, address: tuple[str, int], /) -> None: ...
+    def getpeername(self) -> tuple[str, int]: ...
+    def getsockname(self) -> tuple[str, int]: ...
     def setsockopt(self, level: int, option: int, value: bytes | int, /) -> None: ...
     def getsockopt(self, level: int, option: int, /) -> int: ...
     def close(self) -> None: ...
@@ -42,7 +47,7 @@ class Udp(Protocol):
 class Pair:
     """RTP and RTCP socket of one even port, and the session that uses them ("": none)."""
 
-    __slots__ = ("_is_muted", "closed_at", "local", "owner", "port", "rest", "rtcp", "rtp")
+    __slots__ = ("_is_muted", "closed_at", "is_leaving", "local", "owner", "port", "rest", "rtcp", "rtp")
 
     def __init__(self, local: str, port: int, rtp: Udp, rtcp: Udp) -> None:
         self.local = local
@@ -52,6 +57,7 @@ class Pair:
         self.owner = ""
         self.rest: Rest | None = None
         self.closed_at = -math.inf
+        self.is_leaving = False  # somebody else may have it already, whose the state of its sockets is
         self._is_muted = False  # by us; the worker before us may have left it open
 
     @property
@@ -95,16 +101,21 @@ class Pair:
 
 
 class Ports:
-    __slots__ = ("_pairs",)
+    """`disconnect`: from whoever a worker before us has connected a socket to; see `connecting`."""
 
-    def __init__(self) -> None:
+    __slots__ = ("_disconnect", "_pairs")
+
+    def __init__(self, disconnect: Callable[[Udp], None] | None = None) -> None:
         self._pairs: dict[Key, Pair] = {}
+        self._disconnect = disconnect
 
     def add(self, local: str, ports: Sequence[int], sockets: Sequence[Udp]) -> None:
         """Sockets come as RTP, RTCP of each port. A pair that we have already stays as it is: it may be in use."""
         for i, port in enumerate(ports):
             rtp, rtcp = sockets[2 * i], sockets[2 * i + 1]
             pair = self._pairs.setdefault((local, port), Pair(local, port, rtp, rtcp))
+            if pair.rtp is rtp and self._disconnect is not None:
+                self._disconnect(rtp)
             for one in (rtp, rtcp):
                 if one not in {pair.rtp, pair.rtcp}:
                     one.close()
@@ -156,7 +167,22 @@ class _Absent:
     def recvfrom_into(self, _buffer: bytearray, /) -> tuple[int, tuple[str, int]]:
         raise BlockingIOError
 
+    def recv_into(self, _buffer: bytearray, /) -> int:
+        raise BlockingIOError
+
     def sendto(self, _data: bytes | memoryview, _address: tuple[str, int], /) -> int:
+        raise BlockingIOError
+
+    def send(self, _data: memoryview, /) -> int:
+        raise BlockingIOError
+
+    def connect(self, _address: tuple[str, int], /) -> None:
+        raise BlockingIOError
+
+    def getpeername(self) -> tuple[str, int]:
+        raise BlockingIOError
+
+    def getsockname(self) -> tuple[str, int]:
         raise BlockingIOError
 
     def setsockopt(self, _level: int, _option: int, _value: bytes | int, /) -> None:

@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 
 from sbc.media import wire
+from sbc.media.worker.connection import Connection
 from sbc.media.worker.far_end import FarEnd, Key, Latches, Tally, merged
 from sbc.media.worker.hearing import Digit
 from sbc.media.worker.inlet import CLOCK_RATE
@@ -45,7 +46,18 @@ class Link:
 
 
 class Session:
-    __slots__ = ("_around", "_ends", "_former", "_is_early", "_links", "_tallies", "_voices", "_ways", "put")
+    __slots__ = (
+        "_around",
+        "_connections",
+        "_ends",
+        "_former",
+        "_is_early",
+        "_links",
+        "_tallies",
+        "_voices",
+        "_ways",
+        "put",
+    )
 
     def __init__(self, put: wire.PutSession) -> None:
         self.put = put
@@ -54,6 +66,7 @@ class Session:
         self._ends: dict[Key, FarEnd] = {}
         self._links: dict[tuple[Key, Key], Link] = {}
         self._ways: list[Way] = []
+        self._connections: dict[Key, Connection] = {}
         self._voices: dict[tuple[Pair, Pair], Voice] = {}
         self._former: dict[Key, tuple[Target, ...]] = {}
         self._is_early = False
@@ -62,8 +75,7 @@ class Session:
         """Relay as `put` says from now on, through those of its pairs that are ours. `moved`: they came just now."""
         self._around = around
         now = around.clock()
-        for way in self._ways:
-            way.withdraw()
+        self._withdraw()
         fresh = self._settle_ends(around, moved, now)
         voices, self._voices = self._voices, {}
         self._ways = [] if self.put.early else list(self._wire(around, voices))
@@ -80,6 +92,7 @@ class Session:
         for way in self._ways:
             if was_early or way.frm.pair in moved:
                 way.catch_up()
+        self._connect(around)
 
     def play(self, play: wire.PlayDigit, code: int) -> None:
         """Towards an end without a way to it, or without a payload type for digits: nothing."""
@@ -93,8 +106,7 @@ class Session:
     def close(self) -> None:
         """The call is over; what was counted can still be asked for, and who relayed it."""
         last = {key: self._described(far) for key, far in self._ends.items()}
-        for way in self._ways:
-            way.withdraw()
+        self._withdraw()
         for voice in self._voices.values():
             voice.close()
         self._give_up(set(self._ends), set())
@@ -235,6 +247,9 @@ class Session:
 
         def locked() -> None:
             way.rtp.source = way.frm.latches.rtp.source
+            connection = self._connections.get(way.frm.pair.key)
+            if connection is not None:
+                connection.moved()
             way.frm.latches.rtcp.moved()
             retarget()
 
@@ -245,6 +260,23 @@ class Session:
 
         way.rtp.on_lock = locked
         way.rtcp.on_lock = retarget
+
+    def _withdraw(self) -> None:
+        """Ways are in userland, and sockets connected to nobody, from now on."""
+        for way in self._ways:
+            way.withdraw()
+        for connection in self._connections.values():
+            connection.end()
+        self._connections = {}
+
+    def _connect(self, around: Surroundings) -> None:
+        if around.connector is None:
+            return
+        for way in self._ways:
+            if way.rtp.rules is not None:
+                going = [one.rtp for one in self._ways if one.to is way.frm]
+                connection = Connection(way.frm, way.rtp, going, way.stays, around, around.connector)
+                self._connections[way.frm.pair.key] = connection
 
     # --- counters -----------------------------------------------------------------------------------------------------
 

@@ -14,15 +14,37 @@ from sbc.media.worker.agenda import Agenda
 from sbc.media.worker.engine import Engine, NoEngine
 from sbc.media.worker.far_end import Key, Latches
 from sbc.media.worker.inlet import Clock, Inlet
+from sbc.media.worker.lane import Lane
+from sbc.media.worker.latch import Source, Target
 from sbc.media.worker.ports import Pair, Udp
 from sbc.media.worker.slots import Slots
 
 
 class Watch(Protocol):
-    """The poller's side: which inlet a socket belongs to. Setting one that is watched already replaces its inlet."""
+    """The poller's side: which inlet a socket belongs to. Setting one that is watched already replaces its inlet.
+
+    `beside`: another socket of an inlet that has one.
+    """
 
     def set(self, socket: Udp, inlet: Inlet) -> None: ...
+    def beside(self, socket: Udp, lane: Lane) -> None: ...
     def unset(self, socket: Udp) -> None: ...
+
+
+class Connected(Struct, frozen=True):
+    """A socket that is connected to `target`; `peer` is that, as `recvfrom` has it. `aside`: hears the others."""
+
+    aside: Udp
+    target: Target
+    peer: Source
+
+
+class Connector(Protocol):
+    """See `connecting`. `connect`: None where it cannot be. `is_short`: descriptors are needed for other things."""
+
+    def is_short(self) -> bool: ...
+    def connect(self, one: Udp, target: Target) -> Connected | None: ...
+    def disconnect(self, one: Udp) -> None: ...
 
 
 def _unmarked(_socket: Udp) -> int:
@@ -34,7 +56,7 @@ class Surroundings(Struct):
 
     `clock`: seconds of CLOCK_MONOTONIC, as the slots have it. `slots`: None: counters that die with us. `engine` and
     `own` (`wire.Configure.own`, canonical) may be set anew; every session is to be rewired then. `dscp`: of what leaves
-    by a socket. `latches`: of each pair that a session has, or had last.
+    by a socket. `latches`: of each pair that a session has, or had last. `connector`: None: no socket is connected.
     """
 
     find: Callable[[wire.End], Pair]
@@ -47,3 +69,4 @@ class Surroundings(Struct):
     own: frozenset[str] = frozenset()
     dscp: Callable[[Udp], int] = _unmarked
     latches: dict[Key, Latches] = msgspec.field(default_factory=dict)
+    connector: Connector | None = None

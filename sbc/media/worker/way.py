@@ -126,7 +126,8 @@ class Way:
         rtp, rtcp = self._targets()
         if rtp != self.rtp.target and self._handover is not None:
             self._handover.changed()
-        self.rtp.target, self.rtcp.target = rtp, rtcp
+        self.rtp.aim(rtp)
+        self.rtcp.aim(rtcp)
 
     def catch_up(self) -> None:
         catch_up(self.rtp)
@@ -148,6 +149,11 @@ class Way:
     def verify(self, now: float) -> None:
         if self._handover is not None:
             self._handover.verify(now)
+
+    def stays(self) -> bool:
+        """Whether userland relays it, and will."""
+        engine = self._around.engine
+        return isinstance(engine, NoEngine) or (self._handover is not None and bool(self._handover.why))
 
     @property
     def engine(self) -> wire.EngineName:
