@@ -219,8 +219,9 @@ class MediaClient:
             self._let_go(session)
             session.replace(request)
         self._sessions[request.ref] = session  # at the end: the order of the latest words, should two want one port
+        moving = {key for key in session.pairs if self._users.get(key, request.ref) != request.ref}
         self._users.update(dict.fromkeys(session.pairs, request.ref))
-        messages = self._lend(session)
+        messages = self._lend(session, moving)
         if self._links[session.worker].is_running:
             session.relayed = True
             messages.append(self._outgoing(request, session.worker))
@@ -284,8 +285,8 @@ class MediaClient:
             return session.worker
         return next((n for n, link in enumerate(self._links) if ref in link.orphans), None)
 
-    def _lend(self, session: _Session) -> list[Outgoing]:
-        """Give its worker the ports that it lacks, and let those that had them forget them."""
+    def _lend(self, session: _Session, moving: set[Key]) -> list[Outgoing]:
+        """Give its worker the ports that it lacks, and let those that had them forget them. `moving`: with a leg."""
         worker = session.worker
         lacking = [key for key in session.pairs if self._homes.get(key, worker) != worker]
         if not lacking:
@@ -300,7 +301,10 @@ class MediaClient:
         self._homes.update(dict.fromkeys(lacking, worker))
         link = self._links[worker]
         link.left.difference_update(lacking)
-        return messages + (list(_add_ports(lacking, worker)) if link.is_running else [])
+        if link.is_running:
+            messages += _add_ports((key for key in lacking if key not in moving), worker)
+            messages += _add_ports((key for key in lacking if key in moving), worker, in_use=True)
+        return messages
 
     def _let_go(self, session: _Session) -> None:
         """Its ports have no user for now; those that another session has put later are left alone."""
@@ -322,9 +326,9 @@ def _pairs(put: wire.PutSession) -> tuple[Key, ...]:
     return tuple(pair for ends in ends_of(put) for pair in ends)
 
 
-def _add_ports(keys: Iterable[Key], worker: int) -> Iterable[Outgoing]:
+def _add_ports(keys: Iterable[Key], worker: int, *, in_use: bool = False) -> Iterable[Outgoing]:
     for local, some in _by_message(keys):
-        yield Outgoing(wire.encode(wire.AddPorts(local, some)), local, some, worker)
+        yield Outgoing(wire.encode(wire.AddPorts(local, some, in_use)), local, some, worker)
 
 
 def _drop_ports(keys: Iterable[Key], worker: int) -> Iterable[Outgoing]:

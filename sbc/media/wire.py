@@ -119,10 +119,15 @@ class Configure(Struct, frozen=True, tag=True):
 
 
 class AddPorts(Struct, frozen=True, tag=True):
-    """Descriptors for port pairs on one local address come with this message."""
+    """Descriptors for port pairs on one local address come with this message.
+
+    `in_use`: a session of another worker had them until now, and one leg of it goes on in a session that is put here:
+    what waits in the sockets is that leg's.
+    """
 
     local: str
     ports: tuple[int, ...]
+    in_use: bool = False
 
 
 class DropPorts(Struct, frozen=True, tag=True):

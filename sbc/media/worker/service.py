@@ -20,7 +20,6 @@ from sbc.media.worker.refusals import STREAMS_AT_MOST, is_host_of, problem
 from sbc.media.worker.resting import Rest
 from sbc.media.worker.session import Session, Surroundings, Watch
 from sbc.media.worker.slots import Memory, owner_of
-from sbc.media.worker.surroundings import Connector
 from sbc.media.worker.sweep import Life, Sweep
 from sbc.media.worker.voice import Clock
 
@@ -53,21 +52,15 @@ class Service:
     )
 
     def __init__(
-        self,
-        watch: Watch,
-        clock: Clock,
-        memory: Memory | None = None,
-        open_engine: OpenEngine | None = None,
-        connector: Connector | None = None,
+        self, watch: Watch, clock: Clock, memory: Memory | None = None, open_engine: OpenEngine | None = None
     ) -> None:
         self.agenda = Agenda()
         self.news: list[wire.Reply] = []  # for signalling, unasked; whoever sends them clears the list
         self._watch = watch
         self._clock = clock
         self._around = Surroundings(self._pair, watch, self.agenda, clock, self._say, dscp=dscp)
-        self._around.connector = connector
         self._choice = EngineChoice(self._around, memory, open_engine)
-        self._ports = Ports(None if connector is None else connector.disconnect)
+        self._ports = Ports()
         self._lives: dict[str, Life] = {}
         self._sweep = Sweep(self._around, self._lives, self._give_up, clock())
         self._media: frozenset[str] = frozenset()
@@ -114,8 +107,8 @@ class Service:
         match request:
             case wire.Configure():
                 return [self._configure(request)]
-            case wire.AddPorts(local=local, ports=ports):
-                return self._add(local, ports, sockets)
+            case wire.AddPorts():
+                return self._add(request, sockets)
             case wire.DropPorts(local=local, ports=ports):
                 self._drop([(local, port) for port in ports])
                 return []
@@ -142,11 +135,15 @@ class Service:
             self._attach()
         return ready
 
-    def _add(self, local: str, ports: tuple[int, ...], sockets: Sequence[Udp]) -> list[wire.Reply]:
+    def _add(self, add: wire.AddPorts, sockets: Sequence[Udp]) -> list[wire.Reply]:
+        local, ports = add.local, add.ports
         if len(sockets) != 2 * len(ports):
             return [wire.Refused("", f"{len(ports)} port pairs on {local} came with {len(sockets)} descriptors")]
         self._ports.add(local, ports, sockets)
         self._added.update((local, port) for port in ports)
+        if add.in_use:
+            for port in ports:
+                self._ports.pair(local, port).closed_at = self._clock()
         if self._is_synced:
             self._choice.attach({local}, is_all=False)
         return []
@@ -156,7 +153,7 @@ class Service:
         pairs = [pair for key in keys if (pair := self._ports.drop(*key))]
         owners = {pair.owner for pair in pairs} - {""}
         for pair in pairs:
-            pair.owner, pair.is_leaving = "", True
+            pair.owner = ""
             self._added.discard(pair.key)
             self._around.latches.pop(pair.key, None)
             self._watch.unset(pair.rtp)

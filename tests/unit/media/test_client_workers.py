@@ -110,7 +110,7 @@ def test_a_leg_of_another_worker_is_taken_before_it_is_put() -> None:
     _, told = two_legs_of_two_workers()
     assert told == [
         (0, wire.DropPorts(INSIDE, (20000,))),
-        (1, wire.AddPorts(INSIDE, (20000,))),
+        (1, wire.AddPorts(INSIDE, (20000,), in_use=True)),
         (1, session("b", 20000, 20002, 2)),
     ]
 
@@ -126,13 +126,25 @@ def test_a_session_that_has_lost_a_leg_to_another_worker_is_not_put_again_and_it
         assert (0, wire.AddPorts(OUTSIDE, (20000,))) in told
 
 
+def test_a_leg_that_moves_to_a_session_in_another_worker_is_named_as_one() -> None:
+    client = client_of(2)
+    client.ask(session("a", 20000, 20000))
+    client.ask(session("b", 20002, 20002))
+    assert said(client.ask(session("b", 20004, 20000, 2))) == [
+        (0, wire.DropPorts(OUTSIDE, (20000,))),
+        (1, wire.AddPorts(INSIDE, (20004,))),
+        (1, wire.AddPorts(OUTSIDE, (20000,), in_use=True)),
+        (1, session("b", 20004, 20000, 2)),
+    ]
+
+
 def test_a_worker_that_was_away_is_told_which_pairs_it_has_no_more() -> None:
     client = client_of(2)
     client.ask(session("a", 20000, 20000))
     client.ask(session("b", 20002, 20002))
     client.worker_lost(0)
     told = said(client.ask(session("b", 20000, 20002, 2)))
-    assert told == [(1, wire.AddPorts(INSIDE, (20000,))), (1, session("b", 20000, 20002, 2))]
+    assert told == [(1, wire.AddPorts(INSIDE, (20000,), in_use=True)), (1, session("b", 20000, 20002, 2))]
     again = said(client.worker_started(0))
     assert again[1] == (0, wire.DropPorts(INSIDE, (20000,)))
     client.worker_lost(0)

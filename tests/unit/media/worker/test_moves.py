@@ -41,6 +41,9 @@ class Socket:
     def setsockopt(self, level: int, option: int, value: bytes | int) -> None:
         self.is_muted = option == ATTACH
 
+    def close(self) -> None:
+        pass
+
 
 class Worker:
     """Port pairs 20000 to 20006, one for each of A to D; `a` is a call of A and B, `b` one of C and D."""
@@ -202,3 +205,16 @@ def test_a_worker_that_is_replaced_between_the_two_messages_is_told_the_same() -
     again = [wire.decode_request(message.data) for message in client.worker_started()]
     puts = [request for request in again if isinstance(request, wire.PutSession)]
     assert [(put.ref, put.generation, put.resumed) for put in puts] == [("b", 1, True), ("a", 2, True)]
+
+
+@pytest.mark.parametrize(("in_use", "brought"), [(True, [7]), (False, [])])
+def test_a_leg_that_comes_from_another_worker_brings_what_waits(in_use: bool, brought: list[int]) -> None:
+    here, there = Worker(), Worker()
+    here.sends(A, 7)
+    sockets, here.sockets[:4] = here.sockets[:4], there.sockets[:4]
+    there.say(wire.DropPorts(LOCAL, (20000, 20002)))
+    there.sockets[:4] = sockets
+    there.service.receive(wire.encode(wire.AddPorts(LOCAL, (20000, 20002), in_use)), sockets)
+    there.put("heir", A, B)
+    there.turn()
+    assert there.got(B) == brought
