@@ -8,6 +8,7 @@ Used by `sbc.cli.signalling`, which `sbc run` starts.
 
 import contextlib
 import gc
+import ipaddress
 import os
 import socket
 import sys
@@ -20,6 +21,7 @@ from typing import Final, Protocol
 import structlog
 import trio
 from msgspec import Struct
+from msgspec.structs import replace
 
 from sbc.admin.state import WorkerView
 from sbc.b2bua.commands import Alert, AskMedia, Log, OpenPorts, StoreState, WriteCdr
@@ -31,6 +33,7 @@ from sbc.core.errors import OperatorError
 from sbc.core.ids import IdSource
 from sbc.policy.engine import Policy
 from sbc.policy.load import load_policy
+from sbc.policy.model import MediaSettings
 from sbc.runtime import clock, sockets
 from sbc.runtime.admin_socket import label_of, open_admin_socket, remove_socket
 from sbc.runtime.alerts import Alerts
@@ -190,7 +193,7 @@ class _Program:
         self._resolver = Resolver(driver.handle, self._drops, servers=name_servers(os.environ))
         self._media = MediaPool(
             keeper,
-            policy.media,
+            _media_of(policy),
             driver.handle,
             {local: interface.dscp_media for interface in policy.interfaces.values() for local in interface.media},
             node=node_label(policy.name, opened.store.path.parent),
@@ -313,7 +316,7 @@ class _Program:
         if self._view is not None:
             self._view.policy = policy
         self._alerts.set_webhook(policy.webhook)
-        self._media.change(policy.media)
+        self._media.change(_media_of(policy))
         self._driver.handle(PolicyChanged(policy))
 
     def _open_ports(self, command: OpenPorts) -> None:
@@ -368,6 +371,16 @@ class _Program:
 
     def _calls_are_over(self) -> bool:
         return not self._sink.pending and not self._engine.snapshot(clock.boot_seconds()).calls
+
+
+def _media_of(policy: Policy) -> MediaSettings:
+    """Between loopback addresses the kernel engine never relays, so who left the choice to us is not told what it
+    lacks there: no BPF file system, no permission.
+    """
+    media = policy.media
+    hosts = [ipaddress.ip_address(host) for interface in policy.interfaces.values() for host in interface.media]
+    is_local = media.engine == "auto" and all(host.is_loopback for host in hosts)
+    return replace(media, engine="userland") if is_local else media
 
 
 def _own_hosts(policy: Policy) -> frozenset[str]:

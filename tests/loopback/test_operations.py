@@ -117,6 +117,22 @@ def until(condition):
         time.sleep(0.02)
 
 
+def test_on_loopback_alone_nobody_is_told_what_the_kernel_engine_lacks(start):
+    sbc = start().ready()
+    [worker] = sbc.get("/api/v1/status")["media"]
+    assert (worker["engine"], worker["reason"]) == ("userland", "")
+    assert not sbc.events("media.engine")
+
+
+def test_who_asks_for_the_kernel_engine_is_told_why_it_is_not(start, monkeypatch):
+    monkeypatch.setenv("SBC_BPFFS", "/nowhere")
+    sbc = start(ports="20000-20999, engine: kernel").ready()
+    sbc.until(lambda: sbc.events("media.engine"))
+    [line] = sbc.events("media.engine")
+    assert (line["level"], line["engine"]) == ("warning", "userland")
+    assert line["reason"]
+
+
 def test_a_dead_trunk_and_its_return_are_posted(start, host, webhook):
     health = ", health: {options: 1s, retry: 200ms, timeout: 1s, fall: 2, rise: 1}"
     sbc = start(sbc=f', alerts: {{webhook: "{webhook.url}"}}', trunk=health).ready()
