@@ -20,6 +20,7 @@ from sbc.media.worker.refusals import STREAMS_AT_MOST, is_host_of, problem
 from sbc.media.worker.resting import Rest
 from sbc.media.worker.session import Session, Surroundings, Watch
 from sbc.media.worker.slots import Memory, owner_of
+from sbc.media.worker.surroundings import Connector
 from sbc.media.worker.sweep import Life, Sweep
 from sbc.media.worker.voice import Clock
 
@@ -52,15 +53,21 @@ class Service:
     )
 
     def __init__(
-        self, watch: Watch, clock: Clock, memory: Memory | None = None, open_engine: OpenEngine | None = None
+        self,
+        watch: Watch,
+        clock: Clock,
+        memory: Memory | None = None,
+        open_engine: OpenEngine | None = None,
+        connector: Connector | None = None,
     ) -> None:
         self.agenda = Agenda()
         self.news: list[wire.Reply] = []  # for signalling, unasked; whoever sends them clears the list
         self._watch = watch
         self._clock = clock
         self._around = Surroundings(self._pair, watch, self.agenda, clock, self._say, dscp=dscp)
+        self._around.connector = connector
         self._choice = EngineChoice(self._around, memory, open_engine)
-        self._ports = Ports()
+        self._ports = Ports(None if connector is None else connector.disconnect)
         self._lives: dict[str, Life] = {}
         self._sweep = Sweep(self._around, self._lives, self._give_up, clock())
         self._media: frozenset[str] = frozenset()
@@ -153,7 +160,7 @@ class Service:
         pairs = [pair for key in keys if (pair := self._ports.drop(*key))]
         owners = {pair.owner for pair in pairs} - {""}
         for pair in pairs:
-            pair.owner = ""
+            pair.owner, pair.is_leaving = "", True
             self._added.discard(pair.key)
             self._around.latches.pop(pair.key, None)
             self._watch.unset(pair.rtp)
