@@ -73,7 +73,7 @@ def test_a_spray_over_all_ports_neither_hears_nor_says_anything(lab: Lab, engine
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_who_shares_the_peers_address_is_heard_until_the_peer_is_and_no_longer(lab: Lab, engine: Engine) -> None:
-    """With `address` he is learned where he comes first; the peer, who sends from where it says, wins its place back."""
+    """With `address` he is learned where he comes first. The peer sends from where it says, and wins its place back."""
     start(lab, engine, "address")
     with attack(lab, *SAME_HOST) as attacker, lab.calls(CALLS) as calls:
         calls.talk(1)
