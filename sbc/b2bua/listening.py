@@ -238,7 +238,7 @@ class Listening:
                     then = _NOTHING
                 local = way.ingress.local if side == "ingress" else way.egress.local
                 totals.packets[local] += now_.received - then.received
-                totals.lost += now_.lost - then.lost
+                totals.add_lost(now_.lost - then.lost)
                 totals.foreign += now_.foreign - then.foreign
         self._before = counts
 
@@ -251,7 +251,7 @@ class Listening:
         codec = (way.ingress if side == "ingress" else way.egress).codec
         row: dict[str, object] = {"codec": codec, "packets": end.received, "lost": None, "jitter_ms": None, "mos": None}
         if end.received and way.is_rtp:
-            row |= {"lost": end.lost, "jitter_ms": round(end.jitter_ms, 1), "mos": _score(codec, count, end)}
+            row |= {"lost": max(end.lost, 0), "jitter_ms": round(end.jitter_ms, 1), "mos": _score(codec, count, end)}
             row |= {"jitter_max_ms": round(end.jitter_max_ms, 1)}
         if end.round_trip_ms:
             row["round_trip_ms"] = round(end.round_trip_ms, 1)

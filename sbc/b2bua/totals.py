@@ -7,19 +7,27 @@ from sbc.core.histogram import Histogram
 
 _MOS_BOUNDS: Final = (1.5, 2.0, 2.5, 3.0, 3.5, 3.8, 4.0, 4.2, 4.4, 4.5)
 _SETUP_BOUNDS: Final = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 180.0)
+_HALF: Final = 1 << 31
 
 
 class Totals:
     """`packets`: RTP that was relayed, by the interface that it came in on; `foreign`: dropped, its source was not the
     locked one. `mos`: one score for each stream that a call has heard, at its end. `setup`: seconds from the INVITE to
-    the answer.
+    the answer. `lost` never falls, as a counter must not: a packet that was only late is taken from what is lost next.
     """
 
-    __slots__ = ("foreign", "lost", "mos", "packets", "setup")
+    __slots__ = ("_late", "foreign", "lost", "mos", "packets", "setup")
 
     def __init__(self) -> None:
         self.packets: Counter[str] = Counter()
         self.lost = 0
+        self._late = 0  # packets that were counted as lost, and came
         self.foreign = 0
         self.mos = Histogram(_MOS_BOUNDS)
         self.setup = Histogram(_SETUP_BOUNDS)
+
+    def add_lost(self, packets: int) -> None:
+        """Less than 0: more were found again than lost. The worker counts in 32 bits, which may run over."""
+        packets = (packets + _HALF) % (2 * _HALF) - _HALF - self._late
+        self.lost += max(packets, 0)
+        self._late = max(-packets, 0)

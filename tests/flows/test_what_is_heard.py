@@ -157,6 +157,20 @@ def test_both_sides_silent_or_on_hold_is_not_falling_silent(world):
     assert sbc.idle()
 
 
+def test_a_late_packet_takes_nothing_from_a_counter_and_none_is_less_than_lost(world):
+    """A fall would look like a restart to whoever computes rates; and a stream may begin with the late ones."""
+    sbc, office, _ = talking(world)
+    heard = []
+    for lost in (-2, 3, 2, 1, 4, 2**31 - 1, -(2**31) + 4):
+        counted(sbc, 50, 50, lost=lost)
+        heard.append(sbc.switch.snapshot(sbc.now).media.lost)
+    assert heard == [0, 3, 3, 3, 4, 2**31 - 1, 2**31 + 4]
+    counted(sbc, 50, 50, lost=-1)
+    assert live(sbc)["egress"][0]["lost"] == 0
+    office.hangs_up()
+    assert sbc.idle()
+
+
 def test_old_news_of_a_relay_that_has_changed_are_passed_over(world):
     sbc, office, _ = talking(world)
     (call,) = sbc.switch.calls.values()
