@@ -3,11 +3,12 @@
 Used by `main`, whose I/O it is. It knows neither sessions nor packets.
 """
 
+import os
 import select
 import socket
 import sys
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from sbc.core.limits import CONTROL_MESSAGE_OCTETS
@@ -21,7 +22,7 @@ _DESCRIPTORS: Final = 2 * wire.PORT_PAIRS_PER_MESSAGE
 
 
 class Control:
-    __slots__ = ("_epoll", "_events", "_outbox", "_service", "_socket")
+    __slots__ = ("_epoll", "_events", "_outbox", "_reports", "_service", "_socket")
 
     def __init__(self, control: socket.socket, epoll: select.epoll, service: Service) -> None:
         """Whoever makes it has its descriptor in `epoll`, for EPOLLIN."""
@@ -29,6 +30,7 @@ class Control:
         self._epoll = epoll
         self._service = service
         self._outbox: deque[bytes] = deque()
+        self._reports: deque[Iterator[wire.Reply]] = deque()  # each is made when the one before is sent, one a turn
         self._events = select.EPOLLIN
 
     def fileno(self) -> int:
@@ -41,12 +43,12 @@ class Control:
         """Serve what waits; False when signalling is gone."""
         try:
             self._flush()
+            self._report()
             for _ in range(_MESSAGES_PER_TURN):
                 data, descriptors, _, _ = socket.recv_fds(self._socket, CONTROL_MESSAGE_OCTETS, _DESCRIPTORS)
                 if not data:
                     return False
-                for reply in self._answers(data, descriptors):
-                    self.send(reply)
+                self._answer(data, descriptors)
         except BlockingIOError:
             return True
         except OSError:
@@ -64,18 +66,37 @@ class Control:
             if len(self._outbox) < _UNREAD_AT_MOST:
                 self.send(reply)
 
-    def _answers(self, data: bytes, descriptors: list[int]) -> list[wire.Reply]:
+    def _answer(self, data: bytes, descriptors: list[int]) -> None:
         """The crash barrier: a request that breaks us is refused, and the other calls go on."""
         try:
             sockets = [_udp(fd) for fd in descriptors]  # those that nobody keeps are closed when they go out of scope
-            return self._service.receive(data, sockets)
+            replies = self._service.receive(data, sockets)
         except Exception as error:  # noqa: BLE001
-            say_once(error)
-            return [wire.Refused("", f"the media worker failed on a request: {error!r}")]
+            replies = [_refused(error)]
+        if isinstance(replies, list):
+            for reply in replies:
+                self.send(reply)
+        else:
+            self._reports.append(replies)
+            self._flush()
+
+    def _report(self) -> None:
+        """One report, where one is to be made and nothing waits to be sent."""
+        if not self._reports or self._outbox:
+            return
+        try:
+            reply = next(self._reports[0], None)
+        except Exception as error:  # noqa: BLE001
+            reply = _refused(error)
+        if reply is None:
+            self._reports.popleft()
+            self._flush()
+        else:
+            self.send(reply)
 
     def _flush(self) -> None:
         """Send what waits. That signalling is gone is noticed by reading."""
-        events = select.EPOLLIN
+        events = select.EPOLLIN | (select.EPOLLOUT if self._reports else 0)
         while self._outbox:
             try:
                 self._socket.send(self._outbox[0])
@@ -93,10 +114,21 @@ class Control:
             self._events = events
 
 
-def _udp(fd: int) -> socket.socket:
-    one = socket.socket(fileno=fd)
-    one.setblocking(False)
-    return one
+def _udps(descriptors: list[int]) -> list[socket.socket]:
+    """All of them, or none is left open. Those that nobody keeps are closed when they go out of scope."""
+    sockets: list[socket.socket] = []
+    try:
+        for fd in descriptors:
+            one = socket.socket(fileno=fd)
+            sockets.append(one)
+            one.setblocking(False)
+    except OSError:
+        for fd in descriptors[len(sockets) :]:
+            os.close(fd)
+        for one in sockets:
+            one.close()
+        raise
+    return sockets
 
 
 def is_ours(control: socket.socket, uid: int) -> bool:

@@ -1,6 +1,8 @@
 """The BPF object is what its source says, and Python reads and fills what the C source declares."""
 
 import contextlib
+import ctypes
+import errno
 import os
 import re
 import shutil
@@ -15,7 +17,7 @@ from hypothesis import strategies as st
 
 from sbc.media.worker import slots
 from sbc.media.worker.engine import Flow
-from sbc.media.worker.kernel import directory, flow, pins
+from sbc.media.worker.kernel import bpf, directory, flow, pins
 from sbc.media.worker.kernel.elf import ElfError, MapSpec, read_object
 
 OBJECT = Path(pins.OBJECT).read_bytes()
@@ -205,3 +207,35 @@ def test_without_a_bpf_file_system_the_reason_says_so(tmp_path, monkeypatch):
 def test_an_old_kernel_is_named_as_the_reason(monkeypatch):
     monkeypatch.setattr(pins.os, "uname", lambda: os.uname_result(("Linux", "h", "5.4.0-1-amd64", "v", "x86_64")))
     assert pins._too_old() == "Linux 5.4.0-1-amd64 is too old: 5.10 is needed"
+
+
+class Libc:
+    """Its system calls fail with these error numbers, one after the other, and then succeed."""
+
+    def __init__(self, *errors):
+        self.errors = list(errors)
+
+    def syscall(self, *_):
+        if not self.errors:
+            return 5
+        ctypes.set_errno(self.errors.pop(0))
+        return -1
+
+
+@pytest.mark.parametrize("code", [errno.EAGAIN, errno.EBUSY, errno.EINTR])
+def test_what_fails_for_a_moment_only_is_tried_again_a_few_times(monkeypatch, code):
+    """A flow that could not be removed would go on."""
+    libc = Libc(*4 * [code])
+    monkeypatch.setattr(bpf, "_libc", libc)
+    assert bpf.get("/pinned") == 5
+    libc.errors = 5 * [code]
+    with pytest.raises(OSError, match=os.strerror(code)):
+        bpf.get("/pinned")
+
+
+def test_what_fails_for_good_is_not_tried_again(monkeypatch):
+    libc = Libc(errno.EPERM, errno.EPERM)
+    monkeypatch.setattr(bpf, "_libc", libc)
+    with pytest.raises(PermissionError):
+        bpf.get("/pinned")
+    assert libc.errors == [errno.EPERM]

@@ -23,6 +23,8 @@ _BPFFS: Final = 0xCAFE4A11
 _STATFS_OCTETS: Final = 256  # more than struct statfs has
 _LOG_OCTETS: Final = 1 << 20
 _BATCH: Final = 512
+_MOMENTARY: Final = frozenset({errno.EAGAIN, errno.EBUSY, errno.EINTR})  # a signal, or a bucket that is just changed
+_TRIES: Final = 5
 _NUMBERS: Final = {"x86_64": 321, "aarch64": 280, "riscv64": 280, "loongarch64": 280, "ppc64le": 361}
 
 _Octets = ctypes.Array[ctypes.c_char]
@@ -229,8 +231,11 @@ def _attr(data: bytes) -> _Octets:
 def _bpf(command: int, attr: _Octets) -> int:
     if _number is None:
         raise OSError(errno.ENOSYS, f"machine {os.uname().machine} is not known")
-    result: int = _libc.syscall(ctypes.c_long(_number), ctypes.c_int(command), attr, ctypes.c_uint(len(attr)))
-    if result < 0:
+    for _ in range(_TRIES):
+        result: int = _libc.syscall(ctypes.c_long(_number), ctypes.c_int(command), attr, ctypes.c_uint(len(attr)))
+        if result >= 0:
+            return result
         code = ctypes.get_errno()
-        raise OSError(code, os.strerror(code))
-    return result
+        if code not in _MOMENTARY:
+            break
+    raise OSError(code, os.strerror(code))

@@ -4,6 +4,7 @@ import select
 import socket
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -106,6 +107,16 @@ def test_an_answer_that_cannot_be_sent_is_dropped_and_the_next_one_goes_out(
     line.control.send(wire.Report(()))
     assert line.heard() == [wire.Report(())]
     assert "Message too long" in capsys.readouterr().err
+
+
+def test_descriptors_that_are_no_sockets_are_refused_and_none_is_left_open(line: Line) -> None:
+    before = sorted(Path("/proc/self/fd").iterdir())
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one, Path("/dev/null").open() as other:
+        socket.send_fds(line.signalling, [b"query"], [one.fileno(), other.fileno(), one.fileno()])
+        assert line.control.turn()
+    (refused,) = line.heard()
+    assert isinstance(refused, wire.Refused)
+    assert sorted(Path("/proc/self/fd").iterdir()) == before
 
 
 def test_it_is_over_when_signalling_has_closed(line: Line) -> None:
