@@ -69,8 +69,7 @@ class Control:
     def _answer(self, data: bytes, descriptors: list[int]) -> None:
         """The crash barrier: a request that breaks us is refused, and the other calls go on."""
         try:
-            sockets = [_udp(fd) for fd in descriptors]  # those that nobody keeps are closed when they go out of scope
-            replies = self._service.receive(data, sockets)
+            replies = self._service.receive(data, _udps(descriptors))
         except Exception as error:  # noqa: BLE001
             replies = [_refused(error)]
         if isinstance(replies, list):
@@ -112,6 +111,11 @@ class Control:
         if events != self._events:
             self._epoll.modify(self._socket.fileno(), events)
             self._events = events
+
+
+def _refused(error: Exception) -> wire.Reply:
+    say_once(error)
+    return wire.Refused("", f"the media worker failed on a request: {error!r}")
 
 
 def _udps(descriptors: list[int]) -> list[socket.socket]:
