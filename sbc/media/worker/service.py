@@ -105,8 +105,11 @@ class Service:
 
     # --- requests -----------------------------------------------------------------------------------------------------
 
-    def receive(self, data: bytes, sockets: Sequence[Udp] = ()) -> list[wire.Reply]:
-        """One message of signalling, and the sockets that came with it."""
+    def receive(self, data: bytes, sockets: Sequence[Udp] = ()) -> list[wire.Reply] | Iterator[wire.Reply]:
+        """One message of signalling, and the sockets that came with it.
+
+        Reports on all sessions are made when they are asked for: none should keep packets waiting.
+        """
         try:
             request = wire.decode_request(data)
         except msgspec.DecodeError as error:
@@ -129,7 +132,8 @@ class Service:
             case wire.PlayDigit():
                 return self._play(request)
             case wire.Query(ref=""):
-                return list(_reports(life.session for life in self._lives.values()))
+                refs = list(self._lives)
+                return _reports(life.session for ref in refs if (life := self._lives.get(ref)) is not None)
             case wire.Query(ref=ref):
                 life = self._lives.get(ref)
                 return list(_reports([life.session] if life else []))

@@ -35,10 +35,10 @@ class Service:
     """Answers what a test wants, or breaks."""
 
     def __init__(self) -> None:
-        self.answer: list[wire.Reply] = []
+        self.answer: list[wire.Reply] | Iterator[wire.Reply] = []
         self.received: list[bytes] = []
 
-    def receive(self, data: bytes, sockets: list[socket.socket]) -> list[wire.Reply]:
+    def receive(self, data: bytes, sockets: list[socket.socket]) -> list[wire.Reply] | Iterator[wire.Reply]:
         self.received.append(data)
         if data == b"break":
             raise ZeroDivisionError
@@ -117,6 +117,46 @@ def test_descriptors_that_are_no_sockets_are_refused_and_none_is_left_open(line:
     (refused,) = line.heard()
     assert isinstance(refused, wire.Refused)
     assert sorted(Path("/proc/self/fd").iterdir()) == before
+
+
+def test_reports_are_made_one_a_turn_so_that_packets_do_not_wait_for_them_and_requests_are_served_between(
+    line: Line,
+) -> None:
+    made: list[int] = []
+
+    def reports() -> Iterator[wire.Reply]:
+        for n in range(3):
+            made.append(n)
+            yield wire.Refused(str(n), "")
+
+    line.service.answer = reports()
+    line.signalling.send(b"query")
+    assert line.control.turn()
+    assert made == []
+    line.service.answer = [wire.Report(())]
+    line.signalling.send(b"another")
+    for n in range(3):
+        assert line.epoll.poll(0), "the loop comes back without anything having happened"
+        assert line.control.turn()
+        assert made == list(range(n + 1))
+    assert line.heard() == [wire.Refused("0", ""), wire.Report(()), wire.Refused("1", ""), wire.Refused("2", "")]
+    line.control.turn()
+    assert not line.epoll.poll(0), "and no more when all are made"
+
+
+def test_a_report_that_breaks_the_worker_is_refused(line: Line, capsys: pytest.CaptureFixture[str]) -> None:
+    def reports() -> Iterator[wire.Reply]:
+        yield wire.Report((), last=False)
+        raise ZeroDivisionError
+
+    line.service.answer = reports()
+    line.signalling.send(b"query")
+    for _ in range(5):
+        assert line.control.turn()
+    report, refused = line.heard()
+    assert (report, type(refused)) == (wire.Report((), last=False), wire.Refused)
+    assert not line.epoll.poll(0)
+    assert "ZeroDivisionError" in capsys.readouterr().err
 
 
 def test_it_is_over_when_signalling_has_closed(line: Line) -> None:

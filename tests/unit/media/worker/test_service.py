@@ -249,6 +249,20 @@ def test_a_report_has_only_so_many_streams(worker: Worker) -> None:
     assert [len(one.sessions) for one in reports if isinstance(one, wire.Report)] == [40, 40, 1]
 
 
+def test_a_session_that_ends_while_reports_are_made_is_in_no_later_one(worker: Worker) -> None:
+    for n in range(2 * STREAMS_PER_REPORT):
+        worker.service.receive(wire.encode(wire.PutSession(f"{n}", 1, ())))
+    reports = iter(worker.service.receive(wire.encode(wire.Query())))
+    next(reports)
+    worker.service.receive(wire.encode(wire.DeleteSession("0")))
+    worker.service.receive(wire.encode(wire.DeleteSession("79")))
+    worker.service.receive(wire.encode(wire.PutSession("new", 1, ())))
+    (report,) = reports
+    assert isinstance(report, wire.Report)
+    assert [one.ref for one in report.sessions] == [str(n) for n in range(40, 79)]
+    assert report.last
+
+
 END = wire.End(INSIDE, 20000, FAR[INSIDE])
 OTHER = wire.End(OUTSIDE, 20000, FAR[OUTSIDE])
 
