@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from sbc.cli.bench_calls import signalling_of
+
 PATIENCE = 20.0
 
 pytestmark = [pytest.mark.loopback, pytest.mark.slow]
@@ -60,6 +62,11 @@ def test_a_killed_signalling_is_back_at_once_and_what_came_meanwhile_is_answered
     sbc.process.send_signal(signal.SIGTERM)
     assert sbc.ends() == 0
     assert not sbc.admin.exists()
+
+
+def test_the_bench_counts_the_process_that_does_the_work(start):
+    sbc = start().ready()
+    assert signalling_of(sbc.process.pid) == processes(sbc)["signalling"]
 
 
 def test_it_comes_back_as_often_as_it_is_killed_with_the_same_ports(start):
