@@ -76,6 +76,12 @@ class Worker:
         pid = self.process.pid
         return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
+    def kill_child(self) -> None:
+        """And wait for its end; its parent may not have followed it up yet."""
+        control = self.connect()
+        os.kill(begin(control).pid, signal.SIGKILL)
+        assert control.recv(65_536) == b""
+
     def ends(self) -> int:
         assert self.process
         return self.process.wait(PATIENCE)
@@ -185,10 +191,17 @@ def test_a_child_that_is_killed_is_followed_by_another_that_needs_no_start(worke
     assert worker.ends() == 0
 
 
+def test_a_child_has_what_its_parent_has_imported(worker: Worker) -> None:
+    worker.start()
+    worker.kill_child()
+    second = begin(worker.connect()).pid
+    assert "/_ctypes." in Path(f"/proc/{second}/maps").read_text()
+
+
 def test_one_that_dies_again_and_again_is_left_to_who_started_it(worker: Worker) -> None:
     worker.start()
     for _ in range(QUICK_DEATHS + 1):
-        os.kill(begin(worker.connect()).pid, signal.SIGKILL)
+        worker.kill_child()
     assert worker.ends() == 128 + signal.SIGKILL
 
 

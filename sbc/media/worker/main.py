@@ -61,7 +61,7 @@ def main() -> None:
         sys.exit(_USAGE)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to everybody: signalling drains first
     is_on_its_own = control is None and life is None
-    parent = Parent()
+    parent = Parent(_import_the_rest)
     signal.signal(signal.SIGTERM, parent.end if is_on_its_own else signal.SIG_IGN)
     with contextlib.suppress(OSError, ValueError):
         hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
@@ -350,6 +350,17 @@ def _status() -> bytes:
             return status.read()
     except OSError:
         return b""
+
+
+def _import_the_rest() -> None:
+    """What is imported only when it is needed, because that takes time which callers hear. A parent that stands by has
+    the time, and each child that follows has the modules for nothing.
+    """
+    import ctypes  # noqa: F401, PLC0415
+    import traceback  # noqa: F401, PLC0415
+
+    if may_use_bpf(_status()):
+        import sbc.media.worker.kernel.engine  # noqa: F401, PLC0415
 
 
 def _name_process(name: str) -> None:

@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from typing import Final
 
 STABLE_SECONDS: Final = 0.2  # who lived so long was not killed by what it was told at its start
@@ -17,11 +18,12 @@ QUICK_DEATHS: Final = 3  # in a row
 
 
 class Parent:
-    """`child`: its process id; 0 in the child, and while there is none."""
+    """`child`: its process id; 0 in the child, and while there is none. `prepare`: to be done once, beside the first."""
 
-    __slots__ = ("_deaths", "child")
+    __slots__ = ("_deaths", "_prepare", "child")
 
-    def __init__(self) -> None:
+    def __init__(self, prepare: Callable[[], None]) -> None:
+        self._prepare: Callable[[], None] | None = prepare
         self.child = 0
         self._deaths = 0
 
@@ -39,6 +41,9 @@ class Parent:
                 os.close(ours)
                 return life
             os.close(life)
+            if self._prepare is not None:
+                self._prepare()
+                self._prepare = None
             status = os.waitstatus_to_exitcode(os.waitpid(self.child, 0)[1])
             self.child = 0
             os.close(ours)
