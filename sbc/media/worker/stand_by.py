@@ -18,7 +18,7 @@ QUICK_DEATHS: Final = 3  # in a row
 
 
 class Parent:
-    """`child`: its process id; 0 in the child, and while there is none. `prepare`: to be done once, beside the first."""
+    """`child`: its process id; 0 in the child, and while there is none. `prepare`: done once, beside the first."""
 
     __slots__ = ("_deaths", "_prepare", "child")
 
