@@ -8,6 +8,7 @@ A worker that was killed leaves its sockets connected, because whoever holds the
 that when it gets them. Used by `main`; `connection` says when.
 """
 
+import contextlib
 import os
 import resource
 import socket
@@ -63,6 +64,11 @@ class SystemConnector:
                 aside.close()
             self.disconnect(one)
             return None
+
+    def retire(self, aside: Udp) -> None:
+        """It hears nobody but itself from now on: what is queued stays, what comes goes to the other one."""
+        with contextlib.suppress(OSError):
+            aside.connect(aside.getsockname())
 
     def disconnect(self, one: Udp) -> None:
         """Also what a worker before us has connected. Raises OSError where the kernel does not."""

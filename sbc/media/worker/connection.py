@@ -18,13 +18,13 @@ from sbc.media.worker.carry import take_in
 from sbc.media.worker.far_end import FarEnd
 from sbc.media.worker.inlet import BUFFER, Inlet
 from sbc.media.worker.lane import Lane
-from sbc.media.worker.latch import NOWHERE, canonical
+from sbc.media.worker.latch import NOWHERE, Target, canonical
+from sbc.media.worker.ports import QUEUED_AT_MOST, Udp
 from sbc.media.worker.relay import empty
 from sbc.media.worker.surroundings import Connected, Connector, Surroundings
 
 _SETTLED_SECONDS: Final = 1.0
 _PAUSE_SECONDS: Final = 10.0  # before it is looked again whether the socket can, or has to, be connected
-_LAST_HEARD: Final = 64  # packets of strangers that are still counted when their socket is closed
 
 
 class Connection:
@@ -85,7 +85,7 @@ class Connection:
         target = latch.target()
         if target is None or not target[1] or (self._connected is not None and target != self._connected.target):
             return False
-        return latch.locked in {NOWHERE, (canonical(target[0]), target[1])}
+        return latch.locked in {NOWHERE, _canonical(target)}
 
     def _connect(self, now: float) -> bool:
         rtp, coming, target = self._far.pair.rtp, self._coming, self._far.latches.rtp.target()
@@ -109,16 +109,28 @@ class Connection:
         for inlet in self._going:
             inlet.send_by(None)
         self._around.watch.unset(connected.aside)
-        self._hear_out(connected)
+        if self._far.latches.rtp.locked != _canonical(connected.target):
+            # Who is heard, or will be, is heard aside: what comes from now on is queued behind what has come there.
+            self._disconnect()
+            self._connector.retire(connected.aside)
+        self._hear_out(connected.aside)
         connected.aside.close()
+        self._disconnect()
+
+    def _disconnect(self) -> None:
+        """Twice is once."""
         if not self._far.pair.is_leaving:
             self._connector.disconnect(self._far.pair.rtp)
 
-    def _hear_out(self, connected: Connected) -> None:
+    def _hear_out(self, aside: Udp) -> None:
         now_ns = int(self._around.clock() * 1e9)
-        for _ in repeat(None, _LAST_HEARD):
+        for _ in repeat(None, QUEUED_AT_MOST):
             try:
-                size, source = connected.aside.recvfrom_into(BUFFER)
+                size, source = aside.recvfrom_into(BUFFER)
             except OSError:
                 return
             take_in(self._coming, size, source, now_ns)
+
+
+def _canonical(target: Target) -> Target:
+    return canonical(target[0]), target[1]

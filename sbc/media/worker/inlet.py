@@ -5,6 +5,7 @@ There is one buffer for all packets, because each is sent before the next is rea
 `carry` bring packets through them.
 """
 
+import errno
 from collections.abc import Callable
 from typing import Final, Protocol
 
@@ -22,6 +23,18 @@ CLOCK_RATE: Final = 8000  # where nothing else is said, Hz
 NO_SOURCE: Final[Source] = ("", 0)
 
 _UNLIMITED: Final = 1 << 62
+# What a connected socket is told of ICMP: no port, no protocol, filtered, too large, malformed.
+_REPORTED: Final = frozenset(
+    {
+        errno.ECONNREFUSED,
+        errno.ENOPROTOOPT,
+        errno.EHOSTUNREACH,
+        errno.ENONET,
+        errno.EACCES,
+        errno.EMSGSIZE,
+        errno.EPROTO,
+    }
+)
 
 # Changes the packet that fills the first octets of a buffer, in place. Returns its size, which may be another then; 0
 # where it must not be relayed, and has been counted where it has to be.
@@ -94,14 +107,12 @@ class Inlet:
         "on_lock",
         "on_simple",
         "on_source",
-        "outlet",
         "peer",
         "quota",
         "rtcp",
         "rules",
         "second_ns",
         "send",
-        "socket",
         "source",
         "statistics",
         "target",
@@ -124,8 +135,6 @@ class Inlet:
         limit: int = 0,
     ) -> None:
         statistics.load()  # the way before may have counted in the slot alone
-        self.socket = socket
-        self.outlet = outlet
         self.send = outlet.sendto
         self.lane = Lane(self, socket.recvfrom_into, statistics.memory, statistics.offset)
         self.peer = NO_SOURCE
@@ -202,13 +211,15 @@ def send(inlet: Inlet, data: bytes | memoryview) -> bool:
     try:
         inlet.send(data, inlet.target or NOWHERE)
     except OSError as error:
-        return sent_again(inlet, data, error)
+        return _sent_again(inlet, data, error)
     return True
 
 
-def sent_again(inlet: Inlet, data: bytes | memoryview, error: OSError) -> bool:
-    """A refusal reported on a send concerns an earlier packet: this one was not tried yet. Anything else is final."""
-    if not isinstance(error, ConnectionRefusedError):
+def _sent_again(inlet: Inlet, data: bytes | memoryview, error: OSError) -> bool:
+    """What the network reported of an earlier packet is told on a send, and this one was not tried yet. Anything else
+    is final.
+    """
+    if error.errno not in _REPORTED:
         return False
     try:
         inlet.send(data, inlet.target or NOWHERE)

@@ -40,10 +40,13 @@ class Connected(Struct, frozen=True):
 
 
 class Connector(Protocol):
-    """See `connecting`. `connect`: None where it cannot be. `is_short`: descriptors are needed for other things."""
+    """See `connecting`. `connect`: None where it cannot be. `retire`: an aside, before what is queued in it is read for
+    the last time. `is_short`: descriptors are needed for other things.
+    """
 
     def is_short(self) -> bool: ...
     def connect(self, one: Udp, target: Target) -> Connected | None: ...
+    def retire(self, aside: Udp) -> None: ...
     def disconnect(self, one: Udp) -> None: ...
 
 

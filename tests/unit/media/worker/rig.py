@@ -2,17 +2,20 @@
 
 import struct
 from collections import deque
+from itertools import repeat
 
 from msgspec.structs import replace
 
 from sbc.media import wire
 from sbc.media.worker.agenda import Agenda
 from sbc.media.worker.engine import PASS_UP, Engine, Flow
+from sbc.media.worker.lane import Lane
 from sbc.media.worker.ports import Pair, Udp
-from sbc.media.worker.relay import Inlet, relay
+from sbc.media.worker.relay import Inlet, relay, relay_ready
 from sbc.media.worker.session import Session, Surroundings
 from sbc.media.worker.slots import KERNEL_PACKETS, SLOT_OCTETS, Slots
 from sbc.media.worker.statistics import Statistics
+from sbc.media.worker.surroundings import Connected
 
 INSIDE, OUTSIDE = "192.0.2.1", "198.51.100.1"
 PBX, CARRIER = ("192.0.2.30", 4000), ("198.51.100.40", 5000)
@@ -45,6 +48,10 @@ class Socket:
         self.port = port
         self.queue: deque[tuple[bytes, Source]] = deque()
         self.left = left
+        self.peer: Source | None = None
+        self.aside: Socket | None = None
+        self.is_closed = False
+        self.plain = 0  # packets that were sent or read without an address
 
     def fileno(self) -> int:
         return self.number
@@ -60,6 +67,26 @@ class Socket:
         self.left.append((self.local, self.port, bytes(data), address))
         return len(data)
 
+    def recv_into(self, buffer: bytearray) -> int:
+        size, source = self.recvfrom_into(buffer)
+        assert source == self.peer
+        self.plain += 1
+        return size
+
+    def send(self, data: memoryview) -> int:
+        assert self.peer
+        self.plain += 1
+        return self.sendto(data, self.peer)
+
+    def connect(self, address: Source) -> None:
+        raise NotImplementedError
+
+    def getpeername(self) -> Source:
+        raise NotImplementedError
+
+    def getsockname(self) -> Source:
+        raise NotImplementedError
+
     def setsockopt(self, level: int, option: int, value: bytes | int) -> None:
         raise NotImplementedError
 
@@ -67,7 +94,33 @@ class Socket:
         raise NotImplementedError
 
     def close(self) -> None:
-        raise NotImplementedError
+        assert not self.is_closed
+        self.is_closed = True
+
+
+class Plugs:
+    """Connects sockets of a rig. `asked`: how often."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.cannot = self.short = False
+
+    def is_short(self) -> bool:
+        return self.short
+
+    def connect(self, one: Socket, target: Source) -> Connected | None:
+        self.asked += 1
+        if self.cannot:
+            return None
+        one.peer = target
+        one.aside = Socket(one.number + 1000, one.left, one.local, one.port)
+        return Connected(one.aside, target, target)
+
+    def retire(self, aside: Socket) -> None:
+        assert not aside.is_closed
+
+    def disconnect(self, one: Socket) -> None:
+        one.peer = one.aside = None
 
 
 class Kernel:
@@ -134,6 +187,7 @@ class Rig:
         self.memory = bytearray(SLOTS * SLOT_OCTETS) if memory is None else memory
         self.slots = Slots(self.memory, 0, SLOTS)
         self.inlets: dict[int, Inlet] = {}
+        self.asides: dict[int, Lane] = {}
         self.said: list[wire.Reply] = []
         self.pairs: dict[tuple[str, int], Pair] = {}
         self.sockets: dict[tuple[str, int], Socket] = {}
@@ -156,6 +210,14 @@ class Rig:
             self.around.engine = engine
         self.sessions: dict[str, Session] = {}
 
+    def plugs(self) -> Plugs:
+        plugs = Plugs()
+        self.around.connector = plugs  # type: ignore[assignment]
+        return plugs
+
+    def beside(self, one: Udp, lane: Lane) -> None:
+        self.asides[one.fileno()] = lane
+
     def kernel(self) -> Kernel:
         engine = self.around.engine = Kernel(self.memory, self.left)
         return engine
@@ -165,6 +227,14 @@ class Rig:
 
     def unset(self, one: Udp) -> None:
         self.inlets.pop(one.fileno(), None)
+        self.asides.pop(one.fileno(), None)
+
+    def wait(self, seconds: float) -> None:
+        """What is booked has its time."""
+        end = self.now + seconds
+        while self.now < end:
+            self.now += 0.25
+            self.around.agenda.tick(self.now)
 
     def put(
         self, *streams: wire.Stream, ref: str = "a", resumed: bool = False, early: bool = False, moved: bool = False
@@ -188,6 +258,8 @@ class Rig:
         if isinstance(engine, Kernel) and engine.takes(local, port, data, source, self.now):
             return
         one = self.sockets[local, port]
+        if one.aside is not None and source != one.peer:
+            one = one.aside
         one.queue.append((data, source))
         if read:
             self.turn()
@@ -199,6 +271,8 @@ class Rig:
                 break
             for inlet in waiting:
                 relay(inlet, budget)
+        for lane in list(self.asides.values()):
+            relay_ready(repeat((0, 0), 100), (lane,), {}, int(self.now * 1e9), is_drained=True)
 
     def _socket(self, number: int) -> Socket:
         return next(one for one in self.sockets.values() if one.number == number)

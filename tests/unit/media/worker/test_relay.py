@@ -117,8 +117,9 @@ def test_a_socket_that_only_gives_errors_does_not_hold_the_loop() -> None:
     relay(inlet(Socket(*[OSError(errno.EIO, "broken")] * 100), Socket()), 32)
 
 
-def test_a_refused_send_is_tried_again_because_the_refusal_concerns_an_earlier_packet() -> None:
-    out = Socket(failures=[ConnectionRefusedError(errno.ECONNREFUSED, "refused")])
+@pytest.mark.parametrize("reported", [errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.EACCES, errno.EMSGSIZE])
+def test_a_send_is_tried_again_where_the_network_reported_something_of_an_earlier_packet(reported: int) -> None:
+    out = Socket(failures=[OSError(reported, "reported")])
     one = inlet(Socket((RTP, SOURCE)), out)
     relay(one, 32)
     assert out.sent == [(RTP, TARGET)]
