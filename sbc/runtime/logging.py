@@ -41,7 +41,9 @@ def printable(text: str) -> str:
 
 
 def masked(key: str, value: Any) -> Any:
-    """A field as it may be shown: numbers as they are, all else as text without telephone numbers."""
+    """A field as it may be shown: numbers as they are, lists with commas, all as text without telephone numbers."""
+    if isinstance(value, list | tuple):
+        value = ", ".join(str(one) for one in value)
     if not isinstance(value, str):
         return value if value is None or isinstance(value, int | float) else mask(str(value))
     if key in _NUMBER_KEYS and sum(character.isdigit() for character in value) > _SHOWN_DIGITS + 1:

@@ -115,7 +115,7 @@ async def test_fields_can_be_anything_and_cannot_replace_the_head(alerts, autoju
     await settle()
     [body] = webhook.bodies
     assert (body["event"], body["node"], body["is"], body["t"], body["f"]) == (
-        "media.worker_died", "hq", True, "(1, 2)", None,
+        "media.worker_died", "hq", True, "1, 2", None,
     )  # fmt: skip
     assert body["s"] == "\\udcff"
     assert len(body["long"]) == 2_000

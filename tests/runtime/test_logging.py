@@ -58,6 +58,16 @@ def test_fields_that_hold_numbers_are_masked_however_short():
     assert line["timestamp"].endswith("Z")
 
 
+@pytest.mark.parametrize("log_format", ["json", "console"])
+def test_a_list_is_written_for_people(log_format):
+    stream, writer = written(log_format)
+    with writer:
+        writer.put("info", "media.engine", {"devices": ["eth0", "eth1"], "numbers": ("+14155550100",)})
+    assert "eth0, eth1" in stream.getvalue()
+    assert "['" not in stream.getvalue()
+    assert "+1415" not in stream.getvalue()
+
+
 def test_an_address_is_no_number():
     stream, writer = written()
     with writer:
