@@ -112,18 +112,24 @@ class Lab:
 
     def counters(self) -> list[tuple[int, int]]:
         """Of each way that is counted, with the kernel engine: packets relayed on, and so many by the kernel."""
-        return [(_number(slot, slots.PACKETS), _number(slot, slots.KERNEL_PACKETS)) for slot in self._slots()]
-
-    def _slots(self) -> Iterator[bytes]:
-        with contextlib.closing(open_map(self._pins() / "slots")[0]) as array, array.memory() as memory:
-            for offset in range(0, len(memory), slots.SLOT_OCTETS):
-                slot = memory[offset : offset + slots.SLOT_OCTETS]
-                if _number(slot, slots.OWNER):
-                    yield slot
+        return counters_in(self._pins())
 
     def _pins(self) -> Path:
         (pins,) = (Path(f"/proc/{self.worker()}/root") / self._bpffs.relative_to("/") / "sbc").glob(f"{NODE}-*")
         return pins
+
+
+def counters_in(pins: Path) -> list[tuple[int, int]]:
+    """As `Lab.counters`, of the kernel engine that has pinned its maps there."""
+    return [(_number(slot, slots.PACKETS), _number(slot, slots.KERNEL_PACKETS)) for slot in _slots(pins)]
+
+
+def _slots(pins: Path) -> Iterator[bytes]:
+    with contextlib.closing(open_map(pins / "slots")[0]) as array, array.memory() as memory:
+        for offset in range(0, len(memory), slots.SLOT_OCTETS):
+            slot = memory[offset : offset + slots.SLOT_OCTETS]
+            if _number(slot, slots.OWNER):
+                yield slot
 
 
 def _number(slot: bytes, offset: int) -> int:

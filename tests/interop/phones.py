@@ -67,7 +67,7 @@ class Desk:
                 pytest.fail(f"waited {seconds} s for {what}\n{story()}")
             self.turns(time.monotonic() + 0.02)
 
-    def talks(self, seconds: float, *voices: Voice, settle: float = 0.2) -> None:
+    def talks(self, seconds: float, *voices: Voice, settle: float = 0.1) -> None:
         """Each of them sends a packet each 20 ms."""
         start = time.monotonic()
         for n in range(round(seconds / PACKET_SECONDS)):

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from .children import until
-from .lab import ENGINES, Engine, Lab
+from .lab import Engine, Lab
 from .namespaces import CARRIER, CARRIER6, INSIDE, INSIDE6, OUTSIDE, OUTSIDE6, PBX, PBX6
 from .parties import Parties, Talk
 from .voices import Voice
@@ -18,7 +18,7 @@ INTERFACES = """\
 HOSTS = {"pbx": {4: PBX, 6: PBX6}, "carrier": {4: CARRIER, 6: CARRIER6}}
 OURS = {"pbx": {4: INSIDE, 6: INSIDE6}, "carrier": {4: OUTSIDE, 6: OUTSIDE6}}
 MUX = "a=rtcp-mux"
-DELAY, HELD_BACK = 0.15, 0.1  # a receiver answers after the first and owns up to the rest: the difference is the way
+DELAY, HELD_BACK = 0.12, 0.08  # a receiver answers after the first and owns up to the rest: the difference is the way
 
 
 def report_both_ways(parties: Parties, talk: Talk) -> None:
@@ -51,17 +51,19 @@ def round_trips_are_measured(record: dict[str, object]) -> None:
         assert stream["round_trip_ms"] == pytest.approx(HELD_BACK * 1000, abs=40)
 
 
-@pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize(("near", "far"), [(6, 4), (4, 6), (6, 6)], ids=["6 to 4", "4 to 6", "6 to 6"])
+@pytest.mark.parametrize(
+    ("near", "far", "engine"), [(6, 4, "kernel"), (4, 6, "kernel"), (6, 6, "kernel"), (6, 6, "userland")]
+)
 def test_ipv6_on_either_side(lab: Lab, engine: Engine, near: int, far: int) -> None:
+    """Where families differ, userland relays, whichever engine is there, and says why."""
     lab.namespaces.speak_ipv6()
     lab.start(engine, interfaces=INTERFACES.format(near=OURS["pbx"][near], far=OURS["carrier"][far]))
     with Parties(lab) as parties:
         talk = parties.talk(parties.voice("pbx", HOSTS["pbx"][near]), parties.voice("carrier", HOSTS["carrier"][far]))
         assert (talk.near.to[0], talk.far.to[0]) == (OURS["pbx"][near], OURS["carrier"][far])
-        parties.desk.talks(0.4, *talk.voices)
+        parties.desk.talks(0.3, *talk.voices)
         report_both_ways(parties, talk)
-        parties.desk.talks(0.4, *talk.voices)
+        parties.desk.talks(0.3, *talk.voices)
         is_heard(talk)
         if engine == "kernel" and near == far:
             assert lab.flows() == 2
@@ -72,8 +74,7 @@ def test_ipv6_on_either_side(lab: Lab, engine: Engine, near: int, far: int) -> N
         round_trips_are_measured(parties.hangs_up(talk))
 
 
-@pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("who", ["pbx", "carrier"])
+@pytest.mark.parametrize(("who", "engine"), [("pbx", "userland"), ("pbx", "kernel"), ("carrier", "kernel")])
 def test_rtcp_on_the_port_of_rtp_on_one_side_only(lab: Lab, engine: Engine, who: str) -> None:
     """Whoever offers it has it, in the INVITE or in a re-INVITE of the other side; the other end never hears of it."""
     lab.start(engine)
@@ -90,9 +91,9 @@ def test_rtcp_on_the_port_of_rtp_on_one_side_only(lab: Lab, engine: Engine, who:
         until(lambda: plain.remote, "a description")
         plain_voice = far if who == "pbx" else near
         plain_voice.rtcp_to = (plain_voice.to[0], plain_voice.to[1] + 1)
-        parties.desk.talks(0.4, *talk.voices)
+        parties.desk.talks(0.3, *talk.voices)
         report_both_ways(parties, talk)
-        parties.desk.talks(0.4, *talk.voices)
+        parties.desk.talks(0.3, *talk.voices)
         is_heard(talk)
         assert engine == "userland" or lab.flows() == 2
         round_trips_are_measured(parties.hangs_up(talk))

@@ -13,7 +13,7 @@ from .voices import Voice
 pytestmark = [pytest.mark.interop, pytest.mark.root, pytest.mark.slow]
 
 T38 = ("a=T38FaxVersion:0", "a=T38MaxBitRate:14400", "a=T38FaxUdpEC:t38UDPRedundancy")
-PACKETS = 60
+PACKETS = 30
 
 
 def fax(voice: Voice) -> str:
@@ -74,7 +74,7 @@ def test_a_call_becomes_a_fax_and_a_call_again(lab: Lab, engine: Engine) -> None
         for voice in talk.voices:
             voice.heard.clear()
             voice.sent.clear()
-        parties.desk.talks(0.6, *talk.voices)
+        parties.desk.talks(0.4, *talk.voices)
         assert talk.missed() == ([], [])
         if engine == "kernel":
             assert lab.flows() == 2

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from .lab import ENGINES, Engine, Lab
+from .lab import Engine, Lab
 from .laws import A_LAW, MU_LAW, Law, are_alike, tone
 from .parties import Parties, Talk
 from .phones import Desk
@@ -22,8 +22,7 @@ def test_the_laws_agree_with_themselves() -> None:
     assert (A_LAW.samples(b"\xd5\xaa\x2a"), MU_LAW.samples(b"\xff\x80\x00")) == ([8, 32256, -32256], [0, 32124, -32124])
 
 
-@pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("laws", [(A_LAW, MU_LAW), (MU_LAW, A_LAW)], ids=["PCMA to PCMU", "PCMU to PCMA"])
+@pytest.mark.parametrize(("laws", "engine"), [((A_LAW, MU_LAW), "kernel"), ((MU_LAW, A_LAW), "userland")])
 def test_a_tone_is_the_same_tone_on_the_other_side(lab: Lab, engine: Engine, laws: tuple[Law, Law]) -> None:
     lab.start(engine)
     with Parties(lab) as parties:

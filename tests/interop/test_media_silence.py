@@ -134,6 +134,10 @@ def test_strangers_are_named_where_they_speak_instead(left: Left) -> None:
     media = json.loads(left.records["foreign"]["media"])
     assert media["egress"][0]["foreign"] > 500
     assert "packets came from where it may not send (latching address)" in left.ladders["foreign"]
+    (alarm,) = (line for line in left.log.splitlines() if "media.foreign_packets" in line)
+    assert left.records["foreign"]["ref"] in alarm
+    assert "peer=carrier-a" in alarm
+    assert "alarm=True" in alarm
     assert "foreign" not in json.loads(left.records["one_way"]["media"])["egress"][0]
     assert "from where it may not send" not in left.ladders["one_way"]
     assert left.talks["foreign"].near.heard == []
