@@ -39,7 +39,7 @@ CLEARED_BY: Final[Mapping[str, tuple[str, ...]]] = {
     "registration.registered": ("registration.rejected", "registration.failing"),
     "cdr.stored_again": ("cdr.not_stored",),
     "state.stored_again": ("state.not_stored",),
-    "media.worker_started": ("media.worker_not_started", "media.worker_died"),
+    "media.worker_started": ("media.worker_not_started", "media.worker_died", "media.worker_killed"),
 }
 
 log = structlog.get_logger("alerts")

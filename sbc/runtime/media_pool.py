@@ -190,6 +190,8 @@ class MediaPool:
         """Serve a worker until it is gone; how many seconds it ran, None if it never said so."""
         try:
             link = MediaLink.connect(self._keeper.worker_address(number), self._descriptors)
+        except (BrokenPipeError, ConnectionResetError):
+            return None  # the supervisor is gone, and with it the program: the keeper says so
         except OSError as error:
             _log.error("media.worker_not_started", alarm=True, worker=number, reason=str(error))
             return None
@@ -269,7 +271,7 @@ class MediaPool:
         """Its connection is open, so the process that named its pid there is still the one of that pid."""
         if link.is_given_up:
             return
-        _log.error("media.worker_killed", worker=number, pid=link.pid, reason=reason)
+        _log.error("media.worker_killed", alarm=True, worker=number, pid=link.pid, reason=reason)
         link.give_up()
         if link.pid is None:
             self._keeper.replace_worker(number)

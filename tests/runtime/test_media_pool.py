@@ -329,6 +329,18 @@ async def test_a_worker_that_cannot_be_reached_is_tried_again_with_growing_pause
         assert log.of("media.worker_not_started")[0]["alarm"]
 
 
+@pytest.mark.parametrize("gone", [BrokenPipeError(32, "the supervisor is gone"), ConnectionResetError(104, "reset")])
+async def test_a_supervisor_that_is_gone_is_not_the_workers_fault(
+    keeper: Keeper, log: Log, autojump_clock: object, gone: OSError
+) -> None:
+    keeper.error = gone
+    pool = MediaPool(keeper, MediaSettings(), lambda _: None, start_seconds=3.0)  # type: ignore[arg-type]
+    with pytest.raises(MediaWorkerError):
+        await pool.run()
+    assert keeper.asked_at
+    assert not log.of("media.worker_not_started")
+
+
 async def test_a_worker_that_dies_of_what_it_is_told_is_not_told_it_all_the_time(
     keeper: Keeper, autojump_clock: trio.testing.MockClock
 ) -> None:
@@ -358,7 +370,8 @@ async def test_a_worker_that_answers_no_poll_is_killed_by_its_pid(
         one.pool.ask(wire.PutSession("a", 1, ()))
         await trio.sleep(9)
         assert killed == ([pid] if pid > 1 else [])
-        assert log.of("media.worker_killed")[0] == {"worker": 0, "pid": pid, "reason": "it does not answer"}
+        (killed,) = log.of("media.worker_killed")
+        assert killed == {"alarm": True, "worker": 0, "pid": pid, "reason": "it does not answer"}
         assert log.of("media.worker_died") == []
         assert one.pool.pid is None
         told = await one.again()
