@@ -1,10 +1,10 @@
 """IPv4 on one side and IPv6 on the other, IPv6 on both, and RTCP on RTP's port on one side only (RFC 5761)."""
 
 import json
+import time
 
 import pytest
 
-from .children import until
 from .lab import Engine, Lab
 from .namespaces import CARRIER, CARRIER6, INSIDE, INSIDE6, OUTSIDE, OUTSIDE6, PBX, PBX6
 from .parties import Parties, Talk
@@ -18,7 +18,7 @@ INTERFACES = """\
 HOSTS = {"pbx": {4: PBX, 6: PBX6}, "carrier": {4: CARRIER, 6: CARRIER6}}
 OURS = {"pbx": {4: INSIDE, 6: INSIDE6}, "carrier": {4: OUTSIDE, 6: OUTSIDE6}}
 MUX = "a=rtcp-mux"
-DELAY, HELD_BACK = 0.12, 0.08  # a receiver answers after the first and owns up to the rest: the difference is the way
+DELAY, HELD_BACK = 0.12, 0.08  # a receiver answers after the first, and keeps the second quiet: it is the way
 
 
 def report_both_ways(parties: Parties, talk: Talk) -> None:
@@ -32,7 +32,7 @@ def report_both_ways(parties: Parties, talk: Talk) -> None:
         assert report.data[:2] == bytes([0x80, 200])
         parties.desk.rests(DELAY)
         heard = len(sender.reports)
-        receiver.reports_as_receiver(report, DELAY - HELD_BACK)
+        receiver.reports_as_receiver(report, time.time() - report.at - HELD_BACK)
         parties.desk.waits(lambda heard=heard, sender=sender: len(sender.reports) > heard, "the RR", 2)
         assert sender.reports[-1].data[1] == 201
 
@@ -48,7 +48,7 @@ def round_trips_are_measured(record: dict[str, object]) -> None:
     for side in ("ingress", "egress"):
         (stream,) = media[side]
         assert stream["lost"] == 0
-        assert stream["round_trip_ms"] == pytest.approx(HELD_BACK * 1000, abs=40)
+        assert stream["round_trip_ms"] == pytest.approx(HELD_BACK * 1000, abs=50)
 
 
 @pytest.mark.parametrize(
@@ -88,9 +88,7 @@ def test_rtcp_on_the_port_of_rtp_on_one_side_only(lab: Lab, engine: Engine, who:
             talk.callee.offers(far.describes(MUX))
             talk.goes()
         assert MUX in muxed.remote
-        until(lambda: plain.remote, "a description")
-        plain_voice = far if who == "pbx" else near
-        plain_voice.rtcp_to = (plain_voice.to[0], plain_voice.to[1] + 1)
+        assert MUX not in plain.remote
         parties.desk.talks(0.3, *talk.voices)
         report_both_ways(parties, talk)
         parties.desk.talks(0.3, *talk.voices)

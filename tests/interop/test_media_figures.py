@@ -49,7 +49,6 @@ def test_all_say_the_same_and_the_truth(lab: Lab, engine: Engine) -> None:
         assert egress["source"] == "{}:{}".format(*far.address)
         assert ingress["mos"] == pytest.approx(mos(lost / PACKETS, 40), abs=0.06)
         assert egress["mos"] == pytest.approx(mos(0, 40), abs=0.06)
-        assert ingress["jitter_ms"] < 5
 
         (line,) = (line for line in lab.node.says("calls").splitlines() if "answered" in line)
         assert f"{ingress['mos']:.1f}/{egress['mos']:.1f}" in line
