@@ -245,6 +245,7 @@ class FakeWorker:
     # --- sessions -----------------------------------------------------------------------------------------------------
 
     def _put(self, put: wire.PutSession) -> list[wire.Reply]:
+        put = msgspec.structs.replace(put, streams=tuple(map(_without_idle_mux, put.streams)))
         session = self._sessions.get(put.ref)
         if session is not None and put.generation < session.put.generation:
             return []
@@ -375,6 +376,14 @@ class FakeWorker:
         end.received_octets += octets
         other.sent += 1
         other.sent_octets += octets
+
+
+def _without_idle_mux(stream: wire.Stream) -> wire.Stream:
+    """What is no RTP has no RTCP on its port."""
+    if stream.rtp or not (stream.ingress.mux or stream.egress.mux):
+        return stream
+    ends = [msgspec.structs.replace(end, mux=False) for end in (stream.ingress, stream.egress)]
+    return msgspec.structs.replace(stream, ingress=ends[0], egress=ends[1])
 
 
 def _rtp_address(end: wire.End) -> Address:
