@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -196,6 +197,42 @@ def test_a_child_has_what_its_parent_has_imported(worker: Worker) -> None:
     worker.kill_child()
     second = begin(worker.connect()).pid
     assert "/_ctypes." in Path(f"/proc/{second}/maps").read_text()
+
+
+def test_sockets_that_a_killed_worker_had_connected_hear_everybody_again_with_the_next(
+    worker: Worker, call: Call
+) -> None:
+    worker.start()
+    control = worker.connect()
+    pid = begin(control).pid
+    call.put(control)
+    report(control)
+    call.crosses()
+    end = time.monotonic() + PATIENCE
+    while not is_connected(call.pairs[0].rtp):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    call.crosses()
+    os.kill(pid, signal.SIGKILL)
+    assert control.recv(65_536) == b""
+    assert is_connected(call.pairs[0].rtp), "nobody has undone it"
+    control = worker.connect()
+    begin(control)
+    call.put(control, resumed=True)
+    report(control)
+    assert not is_connected(call.pairs[0].rtp)
+    with open_media_socket("127.0.0.66", 0) as stranger:
+        stranger.sendto(bytes([0x80, 8]) + bytes(170), (INSIDE, call.pairs[0].port))
+    call.crosses()
+    assert report(control).sessions[0].streams[0].ingress.foreign == 1
+
+
+def is_connected(one: socket.socket) -> bool:
+    try:
+        one.getpeername()
+    except OSError:
+        return False
+    return True
 
 
 def test_one_that_dies_again_and_again_is_left_to_who_started_it(worker: Worker) -> None:
