@@ -8,6 +8,7 @@ import socket
 import struct
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -410,6 +411,23 @@ def test_where_descriptors_become_short_they_are_given_back(call: Call) -> None:
     assert descriptors() == before - 2
     assert not is_connected(call.pairs[0].rtp)
     call.talks()
+
+
+def test_where_a_socket_may_not_be_freed_none_is_connected_any_more(
+    call: Call, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sbc.media.worker.breakage._said", set())
+    connector = SystemConnector()
+    connected = connector.connect(call.pairs[0].rtp, call.pbx.socket.getsockname())
+    assert connected
+    connected.aside.close()
+    forbidden = SimpleNamespace(connect=lambda *_: -1)
+    with monkeypatch.context() as patch:
+        patch.setattr("ctypes.CDLL", lambda *_, **__: forbidden)
+        connector.disconnect(call.pairs[0].rtp)
+    assert connector.is_short()
+    assert connector.connect(call.pairs[1].rtp, call.carrier.socket.getsockname()) is None
+    assert "OSError" in capsys.readouterr().err
 
 
 def test_ipv6_is_no_exception() -> None:

@@ -14,6 +14,7 @@ import resource
 import socket
 from typing import Final
 
+from sbc.media.worker.breakage import say_once
 from sbc.media.worker.latch import Target
 from sbc.media.worker.ports import Udp
 from sbc.media.worker.surroundings import Connected
@@ -71,7 +72,7 @@ class SystemConnector:
             aside.connect(aside.getsockname())
 
     def disconnect(self, one: Udp) -> None:
-        """Also what a worker before us has connected. Raises OSError where the kernel does not."""
+        """Also what a worker before us has connected. Where that is forbidden, nothing is connected any more."""
         try:
             one.getpeername()
         except OSError:
@@ -81,8 +82,8 @@ class SystemConnector:
         libc = ctypes.CDLL(None, use_errno=True)
         # AF_UNSPEC is 0: "connectionless sockets may dissolve the association" connect(2); Python has no address for it
         if libc.connect(one.fileno(), bytes(_SOCKADDR_OCTETS), _SOCKADDR_OCTETS):
-            error = ctypes.get_errno()
-            raise OSError(error, os.strerror(error))
+            self._ceiling = 0
+            say_once(OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno())))
 
 
 def _like(one: Udp) -> socket.socket:
