@@ -53,6 +53,7 @@ class NotHeard(Struct, frozen=True):
 
     side: SideName
     foreign: int
+    source: str = ""
 
 
 class ForeignPackets(Struct, frozen=True):
@@ -60,6 +61,7 @@ class ForeignPackets(Struct, frozen=True):
 
     side: SideName
     per_second: int
+    source: str = ""
 
 
 class FellSilent(Struct, frozen=True):
@@ -148,6 +150,7 @@ class Listening:
                 {
                     **row,
                     "source": _end(count, side).source,
+                    "foreign_source": _end(count, side).foreign_source,
                     "engine": _end(count, side).engine,
                     "why": _end(count, side).why,
                     "silent_seconds": self._silent_seconds(i, side),
@@ -183,7 +186,8 @@ class Listening:
             is_new = said_at is None or now - said_at >= _SAY_AGAIN_SECONDS
             if is_new and more / passed >= FOREIGN_PACKETS_PER_SECOND:
                 self._said_at[side] = now
-                yield ForeignPackets(side, round(more / passed))
+                sources = [_end(count, side).foreign_source for count in counts]
+                yield ForeignPackets(side, round(more / passed), next(filter(None, sources), ""))
 
     def _find_not_heard(self, counts: tuple[wire.StreamCount, ...]) -> list[NotHeard]:
         """Each side once in a call."""
@@ -196,7 +200,8 @@ class Listening:
                 of_other = _end(count, other).received - _end(began, other).received
                 if heard <= 0 and of_other >= ONE_WAY_PACKETS and side not in self._not_heard:
                     self._not_heard[side] = None
-                    found.append(NotHeard(side, _end(count, side).foreign - _end(began, side).foreign))
+                    foreign = _end(count, side).foreign - _end(began, side).foreign
+                    found.append(NotHeard(side, foreign, _end(count, side).foreign_source if foreign else ""))
         return found
 
     def _note_heard(self, counts: tuple[wire.StreamCount, ...], now: float) -> None:

@@ -7,16 +7,17 @@ packets are logged once, and stand in the call's ladder. Silence of both sides e
 
 from collections.abc import Iterable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from sbc.b2bua.account import Ending
 from sbc.b2bua.call import Call
 from sbc.b2bua.commands import AskMedia, Log
 from sbc.b2bua.context import Context
-from sbc.b2bua.listening import FellSilent, Finding, NotHeard
+from sbc.b2bua.listening import FellSilent, Finding, ForeignPackets, NotHeard
 from sbc.b2bua.living import LivingCalls
 from sbc.core.cause import Cause
 from sbc.media import wire
+from sbc.policy.model import Peer
 
 if TYPE_CHECKING:
     from sbc.b2bua.call import Out
@@ -25,11 +26,14 @@ News = (
     wire.EngineReady | wire.SessionEnded | wire.Report | wire.DigitHeard | wire.Silent | wire.StillHeard | wire.Refused
 )
 
+_ALARM_SECONDS: Final = 10.0  # between two alarms of foreign packets for one peer
+
 
 class MediaNews:
     def __init__(self, context: Context, living: LivingCalls) -> None:
         self._context = context
         self._living = living
+        self._alarmed_at: dict[str, float] = {}  # by peer
 
     def take(self, news: News, now: float) -> "Iterable[Out]":
         match news:
@@ -55,31 +59,53 @@ class MediaNews:
         if call is None or not call.media.is_answered:
             return []
         findings = call.media.listening.take(count.generation, count.streams, now, is_answered=call.is_answered)
-        return self._living.guarded(count.ref, partial(_tell, findings=findings, now=now), now) if findings else []
+        return self._living.guarded(count.ref, partial(self._tell, findings=findings, now=now), now) if findings else []
+
+    def _tell(self, call: Call, findings: Sequence[Finding], now: float) -> "list[Out]":
+        outs: list[Out] = []
+        for finding in findings:
+            peer = call.legs[call.pair[0 if finding.side == "ingress" else 1]].peer
+            call.context.trace.note(call.ref, now, _in_words(finding, peer))
+            if not isinstance(finding, ForeignPackets) or self._may_alarm(peer.name, now):
+                outs.append(_line(call, finding, peer))
+        return outs
+
+    def _may_alarm(self, peer: str, now: float) -> bool:
+        """Who sprays a thousand calls gets one line in a while, not one for each call: their ladders have it."""
+        said_at = self._alarmed_at.get(peer)
+        if said_at is not None and now - said_at < _ALARM_SECONDS:
+            return False
+        self._alarmed_at[peer] = now
+        return True
 
 
-def _tell(call: Call, findings: Sequence[Finding], now: float) -> "list[Out]":
-    outs: list[Out] = []
-    for finding in findings:
-        peer = call.legs[call.pair[0 if finding.side == "ingress" else 1]].peer
-        if isinstance(finding, NotHeard):
-            text = f"one-way audio: nothing is heard from {peer.name}"
-            if finding.foreign:
-                text += f"; {finding.foreign} packets came from where it may not send (latching {peer.latching})"
-            call.context.trace.note(call.ref, now, text)
-            fields = (("peer", peer.name), ("foreign_packets", finding.foreign), ("latching", peer.latching))
-            outs.append(call.log("media.one_way", *fields, level="warning"))
-        elif isinstance(finding, FellSilent):
-            text = f"nothing has come from {peer.name} for {finding.seconds} s"
-            call.context.trace.note(call.ref, now, text)
-            silent = (("peer", peer.name), ("seconds", finding.seconds))
-            outs.append(call.log("media.fell_silent", *silent, level="warning"))
-        else:
-            rate = ("per_second", finding.per_second)
-            text = f"{finding.per_second} packets/s come to {peer.name}'s port from somebody else, and are dropped"
-            call.context.trace.note(call.ref, now, text)
-            outs.append(call.log("media.foreign_packets", ("alarm", True), ("peer", peer.name), rate, level="warning"))
-    return outs
+def _in_words(finding: Finding, peer: Peer) -> str:
+    """For the ladder."""
+    match finding:
+        case FellSilent(seconds=seconds):
+            return f"nothing has come from {peer.name} for {seconds} s"
+        case ForeignPackets(per_second=per_second):
+            return f"{per_second} packets/s come to {peer.name}'s port from somebody else, and are dropped"
+        case NotHeard(foreign=0):
+            return f"one-way audio: nothing is heard from {peer.name}"
+        case NotHeard(foreign=foreign, source=source):
+            return (
+                f"one-way audio: nothing is heard from {peer.name}; {foreign} packets came from where it may not send"
+                f"{f', {source} the last' if source else ''} (latching {peer.latching})"
+            )
+
+
+def _line(call: Call, finding: Finding, peer: Peer) -> Log:
+    of_peer = ("peer", peer.name)
+    match finding:
+        case FellSilent(seconds=seconds):
+            return call.log("media.fell_silent", of_peer, ("seconds", seconds), level="warning")
+        case ForeignPackets(per_second=per_second, source=source):
+            what = (("alarm", True), of_peer, ("per_second", per_second), ("source", source or None))
+            return call.log("media.foreign_packets", *what, level="warning")
+        case NotHeard(foreign=foreign, source=source):
+            where = (("foreign_packets", foreign), ("source", source or None), ("latching", peer.latching))
+            return call.log("media.one_way", of_peer, *where, level="warning")
 
 
 def _silent(call: Call, seconds: float, now: float) -> "list[Out]":

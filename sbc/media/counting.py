@@ -30,7 +30,7 @@ _ADDED: Final = (
     "reordered",
     "duplicates",
 )
-_LATEST: Final = ("jitter_ms", "round_trip_ms", "far_lost", "far_jitter_ms", "source")
+_LATEST: Final = ("jitter_ms", "round_trip_ms", "far_lost", "far_jitter_ms", "source", "foreign_source")
 
 
 class Counts:

@@ -224,7 +224,8 @@ class EndCount(Struct, frozen=True, omit_defaults=True):
     later one, duplicates: that came again; jitter_ms: interarrival jitter (§6.4.1) now, jitter_max_ms: at its worst.
     round_trip_ms: between us and this end, from its latest report that told (§6.4.1), 0: none has; far_lost: the
     fraction, 0 to 1, and far_jitter_ms, that it reported last of what it heard.
-    source: "host:port" that is locked, empty: none yet. engine: who relays what comes from this end now, empty: nobody;
+    source: "host:port" that is locked, empty: none yet; foreign_source: who came last of those that are foreign, empty:
+    nobody, or the kernel dropped them. engine: who relays what comes from this end now, empty: nobody;
     why: why not the kernel, where it could.
     """
 
@@ -249,6 +250,7 @@ class EndCount(Struct, frozen=True, omit_defaults=True):
     far_lost: float = 0.0
     far_jitter_ms: float = 0.0
     source: str = ""
+    foreign_source: str = ""
     engine: EngineName | Literal[""] = ""
     why: str = ""
 

@@ -37,6 +37,7 @@ class _Count:
         self.received = self.received_octets = self.sent = self.sent_octets = 0
         self.rtcp_received = self.rtcp_sent = self.dropped = self.foreign = 0
         self.digits_received = self.digits_sent = self.excess = 0
+        self.foreign_source = ""
         self._second, self._in_second = -1.0, 0
 
     def is_excess(self, limit: int, now: float) -> bool:
@@ -210,6 +211,8 @@ class FakeWorker:
         else:
             let_in, strange = ([packet.data], 0) if source.locked in (None, packet.remote) else ([], 1)
         count.foreign += strange
+        if strange and not let_in:
+            count.foreign_source = str(packet.remote)
         if let_in and not is_shaped:
             count.dropped += 1
             return []

@@ -63,10 +63,10 @@ def test_one_way_audio_is_said_once_and_named(world):
 
 def test_one_way_audio_says_where_the_packets_went(world):
     sbc, office, _ = talking(world)
-    goes_on(sbc, office, ingress=50, egress=0, foreign=240)
+    goes_on(sbc, office, ingress=50, egress=0, foreign=240, foreign_source="192.0.2.66:4000")
     (line,) = said(sbc, "media.one_way")
-    assert (line["foreign_packets"], line["latching"]) == (240, "address")
-    assert "240 packets came from where it may not send" in sbc.story()
+    assert (line["foreign_packets"], line["source"], line["latching"]) == (240, "192.0.2.66:4000", "address")
+    assert "240 packets came from where it may not send, 192.0.2.66:4000 the last (latching address)" in sbc.story()
     office.hangs_up()
     assert sbc.idle()
 
@@ -193,6 +193,26 @@ def test_packets_of_strangers_are_an_alarm_and_it_is_not_repeated_at_once(world)
     assert (line["peer"], line["per_second"]) == ("carrier", FOREIGN_PACKETS_PER_SECOND)
     assert sbc.switch.snapshot(sbc.now).media.foreign == 8 * FOREIGN_PACKETS_PER_SECOND
     office.hangs_up()
+    assert sbc.idle()
+
+
+def test_who_sprays_many_calls_gets_one_line_and_a_note_in_each_ladder(world):
+    sbc = world()
+    office, carrier = sbc.office(), sbc.carrier()
+    for _ in range(3):
+        office.invites(FAR)
+        carrier.answers()
+    for foreign in (0, 100):
+        counts = [wire.StreamCount(wire.EndCount(), wire.EndCount(foreign=foreign, foreign_source="192.0.2.66:9"))]
+        for ref in sbc.switch.calls:
+            (report,) = sbc.media.ask(wire.Query(ref))
+            sbc.tell(MediaReplied(wire.Report((replace(report.sessions[0], streams=tuple(counts)),))))
+        sbc.run(2.0)
+    (line,) = said(sbc, "media.foreign_packets")
+    assert (line["peer"], line["per_second"], line["source"]) == ("carrier", 50, "192.0.2.66:9")
+    assert sbc.story().count("50 packets/s come to carrier's port from somebody else") == 3
+    for party in list(office.agent.parties):
+        office.hangs_up(call=party)
     assert sbc.idle()
 
 

@@ -51,7 +51,7 @@ def test_the_fake_and_the_real_worker_answer_and_relay_alike(
 
 
 def _without_words(reply: wire.Reply) -> wire.Reply:
-    """Also without what only one of them has: jitter, and the name of the engine."""
+    """Also without what only one of them has: jitter, the name of the engine, the very last of many strangers."""
     match reply:
         case wire.Refused(ref=ref):
             return wire.Refused(ref, "")
@@ -68,4 +68,4 @@ def _plain(streams: tuple[wire.StreamCount, ...]) -> tuple[wire.StreamCount, ...
 
 
 def _common(count: wire.EndCount) -> wire.EndCount:
-    return replace(count, jitter_ms=0.0, jitter_max_ms=0.0, engine="", why="")
+    return replace(count, jitter_ms=0.0, jitter_max_ms=0.0, engine="", why="", foreign_source="")

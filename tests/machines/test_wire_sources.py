@@ -97,6 +97,17 @@ def test_a_stranger_is_dropped_and_counted_before_and_after_the_lock(worker: Sub
     assert from_carrier(worker, rtp(1)) == at_pbx(worker, rtp(1))
 
 
+def test_who_came_last_of_the_strangers_is_told(worker: Subject) -> None:
+    put(worker, stream(worker, latching="strict"))
+    assert counts(worker)[0].ingress.foreign_source == ""
+    from_pbx(worker, rtp(1), host=STRANGER)
+    assert counts(worker)[0].ingress.foreign_source == at(worker, STRANGER)
+    from_pbx(worker, rtp(1))
+    from_pbx(worker, rtp(2), 2)  # the peer's own host, from another port
+    assert counts(worker)[0].ingress.foreign_source == at(worker, PBX, 2)
+    assert counts(worker)[0].egress.foreign_source == ""
+
+
 def test_another_port_locks_by_consecutive_packets_and_none_of_them_is_lost(worker: Subject) -> None:
     put(worker, stream(worker))
     for i in range(LOCKS - 1):

@@ -53,6 +53,8 @@ def _lets_in(inlet: Inlet, size: int, source: Source, now_ns: int, *, is_shaped:
     if strangers:
         gate.foreign = 0
         statistics.add(slots.FOREIGN, strangers)
+        if verdict == FOREIGN:
+            gate.stranger = source
     if verdict == LOCKED:
         if inlet.on_lock is not None:
             inlet.on_lock()

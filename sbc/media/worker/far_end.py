@@ -12,7 +12,7 @@ from sbc.media import wire
 from sbc.media.worker import slots
 from sbc.media.worker.events import EVENT_PACKET_OCTETS
 from sbc.media.worker.inlet import Inlet
-from sbc.media.worker.latch import NOWHERE, Latch, Target, canonical
+from sbc.media.worker.latch import NOWHERE, Latch, Target, canonical, origin
 from sbc.media.worker.ports import Pair
 from sbc.media.worker.rtcp import RoundTrip
 from sbc.media.worker.rtcp_latch import RtcpLatch
@@ -109,10 +109,13 @@ class FarEnd:
     @property
     def source(self) -> str:
         """The locked one, as text; empty: none."""
-        host, port = self.latches.rtp.locked
-        if not host:
-            return ""
-        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        return _text(self.latches.rtp.locked)
+
+    @property
+    def stranger(self) -> str:
+        """Who sent last of those that may not, as far as userland has seen him; RTP before RTCP. Empty: nobody."""
+        last = self.latches.rtp.stranger or self.latches.rtcp.stranger
+        return "" if last is None else _text(origin(last))
 
     def _milliseconds(self, sixteenths: int) -> float:
         return sixteenths / 16 / self.statistics.rate * 1000
@@ -151,6 +154,13 @@ class FarEnd:
         elif remote is not None and remote.rtcp_port:
             where.append((where[0][0], remote.rtcp_port))
         return tuple(where)
+
+
+def _text(at: Target) -> str:
+    host, port = at
+    if not host:
+        return ""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def merged(*counts: dict[str, int]) -> dict[str, int]:

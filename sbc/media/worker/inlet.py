@@ -46,9 +46,12 @@ VIEW: Final = memoryview(BUFFER)
 
 
 class Gate(Protocol):
-    """`Latch` or `RtcpLatch`. `foreign`: packets that it kept, of strangers; `relay` counts and takes them."""
+    """`Latch` or `RtcpLatch`. `foreign`: packets that it kept, of strangers; `carry` counts and takes them, and notes
+    the last `stranger`.
+    """
 
     foreign: int
+    stranger: Source | None
 
     def may_hear(self, source: Source, /) -> bool: ...
     def hears(self, packet: bytearray, size: int, source: Source, now_ns: int, /) -> int: ...

@@ -42,7 +42,8 @@ NOWHERE: Final = ("", 0)
 class Latch:
     """The RTP source of one end. `source`: the locked one, in the form in which it comes; None: none yet.
 
-    `foreign`: packets that were kept and turned out to be a stranger's; the owner's to take.
+    `foreign`: packets that were kept and turned out to be a stranger's; the owner's to take. `stranger`: for the owner
+    to note who came last of those that were not let in.
     """
 
     __slots__ = (
@@ -61,6 +62,7 @@ class Latch:
         "kept",
         "locked",
         "source",
+        "stranger",
     )
 
     def __init__(self) -> None:
@@ -78,6 +80,7 @@ class Latch:
         self.locked: Target = NOWHERE  # `source`, canonical
         self.kept: list[Kept] = []  # of the source that has just been locked, but for the packet that locked it
         self.foreign = 0
+        self.stranger: Source | None = None
 
     def put(self, end: End, own: Collection[str], now: float, *, is_rtp: bool = True) -> None:
         """The end as it is from now on. A description that is new, or differs, opens the latch once more."""

@@ -28,7 +28,7 @@ _RTCP_OCTETS: Final = 8  # header and SSRC, RFC 3550 §6.4
 class RtcpLatch:
     """The RTCP source of one end that does not multiplex. `source`: the one that was heard last."""
 
-    __slots__ = ("_end", "_of", "_own", "_rtp", "foreign", "source")
+    __slots__ = ("_end", "_of", "_own", "_rtp", "foreign", "source", "stranger")
 
     def __init__(self, rtp: Latch) -> None:
         self._rtp = rtp
@@ -37,6 +37,7 @@ class RtcpLatch:
         self._of: Target = NOWHERE  # the RTP source at which `source` was learned
         self.source: Source | None = None
         self.foreign = 0
+        self.stranger: Source | None = None
 
     def put(self, end: End, own: Collection[str]) -> None:
         if self._end is None or is_news(self._end, end):
@@ -93,11 +94,12 @@ class RtcpLatch:
 class MuxLatch:
     """The RTCP source of one end that multiplexes: `Latch` knows it."""
 
-    __slots__ = ("_rtp", "foreign")
+    __slots__ = ("_rtp", "foreign", "stranger")
 
     def __init__(self, rtp: Latch) -> None:
         self._rtp = rtp
         self.foreign = 0
+        self.stranger: Source | None = None
 
     def may_hear(self, source: Source) -> bool:
         return self._rtp.hears_rtcp(source)

@@ -304,6 +304,7 @@ class Session:
             far_lost=told.far_lost,
             far_jitter_ms=told.far_jitter / rate * 1000,
             source=far.source,
+            foreign_source=far.stranger,
             engine=coming.engine if coming is not None and is_relayed else "",
             why=coming.reason if coming is not None else "",
         )
