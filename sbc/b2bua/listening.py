@@ -13,7 +13,13 @@ from msgspec import Struct
 
 from sbc.b2bua.sides import Side, SideName
 from sbc.b2bua.totals import Totals
-from sbc.core.limits import FELL_SILENT_SECONDS, FOREIGN_PACKETS_PER_SECOND, ONE_WAY_PACKETS, ONE_WAY_SECONDS
+from sbc.core.limits import (
+    FELL_SILENT_SECONDS,
+    FOREIGN_PACKETS_PER_SECOND,
+    ONE_WAY_PACKETS,
+    ONE_WAY_SECONDS,
+    PAST_STREAMS,
+)
 from sbc.media import wire
 from sbc.media.quality import mos, mouth_to_ear_ms
 from sbc.sdp.g711 import laws
@@ -22,14 +28,20 @@ _SIDES: Final[tuple[SideName, SideName]] = ("ingress", "egress")
 _NOTHING: Final = wire.EndCount()
 _NO_STREAM: Final = wire.StreamCount(_NOTHING, _NOTHING)
 _SAY_AGAIN_SECONDS: Final = 60.0
+_COUNTED: Final = ("received", "lost", "reordered", "duplicates", "foreign", "excess", "digits_received")
 
 
 class Expected(Struct, frozen=True):
     """One end of a stream: where it reaches us, what it sends, and whether it should (a held one need not)."""
 
     local: str
+    port: int
     codec: str
     sends: bool
+
+    @property
+    def at(self) -> tuple[str, int]:
+        return self.local, self.port
 
 
 class Way(Struct, frozen=True):
@@ -43,6 +55,11 @@ class Way(Struct, frozen=True):
     @property
     def is_two_way(self) -> bool:
         return self.ingress.sends and self.egress.sends
+
+    @property
+    def chapter(self) -> tuple[object, ...]:
+        """What has to stay for its figures to be those of one stream."""
+        return self.ingress.at, self.egress.at, self.is_rtp
 
 
 class NotHeard(Struct, frozen=True):
@@ -87,6 +104,8 @@ class Listening:
         self._said_at: dict[SideName, float] = {}
         self._heard_at: dict[tuple[int, SideName], float] = {}  # by stream, when its count was found to have grown
         self._fell_silent: dict[SideName, None] = {}
+        self._past: dict[SideName, list[dict[str, object]]] = {side: [] for side in _SIDES}  # of streams that are over
+        self._told: dict[tuple[str, int], wire.EndCount] = {}  # what of an end's counters is in there already
 
     @property
     def is_two_way(self) -> bool:
@@ -99,7 +118,12 @@ class Listening:
         return tuple(self._not_heard)
 
     def rewired(self, ways: tuple[Way, ...], generation: int) -> None:
-        """The relay is put anew."""
+        """The relay is put anew. What a stream had counted that is no more, or fax by now, stays for the record."""
+        if self._before and len(self._before) == len(self._ways):
+            goes_on = {way.chapter for way in ways}
+            for way, count in zip(self._ways, self._before, strict=True):
+                if way.chapter not in goes_on:
+                    self._close(way, count)
         self._ways, self._generation, self._is_fresh = ways, generation, True
 
     def take(
@@ -133,7 +157,7 @@ class Listening:
         self._add_up(counts)
         rows: dict[str, object] = {}
         for side in _SIDES:
-            rows[side] = streams = self._rows(side, counts)
+            rows[side] = streams = [*self._past[side], *self._rows(side, counts)]
             for row in streams:
                 if isinstance(row["mos"], float):
                     self._totals.mos.add(row["mos"])
@@ -241,19 +265,32 @@ class Listening:
                 now_, then = _end(count, side), _end(was, side)
                 if now_.received < then.received:
                     then = _NOTHING
-                local = way.ingress.local if side == "ingress" else way.egress.local
-                totals.packets[local] += now_.received - then.received
+                totals.packets[_expected(way, side).local] += now_.received - then.received
                 totals.add_lost(now_.lost - then.lost)
                 totals.foreign += now_.foreign - then.foreign
         self._before = counts
+
+    def _close(self, way: Way, count: wire.StreamCount) -> None:
+        for side in _SIDES:
+            row = self._row(way, side, count)
+            if row["packets"] and len(self._past[side]) < PAST_STREAMS:
+                self._past[side].append(row)
+                self._told[_expected(way, side).at] = _end(count, side)
+
+    def _untold(self, way: Way, side: SideName, count: wire.StreamCount) -> wire.EndCount:
+        """Less what stands in a row of its own. A port that another call has had in between begins at zero."""
+        end, told = _end(count, side), self._told.get(_expected(way, side).at)
+        if told is None or end.received < told.received:
+            return end
+        return msgspec.structs.replace(end, **{name: getattr(end, name) - getattr(told, name) for name in _COUNTED})
 
     def _rows(self, side: SideName, counts: Sequence[wire.StreamCount]) -> list[dict[str, object]]:
         return [self._row(way, side, count) for way, count in zip(self._ways, counts, strict=False)]
 
     def _row(self, way: Way, side: SideName, count: wire.StreamCount) -> dict[str, object]:
         """What came from that side. Loss, jitter and the score are null where nothing came, or for what is no RTP."""
-        end = _end(count, side)
-        codec = (way.ingress if side == "ingress" else way.egress).codec
+        end = self._untold(way, side, count)
+        codec = _expected(way, side).codec
         row: dict[str, object] = {"codec": codec, "packets": end.received, "lost": None, "jitter_ms": None, "mos": None}
         if end.received and way.is_rtp:
             row |= {"lost": max(end.lost, 0), "jitter_ms": round(end.jitter_ms, 1), "mos": _score(codec, count, end)}
@@ -280,6 +317,10 @@ def _score(codec: str, count: wire.StreamCount, end: wire.EndCount) -> float | N
     return None if score is None else round(score, 2)
 
 
+def _expected(way: Way, side: SideName) -> Expected:
+    return way.ingress if side == "ingress" else way.egress
+
+
 def _end(count: wire.StreamCount, side: SideName) -> wire.EndCount:
     return count.ingress if side == "ingress" else count.egress
 
@@ -296,9 +337,17 @@ def ways_of(streams: Sequence[wire.Stream], codecs: Sequence[str], ingress: Side
         ways.append(
             Way(
                 Expected(
-                    ingress.local, recoded.get("ingress", codec), one.direction.sends and other.direction.receives
+                    ingress.local,
+                    stream.ingress.port,
+                    recoded.get("ingress", codec),
+                    one.direction.sends and other.direction.receives,
                 ),
-                Expected(egress.local, recoded.get("egress", codec), other.direction.sends and one.direction.receives),
+                Expected(
+                    egress.local,
+                    stream.egress.port,
+                    recoded.get("egress", codec),
+                    other.direction.sends and one.direction.receives,
+                ),
                 stream.rtp,
                 stream.rtp and one.kind.lower() == "audio",
             )

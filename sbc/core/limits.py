@@ -118,6 +118,7 @@ PORT_QUARANTINE_MINIMUM_SECONDS: Final = 2.0
 PORT_QUARANTINE_MAXIMUM_SECONDS: Final = 300.0  # where pairs run short: a former remote may send for ever
 ONE_WAY_SECONDS: Final = 5.0  # of hearing one side alone, before it is called one-way audio
 FELL_SILENT_SECONDS: Final = 10.0  # nothing more from a side that was heard, while the other one is
+PAST_STREAMS: Final = 16  # of each side of a call that are over, in its record
 ONE_WAY_PACKETS: Final = 50  # of the side that is heard: a second of G.711
 FOREIGN_PACKETS_PER_SECOND: Final = 20  # to one end of a call, that are worth an alarm: no stray packet, a stream
 AUDIO_PACKETS_PER_SECOND: Final = 500  # from one end of a stream; 10 ms a packet are 100, a burst after a gap is more

@@ -252,6 +252,26 @@ def test_a_score_for_each_stream_is_counted_at_the_end(world):
     assert sbc.idle()
 
 
+def test_sound_before_a_fax_keeps_a_row_of_its_own(world):
+    sbc = world()
+    office, carrier = sbc.office(fax_port=4004), sbc.carrier(fax_port=4004)
+    office.invites(FAR)
+    carrier.answers()
+    counted(sbc, 900, 1000, lost=10, jitter_ms=2.0)
+    carrier.offers_fax()
+    counted(sbc, 950, 1200, lost=10)
+    assert [row["packets"] for row in live(sbc)["egress"]] == [200]
+    office.hangs_up()
+    media = json.loads(sbc.cdr.only.media)
+    voice, fax = media["egress"]
+    assert (voice["codec"], voice["packets"], voice["lost"]) == ("PCMU", 1000, 10)
+    assert voice["mos"] > 4.2
+    assert fax["codec"] == "t38"
+    assert (fax["lost"], fax["mos"]) == (None, None)
+    assert [row["codec"] for row in media["ingress"]] == ["PCMU", "t38"]
+    assert sbc.idle()
+
+
 def test_silence_ends_a_call_with_a_cause_of_its_own(world):
     sbc, office, carrier = talking(world)
     sbc.falls_silent(sbc.policy.media.silence_timeout + 1)
