@@ -14,7 +14,7 @@ import pytest
 
 from sbc.media import wire
 from sbc.media.worker.connecting import SystemConnector
-from sbc.media.worker.main import Poller
+from sbc.media.worker.poller import Poller
 from sbc.media.worker.relay import relay_ready
 from sbc.media.worker.service import Service
 from sbc.media.worker.slots import SLOT_OCTETS, SLOTS, Memory

@@ -12,12 +12,11 @@ import contextlib
 import mmap
 import os
 import resource
-import select
 import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import repeat
 from typing import TYPE_CHECKING, Final, NoReturn
 
@@ -26,10 +25,8 @@ from sbc.media.worker.breakage import say_once
 from sbc.media.worker.connecting import SystemConnector
 from sbc.media.worker.control import Control, is_ours
 from sbc.media.worker.engine import Engine, NoEngine
-from sbc.media.worker.inlet import Inlet
 from sbc.media.worker.kernel.directory import is_anything_left
-from sbc.media.worker.lane import Lane
-from sbc.media.worker.ports import Udp
+from sbc.media.worker.poller import Poller
 from sbc.media.worker.relay import relay_ready
 from sbc.media.worker.service import Service
 from sbc.media.worker.slots import SLOT_OCTETS, SLOTS, Memory
@@ -261,50 +258,6 @@ class Worker:
             from sbc.media.worker.kernel.leftovers import take_away  # noqa: PLC0415
 
             take_away(self._configured.node)
-
-
-class Poller:
-    """Which socket is listened to, and for which inlet (`session.Watch`); and the few others.
-
-    `lanes`: by descriptor; None: there is none, or it is one of the others.
-    """
-
-    __slots__ = ("epoll", "lanes", "others")
-
-    def __init__(self) -> None:
-        self.epoll = select.epoll()
-        self.lanes: list[Lane | None] = []
-        self.others: dict[int, Callable[[], object]] = {}
-
-    def set(self, one: Udp, inlet: Inlet) -> None:
-        self.beside(one, inlet.lane)
-
-    def beside(self, one: Udp, lane: Lane) -> None:
-        fd = one.fileno()
-        self._make_room(fd)
-        if self.lanes[fd] is None:
-            self.epoll.register(fd, select.EPOLLIN)
-        self.lanes[fd] = lane
-
-    def unset(self, one: Udp) -> None:
-        fd = one.fileno()
-        if 0 <= fd < len(self.lanes) and self.lanes[fd] is not None:
-            self.lanes[fd] = None
-            self.epoll.unregister(fd)
-
-    def add(self, fd: int, turn: Callable[[], object]) -> None:
-        self._make_room(fd)
-        self.epoll.register(fd, select.EPOLLIN)
-        self.others[fd] = turn
-
-    def drop(self, fd: int) -> None:
-        if self.others.pop(fd, None) is not None:
-            self.epoll.unregister(fd)
-
-    def _make_room(self, fd: int) -> None:
-        """Twice as much as is needed: descriptors come one by one."""
-        if fd >= len(self.lanes):
-            self.lanes.extend([None] * (2 * fd + 2 - len(self.lanes)))
 
 
 # --- where we come from -----------------------------------------------------------------------------------------------
