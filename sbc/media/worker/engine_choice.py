@@ -14,8 +14,9 @@ from sbc.media import wire
 from sbc.media.worker.engine import Engine, NoEngine
 from sbc.media.worker.latch import canonical
 from sbc.media.worker.ports import Key, Pair
-from sbc.media.worker.session import Session, Surroundings
+from sbc.media.worker.session import Session
 from sbc.media.worker.slots import SLOT_OCTETS, SLOTS, Memory, Slots
+from sbc.media.worker.surroundings import Surroundings
 
 # Closes what it opened before. The memory is that of the slots which the engine counts in; None: any will do. Where it
 # cannot open what is asked for it gives a `NoEngine` that says why.

@@ -75,11 +75,6 @@ class Pair:
             unmute(one)
         self._is_muted = False
 
-    def close(self, now: float) -> None:
-        """The session has let go of it: nothing is heard."""
-        self.closed_at = now
-        self.mute()
-
     def mute(self) -> None:
         self._wake()
         if not self._is_muted:

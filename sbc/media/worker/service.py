@@ -18,9 +18,9 @@ from sbc.media.worker.engine_choice import EngineChoice, OpenEngine
 from sbc.media.worker.ports import Key, Pair, Ports, Udp, dscp
 from sbc.media.worker.refusals import STREAMS_AT_MOST, is_host_of, problem
 from sbc.media.worker.resting import Rest
-from sbc.media.worker.session import Session, Surroundings, Watch
+from sbc.media.worker.session import Session
 from sbc.media.worker.slots import Memory, owner_of
-from sbc.media.worker.surroundings import Connector
+from sbc.media.worker.surroundings import Connector, Surroundings, Watch
 from sbc.media.worker.sweep import Life, Sweep
 from sbc.media.worker.voice import Clock
 

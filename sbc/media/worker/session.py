@@ -20,11 +20,9 @@ from sbc.media.worker.latch import Target
 from sbc.media.worker.ports import Pair
 from sbc.media.worker.slots import SLOT_OCTETS, owner_of
 from sbc.media.worker.statistics import Statistics
-from sbc.media.worker.surroundings import Surroundings, Watch
+from sbc.media.worker.surroundings import Surroundings
 from sbc.media.worker.voice import Voice
 from sbc.media.worker.way import Plan, Way
-
-__all__ = ["Session", "Surroundings", "Watch"]
 
 _SIDES: Final[tuple[wire.SideName, ...]] = ("ingress", "egress")
 

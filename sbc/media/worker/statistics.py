@@ -70,8 +70,6 @@ class Statistics:
         ) = _read_hot(self.memory, self.offset)
         _, self.ssrc, state = _numbers.unpack_from(self.memory, self.offset + slots.BAD_SEQUENCE)
         self.is_started = bool(state & STARTED)
-        if self.window == FULL:
-            self.window = FULL
 
     def store(self) -> None:
         _write_hot(
@@ -99,6 +97,8 @@ class Statistics:
                 self.add(slots.LOST, ahead - 1)
             self.window = shifted(self.window, ahead)
             self.sequence = sequence
+            # Deviation: RFC 4733 §2.5.2.2 has jitter of events counted, by "all packets with a given timestamp". Their
+            # senders space them as they like, and the score is one of sound: they take no part in it.
             if rate:
                 self._step(timestamp, rate, now_ns)
         elif behind < WINDOW_BITS:
@@ -145,9 +145,11 @@ class Statistics:
 
     def _behind(self, bit: int) -> None:
         if self.window & bit:
+            # Deviation: RFC 3550 §6.4.1 counts duplicates as received, and "the loss may be negative"; then a number
+            # that came twice would hide one that never came. They are counted by themselves.
             self.add(slots.DUPLICATES)
             return
-        self.window = shifted(self.window | bit, 0)
+        self.window |= bit
         self.add(slots.REORDERED)
         self.add(slots.LOST, -1)
 
@@ -173,10 +175,5 @@ class Statistics:
 
 
 def shifted(window: int, ahead: int) -> int:
-    """The window, so many numbers on; always the same object when it is full, which is faster to tell than equality."""
-    if ahead >= WINDOW_BITS:
-        return 1
-    if ahead:
-        window = window << ahead | 1
-    window &= FULL
-    return FULL if window == FULL else window
+    """The window, so many numbers on."""
+    return 1 if ahead >= WINDOW_BITS else (window << ahead | 1) & FULL

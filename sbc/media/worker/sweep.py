@@ -11,7 +11,8 @@ from typing import Final
 from sbc.media import wire
 from sbc.media.worker.engine import NoEngine
 from sbc.media.worker.ports import Key
-from sbc.media.worker.session import Session, Surroundings
+from sbc.media.worker.session import Session
+from sbc.media.worker.surroundings import Surroundings
 
 SWEEP_SECONDS: Final = 1.0
 

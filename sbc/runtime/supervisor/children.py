@@ -120,11 +120,6 @@ class Children:
         self._status: int | None = None  # the program's, once signalling has ended for good
         self._kill_at: float | None = None
 
-    @property
-    def is_ready(self) -> bool:
-        """Signalling carries calls."""
-        return self._lives[SIGNALLING].ran_since is not None
-
     def handle(self, event: Event, now: float) -> list[Command]:
         match event:
             case Began():

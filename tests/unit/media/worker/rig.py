@@ -12,10 +12,10 @@ from sbc.media.worker.engine import PASS_UP, Engine, Flow
 from sbc.media.worker.lane import Lane
 from sbc.media.worker.ports import Pair, Udp
 from sbc.media.worker.relay import Inlet, relay, relay_ready
-from sbc.media.worker.session import Session, Surroundings
+from sbc.media.worker.session import Session
 from sbc.media.worker.slots import KERNEL_PACKETS, SLOT_OCTETS, Slots
 from sbc.media.worker.statistics import Statistics
-from sbc.media.worker.surroundings import Connected
+from sbc.media.worker.surroundings import Connected, Surroundings
 
 INSIDE, OUTSIDE = "192.0.2.1", "198.51.100.1"
 PBX, CARRIER = ("192.0.2.30", 4000), ("198.51.100.40", 5000)

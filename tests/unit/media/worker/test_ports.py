@@ -86,7 +86,7 @@ def test_a_pair_that_was_dropped_neither_hears_nor_sends_and_is_nobodys():
     assert absent is not dropped
     assert (absent.key, absent.owner) == ((LOCAL, 20000), "")
     absent.open(drained=True)
-    absent.close(5.0)
+    absent.mute()
     with pytest.raises(BlockingIOError):
         absent.rtp.recvfrom_into(bytearray(1))
     with pytest.raises(BlockingIOError):

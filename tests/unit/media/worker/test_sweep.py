@@ -7,7 +7,8 @@ import pytest
 from sbc.media import wire
 from sbc.media.worker.agenda import Agenda
 from sbc.media.worker.engine import Flow, NoEngine
-from sbc.media.worker.session import Session, Surroundings
+from sbc.media.worker.session import Session
+from sbc.media.worker.surroundings import Surroundings
 from sbc.media.worker.sweep import Life, Sweep
 
 
