@@ -1,6 +1,6 @@
 """What signalling and the media worker say to each other: the whole contract, versioned.
 
-MessagePack over a Unix SOCK_SEQPACKET pair, one message a packet, `CONTROL_MESSAGE_OCTETS` at most. Verbs are
+MessagePack over a Unix SOCK_SEQPACKET connection, one message a packet, `CONTROL_MESSAGE_OCTETS` at most. Verbs are
 idempotent full state, never deltas: after a worker's death the same messages are said again and the same relay
 results. `PlayDigit` alone is a deed and no state; it is never said twice, because a digit too many dials another
 number. Generation numbers make a replay harmless: a `PutSession` older than what the worker holds changes nothing.
@@ -101,7 +101,7 @@ class Stream(Struct, frozen=True):
 
 
 class Configure(Struct, frozen=True, tag=True):
-    """First message of a connection. `number` of `workers`: which worker this is, from 0.
+    """First message of a connection; said again when a reload changes it. `number` of `workers`: which worker, from 0.
 
     `node` names this SBC among others of the machine (the kernel engine's pins). `own`: our addresses, as IP literals,
     from which no media may be learned. `media`: those that port pairs are, or will be, on: the kernel engine listens

@@ -41,7 +41,7 @@ def printable(text: str) -> str:
 
 
 def masked(key: str, value: Any) -> Any:
-    """A field as it may be shown: numbers as they are, lists with commas, all as text without telephone numbers."""
+    """A field as it may be shown: numbers as they are, lists with commas, all else as text; no telephone number."""
     if isinstance(value, list | tuple):
         value = ", ".join(str(one) for one in value)
     if not isinstance(value, str):

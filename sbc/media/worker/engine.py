@@ -1,7 +1,7 @@
 """What relays a way instead of the userland loop, once its source is locked: the protocol, and the engine that cannot.
 
 Userland is always there and comes first; an engine that offers more takes a `Flow` and relays all of its packets that
-are plain, counts them in the flow's slot (see `slots`), and passes every other packet up to the socket. `session`
+are plain, counts them in the flow's slot (see `slots`), and passes every other packet up to the socket. `handover`
 decides when; `kernel` implements it.
 """
 

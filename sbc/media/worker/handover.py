@@ -4,7 +4,7 @@ It goes when its source is locked for certain, a packet has been relayed and the
 then comes behind all that userland has relayed. After `put` the socket is looked at once more, for what came meanwhile.
 It comes back before anything of it changes, when another source or payload type is heard, and when the engine turns out
 not to relay it; then the next packet that userland relays is the one behind the engine's last. The counters stay where
-they are (see `slots`). A way comes and goes INSTALLS_PER_MINUTE at most. `session` makes one for each way it wires.
+they are (see `slots`). A way comes and goes INSTALLS_PER_MINUTE at most. `way` makes one for each way of RTP.
 """
 
 from collections import deque

@@ -5,7 +5,7 @@ opaque text of the same length, the same for all streams of one call, as lip-syn
 texts become blanks. Lengths stay, so nothing moves. It reads plain RTCP only and stops where that is malformed; what
 an application defines for itself (APP, §6.7) it cannot read, and leaves. A packet of more parts than reports have is
 cut off before the first part that is too many, so that none costs more than some hundred microseconds.
-`session` makes it the `Edit` of each RTCP inlet.
+`way` makes it the `Edit` of each RTCP inlet.
 """
 
 from hashlib import blake2b
@@ -68,6 +68,8 @@ def _hide_reason(packet: bytearray, at: int, end: int) -> None:
 
 
 def _instead(kind: int, text: bytes, ref: bytes) -> bytes:
+    # Deviation: "The CNAMEs MUST be forwarded", "Translators forward BYE packets unchanged" (RFC 3550 §7.2). By custom
+    # they name hosts and people of the other side's network; what stands instead still tells sources apart.
     if kind == _CNAME:
         opaque = blake2b(text, key=ref[:_KEY_OCTETS]).hexdigest().encode()
         return (opaque * (len(text) // len(opaque) + 1))[: len(text)]

@@ -2,7 +2,7 @@
 
 The two ends of a call may number one codec differently (RFC 3264 §6.1, §8.3.2), or share none: then the payload
 becomes another coding of the same sound. Nothing else of the packet changes; where nothing is to be changed, nothing
-is done. Used by `session`, `voice` and `events`.
+is done. Used by `way`, `voice` and `events`.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence

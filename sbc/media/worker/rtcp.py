@@ -2,7 +2,7 @@
 
 Sender reports that we relay towards an end, and that end's report blocks, which name them, give the round-trip time
 between us and it: we stand in the sender's place (§6.4.1). It reads SR and RR alone, as far as they go, and stops where
-a packet is malformed; SDES is `names`, and XR (RFC 3611) is relayed unread. Used by `session`.
+a packet is malformed; SDES is `names`, and XR (RFC 3611) is relayed unread. Used by `way` and `far_end`.
 """
 
 from struct import Struct as Layout

@@ -1,7 +1,7 @@
 """Which source may send RTCP to one of our ports, and where RTCP goes: beside RTP, and never before it.
 
-`RtcpLatch` is for a port of its own, `MuxLatch` for RTCP on the port of RTP (RFC 5761). Neither moves RTP. `session`
-has one for each end; `carry` asks it.
+`RtcpLatch` is for a port of its own, `MuxLatch` for RTCP on the port of RTP (RFC 5761). Neither moves RTP. An end
+has one of them; `carry` asks it.
 """
 
 from collections.abc import Collection

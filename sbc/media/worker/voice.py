@@ -7,7 +7,7 @@ last packet as time has passed; "they MUST use the same sequence number and time
 §2.5.1.2. Where nothing ever flowed it has an SSRC of its own. RTCP is not renumbered: its counts are off by the few
 packets of a digit.
 A plain packet costs a look at its payload type, a copy of its header and a look at the clock. Where digits are neither
-reported nor played, `count` takes the place of `edit`, and plain packets need neither. `relay` calls them, `session`
+reported nor played, `count` takes the place of `edit`, and plain packets need neither. `carry` calls them, `session`
 makes one of these for each way and keeps it for as long as the way exists.
 """
 
@@ -123,6 +123,9 @@ class Voice:
         second = packet[1]
         if self._is_special or second & 127 == self._heard_type:
             return 0 if self._edit_with_care(packet, size) else size
+        # Deviation: RFC 3550 §7.2 has reports of a stream that is renumbered corrected, "inverse manipulation for the
+        # packet loss fields and the extended last sequence number". Ours are relayed as they are: off by the few
+        # packets of each digit that was converted, and only where digits are.
         if self._shift:
             if packet[8:12] != self._header[8:12]:
                 return 0 if self._edit_with_care(packet, size) else size
