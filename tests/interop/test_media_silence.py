@@ -9,7 +9,6 @@ import json
 import re
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -57,10 +56,10 @@ def left(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Left]:
         lab = Lab(namespaces, start, folder)
         lab.start("userland", media={"silence_timeout": f"{SILENCE_SECONDS}s"})
         parties = stack.enter_context(Parties(lab))
-        yield play(lab, parties, folder)
+        yield play(lab, parties)
 
 
-def play(lab: Lab, parties: Parties, _: Path) -> Left:
+def play(lab: Lab, parties: Parties) -> Left:
     desk, node = parties.desk, lab.node
     talks = {name: parties.talk(number=number) for name, number in NUMBERS.items()}
     refs = {call["called"]: call["ref"] for call in node.ask("calls")["calls"]}

@@ -83,7 +83,7 @@ def test_a_killed_supervisor_takes_everything_with_it(start):
     everybody = [pids["signalling"], *pids["media"]]
     sbc.process.kill()
     sbc.process.wait()
-    deadline = time.monotonic() + 2.0
+    deadline = time.monotonic() + PATIENCE
     while any(is_alive(pid) for pid in everybody):
         assert time.monotonic() < deadline
         time.sleep(0.02)

@@ -65,8 +65,17 @@ tell(wire.Ready("off")); say("ready"); wait()
 
 
 def test_a_worker_that_does_not_end_is_killed(supervise):
-    run = supervise("ask(wire.StartWorker(0)); time.sleep(0.3); sys.exit(1)", "import time; time.sleep(60)")
+    run = supervise(
+        """
+signal.signal(signal.SIGINT, lambda *_: sys.exit(1))
+ask(wire.StartWorker(0)); tell(wire.Ready("off")); wait()
+""",
+        "import os, time; print('worker', os.getpid(), flush=True); time.sleep(60)",
+    )
+    [worker] = run.said(1, "worker")
+    run.signal(signal.SIGINT)
     assert run.ends() == 1
+    assert not is_alive(worker)
 
 
 # --- what it keeps ----------------------------------------------------------------------------------------------------
@@ -124,22 +133,20 @@ def test_media_pairs_are_handed_out_again_and_never_twice(supervise, host):
     assert run.said(5) == ["ready"]
 
 
-def test_what_nobody_asks_for_again_is_closed_when_signalling_is_ready(supervise, host):
+def test_what_nobody_asks_for_again_is_closed_when_signalling_is_ready(supervise, host, tmp_path):
+    mark = str(tmp_path / "mark")
     run = supervise(f"""
-if not os.path.exists("{host}.mark"):
-    open("{host}.mark", "w").close()
+if not os.path.exists({mark!r}):
+    open({mark!r}, "w").close()
     ask(wire.Listen("udp", {host!r}, 5060, 0)); ask(wire.OpenPairs({host!r}, 20000, 20001, 1, 0))
 tell(wire.Ready("off")); say(os.getpid()); wait()
 """)
-    try:
-        [pid] = run.said(1)
-        os.kill(int(pid), signal.SIGKILL)
-        run.said(2)
-        for port in (5060, 20000, 20001):
-            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
-                assert bind_in_time(other, (host, port))
-    finally:
-        Path(f"{host}.mark").unlink(missing_ok=True)
+    [pid] = run.said(1)
+    os.kill(int(pid), signal.SIGKILL)
+    run.said(2)
+    for port in (5060, 20000, 20001):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+            assert bind_in_time(other, (host, port))
 
 
 def bind_in_time(sock, address):
