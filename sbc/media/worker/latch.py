@@ -9,7 +9,8 @@ A source that was learned from elsewhere gives way, for LEARNING_SECONDS, to one
 old stream or an attacker, does not keep it out.
 So a stranger can neither be heard nor draw media to itself, but within what `address` and `nat` leave open: whoever can
 send from the SDP's address, or from within `media_from`, before the far end has been heard. Our own addresses never.
-`relay` asks for every packet that is not from the source that it knows; `session` makes one for each end.
+`carry` asks for every packet that is not from the source that its inlet knows; there is one for each port pair of a
+session (`far_end`).
 """
 
 import socket
@@ -134,6 +135,8 @@ class Latch:
         """Judge one packet that has the shape of its stream, and come from `source`."""
         if source == self.source:
             return OURS
+        # Deviation: "the IETF advises against use of the latching mechanism over the Internet" (RFC 7362, Abstract).
+        # Most carriers and PBXs know nothing else; `strict` does without, and `nat` is for those alone who ask for it.
         now, at = now_ns / 1e9, origin(source)
         if at == self.locked:  # said in another way, as who locked it for us had it
             self.source = source
@@ -148,7 +151,7 @@ class Latch:
         if self._is_exact_due or not self._may_be(at[0]) or size > _KEPT_OCTETS:
             return FOREIGN
         if self._continues is not None:
-            if self._continues(_number(packet[2:4]), _number(packet[8:12])):
+            if self._continues(int.from_bytes(packet[2:4]), int.from_bytes(packet[8:12])):
                 self._lock(source, at)
                 return LOCKED
             if now < self._resuming_until:
@@ -297,10 +300,6 @@ def origin(source: Source) -> Target:
     if ":" in host:
         host = canonical(host.partition("%")[0])
     return (host, source[1])
-
-
-def _number(octets: bytearray) -> int:
-    return int.from_bytes(octets)
 
 
 def _packed(host: str) -> bytes:

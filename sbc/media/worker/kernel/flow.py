@@ -84,6 +84,8 @@ def value_of(flow: Flow, worker: int, generation: int) -> bytes:
         raise Unfit("its payload types, clock rate or DSCP cannot be")
     if flow.slot % SLOT_OCTETS or not 0 <= flow.slot < SLOTS * SLOT_OCTETS:
         raise Unfit("it has no counters in the kernel's memory")
+    # Deviation: marks of ECN for RTP (RFC 6679) do not pass: both engines send with these two bits 0, as whoever makes
+    # a packet anew. Who wants ECN tries the path first, and finds that it has none.
     ports = (flow.source[1].to_bytes(2), flow.out[1].to_bytes(2), flow.target[1].to_bytes(2))
     generation &= _GENERATION_MASK
     return FLOW.pack(
