@@ -17,10 +17,9 @@ import structlog
 import trio
 from msgspec import Struct
 
-from sbc.runtime.media_sockets import Pair, descriptor_ceiling, open_pairs
+from sbc.runtime.media_sockets import Pair, descriptor_ceiling, open_pairs, why_short
 from sbc.runtime.notify import notify
 from sbc.runtime.sip_sockets import ListenKind, open_sip_socket
-from sbc.runtime.supervisor.held import why_short
 from sbc.runtime.supervisor.restart import Restart
 from sbc.runtime.supervisor.starting import RUNNING, Seat, make_seat, start_worker
 
@@ -113,7 +112,8 @@ class LocalKeeper:
             lived = await _life(worker)
             pid, status = worker.pid, await _reap(worker)
             name = f"media-{worker.seat.number}"
-            log.error("child.died", alarm=True, child=name, pid=pid, status=status, ran_seconds=_rounded(lived))
+            # Of its death the pool raises the alarm, which is posted.
+            log.error("child.died", child=name, pid=pid, status=status, ran_seconds=_rounded(lived))
             pause = restart.pause(lived)
             while not worker.pid:
                 await trio.sleep(pause)

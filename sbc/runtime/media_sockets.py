@@ -2,7 +2,7 @@
 
 Random, because a port that can be guessed can be aimed at before the call's first packet. Ports are opened muted (see
 `media.mute`) and handed to the media worker as descriptors; we keep ours open, so that they outlive a worker and nobody
-else gets the port. Used by `media_pool`.
+else gets the port. Used by both keepers and by the supervisor.
 """
 
 import errno
@@ -16,11 +16,13 @@ from typing import Final
 from msgspec import Struct
 
 from sbc.media.mute import mute
+from sbc.runtime.sip_sockets import set_dscp
 
 RECEIVE_BUFFER: Final = 131_072  # doubled by the kernel: 340 packets of G.711, 6.8 s, should a worker start again
 _KEPT_FREE: Final = 1_024  # descriptors that are not for media, at most a quarter
 _NO_MORE: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _TAKEN: Final = (errno.EADDRINUSE, errno.EACCES)
+NO_DESCRIPTORS: Final = "no descriptors are left; raise the limit (ulimit -n, LimitNOFILE=)"
 
 
 class Pair(Struct, frozen=True, eq=False):
@@ -83,10 +85,8 @@ def open_media_socket(local: str, port: int, dscp: int = 0) -> socket.socket:
         one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
         if is_ipv6:
             one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        if dscp and is_ipv6:
-            one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_TCLASS, dscp << 2)
-        elif dscp:
-            one.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, dscp << 2)
+        if dscp:
+            set_dscp(one, dscp)
         one.bind((local, port))
     except OSError:
         one.close()
@@ -95,21 +95,33 @@ def open_media_socket(local: str, port: int, dscp: int = 0) -> socket.socket:
 
 
 def descriptor_ceiling() -> int:
-    """Media ports take no descriptor from here up: connections, files and the next media worker need some too.
-
-    The kernel gives the lowest free number, so a descriptor's number tells how many there are.
-    """
+    """Media ports take no descriptor from here up: connections, files and the next media worker need some too."""
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     return limit - min(limit // 4, _KEPT_FREE)
 
 
-def is_short_of_descriptors(ceiling: float) -> bool:
+def pairs_at_most(ceiling: int) -> int:
+    """For how many pairs there are descriptors, of which each takes two.
+
+    The kernel gives the lowest free number, so a descriptor's number tells how many there are.
+    """
     try:
         probe = os.open("/", os.O_PATH | os.O_CLOEXEC)
     except OSError:
-        return True
+        return 0
     os.close(probe)
-    return probe + 1 >= ceiling  # a pair takes two
+    return (ceiling - probe) // 2
+
+
+def is_short_of_descriptors(ceiling: int) -> bool:
+    return pairs_at_most(ceiling) < 1
+
+
+def why_short(ceiling: int) -> str:
+    """Why media ports could not be opened, where the address is ours."""
+    if is_short_of_descriptors(ceiling):
+        return NO_DESCRIPTORS
+    return "other programs hold the rest of media.ports; stop them or give another range"
 
 
 def _open_pair(local: str, port: int, dscp: int) -> Pair | None:

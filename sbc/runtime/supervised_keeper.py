@@ -13,14 +13,13 @@ from typing import Final
 import structlog
 import trio
 
-from sbc.runtime.media_sockets import Pair, descriptor_ceiling
+from sbc.runtime.media_sockets import NO_DESCRIPTORS, Pair, descriptor_ceiling, pairs_at_most
 from sbc.runtime.sip_sockets import ListenKind
 from sbc.runtime.supervisor import wire
 
 ANSWER_SECONDS: Final = 3.0
 BEAT_SECONDS: Final = 1.0
 _DESCRIPTORS: Final = 2 * wire.PAIRS_AT_ONCE
-_NO_ROOM: Final = "no descriptors are left; raise the limit (ulimit -n, LimitNOFILE=)"
 
 log = structlog.get_logger("supervisor")
 
@@ -52,14 +51,14 @@ class SupervisedKeeper:
         first, last = ports
         opened: list[Pair] = []
         while len(opened) < pairs:
-            some = min(pairs - len(opened), wire.PAIRS_AT_ONCE, self._room())
+            some = min(pairs - len(opened), wire.PAIRS_AT_ONCE, pairs_at_most(self._ceiling))
             if some <= 0:
-                self._short = _NO_ROOM
+                self._short = NO_DESCRIPTORS
                 break
             answer, more = self._ask_pairs(wire.OpenPairs(local, first, last, some, dscp))
             opened += more
             if len(more) < some:
-                self._short = answer.short or _NO_ROOM
+                self._short = answer.short or NO_DESCRIPTORS
                 break
         return opened
 
@@ -68,7 +67,8 @@ class SupervisedKeeper:
 
     def held_pairs(self) -> list[Pair]:
         held: list[Pair] = []
-        while self._room() >= wire.PAIRS_AT_ONCE:
+        # What comes beyond our limit would be lost without a word (unix(7)).
+        while pairs_at_most(self._ceiling) >= wire.PAIRS_AT_ONCE:
             _, some = self._ask_pairs(wire.HeldPairs())
             if not some:
                 break
@@ -167,18 +167,6 @@ class SupervisedKeeper:
             if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
                 descriptors.frombytes(octets[: len(octets) // 4 * 4])
         return data, descriptors.tolist()
-
-    def _room(self) -> int:
-        """Pairs that we have descriptors for: what comes beyond our limit would be lost without a word (unix(7)).
-
-        The kernel gives the lowest free number.
-        """
-        try:
-            lowest = os.open("/", os.O_PATH | os.O_CLOEXEC)
-        except OSError:
-            return 0
-        os.close(lowest)
-        return (self._ceiling - lowest) // 2
 
 
 def _sockets(descriptors: list[int]) -> list[socket.socket]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
-from sbc.runtime.media_sockets import Pair, descriptor_ceiling, is_short_of_descriptors, open_pairs
+from sbc.runtime.media_sockets import Pair, descriptor_ceiling, open_pairs, why_short
 from sbc.runtime.sip_sockets import open_sip_socket, set_dscp
 from sbc.runtime.supervisor import wire
 
@@ -86,13 +86,6 @@ class Held:
             yield listener.socket
         for pairs in self._pairs.values():
             yield from pairs.values()
-
-
-def why_short(ceiling: float) -> str:
-    """Why media ports could not be opened, where the address is ours."""
-    if is_short_of_descriptors(ceiling):
-        return "no descriptors are left; raise the limit (ulimit -n, LimitNOFILE=)"
-    return "other programs hold the rest of media.ports; stop them or give another range"
 
 
 def _number(below: int) -> int:
