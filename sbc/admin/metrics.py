@@ -92,6 +92,16 @@ def _media_families(engine: EngineView) -> tuple[str, ...]:
             _samples(media.streams),
         ),
         _histogram("sbc_mos", "Mean opinion score of what came from each side, at the end of a call", media.mos),
+        _histogram(
+            "sbc_rtp_jitter_seconds",
+            "Interarrival jitter of what came from each side (RFC 3550 6.4.1), at the end of a call",
+            media.jitter_seconds,
+        ),
+        _histogram(
+            "sbc_rtp_round_trip_seconds",
+            "Round trip to each side by its RTCP, where it told, at the end of a call",
+            media.round_trip_seconds,
+        ),
         _histogram("sbc_call_setup_seconds", "From the INVITE to the answer", media.setup_seconds),
     )
 

@@ -159,8 +159,7 @@ class Listening:
         for side in _SIDES:
             rows[side] = streams = [*self._past[side], *self._rows(side, counts)]
             for row in streams:
-                if isinstance(row["mos"], float):
-                    self._totals.mos.add(row["mos"])
+                self._totals.add_stream(row)
         if self._not_heard:
             rows["one_way"] = " and ".join(self._not_heard)
         if self._fell_silent:

@@ -40,6 +40,8 @@ class MediaView(Struct, frozen=True):
     foreign: int = 0
     streams: tuple[tuple[str, int], ...] = ()
     mos: Counted = Counted()
+    jitter_seconds: Counted = Counted()
+    round_trip_seconds: Counted = Counted()
     setup_seconds: Counted = Counted()
 
 

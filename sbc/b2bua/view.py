@@ -55,5 +55,7 @@ def media_view(context: Context) -> MediaView:
         foreign=totals.foreign,
         streams=tuple((engine, engines[engine]) for engine in ("userland", "kernel")),
         mos=totals.mos.value(),
+        jitter_seconds=totals.jitter.value(),
+        round_trip_seconds=totals.round_trip.value(),
         setup_seconds=totals.setup.value(),
     )

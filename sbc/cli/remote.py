@@ -9,7 +9,7 @@ from sbc.cdr.format import parse_time
 from sbc.cli.client import ask, find_admin, path_of
 from sbc.cli.output import printable, show_json, show_table
 
-_QUALITY = ("MOS IN/OUT", "LOSS %", "MEDIA")
+_QUALITY = ("MOS IN/OUT", "LOSS %", "JITTER MS", "RTT MS", "MEDIA")
 _SILENT_SECONDS = 5  # from a side that should be heard; counts are up to two seconds old
 
 
@@ -66,10 +66,14 @@ def _call_row(call: dict[str, Any], now: float) -> list[str | None]:
 
 
 def _quality(quality: dict[str, Any]) -> list[str | None]:
-    """Score and loss of what came from both sides, the first stream of each, and who relays; or what is wrong."""
+    """Score, loss, jitter and round trip of both sides, the first stream of each, and who relays; or what is wrong."""
     rows = [quality[side][0] if quality.get(side) else {} for side in ("ingress", "egress")]
-    scores = [_number(row.get("mos")) for row in rows]
-    losses = [_number(_percent(row)) for row in rows]
+    figures = [
+        [_number(row.get("mos")) for row in rows],
+        [_number(_percent(row)) for row in rows],
+        [_number(row.get("jitter_ms")) for row in rows],
+        [_number(row.get("round_trip_ms")) for row in rows],
+    ]
     engines = sorted({row["engine"] for row in rows if row.get("engine")})
     silent = dict(zip(("ingress", "egress"), [row.get("silent_seconds", 0) for row in rows], strict=True))
     media = "+".join(engines)
@@ -77,7 +81,7 @@ def _quality(quality: dict[str, Any]) -> list[str | None]:
         media = f"one-way: {quality['one_way']} not heard"
     elif any(seconds >= _SILENT_SECONDS for seconds in silent.values()):
         media = ", ".join(f"{side} silent {minutes(s)}" for side, s in silent.items() if s >= _SILENT_SECONDS)
-    return [*(None if pair == ["-", "-"] else "/".join(pair) for pair in (scores, losses)), media or None]
+    return [*(None if pair == ["-", "-"] else "/".join(pair) for pair in figures), media or None]
 
 
 def _percent(row: dict[str, Any]) -> float | None:

@@ -72,6 +72,11 @@ def test_all_say_the_same_and_the_truth(lab: Lab, engine: Engine) -> None:
         text = lab.node.metrics()
         assert metric(text, "sbc_mos_count") == 2
         assert metric(text, "sbc_mos_sum") == pytest.approx(ingress["mos"] + egress["mos"], abs=0.01)
+        assert metric(text, "sbc_rtp_jitter_seconds_count") == 2
+        assert metric(text, "sbc_rtp_jitter_seconds_sum") == pytest.approx(
+            sum(media[side][0]["jitter_ms"] for side in ("ingress", "egress")) / 1000
+        )
+        assert metric(text, "sbc_rtp_round_trip_seconds_count") == 0  # nobody has reported
         assert metric(text, "sbc_media_ports_used") == 0
         assert metric(text, "sbc_rtp_packets_total", interface="inside") == len(near.sent)
         assert sum(metric(text, "sbc_media_streams", engine=one) for one in ENGINES) == 0

@@ -28,6 +28,8 @@ HEARD = MediaView(
     foreign=9,
     streams=(("userland", 1), ("kernel", 5)),
     mos=Counted(((4.0, 1), (4.5, 3)), 3, 12.5),
+    jitter_seconds=Counted(((0.01, 2),), 3, 0.125),
+    round_trip_seconds=Counted(((0.1, 1),), 1, 0.0625),
     setup_seconds=Counted(((1.0, 2),), 3, 9.25),
 )
 HOLDER = HolderView("carrier-a", CALL.ref, 1, "outbound", 60.0, False)

@@ -65,14 +65,23 @@ def test_status_has_a_line_for_each_process(sbc, capsys):
 @pytest.mark.parametrize(
     ("quality", "shown"),
     [
-        ({}, ["-", "-", "-"]),
-        ({"ingress": [], "egress": []}, ["-", "-", "-"]),
+        ({}, ["-", "-", "-", "-", "-"]),
+        ({"ingress": [], "egress": []}, ["-", "-", "-", "-", "-"]),
         (
             {
-                "ingress": [{"mos": 4.41, "lost": 0, "packets": 50, "engine": "kernel"}],
-                "egress": [{"mos": 3.96, "lost": 3, "packets": 97, "engine": "userland"}],
+                "ingress": [{"mos": 4.41, "lost": 0, "packets": 50, "engine": "kernel", "jitter_ms": 0.2}],
+                "egress": [
+                    {
+                        "mos": 3.96,
+                        "lost": 3,
+                        "packets": 97,
+                        "engine": "userland",
+                        "jitter_ms": 7.5,
+                        "round_trip_ms": 42.25,
+                    }
+                ],
             },
-            ["4.4/4.0", "0.0/3.0", "kernel+userland"],
+            ["4.4/4.0", "0.0/3.0", "0.2/7.5", "-/42.2", "kernel+userland"],
         ),
         (
             {
@@ -80,14 +89,14 @@ def test_status_has_a_line_for_each_process(sbc, capsys):
                 "egress": [{"mos": None, "lost": None, "packets": 0, "engine": "kernel"}],
                 "one_way": "egress",
             },
-            ["4.4/-", "0.0/-", "one-way: egress not heard"],
+            ["4.4/-", "0.0/-", "-", "-", "one-way: egress not heard"],
         ),
         (
             {
                 "ingress": [{"mos": 4.41, "lost": 0, "packets": 50, "engine": "kernel", "silent_seconds": 65}],
                 "egress": [{"mos": 4.41, "lost": 0, "packets": 900, "engine": "kernel", "silent_seconds": 2}],
             },
-            ["4.4/4.4", "0.0/0.0", "ingress silent 1:05"],
+            ["4.4/4.4", "0.0/0.0", "-", "-", "ingress silent 1:05"],
         ),
     ],
 )
@@ -95,7 +104,7 @@ def test_calls_show_how_they_sound(sbc, capsys, quality, shown):
     sbc.knows("GET /api/v1/calls", {"calls": [CALL | {"quality": quality}]})
 
     assert run_command(["calls", "--admin", sbc.address]) == 0
-    assert re.split("  +", capsys.readouterr().out.splitlines()[1])[-3:] == shown
+    assert re.split("  +", capsys.readouterr().out.splitlines()[1])[-5:] == shown
 
 
 def test_calls_are_a_table_or_the_apis_body(sbc, capsys):
