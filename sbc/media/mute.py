@@ -14,8 +14,7 @@ import struct
 from functools import lru_cache
 from typing import Final, Protocol
 
-_SOL_SOCKET: Final = 1
-_SO_ATTACH_FILTER: Final = 26
+_SO_ATTACH_FILTER: Final = 26  # the socket module does not name them
 _SO_DETACH_FILTER: Final = 27
 
 # Instructions of the classic packet filter: code, jump where true, jump where false, operand (linux/filter.h).
@@ -38,7 +37,7 @@ class Muteable(Protocol):
 
 def mute(port: Muteable) -> None:
     """From now on everything that comes is dropped; what is queued stays queued."""
-    port.setsockopt(_SOL_SOCKET, _SO_ATTACH_FILTER, _muting.program)
+    port.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, _muting.program)
 
 
 def listen_to(port: Muteable, host: str) -> None:
@@ -47,13 +46,13 @@ def listen_to(port: Muteable, host: str) -> None:
     Raises OSError where it is none.
     """
     listening = _listening(host)
-    port.setsockopt(_SOL_SOCKET, _SO_ATTACH_FILTER, listening.program)
+    port.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, listening.program)
 
 
 def unmute(port: Muteable) -> None:
     """Everything is heard. Harmless where it was already."""
     try:
-        port.setsockopt(_SOL_SOCKET, _SO_DETACH_FILTER, 0)
+        port.setsockopt(socket.SOL_SOCKET, _SO_DETACH_FILTER, 0)
     except OSError as error:
         if error.errno != errno.ENOENT:
             raise

@@ -19,10 +19,6 @@ from sbc.media.worker.latch import Target
 from sbc.media.worker.ports import Udp
 from sbc.media.worker.surroundings import Connected
 
-_SOL_SOCKET: Final = 1
-_SO_RCVBUF: Final = 8
-_SO_DOMAIN: Final = 39
-_SO_REUSEPORT: Final = 15
 _SOCKADDR_OCTETS: Final = 16
 _ANY: Final = ("0.0.0.0", "::")
 
@@ -52,13 +48,13 @@ class SystemConnector:
             if aside.fileno() >= self._ceiling // 2 or one.getsockname()[0] in _ANY:
                 aside.close()
                 return None
-            one.setsockopt(_SOL_SOCKET, _SO_REUSEPORT, 1)
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             try:
                 one.connect(target)
                 aside.bind(one.getsockname())
-                aside.setsockopt(_SOL_SOCKET, _SO_REUSEPORT, 0)
+                aside.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 0)
             finally:
-                one.setsockopt(_SOL_SOCKET, _SO_REUSEPORT, 0)
+                one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 0)
             return Connected(aside, target, one.getpeername())
         except OSError:
             if aside is not None:
@@ -88,14 +84,15 @@ class SystemConnector:
 
 def _like(one: Udp) -> socket.socket:
     """A socket of the same kind, that may be bound beside it. Nothing is sent by it: its marking does not matter."""
-    family = socket.AddressFamily(one.getsockopt(_SOL_SOCKET, _SO_DOMAIN))
+    family = socket.AddressFamily(one.getsockopt(socket.SOL_SOCKET, socket.SO_DOMAIN))
     aside = socket.socket(family, socket.SOCK_DGRAM)
     try:
         aside.setblocking(False)
-        aside.setsockopt(_SOL_SOCKET, _SO_RCVBUF, one.getsockopt(_SOL_SOCKET, _SO_RCVBUF) // 2)  # is doubled, socket(7)
+        doubled = one.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)  # socket(7)
+        aside.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, doubled // 2)
         if family == socket.AF_INET6:
             aside.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        aside.setsockopt(_SOL_SOCKET, _SO_REUSEPORT, 1)
+        aside.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     except OSError:
         aside.close()
         raise

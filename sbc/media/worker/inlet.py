@@ -46,8 +46,8 @@ VIEW: Final = memoryview(BUFFER)
 
 
 class Gate(Protocol):
-    """`Latch` or `RtcpLatch`. `foreign`: packets that it kept, of strangers; `carry` counts and takes them, and notes
-    the last `stranger`.
+    """`Latch`, `RtcpLatch` or `MuxLatch`. `foreign`: packets that it kept, of strangers; `carry` counts and takes them,
+    and notes the last `stranger`.
     """
 
     foreign: int

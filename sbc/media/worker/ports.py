@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 QUEUED_AT_MOST: Final = 4096  # more datagrams than one socket's queue holds; a muted one cannot grow meanwhile
 
-_SO_DOMAIN: Final = 39  # socket(7); the address family
 _TRAFFIC_CLASS: Final = {
     socket.AF_INET: (socket.IPPROTO_IP, socket.IP_TOS),
     socket.AF_INET6: (socket.IPPROTO_IPV6, socket.IPV6_TCLASS),
@@ -149,7 +148,7 @@ def is_waiting(one: Udp) -> bool:
 
 def dscp(one: Udp) -> int:
     """The code point that leaves with what is sent by this socket, 0 to 63."""
-    level, option = _TRAFFIC_CLASS[socket.AddressFamily(one.getsockopt(socket.SOL_SOCKET, _SO_DOMAIN))]
+    level, option = _TRAFFIC_CLASS[socket.AddressFamily(one.getsockopt(socket.SOL_SOCKET, socket.SO_DOMAIN))]
     return one.getsockopt(level, option) >> 2  # RFC 2474 §3: the upper six bits
 
 

@@ -23,8 +23,12 @@ def problem(put: wire.PutSession, ends: Sequence[wire.End], ports: Ports) -> str
     if len(put.ref.encode()) > _REF_OCTETS or len(put.streams) > STREAMS_AT_MOST:
         return f"a session has {STREAMS_AT_MOST} streams at most, and a name of {_REF_OCTETS} octets"
     for stream in put.streams:
-        if not _is_playable(stream):
-            return f"no payload type, or no rate, can be so: {stream.events} {stream.event_rates}"
+        for number in _types(stream):
+            if not 0 <= number < 128:  # seven bits, RFC 3550 §5.1
+                return f"no payload type: {number}"
+        for rate in _rates(stream):
+            if rate not in _RATES:
+                return f"no clock rate: {rate} Hz"
         for one in stream.transcodings:
             if not can_recode(one.source, one.target):
                 return f"no way from {one.source!r} to {one.target!r}"
@@ -45,14 +49,6 @@ def _problem_of_ends(ends: Sequence[wire.End], ports: Ports) -> str:
     return ""
 
 
-def _is_playable(stream: wire.Stream) -> bool:
-    """Payload types have seven bits (RFC 3550 §5.1), and each is rewritten to one."""
-    clocks = [rate for _, rate in (*stream.ingress_clocks, *stream.egress_clocks)]
-    return all(0 <= number < 128 for number in _types(stream)) and all(
-        rate in _RATES for rate in (*stream.event_rates, *clocks)
-    )
-
-
 def _types(stream: wire.Stream) -> Iterator[int]:
     for pair in (*stream.ingress_to_egress, *stream.egress_to_ingress):
         yield from pair
@@ -61,6 +57,11 @@ def _types(stream: wire.Stream) -> Iterator[int]:
     for one in stream.transcodings:
         yield from (one.payload_type, one.becomes)
     yield from (number for number in stream.events or () if number != wire.NO_EVENTS)
+
+
+def _rates(stream: wire.Stream) -> Iterator[int]:
+    yield from stream.event_rates
+    yield from (rate for _, rate in (*stream.ingress_clocks, *stream.egress_clocks))
 
 
 def is_host_of(host: str, local: str) -> bool:

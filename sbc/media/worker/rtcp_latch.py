@@ -5,9 +5,9 @@ has one of them; `carry` asks it.
 """
 
 from collections.abc import Collection
-from typing import Final
 
 from sbc.media.wire import End
+from sbc.media.worker.inlet import RTCP_OCTETS
 from sbc.media.worker.latch import (
     FOREIGN,
     LOCKED,
@@ -21,8 +21,6 @@ from sbc.media.worker.latch import (
     is_news,
     origin,
 )
-
-_RTCP_OCTETS: Final = 8  # header and SSRC, RFC 3550 §6.4
 
 
 class RtcpLatch:
@@ -62,7 +60,7 @@ class RtcpLatch:
             return OURS
         if end is None or not self._is_ours(end, source):
             return FOREIGN
-        if size < _RTCP_OCTETS or packet[0] >> 6 != 2:  # ours, but nothing is learned from it
+        if size < RTCP_OCTETS or packet[0] >> 6 != 2:  # ours, but nothing is learned from it
             return OURS
         self.source, self._of = source, self._rtp.locked
         return LOCKED if end.latching == "nat" else OURS

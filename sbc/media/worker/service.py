@@ -64,8 +64,7 @@ class Service:
         self.news: list[wire.Reply] = []  # for signalling, unasked; whoever sends them clears the list
         self._watch = watch
         self._clock = clock
-        self._around = Surroundings(self._pair, watch, self.agenda, clock, self._say, dscp=dscp)
-        self._around.connector = connector
+        self._around = Surroundings(self._pair, watch, self.agenda, clock, self._say, dscp=dscp, connector=connector)
         self._choice = EngineChoice(self._around, memory, open_engine)
         self._ports = Ports(None if connector is None else connector.disconnect)
         self._lives: dict[str, Life] = {}

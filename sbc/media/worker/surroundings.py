@@ -1,6 +1,7 @@
 """What the sessions of a worker share: its ports, its poller, its clock, its engine and the memory of its counters.
 
-`service` makes them and may set `engine` and `own` anew; `session` and `way` use them.
+`service` makes them; `engine_choice` sets `engine`, `slots` and `own`, and may set them anew; `session` and `way` use
+them.
 """
 
 from collections.abc import Callable

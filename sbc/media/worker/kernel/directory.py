@@ -24,5 +24,5 @@ def directory_of(node: str) -> str:
 
 
 def is_anything_left(node: str) -> bool:
-    """By an engine that is in force, or by one that was: see `engine.end_flows`."""
+    """By an engine that is in force, or by one that was: see `leftovers`."""
     return os.path.isdir(directory_of(node))
