@@ -1,4 +1,5 @@
-"""The media worker's process: one epoll loop over signalling's connection and the media sockets. All its I/O is here.
+"""The media worker's process: one epoll loop over signalling's connection and the media sockets. It starts what else
+does I/O: `control`, `connecting`, `stand_by`, the `kernel` engine.
 
 It listens on a Unix SOCK_SEQPACKET socket that it inherits, and serves the signalling that connected last. When that
 connection closes it goes on relaying: signalling is started again, or its calls end by silence. It ends when the

@@ -15,6 +15,7 @@ from sbc.core.limits import PORT_QUARANTINE_MINIMUM_SECONDS
 from sbc.media import wire
 from sbc.media.worker.agenda import Agenda
 from sbc.media.worker.engine_choice import EngineChoice, OpenEngine
+from sbc.media.worker.inlet import Clock
 from sbc.media.worker.ports import Key, Pair, Ports, Udp, dscp
 from sbc.media.worker.refusals import STREAMS_AT_MOST, is_host_of, problem
 from sbc.media.worker.resting import Rest
@@ -22,7 +23,6 @@ from sbc.media.worker.session import Session
 from sbc.media.worker.slots import Memory, owner_of
 from sbc.media.worker.surroundings import Connector, Surroundings, Watch
 from sbc.media.worker.sweep import Life, Sweep
-from sbc.media.worker.voice import Clock
 
 STREAMS_PER_REPORT: Final = STREAMS_AT_MOST  # 57 KiB when everything is at its largest; CONTROL_MESSAGE_OCTETS holds
 # A pair that was let go rests longer than this before another call gets it: sooner, it is the same leg in another call.

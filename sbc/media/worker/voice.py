@@ -29,8 +29,6 @@ from sbc.media.worker.statistics import Statistics
 
 _LATE: Final = 100  # packets: what is so far behind a break in the numbers came too late, and has no number any more
 
-__all__ = ["Clock", "Voice", "VoiceRules"]
-
 
 class VoiceRules(Struct, frozen=True):
     """What the stream says of this way. Payload types are those of telephone-event, or NO_EVENTS."""
