@@ -114,7 +114,9 @@ def test_an_error_that_the_network_reported_is_passed_over() -> None:
 
 
 def test_a_socket_that_only_gives_errors_does_not_hold_the_loop() -> None:
-    relay(inlet(Socket(*[OSError(errno.EIO, "broken")] * 100), Socket()), 32)
+    broken, out = Socket(*[OSError(errno.EIO, "broken")] * 100), Socket()
+    relay(inlet(broken, out), 32)
+    assert (len(broken.queue), out.sent) == (68, [])
 
 
 @pytest.mark.parametrize("reported", [errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.EACCES, errno.EMSGSIZE])
