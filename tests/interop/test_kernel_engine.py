@@ -655,3 +655,13 @@ def test_two_capabilities_are_enough(lab):
     lab.pbx.send(packet(frames.rtp(1)), lab.inside.address)
     assert lab.carrier.hear(CARRIER_PORT) is not None
     engine.close(detach=True)
+
+
+def test_where_proc_sys_cannot_be_written_somebody_else_has_to_let_lo_forward(lab):
+    """As in the unit of systemd, which does so before the worker starts, and in many containers."""
+    script = 'mount --bind /proc/sys /proc/sys && mount -o remount,bind,ro /proc/sys && exec "$@"'
+    read_only = (program("unshare"), "--mount", "sh", "-c", script, "sh")
+    _, reason = lab.engine(attached=False, prefix=read_only).attach(INSIDE)
+    assert reason.startswith("net.ipv4.conf.lo.forwarding is off and cannot be set")
+    lab.run("sbc", "sh", "-c", "echo 1 > /proc/sys/net/ipv4/conf/lo/forwarding")
+    assert lab.engine(attached=False, prefix=read_only).attach(INSIDE) == (["inside"], "")
