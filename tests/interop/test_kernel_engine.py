@@ -662,6 +662,6 @@ def test_where_proc_sys_cannot_be_written_somebody_else_has_to_let_lo_forward(la
     script = 'mount --bind /proc/sys /proc/sys && mount -o remount,bind,ro /proc/sys && exec "$@"'
     read_only = (program("unshare"), "--mount", "sh", "-c", script, "sh")
     _, reason = lab.engine(attached=False, prefix=read_only).attach(INSIDE)
-    assert reason.startswith("net.ipv4.conf.lo.forwarding is off and cannot be set")
+    assert reason.startswith(f"{INSIDE}: net.ipv4.conf.lo.forwarding is off and cannot be set")
     lab.run("sbc", "sh", "-c", "echo 1 > /proc/sys/net/ipv4/conf/lo/forwarding")
     assert lab.engine(attached=False, prefix=read_only).attach(INSIDE) == (["inside"], "")
