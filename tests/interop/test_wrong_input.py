@@ -10,7 +10,7 @@ from typing import NamedTuple
 import pytest
 
 from .children import needs_root, program, until
-from .node import POLICY
+from .node import INTERFACES, POLICY
 from .sipp import Sipp
 
 pytestmark = [pytest.mark.interop, pytest.mark.slow]
@@ -36,7 +36,9 @@ class Setup:
         self.write(
             POLICY.format(
                 folder=folder, admin=folder / "a", inside=f"{net}.10", outside=f"{net}.20", pbx=f"{net}.30",
-                carrier=f"{net}.40", pbx_where=f"address: sip:{net}.30:5060", pbx_more="", trunk_more="",
+                carrier=f"{net}.40", pbx_where=f"address: sip:{net}.30:5060", pbx_more="", trunk_where="",
+                trunk_more="", media="{ports: 20000-29999}",
+                interfaces=INTERFACES.format(inside=f"{net}.10", outside=f"{net}.20"),
             )
         )  # fmt: skip
 

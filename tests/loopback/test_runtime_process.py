@@ -33,9 +33,11 @@ def status_of(data):
 
 
 def children(pid):
-    """Process ids by name, as ps shows them."""
-    pids = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return {Path(f"/proc/{child}/comm").read_text().strip(): int(child) for child in pids}
+    """Process ids by name, as ps shows them; a worker is the child of a parent that stands by."""
+    found = {}
+    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+        found |= {Path(f"/proc/{child}/comm").read_text().strip(): int(child)} | children(child)
+    return found
 
 
 def test_it_says_ready_once_serves_and_ends_with_status_zero(start, peer, host):

@@ -356,11 +356,12 @@ def test_wrong_usage_is_said(words: list[str]) -> None:
 
 PASS_ON = """
 import os, sys
+far = 500  # above what may be open: none is overwritten before it has been passed on
 for n, fd in enumerate(map(int, sys.argv[1:]), 3):
-    os.dup2(fd, n + 20)
+    os.dup2(fd, n + far)
 for n in range(3, 3 + len(sys.argv[1:])):
-    os.dup2(n + 20, n)
-    os.close(n + 20)
+    os.dup2(n + far, n)
+    os.close(n + far)
 os.environ["LISTEN_PID"] = str(os.getpid())
 os.execv(sys.executable, [sys.executable, "-m", "sbc.media.worker"])
 """
