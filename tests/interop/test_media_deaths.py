@@ -85,7 +85,7 @@ def test_signalling_is_killed_and_media_flows_on_until_the_orphan_limit(lab: Lab
         killed = time.monotonic() - 3.5
         print(f"{engine}: signalling killed, longest gap {calls.longest_wait() * 1000:.0f} ms")
         assert (calls.missing(), calls.doubled(), calls.astray()) == ([], 0, [])
-        assert calls.longest_wait() < GAP_SECONDS[engine]
+        assert calls.longest_wait() < 0.15  # no worker was ended: there is no gap
         until(lambda: lab.node.child.log.count("sbc: ready ") == 2, "signalling to be ready again", 10)
         second = lab.pids()
         assert second["signalling"] != first["signalling"]
