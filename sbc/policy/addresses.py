@@ -75,7 +75,7 @@ def listener(text: str) -> Listener:
 
 
 def admin(text: str) -> str:
-    """`host:port` or `[v6]:port` on loopback, `unix:PATH`, `off`."""
+    """`host:port` or `[v6]:port`, `unix:PATH`, `off`; `is_beyond_loopback` tells what takes a token."""
     if text == "off":
         return text
     if text.startswith("unix:"):
@@ -85,12 +85,41 @@ def admin(text: str) -> str:
     literal = canonical_ip(host)
     if literal is None or port is None:
         raise UnfitError(f"`{text}` is not an admin address", "expected 127.0.0.1:8088, [::1]:8088, unix:PATH or off")
-    if not ipaddress.ip_address(literal).is_loopback:
-        raise UnfitError(
-            f"`{text}` is not on loopback, and the API has no token yet",
-            "expected 127.0.0.1:8088, [::1]:8088 or unix:PATH",
-        )
     return f"{bracketed(literal)}:{port}"
+
+
+def is_beyond_loopback(admin_address: str) -> bool:
+    """Whether others than this machine may reach an admin address that `admin` has read."""
+    if admin_address == "off" or admin_address.startswith("unix:"):
+        return False
+    host, _ = _host_and_port(admin_address)
+    return not ipaddress.ip_address(host).is_loopback
+
+
+def hep_server(text: str) -> Address:
+    """`udp:ADDRESS:PORT` of a capture server."""
+    scheme, _, rest = text.partition(":")
+    expected = "expected udp:ADDRESS:PORT, such as udp:192.0.2.5:9060"
+    host, port = _host_and_port(rest) if scheme == "udp" else ("", None)
+    literal = canonical_ip(host)
+    if literal is None or not port:
+        raise UnfitError(f"`{text}` is not a capture server", expected)
+    return Address(literal, port)
+
+
+def postgres(text: str) -> str:
+    """A connection URL without a password: errors and logs show it."""
+    expected = "expected postgresql://[USER@]HOST[:PORT]/DATABASE, and the password in `password`"
+    try:
+        url = urlsplit(text)
+        port = url.port
+    except ValueError:
+        raise UnfitError("this is not a URL", expected) from None
+    if url.scheme not in ("postgresql", "postgres") or port == 0 or not text.isascii() or not text.isprintable():
+        raise UnfitError("this is no URL of PostgreSQL", expected)
+    if url.password is not None or "password=" in url.query:
+        raise UnfitError("the URL holds a password", expected)
+    return text
 
 
 def advertised(text: str) -> str:

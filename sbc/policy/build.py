@@ -33,6 +33,7 @@ from sbc.policy.model import (
     Where,
 )
 from sbc.policy.numbers import NumberPlan
+from sbc.policy.operation import admin_token, cdr_rules, hep_server, log_rules
 from sbc.policy.peers import DidEntry
 from sbc.policy.problems import Problems, ordered
 from sbc.policy.schema import At, Fields
@@ -42,7 +43,7 @@ from sbc.policy.steps import disaster_steps
 
 def build_policy(draft: Draft, start: Where, files: tuple[str, ...], vault: Vault, problems: Problems) -> Policy:
     """`vault`: the environment and the files that passwords are fetched from."""
-    settings = _settings(draft.settings["sbc"], vault)
+    settings = _settings(draft.settings["sbc"], vault, problems)
     crosscheck.check_draft(draft, start, problems)
     peercheck.check_peers(draft, problems)
     routecheck.check_routes(draft, problems)
@@ -70,7 +71,7 @@ def build_policy(draft: Draft, start: Where, files: tuple[str, ...], vault: Vaul
     )
 
 
-def _settings(fields: Fields, vault: Vault) -> Settings:
+def _settings(fields: Fields, vault: Vault, problems: Problems) -> Settings:
     # systemd lists several directories with colons; the first is the main one.
     state = vault.environment.get("STATE_DIRECTORY", "").partition(":")[0]
     alerts: Fields = fields.get("alerts", Fields(fields.where))
@@ -82,6 +83,10 @@ def _settings(fields: Fields, vault: Vault) -> Settings:
         stop_after=fields.get("stop_after", 10.0),
         cps=fields.get("cps"),
         webhook=alerts.get("webhook"),
+        admin_token=admin_token(fields, vault, problems),
+        log=log_rules(fields),
+        hep=hep_server(fields, vault, problems),
+        cdr=cdr_rules(fields, vault, problems),
     )
 
 

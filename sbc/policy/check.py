@@ -44,6 +44,12 @@ def _lines(policy: Policy) -> Iterator[str]:
         yield f"  at most {policy.cps} new {_plural('call', policy.cps)} per second"
     if policy.webhook is not None:
         yield f"  alerts to {urlsplit(policy.webhook).hostname}"
+    if policy.hep is not None:
+        yield f"  SIP of calls to {policy.hep.server} by HEP3"
+    if policy.cdr.keep is not None:
+        yield f"  records stay {_time(policy.cdr.keep)}"
+    if policy.cdr.postgres is not None:
+        yield f"  records also to {policy.cdr.postgres.url}"
     yield from (line for interface in policy.interfaces.values() for line in _interface(interface))
     yield from (line for peer in policy.peers.values() for line in _peer(peer, policy))
     yield from (_pool(name, policy) for name in policy.path_pools)

@@ -54,6 +54,10 @@ class Policy:
         self.stop_after = settings.stop_after
         self.cps = settings.cps
         self.webhook = settings.webhook
+        self.admin_token = settings.admin_token
+        self.log = settings.log
+        self.hep = settings.hep
+        self.cdr = settings.cdr
         self.interfaces: Mapping[str, Interface] = {i.name: i for i in interfaces}
         self.media = media or MediaSettings()
         self.peers: Mapping[str, Peer] = {p.name: p for p in peers}

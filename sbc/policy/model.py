@@ -316,8 +316,39 @@ class DidRange(Struct, frozen=True):
     disaster: tuple[DisasterStep, ...] = ()
 
 
+class LogRules(Struct, frozen=True):
+    """How log lines are written. `numbers` full: telephone numbers are not masked."""
+
+    numbers: Literal["masked", "full"] = "masked"
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class Hep(Struct, frozen=True):
+    """A capture server (Homer) that SIP messages of calls are sent to by HEP3. `node`: the capture agent's id."""
+
+    server: Address
+    node: int = 2001
+    password: Secret | None = None
+
+
+class Postgres(Struct, frozen=True):
+    """A database that records are copied to. `url` holds no password."""
+
+    url: str
+    password: Secret | None = None
+
+
+class CdrRules(Struct, frozen=True):
+    """`keep`: seconds that a record stays in our own store; None: for ever."""
+
+    keep: float | None = None
+    postgres: Postgres | None = None
+
+
 class Settings(Struct, frozen=True):
-    """The section `sbc`. `admin` is `host:port`, `[v6]:port`, `unix:PATH` or `off`."""
+    """The section `sbc`. `admin` is `host:port`, `[v6]:port`, `unix:PATH` or `off`; beyond loopback `admin_token` is
+    there.
+    """
 
     name: str = "sbc"
     data_dir: str = "./var"
@@ -326,6 +357,10 @@ class Settings(Struct, frozen=True):
     stop_after: float = 10.0
     cps: int | None = None
     webhook: str | None = None
+    admin_token: Secret | None = None
+    log: LogRules = LogRules()
+    hep: Hep | None = None
+    cdr: CdrRules = CdrRules()
 
 
 class Target(Struct, frozen=True):

@@ -20,7 +20,7 @@ from sbc.policy.schema import Fields, Key, Reader, mapping, one, read_names, som
 ReadFile = Callable[[Path], bytes]  # raises OSError or ValueError
 
 _SOURCES: Final = ("file", "env", "credential")
-_FORMS: Final = "{file: PATH}, {env: NAME} or {credential: NAME}"
+FORMS: Final = "{file: PATH}, {env: NAME} or {credential: NAME}"
 _LONGEST: Final = 1_024  # octets
 
 
@@ -46,12 +46,12 @@ class Vault(Struct, frozen=True):
 def read_password(node: Node, problems: Problems) -> PasswordSource | None:
     if node.text is not None:
         if not node.text or not node.text.isprintable():
-            problems.wrong(node.where, "this cannot be a password", f"expected printable characters, or {_FORMS}")
+            problems.wrong(node.where, "this cannot be a password", f"expected printable characters, or {FORMS}")
             return None
         return PasswordSource("literal", node.where, literal=Secret(node.text))
     named = [] if node.pairs is None else list(read_names(node, "`password`", problems).items())
     if len(named) != 1 or named[0][0] not in _SOURCES or not named[0][1][1].text:
-        problems.wrong(node.where, "`password` does not say where it is to be had", f"expected {_FORMS}")
+        problems.wrong(node.where, "`password` does not say where it is to be had", f"expected {FORMS}")
         return None
     kind, (_, value) = named[0]
     return _source(kind, value, problems)
@@ -63,7 +63,7 @@ def _source(kind: Any, value: Node, problems: Problems) -> PasswordSource | None
         problems.wrong(value.where, "this credential is a path", "expected a name, found in $CREDENTIALS_DIRECTORY")
         return None
     if "\0" in name or (kind == "env" and "=" in name):
-        problems.wrong(value.where, f"this cannot be the name of `{kind}`", f"expected {_FORMS}")
+        problems.wrong(value.where, f"this cannot be the name of `{kind}`", f"expected {FORMS}")
         return None
     return PasswordSource(kind, value.where, name)
 
@@ -73,7 +73,7 @@ def _auth_keys(*more: Key) -> tuple[Key, ...]:
         Key("username", "a text", "the account's name", one(values.account), required=True),
         Key(
             "password",
-            f"a text, {_FORMS}",
+            f"a text, {FORMS}",
             "file: relative to the file that names it; env: a variable of the environment; credential: a file of "
             "$CREDENTIALS_DIRECTORY (systemd); a final newline is cut. A password that stands here works, with a "
             "warning. One that cannot be read is a warning of `sbc check`, and `sbc run` exits 1",
@@ -129,15 +129,16 @@ def account(fields: Fields, vault: Vault, problems: Problems) -> Auth:
     source: PasswordSource = fields.get("password")
     return Auth(
         username=fields.get("username"),
-        password=_fetch(source, vault, problems),
+        password=fetch(source, vault, problems),
         algorithms=fields.get("algorithms", ("md5",)),
         where=fields.where,
     )
 
 
-def _fetch(source: PasswordSource, vault: Vault, problems: Problems) -> Secret | None:
+def fetch(source: PasswordSource, vault: Vault, problems: Problems) -> Secret | None:
+    """The password; None where it cannot be had now, which has been said."""
     if source.literal is not None:
-        problems.warn(source.where, "a password stands in the policy", f"better {_FORMS}")
+        problems.warn(source.where, "a password stands in the policy", f"better {FORMS}")
         return source.literal
     try:
         return Secret(_text(source, vault))

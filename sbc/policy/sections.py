@@ -15,10 +15,11 @@ from sbc.policy.headers import HEADERS
 from sbc.policy.health import HEALTH
 from sbc.policy.identity import CALLER_ID
 from sbc.policy.media import MEDIA_KEYS
+from sbc.policy.operation import CDR, HEP, LOG, POSTGRES
 from sbc.policy.peers import DID, PBX_KEYS, TRUNK_KEYS
 from sbc.policy.registration import REGISTER
 from sbc.policy.schema import Key, mapping, one, some
-from sbc.policy.secrets import PBX_AUTH, TRUNK_AUTH
+from sbc.policy.secrets import FORMS, PBX_AUTH, TRUNK_AUTH, read_password
 from sbc.policy.sessiontimer import SESSION_TIMER
 from sbc.policy.steps import STEP, VIA, read_disaster, read_via
 
@@ -58,9 +59,16 @@ SBC: Final = Section(
         Key(
             "admin",
             "HOST:PORT, unix:PATH or off",
-            "the HTTP API, loopback or Unix socket only",
+            "the HTTP API and the web page; an address beyond loopback takes `admin_token`",
             one(addresses.admin),
             default="127.0.0.1:8088",
+        ),
+        Key(
+            "admin_token",
+            f"a text, {FORMS}",
+            "over TCP the API then wants `Authorization: Bearer TOKEN`, except for /healthz and /readyz; a Unix socket "
+            "wants none. 16 characters at least",
+            read_password,
         ),
         Key("country", "a country code", "whose plan national numbers follow", one(values.country), default="US"),
         Key(
@@ -72,6 +80,9 @@ SBC: Final = Section(
         ),
         Key("cps", "a number", "new calls per second, whole node; emergencies are exempt", CPS, default="unlimited"),
         Key("alerts", "a mapping", "where alarms and emergency calls are posted", mapping(ALERTS, "`alerts`")),
+        Key("log", "a mapping", "what log lines show", mapping(LOG, "`log`")),
+        Key("hep", "a mapping", "a Homer server that gets the SIP messages of calls by HEP3", mapping(HEP, "`hep`")),
+        Key("cdr", "a mapping", "how long records stay, and where else they go", mapping(CDR, "`cdr`")),
     ),
 )
 
@@ -183,6 +194,10 @@ SECTIONS: Final = (SBC, INTERFACES, MEDIA, PBXS, TRUNKS, PATH_POOLS, ROUTES)
 # Mappings inside of sections, in the order of the reference page.
 NESTED: Final = (
     ("sbc.alerts", ALERTS),
+    ("sbc.log", LOG),
+    ("sbc.hep", HEP),
+    ("sbc.cdr", CDR),
+    ("sbc.cdr.postgres", POSTGRES),
     ("interfaces.NAME.dscp", DSCP),
     ("interfaces.NAME.advertise", ADVERTISE),
     ("pbxs.NAME.auth", PBX_AUTH),

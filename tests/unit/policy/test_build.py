@@ -5,11 +5,15 @@ from sbc.policy.engine import Policy
 from sbc.policy.model import (
     Auth,
     CallerId,
+    CdrRules,
     Health,
+    Hep,
     Limits,
     Listener,
+    LogRules,
     MediaSettings,
     PathRules,
+    Postgres,
     Register,
     Secret,
     Via,
@@ -44,7 +48,10 @@ def test_data_dir_defaults_to_the_first_state_directory_of_the_environment(load,
 
 
 EVERY_KEY = """\
-sbc: {name: hq, data_dir: d, admin: "[::1]:1", country: GB, stop_after: 1s, cps: 50, alerts: {webhook: "https://h/x"}}
+sbc: {name: hq, data_dir: d, admin: "[::1]:1", country: GB, stop_after: 1s, cps: 50, alerts: {webhook: "https://h/x"},
+  admin_token: {env: TOKEN}, log: {numbers: full, level: debug},
+  hep: {server: "udp:192.0.2.5:9060", node: 7, password: {env: P}},
+  cdr: {keep: 400d, postgres: {url: "postgresql://sbc@db/sbc", password: {env: P}}}}
 interfaces:
   net:
     sip: [udp:127.0.0.10:5060, tcp:127.0.0.10:5060]
@@ -104,12 +111,15 @@ routes:
 @pytest.fixture
 def full(load) -> Policy:
     """A policy that says every key."""
-    return load(EVERY_KEY, environment={"P": "hunter2", "T": "hunter3"})
+    return load(EVERY_KEY, environment={"P": "hunter2", "T": "hunter3", "TOKEN": "0123456789abcdef"})
 
 
 def test_every_built_key_of_the_node_reaches_its_value(full):
     assert (full.name, full.admin, full.country, full.stop_after) == ("hq", "[::1]:1", "GB", 1.0)
     assert (full.cps, full.webhook, full.path_pools) == (50, "https://h/x", {"acme": 24})
+    assert (full.admin_token, full.log) == (Secret("0123456789abcdef"), LogRules("full", "debug"))
+    assert full.hep == Hep(Address("192.0.2.5", 9060), 7, Secret("hunter2"))
+    assert full.cdr == CdrRules(400 * 86_400.0, Postgres("postgresql://sbc@db/sbc", Secret("hunter2")))
     net = full.interfaces["net"]
     assert (net.media, net.dscp_sip, net.dscp_media) == (("127.0.0.10", "::1"), 24, 46)
     assert (net.sip_advertise, net.media_advertise) == ("sbc.example.com:5060", "203.0.113.9")

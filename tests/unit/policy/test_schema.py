@@ -18,8 +18,8 @@ ERRORS = [
     ),
     (
         "{W}sbc: {admin: '0.0.0.0:8088'}",
-        "a.yaml:8:14: `0.0.0.0:8088` is not on loopback, and the API has no token yet; "
-        "expected 127.0.0.1:8088, [::1]:8088 or unix:PATH",
+        "a.yaml:8:14: `0.0.0.0:8088` is not on loopback, and there is no `admin_token`; "
+        "expected admin_token: {file: PATH}, or 127.0.0.1:8088, [::1]:8088 or unix:PATH",
     ),
     (
         "{W}media: {ports: 2-1}",
