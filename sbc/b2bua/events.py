@@ -56,6 +56,12 @@ class DrainOrdered(Struct, frozen=True):
     is_final: bool = False
 
 
+class DrainRevoked(Struct, frozen=True):
+    """New calls again, and carriers that we had left are registered with anew. Not while the program is stopping: then
+    it changes nothing.
+    """
+
+
 class DrillOrdered(Struct, frozen=True):
     """Treat this PBX as down, or as what it is again."""
 
@@ -105,6 +111,7 @@ Event = (
     | CdrFailed
     | HangUpOrdered
     | DrainOrdered
+    | DrainRevoked
     | DrillOrdered
     | BusyOutOrdered
     | PingOrdered

@@ -24,6 +24,7 @@ from sbc.b2bua.events import (
     CdrFailed,
     ClockSet,
     DrainOrdered,
+    DrainRevoked,
     DrillOrdered,
     Event,
     HangUpOrdered,
@@ -118,6 +119,7 @@ class Switch:
         self._drain_at: float | None = None
         self._is_leaving = False  # registrations go with the last call
         self._is_final = False  # emergencies are not spared
+        self._is_stopping = False  # a drain that nobody takes back
         self.is_draining = False
 
     # --- what moves it ------------------------------------------------------------------------------------------------
@@ -209,8 +211,11 @@ class Switch:
             case DrainOrdered(deadline, is_leaving, is_final):
                 self.is_draining = True
                 self._drain_at, self._is_leaving, self._is_final = deadline, is_leaving, is_final
+                self._is_stopping = self._is_stopping or not is_leaving
                 self.beside.is_draining = True
                 return self.tick(now)
+            case DrainRevoked():
+                return self._revoke_drain(now)
             case DrillOrdered(pbx, on):
                 return self._run(self.relations.order("drill", pbx, now, on=on), now)
             case BusyOutOrdered(trunk, on):
@@ -244,6 +249,13 @@ class Switch:
             self._is_leaving = False
             commands += self._run(self.relations.unregister(now), now)
         return commands
+
+    def _revoke_drain(self, now: float) -> list[Command]:
+        if not self.is_draining or self._is_stopping:
+            return []
+        self.is_draining = self._is_leaving = self.beside.is_draining = False
+        self._drain_at = None
+        return [Log("info", "drain.revoked", ()), *self._run(self.relations.register_again(now), now)]
 
     def next_deadline(self) -> float | None:
         deadlines = (

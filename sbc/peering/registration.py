@@ -108,6 +108,7 @@ class Registration:
     def start(self, hops: Sequence[Hop], now: float) -> list[Out]:
         """Register, and stay so. Without hops (the DNS has not answered yet) as soon as there are some."""
         self._hops = tuple(hops)
+        self._round.stop()  # where we were about to leave
         self._become("registering", "not answered yet", now)
         if not hops:
             self._timers.set(_Timer.REGISTER, now + SOON)

@@ -310,6 +310,15 @@ class Relations:
             out for name, one in self._registrations.items() for out in self._follow(name, one.unregister(now), now)
         ]
 
+    def register_again(self, now: float) -> list[Out]:
+        """The drain was taken back: with the carriers that we had left."""
+        outs: list[Out] = []
+        for name, one in self._registrations.items():
+            if one.view().state == "unregistered":
+                hops = [hop for _, hop in self.hops(self.policy.peers[name], now) if hop is not None]
+                outs += self._follow(name, one.start(hops, now), now)
+        return outs
+
     # --- time ---------------------------------------------------------------------------------------------------------
 
     def tick(self, now: float) -> list[Out]:

@@ -1,6 +1,6 @@
 """What an operator orders: hang up, drain; and what a full disk means."""
 
-from sbc.b2bua.events import BusyOutOrdered, DrainOrdered, HangUpOrdered, PolicyChanged
+from sbc.b2bua.events import BusyOutOrdered, DrainOrdered, DrainRevoked, HangUpOrdered, PolicyChanged
 from sbc.testing.world import DID, FAR, POLICY, read_policy
 
 
@@ -50,6 +50,36 @@ def test_a_drain_refuses_new_calls_and_ends_the_rest_at_its_deadline(world):
     assert first.stage == "ended"
     assert carrier.got("ACK", "BYE")
     assert [(record.cause, record.sip_status) for record in sbc.cdr] == [("shutdown", 503), ("shutdown", 200)]
+    assert sbc.idle()
+
+
+def test_a_drain_can_be_taken_back(world):
+    sbc = world()
+    office, carrier = sbc.office(), sbc.carrier()
+    office.invites(FAR)
+    carrier.answers()
+    first = office.call
+    sbc.tell(DrainOrdered(sbc.now + 10.0, is_leaving=True))
+    sbc.tell(DrainRevoked())
+    sbc.run(11.0)
+    assert first.stage == "talking"
+    office.invites(FAR)
+    carrier.answers()
+    assert office.call.stage == "talking"
+    for call in (first, office.call):
+        office.hangs_up(call=call)
+    sbc.run(1.0)
+    assert sbc.idle()
+
+
+def test_nobody_takes_back_a_stop(world):
+    sbc = world()
+    office = sbc.office()
+    sbc.tell(DrainOrdered(sbc.now + 600.0, is_leaving=True))
+    sbc.tell(DrainOrdered(sbc.now + 10.0))
+    sbc.tell(DrainRevoked())
+    office.invites(FAR)
+    assert office.call.status == 503
     assert sbc.idle()
 
 

@@ -7,7 +7,7 @@ import itertools
 
 import pytest
 
-from sbc.b2bua.events import BusyOutOrdered, DrainOrdered, PolicyChanged
+from sbc.b2bua.events import BusyOutOrdered, DrainOrdered, DrainRevoked, PolicyChanged
 from sbc.core.address import Transport
 from sbc.peering.registration import Registration
 from sbc.policy.load import Source, parse_policy
@@ -433,6 +433,45 @@ def test_a_drain_that_waits_for_a_call_keeps_the_binding_until_it_is_over(world)
     story.run(0.1)
     assert not story.is_bound()
     assert story.sbc.idle()
+
+
+def test_a_drain_that_is_taken_back_registers_again(world):
+    story = Story(world).run(1.0)
+    story.sbc.tell(DrainOrdered(story.sbc.now + 60.0, is_leaving=True))
+    story.run(1.0)
+    assert not story.is_bound()
+    story.sbc.tell(DrainRevoked())
+    story.run(1.0)
+    assert (story.state, story.is_bound()) == ("registered", True)
+    assert len(story.registrar.call_ids) == 1
+    story.run(1000.0)
+    assert story.is_bound()
+    assert story.sbc.idle()
+
+
+def test_a_drain_that_is_taken_back_while_we_leave_registers_again(world):
+    story = Story(world).run(1.0)
+    with story.sbc.net.holding(story.carrier):
+        story.sbc.tell(DrainOrdered(story.sbc.now + 60.0, is_leaving=True))
+        story.sbc.tell(DrainRevoked())
+    story.run(5.0)
+    assert (story.state, story.is_bound()) == ("registered", True)
+    assert story.sbc.idle()
+
+
+def test_a_drain_that_is_taken_back_in_time_leaves_the_registration_alone(world):
+    story = Story(world).run(1.0)
+    office = story.sbc.office()
+    office.invites(FAR)
+    story.carrier.answers()
+    story.sbc.tell(DrainOrdered(story.sbc.now + 600.0, is_leaving=True))
+    story.sbc.tell(DrainRevoked())
+    story.run(30.0)
+    assert len(story.registrar.registers) == 1
+    office.hangs_up()
+    story.run(1.0)
+    assert story.is_bound()
+    story.ends()
 
 
 def test_a_reload_that_leaves_the_trunk_alone_sends_nothing(world):
