@@ -9,7 +9,7 @@ from typing import Literal
 from msgspec import Struct
 
 from sbc.core.histogram import Counted
-from sbc.peering.views import PathView, PeerView, PingView
+from sbc.peering.views import LimitView, PathView, PeerView, PingView
 
 CallState = Literal["trying", "ringing", "answered", "ending"]
 
@@ -65,6 +65,7 @@ class EngineView(Struct, frozen=True):
     dropped: tuple[tuple[str, int], ...] = ()  # reason, how many
     peers: tuple[PeerView, ...] = ()
     paths: tuple[PathView, ...] = ()  # of every trunk and pool, limited or not
+    limits: tuple[LimitView, ...] = ()  # of PBXs and routes that have some
     pings: tuple[PingView, ...] = ()
     wall_at_zero: float = 0.0  # add it to a time of the engine's clock
     emergencies: int = 0  # calls since the start

@@ -230,6 +230,7 @@ class Switch:
             case ClockSet(wall_at_zero):
                 self._context.wall.at_zero = wall_at_zero
                 self.relations.registrar.set_wall(wall_at_zero)
+                self.relations.paths.set_wall(wall_at_zero, now)
                 return []
 
     def tick(self, now: float) -> list[Command]:
@@ -291,7 +292,8 @@ class Switch:
             messages=tuple((*key, count) for key, count in self.endpoint.counts.items()),
             dropped=tuple(self.endpoint.dropped.items()),
             peers=self.relations.views(),
-            paths=self.relations.paths.views(),
+            paths=self.relations.paths.views(now),
+            limits=self.relations.quotas.views(now, wall.of(now)),
             paths_leaked=self.relations.paths.leaked,
             pings=self.relations.health.pings(),
             wall_at_zero=wall.at_zero,

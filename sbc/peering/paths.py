@@ -8,7 +8,6 @@ gives back, and proves the count with `reconcile`.
 
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping
-from types import MappingProxyType
 from typing import Final
 
 from msgspec.structs import replace
@@ -17,6 +16,7 @@ from sbc.peering.views import Direction, HolderView, PathView
 from sbc.policy.model import PathRules
 
 _UNLIMITED: Final = PathRules()
+_DAY: Final = 86_400.0
 
 
 class PathLedger:
@@ -28,7 +28,10 @@ class PathLedger:
         self._pool_of: dict[str, str] = {}  # trunk -> pool; also of trunks that left the policy with calls up
         self._pools: dict[str, _Pool] = {}
         self._calls: dict[str, dict[tuple[int, str], HolderView]] = {}  # ref -> leg and trunk -> holder
-        self._peaks: Counter[str] = Counter()
+        self._peaks: Counter[str] = Counter()  # of this day, by trunk
+        self._pool_peaks: Counter[str] = Counter()
+        self._wall_at_zero = 0.0
+        self._day_ends = 0.0  # seconds of the engine's clock
         self._leaked = 0
 
     def __len__(self) -> int:
@@ -39,10 +42,15 @@ class PathLedger:
         """Paths that `reconcile` had to take from calls that were gone, since the start. Not 0: a defect of ours."""
         return self._leaked
 
-    @property
-    def peaks(self) -> Mapping[str, int]:
-        """Most paths held at once since the start, by trunk."""
-        return MappingProxyType(self._peaks)
+    def peaks(self, now: float) -> dict[str, int]:
+        """Most paths held at once on this day (UTC), by trunk; what was taken before midnight and is held counts."""
+        self._turn_to(now)
+        return dict(self._peaks)
+
+    def set_wall(self, wall_at_zero: float, now: float) -> None:
+        """Wall-clock seconds (UTC) at zero of the engine's clock: at start, and after the wall clock was stepped."""
+        self._wall_at_zero = wall_at_zero
+        self._day_ends = self._next_midnight(now)
 
     def set_rules(self, rules: Mapping[str, PathRules], pools: Mapping[str, int]) -> None:
         """What counts from now on, at start and after a reload. Whoever holds a path keeps it, whatever the caps say.
@@ -58,6 +66,7 @@ class PathLedger:
             name: account for name, account in self._trunks.items() if account
         }
         self._peaks = Counter({name: peak for name, peak in self._peaks.items() if name in self._trunks})
+        self._pool_peaks = Counter({name: peak for name, peak in self._pool_peaks.items() if name in pools})
         self._pools = {
             name: _Pool(total, tuple(rule for rule in rules.values() if rule.pool == name))
             for name, total in pools.items()
@@ -88,6 +97,8 @@ class PathLedger:
             return True
         if not emergency and not self.would_fit(trunk, direction):
             return False
+        if now >= self._day_ends:
+            self._turn_to(now)
         self._hold(HolderView(trunk, ref, leg, direction, now, emergency))
         return True
 
@@ -124,14 +135,29 @@ class PathLedger:
             return 0
         return len(account) if direction is None else account.used(direction)
 
-    def views(self) -> tuple[PathView, ...]:
+    def views(self, now: float) -> tuple[PathView, ...]:
         """Every trunk with its holders, oldest first; after the trunks the pools, whose holders are their trunks'."""
+        self._turn_to(now)
         trunks = (
-            PathView(name, self._limit(name), len(account), account.holders(), pool=self._pool_of.get(name, ""))
+            PathView(
+                name,
+                self._limit(name),
+                len(account),
+                account.holders(),
+                pool=self._pool_of.get(name, ""),
+                peak_today=self._peaks[name],
+            )
             for name, account in self._trunks.items()
         )
         pools = (
-            PathView(name, pool.rules.total, len(pool.account), pool.account.holders(), kind="pool")
+            PathView(
+                name,
+                pool.rules.total,
+                len(pool.account),
+                pool.account.holders(),
+                kind="pool",
+                peak_today=self._pool_peaks[name],
+            )
             for name, pool in self._pools.items()
         )
         return (*trunks, *pools)
@@ -148,6 +174,17 @@ class PathLedger:
         for holders in self._calls.values():
             yield from holders.values()
 
+    def _turn_to(self, now: float) -> None:
+        """A new day begins with what is held."""
+        if now < self._day_ends:
+            return
+        self._day_ends = self._next_midnight(now)
+        self._peaks = Counter({name: len(account) for name, account in self._trunks.items() if account})
+        self._pool_peaks = Counter({name: len(pool.account) for name, pool in self._pools.items()})
+
+    def _next_midnight(self, now: float) -> float:
+        return now + _DAY - (self._wall_at_zero + now) % _DAY
+
     def _pool(self, trunk: str) -> "_Pool | None":
         """None also for a pool that left the policy while its trunks' calls are up."""
         return self._pools.get(self._pool_of.get(trunk, ""))
@@ -163,6 +200,8 @@ class PathLedger:
         pool = self._pool(holder.trunk)
         if pool is not None:
             pool.account.add(holder)
+            name = self._pool_of[holder.trunk]
+            self._pool_peaks[name] = max(self._pool_peaks[name], len(pool.account))
         self._peaks[holder.trunk] = max(self._peaks[holder.trunk], len(account))
 
     def _release(self, holder: HolderView) -> None:

@@ -8,6 +8,7 @@ from typing import Final
 
 from sbc.core.commands import StoreState
 from sbc.peering.rates import Rate, Usage
+from sbc.peering.views import LimitView
 from sbc.policy.engine import Policy
 from sbc.policy.model import Limits
 
@@ -60,6 +61,20 @@ class Quotas:
     def usage(self, key: str) -> Usage | None:
         """Of `pbx NAME` or `route NAME`; None: it has no limits."""
         return self._usage.get(key)
+
+    def views(self, now: float, wall: float) -> tuple[LimitView, ...]:
+        """`wall`: wall-clock seconds (UTC) at `now`."""
+        return tuple(
+            LimitView(
+                key,
+                usage.running,
+                usage.limits.call_paths,
+                usage.minutes(now, wall),
+                usage.limits.minutes_per_day,
+                usage.limits.cps,
+            )
+            for key, usage in self._usage.items()
+        )
 
     def tick(self, now: float) -> list[StoreState]:
         """Minutes that were spent stay spent over a restart, but for those of the last minute."""

@@ -77,6 +77,18 @@ class PathView(Struct, frozen=True):
     holders: tuple[HolderView, ...] = ()  # oldest first
     kind: Literal["trunk", "pool"] = "trunk"
     pool: str = ""  # that the trunk shares with others
+    peak_today: int = 0  # most that were held at once on this day (UTC)
+
+
+class LimitView(Struct, frozen=True):
+    """What counts against the `limits` of a PBX or a route (`pbx NAME`, `route NAME`). None: it has no such limit."""
+
+    name: str
+    call_paths_used: int
+    call_paths: int | None
+    minutes_today: float  # of a day in UTC; calls that are up count with their time so far
+    minutes_per_day: int | None
+    cps: int | None
 
 
 class PingView(Struct, frozen=True):

@@ -80,7 +80,7 @@ def test_both_sides_at_the_carrier_keep_their_paths(world):
     carrier.answers()
     refers(office, party=first, to=refer_to_replacing(office.call))
     sbc.run(1)
-    (paths,) = sbc.switch.relations.paths.views()
+    (paths,) = sbc.switch.relations.paths.views(sbc.now)
     (call,) = sbc.switch.calls
     assert [holder.ref for holder in paths.holders] == [call, call]
     assert sbc.switch.snapshot(sbc.now).paths_leaked == 0

@@ -120,7 +120,7 @@ def test_back_out_by_the_carrier_in_the_offices_name(world):
     sbc.run(1)
     caller, target = carrier.agent.parties
     assert DID in target.remote
-    assert [path.used for path in sbc.switch.relations.paths.views()] == [2]
+    assert [path.used for path in sbc.switch.relations.paths.views(sbc.now)] == [2]
     assert office.call.stage == "ended"
     sbc.run(600)
     carrier._do(carrier.agent.hang_up(caller, sbc.now))
@@ -243,7 +243,7 @@ def test_a_carrier_that_may_transfer_does_it_by_its_own_routes(world):
     branch.answers()
     sbc.run(1)
     assert can_talk(sbc, office, branch)
-    assert [path.used for path in sbc.switch.relations.paths.views()] == [0]
+    assert [path.used for path in sbc.switch.relations.paths.views(sbc.now)] == [0]
     office.hangs_up()
     assert records(sbc)[-1] == ("carrier", "branch", FAR, BRANCH, "normal")
     assert sbc.idle()

@@ -256,7 +256,7 @@ class Ends:
         left = (self.switch.calls, context.dialogs, context.session_ids, self.switch.beside._machines)
         assert [dict(table) for table in left] == [{}, {}, {}, {}]
         assert not context.moves
-        assert sum(view.used for view in self.switch.relations.paths.views()) == 0
+        assert sum(view.used for view in self.switch.relations.paths.views(0.0)) == 0
         assert self.switch.ports.in_use == 0
         assert not self.open
 

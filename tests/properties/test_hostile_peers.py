@@ -181,7 +181,7 @@ class Engine:
             if self.now > 600 and not self.switch.calls:
                 break
         assert not self.switch.calls
-        assert sum(view.used for view in self.switch.relations.paths.views()) == 0
+        assert sum(view.used for view in self.switch.relations.paths.views(0.0)) == 0
 
 
 @given(mutations, mutations)

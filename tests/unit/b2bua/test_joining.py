@@ -58,7 +58,7 @@ def test_paths_go_with_their_legs_and_none_is_lost(consulting):
     paths.take("carrier", "two", 1, "outbound", 0.0)
     join(one, 0, two, 1, 9.0)
     assert paths.reconcile({"one"}) == []
-    assert sorted((holder.ref, holder.leg) for holder in paths.views()[0].holders) == [("one", 0), ("one", 3)]
+    assert sorted((holder.ref, holder.leg) for holder in paths.views(0.0)[0].holders) == [("one", 0), ("one", 3)]
 
 
 def test_the_other_call_is_over_without_a_record_of_its_own(consulting):

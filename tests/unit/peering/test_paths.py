@@ -12,6 +12,8 @@ from sbc.peering.views import HolderView, PathView
 from sbc.policy.model import PathRules
 
 IN, OUT = "inbound", "outbound"
+NOW = 60.0
+DAY = 86_400.0
 
 
 def _ledger(pools=(), **rules):
@@ -123,7 +125,7 @@ def test_a_trunk_without_rules_has_no_limit():
     ledger = _ledger(a=PathRules())
     assert all(_fill(ledger, "a", OUT, 100))
     assert all(_fill(ledger, "stranger", IN, 100))
-    assert ledger.views()[0].limit is None
+    assert ledger.views(NOW)[0].limit is None
 
 
 def test_trunks_of_a_pool_share_its_paths():
@@ -147,10 +149,10 @@ def test_views_name_the_holders_oldest_first_and_pools_after_trunks():
     assert ledger.take("a", "young", 1, OUT, 5.0)
     assert ledger.take("a", "old", 0, IN, 2.0, emergency=True)
     old, young = HolderView("a", "old", 0, IN, 2.0, True), HolderView("a", "young", 1, OUT, 5.0, False)
-    assert ledger.views() == (
-        PathView("a", 4, 2, (old, young), pool="acme"),
+    assert ledger.views(NOW) == (
+        PathView("a", 4, 2, (old, young), pool="acme", peak_today=2),
         PathView("b", 7, 0),
-        PathView("acme", 4, 2, (old, young), kind="pool"),
+        PathView("acme", 4, 2, (old, young), kind="pool", peak_today=2),
     )
 
 
@@ -160,7 +162,29 @@ def test_peaks_remember_the_most_that_was_held_at_once():
     for n in range(3):
         ledger.give_back(f"outbound-{n}", 1)
     _fill(ledger, "a", OUT, 2)
-    assert dict(ledger.peaks) == {"a": 3}
+    assert ledger.peaks(NOW) == {"a": 3}
+
+
+def test_a_new_day_begins_with_what_is_held():
+    ledger = _ledger({"acme": 9}, a=PathRules(pool="acme"))
+    ledger.set_wall(1000 * DAY - 10.0, 0.0)  # ten seconds before midnight
+    _fill(ledger, "a", OUT, 3)
+    ledger.give_back("outbound-0", 1)
+    assert [view.peak_today for view in ledger.views(9.0)] == [3, 3]
+    assert [view.peak_today for view in ledger.views(10.0)] == [2, 2]
+    ledger.give_back("outbound-1", 1)
+    assert ledger.take("a", "late", 1, OUT, 10.0 + DAY)  # nobody has looked for a day
+    assert ledger.peaks(10.0 + DAY) == {"a": 2}
+
+
+def test_a_wall_clock_that_is_stepped_moves_midnight():
+    ledger = _ledger(a=PathRules(total=9))
+    ledger.set_wall(0.0, 0.0)
+    _fill(ledger, "a", OUT, 2)
+    ledger.give_back("outbound-0", 1)
+    ledger.set_wall(DAY - 60.0, 30.0)
+    assert ledger.peaks(59.0) == {"a": 2}
+    assert ledger.peaks(60.0) == {"a": 1}
 
 
 def test_a_reload_that_lowers_the_cap_touches_nobody_and_admits_nobody_until_there_is_room():
@@ -186,10 +210,10 @@ def test_a_trunk_that_leaves_the_policy_is_shown_until_its_last_call_ends():
     ledger = _ledger(a=PathRules(total=3))
     _fill(ledger, "a", OUT, 2)
     ledger.set_rules({}, {})
-    assert [(view.trunk, view.limit, view.used) for view in ledger.views()] == [("a", None, 2)]
+    assert [(view.trunk, view.limit, view.used) for view in ledger.views(NOW)] == [("a", None, 2)]
     ledger.give_back("outbound-0", 1)
     ledger.give_back("outbound-1", 1)
-    assert ledger.views() == ()
+    assert ledger.views(NOW) == ()
 
 
 def test_a_trunk_that_leaves_the_policy_goes_on_using_its_pool():
@@ -248,7 +272,7 @@ def test_ten_thousand_random_arrivals_failures_and_hang_ups_never_exceed_four_an
     assert refused > 1_000
     for ref in up:
         ledger.give_back_all(ref)
-    assert (ledger.used("a"), len(ledger), ledger.peaks["a"]) == (0, 0, 4)
+    assert (ledger.used("a"), len(ledger), ledger.peaks(NOW)["a"]) == (0, 0, 4)
     assert ledger.take("a", "last", 1, OUT, now)
 
 
@@ -319,7 +343,7 @@ class Calls(RuleBasedStateMachine):
             holders = [key for key in self.held if key[2] == trunk]
             assert self.ledger.used(trunk) == len(holders)
         assert self.ledger.reconcile({key[0] for key in self.held}) == []
-        views = {view.trunk: view for view in self.ledger.views()}
+        views = {view.trunk: view for view in self.ledger.views(NOW)}
         for view in views.values():
             assert len(view.holders) == view.used
             assert [holder.since for holder in view.holders] == sorted(holder.since for holder in view.holders)
@@ -356,9 +380,9 @@ def test_a_path_moves_with_its_leg_into_another_call():
     ledger.take("a", "child", 1, OUT, 5.0, emergency=True)
     ledger.take("a", "child", 0, IN, 5.0)
     ledger.move("child", 1, "call", 3)
-    (trunk,) = ledger.views()
+    (trunk,) = ledger.views(NOW)
     assert HolderView("a", "call", 3, OUT, 5.0, emergency=True) in trunk.holders
-    assert (trunk.used, ledger.peaks["a"]) == (2, 2)
+    assert (trunk.used, ledger.peaks(NOW)["a"]) == (2, 2)
     ledger.give_back_all("child")
     assert ledger.used("a") == 1
     ledger.give_back("call", 3)
@@ -380,6 +404,6 @@ def test_a_path_of_a_trunk_that_left_the_policy_moves_in_its_pool():
     ledger.take("a", "child", 1, OUT, 0.0)
     ledger.set_rules({}, {"p": 3})
     ledger.move("child", 1, "call", 2)
-    assert [view.used for view in ledger.views()] == [1, 1]
+    assert [view.used for view in ledger.views(NOW)] == [1, 1]
     ledger.give_back_all("call")
-    assert [view.used for view in ledger.views()] == [0]
+    assert [view.used for view in ledger.views(NOW)] == [0]
