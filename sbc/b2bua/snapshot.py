@@ -45,6 +45,23 @@ class MediaView(Struct, frozen=True):
     setup_seconds: Counted = Counted()
 
 
+class LoadView(Struct, frozen=True):
+    """How much there is to do, cheap to make. All but `calls` and `paths` are totals since the start.
+
+    `begun`: INVITEs that asked for a new call, refused ones included. `mos` and `jitter_seconds`: of streams that have
+    ended. `paths`: call paths that are held, by trunk.
+    """
+
+    begun: int = 0
+    answered: int = 0
+    calls: int = 0
+    packets: int = 0
+    lost: int = 0
+    mos: tuple[float, int] = (0.0, 0)  # sum, and how many
+    jitter_seconds: tuple[float, int] = (0.0, 0)
+    paths: tuple[tuple[str, int], ...] = ()
+
+
 class EngineView(Struct, frozen=True):
     """What is alive now, and what has been counted."""
 

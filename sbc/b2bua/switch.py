@@ -46,7 +46,7 @@ from sbc.b2bua.ports import PortPool
 from sbc.b2bua.reachable import host_of, locals_of
 from sbc.b2bua.refused import RefusedLogins
 from sbc.b2bua.replaces import replaced_by
-from sbc.b2bua.snapshot import EngineView
+from sbc.b2bua.snapshot import EngineView, LoadView
 from sbc.b2bua.stamping import stamped
 from sbc.b2bua.turned_away import stillborn, turn_away
 from sbc.b2bua.view import media_view, view_of
@@ -113,6 +113,7 @@ class Switch:
         self._living = LivingCalls(self._context, self._former.forget)
         self.calls = self._context.calls = self._living.calls
         self._media_news = MediaNews(self._context, self._living)
+        self._begun = 0
         self._unstored: set[str] = set()  # calls whose records the disk does not take
         self._between = BetweenCalls(self._living, self._context, self._unstored)
         self.beside = Beside(self._context)
@@ -302,6 +303,20 @@ class Switch:
             media=media_view(self._context),
         )
 
+    def load(self) -> LoadView:
+        """For whoever looks every few seconds, however many calls there are."""
+        totals, paths = self._context.totals, self.relations.paths
+        return LoadView(
+            begun=self._begun,
+            answered=totals.setup.sum_and_count[1],
+            calls=len(self.calls),
+            packets=totals.packets.total(),
+            lost=totals.lost,
+            mos=totals.mos.sum_and_count,
+            jitter_seconds=totals.jitter.sum_and_count,
+            paths=tuple((name, paths.used(name)) for name, peer in self.policy.peers.items() if peer.kind == "trunk"),
+        )
+
     # --- names and policies -------------------------------------------------------------------------------------------
 
     def _watch_names(self, now: float) -> Sequence[Out]:
@@ -438,6 +453,7 @@ class Switch:
         return self.beside.take(out, peer, now)
 
     def _invite(self, out: RequestReceived, peer: Peer, data: bytes, now: float) -> Sequence[Out]:
+        self._begun += 1
         if self.is_draining and not is_emergency(out.request, peer, self._context):
             draining = Refusal(503, (("Retry-After", _RETRY_AFTER_DRAIN),))
             return turn_away(out, peer, Cause.SHUTDOWN, draining, data, self._context, now)

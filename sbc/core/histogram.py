@@ -28,6 +28,10 @@ class Histogram:
         self._counts[bisect_left(self._bounds, value)] += 1
         self._total += value
 
+    @property
+    def sum_and_count(self) -> tuple[float, int]:
+        return self._total, sum(self._counts)
+
     def value(self) -> Counted:
         running = list(accumulate(self._counts))
         return Counted(tuple(zip(self._bounds, running, strict=False)), running[-1], self._total)
