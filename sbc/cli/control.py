@@ -1,35 +1,39 @@
 """`sbc drill`, `busyout`, `restore`, `drain` and `reload`: orders to the running SBC, and what they say afterwards."""
 
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from sbc.admin.control import deadline_seconds
 from sbc.cli import UsageError
-from sbc.cli.client import ask, find_admin, path_of
+from sbc.cli.client import path_of
 from sbc.cli.output import printable, show_json
+from sbc.cli.running import Running
+
+_DEADLINE: Final = "10m"
 
 
-def drill(pbx: str, admin: str | None, policy: Sequence[Path] | None, *, on: bool, json: bool) -> int:
+def drill(pbx: str, sbc: Running, *, on: bool) -> int:
     path = path_of("drill", pbx)
-    return _order(path, "POST" if on else "DELETE", admin, policy, json=json)
+    return _order(path, "POST" if on else "DELETE", sbc)
 
 
-def busy_out(trunk: str, admin: str | None, policy: Sequence[Path] | None, *, json: bool) -> int:
-    return _order(path_of("trunks", trunk, "busyout"), "POST", admin, policy, json=json)
+def busy_out(trunk: str, sbc: Running) -> int:
+    return _order(path_of("trunks", trunk, "busyout"), "POST", sbc)
 
 
-def restore(trunk: str, admin: str | None, policy: Sequence[Path] | None, *, json: bool) -> int:
-    return _order(path_of("trunks", trunk, "busyout"), "DELETE", admin, policy, json=json)
+def restore(trunk: str, sbc: Running) -> int:
+    return _order(path_of("trunks", trunk, "busyout"), "DELETE", sbc)
 
 
-def drain(deadline: str, admin: str | None, policy: Sequence[Path] | None, *, json: bool) -> int:
+def drain(deadline: str | None, sbc: Running, *, off: bool) -> int:
+    if off:
+        return _take_back(deadline, sbc)
+    deadline = deadline or _DEADLINE
     try:
         deadline_seconds(deadline)
     except ValueError as error:
         raise UsageError(str(error)) from error
-    body = ask(find_admin(admin, policy), "/api/v1/drain", {"deadline": deadline}, key="ends_at", method="POST")
-    if json:
+    body = sbc.ask("/api/v1/drain", {"deadline": deadline}, key="ends_at", method="POST")
+    if sbc.json:
         show_json(body)
     else:
         calls = "1 call is" if body["calls"] == 1 else f"{body['calls']} calls are"
@@ -37,18 +41,29 @@ def drain(deadline: str, admin: str | None, policy: Sequence[Path] | None, *, js
     return 0
 
 
-def reload(admin: str | None, policy: Sequence[Path] | None, *, json: bool) -> int:
-    body = ask(find_admin(admin, policy), "/api/v1/reload", key="reloaded", method="POST")
-    if json:
+def _take_back(deadline: str | None, sbc: Running) -> int:
+    if deadline is not None:
+        raise UsageError("--off and --deadline exclude each other")
+    body = sbc.ask("/api/v1/drain", key="draining", method="DELETE")
+    if sbc.json:
+        show_json(body)
+    else:
+        print("draining: new calls are still refused" if body["draining"] else "not draining: new calls are taken")
+    return 0
+
+
+def reload(sbc: Running) -> int:
+    body = sbc.ask("/api/v1/reload", key="reloaded", method="POST")
+    if sbc.json:
         show_json(body)
     else:
         print("reloaded: the policy on disk counts for what comes from now on")
     return 0
 
 
-def _order(path: str, method: str, admin: str | None, policy: Sequence[Path] | None, *, json: bool) -> int:
-    peer = ask(find_admin(admin, policy), path, key="state", method=method)
-    if json:
+def _order(path: str, method: str, sbc: Running) -> int:
+    peer = sbc.ask(path, key="state", method=method)
+    if sbc.json:
         show_json(peer)
     else:
         print(printable(_sentence(peer)))

@@ -24,6 +24,7 @@ from sbc.cli.demo_policy import DemoPolicy, write_policy
 from sbc.cli.examples import example_policy
 from sbc.cli.output import printable_lines
 from sbc.cli.records import list_records
+from sbc.cli.running import LOCAL
 from sbc.core.address import Address
 from sbc.core.errors import OperatorError
 from sbc.core.ids import IdSource
@@ -239,9 +240,7 @@ async def _show(policy: DemoPolicy) -> None:
             trunk=None,
             limit=10,
             data_dir=policy.data_dir,
-            admin=None,
-            policy=None,
-            json=False,
+            sbc=LOCAL,
         )
     )
     if len(records) < 2:

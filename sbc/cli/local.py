@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, NoReturn
 
-from sbc.cli.output import printable_lines
+from sbc.cli.output import printable_lines, show_json
 
 
 def run_policy(paths: Sequence[Path], log_format: Literal["console", "json"]) -> NoReturn:
@@ -17,20 +17,34 @@ def run_policy(paths: Sequence[Path], log_format: Literal["console", "json"]) ->
     os.execv(sys.executable, [sys.executable, "-m", "sbc.runtime.supervisor", *words])  # noqa: S606
 
 
-def check_policy(paths: Sequence[Path]) -> int:
+def check_policy(paths: Sequence[Path], *, json: bool = False) -> int:
     from sbc.policy.check import summary
-    from sbc.policy.load import load_policy
+    from sbc.policy.load import PolicyError, load_policy
 
-    print(printable_lines(summary(load_policy(paths, environment=os.environ))))
+    try:
+        policy = load_policy(paths, environment=os.environ)
+    except PolicyError as error:
+        if not json:
+            raise
+        show_json({"valid": False, "problems": [str(problem) for problem in error.problems], "warnings": []})
+        return 1
+    if json:
+        warnings = [str(warning) for warning in policy.warnings]
+        show_json({"valid": True, "problems": [], "warnings": warnings, "text": summary(policy)})
+    else:
+        print(printable_lines(summary(policy)))
     return 0
 
 
-def explain_call(paths: Sequence[Path], peer: str, called: str, caller: str | None) -> int:
+def explain_call(paths: Sequence[Path], peer: str, called: str, caller: str | None, *, json: bool = False) -> int:
     from sbc.policy.explain import dry_run
     from sbc.policy.load import load_policy
     from sbc.policy.model import Facts
 
     policy = load_policy(paths, environment=os.environ)
     run = dry_run(policy, Facts(peer, called, caller or ""))
-    print(printable_lines(run.text))
+    if json:
+        show_json({"refused": run.is_refused, "text": run.text})
+    else:
+        print(printable_lines(run.text))
     return 1 if run.is_refused else 0

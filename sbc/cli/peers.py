@@ -5,19 +5,19 @@ A peer is one line; its servers, bindings or holders stand below it, indented. A
 
 import datetime as dt
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 from sbc.cdr.format import parse_time
-from sbc.cli.client import ask, find_admin, path_of
+from sbc.cli.client import path_of
 from sbc.cli.output import Cell, show_json, show_table
+from sbc.cli.running import Running
 
 Row = Sequence[Cell]
 
 
-def show_trunks(admin: str | None, policy: Sequence[Path] | None, *, json: bool) -> int:
-    body = ask(find_admin(admin, policy), "/api/v1/trunks", key="trunks")
-    if json:
+def show_trunks(sbc: Running) -> int:
+    body = sbc.ask("/api/v1/trunks", key="trunks")
+    if sbc.json:
         show_json(body)
         return 0
     now = _now()
@@ -26,9 +26,9 @@ def show_trunks(admin: str | None, policy: Sequence[Path] | None, *, json: bool)
     return 0
 
 
-def show_pbxs(admin: str | None, policy: Sequence[Path] | None, *, json: bool) -> int:
-    body = ask(find_admin(admin, policy), "/api/v1/pbxs", key="pbxs")
-    if json:
+def show_pbxs(sbc: Running) -> int:
+    body = sbc.ask("/api/v1/pbxs", key="pbxs")
+    if sbc.json:
         show_json(body)
         return 0
     now = _now()
@@ -36,9 +36,9 @@ def show_pbxs(admin: str | None, policy: Sequence[Path] | None, *, json: bool) -
     return 0
 
 
-def show_paths(admin: str | None, policy: Sequence[Path] | None, *, json: bool) -> int:
-    body = ask(find_admin(admin, policy), "/api/v1/paths", key="paths")
-    if json:
+def show_paths(sbc: Running) -> int:
+    body = sbc.ask("/api/v1/paths", key="paths")
+    if sbc.json:
         show_json(body)
     else:
         rows = [row for path in body["paths"] for row in _path_rows(path)]
@@ -46,10 +46,10 @@ def show_paths(admin: str | None, policy: Sequence[Path] | None, *, json: bool) 
     return 0
 
 
-def ping(peer: str, admin: str | None, policy: Sequence[Path] | None, *, json: bool) -> int:
-    body = ask(find_admin(admin, policy), path_of("peers", peer, "ping"), key="results", method="POST")
+def ping(peer: str, sbc: Running) -> int:
+    body = sbc.ask(path_of("peers", peer, "ping"), key="results", method="POST")
     results = body["results"]
-    if json:
+    if sbc.json:
         show_json(body)
     else:
         show_table(("SERVER", "ADDRESS", "STATUS", "MS", "WHY"), [_ping_row(result) for result in results])

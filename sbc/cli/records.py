@@ -9,9 +9,9 @@ from typing import Any, Final
 from sbc.cdr.format import parse_time, time_text
 from sbc.cdr.store import PAGE_RECORDS_MAXIMUM, CdrReader
 from sbc.cli import UsageError
-from sbc.cli.client import ask, find_admin
 from sbc.cli.output import show_json, show_table
 from sbc.cli.remote import minutes, short_time
+from sbc.cli.running import Running
 
 
 def list_records(
@@ -20,18 +20,13 @@ def list_records(
     trunk: str | None,
     limit: int,
     data_dir: Path | None,
-    admin: str | None,
-    policy: Sequence[Path] | None,
-    json: bool,
+    sbc: Running,
 ) -> int:
     if not 1 <= limit <= PAGE_RECORDS_MAXIMUM:
         raise UsageError(f"--limit {limit}: expected 1 to {PAGE_RECORDS_MAXIMUM}")
     start = None if since is None else since_seconds(since, dt.datetime.now(dt.UTC).timestamp())
-    if data_dir is not None:
-        body = _from_disk(data_dir, start, trunk, limit)
-    else:
-        body = _from_api(find_admin(admin, policy), start, trunk, limit)
-    if json:
+    body = _from_api(sbc, start, trunk, limit) if data_dir is None else _from_disk(data_dir, start, trunk, limit)
+    if sbc.json:
         show_json(body)
     else:
         _show(body["cdrs"])
@@ -65,13 +60,13 @@ def _from_disk(data_dir: Path, start: float | None, trunk: str | None, limit: in
     return {"cdrs": page.cdrs, "next": page.next}
 
 
-def _from_api(admin: str, start: float | None, trunk: str | None, limit: int) -> dict[str, Any]:
+def _from_api(sbc: Running, start: float | None, trunk: str | None, limit: int) -> dict[str, Any]:
     query = {"last": str(limit)}
     if start is not None:
         query["since"] = time_text(start)
     if trunk is not None:
         query["trunk"] = trunk
-    return ask(admin, "/api/v1/cdrs", query, key="cdrs")
+    return sbc.ask("/api/v1/cdrs", query, key="cdrs")
 
 
 def _row(record: dict[str, Any]) -> list[str | int | None]:

@@ -1,30 +1,29 @@
 """`sbc status`, `calls` and `hangup`: questions to the running SBC, and how their answers look."""
 
 import datetime as dt
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from sbc.cdr.format import parse_time
-from sbc.cli.client import ask, find_admin, path_of
+from sbc.cli.client import path_of
 from sbc.cli.output import printable, show_json, show_table
+from sbc.cli.running import Running
 
 _QUALITY = ("MOS IN/OUT", "LOSS %", "JITTER MS", "RTT MS", "MEDIA")
 _SILENT_SECONDS = 5  # from a side that should be heard; counts are up to two seconds old
 
 
-def show_status(admin: str | None, policy: Sequence[Path] | None, *, json: bool) -> int:
-    status = ask(find_admin(admin, policy), "/api/v1/status", key="name")
-    if json:
+def show_status(sbc: Running) -> int:
+    status = sbc.ask("/api/v1/status", key="name")
+    if sbc.json:
         show_json(status)
     else:
         show_table(("WHAT", "NOW"), [(name, _word(name, value)) for name, value in _flat(status)])
     return 0
 
 
-def show_calls(admin: str | None, policy: Sequence[Path] | None, *, json: bool) -> int:
-    body = ask(find_admin(admin, policy), "/api/v1/calls", key="calls")
-    if json:
+def show_calls(sbc: Running) -> int:
+    body = sbc.ask("/api/v1/calls", key="calls")
+    if sbc.json:
         show_json(body)
         return 0
     now = dt.datetime.now(dt.UTC).timestamp()
@@ -33,9 +32,9 @@ def show_calls(admin: str | None, policy: Sequence[Path] | None, *, json: bool) 
     return 0
 
 
-def hang_up(ref: str, admin: str | None, policy: Sequence[Path] | None, *, json: bool) -> int:
-    call = ask(find_admin(admin, policy), path_of("calls", ref), key="ref", method="DELETE")
-    if json:
+def hang_up(ref: str, sbc: Running) -> int:
+    call = sbc.ask(path_of("calls", ref), key="ref", method="DELETE")
+    if sbc.json:
         show_json(call)
     else:
         print(f"{printable(str(call['ref']))}: ending")
