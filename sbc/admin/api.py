@@ -1,195 +1,119 @@
 """The admin API: from a request and the program's state to a reply, an order to the engine, or a question to the store.
 
-Paths and shapes are in `docs/reference/api.md`. It does no I/O and decides nothing about calls; `runtime.http` serves.
+The table at the end is the whole API: `openapi` publishes it. It does no I/O and decides nothing about calls;
+`runtime.http` serves.
 """
 
-from collections.abc import Callable
-from typing import Final
+from typing import Annotated, Final
 
-from sbc.admin import control, metrics
-from sbc.admin.exchange import Answer, Order, ReadCdrs, Reply, Request, json_reply, problem, text_reply
-from sbc.admin.peer_views import path_object, paths_of
+from msgspec import Meta
+
+from sbc.admin import control, documents, metrics, records, running
+from sbc.admin.exchange import Answer, Request, problem
+from sbc.admin.route import Operation, Parameter, Returns, Routes
 from sbc.admin.state import AdminState
-from sbc.admin.views import call_object, status_object
-from sbc.b2bua.events import HangUpOrdered
-from sbc.b2bua.snapshot import CallView
-from sbc.cdr.format import parse_time
-from sbc.cdr.store import PAGE_RECORDS, PAGE_RECORDS_MAXIMUM, Page, StoreError
-
-Handler = Callable[[Request, AdminState, str], Answer]
+from sbc.cdr.store import PAGE_RECORDS, PAGE_RECORDS_MAXIMUM
 
 
 def answer(request: Request, state: AdminState) -> Answer:
     """Never raises for what a client can send; a HEAD is answered as the GET that it stands for."""
-    methods, name = _find(request.path)
-    if methods is None:
+    methods, name = _ROUTES.find(request.path)
+    if not methods:
         return problem(404, f"there is nothing at {request.path[:200]}")
-    handler = methods.get("GET" if request.method == "HEAD" else request.method)
-    if handler is None:
-        allowed = ", ".join(methods)
+    operation = methods.get("GET" if request.method == "HEAD" else request.method)
+    if operation is None:
+        allowed = ", ".join("GET, HEAD" if method == "GET" else method for method in methods)
         return problem(405, f"{request.path[:200]} knows {allowed}", (("Allow", allowed),))
-    return handler(request, state, name)
+    return operation.handler(request, state, name)
 
 
-def cdrs_reply(page: Page) -> Reply:
-    """What the store found for a `ReadCdrs`."""
-    return json_reply({"cdrs": page.cdrs, "next": page.next})
+_SINCE: Final = Parameter("since", "records of calls that ended then or later; an ISO 8601 date or time, UTC")
+_TRUNK: Final = Parameter("trunk", "records of calls that came from or went to this peer")
+_RECORDS: Final = Annotated[int, Meta(ge=1, le=PAGE_RECORDS_MAXIMUM)]
+_PBX: Final = Returns(documents.Pbx, text="the PBX as it is then")
+_TRUNK_THEN: Final = Returns(documents.Trunk, text="the trunk as it is then")
 
-
-def cdrs_failed(error: StoreError | ValueError) -> Reply:
-    return problem(503 if isinstance(error, StoreError) else 400, str(error))
-
-
-def _find(path: str) -> tuple[dict[str, Handler] | None, str]:
-    methods = _PATHS.get(path)
-    if methods is not None:
-        return methods, ""
-    collection, _, rest = path.removeprefix(_PREFIX).partition("/")
-    name, _, about = rest.partition("/")
-    if not path.startswith(_PREFIX) or not name or path.endswith("/"):
-        return None, ""
-    return _NAMED.get((collection, about)), name
-
-
-def _healthz(_request: Request, state: AdminState, _name: str) -> Reply:
-    if not state.runtime().alive:
-        return problem(503, "the engine's loop does not turn")
-    return json_reply({"healthy": True})
-
-
-def _readyz(_request: Request, state: AdminState, _name: str) -> Reply:
-    if not state.engine().ready:
-        return problem(503, "starting, or draining: send no new calls here")
-    return json_reply({"ready": True})
-
-
-def _metrics(_request: Request, state: AdminState, _name: str) -> Reply:
-    return Reply(200, metrics.CONTENT_TYPE, metrics.render(state.engine(), state.runtime()).encode())
-
-
-def _status(_request: Request, state: AdminState, _name: str) -> Reply:
-    return json_reply(status_object(state.engine(), state.runtime()))
-
-
-def _calls(_request: Request, state: AdminState, _name: str) -> Reply:
-    return json_reply({"calls": [call_object(call) for call in state.engine().calls]})
-
-
-def _call(_request: Request, state: AdminState, ref: str) -> Reply:
-    call = _running(state, ref)
-    return _no_such_call(ref) if call is None else json_reply(call_object(call))
-
-
-def _hang_up(_request: Request, state: AdminState, ref: str) -> Reply | Order:
-    call = _running(state, ref)
-    if call is None:
-        return _no_such_call(ref)
-    reply = json_reply(call_object(call) | {"state": "ending"}, 202)
-    return Order(HangUpOrdered(call.ref), lambda _state: reply)
-
-
-def _ladder(request: Request, state: AdminState, ref: str) -> Reply:
-    ladder = state.ladder(ref)
-    if ladder is None:
-        return problem(404, f"no running or remembered call has the ref {ref[:100]}")
-    if _wants_text(request.accept):
-        return text_reply(ladder)
-    return json_reply({"ladder": ladder.encode("utf-8", "backslashreplace").decode()})
-
-
-def _trunks(_request: Request, state: AdminState, _name: str) -> Reply:
-    return control.trunks_reply(state)
-
-
-def _trunk(_request: Request, state: AdminState, name: str) -> Reply:
-    return control.peer_reply("trunk", name, state)
-
-
-def _pbxs(_request: Request, state: AdminState, _name: str) -> Reply:
-    return control.pbxs_reply(state)
-
-
-def _pbx(_request: Request, state: AdminState, name: str) -> Reply:
-    return control.peer_reply("pbx", name, state)
-
-
-def _paths(_request: Request, state: AdminState, _name: str) -> Reply:
-    engine = state.engine()
-    return json_reply({"paths": [path_object(path, engine, state.now()) for path in paths_of(engine)]})
-
-
-def _cdrs(request: Request, _state: AdminState, _name: str) -> Reply | ReadCdrs:
-    query = dict(request.query)
-    since = query.get("since")
-    try:
-        last = query.get("last")
-        return ReadCdrs(
-            since=parse_time(since) if since else None,
-            trunk=query.get("trunk") or None,
-            after=query.get("next") or None,
-            limit=_count(last or query.get("limit") or str(PAGE_RECORDS)),
-            last=bool(last),
-        )
-    except ValueError as error:
-        return problem(400, str(error))
-
-
-def _why(request: Request, state: AdminState, _name: str) -> Reply:
-    query = dict(request.query)
-    peer, called = query.get("from"), query.get("to")
-    if not peer or not called:
-        return problem(400, "expected ?from=PEER&to=NUMBER, and perhaps &caller=NUMBER")
-    try:
-        why = state.why(peer, called, query.get("caller") or None)
-    except ValueError as error:
-        return problem(400, str(error))
-    if _wants_text(request.accept):
-        return text_reply(why.text)
-    return json_reply({"refused": why.refused, "text": why.text})
-
-
-def _running(state: AdminState, ref: str) -> CallView | None:
-    return next((call for call in state.engine().calls if ref == call.ref or ref in call.joined), None)
-
-
-def _no_such_call(ref: str) -> Reply:
-    return problem(404, f"no running call has the ref {ref[:100]}")
-
-
-def _count(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) <= 6 and 1 <= int(text) <= PAGE_RECORDS_MAXIMUM):
-        raise ValueError(f"{text[:40]!r} is not a number of records; expected 1 to {PAGE_RECORDS_MAXIMUM}")
-    return int(text)
-
-
-def _wants_text(accept: str) -> bool:
-    """True where text/plain is named and JSON is not: two types need no more of RFC 9110 §12.5.1."""
-    named = [part.split(";", 1)[0].strip().lower() for part in accept.split(",")]
-    return "text/plain" in named and "application/json" not in named
-
-
-_PREFIX: Final = "/api/v1/"
-_PATHS: Final[dict[str, dict[str, Handler]]] = {
-    "/healthz": {"GET": _healthz},
-    "/readyz": {"GET": _readyz},
-    "/metrics": {"GET": _metrics},
-    "/api/v1/status": {"GET": _status},
-    "/api/v1/calls": {"GET": _calls},
-    "/api/v1/cdrs": {"GET": _cdrs},
-    "/api/v1/why": {"GET": _why},
-    "/api/v1/trunks": {"GET": _trunks},
-    "/api/v1/pbxs": {"GET": _pbxs},
-    "/api/v1/paths": {"GET": _paths},
-    "/api/v1/drain": {"POST": control.drain},
-    "/api/v1/reload": {"POST": control.reload},
-}
-# /api/v1/COLLECTION/NAME and /api/v1/COLLECTION/NAME/ABOUT
-_NAMED: Final[dict[tuple[str, str], dict[str, Handler]]] = {
-    ("calls", ""): {"GET": _call, "DELETE": _hang_up},
-    ("calls", "ladder"): {"GET": _ladder},
-    ("trunks", ""): {"GET": _trunk},
-    ("trunks", "busyout"): {"POST": control.busy_out, "DELETE": control.restore},
-    ("pbxs", ""): {"GET": _pbx},
-    ("drill", ""): {"POST": control.drill_on, "DELETE": control.drill_off},
-    ("peers", "ping"): {"POST": control.ping},
-}
+OPERATIONS: Final = (
+    Operation(
+        "GET", "/healthz", "health", "Whether the engine's loop turns", running.health,
+        Returns(documents.Healthy), problems=(503,), is_open=True,
+    ),
+    Operation(
+        "GET", "/readyz", "readiness", "Whether new calls are taken", running.readiness,
+        Returns(documents.Ready), problems=(503,), is_open=True,
+    ),
+    Operation(
+        "GET", "/metrics", "metrics", "Metrics for Prometheus", running.prometheus,
+        Returns(content_type=metrics.CONTENT_TYPE),
+    ),
+    Operation("GET", "/api/v1/status", "status", "What runs, in counts", running.status, Returns(documents.Status)),
+    Operation("GET", "/api/v1/calls", "calls", "Running calls", running.calls, Returns(documents.Calls)),
+    Operation(
+        "GET", "/api/v1/calls/{ref}", "call", "One running call", running.call,
+        Returns(documents.Call), problems=(404,),
+    ),
+    Operation(
+        "DELETE", "/api/v1/calls/{ref}", "hang_up", "End a call", running.hang_up,
+        Returns(documents.Call, 202, "both legs are being ended"), problems=(404,),
+    ),
+    Operation(
+        "GET", "/api/v1/calls/{ref}/ladder", "ladder", "The messages of a running or recent call as a drawing",
+        running.ladder, Returns(documents.Ladder, or_text=True), problems=(404,),
+    ),
+    Operation("GET", "/api/v1/trunks", "trunks", "All trunks", control.trunks, Returns(documents.Trunks)),
+    Operation(
+        "GET", "/api/v1/trunks/{trunk}", "trunk", "One trunk", control.trunk, Returns(documents.Trunk), problems=(404,)
+    ),
+    Operation(
+        "POST", "/api/v1/trunks/{trunk}/busyout", "busy_out", "Send no new calls to a trunk", control.busy_out,
+        _TRUNK_THEN, problems=(404, 409),
+    ),
+    Operation(
+        "DELETE", "/api/v1/trunks/{trunk}/busyout", "restore", "Use a trunk again", control.restore,
+        _TRUNK_THEN, problems=(404, 409),
+    ),
+    Operation("GET", "/api/v1/pbxs", "pbxs", "All PBXs", control.pbxs, Returns(documents.Pbxs)),
+    Operation("GET", "/api/v1/pbxs/{pbx}", "pbx", "One PBX", control.pbx, Returns(documents.Pbx), problems=(404,)),
+    Operation(
+        "POST", "/api/v1/drill/{pbx}", "drill_on", "Treat a PBX as if it were down", control.drill_on,
+        _PBX, problems=(404, 409),
+    ),
+    Operation(
+        "DELETE", "/api/v1/drill/{pbx}", "drill_off", "End a drill", control.drill_off, _PBX, problems=(404, 409)
+    ),
+    Operation(
+        "POST", "/api/v1/peers/{peer}/ping", "ping", "Send OPTIONS to every address of a peer and wait up to 5 s",
+        control.ping, Returns(documents.Pinged), problems=(404, 409),
+    ),
+    Operation("GET", "/api/v1/paths", "paths", "Who holds which call path", running.paths, Returns(documents.Paths)),
+    Operation(
+        "POST", "/api/v1/drain", "drain", "Take no new calls, and end what is left at the deadline", control.drain,
+        Returns(documents.Draining, 202), body=documents.DrainBody, problems=(400,),
+        parameters=(Parameter("deadline", "how long calls may go on: 0s to 7d, 10m where it is missing"),),
+    ),
+    Operation(
+        "POST", "/api/v1/reload", "reload", "Read the policy again: all of it is put in force, or nothing",
+        control.reload, Returns(documents.Reloaded), problems=(409,),
+    ),
+    Operation(
+        "GET", "/api/v1/cdrs", "cdrs", "Call detail records, in the order in which the calls ended", records.cdrs,
+        Returns(documents.Cdrs), problems=(400, 503),
+        parameters=(
+            _SINCE,
+            _TRUNK,
+            Parameter("limit", f"records of a page; {PAGE_RECORDS} where it is missing", _RECORDS),
+            Parameter("next", "the `next` of an earlier answer: what follows it"),
+            Parameter("last", "so many of the newest instead of a page", _RECORDS),
+        ),
+    ),
+    Operation(
+        "GET", "/api/v1/why", "why", "A dry run of the policy in force: what would become of a call", running.why,
+        Returns(documents.WhyDocument, or_text=True), problems=(400,),
+        parameters=(
+            Parameter("from", "the peer that it comes from", is_required=True),
+            Parameter("to", "the number that is called", is_required=True),
+            Parameter("caller", "the number that calls"),
+        ),
+    ),
+)  # fmt: skip
+_ROUTES: Final = Routes(OPERATIONS)

@@ -95,12 +95,20 @@ def reloaded(problems: Sequence[str]) -> Reply:
     return problem(409, f"the policy has {count}; the one in force stays", problems=list(problems))
 
 
-def trunks_reply(state: AdminState) -> Reply:
+def trunks(_request: Request, state: AdminState, _name: str) -> Reply:
     return json_reply({"trunks": trunk_objects(state.engine())})
 
 
-def pbxs_reply(state: AdminState) -> Reply:
+def trunk(_request: Request, state: AdminState, name: str) -> Reply:
+    return peer_reply("trunk", name, state)
+
+
+def pbxs(_request: Request, state: AdminState, _name: str) -> Reply:
     return json_reply({"pbxs": pbx_objects(state.engine())})
+
+
+def pbx(_request: Request, state: AdminState, name: str) -> Reply:
+    return peer_reply("pbx", name, state)
 
 
 def peer_reply(kind: Literal["pbx", "trunk"], name: str, state: AdminState) -> Reply:

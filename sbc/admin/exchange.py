@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from sbc.admin.state import AdminState
 from sbc.b2bua.events import BusyOutOrdered, DrainOrdered, DrillOrdered, HangUpOrdered, PingOrdered
+from sbc.cdr.store import CdrReader
 
 JSON: Final = "application/json"
 PROBLEM: Final = "application/problem+json"
@@ -55,17 +56,24 @@ class Reload(Struct, frozen=True):
     """Read the policy again, then `reloaded`."""
 
 
-class ReadCdrs(Struct, frozen=True):
-    """Ask the CDR store, away from the engine's loop. `last` asks for the newest ones instead of a page."""
+class AskStore(Struct, frozen=True):
+    """Ask the CDR store, in a thread: `question` may block, and has only the store.
 
-    since: float | None = None
-    trunk: str | None = None
-    after: str | None = None
-    limit: int = 100
-    last: bool = False
+    What it raises becomes a reply: ValueError is 400, StoreError 503.
+    """
+
+    question: Callable[[CdrReader], Reply]
 
 
-Answer = Reply | Order | Ping | Reload | ReadCdrs
+class Perform(Struct, frozen=True):
+    """The program does this by itself, outside the engine, and says what came of it: `runtime.http` has a performer for
+    each type of `what`.
+    """
+
+    what: Struct
+
+
+Answer = Reply | Order | Ping | Reload | AskStore | Perform
 
 
 def json_reply(value: Any, status: int = 200) -> Reply:
@@ -75,6 +83,12 @@ def json_reply(value: Any, status: int = 200) -> Reply:
 def text_reply(text: str) -> Reply:
     """Octets of a peer that were no UTF-8 are shown escaped."""
     return Reply(200, TEXT, text.encode("utf-8", "backslashreplace"))
+
+
+def wants_text(accept: str) -> bool:
+    """True where text/plain is named and JSON is not: two types need no more of RFC 9110 §12.5.1."""
+    named = [part.split(";", 1)[0].strip().lower() for part in accept.split(",")]
+    return "text/plain" in named and "application/json" not in named
 
 
 def problem(status: int, detail: str, headers: tuple[tuple[str, str], ...] = (), **members: Any) -> Reply:

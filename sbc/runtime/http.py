@@ -12,8 +12,9 @@ import logging
 import os
 import socket
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 import structlog
@@ -28,10 +29,10 @@ from starlette.types import Receive, Scope, Send
 
 from sbc.admin import api, control
 from sbc.admin.address import TcpAddress, parse_admin_address
-from sbc.admin.exchange import ControlEvent, Order, Ping, ReadCdrs, Reload, Reply, Request, problem
+from sbc.admin.exchange import AskStore, ControlEvent, Order, Perform, Ping, Reload, Reply, Request, problem
 from sbc.admin.state import AdminState
 from sbc.b2bua.events import PingOrdered
-from sbc.cdr.store import CdrReader, Page, StoreError
+from sbc.cdr.store import CdrReader, StoreError
 from sbc.core.errors import OperatorError
 from sbc.runtime.admin_socket import label_of, open_admin_socket, remove_socket
 
@@ -45,6 +46,8 @@ log = structlog.get_logger("admin")
 
 # Reads the policy again; every problem, and then nothing has changed.
 ReloadPolicy = Callable[[], Awaitable[Sequence[str]]]
+# What the program does by itself when the API asks for it, by the type of what is asked (`exchange.Perform`).
+Performers = Mapping[type, Callable[[Any], Awaitable[Reply]]]
 
 
 async def nothing_to_reload() -> Sequence[str]:
@@ -59,6 +62,7 @@ async def serve_admin(
     data_dir: Path,
     *,
     reload: ReloadPolicy = nothing_to_reload,
+    performers: Performers = MappingProxyType({}),
     task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve until cancelled. `admin` is the policy's address, or a socket that `open_admin_socket` made of it.
@@ -67,7 +71,9 @@ async def serve_admin(
     """
     listener = open_admin_socket(admin) if isinstance(admin, str) else admin
     label = label_of(listener)
-    app = _application(_Endpoint(state, order, data_dir, reload, check_host=listener.family != socket.AF_UNIX))
+    app = _application(
+        _Endpoint(state, order, data_dir, reload, performers, check_host=listener.family != socket.AF_UNIX)
+    )
     with listener, remove_socket(label):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_drop_clients_at_the_end, listener.getsockname())
@@ -85,6 +91,7 @@ class _Endpoint:
         order: Callable[[ControlEvent], None],
         data_dir: Path,
         reload: ReloadPolicy,
+        performers: Performers,
         *,
         check_host: bool,
     ) -> None:
@@ -92,6 +99,7 @@ class _Endpoint:
         self._order = order
         self._data_dir = data_dir
         self._reload = reload
+        self._performers = performers
         self._pings = itertools.count(1)
         self._check_host = check_host
         self._readers = trio.CapacityLimiter(CDR_READERS)
@@ -126,8 +134,10 @@ class _Endpoint:
                 return await self._ping(peer)
             case Reload():
                 return control.reloaded(await self._reload())
-            case ReadCdrs():
-                return await trio.to_thread.run_sync(_read_cdrs, self._data_dir, answer, limiter=self._readers)
+            case AskStore(question):
+                return await trio.to_thread.run_sync(_ask_store, self._data_dir, question, limiter=self._readers)
+            case Perform(what):
+                return await self._performers[type(what)](what)
             case Reply():
                 return answer
 
@@ -159,19 +169,15 @@ def _is_from_elsewhere(http: HttpRequest) -> bool:
     return origin is not None and origin != f"http://{http.headers.get('host', '')}"
 
 
-def _read_cdrs(data_dir: Path, question: ReadCdrs) -> Reply:
+def _ask_store(data_dir: Path, question: Callable[[CdrReader], Reply]) -> Reply:
     """In a thread: SQLite blocks."""
     try:
         with CdrReader.open(data_dir) as reader:
-            return api.cdrs_reply(_page(reader, question))
-    except (StoreError, ValueError) as error:
-        return api.cdrs_failed(error)
-
-
-def _page(reader: CdrReader, question: ReadCdrs) -> Page:
-    if question.last:
-        return reader.latest(since=question.since, trunk=question.trunk, limit=question.limit)
-    return reader.page(since=question.since, trunk=question.trunk, after=question.after, limit=question.limit)
+            return question(reader)
+    except ValueError as error:
+        return problem(400, str(error))
+    except StoreError as error:
+        return problem(503, str(error))
 
 
 def _is_own_host(host: str) -> bool:

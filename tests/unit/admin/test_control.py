@@ -76,8 +76,8 @@ def test_what_makes_no_sense_is_409(method):
         ("GET", "drill/office", "POST, DELETE"),
         ("PUT", "trunks/carrier-a/busyout", "POST, DELETE"),
         ("GET", "peers/office/ping", "POST"),
-        ("POST", "trunks", "GET"),
-        ("DELETE", "paths", "GET"),
+        ("POST", "trunks", "GET, HEAD"),
+        ("DELETE", "paths", "GET, HEAD"),
     ],
 )
 def test_a_wrong_method_is_405_with_what_is_allowed(method, path, allowed):

@@ -1,0 +1,276 @@
+"""The JSON documents of the admin API as types: what `openapi` publishes, and what tests hold real replies against.
+
+They are described here and built elsewhere (`views`, `peer_views`, `control`), from the engine's snapshot. Pure.
+"""
+
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta, Struct
+
+from sbc.b2bua.snapshot import CallState
+from sbc.peering.views import Direction, PeerState, RegistrationState, ServerState
+
+Count = Annotated[int, Meta(ge=0)]
+Seconds = Annotated[float, Meta(ge=0)]
+Time = Annotated[
+    str, Meta(description="UTC", examples=["2025-01-31T09:00:00.123Z"], extra_json_schema={"format": "date-time"})
+]
+
+
+class Document(Struct, frozen=True, forbid_unknown_fields=True):
+    """Published without its strictness: later versions may have more keys."""
+
+
+class Problem(Document, frozen=True):
+    """RFC 9457. `problems`: of a reload that was refused, every one with its place."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    problems: list[str] = []
+
+
+class Healthy(Document, frozen=True):
+    healthy: Literal[True]
+
+
+class Ready(Document, frozen=True):
+    ready: Literal[True]
+
+
+class Pids(Document, frozen=True):
+    """Process ids; `supervisor` null where there is none."""
+
+    supervisor: int | None
+    signalling: int
+
+
+class Worker(Document, frozen=True):
+    """A media worker. `reason`: why its engine is not the kernel. `devices`: where the kernel relays."""
+
+    worker: Count
+    pid: int | None
+    engine: Literal["kernel", "userland", ""]
+    reason: str
+    devices: list[str]
+    sessions: Count
+
+
+class Status(Document, frozen=True):
+    """`ports`: media port pairs that calls hold. `tasks`: what works for calls in the background; 0 when idle."""
+
+    name: str
+    ready: bool
+    calls: Count
+    transactions: Count
+    dialogs: Count
+    ports: Count
+    tasks: Count
+    pids: Pids
+    media: list[Worker]
+
+
+class Call(Document, frozen=True):
+    """A running call. `quality`: the media of its record as it stands now. `joined`: refs of calls that it took in."""
+
+    ref: str
+    state: CallState
+    ingress: str
+    egress: str | None
+    route: str | None
+    caller: str
+    called: str
+    started_at: Time
+    answered_at: Time | None
+    media: dict[str, Any]
+    quality: dict[str, Any]
+    joined: list[str]
+
+
+class Calls(Document, frozen=True):
+    calls: list[Call]
+
+
+class Ladder(Document, frozen=True):
+    ladder: str
+
+
+class Server(Document, frozen=True):
+    """One address of one server. `why`: what brought it into this state."""
+
+    server: str
+    address: str
+    state: ServerState
+    since: Time | None
+    why: str
+
+
+class Registration(Document, frozen=True):
+    """Ours, at a carrier."""
+
+    state: RegistrationState
+    aor: str
+    since: Time | None
+    why: str
+    expires_at: Time | None
+    next_at: Time | None
+    registrar: str | None
+
+
+class CallPaths(Document, frozen=True):
+    """`limit` null: unlimited; the pool's, of a trunk in a pool."""
+
+    used: Count
+    limit: Count | None
+    inbound: Count
+    outbound: Count
+    pool: str | None
+
+
+class Trunk(Document, frozen=True):
+    name: str
+    state: PeerState
+    since: Time | None
+    why: str
+    servers: list[Server]
+    registration: Registration | None
+    call_paths: CallPaths
+
+
+class Trunks(Document, frozen=True):
+    trunks: list[Trunk]
+
+
+class Binding(Document, frozen=True):
+    """A contact that a PBX has registered with us."""
+
+    aor: str
+    contact: str
+    address: str
+    expires_at: Time | None
+
+
+class Pbx(Document, frozen=True):
+    name: str
+    state: PeerState
+    since: Time | None
+    why: str
+    servers: list[Server]
+    bindings: list[Binding]
+
+
+class Pbxs(Document, frozen=True):
+    pbxs: list[Pbx]
+
+
+class Holder(Document, frozen=True):
+    """Who holds a call path: leg `leg` of call `ref`."""
+
+    trunk: str
+    ref: str
+    leg: int
+    direction: Direction
+    since: Time | None
+    age_seconds: Seconds
+    emergency: bool
+
+
+class Path(Document, frozen=True):
+    """Of a trunk, or of a pool."""
+
+    trunk: str
+    limit: Count | None
+    used: Count
+    kind: Literal["trunk", "pool"]
+    pool: str | None
+    holders: list[Holder]
+
+
+class Paths(Document, frozen=True):
+    paths: list[Path]
+
+
+class PingResult(Document, frozen=True):
+    """`status` null: nothing came, and `why` says what happened instead."""
+
+    server: str
+    address: str
+    status: int | None
+    milliseconds: float | None
+    why: str
+
+
+class Pinged(Document, frozen=True):
+    peer: str
+    results: list[PingResult]
+
+
+class DrainBody(Document, frozen=True):
+    deadline: Annotated[str | None, Meta(examples=["10m"])] = None
+
+
+class Draining(Document, frozen=True):
+    draining: bool
+    calls: Count
+    ends_at: Time
+
+
+class Reloaded(Document, frozen=True):
+    reloaded: Literal[True]
+
+
+class Attempt(Document, frozen=True):
+    """One INVITE that we sent for a call."""
+
+    n: Annotated[int, Meta(ge=1)]
+    peer: str
+    server: str
+    called_as_sent: str
+    started_at: Time
+    ended_at: Time | None
+    sip_status: int | None
+    cause: str
+    call_id: str
+
+
+class Cdr(Document, frozen=True):
+    """A call detail record."""
+
+    ref: str
+    ingress: str
+    egress: str | None
+    route: str | None
+    caller: str
+    called: str
+    called_as_sent: str | None
+    started_at: Time
+    ringing_at: Time | None
+    answered_at: Time | None
+    ended_at: Time
+    billable_ms: Count
+    sip_status: int
+    q850: int
+    ended_by: Literal["caller", "callee", "sbc"]
+    cause: str
+    emergency: Literal[0, 1]
+    disaster: Literal[0, 1]
+    media: dict[str, Any] | None
+    ingress_call_id: str
+    egress_call_id: str | None
+    joined_to: str | None
+    attempts: list[Attempt]
+
+
+class Cdrs(Document, frozen=True):
+    """`next`: the cursor of the following page; null at the end."""
+
+    cdrs: list[Cdr]
+    next: str | None
+
+
+class WhyDocument(Document, frozen=True):
+    """What a dry run of the policy says."""
+
+    refused: bool
+    text: str

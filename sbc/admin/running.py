@@ -1,0 +1,85 @@
+"""What the admin API tells of the running program: health, metrics, status, calls, call paths, and why one would fail.
+
+Handlers of `api`'s table, each from one request and one look at the state. Pure.
+"""
+
+from sbc.admin import metrics
+from sbc.admin.exchange import Order, Reply, Request, json_reply, problem, text_reply, wants_text
+from sbc.admin.peer_views import path_object, paths_of
+from sbc.admin.state import AdminState
+from sbc.admin.views import call_object, status_object
+from sbc.b2bua.events import HangUpOrdered
+from sbc.b2bua.snapshot import CallView
+
+
+def health(_request: Request, state: AdminState, _name: str) -> Reply:
+    if not state.runtime().alive:
+        return problem(503, "the engine's loop does not turn")
+    return json_reply({"healthy": True})
+
+
+def readiness(_request: Request, state: AdminState, _name: str) -> Reply:
+    if not state.engine().ready:
+        return problem(503, "starting, or draining: send no new calls here")
+    return json_reply({"ready": True})
+
+
+def prometheus(_request: Request, state: AdminState, _name: str) -> Reply:
+    return Reply(200, metrics.CONTENT_TYPE, metrics.render(state.engine(), state.runtime()).encode())
+
+
+def status(_request: Request, state: AdminState, _name: str) -> Reply:
+    return json_reply(status_object(state.engine(), state.runtime()))
+
+
+def calls(_request: Request, state: AdminState, _name: str) -> Reply:
+    return json_reply({"calls": [call_object(call) for call in state.engine().calls]})
+
+
+def call(_request: Request, state: AdminState, ref: str) -> Reply:
+    found = _running(state, ref)
+    return _no_such_call(ref) if found is None else json_reply(call_object(found))
+
+
+def hang_up(_request: Request, state: AdminState, ref: str) -> Reply | Order:
+    found = _running(state, ref)
+    if found is None:
+        return _no_such_call(ref)
+    reply = json_reply(call_object(found) | {"state": "ending"}, 202)
+    return Order(HangUpOrdered(found.ref), lambda _state: reply)
+
+
+def ladder(request: Request, state: AdminState, ref: str) -> Reply:
+    drawn = state.ladder(ref)
+    if drawn is None:
+        return problem(404, f"no running or remembered call has the ref {ref[:100]}")
+    if wants_text(request.accept):
+        return text_reply(drawn)
+    return json_reply({"ladder": drawn.encode("utf-8", "backslashreplace").decode()})
+
+
+def paths(_request: Request, state: AdminState, _name: str) -> Reply:
+    engine = state.engine()
+    return json_reply({"paths": [path_object(path, engine, state.now()) for path in paths_of(engine)]})
+
+
+def why(request: Request, state: AdminState, _name: str) -> Reply:
+    query = dict(request.query)
+    peer, called = query.get("from"), query.get("to")
+    if not peer or not called:
+        return problem(400, "expected ?from=PEER&to=NUMBER, and perhaps &caller=NUMBER")
+    try:
+        found = state.why(peer, called, query.get("caller") or None)
+    except ValueError as error:
+        return problem(400, str(error))
+    if wants_text(request.accept):
+        return text_reply(found.text)
+    return json_reply({"refused": found.refused, "text": found.text})
+
+
+def _running(state: AdminState, ref: str) -> CallView | None:
+    return next((call for call in state.engine().calls if ref == call.ref or ref in call.joined), None)
+
+
+def _no_such_call(ref: str) -> Reply:
+    return problem(404, f"no running call has the ref {ref[:100]}")
