@@ -60,6 +60,7 @@ _STOP_NOW_SECONDS: Final = MEDIA_REPORT_SECONDS + 0.2  # without its counts a re
 _FLUSH_SECONDS: Final = 5.0  # for records and state that are not on disk yet
 _LAST_ALERTS_SECONDS: Final = 2.0  # for what the webhook has not been told yet
 _LOOK_SECONDS: Final = 0.05
+_LOAD_SECONDS: Final = 5.0  # between two looks at the load
 # Calls leave hardly any cycles. At its own pace the collector cost 0.2 ms a call, in pauses of up to 90 ms.
 _COLLECT_AFTER: Final = (20_000, 20, 20)
 
@@ -290,6 +291,7 @@ class _Program:
             supervisor=self._keeper.supervisor,
         )
         data_dir = self._opened.store.path.parent
+        nursery.start_soon(_look_at_the_load, view)
         serving = partial(serve_admin, listener, view, self._driver.handle, data_dir, reload=self._reload)
         label: str = await nursery.start(serving)
         return label
@@ -395,6 +397,12 @@ def _settle_memory() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*_COLLECT_AFTER)
+
+
+async def _look_at_the_load(view: ProgramView) -> None:
+    while True:
+        view.sample()
+        await trio.sleep(_LOAD_SECONDS)
 
 
 async def _until(condition: Callable[[], bool]) -> None:

@@ -13,6 +13,7 @@ from sbc.peering.views import (
     BindingView,
     Direction,
     HolderView,
+    LimitView,
     PathView,
     PeerView,
     PingView,
@@ -41,9 +42,24 @@ def path_object(path: PathView, engine: EngineView, now: float) -> dict[str, Any
         "trunk": path.trunk,
         "limit": path.limit,
         "used": path.used,
+        "inbound": used_in(path, "inbound"),
+        "outbound": used_in(path, "outbound"),
+        "peak_today": path.peak_today,
         "kind": path.kind,
         "pool": path.pool or None,
         "holders": [_holder(holder, engine, now) for holder in path.holders],
+    }
+
+
+def limit_object(limit: LimitView) -> dict[str, Any]:
+    """`minutes_today`: of a day in UTC, calls that are up with their time so far. Null: there is no such limit."""
+    return {
+        "name": limit.name,
+        "call_paths_used": limit.call_paths_used,
+        "call_paths": limit.call_paths,
+        "minutes_today": round(limit.minutes_today, 2),
+        "minutes_per_day": limit.minutes_per_day,
+        "cps": limit.cps,
     }
 
 
@@ -83,6 +99,7 @@ def _trunk(trunk: PeerView, path: PathView, engine: EngineView) -> dict[str, Any
             "limit": path.limit,
             "inbound": used_in(path, "inbound"),
             "outbound": used_in(path, "outbound"),
+            "peak_today": path.peak_today,
             "pool": path.pool or None,
         },
     }

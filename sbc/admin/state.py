@@ -3,10 +3,12 @@
 `app` wires an object of this shape; tests bring their own.
 """
 
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 from msgspec import Struct
 
+from sbc.admin.history import Sample
 from sbc.b2bua.snapshot import EngineView
 
 
@@ -24,15 +26,42 @@ class WorkerView(Struct, frozen=True):
 
 
 class RuntimeView(Struct, frozen=True):
-    """What only the runtime knows about itself. `supervisor`: None where nobody watches over this process."""
+    """What only the runtime knows about itself. `supervisor`: None where nobody watches over this process.
+
+    `started_at`: wall-clock seconds. Rates are those of the last ten seconds.
+    """
 
     tasks: int = 0
     lag_seconds: float = 0.0  # how late the engine's loop last woke up
     alive: bool = True  # False: the engine's loop does not turn
     dropped: tuple[tuple[str, int], ...] = ()  # reason, how many; besides what the engine dropped
     pid: int = 0
+    version: str = ""
+    started_at: float = 0.0
+    uptime_seconds: float = 0.0
+    calls_per_second: float = 0.0
+    answered_per_second: float = 0.0
     supervisor: int | None = None
     workers: tuple[WorkerView, ...] = ()
+
+
+class AlarmView(Struct, frozen=True):
+    """One alarm. Times are seconds of the engine's clock; `ended_at` None: it is active. `count`: how often it was said
+    since `since`. `fields`: of its last line, as the log shows them.
+    """
+
+    event: str
+    subject: str
+    text: str
+    since: float
+    last: float
+    count: int
+    ended_at: float | None
+    fields: Mapping[str, Any]
+
+    @property
+    def is_active(self) -> bool:
+        return self.ended_at is None
 
 
 class Why(Struct, frozen=True):
@@ -50,6 +79,14 @@ class AdminState(Protocol):
         ...
 
     def runtime(self) -> RuntimeView: ...
+
+    def alarms(self) -> tuple[AlarmView, ...]:
+        """Active ones first, then those that ended within the last hour; the newest first."""
+        ...
+
+    def history(self, minutes: int) -> Sequence[Sample]:
+        """The last minutes, oldest first."""
+        ...
 
     def ladder(self, ref: str) -> str | None:
         """The ladder of a running or recent call; None for a call that is not remembered."""

@@ -14,11 +14,19 @@ def status_object(engine: EngineView, runtime: RuntimeView) -> dict[str, Any]:
     return {
         "name": engine.name,
         "ready": engine.ready,
+        "draining": not engine.ready,
+        "version": runtime.version,
+        "started_at": time_text(runtime.started_at),
+        "uptime_seconds": round(runtime.uptime_seconds, 1),
         "calls": len(engine.calls),
         "transactions": engine.transactions,
         "dialogs": engine.dialogs,
         "ports": engine.ports,
         "tasks": runtime.tasks,
+        "rates": {
+            "calls_per_second": round(runtime.calls_per_second, 2),
+            "answered_per_second": round(runtime.answered_per_second, 2),
+        },
         "pids": {"supervisor": runtime.supervisor, "signalling": runtime.pid},
         "media": [worker_object(worker) for worker in runtime.workers],
     }

@@ -5,16 +5,19 @@ Used by `app`, which hands it to `runtime.http`.
 
 import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
+import sbc
+from sbc.admin.history import History, Sample
 from sbc.admin.live import live_texts
 from sbc.admin.state import RuntimeView, Why, WorkerView
-from sbc.b2bua.snapshot import EngineView
+from sbc.b2bua.snapshot import EngineView, LoadView
 from sbc.core.errors import OperatorError
 from sbc.policy.engine import Policy
 from sbc.policy.explain import dry_run
 from sbc.policy.model import Facts
+from sbc.runtime import clock
 from sbc.runtime.driver import Driver
 from sbc.trace.ladder import draw
 from sbc.trace.recorder import Recorder
@@ -29,6 +32,8 @@ class Viewed(Protocol):
     def trace(self) -> Recorder: ...
 
     def snapshot(self, now: float) -> EngineView: ...
+
+    def load(self) -> LoadView: ...
 
 
 class ProgramView:
@@ -45,6 +50,7 @@ class ProgramView:
         drops: Counter[str],
         *,
         now: Callable[[], float],
+        wall_at_zero: Callable[[], float] = clock.wall_at_zero,
         tasks: Callable[[], int],
         log_dropped: Callable[[], int],
         workers: Callable[[], tuple[WorkerView, ...]] = tuple,
@@ -55,10 +61,13 @@ class ProgramView:
         self.policy = policy
         self._drops = drops
         self._now = now
+        self._wall_at_zero = wall_at_zero
         self._tasks = tasks
         self._log_dropped = log_dropped
         self._workers = workers
         self._supervisor = supervisor
+        self._started = now()
+        self._history = History()
 
     def engine(self) -> EngineView:
         return self._engine.snapshot(self._now())
@@ -66,7 +75,16 @@ class ProgramView:
     def now(self) -> float:
         return self._now()
 
+    def sample(self) -> None:
+        """Look at the load, for the history: to be called every few seconds."""
+        self._history.take(self._engine.load(), self._wall())
+
+    def history(self, minutes: int) -> Sequence[Sample]:
+        return self._history.samples(minutes)
+
     def runtime(self) -> RuntimeView:
+        calls_per_second, answered_per_second = self._history.rates
+        uptime = self._now() - self._started
         drops = dict(self._drops)
         if self._log_dropped():
             drops["log_queue_full"] = self._log_dropped()
@@ -78,6 +96,11 @@ class ProgramView:
             alive=self._now() - self._driver.beat_at < _ALIVE_SECONDS,
             dropped=tuple(sorted(drops.items())),
             pid=os.getpid(),
+            version=sbc.__version__,
+            started_at=self._wall() - uptime,
+            uptime_seconds=uptime,
+            calls_per_second=calls_per_second,
+            answered_per_second=answered_per_second,
             supervisor=self._supervisor,
             workers=self._workers(),
         )
@@ -94,3 +117,6 @@ class ProgramView:
         except OperatorError as error:
             raise ValueError(str(error)) from error
         return Why(run.is_refused, run.text)
+
+    def _wall(self) -> float:
+        return self._now() + self._wall_at_zero()

@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from sbc.b2bua.snapshot import EngineView
+from sbc.b2bua.snapshot import EngineView, LoadView
 from sbc.policy.load import Source, parse_policy
 from sbc.runtime.driver import Driver
 from sbc.runtime.view import ProgramView
@@ -23,24 +23,31 @@ routes:
 class Engine:
     def __init__(self):
         self.trace = Recorder()
+        self.begun = 0
 
     def snapshot(self, now):
         return EngineView("hq", ready=True, transactions=int(now))
 
+    def load(self):
+        self.begun += 30
+        return LoadView(begun=self.begun)
+
 
 @pytest.fixture
 def view():
-    engine = Engine()
+    engine, clock = Engine(), [100.0]
     view = ProgramView(
         engine,
         Driver(engine, lambda *_: None, now=lambda: 100.0),
         parse_policy([Source("policy.yaml", POLICY)]),
         Counter(tcp_unknown_source=2),
-        now=lambda: 100.0,
+        now=lambda: clock[0],
+        wall_at_zero=lambda: 1_000.0,
         tasks=lambda: 3,
         log_dropped=lambda: 5,
     )
     view.driver = view._driver
+    view.clock = clock
     view.trace = engine.trace
     return view
 
@@ -54,6 +61,20 @@ def test_drops_of_all_parts_are_in_one_list(view):
     runtime = view.runtime()
     assert runtime.tasks == 3
     assert runtime.dropped == (("engine_failure", 1), ("log_queue_full", 5), ("tcp_unknown_source", 2))
+
+
+def test_the_load_of_the_last_seconds_and_minutes(view):
+    view.sample()
+    view.clock[0] = 105.0
+    view.sample()
+    assert view.runtime().calls_per_second == 6.0
+    assert [sample.attempts for sample in view.history(10)] == [30]
+
+
+def test_how_long_it_has_run(view):
+    view.clock[0] = 160.0
+    runtime = view.runtime()
+    assert (runtime.started_at, runtime.uptime_seconds) == (1_100.0, 60.0)
 
 
 @pytest.mark.parametrize(("beat_at", "alive"), [(99.0, True), (90.0, False)])
