@@ -4,12 +4,13 @@ The table at the end is the whole API: `openapi` publishes it. It does no I/O an
 `runtime.http` serves.
 """
 
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from msgspec import Meta
 
-from sbc.admin import control, documents, metrics, records, running
+from sbc.admin import alarms, control, documents, figures, metrics, records, running
 from sbc.admin.exchange import Answer, Request, problem
+from sbc.admin.history import KEPT_MINUTES
 from sbc.admin.route import Operation, Parameter, Returns, Routes
 from sbc.admin.state import AdminState
 from sbc.cdr.store import PAGE_RECORDS, PAGE_RECORDS_MAXIMUM
@@ -25,6 +26,11 @@ def answer(request: Request, state: AdminState) -> Answer:
         allowed = ", ".join("GET, HEAD" if method == "GET" else method for method in methods)
         return problem(405, f"{request.path[:200]} knows {allowed}", (("Allow", allowed),))
     return operation.handler(request, state, name)
+
+
+@cache
+def _published() -> Reply:
+    return json_reply(openapi.document(OPERATIONS, __version__))
 
 
 _SINCE: Final = Parameter("since", "records of calls that ended then or later; an ISO 8601 date or time, UTC")
@@ -45,6 +51,10 @@ OPERATIONS: Final = (
     Operation(
         "GET", "/metrics", "metrics", "Metrics for Prometheus", running.prometheus,
         Returns(content_type=metrics.CONTENT_TYPE),
+    ),
+    Operation(
+        "GET", "/api/openapi.json", "openapi", "This document", lambda _request, _state, _name: _published(),
+        Returns(dict[str, Any]),
     ),
     Operation("GET", "/api/v1/status", "status", "What runs, in counts", running.status, Returns(documents.Status)),
     Operation("GET", "/api/v1/calls", "calls", "Running calls", running.calls, Returns(documents.Calls)),
@@ -86,6 +96,19 @@ OPERATIONS: Final = (
         control.ping, Returns(documents.Pinged), problems=(404, 409),
     ),
     Operation("GET", "/api/v1/paths", "paths", "Who holds which call path", running.paths, Returns(documents.Paths)),
+    Operation(
+        "GET", "/api/v1/limits", "limits", "What counts against the limits of PBXs and routes",
+        figures.limits, Returns(documents.Limits),
+    ),
+    Operation(
+        "GET", "/api/v1/history", "history", "The last day by minutes: calls, quality, call paths", figures.history,
+        Returns(documents.HistoryDocument), problems=(400,),
+        parameters=(Parameter("minutes", "how many; 60 if not given", Annotated[int, Meta(ge=1, le=KEPT_MINUTES)]),),
+    ),
+    Operation(
+        "GET", "/api/v1/alarms", "alarms", "What is wrong now, and what was within the last hour", alarms.alarms_reply,
+        Returns(documents.Alarms),
+    ),
     Operation(
         "POST", "/api/v1/drain", "drain", "Take no new calls, and end what is left at the deadline", control.drain,
         Returns(documents.Draining, 202), body=documents.DrainBody, problems=(400,),

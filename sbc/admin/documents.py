@@ -57,16 +57,28 @@ class Worker(Document, frozen=True):
     sessions: Count
 
 
+class Rates(Document, frozen=True):
+    """Of the last ten seconds."""
+
+    calls_per_second: Seconds
+    answered_per_second: Seconds
+
+
 class Status(Document, frozen=True):
     """`ports`: media port pairs that calls hold. `tasks`: what works for calls in the background; 0 when idle."""
 
     name: str
     ready: bool
+    draining: bool
+    version: str
+    started_at: Time
+    uptime_seconds: Seconds
     calls: Count
     transactions: Count
     dialogs: Count
     ports: Count
     tasks: Count
+    rates: Rates
     pids: Pids
     media: list[Worker]
 
@@ -119,12 +131,13 @@ class Registration(Document, frozen=True):
 
 
 class CallPaths(Document, frozen=True):
-    """`limit` null: unlimited; the pool's, of a trunk in a pool."""
+    """`limit` null: unlimited; the pool's, of a trunk in a pool. `peak_today`: most at once on this day (UTC)."""
 
     used: Count
     limit: Count | None
     inbound: Count
     outbound: Count
+    peak_today: Count
     pool: str | None
 
 
@@ -164,6 +177,26 @@ class Pbxs(Document, frozen=True):
     pbxs: list[Pbx]
 
 
+class Alarm(Document, frozen=True):
+    """`text`: what it means, for people. `count`: how often it was said since `since`. `fields`: of its log line."""
+
+    event: str
+    subject: str
+    text: str
+    since: Time | None
+    last: Time | None
+    count: Count
+    active: bool
+    ended_at: Time | None
+    fields: dict[str, Any]
+
+
+class Alarms(Document, frozen=True):
+    """Active ones first, then the newest first."""
+
+    alarms: list[Alarm]
+
+
 class Holder(Document, frozen=True):
     """Who holds a call path: leg `leg` of call `ref`."""
 
@@ -182,6 +215,9 @@ class Path(Document, frozen=True):
     trunk: str
     limit: Count | None
     used: Count
+    inbound: Count
+    outbound: Count
+    peak_today: Count
     kind: Literal["trunk", "pool"]
     pool: str | None
     holders: list[Holder]
@@ -189,6 +225,39 @@ class Path(Document, frozen=True):
 
 class Paths(Document, frozen=True):
     paths: list[Path]
+
+
+class Limit(Document, frozen=True):
+    """What counts against the limits of a PBX or a route; null: it has no such limit."""
+
+    name: Annotated[str, Meta(examples=["pbx office", "route outbound"])]
+    call_paths_used: Count
+    call_paths: Count | None
+    minutes_today: Seconds
+    minutes_per_day: Count | None
+    cps: Count | None
+
+
+class Limits(Document, frozen=True):
+    limits: list[Limit]
+
+
+class HistorySample(Document, frozen=True):
+    """One minute. `calls` and `paths`: most at once; quality is of streams that ended in it, null where none did."""
+
+    at: Time
+    calls: Count
+    attempts: int
+    answered: int
+    mos: float | None
+    lost_percent: float | None
+    jitter_ms: float | None
+    paths: dict[str, int]
+
+
+class HistoryDocument(Document, frozen=True):
+    step_seconds: Count
+    samples: list[HistorySample]
 
 
 class PingResult(Document, frozen=True):

@@ -1,9 +1,10 @@
 """A program's state as the admin API sees it, held still for tests."""
 
+from sbc.admin.history import Sample
 from sbc.admin.state import RuntimeView, Why, WorkerView
 from sbc.b2bua.snapshot import CallView, EngineView, MediaView
 from sbc.core.histogram import Counted
-from sbc.peering.views import BindingView, HolderView, PathView, PeerView, RegistrationView, ServerView
+from sbc.peering.views import BindingView, HolderView, LimitView, PathView, PeerView, RegistrationView, ServerView
 
 WALL_AT_ZERO = 1_738_314_000.0  # 2025-01-31T09:00:00Z
 
@@ -22,6 +23,18 @@ CALL = CallView(
     quality={"ingress": [{"codec": "PCMU", "packets": 50, "mos": 4.41}], "egress": []},
 )
 WORKERS = (WorkerView(0, 72, "kernel", "", ("eth0", "eth1"), 1), WorkerView(1, None))
+RUNTIME = RuntimeView(
+    tasks=17,
+    lag_seconds=0.002,
+    pid=71,
+    version="1.2",
+    started_at=WALL_AT_ZERO - 3600.0,
+    uptime_seconds=3_700.5,
+    calls_per_second=1.5,
+    answered_per_second=0.25,
+    supervisor=70,
+    workers=WORKERS,
+)
 HEARD = MediaView(
     packets=(("inside", 70), ("outside", 80)),
     lost=3,
@@ -58,9 +71,9 @@ BRANCH = PeerView(
     bindings=(BindingView("sip:branch@sbc", "sip:branch@192.0.2.8:5062", "udp:192.0.2.8:5062", 3605.0),),
 )
 PATHS = (
-    PathView("carrier-a", 24, 1, (HOLDER,), pool="acme"),
+    PathView("carrier-a", 24, 1, (HOLDER,), pool="acme", peak_today=7),
     PathView("carrier-b", None, 0),
-    PathView("acme", 24, 1, (HOLDER,), kind="pool"),
+    PathView("acme", 24, 1, (HOLDER,), kind="pool", peak_today=7),
 )
 ENGINE = EngineView(
     "hq",
@@ -73,6 +86,7 @@ ENGINE = EngineView(
     paths=PATHS,
     wall_at_zero=WALL_AT_ZERO,
     emergencies=2,
+    limits=(LimitView("pbx office", 1, 40, 12.5, 6000, None),),
 )
 
 
@@ -81,7 +95,7 @@ class StillState:
 
     def __init__(self, engine=None, runtime=None, ladders=None, now=100.5):
         self._engine = engine or ENGINE
-        self._runtime = runtime or RuntimeView(tasks=17, lag_seconds=0.002, pid=71, supervisor=70, workers=WORKERS)
+        self._runtime = runtime or RUNTIME
         self._ladders = ladders or {}
         self._now = now
 
@@ -93,6 +107,9 @@ class StillState:
 
     def runtime(self):
         return self._runtime
+
+    def history(self, minutes):
+        return [Sample(WALL_AT_ZERO + 60.0 * n, n, 2, 1, 4.2, 0.1, 3.0, (("carrier-a", 1),)) for n in range(minutes)]
 
     def ladder(self, ref):
         return self._ladders.get(ref)

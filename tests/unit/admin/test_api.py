@@ -40,11 +40,16 @@ def test_status_has_the_contracts_keys_and_the_processes():
     assert body(ask("/api/v1/status")) == {
         "name": "hq",
         "ready": True,
+        "draining": False,
+        "version": "1.2",
+        "started_at": "2025-01-31T08:00:00.000Z",
+        "uptime_seconds": 3700.5,
         "calls": 1,
         "transactions": 3,
         "dialogs": 2,
         "ports": 4,
         "tasks": 17,
+        "rates": {"calls_per_second": 1.5, "answered_per_second": 0.25},
         "pids": {"supervisor": 70, "signalling": 71},
         "media": [
             {"worker": 0, "pid": 72, "engine": "kernel", "reason": "", "devices": ["eth0", "eth1"], "sessions": 1},

@@ -56,7 +56,7 @@ def test_trunks_show_state_servers_registration_and_call_paths():
             "next_at": "2025-01-31T09:05:03.000Z",
             "registrar": "udp:192.0.2.1:5060",
         },
-        "call_paths": {"used": 1, "limit": 24, "inbound": 0, "outbound": 1, "pool": "acme"},
+        "call_paths": {"used": 1, "limit": 24, "inbound": 0, "outbound": 1, "peak_today": 7, "pool": "acme"},
     }
 
 
@@ -65,7 +65,8 @@ def test_a_trunk_that_does_not_register_has_no_registration():
 
     assert [trunk["name"] for trunk in body["trunks"]] == ["carrier-a", "carrier-b"]
     assert body["trunks"][1]["registration"] is None
-    assert body["trunks"][1]["call_paths"] == {"used": 0, "limit": None, "inbound": 0, "outbound": 0, "pool": None}
+    nothing = {"used": 0, "limit": None, "inbound": 0, "outbound": 0, "peak_today": 0, "pool": None}
+    assert body["trunks"][1]["call_paths"] == nothing
 
 
 def test_a_registration_that_holds_nothing_has_no_times_and_no_registrar():
@@ -121,11 +122,13 @@ def test_paths_name_their_holders_and_ages():
         "age_seconds": 40.5,
         "emergency": False,
     }
+    held = {"limit": 24, "used": 1, "inbound": 0, "outbound": 1, "peak_today": 7, "holders": [holder]}
+    free = {"limit": None, "used": 0, "inbound": 0, "outbound": 0, "peak_today": 0, "holders": []}
     assert body == {
         "paths": [
-            {"trunk": "carrier-a", "limit": 24, "used": 1, "kind": "trunk", "pool": "acme", "holders": [holder]},
-            {"trunk": "carrier-b", "limit": None, "used": 0, "kind": "trunk", "pool": None, "holders": []},
-            {"trunk": "acme", "limit": 24, "used": 1, "kind": "pool", "pool": None, "holders": [holder]},
+            {"trunk": "carrier-a", "kind": "trunk", "pool": "acme"} | held,
+            {"trunk": "carrier-b", "kind": "trunk", "pool": None} | free,
+            {"trunk": "acme", "kind": "pool", "pool": None} | held,
         ]
     }
 
