@@ -1,4 +1,4 @@
-"""`GET limits` and `GET history`: what counts against limits, and what the last day was like. Pure; used by `admin.api`."""
+"""`GET limits` and `GET history`: what counts against limits, and what the last day was like. Used by `admin.api`."""
 
 from sbc.admin.exchange import Reply, Request, json_reply, problem
 from sbc.admin.history import KEPT_MINUTES, history_object

@@ -1,4 +1,4 @@
-"""What the last day was like, minute by minute: calls, attempts, quality, call paths. Kept in memory, lost at a restart.
+"""What the last day was like, minute by minute: calls, attempts, quality, call paths. In memory, lost at a restart.
 
 It is given a `LoadView` every few seconds and keeps of each minute the most calls and paths, and what was counted
 meanwhile; and it knows the rates of the last ten seconds. Sans-IO; `runtime.view` owns one.
