@@ -4,12 +4,14 @@ The table at the end is the whole API: `openapi` publishes it. It does no I/O an
 `runtime.http` serves.
 """
 
+from functools import cache
 from typing import Annotated, Any, Final
 
 from msgspec import Meta
 
-from sbc.admin import alarms, control, documents, figures, metrics, records, running
-from sbc.admin.exchange import Answer, Request, problem
+from sbc import __version__
+from sbc.admin import alarms, control, documents, figures, metrics, openapi, records, running
+from sbc.admin.exchange import Answer, Reply, Request, json_reply, problem
 from sbc.admin.history import KEPT_MINUTES
 from sbc.admin.route import Operation, Parameter, Returns, Routes
 from sbc.admin.state import AdminState

@@ -1,0 +1,117 @@
+"""The published document is true: every operation in it is asked, and its reply is what the document says it is."""
+
+import json
+
+import pytest
+from msgspec import structs
+
+from sbc.admin import control
+from sbc.admin.api import OPERATIONS, answer
+from sbc.admin.exchange import AskStore, Order, Ping, Reload, Reply, Request, problem
+from sbc.admin.route import PATH_NAMES
+from sbc.cdr.store import CdrReader, CdrWriter
+from sbc.peering.views import PingView
+
+from .json_schema import faults
+from .state import CALL, ENGINE, StillState
+
+NAMES = {"ref": CALL.ref, "trunk": "carrier-a", "pbx": "office", "peer": "carrier-a"}
+QUERIES = {"why": (("from", "office"), ("to", "911"))}
+PINGED = structs.replace(
+    ENGINE, pings=(PingView("t", "s", "udp:192.0.2.1:5060", 200, 1.5), PingView("t", "s", "a", 0, None))
+)
+
+
+@pytest.fixture(scope="module")
+def document():
+    reply = answer(Request("GET", "/api/openapi.json"), StillState())
+    return json.loads(reply.body)
+
+
+@pytest.fixture
+def store(tmp_path, record):
+    with CdrWriter.open(tmp_path) as writer:
+        writer.write([record("r1"), record("r2", egress=None, answered_at=None)])
+        with CdrReader.open(tmp_path) as reader:
+            yield reader
+
+
+def path_of(operation):
+    parts = (NAMES[part[1:-1]] if part.startswith("{") else part for part in operation.path.split("/"))
+    return "/".join(parts)
+
+
+def reply_of(operation, store):
+    state = StillState(ladders={CALL.ref: "a ladder"})
+    found = answer(Request(operation.method, path_of(operation), QUERIES.get(operation.name, ())), state)
+    match found:
+        case Order():
+            return found.reply(state)
+        case Ping(peer):
+            return control.pinged(PINGED, peer, "t")
+        case Reload():
+            return control.reloaded(())
+        case AskStore(question):
+            return question(store)
+        case Reply():
+            return found
+
+
+def described(document, operation, status, content_type):
+    reply = document["paths"][operation.path][operation.method.lower()]["responses"][str(status)]
+    if "$ref" in reply:
+        reply = document["components"]["responses"][reply["$ref"].rpartition("/")[2]]
+    return reply["content"][content_type.partition(";")[0]].get("schema", {})
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)
+def test_every_operation_answers_as_the_document_says(operation, document, store):
+    reply = reply_of(operation, store)
+
+    schema = described(document, operation, reply.status, reply.content_type)
+    assert reply.status == operation.returns.status
+    if operation.returns.type is not None:
+        assert list(faults(json.loads(reply.body), schema, document["components"]["schemas"])) == []
+
+
+def test_a_problem_document_is_described(document):
+    refusal = json.loads(problem(409, "no", problems=["a.yaml:1:1: no"]).body)
+    schema = document["components"]["schemas"]["Problem"]
+
+    assert list(faults(refusal, schema, {})) == []
+    assert list(faults({"title": 1}, schema, {})) != []
+
+
+def test_what_is_missing_is_a_problem_that_the_document_names(document):
+    for operation in OPERATIONS:
+        if "{" not in operation.path or operation.path.startswith("/api/v1/drill"):
+            continue
+        path = operation.path.replace("{", "no-such-").replace("}", "")
+        reply = answer(Request(operation.method, path), StillState())
+        assert reply.status == 404
+        assert described(document, operation, 404, reply.content_type) == {"$ref": "#/components/schemas/Problem"}
+
+
+def test_names_of_operations_are_unlike_and_every_name_in_a_path_is_explained():
+    names = [operation.name for operation in OPERATIONS]
+
+    assert len(set(names)) == len(names)
+    for operation in OPERATIONS:
+        assert operation.path.count("{") <= 1
+        assert all(part[1:-1] in PATH_NAMES for part in operation.path.split("/") if part.startswith("{"))
+
+
+def test_only_the_two_health_checks_need_no_token():
+    assert [operation.path for operation in OPERATIONS if operation.is_open] == ["/healthz", "/readyz"]
+
+
+def test_clients_are_told_to_bear_new_keys(document):
+    assert "additionalProperties" not in document["components"]["schemas"]["Call"]
+
+
+def test_a_reply_that_is_not_as_described_is_found(document):
+    schemas = document["components"]["schemas"]
+    good = {"uptime": 1}
+
+    assert list(faults({"calls": [good]}, schemas["Calls"], schemas)) != []
+    assert list(faults({"calls": []}, schemas["Calls"], schemas)) == []
