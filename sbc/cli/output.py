@@ -1,14 +1,21 @@
 """What people read on stdout: tables (drawn on a terminal, plain columns in a pipe) and JSON.
 
+Colour is for terminals alone, and for none where NO_COLOR is set (no-color.org); words say the same without it.
 Nothing that a peer sent can move the cursor: every character that is not printable is shown as its escape.
 """
 
 import json
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 Cell = str | int | float | None
+
+# Of the words in a column STATE, of trunks, PBXs and their servers.
+STATE_COLOURS: Final = {
+    "up": "green", "bound": "green", "ready": "green",
+    "down": "red", "excluded": "red", "suspended": "yellow", "busyout": "yellow", "drill": "yellow",
+}  # fmt: skip
 
 
 def printable(text: str) -> str:
@@ -47,5 +54,10 @@ def _draw(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     table = Table(*columns, box=SIMPLE_HEAD, pad_edge=False)
     for row in rows:
         # Text, not str: a caller's name in brackets is no markup.
-        table.add_row(*(Text(cell, overflow="fold") for cell in row))
+        named = zip(columns, row, strict=True)
+        table.add_row(*(Text(cell, _style(column, cell), overflow="fold") for column, cell in named))
     Console().print(table)
+
+
+def _style(column: str, cell: str) -> str:
+    return STATE_COLOURS.get(cell, "") if column == "STATE" else ""

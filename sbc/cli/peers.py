@@ -42,7 +42,16 @@ def show_paths(sbc: Running) -> int:
         show_json(body)
     else:
         rows = [row for path in body["paths"] for row in _path_rows(path)]
-        show_table(("TRUNK", "PATHS", "CALL", "LEG", "DIRECTION", "HELD"), rows)
+        show_table(("TRUNK", "PATHS", "TODAY", "CALL", "LEG", "DIRECTION", "HELD"), rows)
+    return 0
+
+
+def show_limits(sbc: Running) -> int:
+    body = sbc.ask("/api/v1/limits", key="limits")
+    if sbc.json:
+        show_json(body)
+    else:
+        show_table(("WHAT", "CALLS", "MINUTES TODAY", "CPS"), [_limits_row(limits) for limits in body["limits"]])
     return 0
 
 
@@ -68,6 +77,11 @@ def age(seconds: float) -> str:
     return f"{whole // 86_400}d {whole % 86_400 // 3600:02d}h"
 
 
+def used_of(used: float, limit: float | None) -> str:
+    """Of how many, where there is a limit. Only minutes have a fraction, which says little."""
+    return f"{used:.0f}" if limit is None else f"{used:.0f}/{limit:.0f}"
+
+
 def _trunk_rows(trunk: dict[str, Any], now: float) -> Iterator[Row]:
     paths = trunk["call_paths"]
     registration = _registration_text(trunk["registration"], now)
@@ -87,12 +101,18 @@ def _pbx_rows(pbx: dict[str, Any], now: float) -> Iterator[Row]:
 
 def _path_rows(path: dict[str, Any]) -> Iterator[Row]:
     if path["kind"] == "pool":
-        yield f"{path['trunk']} (pool)", _of(path), "", "", "", ""
+        yield f"{path['trunk']} (pool)", _of(path), path["peak_today"], "", "", "", ""
         return  # its holders stand at their trunks
-    yield path["trunk"], _paths_text(path), "", "", "", ""
+    yield path["trunk"], _paths_text(path), path["peak_today"], "", "", "", ""
     for holder in path["holders"]:
         direction = f"{holder['direction']}{', emergency' if holder['emergency'] else ''}"
-        yield "", "", holder["ref"], holder["leg"], direction, age(holder["age_seconds"])
+        yield "", "", "", holder["ref"], holder["leg"], direction, age(holder["age_seconds"])
+
+
+def _limits_row(limits: dict[str, Any]) -> Row:
+    calls = used_of(limits["call_paths_used"], limits["call_paths"])
+    minutes = used_of(limits["minutes_today"], limits["minutes_per_day"])
+    return limits["name"], calls, minutes, limits["cps"]
 
 
 def _ping_row(result: dict[str, Any]) -> Row:
@@ -121,7 +141,7 @@ def _paths_text(paths: dict[str, Any]) -> str:
 
 
 def _of(paths: dict[str, Any]) -> str:
-    return str(paths["used"]) if paths["limit"] is None else f"{paths['used']}/{paths['limit']}"
+    return used_of(paths["used"], paths["limit"])
 
 
 def _below(text: str) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 from sbc.cdr.format import parse_time
 from sbc.cli.client import path_of
 from sbc.cli.output import printable, show_json, show_table
+from sbc.cli.peers import age
 from sbc.cli.running import Running
 
 _QUALITY = ("MOS IN/OUT", "LOSS %", "JITTER MS", "RTT MS", "MEDIA")
@@ -100,6 +101,10 @@ def _flat(status: dict[str, Any]) -> list[tuple[str, object]]:
     for name, value in status.items():
         if name == "pids":
             rows += [(f"pid of {who}", pid) for who, pid in value.items() if pid is not None]
+        elif name == "rates":
+            rows += [(which.replace("_", " "), f"{rate:g}") for which, rate in value.items()]
+        elif name == "uptime_seconds":
+            rows.append(("up for", age(value)))
         elif name == "media":
             rows += [(f"media worker {worker['worker']}", _worker(worker)) for worker in value]
         else:

@@ -1,4 +1,4 @@
-"""Questions to the running SBC: `status`, `calls`, `trunks`, `pbxs`, `paths`."""
+"""Questions to the running SBC: `status`, `calls`, `trunks`, `pbxs`, `paths`, `limits`."""
 
 from sbc.cli.commands.root import LOOKS, app
 from sbc.cli.running import LOCAL, RunningSbc
@@ -58,7 +58,10 @@ def trunks(*, sbc: RunningSbc = LOCAL) -> int:
     sort_key=4,
     help="""The PBXs: state, since when and why, servers and registered contacts.
 
-  sbc pbxs""",
+Below each PBX stand its servers' addresses, or the contacts that registered.
+
+  sbc pbxs
+  sbc pbxs --json | jq '.pbxs[].bindings'""",
 )
 def pbxs(*, sbc: RunningSbc = LOCAL) -> int:
     from sbc.cli.peers import show_pbxs
@@ -71,6 +74,9 @@ def pbxs(*, sbc: RunningSbc = LOCAL) -> int:
     sort_key=5,
     help="""The call paths of every trunk, who holds them and for how long.
 
+Below each trunk stand the calls that hold its paths. TODAY is the most that
+were held at once since midnight UTC.
+
   sbc paths
   sbc paths --json""",
 )
@@ -78,3 +84,20 @@ def paths(*, sbc: RunningSbc = LOCAL) -> int:
     from sbc.cli.peers import show_paths
 
     return show_paths(sbc)
+
+
+@app.command(
+    group=LOOKS,
+    sort_key=6,
+    help="""What counts against the limits of PBXs and routes.
+
+Calls at once, minutes of today (UTC), and new calls per second, each of how
+many. Where a policy sets no limits there are no lines.
+
+  sbc limits
+  sbc limits --json""",
+)
+def limits(*, sbc: RunningSbc = LOCAL) -> int:
+    from sbc.cli.peers import show_limits
+
+    return show_limits(sbc)

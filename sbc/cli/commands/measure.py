@@ -41,6 +41,8 @@ def bench(part: Literal["all", "media"] = "all", /, *, calls: BenchCalls = 500, 
     group=OTHER,
     help="""Print what makes a shell complete sbc's commands and options.
 
+It counts in shells that are started afterwards.
+
   sbc completion bash > /etc/bash_completion.d/sbc
   sbc completion zsh > /usr/local/share/zsh/site-functions/_sbc
   sbc completion fish > ~/.config/fish/completions/sbc.fish""",

@@ -60,7 +60,9 @@ def busyout(trunk: Trunk, /, *, sbc: RunningSbc = LOCAL) -> int:
 @app.command(
     group=ORDERS,
     sort_key=5,
-    help="""Take a trunk that was busied out back into service; have a rejected registration tried at once.
+    help="""Take a trunk that was busied out back into service.
+
+A registration that the carrier rejected is tried again at once.
 
   sbc restore carrier-a""",
 )

@@ -1,7 +1,8 @@
 """The command `sbc` itself, and the groups that its help shows the others in.
 
-Examples in a command's help stand last, indented by two, and never under a heading such as `Examples:`, which cyclopts
-would take for a docstring's section. A test parses every one of them.
+Examples in a command's help stand last, indented by two, after a sentence that is not (else cyclopts takes the indent
+away), and never under a heading such as `Examples:`, which it would take for a docstring's section. A test parses every
+one of them.
 """
 
 from typing import Final

@@ -137,22 +137,10 @@ def test_wrong_usage_is_2(line, capsys):
     assert "Traceback" not in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    "line",
-    ["--help", "--version"]
-    + [f"{name} --help" for name in ["run", "check", "why", "demo", "bench", "status", "calls", "hangup", "cdr"]]
-    + ["cdr list -h"],
-)
+@pytest.mark.parametrize("line", ["--help", "-h", "cdr --help", "cdr list -h"])
 def test_help_is_0(line, capsys):
     assert run_command(line.split()) == 0
     assert capsys.readouterr().out
-
-
-@pytest.mark.parametrize("name", ["run", "check", "why", "demo", "bench", "status", "calls", "hangup"])
-def test_every_commands_help_has_an_example(name, capsys):
-    run_command([name, "--help"])
-
-    assert f"\n  sbc {name}" in capsys.readouterr().out
 
 
 def test_asking_for_help_imports_no_machinery():

@@ -115,3 +115,29 @@ def test_since_that_is_neither_is_wrong_usage(text, epoch):
 def test_an_example_that_is_missing_is_an_operators_error():
     with pytest.raises(OperatorError, match="missing from this installation"):
         example_policy("nowhere")
+
+
+def test_check_in_json_has_every_problem_and_is_1(tmp_path, capsys):
+    path = tmp_path / "policy.yaml"
+    path.write_text("sbc: {nmae: hq}\nroots: []\n")
+
+    assert run_command(["check", str(path), "--json"]) == 1
+    out, err = capsys.readouterr()
+    said = json.loads(out)
+    assert said["valid"] is False
+    assert {problem.rpartition("policy.yaml")[2][:3] for problem in said["problems"]} == {":1:", ":2:"}
+    assert err == ""
+
+
+def test_check_and_why_in_json(capsys):
+    quickstart = str(example_policy("quickstart"))
+
+    assert run_command(["check", quickstart, "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert (said["valid"], said["problems"]) == (True, [])
+    assert "1 pbx, 1 trunk" in said["text"]
+
+    assert run_command(["why", quickstart, "--from", "office", "--to", "+19005550100", "--json"]) == 1
+    said = json.loads(capsys.readouterr().out)
+    assert said["refused"] is True
+    assert "no-premium" in said["text"]

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import sys
 
 import pytest
@@ -59,6 +60,44 @@ def test_no_table_lets_a_peer_move_the_cursor(monkeypatch, terminal):
     shown = out.getvalue()
     assert "[red]:smile:" in shown  # neither markup nor emoji
     assert all(character.isprintable() or character == "\n" for character in shown)
+
+
+def drawn(monkeypatch, rows, **environment):
+    """A table on a terminal that knows colours."""
+    out = io.StringIO()
+    out.isatty = lambda: True
+    monkeypatch.setattr(sys, "stdout", out)
+    for name in ("NO_COLOR", "FORCE_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {"TERM": "xterm-256color", "COLUMNS": "80", **environment}.items():
+        monkeypatch.setenv(name, value)
+    show_table(("TRUNK", "STATE"), rows)
+    return out.getvalue()
+
+
+def test_a_terminal_sees_a_state_in_its_colour(monkeypatch):
+    shown = drawn(monkeypatch, [("carrier-a", "up"), ("carrier-b", "down")])
+
+    assert "\x1b[32mup" in shown
+    assert "\x1b[31mdown" in shown
+
+
+def test_a_name_is_no_state(monkeypatch):
+    assert "\x1b[31m" not in drawn(monkeypatch, [("down", "unknown")])
+
+
+@pytest.mark.parametrize("environment", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
+def test_whoever_wants_no_colour_gets_none(monkeypatch, environment):
+    shown = drawn(monkeypatch, [("carrier-a", "up")], **environment)
+
+    assert "up" in shown
+    assert not re.search(r"\x1b\[[34]\d", shown)
+
+
+def test_a_pipe_gets_no_colour(capsys):
+    show_table(("TRUNK", "STATE"), [("carrier-a", "up")])
+
+    assert "\x1b" not in capsys.readouterr().out
 
 
 def test_json_is_ascii_and_means_the_same(capsys):

@@ -146,9 +146,17 @@ def test_paths_name_holders_and_ages_and_pools_without_theirs(sbc, run):
     holder = {"trunk": "carrier-a", "ref": "k3v7q2mxya", "leg": 1, "direction": "outbound", "since": ago(247)}
     holder |= {"age_seconds": 247.25, "emergency": True}
     paths = [
-        {"trunk": "carrier-a", "limit": 24, "used": 1, "kind": "trunk", "pool": "acme", "holders": [holder]},
-        {"trunk": "carrier-b", "limit": None, "used": 0, "kind": "trunk", "pool": None, "holders": []},
-        {"trunk": "acme", "limit": 24, "used": 1, "kind": "pool", "pool": None, "holders": [holder]},
+        {
+            "trunk": "carrier-a",
+            "limit": 24,
+            "used": 1,
+            "peak_today": 7,
+            "kind": "trunk",
+            "pool": "acme",
+            "holders": [holder],
+        },
+        {"trunk": "carrier-b", "limit": None, "used": 0, "peak_today": 0, "kind": "trunk", "pool": None, "holders": []},
+        {"trunk": "acme", "limit": 24, "used": 1, "peak_today": 7, "kind": "pool", "pool": None, "holders": [holder]},
     ]
     sbc.knows("GET /api/v1/paths", {"paths": paths})
 
@@ -156,10 +164,28 @@ def test_paths_name_holders_and_ages_and_pools_without_theirs(sbc, run):
 
     assert status == 0
     assert [line.split() for line in lines[1:]] == [
-        ["carrier-a", "1/24", "(acme)"],
+        ["carrier-a", "1/24", "(acme)", "7"],
         ["k3v7q2mxya", "1", "outbound,", "emergency", "4m", "07s"],
-        ["carrier-b", "0"],
-        ["acme", "(pool)", "1/24"],
+        ["carrier-b", "0", "0"],
+        ["acme", "(pool)", "1/24", "7"],
+    ]
+
+
+def test_limits_say_how_much_of_each_is_used(sbc, run):
+    limits = [
+        {"name": "pbx office", "call_paths_used": 3, "call_paths": 10, "minutes_today": 61.4, "minutes_per_day": 3000,
+         "cps": 5},
+        {"name": "route abroad", "call_paths_used": 1, "call_paths": None, "minutes_today": 0.0,
+         "minutes_per_day": None, "cps": None},
+    ]  # fmt: skip
+    sbc.knows("GET /api/v1/limits", {"limits": limits})
+
+    status, lines, _ = run("limits")
+
+    assert status == 0
+    assert [line.split() for line in lines[1:]] == [
+        ["pbx", "office", "3/10", "61/3000", "5"],
+        ["route", "abroad", "1", "0", "-"],
     ]
 
 

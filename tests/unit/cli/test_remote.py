@@ -44,6 +44,16 @@ def test_status_says_why_no_call_is_taken(sbc, capsys):
     assert "ready         no: draining, new calls are refused\n" in capsys.readouterr().out
 
 
+def test_status_says_how_long_it_is_up_and_how_fast_calls_come(sbc, capsys):
+    more = {"uptime_seconds": 7_450.2, "rates": {"calls_per_second": 1.25, "answered_per_second": 1.0}}
+    sbc.knows("GET /api/v1/status", STATUS | more)
+
+    assert run_command(["status", "--admin", sbc.address]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split("  ")[0] for line in lines[-3:]] == ["up for", "calls per second", "answered per second"]
+    assert [line.split("  ")[-1].strip() for line in lines[-3:]] == ["2h 04m", "1.25", "1"]
+
+
 def test_status_has_a_line_for_each_process(sbc, capsys):
     up = {"worker": 0, "pid": 72, "engine": "kernel", "reason": "", "devices": ["eth0", "eth1"], "sessions": 3}
     why = {"worker": 1, "pid": 73, "engine": "userland", "reason": "no bpffs", "devices": [], "sessions": 0}
@@ -224,3 +234,15 @@ def test_a_policy_that_switches_the_api_off_is_said(monkeypatch, policy):
 
     with pytest.raises(OperatorError, match="admin: off"):
         find_admin(None, [policy("off")])
+
+
+def test_a_drain_is_taken_back(sbc, capsys):
+    sbc.knows("DELETE /api/v1/drain", {"draining": False})
+
+    assert run_command(["drain", "--off", "--admin", sbc.address]) == 0
+    assert capsys.readouterr().out == "not draining: new calls are taken\n"
+
+
+def test_a_drain_is_not_taken_back_by_a_deadline(sbc, capsys):
+    assert run_command(["drain", "--off", "--deadline", "5m", "--admin", sbc.address]) == 2
+    assert sbc.asked == []
