@@ -88,4 +88,5 @@ class EngineView(Struct, frozen=True):
     emergencies: int = 0  # calls since the start
     media: MediaView = MediaView()
     now: float = 0.0  # of the engine's clock
+    transfers: tuple[tuple[str, int], ...] = ()  # by what came of them: transferred, failed, refused
     paths_leaked: int = 0  # call paths that outlived their call, since the start: must be none

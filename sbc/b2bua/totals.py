@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, Literal
 
 from sbc.core.histogram import Histogram
 
@@ -12,15 +12,17 @@ _ROUND_TRIP_BOUNDS: Final = (0.005, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 
 _SETUP_BOUNDS: Final = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 180.0)
 _HALF: Final = 1 << 31
 
+Transfer = Literal["transferred", "failed", "refused"]
+
 
 class Totals:
     """`packets`: RTP that was relayed, by the interface that it came in on; `foreign`: dropped, its source was not the
     locked one. `mos`, and in seconds `jitter` and `round_trip`: one value for each stream that a call has heard, at its
     end. `setup`: seconds from the INVITE to the answer. `lost` never falls, as a counter must not: a packet that was
-    only late is taken from what is lost next.
+    only late is taken from what is lost next. `transfers`: by what came of them.
     """
 
-    __slots__ = ("_late", "foreign", "jitter", "lost", "mos", "packets", "round_trip", "setup")
+    __slots__ = ("_late", "foreign", "jitter", "lost", "mos", "packets", "round_trip", "setup", "transfers")
 
     def __init__(self) -> None:
         self.packets: Counter[str] = Counter()
@@ -31,6 +33,7 @@ class Totals:
         self.jitter = Histogram(_JITTER_BOUNDS)
         self.round_trip = Histogram(_ROUND_TRIP_BOUNDS)
         self.setup = Histogram(_SETUP_BOUNDS)
+        self.transfers: Counter[Transfer] = Counter()
 
     def add_stream(self, row: Mapping[str, object]) -> None:
         """One that has ended, as the CDR has it. What nobody knows of it counts nowhere."""

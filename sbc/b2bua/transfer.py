@@ -178,6 +178,7 @@ class Transfer:
             return []
         legs = [state.by] if state.leaving is None else [state.by, moved[state.leaving]]
         self._state = _Parting(tuple(legs), now + _PARTING_SECONDS)
+        self._call.context.totals.transfers["transferred"] += 1
         said = self._call.log("call.transferred", *((("with", other),) if other else ()))
         return [said, *self._finish(200, now)]
 
@@ -426,6 +427,7 @@ class Transfer:
         self._state = None
         call = self._call
         call.explain(f"the transfer has failed: {status}", now)
+        call.context.totals.transfers["failed"] += 1
         said = call.log("call.transfer_failed", ("status", status))
         if gone is not None:
             return [said, *call.end(Ending(Cause.NORMAL, 200, q850_of_status(status), gone), now)]
@@ -435,6 +437,7 @@ class Transfer:
         """The log and the ladder say why; the transferor is told so where he goes on talking at that."""
         call = self._call
         call.context.trace.note(call.ref, now, f"REFER of {leg.peer.name} is refused: {why.status}")
+        call.context.totals.transfers["refused"] += 1
         said = call.log("call.transfer_refused", ("by", leg.peer.name), ("status", why.status))
         return [said, *leg.reply(key, _DECLINE if why.status in ENDING else why.status, why.fields)]
 
