@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final
 from msgspec import Meta
 
 from sbc import __version__
-from sbc.admin import alarms, control, documents, figures, metrics, openapi, records, running
+from sbc.admin import alarm_views, control, documents, figures, metrics, openapi, records, running
 from sbc.admin.exchange import Answer, Reply, Request, json_reply, problem
 from sbc.admin.history import KEPT_MINUTES
 from sbc.admin.route import Operation, Parameter, Returns, Routes
@@ -108,13 +108,17 @@ OPERATIONS: Final = (
         parameters=(Parameter("minutes", "how many; 60 if not given", Annotated[int, Meta(ge=1, le=KEPT_MINUTES)]),),
     ),
     Operation(
-        "GET", "/api/v1/alarms", "alarms", "What is wrong now, and what was within the last hour", alarms.alarms_reply,
+        "GET", "/api/v1/alarms", "alarms", "What is wrong now, and what was within the last hour", alarm_views.alarms,
         Returns(documents.Alarms),
     ),
     Operation(
         "POST", "/api/v1/drain", "drain", "Take no new calls, and end what is left at the deadline", control.drain,
         Returns(documents.Draining, 202), body=documents.DrainBody, problems=(400,),
         parameters=(Parameter("deadline", "how long calls may go on: 0s to 7d, 10m where it is missing"),),
+    ),
+    Operation(
+        "DELETE", "/api/v1/drain", "revoke_drain", "Take a drain back: new calls again", control.revoke_drain,
+        Returns(documents.Draining), problems=(409,),
     ),
     Operation(
         "POST", "/api/v1/reload", "reload", "Read the policy again: all of it is put in force, or nothing",

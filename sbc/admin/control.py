@@ -13,7 +13,7 @@ import msgspec
 from sbc.admin.exchange import Order, Ping, Reload, Reply, Request, json_reply, problem
 from sbc.admin.peer_views import pbx_objects, ping_object, trunk_objects
 from sbc.admin.state import AdminState
-from sbc.b2bua.events import BusyOutOrdered, DrainOrdered, DrillOrdered
+from sbc.b2bua.events import BusyOutOrdered, DrainOrdered, DrainRevoked, DrillOrdered
 from sbc.b2bua.snapshot import EngineView
 from sbc.cdr.format import time_text
 from sbc.peering.views import PeerView
@@ -68,6 +68,12 @@ def drain(request: Request, state: AdminState, _name: str) -> Reply | Order:
         return problem(400, str(error))
     deadline = state.now() + seconds
     return Order(DrainOrdered(deadline, is_leaving=True), partial(_draining, deadline))
+
+
+def revoke_drain(_request: Request, state: AdminState, _name: str) -> Reply | Order:
+    if state.engine().ready:
+        return problem(409, "nothing is draining")
+    return Order(DrainRevoked(), _revoked)
 
 
 def deadline_seconds(text: str | None) -> float:
@@ -165,6 +171,13 @@ def _draining(deadline: float, state: AdminState) -> Reply:
     engine = state.engine()
     ends_at = time_text(engine.wall_at_zero + deadline)
     return json_reply({"draining": not engine.ready, "calls": len(engine.calls), "ends_at": ends_at}, 202)
+
+
+def _revoked(state: AdminState) -> Reply:
+    engine = state.engine()
+    if not engine.ready:
+        return problem(409, "the program is stopping; that cannot be taken back")
+    return json_reply({"draining": False, "calls": len(engine.calls), "ends_at": None})
 
 
 class _DrainBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

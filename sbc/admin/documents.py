@@ -280,9 +280,11 @@ class DrainBody(Document, frozen=True):
 
 
 class Draining(Document, frozen=True):
+    """`ends_at`: when what is left is ended; null when nothing is draining."""
+
     draining: bool
     calls: Count
-    ends_at: Time
+    ends_at: Time | None
 
 
 class Reloaded(Document, frozen=True):

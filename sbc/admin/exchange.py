@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from sbc.admin.state import AdminState
-from sbc.b2bua.events import BusyOutOrdered, DrainOrdered, DrillOrdered, HangUpOrdered, PingOrdered
+from sbc.b2bua.events import BusyOutOrdered, DrainOrdered, DrainRevoked, DrillOrdered, HangUpOrdered, PingOrdered
 from sbc.cdr.store import CdrReader
 
 JSON: Final = "application/json"
@@ -36,7 +36,7 @@ class Reply(Struct, frozen=True):
 
 
 # What this API may tell the engine.
-ControlEvent = HangUpOrdered | DrainOrdered | DrillOrdered | BusyOutOrdered | PingOrdered
+ControlEvent = HangUpOrdered | DrainOrdered | DrainRevoked | DrillOrdered | BusyOutOrdered | PingOrdered
 
 
 class Order(Struct, frozen=True):

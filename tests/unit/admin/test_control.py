@@ -8,7 +8,7 @@ from msgspec import structs
 from sbc.admin.api import answer
 from sbc.admin.control import DRAIN_SECONDS, is_pinged, pinged, reloaded
 from sbc.admin.exchange import PROBLEM, Order, Ping, Reload, Request
-from sbc.b2bua.events import BusyOutOrdered, DrainOrdered, DrillOrdered
+from sbc.b2bua.events import BusyOutOrdered, DrainOrdered, DrainRevoked, DrillOrdered
 from sbc.b2bua.snapshot import EngineView
 from sbc.peering.views import PingView
 
@@ -71,7 +71,7 @@ def test_what_makes_no_sense_is_409(method):
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
     [
-        ("GET", "drain", "POST"),
+        ("GET", "drain", "POST, DELETE"),
         ("DELETE", "reload", "POST"),
         ("GET", "drill/office", "POST, DELETE"),
         ("PUT", "trunks/carrier-a/busyout", "POST, DELETE"),
@@ -90,6 +90,22 @@ def test_a_wrong_method_is_405_with_what_is_allowed(method, path, allowed):
 @pytest.mark.parametrize("path", ["drill", "drill/", "drill//", "peers/office", "trunks/a/b/c", "trunks/a/busyout/"])
 def test_what_is_nowhere_is_404(path):
     assert detail(ask("POST", path), 404).startswith("there is nothing at")
+
+
+def test_a_drain_is_taken_back_where_there_is_one():
+    draining = StillState(structs.replace(ENGINE, ready=False))
+    order = answer(Request("DELETE", "/api/v1/drain"), draining)
+
+    assert order.event == DrainRevoked()
+    assert shown(order.reply(StillState())) == {"draining": False, "calls": 1, "ends_at": None}
+    assert "nothing is draining" in detail(ask("DELETE", "drain"), 409)
+
+
+def test_a_program_that_is_stopping_goes_on_stopping():
+    draining = StillState(structs.replace(ENGINE, ready=False))
+    order = answer(Request("DELETE", "/api/v1/drain"), draining)
+
+    assert "stopping" in detail(order.reply(draining), 409)
 
 
 def test_a_drain_has_ten_minutes_unless_told_otherwise():

@@ -43,6 +43,9 @@ def path_of(operation):
 
 def reply_of(operation, store):
     state = StillState(ladders={CALL.ref: "a ladder"})
+    if operation.name == "revoke_drain":
+        asked = StillState(structs.replace(ENGINE, ready=False))
+        return answer(Request("DELETE", operation.path), asked).reply(state)
     found = answer(Request(operation.method, path_of(operation), QUERIES.get(operation.name, ())), state)
     match found:
         case Order():
