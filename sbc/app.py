@@ -183,6 +183,7 @@ class _Program:
         self._drops: Counter[str] = Counter()
         self._is_started = False
         self._is_abandoned = False  # who starts the next SBC wants our addresses at once
+        self._lost_locals: set[str] = set()  # media addresses that were taken from this machine
         self._portless: list[str] = []  # media addresses on which no call could be carried
         self._engine = make_engine(policy, ids)
         self._driver = driver = Driver(self._engine, _escaped)
@@ -288,6 +289,7 @@ class _Program:
             tasks=lambda: self._resolver.under_way + self._transports.connecting,
             log_dropped=lambda: self._writer.dropped,
             workers=self._workers,
+            alarms=self._alerts.alarms,
             supervisor=self._keeper.supervisor,
         )
         data_dir = self._opened.store.path.parent
@@ -317,7 +319,7 @@ class _Program:
         self._policy = policy
         if self._view is not None:
             self._view.policy = policy
-        self._alerts.set_webhook(policy.webhook)
+        self._alerts.set_policy(policy)
         self._media.change(_media_of(policy))
         self._driver.handle(PolicyChanged(policy))
 
@@ -327,6 +329,11 @@ class _Program:
         except OSError as error:  # the address went away while we ran
             log.error("media.no_ports", alarm=True, local=command.local, reason=sockets.explain(error))  # noqa: TRY400
             answer = PortsOpened(command.local, ())
+            self._lost_locals.add(command.local)
+        else:
+            if command.local in self._lost_locals:
+                self._lost_locals.remove(command.local)
+                log.info("media.ports_opened", local=command.local, pairs=len(answer.ports))
         if not answer.ports and not self._is_started:
             first, last = self._policy.media.first_port, self._policy.media.last_port
             problem = f"media.ports {first}-{last} on {command.local}: none can be opened: {self._media.why_short()}"
@@ -412,4 +419,4 @@ async def _until(condition: Callable[[], bool]) -> None:
 
 
 def _escaped(error: Exception, where: str) -> None:
-    log.error("engine.failure", where=where, exc_info=error)
+    log.error("engine.failure", alarm=True, where=where, exc_info=error)

@@ -6,8 +6,9 @@ The names are the contract's. Only what is truly counted is shown; a metric whos
 from collections.abc import Iterable
 from typing import Final
 
+from sbc.admin.alarm_kinds import KINDS
 from sbc.admin.peer_views import DIRECTIONS, paths_of, used_in
-from sbc.admin.state import RuntimeView
+from sbc.admin.state import AlarmView, RuntimeView
 from sbc.b2bua.snapshot import EngineView
 from sbc.core.histogram import Counted
 
@@ -17,7 +18,7 @@ STATES: Final = ("trying", "ringing", "answered", "ending")
 Sample = tuple[tuple[str, ...], float]  # label values, value
 
 
-def render(engine: EngineView, runtime: RuntimeView) -> str:
+def render(engine: EngineView, runtime: RuntimeView, alarms: Iterable[AlarmView] = ()) -> str:
     states = dict.fromkeys(STATES, 0)
     for call in engine.calls:
         states[call.state] += 1
@@ -40,6 +41,7 @@ def render(engine: EngineView, runtime: RuntimeView) -> str:
             ),
             *_peer_families(engine),
             *_media_families(engine),
+            _family("sbc_alarms", "gauge", "Active alarms", ("event",), _alarms(alarms)),
             _family(
                 "sbc_engine_lag_seconds",
                 "gauge",
@@ -165,6 +167,13 @@ def _servers(engine: EngineView) -> list[Sample]:
         for server in peer.servers:
             usable[peer.name, server.address] = server.state in {"up", "unknown"}
     return list(usable.items())
+
+
+def _alarms(alarms: Iterable[AlarmView]) -> list[Sample]:
+    active = dict.fromkeys(KINDS, 0)
+    for alarm in alarms:
+        active[alarm.event] = active.get(alarm.event, 0) + alarm.is_active
+    return _samples(active.items())
 
 
 def _dropped(engine: EngineView, runtime: RuntimeView) -> list[Sample]:

@@ -25,7 +25,7 @@ def readiness(_request: Request, state: AdminState, _name: str) -> Reply:
 
 
 def prometheus(_request: Request, state: AdminState, _name: str) -> Reply:
-    return Reply(200, metrics.CONTENT_TYPE, metrics.render(state.engine(), state.runtime()).encode())
+    return Reply(200, metrics.CONTENT_TYPE, metrics.render(state.engine(), state.runtime(), state.alarms()).encode())
 
 
 def status(_request: Request, state: AdminState, _name: str) -> Reply:

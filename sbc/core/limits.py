@@ -76,6 +76,7 @@ TRACE_MESSAGES_PER_CALL: Final = 200
 TRACE_OCTETS_PER_CALL: Final = 262_144  # messages of one call kept for its ladder; the middle goes first
 TRACE_CALLS: Final = 2_000  # finished calls
 TRACE_OCTETS: Final = 67_108_864  # of all finished calls together
+HEP_QUEUE: Final = 5_000  # messages that wait to be sent to the capture server
 
 # What crosses from one side to the other
 CROSSING_FIELDS: Final = 32  # header fields of one message that cross; what is more stays behind
@@ -102,7 +103,7 @@ PINGS: Final = 256  # answers to `sbc ping` that are kept for whoever asked
 # State
 STATE_KEYS: Final = 100_000  # values that are kept across a restart: bindings, registrations, orders
 ALERTS: Final = 1_000  # that wait for the webhook; the oldest is dropped
-ALERT_SUBJECTS: Final = 1_000  # whose last alarm is remembered, so that it is not posted again at once
+ALARMS: Final = 1_000  # on the board, past ones included; one more, and the one that matters least goes
 
 # CDR
 CDR_QUEUE: Final = 10_000  # records waiting for the disk before new calls are refused

@@ -4,10 +4,10 @@
 the person who is woken by an emergency call needs its caller. Every other alarm is a log line with `alarm`, and shows
 telephone numbers as the log does.
 
-An alarm of one event and subject (peer, trunk, address …) that comes again within five minutes is not posted but
-counted, and the next post says `repeated`; what clears it (`peer.up` for `peer.down`) is posted as well, and then the
-alarm is new. What cannot be posted is tried again after 1, 2, 4 … 60 s for an hour. Nothing ever waits for it. Used by
-`app`.
+What is an alarm, what is new and what is over is known by the alarm board (`admin.alarms`), which is fed here, from any
+thread. An alarm that is said again is posted every five minutes at most, and says `repeated` then; what clears it
+(`peer.up` for `peer.down`) is posted as well. What cannot be posted is tried again after 1, 2, 4 … 60 s for an hour.
+Nothing ever waits for it. Used by `app`.
 """
 
 import math
@@ -21,26 +21,25 @@ import msgspec
 import structlog
 import trio
 
+from sbc.admin.alarm_kinds import CLEARS
+from sbc.admin.alarms import AlarmBoard
+from sbc.admin.state import AlarmView
 from sbc.core import limits
 from sbc.core.commands import Alert
+from sbc.policy.engine import Policy
+from sbc.runtime import clock
 from sbc.runtime.logging import masked, printable
 
-QUIET_SECONDS: Final = 300.0
 PATIENCE_SECONDS: Final = 3_600.0  # for one post, from when it was said
 LONGEST_PAUSE_SECONDS: Final = 60.0
 _POST_SECONDS: Final = 10.0  # for the webhook's answer
+_HEADERS: Final[Mapping[str, str]] = {"Content-Type": "application/json"}
 _FIELD_CHARACTERS: Final = 2_000
 # Answers that mean: later. Any other 4xx or 3xx means this post, or this URL, and will be the same in an hour.
 _LATER: Final = frozenset({408, 425, 429})
-_SUBJECTS: Final = ("peer", "trunk", "pbx", "local", "host", "path", "worker", "where")
-# Which line says that an alarm is over. One that is posted once for all subjects (`""`) is cleared for all of them.
-CLEARED_BY: Final[Mapping[str, tuple[str, ...]]] = {
-    "peer.up": ("peer.down",),
-    "registration.registered": ("registration.rejected", "registration.failing"),
-    "cdr.stored_again": ("cdr.not_stored",),
-    "state.stored_again": ("state.not_stored",),
-    "media.worker_started": ("media.worker_not_started", "media.worker_died", "media.worker_killed"),
-}
+_UNSHOWN: Final = frozenset({"alarm", "exception", "exc_info"})
+_NOT_POSTED: Final = ("alerts.not_posted", "")
+_ABOUT_OURSELVES: Final = "alerts."  # on the board, but not posted: the webhook is what does not work
 
 log = structlog.get_logger("alerts")
 
@@ -61,7 +60,7 @@ OpenClient = Callable[[], Awaitable[Client]]
 
 
 class Alerts:
-    """`perform` is for the engine's commands, `notice` for log lines, from any thread. `webhook` None: nothing."""
+    """`perform` is for the engine's commands, `notice` for log lines, from any thread. `webhook` None: no posts."""
 
     def __init__(
         self,
@@ -70,67 +69,84 @@ class Alerts:
         drops: Counter[str],
         *,
         wall: Callable[[], float] = time.time,
+        now: Callable[[], float] = clock.boot_seconds,
         open_client: OpenClient | None = None,
     ) -> None:
         self._node = node
         self._webhook = webhook
         self._drops = drops
         self._wall = wall
+        self._now = now
         self._open_client = open_client or _open_httpx
+        self._board = AlarmBoard()
         self._queue: deque[_Post] = deque()
-        self._posted: dict[tuple[str, str], _Posted] = {}
         self._lock = threading.Lock()
         self._token: trio.lowlevel.TrioToken | None = None
         self._wake = trio.Event()
+        self._client: Client | None = None
         self._is_posting = False
+        self._is_failing = False  # the webhook: its last answer
 
     # --- what is to be posted -----------------------------------------------------------------------------------------
 
     def perform(self, command: Alert) -> None:
         """Every one: it is an event of its own, with its own reference."""
+        fields = {key: _plain(value) for key, value in command.fields}
+        with self._lock:
+            self._board.raise_alarm(command.event, fields, self._now(), is_told=self._webhook is not None)
         if self._webhook is not None:
-            self._add(command.event, {key: _plain(value) for key, value in command.fields})
+            self._add(command.event, fields)
 
     def notice(self, event: str, fields: Mapping[str, Any]) -> None:
-        """A line of the log. Nothing for the webhook in most of them, which costs two look-ups."""
+        """A line of the log. Nothing for the board in most of them, which costs two look-ups."""
         if fields.get("alarm"):
             self._raise(event, fields)
-        elif event in CLEARED_BY:
+        elif event in CLEARS:
             self._clear(event, fields)
 
+    def alarms(self) -> tuple[AlarmView, ...]:
+        with self._lock:
+            return self._board.view(self._now())
+
+    def set_policy(self, policy: Policy) -> None:
+        """After a reload: alarms about what is no more are over, and what still waits goes to the new webhook."""
+        with self._lock:
+            gone = [(one.event, one.subject) for one in self._board.view(self._now()) if _is_gone(one, policy)]
+            self._board.forget(gone, self._now())
+        self.set_webhook(policy.webhook)
+
     def set_webhook(self, webhook: str | None) -> None:
-        """After a reload: what still waits goes to the new one."""
-        self._webhook = webhook
-        if webhook is None:
-            with self._lock:
+        """Who is new is told what is wrong now."""
+        before, self._webhook = self._webhook, webhook
+        waiting: list[AlarmView] = []
+        with self._lock:
+            if webhook != before:
+                self._is_failing = False
+                self._board.forget([_NOT_POSTED], self._now())
+            if webhook is None:
                 self._queue.clear()
-                self._posted.clear()
+                self._board.nobody_was_told()
+            elif before is None:
+                waiting = self._board.untold(self._now())
+        for alarm in waiting:
+            if alarm.event.startswith(_ABOUT_OURSELVES):
+                continue
+            self._add(alarm.event, dict(alarm.fields))
         self._wake.set()
 
     def _raise(self, event: str, fields: Mapping[str, Any]) -> None:
-        if self._webhook is None:
-            return
-        subject, now = _subject(fields), self._wall()
-        with self._lock:
-            last = self._posted.get((event, subject))
-            if last is not None and 0 <= now - last.at < QUIET_SECONDS:
-                last.repeated += 1
-                return
-            self._posted.pop((event, subject), None)
-            self._posted[event, subject] = _Posted(now)  # the latest last
-            if len(self._posted) > limits.ALERT_SUBJECTS:
-                del self._posted[next(iter(self._posted))]
         shown = _shown(fields)
-        if last is not None and last.repeated:
-            shown["repeated"] = last.repeated
-        self._add(event, shown)
+        is_posted = self._webhook is not None and not event.startswith(_ABOUT_OURSELVES)
+        with self._lock:
+            raised = self._board.raise_alarm(event, shown, self._now(), is_told=is_posted)
+        if raised.is_news:
+            self._add(event, shown | ({"repeated": raised.repeated} if raised.repeated else {}))
 
     def _clear(self, event: str, fields: Mapping[str, Any]) -> None:
         """Told to whoever was told of the alarm."""
-        subject = _subject(fields)
         with self._lock:
-            found = [self._posted.pop((alarm, subject), None) for alarm in CLEARED_BY[event]]
-        if any(found) and self._webhook is not None:
+            was_told = self._board.clear(event, fields, self._now())
+        if was_told and self._webhook is not None:
             self._add(event, _shown(fields))
 
     def _add(self, event: str, fields: Mapping[str, Any]) -> None:
@@ -166,20 +182,18 @@ class Alerts:
         """One post at a time, in order; until cancelled."""
         self._token = trio.lowlevel.current_trio_token()
         task_status.started()
-        client: Client | None = None
         try:
             while True:
                 post = await self._next()
-                client = client or await self._open_client()
                 self._is_posting = True
                 try:
-                    await self._post(client, post)
+                    await self._post(post)
                 finally:
                     self._is_posting = False
         finally:
-            if client is not None:
+            if self._client is not None:
                 with trio.CancelScope(shield=True, deadline=trio.current_time() + 1.0):
-                    await client.aclose()
+                    await self._client.aclose()
 
     async def _next(self) -> "_Post":
         while True:
@@ -189,24 +203,42 @@ class Alerts:
                     return self._queue.popleft()
             await self._wake.wait()
 
-    async def _post(self, client: Client, post: "_Post") -> None:
+    async def _post(self, post: "_Post") -> None:
         """Until it is taken, or nobody needs it any more."""
         failures = 0
         while (webhook := self._webhook) is not None:
-            reason, is_final = await _try(client, webhook, post)
+            reason, is_final = await self._try(webhook, post)
             if not reason:
-                if failures:
+                if self._is_failing:
+                    self._is_failing = False
                     log.info("alerts.posted_again", what=post.event, failures=failures)
                 return
             failures += 1
+            if not self._is_failing:
+                self._is_failing = True
+                log.warning("alerts.not_posted", alarm=True, what=post.event, reason=reason)
             if is_final or self._wall() - post.at > PATIENCE_SECONDS:
                 self._drop(post, reason)
                 return
-            if failures == 1:
-                log.warning("alerts.not_posted", what=post.event, reason=reason)
             self._wake = trio.Event()
             with trio.move_on_after(min(2.0 ** (failures - 1), LONGEST_PAUSE_SECONDS)):
                 await self._webhook_changed(webhook)
+
+    async def _try(self, webhook: str, post: "_Post") -> tuple[str, bool]:
+        """Why it was not taken (empty: it was), and whether that will never change."""
+        reason = f"no answer within {_POST_SECONDS:g} s"
+        with trio.move_on_after(_POST_SECONDS):
+            try:
+                self._client = self._client or await self._open_client()
+                answer = await self._client.post(webhook, content=post.body, headers=_HEADERS)
+            except Exception as error:  # noqa: BLE001 - whatever a network, a certificate or a library has to say
+                # Not its text: that may hold the URL, which often is a secret.
+                return type(error).__name__, False
+            status = answer.status_code
+            if 200 <= status < 300:
+                return "", True
+            return f"the webhook said {status}", 300 <= status < 500 and status not in _LATER
+        return reason, False
 
     async def _webhook_changed(self, old: str) -> None:
         while self._webhook == old:
@@ -220,27 +252,6 @@ class _Post(msgspec.Struct, frozen=True):
     body: bytes
 
 
-class _Posted(msgspec.Struct):
-    at: float  # wall
-    repeated: int = 0
-
-
-async def _try(client: Client, webhook: str, post: _Post) -> tuple[str, bool]:
-    """Why it was not taken (empty: it was), and whether that will never change."""
-    reason = f"no answer within {_POST_SECONDS:g} s"
-    with trio.move_on_after(_POST_SECONDS):
-        try:
-            answer = await client.post(webhook, content=post.body, headers={"Content-Type": "application/json"})
-        except Exception as error:  # noqa: BLE001 - whatever a network, a certificate or a library has to say
-            # Not its text: that may hold the URL, which often is a secret.
-            return type(error).__name__, False
-        status = answer.status_code
-        if 200 <= status < 300:
-            return "", True
-        return f"the webhook said {status}", 300 <= status < 500 and status not in _LATER
-    return reason, False
-
-
 async def _open_httpx() -> Client:
     """Slow to import, and reads every certificate authority: in a thread, and only where something is to be posted."""
     return await trio.to_thread.run_sync(_make_httpx)
@@ -252,13 +263,17 @@ def _make_httpx() -> Client:
     return httpx2.AsyncClient(timeout=_POST_SECONDS)
 
 
-def _subject(fields: Mapping[str, Any]) -> str:
-    """What an alarm is about. A call's reference is none: the next call's alarm is the same alarm."""
-    return next((f"{key} {fields[key]}" for key in _SUBJECTS if fields.get(key) not in (None, "")), "")
+def _is_gone(alarm: AlarmView, policy: Policy) -> bool:
+    """What would have said that it is over is not there any more."""
+    kind, _, name = alarm.subject.partition(" ")
+    if kind in {"peer", "trunk", "pbx"}:
+        peer = policy.peers.get(name)
+        return peer is None or (alarm.event.startswith("registration.") and peer.register is None)
+    return kind == "interface" and name not in policy.interfaces
 
 
 def _shown(fields: Mapping[str, Any]) -> dict[str, Any]:
-    shown = {key: masked(key, value) for key, value in fields.items() if key != "alarm" and value is not None}
+    shown = {key: masked(key, value) for key, value in fields.items() if key not in _UNSHOWN and value is not None}
     return {key: _plain(value) for key, value in shown.items()}
 
 

@@ -114,7 +114,7 @@ class LocalKeeper:
             name = f"media-{worker.seat.number}"
             # Of its death the pool raises the alarm, which is posted.
             log.error("child.died", child=name, pid=pid, status=status, ran_seconds=_rounded(lived))
-            pause = restart.pause(lived)
+            pause, is_said = restart.pause(lived), False
             while not worker.pid:
                 await trio.sleep(pause)
                 try:
@@ -122,6 +122,9 @@ class LocalKeeper:
                 except OSError as error:
                     log.error("child.not_started", alarm=True, child=name, reason=str(error))  # noqa: TRY400
                     pause = restart.pause(None)
+                    is_said = True
+            if is_said:
+                log.info("child.started", child=name)
 
 
 async def _life(worker: _Worker) -> float | None:

@@ -112,6 +112,8 @@ class MediaPool:
     def change(self, media: MediaSettings) -> None:
         """Another engine, another time for orphans, from now on. Ports and workers stay what they are."""
         if media.engine != self._engine:
+            if self._engine == "kernel" and any(said.reason for said in self._said_engine.values()):
+                _log.info("media.engine", engine=media.engine)  # what is asked for now: the alarm is over
             self._engine = media.engine
             self._said_engine.clear()
         self._send(self._client.change(media.engine, media.orphan_timeout))
@@ -158,6 +160,8 @@ class MediaPool:
         if short and self._said_short.get(local) != pairs:
             self._said_short[local] = pairs
             _log.warning("media.ports_short", alarm=True, local=local, pairs=pairs, reason=self.why_short())
+        elif not short and self._said_short.pop(local, None) is not None:
+            _log.info("media.ports_opened", local=local, pairs=pairs)
 
     # --- workers --------------------------------------------------------------------------------------------------
 
@@ -235,7 +239,9 @@ class MediaPool:
             return
         devices = {"devices": list(ready.devices)} if ready.devices else {}
         if ready.reason:
-            _log.warning("media.engine", engine=ready.engine, **devices, reason=ready.reason)
+            # Who asked for the kernel did so for a reason; auto takes what there is.
+            alarm = {"alarm": True} if self._engine == "kernel" else {}
+            _log.warning("media.engine", **alarm, engine=ready.engine, **devices, reason=ready.reason)
         else:
             _log.info("media.engine", engine=ready.engine, **devices)
 

@@ -26,6 +26,7 @@ from sbc.core.commands import StoreState
 STATE_FILE: Final = "state.db"
 _GATHER_SECONDS: Final = 0.05  # what comes within this is one transaction
 _PAUSES_SECONDS: Final = (0.5, 1.0, 2.0, 5.0, 10.0)  # after a failure; then the last for ever
+_ROOM_SHARE: Final = 0.95  # of what may be kept: below that there is room again
 _BUSY_SECONDS: Final = 2.0
 _FILE_MODE: Final = 0o600  # telephone numbers and where they are reached
 _SCHEMA: Final = "CREATE TABLE IF NOT EXISTS state(key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID"
@@ -50,6 +51,7 @@ class StateStore:
         self._finishing = threading.Event()
         self._giving_up = threading.Event()
         self._is_full_said = False
+        self._is_failing = False  # the last try to read or to write
         self._thread = threading.Thread(target=self._write_all, name="state-writer", daemon=True)
 
     def load(self) -> Items:
@@ -58,6 +60,7 @@ class StateStore:
             self._connection, items = _open(self.path)
         except (sqlite3.DatabaseError, OSError, UnicodeError) as error:
             if _is_for_now(error):
+                self._is_failing = True
                 log.error("state.not_read", alarm=True, path=str(self.path), reason=str(error))  # noqa: TRY400
                 return ()
             items = self._begin_anew(error)
@@ -72,6 +75,7 @@ class StateStore:
                     Path(f"{self.path}{ending}").rename(self.path.with_name(aside + ending))
             self._connection, items = _open(self.path)
         except (sqlite3.Error, OSError) as error:
+            self._is_failing = True
             log.error("state.not_read", alarm=True, path=str(self.path), reason=str(error))  # noqa: TRY400
             return ()
         log.error("state.unreadable", alarm=True, path=str(self.path), reason=str(why), moved_to=aside)
@@ -87,6 +91,7 @@ class StateStore:
         with self._lock:
             if command.value is None:
                 self._keys.discard(command.key)
+                self._say_room()
             elif command.key not in self._keys:
                 if len(self._keys) >= limits.STATE_KEYS:
                     self._say_full(command.key)
@@ -112,6 +117,11 @@ class StateStore:
             self._is_full_said = True
             log.error("state.full", alarm=True, keys=len(self._keys), kind=key.partition("/")[0])
 
+    def _say_room(self) -> None:
+        if self._is_full_said and len(self._keys) < limits.STATE_KEYS * _ROOM_SHARE:
+            self._is_full_said = False
+            log.warning("state.room_again", keys=len(self._keys))
+
     # --- in the thread ------------------------------------------------------------------------------------------------
 
     def _write_all(self) -> None:
@@ -136,9 +146,11 @@ class StateStore:
         except Exception as error:  # noqa: BLE001 - whatever it was, the values must not be lost with the thread
             with self._lock:
                 self._waiting = {**batch, **self._waiting}
+            self._is_failing = True
             log.error("state.not_stored", alarm=True, values=len(batch), failures=failures + 1, reason=str(error))  # noqa: TRY400
             return failures + 1
-        if failures:
+        if self._is_failing:
+            self._is_failing = False
             log.warning("state.stored_again", values=len(batch), failures=failures)
         return 0
 

@@ -11,7 +11,7 @@ from typing import Final, Protocol
 import sbc
 from sbc.admin.history import History, Sample
 from sbc.admin.live import live_texts
-from sbc.admin.state import RuntimeView, Why, WorkerView
+from sbc.admin.state import AlarmView, RuntimeView, Why, WorkerView
 from sbc.b2bua.snapshot import EngineView, LoadView
 from sbc.core.errors import OperatorError
 from sbc.policy.engine import Policy
@@ -54,6 +54,7 @@ class ProgramView:
         tasks: Callable[[], int],
         log_dropped: Callable[[], int],
         workers: Callable[[], tuple[WorkerView, ...]] = tuple,
+        alarms: Callable[[], tuple[AlarmView, ...]] = tuple,
         supervisor: int | None = None,
     ) -> None:
         self._engine = engine
@@ -65,6 +66,7 @@ class ProgramView:
         self._tasks = tasks
         self._log_dropped = log_dropped
         self._workers = workers
+        self._alarms = alarms
         self._supervisor = supervisor
         self._started = now()
         self._history = History()
@@ -104,6 +106,9 @@ class ProgramView:
             supervisor=self._supervisor,
             workers=self._workers(),
         )
+
+    def alarms(self) -> tuple[AlarmView, ...]:
+        return self._alarms()
 
     def ladder(self, ref: str) -> str | None:
         trace = self._engine.trace

@@ -9,11 +9,20 @@ import structlog
 import trio
 
 from sbc.core.commands import Alert
-from sbc.runtime import alerts as alerts_module
+from sbc.policy.load import Source, parse_policy
 from sbc.runtime.alerts import Alerts
+
+POLICY = """
+interfaces: {{lan: {{sip: [udp:127.0.0.1:5060], media: 127.0.0.1}}}}
+trunks: {{{trunk}: {{interface: lan, servers: ["sip:127.0.0.2"]}}}}
+"""
 
 URL = "https://hooks.example/secret"
 WALL = 1_738_314_000.125  # 2025-01-31T09:00:00.125Z
+
+
+def quickstart(trunk):
+    return parse_policy([Source("p.yaml", POLICY.format(trunk=trunk).encode())])
 
 
 class Answer:
@@ -64,7 +73,14 @@ async def alerts(webhook, nursery):
         return webhook
 
     started = trio.current_time()
-    made = Alerts("hq", URL, Counter(), wall=lambda: WALL + trio.current_time() - started, open_client=client)
+    made = Alerts(
+        "hq",
+        URL,
+        Counter(),
+        wall=lambda: WALL + trio.current_time() - started,
+        now=lambda: trio.current_time() - started,
+        open_client=client,
+    )
     await nursery.start(made.run)
     return made
 
@@ -214,14 +230,14 @@ async def test_the_queue_is_bounded_and_the_oldest_goes_first(alerts, autojump_c
 
 
 async def test_remembered_subjects_are_bounded(alerts, autojump_clock, monkeypatch):
-    monkeypatch.setattr("sbc.core.limits.ALERT_SUBJECTS", 5)
+    monkeypatch.setattr("sbc.core.limits.ALARMS", 5)
     for n in range(50):
         alerts.notice("peer.down", {"alarm": True, "peer": str(n)})
-    assert len(alerts._posted) == 5
+    assert len(alerts.alarms()) == 5
 
 
 async def test_alarms_come_from_any_thread(alerts, autojump_clock, webhook):
-    alerts._wall = lambda: WALL
+    alerts._wall, alerts._now = lambda: WALL, lambda: 0.0
     threads = [
         threading.Thread(target=alerts.notice, args=("peer.down", {"alarm": True, "peer": str(n)})) for n in range(20)
     ]
@@ -255,12 +271,72 @@ async def test_a_reload_changes_where_posts_go_at_once_those_that_wait_too(alert
     assert len(webhook.posts) == 1
 
 
-async def test_a_policy_without_a_webhook_posts_nothing_and_keeps_nothing():
+async def test_a_policy_without_a_webhook_posts_nothing_and_still_knows_its_alarms():
     alerts = Alerts("hq", None, Counter())
     alerts.notice("peer.down", {"alarm": True, "peer": "a"})
+    alerts.notice("peer.down", {"alarm": True, "peer": "b"})
     alerts.notice("peer.up", {"peer": "a"})
-    alerts.perform(Alert("call.emergency"))
-    assert (alerts.waiting, alerts._posted) == (0, {})
+    alerts.perform(Alert("call.emergency", (("ref", "x"), ("called", "911"))))
+    assert alerts.waiting == 0
+    assert {(one.event, one.subject, one.is_active) for one in alerts.alarms()} == {
+        ("peer.down", "peer a", False),
+        ("peer.down", "peer b", True),
+        ("call.emergency", "ref x", True),
+    }
+
+
+async def test_a_new_webhook_is_told_what_is_wrong_now(nursery, autojump_clock, webhook):
+    async def client():
+        return webhook
+
+    alerts = Alerts("hq", None, Counter(), now=trio.current_time, open_client=client)
+    await nursery.start(alerts.run)
+    alerts.notice("peer.down", {"alarm": True, "peer": "a", "why": "no answer"})
+    alerts.notice("peer.down", {"alarm": True, "peer": "b"})
+    alerts.notice("peer.up", {"peer": "b"})
+    alerts.set_webhook(URL)
+    alerts.set_webhook(URL)
+    await settle()
+    assert [(body["event"], body["peer"], body["why"]) for body in webhook.bodies] == [("peer.down", "a", "no answer")]
+
+
+async def test_that_the_webhook_fails_is_an_alarm_on_the_board_and_not_posted_to_it(alerts, autojump_clock, webhook):
+    webhook.says = 503
+    say = structlog.testing.capture_logs
+    with say() as said:
+        alerts.notice("peer.down", {"alarm": True, "peer": "a"})
+        await settle(2.0)
+    [line] = [line for line in said if line["event"] == "alerts.not_posted"]
+    alerts.notice(line["event"], line)
+    assert [one.event for one in alerts.alarms() if one.is_active] == ["alerts.not_posted", "peer.down"]
+    webhook.says = 200
+    with say() as said:
+        await settle(10.0)
+    alerts.notice(said[0]["event"], said[0])
+    await settle()
+    assert [one.event for one in alerts.alarms() if one.is_active] == ["peer.down"]
+    assert webhook.events == ["peer.down"]
+
+
+async def test_after_a_reload_alarms_of_what_is_gone_are_over(alerts, autojump_clock):
+    policy = quickstart(trunk="a")
+    for trunk in ("a", "b"):
+        alerts.notice("registration.failing", {"alarm": True, "trunk": trunk})
+        alerts.notice("peer.down", {"alarm": True, "peer": trunk})
+    alerts.notice("interface.down", {"alarm": True, "interface": "nowhere"})
+    alerts.set_policy(policy)
+    assert [(one.event, one.subject) for one in alerts.alarms() if one.is_active] == [("peer.down", "peer a")]
+
+
+async def test_a_client_that_cannot_be_made_ends_nothing(nursery, autojump_clock):
+    async def client():
+        raise OSError("no descriptor")
+
+    alerts = Alerts("hq", URL, Counter(), now=trio.current_time, open_client=client)
+    await nursery.start(alerts.run)
+    alerts.notice("peer.down", {"alarm": True, "peer": "a"})
+    await settle(100.0)
+    assert alerts.waiting == 1
 
 
 async def test_the_url_which_often_is_a_secret_does_not_stand_in_the_log(alerts, autojump_clock, webhook):
@@ -270,12 +346,6 @@ async def test_the_url_which_often_is_a_secret_does_not_stand_in_the_log(alerts,
         await settle(4_000.0)
     assert {line["event"] for line in said} == {"alerts.not_posted", "alerts.dropped"}
     assert "secret" not in str(said)
-
-
-def test_every_clearing_line_clears_something_else():
-    for line, alarms in alerts_module.CLEARED_BY.items():
-        assert alarms
-        assert line not in alarms
 
 
 async def test_a_worker_that_runs_again_clears_its_own_alarm_and_no_other(alerts, autojump_clock, webhook):

@@ -93,6 +93,7 @@ class Keeper:
         self.replaced: list[int] = []
         self.asked_at: list[float] = []
         self.error: OSError | None = None
+        self.at_most = 1_000  # pairs at once
         self._next = 20000
 
     def worker_address(self, number: int) -> bytes:
@@ -108,6 +109,7 @@ class Keeper:
 
     def open_pairs(self, local: str, ports: tuple[int, int], pairs: int, dscp: int) -> list[Pair]:
         self.opened.append((local, pairs))
+        pairs = min(pairs, self.at_most)
         first = self._next
         self._next += 2 * pairs
         return [pair(local, port) for port in range(first, self._next, 2)]
@@ -453,3 +455,31 @@ async def test_an_engine_that_a_reload_asks_for_is_told_of_and_one_that_it_does_
             one.workers[0].say(ready)
             await settle()
         assert log.of("media.engine") == 2 * [{"engine": "kernel", "devices": ["veth0"]}]
+
+
+async def test_who_asked_for_the_kernel_is_woken_when_it_does_not_relay_and_told_when_that_is_over(
+    keeper: Keeper, log: Log
+) -> None:
+    async with bench(keeper, engine="kernel") as one:
+        await one.start()
+        one.workers[0].say(wire.EngineReady("userland", "no bpffs is mounted"))
+        await settle()
+        one.workers[0].say(wire.EngineReady("kernel", "", ("veth0",)))
+        await settle()
+        one.workers[0].say(wire.EngineReady("userland", "no bpffs is mounted"))
+        await settle()
+        one.pool.change(MediaSettings(engine="userland"))
+        assert [line.get("alarm") for line in log.of("media.engine")] == [True, None, True, None]
+
+
+async def test_that_ports_are_short_is_said_once_and_that_there_are_enough_again_too(keeper: Keeper, log: Log) -> None:
+    async with bench(keeper) as one:
+        await one.start()
+        keeper.at_most = 0
+        for _ in range(3):
+            one.pool.open_ports(INSIDE, 4)
+        keeper.at_most = 100
+        for _ in range(3):
+            one.pool.open_ports(INSIDE, 4)
+        assert [(line["local"], line["pairs"]) for line in log.of("media.ports_short")] == [(INSIDE, 0)]
+        assert log.of("media.ports_opened") == [{"local": INSIDE, "pairs": 4}]

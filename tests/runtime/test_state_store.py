@@ -158,6 +158,7 @@ async def test_a_file_that_may_not_be_opened_stays_and_is_tried_again(tmp_path, 
     is_full[0] = False
     assert await store.finish(5) == 0
     assert next(line["event"] for line in said if line.get("alarm")) == "state.not_read"
+    assert said[-1]["event"] == "state.stored_again"
     assert StateStore(tmp_path).load() == (("a", b"1"), ("b", b"2"))
 
 
@@ -207,7 +208,32 @@ async def test_keys_are_bounded_and_known_ones_still_change(tmp_path, said, monk
     store.store(StoreState("e", b"1"))
     assert await store.finish(5) == 0
     assert StateStore(tmp_path).load() == (("a", b"2"), ("e", b"1"))
-    assert [(line["event"], line["kind"]) for line in said] == [("state.full", "c")]
+    assert [(line["event"], line.get("kind")) for line in said] == [("state.full", "c"), ("state.room_again", None)]
+
+
+async def test_what_could_not_be_read_and_is_written_at_once_is_over_too(tmp_path, said, monkeypatch):
+    def refused(_path):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as full:
+        full.setattr(state_store, "_open", refused)
+        store = StateStore(tmp_path)
+        assert store.load() == ()
+    store.start()
+    store.store(StoreState("a", b"1"))
+    assert await store.finish(5) == 0
+    assert [line["event"] for line in said] == ["state.not_read", "state.stored_again"]
+
+
+async def test_when_there_is_room_again_that_is_said_once(tmp_path, said, monkeypatch):
+    monkeypatch.setattr("sbc.core.limits.STATE_KEYS", 40)
+    store, _ = opened(tmp_path)
+    for n in range(41):
+        store.store(StoreState(f"a/{n}", b"1"))
+    for n in range(10):
+        store.store(StoreState(f"a/{n}", None))
+    assert await store.finish(5) == 0
+    assert [line["event"] for line in said] == ["state.full", "state.room_again"]
 
 
 async def test_an_end_before_the_start_is_no_trouble(tmp_path):

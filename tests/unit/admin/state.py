@@ -93,11 +93,12 @@ ENGINE = EngineView(
 class StillState:
     """Implements `AdminState`. `ladders` by ref."""
 
-    def __init__(self, engine=None, runtime=None, ladders=None, now=100.5):
+    def __init__(self, engine=None, runtime=None, ladders=None, now=100.5, alarms=()):
         self._engine = engine or ENGINE
         self._runtime = runtime or RUNTIME
         self._ladders = ladders or {}
         self._now = now
+        self._alarms = alarms
 
     def engine(self):
         return self._engine
@@ -110,6 +111,9 @@ class StillState:
 
     def history(self, minutes):
         return [Sample(WALL_AT_ZERO + 60.0 * n, n, 2, 1, 4.2, 0.1, 3.0, (("carrier-a", 1),)) for n in range(minutes)]
+
+    def alarms(self):
+        return self._alarms
 
     def ladder(self, ref):
         return self._ladders.get(ref)

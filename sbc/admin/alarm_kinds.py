@@ -1,0 +1,131 @@
+"""Every alarm that the program can raise: the sentence for people, what it is about, and which line says it is over.
+
+An alarm is a log line with `alarm`, of this event. A kind with `cleared_by` stands until one of these lines is said of
+the same subject; one without is momentary. A test holds this table against the code. Used by `alarms`.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from msgspec import Struct
+
+_OPTIONAL: Final = re.compile(r"\[([^\[\]]*)\]")
+_FIELD: Final = re.compile(r"\{([a-z_]+)\}")
+
+
+class Kind(Struct, frozen=True):
+    """`sentence` has `{field}` for a field of the line; what stands in `[…]` is left out where one of its fields is
+    missing. `subject`: fields that tell two alarms apart; the first that is there counts, with its name.
+    """
+
+    sentence: str
+    subject: tuple[str, ...] = ()
+    cleared_by: tuple[str, ...] = ()
+
+
+_STARTED: Final = ("media.worker_started",)
+_REGISTERED: Final = ("registration.registered",)
+
+KINDS: Final[Mapping[str, Kind]] = {
+    # peers
+    "peer.down": Kind("No call can reach {peer}[: {why}].", ("peer",), ("peer.up",)),
+    "registration.rejected": Kind(
+        "The carrier of {trunk} refuses our registration[: {why}].",
+        ("trunk",),
+        (*_REGISTERED, "registration.failing"),
+    ),
+    "registration.failing": Kind(
+        "{trunk} is not registered, and no registrar answers well[: {why}].",
+        ("trunk",),
+        (*_REGISTERED, "registration.rejected"),
+    ),
+    "interface.down": Kind("The interface {interface} cannot be used[: {why}].", ("interface",), ("interface.up",)),
+    # calls
+    "call.emergency": Kind("An emergency call to {called}[ from {caller}][ of {ingress}][, over {egress}].", ("ref",)),
+    "call.crashed": Kind("A bug ended the call {ref}[: {error}][, in {where}].", ("where",)),
+    "engine.failure": Kind("A bug outside of any call[, in {where}]; what came next was served.", ("where",)),
+    # media
+    "media.worker_died": Kind("Media worker {worker} has died; it is being replaced.", ("worker",), _STARTED),
+    "media.worker_killed": Kind("Media worker {worker} had to be ended[: {reason}].", ("worker",), _STARTED),
+    "media.worker_not_started": Kind(
+        "Media worker {worker} cannot be started[: {reason}]; its calls hear nothing.", ("worker",), _STARTED
+    ),
+    "media.engine": Kind(
+        "Media is relayed by the engine {engine}, not by the kernel alone[: {reason}].", (), ("media.engine",)
+    ),
+    "media.ports_short": Kind(
+        "There are only {pairs} media port pairs on {local}[: {reason}].", ("local",), ("media.ports_opened",)
+    ),
+    "media.no_ports": Kind("No media port can be opened on {local}[: {reason}].", ("local",), ("media.ports_opened",)),
+    "media.ports_exhausted": Kind("A call was refused: every media port on {local} is in use.", ("local",)),
+    "media.foreign_packets": Kind(
+        "Somebody else sends {per_second} packets a second to the media port of a call of {peer}[, from {source}].",
+        ("peer",),
+    ),
+    # networks
+    "tcp.no_socket": Kind("A TCP connection was not taken[: {reason}]."),
+    # records and state
+    "cdr.not_stored": Kind(
+        "{records} call records could not be written to the disk[: {reason}]; they are kept in memory.",
+        (),
+        ("cdr.stored_again",),
+    ),
+    "cdr.copy_failing": Kind(
+        "Call records are not copied[ to {destination}][: {reason}]; they are safe in our own store.",
+        ("destination",),
+        ("cdr.copied_again",),
+    ),
+    "state.not_read": Kind(
+        "What was kept before the start could not be read[ from {path}][: {reason}].", (), ("state.stored_again",)
+    ),
+    "state.not_stored": Kind(
+        "Registrations and orders could not be written to the disk[: {reason}]; they are kept in memory.",
+        (),
+        ("state.stored_again",),
+    ),
+    "state.unreadable": Kind(
+        "What was kept before the start is lost: {path} was damaged[: {reason}], and is now {moved_to}."
+    ),
+    "state.full": Kind(
+        "{keys} values are kept; new ones of the kind {kind} will not survive a restart.", (), ("state.room_again",)
+    ),
+    # the program
+    "signalling.restarted": Kind(
+        "Signalling died with status {after_status} and was started again[, after {gone_seconds} seconds]; "
+        "the calls of before are not known any more."
+    ),
+    "supervisor.gone": Kind("The supervisor was killed; this program ends."),
+    "child.died": Kind("The process {child} died with status {status}; it is started again.", ("child",)),
+    "child.not_started": Kind("The process {child} cannot be started[: {reason}].", ("child",), ("child.started",)),
+    "reload.refused": Kind("The changed policy was refused, the old one is in force: {text}", (), ("reload.done",)),
+    "log.stalled": Kind("Log lines cannot be written[: {reason}][; {dropped} were lost].", (), ("log.flowing",)),
+    "alerts.not_posted": Kind("The webhook does not take alarms[: {reason}].", (), ("alerts.posted_again",)),
+    "admin.slow_client": Kind("A client of the admin API did not read, and was dropped[: {client}][, {reason}]."),
+}
+
+# The other way round: the line, and which alarms it ends.
+CLEARS: Final[Mapping[str, tuple[str, ...]]] = {
+    line: tuple(event for event, kind in KINDS.items() if line in kind.cleared_by)
+    for line in {line for kind in KINDS.values() for line in kind.cleared_by}
+}
+
+
+def subject_of(event: str, fields: Mapping[str, Any]) -> str:
+    """What an alarm, or the end of one, is about: `peer office`. Empty where there is only one of it."""
+    kind = KINDS.get(event)
+    keys = kind.subject if kind is not None else ("peer", "where")
+    return next((f"{key} {fields[key]}" for key in keys if fields.get(key) not in (None, "")), "")
+
+
+def sentence_of(event: str, fields: Mapping[str, Any]) -> str:
+    """For people. What a peer sent stands in it as it stands in `fields`, and is never read as a template."""
+    kind = KINDS.get(event)
+    if kind is None:
+        return " ".join([event, *(f"{key}={value}" for key, value in fields.items())])
+    text = _OPTIONAL.sub(lambda part: part[1] if _all_there(part[1], fields) else "", kind.sentence)
+    return _FIELD.sub(lambda found: str(fields.get(found[1], "?")), text)
+
+
+def _all_there(part: str, fields: Mapping[str, Any]) -> bool:
+    return all(fields.get(found[1]) not in (None, "") for found in _FIELD.finditer(part))
