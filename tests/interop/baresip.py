@@ -74,8 +74,13 @@ class Baresip:
 
     def heard(self) -> dict[int, float]:
         """Loudness by pitch of what it heard, 0 to 1, in its loudest second. Read it when the call is over."""
-        seconds = [second for path in self.folder.glob("dump-*-dec.wav") for second in _seconds(path)]
-        return {hertz: max((_loudness(second, hertz) for second in seconds), default=0.0) for hertz in (400, 700, 1000)}
+        return {hertz: loudest(self.folder, hertz) for hertz in (400, 700, 1000)}
+
+
+def loudest(folder: Path, hertz: int) -> float:
+    """Of all that a telephone has written there of what it heard: how loud one pitch was in its loudest second."""
+    seconds = [second for path in folder.glob("dump-*-dec.wav") for second in _seconds(path)]
+    return max((_loudness(second, hertz) for second in seconds), default=0.0)
 
 
 def _seconds(path: Path) -> list[tuple[int, ...]]:
