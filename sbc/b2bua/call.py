@@ -25,6 +25,7 @@ from sbc.b2bua.leg import Out as LegOut
 from sbc.b2bua.location import NOWHERE
 from sbc.b2bua.media import CallMedia, Side, SideName
 from sbc.b2bua.modify import Modification
+from sbc.b2bua.notes import note_answered
 from sbc.b2bua.orders import CallOrder, ChildAnswered, ChildProgressed, PlaceChild
 from sbc.b2bua.passing import Passing
 from sbc.b2bua.referring import only_to
@@ -91,6 +92,7 @@ class Call:
         self.location = NOWHERE
         self._tags: list[str] = []
         self.why = ""
+        self.held_by: tuple[str, ...] = ()  # as its ladder has said last
         address, *others = context.media_addresses(peer.interface, ipv6=flow is not None and flow.local.is_ipv6)
         side = Side(
             address.local,
@@ -306,6 +308,7 @@ class Call:
         """Whom it called has answered."""
         self.account.answered_at = now
         self.context.totals.setup.add(now - self.account.started_at)
+        note_answered(self, now)
         self.passing.answered()
         self.state = Talking(now)
         self.limit_duration(now)

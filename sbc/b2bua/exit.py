@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from sbc.b2bua.account import Ending
 from sbc.b2bua.commands import AskMedia, Log, WriteCdr
+from sbc.b2bua.notes import note_media
 from sbc.b2bua.orders import ChildFailed
 from sbc.b2bua.states import Ended
 from sbc.core.cause import Cause
@@ -62,12 +63,9 @@ class Exit:
         """The media worker's last word."""
         call = self._call
         if call.media.is_answered:
-            said = call.media.listening.not_heard
             call.account.media = call.media.report(counts)
-            for side in call.media.listening.not_heard[len(said) :]:
-                peer = call.legs[call.pair[0 if side == "ingress" else 1]].peer.name
-                at = call.state.ended_at if isinstance(call.state, Ended) else 0.0
-                call.context.trace.note(call.ref, at, f"one-way audio: nothing was heard from {peer}")
+            at = call.state.ended_at if isinstance(call.state, Ended) else 0.0
+            note_media(call, tuple(counts), at)
         return self.write_record()
 
     def write_record(self) -> "list[Out]":

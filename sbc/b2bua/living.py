@@ -9,6 +9,7 @@ from collections.abc import Callable, Hashable, Sequence
 from sbc.b2bua.call import Call, Out
 from sbc.b2bua.commands import Log
 from sbc.b2bua.context import Context
+from sbc.core.address import Flow
 from sbc.core.timers import Schedule
 from sbc.sip.commands import Respond, SendMessage
 from sbc.sip.transaction.key import ServerKey
@@ -73,15 +74,15 @@ class LivingCalls:
 
     # --- tapes --------------------------------------------------------------------------------------------------------
 
-    def trace_received(self, user: Hashable, data: bytes, now: float) -> None:
+    def trace_received(self, user: Hashable, data: bytes, flow: Flow | None, now: float) -> None:
         user = _whose(user)
         if isinstance(user, tuple) and len(user) == 3 and self._is_traced(user[0]):
-            self._context.trace.message(user[0], now, leg_name(user[1]), False, data)
+            self._context.trace.message(user[0], now, leg_name(user[1]), False, data, flow)
 
     def trace_sent(self, out: SendMessage, now: float) -> None:
         user = _whose(out.user)
         if isinstance(user, tuple) and len(user) == 3 and self._is_traced(user[0]):
-            self._context.trace.message(user[0], now, leg_name(user[1]), True, out.data)
+            self._context.trace.message(user[0], now, leg_name(user[1]), True, out.data, out.flow)
 
     def _is_traced(self, ref: str) -> bool:
         """What comes for a call that nobody remembers must not begin a tape that nobody ends."""

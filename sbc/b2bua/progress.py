@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from sbc.b2bua.commands import AskMedia
 from sbc.b2bua.forks import EarlySessions, Forks
 from sbc.b2bua.media import Offer, OutOfPortsError
+from sbc.b2bua.notes import note_ringing
 from sbc.b2bua.reports import LegProgressed
 from sbc.b2bua.states import Hunting
 from sbc.core.cause import Cause
@@ -50,6 +51,8 @@ class Progress:
         if not call.timers.is_set("no_answer"):
             call.timers.set("no_answer", now + state.attempt.target.no_answer)
         call.account.rang(now)
+        if not state.rang:
+            note_ringing(call, state.attempt.target.peer.name, now)
         call.state = Hunting(state.attempt, state.rest, rang=True)
         outs: list[Out] = []
         passed = b""

@@ -17,6 +17,7 @@ from sbc.b2bua.hunt import Attempt, Lead, goes_on
 from sbc.b2bua.identity import contact_user, egress_invite
 from sbc.b2bua.leg import Leg
 from sbc.b2bua.media import OutOfPortsError
+from sbc.b2bua.notes import Refusing, note_dialling
 from sbc.b2bua.progress import Progress
 from sbc.b2bua.redirect import Redirects
 from sbc.b2bua.reports import (
@@ -209,6 +210,7 @@ class Setup:
             kept = crossing(call.ingress.peer, peer).without_removed(invite.fields)
             invite = Request(invite.method, invite.uri_text, kept, invite.body)
         call.account.dialled(attempt, call_id, now)
+        note_dialling(call, attempt, now)
         call.state = Hunting(attempt, rest)
         call.why = ""  # what ended the attempt before explains this one's end no more
         call.timers.stop("no_reply", "no_progress", "no_answer")
@@ -392,7 +394,11 @@ class Setup:
                 call.holdings.give_back_path(len(call.legs) - 1)
                 self._choosing.redirected()
                 return self._go_on((*targets, *state.rest), now)
-        if self._decision.emergency or goes_on(status, q850, self._decision.rule):
+        hunts_on = self._decision.emergency or goes_on(status, q850, self._decision.rule)
+        has_rung = state.rang and not self._decision.emergency
+        peer = state.attempt.target.peer.name
+        call.context.trace.note(call.ref, now, Refusing(peer, status, q850, hunts_on, has_rung))
+        if hunts_on:
             return self._failed(state, ending, now, is_down=status == 503)
         return call.end(ending, now, report.leg, report.response)
 

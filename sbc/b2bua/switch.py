@@ -145,7 +145,7 @@ class Switch:
         outs: list[Out] = [*received] if door is None else [*received, *self._refused.take()]
         if message is not None:
             taken_by = self.endpoint.layer.taken_by
-            self._living.trace_received(taken_by, data, now)
+            self._living.trace_received(taken_by, data, flow, now)
             # A response that answers nothing may be anybody's, with a forged source: it proves nothing about its peer.
             proves = taken_by is not None or type(message) is Request
             if proves and not peer.accepts_any and not is_of_probe(taken_by):
@@ -169,7 +169,7 @@ class Switch:
             is_quiet=True,
         )
         if message is not None:
-            self._living.trace_received(layer.taken_by, data, now)
+            self._living.trace_received(layer.taken_by, data, flow, now)
         return self._run(outs, now, peer, data)
 
     def bad_frame(self, data: bytes, flow: Flow, reason: str, now: float) -> list[Command]:
@@ -468,7 +468,7 @@ class Switch:
         if isinstance(named, Refusal):
             why = "no such call for its Replaces to take over, or not for this peer"
             return turn_away(out, peer, Cause.REJECTED, named, data, self._context, now, why=why)
-        self.trace.message(ref, now, "ingress", False, data)
+        self.trace.message(ref, now, "ingress", False, data, out.flow)
         self.trace.begins(ref, 0, peer.name)
         try:
             call = Call(ref, peer, parties_of(invite, peer), invite.call_id, self._context, now, flow=out.flow)
@@ -498,7 +498,7 @@ class Switch:
             taken = self.beside.take_in_dialog(out, peer, now)
             return [Respond(out.key, 481)] if taken is None else taken
         ref, leg = found
-        self._living.trace_received((ref, leg, 0), data, now)
+        self._living.trace_received((ref, leg, 0), data, out.flow, now)
         self.endpoint.layer.adopt(out.key, (ref, leg, 0))
         return self._living.guarded(ref, lambda call: call.take_request(leg, out, now), now, out.key)
 
@@ -508,7 +508,7 @@ class Switch:
             return []
         ref, leg = found
         if self.endpoint.layer.taken_by is None:
-            self._living.trace_received((ref, leg, 0), data, now)
+            self._living.trace_received((ref, leg, 0), data, flow, now)
         return self._living.guarded(ref, lambda call: call.take_ack(leg, request, flow, now), now)
 
     # --- responses ----------------------------------------------------------------------------------------------------

@@ -34,7 +34,7 @@ def turn_away(
     parties = parties_of(out.request, peer)
     account = Account(ref, peer.name, out.request.call_id, now)
     account.caller, account.called = parties.caller, parties.called
-    context.trace.message(ref, now, "ingress", False, data)
+    context.trace.message(ref, now, "ingress", False, data, out.flow)
     context.trace.begins(ref, 0, peer.name)
     why = why or _unknown_to_us(refusal)
     context.trace.note(ref, now, f"turned away: {cause} ({refusal.status}){why and ': ' + why}")

@@ -1,37 +1,93 @@
-"""What a trace keeps to itself of a message: digits that somebody has dialled within a call, and credentials.
+"""What a trace keeps to itself of a message: digits that somebody has dialled within a call, and secrets.
 
 A PIN or the number of a card is dialled in an INFO, whose bodies have many types (application/dtmf-relay and others);
-some systems use NOTIFY (RFC 4730). Such a body is left out as a whole. Of credentials the computed response is
-(RFC 3261 §22.4). It reads octets and no grammar, because what no parser accepts is traced too. Used by `recorder`, for
-whoever reads; a message that is only kept costs nothing here.
+some systems use NOTIFY (RFC 4730). Such a body is left out as a whole; so are the digits that a URI names for after the
+answer (`postd`). Secrets are the computed response of digest (RFC 3261 §22.4) and what a server proves itself with
+(RFC 7616 §3.5), a password in a URI (RFC 3261 §19.1.1), and the keys of a session description (RFC 4568, RFC 4567,
+`k=`, ice-pwd of RFC 8839 §5.4). Not secret: challenges, which hold nothing of a password; Identity, which is signed and
+not hidden; fingerprints of certificates.
+
+It reads octets and no grammar, because what no parser accepts is traced too. Used by `recorder`, for whoever reads; a
+message that is only kept costs nothing here.
 """
 
 import re
+from collections.abc import Callable
 from typing import Final
 
 MASKED: Final = b"(not shown)\r\n"
+_WORDS: Final = b"(not shown)"
+_FILLER: Final = b"x"
 _END_OF_HEADER: Final = re.compile(rb"\r?\n\r?\n")
 _DIALLING: Final = re.compile(rb"dtmf|digit|kpml|telephone-event|hook-?flash", re.IGNORECASE)
-_TYPES: Final = re.compile(rb"\r?\n(?:content-type|c)[ \t]*:([^\r\n]*)", re.IGNORECASE)
-_CREDENTIALS: Final = re.compile(
-    rb"(\r?\n(?:proxy-)?authorization[ \t]*:)[^\r\n]*(?:\r?\n[ \t][^\r\n]*)*", re.IGNORECASE
+_TYPES: Final = re.compile(rb"[\r\n](?:content-type|c)[ \t]*:([^\r\n]*)", re.IGNORECASE)
+_INFO: Final = re.compile(rb"[\r\n]cseq[ \t]*:[ \t]*\d+[ \t]+INFO\b", re.IGNORECASE)
+# Lines stay, and what parameters are told apart by: Wireshark calls credentials without them malformed.
+_HIDDEN_CHARACTERS: Final = re.compile(rb"[^\r\n\t =,\"]")
+# What is hidden is the group `secret`; a value goes on in lines that begin with white space.
+_VALUE: Final = rb"(?P<secret>[^\r\n]*(?:\r?\n[ \t][^\r\n]*)*)"
+_SECRETS: Final = tuple(
+    re.compile(pattern, re.IGNORECASE)
+    for pattern in (
+        rb"(?:^|[\r\n])(?:proxy-)?authorization[ \t]*:[ \t]*(?:(?:digest|basic|bearer)[ \t]+)?" + _VALUE,
+        rb"(?:^|[\r\n])(?:proxy-)?authentication-info[ \t]*:[ \t]*" + _VALUE,
+        rb"sips?:[^@:/?\s<>\"]{1,200}:(?P<secret>[^@/\s<>\"]{1,200})@",
+        rb";postd=(?P<secret>[^;>\s]+)",
+        rb"[\r\n]a=crypto[ \t]*:[^\r\n]*?inline[ \t]*:[ \t]*(?P<secret>[^\r\n]*)",
+        rb"[\r\n]a=(?:key-mgmt|ice-pwd)[ \t]*:[ \t]*(?P<secret>[^\r\n]*)",
+        rb"[\r\n]k=(?P<secret>[^\r\n]*)",
+    )
+)
+# A quick look first: hardly any message has anything to be hidden.
+_SUSPECT: Final = re.compile(
+    rb"authorization|authentication-info|sips?:[^@:/?\s<>\"]{1,200}:[^@/\s<>\"]{1,200}@|;postd=|"
+    rb"a=crypto|a=key-mgmt|a=ice-pwd|[\r\n]k=",
+    re.IGNORECASE,
 )
 
 
 def masked(data: bytes) -> bytes:
-    """The message as it may be shown; the same object where nothing is to be hidden."""
+    """The message as people may read it; the same object where nothing is to be hidden."""
+    return _masked(data, _in_words, lambda _body: MASKED)
+
+
+def masked_in_place(data: bytes) -> bytes:
+    """As `masked`, with `x` for every character that is hidden: lengths and lines stay as they were."""
+    return _masked(data, _filled, _fill)
+
+
+def _masked(data: bytes, hide: Callable[["re.Match[bytes]"], bytes], hide_body: Callable[[bytes], bytes]) -> bytes:
     end = _END_OF_HEADER.search(data)
-    header = data if end is None else data[: end.start()]
     shown = data
-    if end is not None and end.end() < len(data) and _holds_digits(header, data[end.end() :]):
-        shown = data[: end.end()] + MASKED
-    if b"uthorization" in header or b"UTHORIZATION" in header:
-        shown = _CREDENTIALS.sub(rb"\1 (not shown)", shown)
+    if end is not None and end.end() < len(data) and _holds_digits(data[: end.start()], data[end.end() :]):
+        shown = data[: end.end()] + hide_body(data[end.end() :])
+    if _SUSPECT.search(shown) is not None:
+        for secret in _SECRETS:
+            shown = secret.sub(hide, shown)
     return shown
 
 
+def _in_words(found: "re.Match[bytes]") -> bytes:
+    return _with(found, _WORDS)
+
+
+def _filled(found: "re.Match[bytes]") -> bytes:
+    return _with(found, _fill(found["secret"]))
+
+
+def _with(found: "re.Match[bytes]", secret: bytes) -> bytes:
+    begin, end = found.span("secret")
+    whole, at = found[0], found.start()
+    return whole[: begin - at] + secret + whole[end - at :]
+
+
+def _fill(text: bytes) -> bytes:
+    return _HIDDEN_CHARACTERS.sub(_FILLER, text)
+
+
 def _holds_digits(header: bytes, body: bytes) -> bool:
-    if header[:4].upper() == b"INFO":
+    """An INFO, whatever it says that it is; its answer too."""
+    if header[:4].upper() == b"INFO" or _INFO.search(header) is not None:
         return True
     kind = _TYPES.search(header)
     if kind is None:

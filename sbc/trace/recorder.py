@@ -1,16 +1,20 @@
 """What happened in each call: its messages and decisions, kept in memory for `sbc trace`, the API and the log.
 
 Bounded three ways: entries and octets per call, finished calls, octets of finished calls. A failed call is kept longer
-than one that went well. Nothing is rendered here, see `ladder`; nothing is written anywhere.
-Who uses it: the engine writes, the admin server and the tests read.
+than one that went well. Nothing is rendered here, see `ladder`; nothing is written anywhere. While messages are sent on
+to a capture server, each is laid out for that as well; who sends them fetches them.
+Who uses it: the engine writes, the admin server, `runtime.hep` and the tests read.
 """
 
-from typing import Final
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final
 
 from msgspec import Struct
 
 from sbc.core import limits
-from sbc.trace.masking import masked
+from sbc.core.address import Flow
+from sbc.trace.masking import masked, masked_in_place
 
 # The beginning of a call says why it was routed so; of a long one the middle is left out.
 _HEAD: Final = limits.TRACE_MESSAGES_PER_CALL // 4
@@ -18,17 +22,22 @@ _CUT: Final = limits.TRACE_MESSAGES_PER_CALL // 4
 # However many calls fail, this part of the ring stays for those that did not.
 _KEPT_FOR_GOOD_ONES: Final = limits.TRACE_CALLS // 4
 
-_Row = tuple[float, str, bool, bytes | None, object | None]
+# The last: the flow of a message, or the note.
+_Row = tuple[float, str, bool, bytes | None, Any]
 
 
 class Entry(Struct, frozen=True):
-    """A message (`data`) on a leg, or a note: a text, or a value that is rendered when somebody looks."""
+    """A message (`data`) on a leg, or a note: a text, or a value that is rendered when somebody looks.
+
+    `flow`: the way that the message has come or gone; `local` is our end of it, whoever has sent it.
+    """
 
     at: float
     leg: str
     sent: bool
     data: bytes | None
     note: object | None
+    flow: Flow | None = None
 
 
 class LeftOut(Struct, frozen=True):
@@ -43,9 +52,11 @@ class LeftOut(Struct, frozen=True):
 class Recorder:
     """One tape per call. `begins`, `message` and `note` only store; everything else is paid by whoever reads."""
 
-    __slots__ = ("_failed", "_good", "_octets", "_running")
+    __slots__ = ("_failed", "_good", "_octets", "_outbox", "_running", "unfetched")
 
     def __init__(self) -> None:
+        self._outbox: deque[tuple[str, _Row]] | None = None
+        self.unfetched = 0  # messages that nobody has fetched in time
         self._running: dict[str, _Tape] = {}
         self._good: dict[str, _Tape] = {}
         self._failed: dict[str, _Tape] = {}
@@ -56,11 +67,22 @@ class Recorder:
         tape = self._running.get(ref) or self._open(ref)
         tape.peers[leg] = peer
 
-    def message(self, ref: str, at: float, leg: str, sent: bool, data: bytes) -> None:  # noqa: FBT001 - hot path
+    def message(
+        self,
+        ref: str,
+        at: float,
+        leg: str,
+        sent: bool,  # noqa: FBT001 - hot path
+        data: bytes,
+        flow: Flow | None = None,
+    ) -> None:
         """`leg`: "ingress", "egress", "egress-2" and so on, see `leg_name`. `sent`: by us."""
         tape = self._running.get(ref) or self._open(ref)
         tape.octets += len(data)
-        tape.rows.append((at, leg, sent, data, None))
+        row = (at, leg, sent, data, flow)
+        tape.rows.append(row)
+        if self._outbox is not None:
+            self._lay_out(ref, row)
         if len(tape.rows) > limits.TRACE_MESSAGES_PER_CALL or tape.octets > limits.TRACE_OCTETS_PER_CALL:
             tape.cut()
 
@@ -82,15 +104,45 @@ class Recorder:
         while len(self._good) + len(self._failed) > limits.TRACE_CALLS or self._octets > limits.TRACE_OCTETS:
             self._forget_one()
 
-    def entries(self, ref: str) -> tuple[Entry, ...]:
-        """Everything known of a call, oldest first, less what nobody may see; empty when nothing is."""
+    def entries(self, ref: str, *, keeps_length: bool = False) -> tuple[Entry, ...]:
+        """Everything known of a call, oldest first, less what nobody may see; empty when nothing is.
+
+        `keeps_length`: what is hidden has a filler of its length, so that messages fit their Content-Length.
+        """
         tape = self._running.get(ref) or self._good.get(ref) or self._failed.get(ref)
-        return () if tape is None else tuple([_entry(row) for row in tape.all_rows()])
+        mask = masked_in_place if keeps_length else masked
+        return () if tape is None else tuple([_entry(row, mask) for row in tape.all_rows()])
 
     def peers(self, ref: str) -> dict[str, str]:
         """The peer of each leg that has been told of, by the leg's name; empty when nothing is known of the call."""
         tape = self._running.get(ref) or self._good.get(ref) or self._failed.get(ref)
         return {} if tape is None else {leg_name(n): peer for n, peer in tape.peers.items()}
+
+    def is_running(self, ref: str) -> bool:
+        return ref in self._running
+
+    # --- for a capture server -----------------------------------------------------------------------------------------
+
+    def lay_out(self, *, on: bool) -> None:
+        """From now on each message is laid out for whoever sends it on, as far as there is room; or none is."""
+        if on is (self._outbox is None):
+            self._outbox = deque() if on else None
+
+    def fetch(self, most: int) -> list[tuple[str, Entry]]:
+        """The oldest of what is laid out, with the call's ref; masked, at its length."""
+        outbox = self._outbox
+        if not outbox:
+            return []
+        rows = [outbox.popleft() for _ in range(min(most, len(outbox)))]
+        return [(ref, _entry(row, masked_in_place)) for ref, row in rows]
+
+    def _lay_out(self, ref: str, row: _Row) -> None:
+        if self._outbox is not None and len(self._outbox) < limits.HEP_QUEUE:
+            self._outbox.append((ref, row))
+        else:
+            self.unfetched += 1
+
+    # --- what there is ------------------------------------------------------------------------------------------------
 
     def refs(self) -> tuple[str, ...]:
         """Every call of which something is known: finished ones first, oldest first."""
@@ -121,9 +173,11 @@ def leg_name(n: int) -> str:
     return "ingress" if n == 0 else "egress" if n == 1 else f"egress-{n}"
 
 
-def _entry(row: _Row) -> Entry:
-    at, leg, sent, data, note = row
-    return Entry(at, leg, sent, None if data is None else masked(data), note)
+def _entry(row: _Row, mask: Callable[[bytes], bytes]) -> Entry:
+    at, leg, sent, data, more = row
+    if data is None:
+        return Entry(at, leg, sent, None, more)
+    return Entry(at, leg, sent, mask(data), None, more)
 
 
 class _Tape:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sbc.trace.masking import MASKED, masked
+from sbc.trace.masking import MASKED, masked, masked_in_place
 from sbc.trace.recorder import Recorder
 
 INFO = b"INFO sip:a@b SIP/2.0\r\nContent-Type: application/dtmf-relay\r\n\r\nSignal=7\r\nDuration=160\r\n"
@@ -34,7 +34,7 @@ def test_digits_are_not_shown(data):
 @pytest.mark.parametrize("name", [b"Authorization", b"proxy-authorization", b"AUTHORIZATION"])
 def test_credentials_are_not_shown(name):
     data = b"BYE sip:a@b SIP/2.0\r\n" + name + b': Digest username="acme",\r\n response="d41d8cd9"\r\nTo: x\r\n\r\n'
-    assert masked(data) == b"BYE sip:a@b SIP/2.0\r\n" + name + b": (not shown)\r\nTo: x\r\n\r\n"
+    assert masked(data) == b"BYE sip:a@b SIP/2.0\r\n" + name + b": Digest (not shown)\r\nTo: x\r\n\r\n"
 
 
 @pytest.mark.parametrize(
@@ -55,3 +55,53 @@ def test_whoever_reads_a_tape_reads_it_masked():
     recorder.message("a", 1.0, "ingress", False, INFO)
     recorder.message("a", 1.0, "egress", True, INFO)
     assert [b"Signal" in (entry.data or b"") for entry in recorder.entries("a")] == [False, False]
+
+
+REQUEST = b"INVITE sip:a@b SIP/2.0\r\n\r\nv=0\r\n"
+CRYPTO = b"a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:d0RmdmcmVCspeEc3QGZiNWpVLFJhQX1cfHAwJSoj|2^20|1:32\r\n"
+SIPFRAG = b"NOTIFY sip:a@b SIP/2.0\r\nContent-Type: message/sipfrag\r\n\r\nINVITE sip:c SIP/2.0\r\n"
+SECRETS = [
+    b"INVITE sip:bob:hunter2@pbx SIP/2.0\r\nTo: <sip:bob:hunter2@pbx>\r\n\r\n",
+    b"INVITE tel:+1;postd=p4711 SIP/2.0\r\nTo: x\r\n\r\n",
+    b'SIP/2.0 200 OK\r\nAuthentication-Info: rspauth="6629fae4", nc=1\r\n\r\n',
+    REQUEST + CRYPTO + b"m=audio 1 RTP/SAVP 0\r\n",
+    REQUEST + b"k=clear:opensesame\r\na=key-mgmt:mikey AQAFgM0X\r\na=ice-pwd:asd88fgpdd77\r\n",
+    SIPFRAG + b'AUTHorization: Digest response="6629fae4"\r\n',
+    b"BYE sip:a@b SIP/2.0\rAuthorization: Basic aHVudGVyMg==\r\n\r\n",
+]
+WORDS = (
+    b"hunter2", b"4711", b"6629", b"d0Rm", b"HAwJ", b"opensesame", b"AQAF", b"asd88", b"aHVu", b"d41d8cd9", b"Signal=7",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("mask", [masked, masked_in_place])
+@pytest.mark.parametrize("data", [*SECRETS, INFO])
+def test_no_secret_is_left(mask, data):
+    assert any(word in data for word in WORDS)
+    assert not any(word in mask(data) for word in WORDS)
+
+
+@pytest.mark.parametrize("data", [*SECRETS, INFO])
+def test_masked_in_place_a_message_keeps_its_length_and_its_lines(data):
+    shown = masked_in_place(data)
+    assert len(shown) == len(data)
+    assert [i for i, octet in enumerate(shown) if octet in b"\r\n"] == [
+        i for i, octet in enumerate(data) if octet in b"\r\n"
+    ]
+
+
+def test_what_is_no_secret_of_a_message_stays():
+    shown = masked(SECRETS[3])
+    assert b"a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:(not shown)\r\nm=audio 1 RTP/SAVP 0\r\n" in shown
+    challenge = b'SIP/2.0 401 Unauthorized\r\nWWW-Authenticate: Digest realm="hq", nonce="abc"\r\nIdentity: eyJ\r\n\r\n'
+    assert masked(challenge) is challenge
+    assert masked_in_place(challenge) is challenge
+    with_ports = (
+        b"INVITE sip:bob@10.0.0.1:5060 SIP/2.0\r\nContact: <sip:bob@10.0.0.1:5060>, <sip:10.0.0.2:5060>\r\n\r\n"
+    )
+    assert masked(with_ports) is with_ports
+
+
+def test_the_answer_to_an_info_is_not_shown_whatever_it_says_that_it_is():
+    data = b"SIP/2.0 200 OK\r\nCSeq: 3 INFO\r\nContent-Type: text/plain\r\n\r\nheard 7\r\n"
+    assert masked(data).endswith(b"\r\n\r\n" + MASKED)

@@ -1,4 +1,5 @@
 from sbc.core import limits
+from sbc.core.address import Address, Flow, Transport
 from sbc.trace.recorder import Entry, LeftOut, Recorder
 
 
@@ -104,3 +105,54 @@ def test_legs_are_known_by_their_peers_for_as_long_as_the_call_is():
     recorder.end("a", failed=False, at=1.0)
     assert recorder.peers("a") == known
     assert recorder.peers("b") == {}
+
+
+WAY = Flow(Transport.UDP, "inside", Address("192.0.2.1", 5060), Address("192.0.2.9", 5060))
+
+
+def test_a_message_keeps_the_way_that_it_has_come():
+    recorder = Recorder()
+    recorder.message("a", 1.0, "ingress", False, b"INVITE", WAY)
+    recorder.note("a", 1.0, "routed")
+    assert [(entry.flow, entry.note) for entry in recorder.entries("a")] == [(WAY, None), (None, "routed")]
+
+
+def test_nothing_is_laid_out_unless_somebody_wants_it():
+    recorder = Recorder()
+    recorder.message("a", 1.0, "ingress", False, b"INVITE", WAY)
+    assert recorder.fetch(10) == []
+
+
+def test_messages_are_fetched_once_masked_and_in_their_order():
+    recorder = Recorder()
+    recorder.lay_out(on=True)
+    for n in range(3):
+        recorder.message("a", float(n), "ingress", False, b"%d\r\nAuthorization: Digest s3cret\r\n\r\n" % n, WAY)
+    recorder.note("a", 4.0, "routed")
+    fetched = recorder.fetch(2) + recorder.fetch(10)
+    assert [(ref, entry.at, entry.flow) for ref, entry in fetched] == [("a", float(n), WAY) for n in range(3)]
+    assert all(b"s3cret" not in entry.data for _, entry in fetched)
+    assert recorder.fetch(10) == []
+
+
+def test_what_nobody_fetches_is_counted_and_the_call_keeps_it(monkeypatch):
+    monkeypatch.setattr(limits, "HEP_QUEUE", 2)
+    recorder = Recorder()
+    recorder.lay_out(on=True)
+    for n in range(5):
+        recorder.message("a", float(n), "ingress", False, b"x")
+    assert recorder.unfetched == 3
+    assert [entry.at for _, entry in recorder.fetch(10)] == [0.0, 1.0]
+    assert len(recorder.entries("a")) == 5
+
+
+def test_laying_out_can_be_ended_and_is_not_begun_twice():
+    recorder = Recorder()
+    recorder.lay_out(on=True)
+    recorder.message("a", 1.0, "ingress", False, b"x")
+    recorder.lay_out(on=True)
+    assert len(recorder.fetch(10)) == 1
+    recorder.message("a", 2.0, "ingress", False, b"x")
+    recorder.lay_out(on=False)
+    recorder.message("a", 3.0, "ingress", False, b"x")
+    assert recorder.fetch(10) == []
