@@ -115,7 +115,7 @@ async def serve(
         keeper = keeper or LocalKeeper(ids.number)
         stack.callback(keeper.close)
         opened = _open_all(policy, admin_override or policy.admin, keeper, stack)
-        writer = stack.enter_context(LogWriter(sys.stderr, log_format))
+        writer = stack.enter_context(LogWriter(sys.stderr, log_format, policy.log))
         for warning in policy.warnings:
             log.warning("policy.warning", text=str(warning))
         await _Program(policy, opened, keeper, ids, writer, make_engine, read_again).run(ready, stop)
@@ -188,7 +188,7 @@ class _Program:
         self._engine = make_engine(policy, ids)
         self._driver = driver = Driver(self._engine, _escaped)
         self._sink = CdrSink(opened.store, driver.handle)
-        self._alerts = Alerts(policy.name, policy.webhook, self._drops)
+        self._alerts = Alerts(policy.name, policy.webhook, self._drops, is_whole=policy.log.numbers == "full")
         writer.notice = self._alerts.notice
         self._reloader = None if read_again is None else Reloader(policy, read_again, self._put_in_force)
         self._view: ProgramView | None = None
@@ -243,6 +243,7 @@ class _Program:
         self._sink.start()
         kept = self._opened.state.load()
         self._opened.state.start()
+        nursery.start_soon(self._writer.watch)
         await nursery.start(self._alerts.run)
         await nursery.start(self._media.run)
         await nursery.start(self._resolver.run)
@@ -319,6 +320,7 @@ class _Program:
         self._policy = policy
         if self._view is not None:
             self._view.policy = policy
+        self._writer.set_rules(policy.log)
         self._alerts.set_policy(policy)
         self._media.change(_media_of(policy))
         self._driver.handle(PolicyChanged(policy))

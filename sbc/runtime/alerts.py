@@ -68,6 +68,7 @@ class Alerts:
         webhook: str | None,
         drops: Counter[str],
         *,
+        is_whole: bool = False,
         wall: Callable[[], float] = time.time,
         now: Callable[[], float] = clock.boot_seconds,
         open_client: OpenClient | None = None,
@@ -75,6 +76,7 @@ class Alerts:
         self._node = node
         self._webhook = webhook
         self._drops = drops
+        self._is_whole = is_whole  # telephone numbers
         self._wall = wall
         self._now = now
         self._open_client = open_client or _open_httpx
@@ -113,6 +115,7 @@ class Alerts:
         with self._lock:
             gone = [(one.event, one.subject) for one in self._board.view(self._now()) if _is_gone(one, policy)]
             self._board.forget(gone, self._now())
+        self._is_whole = policy.log.numbers == "full"
         self.set_webhook(policy.webhook)
 
     def set_webhook(self, webhook: str | None) -> None:
@@ -135,7 +138,7 @@ class Alerts:
         self._wake.set()
 
     def _raise(self, event: str, fields: Mapping[str, Any]) -> None:
-        shown = _shown(fields)
+        shown = _shown(fields, whole=self._is_whole)
         is_posted = self._webhook is not None and not event.startswith(_ABOUT_OURSELVES)
         with self._lock:
             raised = self._board.raise_alarm(event, shown, self._now(), is_told=is_posted)
@@ -147,7 +150,7 @@ class Alerts:
         with self._lock:
             was_told = self._board.clear(event, fields, self._now())
         if was_told and self._webhook is not None:
-            self._add(event, _shown(fields))
+            self._add(event, _shown(fields, whole=self._is_whole))
 
     def _add(self, event: str, fields: Mapping[str, Any]) -> None:
         at = self._wall()
@@ -272,8 +275,12 @@ def _is_gone(alarm: AlarmView, policy: Policy) -> bool:
     return kind == "interface" and name not in policy.interfaces
 
 
-def _shown(fields: Mapping[str, Any]) -> dict[str, Any]:
-    shown = {key: masked(key, value) for key, value in fields.items() if key not in _UNSHOWN and value is not None}
+def _shown(fields: Mapping[str, Any], *, whole: bool) -> dict[str, Any]:
+    shown = {
+        key: masked(key, value, whole=whole)
+        for key, value in fields.items()
+        if key not in _UNSHOWN and value is not None
+    }
     return {key: _plain(value) for key, value in shown.items()}
 
 

@@ -1,13 +1,16 @@
 """Tells systemd what state we are in (sd_notify(3)): READY=1, STOPPING=1, STATUS=, WATCHDOG=1. Else it does nothing.
 
-One datagram to the socket that $NOTIFY_SOCKET names; a leading @ is the abstract namespace. Used by the supervisor, and
-by a program that has none.
+One datagram to the socket that $NOTIFY_SOCKET names; a leading @ is the abstract namespace. Also what journald wants to
+know of a line (sd-daemon(3)). Used by the supervisor, by a program that has none, and by whoever writes log lines.
 """
 
 import contextlib
 import os
 import socket
 from collections.abc import Mapping
+from typing import Final
+
+PRIORITIES: Final[Mapping[str, int]] = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}  # syslog(3)
 
 
 def notify(state: str) -> None:
@@ -18,6 +21,18 @@ def notify(state: str) -> None:
     with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
         sock.setblocking(False)
         sock.sendto(state.encode(), address)
+
+
+def is_journal(fd: int, environment: Mapping[str, str]) -> bool:
+    """Whether journald reads what is written there: $JOURNAL_STREAM names its device and inode (systemd.exec(5)).
+
+    It takes the priority of a line from a `<N>` at its beginning, and cuts that off.
+    """
+    named = environment.get("JOURNAL_STREAM", "")
+    if not named:
+        return False
+    status = os.fstat(fd)
+    return named == f"{status.st_dev}:{status.st_ino}"
 
 
 class Watchdog:

@@ -37,6 +37,26 @@ def test_a_call_that_went_well_needs_no_reason_and_says_how_long_it_was(world):
     assert sbc.idle()
 
 
+def test_a_plain_call_is_three_lines_with_all_that_is_asked_at_night(world):
+    sbc = world()
+    office, carrier = sbc.office(), sbc.carrier()
+    office.invites(FAR)
+    carrier.answers()
+    sbc.run(61.0)
+    office.hangs_up()
+    said = [log for log in sbc.logs if log.level != "debug" and "ref" in dict(log.fields)]
+    assert [(log.level, log.event) for log in said] == [
+        ("info", "call.started"), ("info", "call.answered"), ("info", "call.ended"),
+    ]  # fmt: skip
+    for fields in (dict(log.fields) for log in said):
+        assert fields["ingress"] == "office"
+        assert fields.keys() >= {"ref", "egress", "route", "caller", "called"}
+    assert [dict(log.fields)["egress"] for log in said[1:]] == ["carrier", "carrier"]
+    assert dict(said[-1].fields).keys() >= {"cause", "status", "by", "talked_seconds", "why"}
+    assert len([log for log in sbc.logs if log.level == "info" and log.event.startswith(("call.", "media."))]) == 3
+    assert sbc.idle()
+
+
 def test_silence_is_said_of_whom(world):
     sbc = world()
     office, carrier = sbc.office(), sbc.carrier()

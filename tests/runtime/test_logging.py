@@ -3,12 +3,17 @@
 import io
 import json
 import logging
+import os
+import subprocess
+import sys
 import threading
 
 import pytest
 import structlog
 
 from sbc.b2bua.commands import Log
+from sbc.policy.model import LogRules
+from sbc.runtime import logging as logging_module
 from sbc.runtime.logging import LogWriter, mask
 
 
@@ -174,6 +179,272 @@ def test_whoever_watches_for_alarms_is_told_of_every_line_as_it_was_said():
         structlog.get_logger("x").error("cdr.not_stored", alarm=True)
     assert told == [
         ("peer.down", {"alarm": True, "caller": "+14155550100"}),
+        ("too.low", {}),
         ("cdr.not_stored", {"alarm": True}),
     ]
     assert "4155550100" not in stream.getvalue()
+
+
+# --- the policy's rules -----------------------------------------------------------------------------------------------
+
+
+def test_numbers_are_shown_whole_where_the_policy_says_so_and_still_command_no_terminal():
+    stream, writer = written(rules=LogRules(numbers="full"))
+    with writer:
+        writer.perform(Log("info", "call.started", (("caller", "+14155550100"), ("why", "\x1b[2J of 02079460000"))))
+    (line,) = lines(stream)
+    assert (line["caller"], line["why"]) == ("+14155550100", "\\x1b[2J of 02079460000")
+
+
+def test_a_reload_changes_level_and_numbers_for_all_sources():
+    stream, writer = written(rules=LogRules(level="error"))
+    with writer:
+        writer.perform(Log("info", "one", ()))
+        structlog.get_logger().warning("two")
+        writer.set_rules(LogRules(level="debug"))
+        writer.perform(Log("debug", "three", ()))
+        structlog.get_logger().debug("four")
+    assert [line["event"] for line in lines(stream)] == ["three", "four"]
+
+
+def test_the_end_of_an_alarm_is_noticed_at_every_level():
+    told = []
+    _, writer = written(rules=LogRules(level="error"))
+    writer.notice = lambda event, _fields: told.append(event)
+    with writer:
+        writer.perform(Log("info", "peer.up", (("peer", "a"),)))
+        structlog.get_logger().info("media.worker_started", worker=0)
+    assert told == ["peer.up", "media.worker_started"]
+
+
+# --- what a line may be -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "\udcff\x00\u2028", '"\\', b"\xff", float("nan"), 2**70, -(2**70), object(), ["a\nb", "\udc80"], {"\udcff": 1},
+        "x" * 10**6,
+    ],
+)  # fmt: skip
+def test_a_line_is_json_and_one_line_whatever_a_value_is(value):
+    stream, writer = written()
+    with writer:
+        writer.perform(Log("info", "odd", (("value", value), ("ref", "abc"))))
+    assert writer.dropped == 0
+    (line,) = lines(stream)
+    assert line["ref"] == "abc"
+    assert len(stream.getvalue()) < 30_000
+
+
+def test_no_text_of_an_exception_can_pass_for_a_line_of_its_own():
+    stream, writer = written("console")
+    with writer:
+        error = ValueError("a\n2025-01-31T09:00:00.000Z [info     ] call.ended")
+        structlog.get_logger().error("engine.failure", exc_info=error)
+    first, *rest = stream.getvalue().splitlines()
+    assert "engine.failure" in first
+    assert rest
+    assert all(line.startswith("    ") for line in rest)
+
+
+def test_a_value_that_cannot_be_printed_costs_its_line_and_no_other():
+    class Broken:
+        def __str__(self):
+            raise RuntimeError
+
+    stream, writer = written()
+    with writer:
+        writer.perform(Log("info", "one", (("value", Broken()),)))
+        writer.perform(Log("info", "two", ()))
+    assert [line["event"] for line in lines(stream)] == ["two", "log.dropped"]
+
+
+def test_colours_are_for_terminals_that_want_them(monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    def said():
+        with LogWriter(stream := Terminal(), "console") as writer:
+            writer.perform(Log("error", "x", ()))
+        return stream.getvalue()
+
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    assert "\x1b[" in said()
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "\x1b[" not in said()
+
+
+@pytest.mark.parametrize("log_format", ["json", "console"])
+def test_journald_is_told_the_priority_of_each_line(log_format, monkeypatch):
+    reader, fd = os.pipe()
+    status = os.fstat(fd)
+    monkeypatch.setenv("JOURNAL_STREAM", f"{status.st_dev}:{status.st_ino}")
+    with os.fdopen(fd, "w") as stream, LogWriter(stream, log_format) as writer:
+        writer.perform(Log("error", "peer.down", ()))
+        writer.perform(Log("warning", "server.down", ()))
+        writer.perform(Log("info", "peer.up", ()))
+        structlog.get_logger().error("engine.failure", exc_info=ValueError("a\nb"))
+    with os.fdopen(reader) as written_there:
+        said = written_there.read().splitlines()
+    assert [line[:3] for line in said[:4]] == ["<3>", "<4>", "<6>", "<3>"]
+    assert {line[:3] for line in said[3:]} == {"<3>"}
+
+
+def test_a_stream_that_journald_does_not_read_gets_no_priorities(monkeypatch):
+    monkeypatch.setenv("JOURNAL_STREAM", "1:2")
+    reader, fd = os.pipe()
+    with os.fdopen(fd, "w") as stream, LogWriter(stream, "json") as writer:
+        writer.perform(Log("error", "peer.down", ()))
+    with os.fdopen(reader) as written_there:
+        assert written_there.read().startswith("{")
+
+
+# --- a log that does not flow -----------------------------------------------------------------------------------------
+
+
+class Pipe:
+    """A real one. `told` is what the alarm board would hear."""
+
+    def __init__(self):
+        self.reader, fd = os.pipe()
+        self.stream = os.fdopen(fd, "w")
+        self.writer = LogWriter(self.stream, "json")
+        self.told = []
+        self.writer.notice = lambda event, fields: self.told.append((event, dict(fields)))
+
+    def fill(self):
+        for _ in range(1_000):
+            self.writer.perform(Log("info", "filler", (("text", "x" * 400),)))
+
+    def wait_until(self, condition):
+        for _ in range(500):
+            if condition():
+                return
+            threading.Event().wait(0.01)
+        raise AssertionError(self.told)
+
+    def alarms(self):
+        return [(event, fields.get("reason")) for event, fields in self.told if event.startswith("log.")]
+
+
+@pytest.fixture
+def pipe():
+    made = Pipe()
+    yield made
+    made.stream.close()
+
+
+def drained(pipe):
+    """All that comes, until the end of the writer."""
+    parts = []
+    reading = threading.Thread(target=lambda: parts.extend(iter(lambda: os.read(pipe.reader, 65_536), b"")))
+    reading.start()
+    return parts, reading
+
+
+def test_a_pipe_that_nobody_reads_is_an_alarm_without_a_line_and_its_end_is_said(pipe, monkeypatch):
+    monkeypatch.setattr("sbc.runtime.logging.QUEUE_LINES", 500)
+    with pipe.writer as writer:
+        pipe.fill()
+        pipe.wait_until(lambda: writer._writing_since is not None and writer._queue.qsize() > 100)
+        since = writer._writing_since
+        writer.look(since + 1.0)
+        assert pipe.alarms() == [("log.stalled", "there are more than can be written")]
+        writer.look(since + 4.0)
+        writer.look(since + 12.0)
+        assert pipe.alarms()[1:] == [("log.stalled", "nobody reads them")]
+        assert all(fields["alarm"] for event, fields in pipe.told if event == "log.stalled")
+        parts, reading = drained(pipe)
+        pipe.wait_until(lambda: writer._queue.empty() and writer._writing_since is None)
+        writer.look(since + 20.0)
+        writer.look(since + 22.0)
+        assert pipe.alarms()[2:] == [("log.flowing", None)]
+    pipe.stream.close()
+    reading.join(5)
+    os.close(pipe.reader)
+    said = [json.loads(line) for line in b"".join(parts).decode().splitlines()]
+    events = [line["event"] for line in said]
+    assert events.count("log.dropped") == 1
+    assert events[-1] == "log.flowing"
+    dropped = next(line["lines"] for line in said if line["event"] == "log.dropped")
+    assert dropped == writer.dropped > 100
+
+
+def test_an_end_of_the_program_does_not_wait_for_a_stalled_pipe():
+    program = """
+import sys, time
+from sbc.b2bua.commands import Log
+from sbc.runtime.logging import LogWriter
+with LogWriter(sys.stderr, "json") as writer:
+    for _ in range(1_000):
+        writer.perform(Log("info", "filler", (("text", "x" * 400),)))
+    time.sleep(0.2)
+"""
+    child = subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.PIPE)
+    try:
+        assert child.wait(20) == 0
+    finally:
+        child.kill()
+        child.wait()
+        child.stderr.close()
+
+
+def test_a_disk_that_is_full_is_an_alarm_until_a_line_is_written(monkeypatch):
+    is_full = [True]
+
+    class Disk(io.StringIO):
+        def write(self, text):
+            if is_full[0]:
+                raise OSError(28, "No space left on device")
+            return super().write(text)
+
+    stream, told = Disk(), []
+    with LogWriter(stream, "json") as writer:
+        writer.notice = lambda event, fields: told.append((event, fields.get("reason")))
+        writer.perform(Log("info", "lost", ()))
+        written_there(writer)
+        writer.look(0.0)
+        writer.look(5.0)
+        assert told[1:] == [("log.stalled", "No space left on device")]
+        written_there(writer)
+        is_full[0] = False
+        writer.look(10.0)  # says it again, which is the first line that finds room
+        written_there(writer)
+        writer.look(12.0)
+        assert told[-1] == ("log.flowing", None)
+    events = [line["event"] for line in lines(stream)]
+    assert events[0] == "log.stalled"
+    assert set(events) == {"log.stalled", "log.dropped", "log.flowing"}
+
+
+def written_there(writer):
+    """The thread has tried everything."""
+    for _ in range(500):
+        if writer._queue.empty() and writer._writing_since is None:
+            threading.Event().wait(0.05)
+            return
+        threading.Event().wait(0.01)
+    raise AssertionError
+
+
+def test_a_line_that_was_torn_does_not_spoil_the_next_one(monkeypatch):
+    taken, room = bytearray(), [10]
+
+    def write(_fd, data):
+        if not room[0]:
+            raise OSError(28, "No space left on device")
+        part = bytes(data[: room[0]])
+        room[0] -= len(part)
+        taken.extend(part)
+        return len(part)
+
+    monkeypatch.setattr(os, "write", write)
+    descriptor = logging_module._Descriptor(2)
+    for _ in range(2):
+        with pytest.raises(OSError, match="No space"):
+            descriptor.write('{"event": "first"}\n')
+    room[0] = 1_000
+    descriptor.write('{"event": "second"}\n')
+    assert taken.decode().splitlines() == ['{"event": ', '{"event": "second"}']

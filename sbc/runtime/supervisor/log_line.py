@@ -12,6 +12,8 @@ from typing import Final, Literal
 
 import msgspec
 
+from sbc.runtime.notify import PRIORITIES
+
 LogFormat = Literal["console", "json"]
 Field = str | int | float | bool
 
@@ -19,8 +21,15 @@ _EVENT_COLUMNS: Final = 30  # structlog's ConsoleRenderer
 _LEVEL_COLUMNS: Final = 9
 
 
-def log_line(log_format: LogFormat, level: str, event: str, fields: Mapping[str, Field], at: float) -> bytes:
-    """`at`: Unix time."""
+def log_line(
+    log_format: LogFormat, level: str, event: str, fields: Mapping[str, Field], at: float, *, journal: bool = False
+) -> bytes:
+    """`at`: Unix time. `journal`: with its priority for journald."""
+    prefix = f"<{PRIORITIES[level]}>".encode() if journal else b""
+    return prefix + _line(log_format, level, event, fields, at)
+
+
+def _line(log_format: LogFormat, level: str, event: str, fields: Mapping[str, Field], at: float) -> bytes:
     stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(at)) + f".{int(at % 1 * 1000):03d}Z"
     if log_format == "json":
         return msgspec.json.encode({"timestamp": stamp, "level": level, "event": event, **fields}) + b"\n"

@@ -20,7 +20,7 @@ from typing import Final, NoReturn
 import msgspec
 
 from sbc.runtime.media_sockets import Pair
-from sbc.runtime.notify import Watchdog, notify
+from sbc.runtime.notify import Watchdog, is_journal, notify
 from sbc.runtime.sip_sockets import raise_descriptor_limit
 from sbc.runtime.supervisor import wire
 from sbc.runtime.supervisor.children import (
@@ -319,7 +319,10 @@ class Supervisor:
             line.close()
 
     def _say(self, log: Log) -> None:
-        write_line(sys.stderr.fileno(), log_line(self._log_format, log.level, log.event, log.fields, time.time()))
+        fd = sys.stderr.fileno()
+        journal = is_journal(fd, os.environ)
+        line = log_line(self._log_format, log.level, log.event, log.fields, time.time(), journal=journal)
+        write_line(fd, line)
 
 
 def _reply(control: socket.socket, serial: int, answer: wire.Answer, sockets: list[socket.socket]) -> None:

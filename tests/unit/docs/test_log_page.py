@@ -7,7 +7,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[3]
 EVENT = re.compile(r"[a-z]+\.[a-z_]+")
 # Not one literal in the code: made of an order's name, or said by the log itself.
-COMPOSED = {"busyout.on", "busyout.off", "drill.on", "drill.off", "log.dropped"}
+COMPOSED = {"busyout.on", "busyout.off", "drill.on", "drill.off", "log.dropped", "log.stalled", "log.flowing"}
 LOGS = {"info", "warning", "error", "exception", "log", "Log"}
 
 
