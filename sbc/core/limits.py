@@ -100,6 +100,9 @@ LOST_BINDINGS: Final = 1_000  # contacts whose connection is gone, remembered fo
 
 PINGS: Final = 256  # answers to `sbc ping` that are kept for whoever asked
 
+# Test calls
+TEST_CALL_SECONDS: Final = 60.0  # of talk; a door that is forgotten closes by itself a little over a minute later
+
 # State
 STATE_KEYS: Final = 100_000  # values that are kept across a restart: bindings, registrations, orders
 ALERTS: Final = 1_000  # that wait for the webhook; the oldest is dropped

@@ -47,6 +47,7 @@ class Policy:
         warnings: Sequence[Problem] = (),
         unresolved: Sequence[Problem] = (),
     ) -> None:
+        self.settings = settings
         self.name = settings.name
         self.data_dir = settings.data_dir
         self.admin = settings.admin
@@ -73,6 +74,20 @@ class Policy:
         self._ordinary = tuple(rule for rule in rules if not rule.route.emergency)
         self._rules = (*(rule for rule in rules if rule.route.emergency), *self._ordinary)
         self._disaster = DisasterPlanner(self.plan, self.peers, self._dial)
+
+    def extended(self, interfaces: Sequence[Interface], peers: Sequence[Peer], routes: Sequence[Route]) -> "Policy":
+        """One with more in it, whose routes are looked at first; what DNS taught this one it learns again."""
+        return Policy(
+            self.settings,
+            interfaces=(*self.interfaces.values(), *interfaces),
+            media=self.media,
+            peers=(*self.peers.values(), *peers),
+            routes=(*routes, *self.routes),
+            dids=self.dids,
+            path_pools=self.path_pools,
+            warnings=self.warnings,
+            unresolved=self.unresolved,
+        )
 
     @property
     def path_rules(self) -> Mapping[str, PathRules]:
