@@ -42,7 +42,7 @@ def restore(_request: Request, state: AdminState, name: str) -> Reply | Order:
 
 
 def ping(_request: Request, state: AdminState, name: str) -> Reply | Ping:
-    peers = state.engine().peers
+    peers = state.glance(0).peers
     if any(peer.name == name for peer in peers):
         return Ping(name)
     return problem(404, f"no peer is called `{name[:64]}`{_hint(name, [peer.name for peer in peers])}")
@@ -71,7 +71,7 @@ def drain(request: Request, state: AdminState, _name: str) -> Reply | Order:
 
 
 def revoke_drain(_request: Request, state: AdminState, _name: str) -> Reply | Order:
-    if state.engine().ready:
+    if state.glance(0).ready:
         return problem(409, "nothing is draining")
     return Order(DrainRevoked(), _revoked)
 
@@ -102,7 +102,7 @@ def reloaded(problems: Sequence[str]) -> Reply:
 
 
 def trunks(_request: Request, state: AdminState, _name: str) -> Reply:
-    return json_reply({"trunks": trunk_objects(state.engine())})
+    return json_reply({"trunks": trunk_objects(state.glance(0))})
 
 
 def trunk(_request: Request, state: AdminState, name: str) -> Reply:
@@ -110,7 +110,7 @@ def trunk(_request: Request, state: AdminState, name: str) -> Reply:
 
 
 def pbxs(_request: Request, state: AdminState, _name: str) -> Reply:
-    return json_reply({"pbxs": pbx_objects(state.engine())})
+    return json_reply({"pbxs": pbx_objects(state.glance(0))})
 
 
 def pbx(_request: Request, state: AdminState, name: str) -> Reply:
@@ -119,7 +119,7 @@ def pbx(_request: Request, state: AdminState, name: str) -> Reply:
 
 def peer_reply(kind: Literal["pbx", "trunk"], name: str, state: AdminState) -> Reply:
     """One peer as it stands in the list of its kind."""
-    engine = state.engine()
+    engine = state.glance(0)
     for shown in trunk_objects(engine) if kind == "trunk" else pbx_objects(engine):
         if shown["name"] == name:
             return json_reply(shown)
@@ -127,12 +127,12 @@ def peer_reply(kind: Literal["pbx", "trunk"], name: str, state: AdminState) -> R
 
 
 def _drill(state: AdminState, name: str, *, on: bool) -> Reply | Order:
-    refusal = _refusal("pbx", name, "drilled", state.engine().peers)
+    refusal = _refusal("pbx", name, "drilled", state.glance(0).peers)
     return refusal or Order(DrillOrdered(name, on), partial(peer_reply, "pbx", name))
 
 
 def _busy_out(state: AdminState, name: str, *, on: bool) -> Reply | Order:
-    refusal = _refusal("trunk", name, "busied out", state.engine().peers)
+    refusal = _refusal("trunk", name, "busied out", state.glance(0).peers)
     return refusal or Order(BusyOutOrdered(name, on), partial(peer_reply, "trunk", name))
 
 
@@ -168,16 +168,16 @@ def _deadline_text(request: Request) -> str | None:
 
 
 def _draining(deadline: float, state: AdminState) -> Reply:
-    engine = state.engine()
+    engine = state.glance(0)
     ends_at = time_text(engine.wall_at_zero + deadline)
-    return json_reply({"draining": not engine.ready, "calls": len(engine.calls), "ends_at": ends_at}, 202)
+    return json_reply({"draining": not engine.ready, "calls": engine.running, "ends_at": ends_at}, 202)
 
 
 def _revoked(state: AdminState) -> Reply:
-    engine = state.engine()
+    engine = state.glance(0)
     if not engine.ready:
         return problem(409, "the program is stopping; that cannot be taken back")
-    return json_reply({"draining": False, "calls": len(engine.calls), "ends_at": None})
+    return json_reply({"draining": False, "calls": engine.running, "ends_at": None})
 
 
 class _DrainBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

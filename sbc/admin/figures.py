@@ -9,7 +9,7 @@ HISTORY_MINUTES = 60  # where the question names none
 
 
 def limits(_request: Request, state: AdminState, _name: str) -> Reply:
-    return json_reply({"limits": [limit_object(limit) for limit in state.engine().limits]})
+    return json_reply({"limits": [limit_object(limit) for limit in state.glance(0).limits]})
 
 
 def history(request: Request, state: AdminState, _name: str) -> Reply:

@@ -20,8 +20,7 @@ Sample = tuple[tuple[str, ...], float]  # label values, value
 
 def render(engine: EngineView, runtime: RuntimeView, alarms: Iterable[AlarmView] = ()) -> str:
     states = dict.fromkeys(STATES, 0)
-    for call in engine.calls:
-        states[call.state] += 1
+    states |= dict(engine.states)
     return "".join(
         (
             _family("sbc_calls", "gauge", "Running calls", ("state",), _samples(states.items())),

@@ -82,7 +82,7 @@ def paths_of(engine: EngineView) -> tuple[PathView, ...]:
 
 
 def used_in(path: PathView, direction: Direction) -> int:
-    return sum(holder.direction == direction for holder in path.holders)
+    return path.inbound if direction == "inbound" else path.outbound
 
 
 def wall_text(at: float | None, engine: EngineView) -> str | None:

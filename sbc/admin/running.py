@@ -9,7 +9,6 @@ from sbc.admin.peer_views import path_object, paths_of
 from sbc.admin.state import AdminState
 from sbc.admin.views import call_object, status_object
 from sbc.b2bua.events import HangUpOrdered
-from sbc.b2bua.snapshot import CallView
 
 
 def health(_request: Request, state: AdminState, _name: str) -> Reply:
@@ -19,17 +18,17 @@ def health(_request: Request, state: AdminState, _name: str) -> Reply:
 
 
 def readiness(_request: Request, state: AdminState, _name: str) -> Reply:
-    if not state.engine().ready:
+    if not state.glance(0).ready:
         return problem(503, "starting, or draining: send no new calls here")
     return json_reply({"ready": True})
 
 
 def prometheus(_request: Request, state: AdminState, _name: str) -> Reply:
-    return Reply(200, metrics.CONTENT_TYPE, metrics.render(state.engine(), state.runtime(), state.alarms()).encode())
+    return Reply(200, metrics.CONTENT_TYPE, metrics.render(state.glance(0), state.runtime(), state.alarms()).encode())
 
 
 def status(_request: Request, state: AdminState, _name: str) -> Reply:
-    return json_reply(status_object(state.engine(), state.runtime()))
+    return json_reply(status_object(state.glance(0), state.runtime()))
 
 
 def calls(_request: Request, state: AdminState, _name: str) -> Reply:
@@ -37,12 +36,12 @@ def calls(_request: Request, state: AdminState, _name: str) -> Reply:
 
 
 def call(_request: Request, state: AdminState, ref: str) -> Reply:
-    found = _running(state, ref)
+    found = state.call(ref)
     return _no_such_call(ref) if found is None else json_reply(call_object(found))
 
 
 def hang_up(_request: Request, state: AdminState, ref: str) -> Reply | Order:
-    found = _running(state, ref)
+    found = state.call(ref)
     if found is None:
         return _no_such_call(ref)
     reply = json_reply(call_object(found) | {"state": "ending"}, 202)
@@ -75,10 +74,6 @@ def why(request: Request, state: AdminState, _name: str) -> Reply:
     if wants_text(request.accept):
         return text_reply(found.text)
     return json_reply({"refused": found.refused, "text": found.text})
-
-
-def _running(state: AdminState, ref: str) -> CallView | None:
-    return next((call for call in state.engine().calls if ref == call.ref or ref in call.joined), None)
 
 
 def _no_such_call(ref: str) -> Reply:

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from msgspec import Struct
 
 from sbc.admin.history import Sample
-from sbc.b2bua.snapshot import EngineView
+from sbc.b2bua.snapshot import CallView, EngineView
 
 
 class WorkerView(Struct, frozen=True):
@@ -72,7 +72,17 @@ class Why(Struct, frozen=True):
 
 
 class AdminState(Protocol):
-    def engine(self) -> EngineView: ...
+    def engine(self) -> EngineView:
+        """Everything. It costs 12 µs a running call, which the engine's loop waits for."""
+        ...
+
+    def glance(self, newest: int) -> EngineView:
+        """As `engine`, but at most so many calls, the newest, and nobody who holds a call path."""
+        ...
+
+    def call(self, ref: str) -> CallView | None:
+        """The running call of this ref, or the one that has taken it in."""
+        ...
 
     def now(self) -> float:
         """Seconds of the engine's clock."""

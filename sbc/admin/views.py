@@ -18,7 +18,7 @@ def status_object(engine: EngineView, runtime: RuntimeView) -> dict[str, Any]:
         "version": runtime.version,
         "started_at": time_text(runtime.started_at),
         "uptime_seconds": round(runtime.uptime_seconds, 1),
-        "calls": len(engine.calls),
+        "calls": engine.running,
         "transactions": engine.transactions,
         "dialogs": engine.dialogs,
         "ports": engine.ports,

@@ -67,7 +67,8 @@ class EngineView(Struct, frozen=True):
 
     name: str
     ready: bool
-    calls: tuple[CallView, ...] = ()
+    calls: tuple[CallView, ...] = ()  # oldest first; the newest where whoever asks wants only so many
+    states: tuple[tuple[CallState, int], ...] = ()  # all running calls, by their state
     transactions: int = 0
     dialogs: int = 0
     subscriptions: int = 0
@@ -90,3 +91,8 @@ class EngineView(Struct, frozen=True):
     now: float = 0.0  # of the engine's clock
     transfers: tuple[tuple[str, int], ...] = ()  # by what came of them: transferred, failed, refused
     paths_leaked: int = 0  # call paths that outlived their call, since the start: must be none
+
+    @property
+    def running(self) -> int:
+        """Calls, also those that are not in `calls`."""
+        return sum(count for _, count in self.states)

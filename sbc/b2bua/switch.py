@@ -7,6 +7,7 @@ out.
 
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Sequence
+from itertools import islice
 from typing import Final
 
 from msgspec.structs import replace
@@ -46,10 +47,10 @@ from sbc.b2bua.ports import PortPool
 from sbc.b2bua.reachable import host_of, locals_of
 from sbc.b2bua.refused import RefusedLogins
 from sbc.b2bua.replaces import replaced_by
-from sbc.b2bua.snapshot import EngineView, LoadView
+from sbc.b2bua.snapshot import CallView, EngineView, LoadView
 from sbc.b2bua.stamping import stamped
 from sbc.b2bua.turned_away import stillborn, turn_away
-from sbc.b2bua.view import media_view, view_of
+from sbc.b2bua.view import media_view, states_of, view_of
 from sbc.b2bua.whose import asked, dialog_of, is_of_probe, ref_of, user_of
 from sbc.core import limits
 from sbc.core.address import Flow
@@ -277,13 +278,18 @@ class Switch:
         """No call is left, and nothing that waits for a peer or for the disk on a call's behalf."""
         return not self.calls
 
-    def snapshot(self, now: float) -> EngineView:
+    def snapshot(self, now: float, newest: int | None = None) -> EngineView:
+        """`newest`: shows at most so many calls, and nobody who holds a call path; for whoever looks often."""
         wall = self._context.wall
-        self.relations.paths.reconcile(self.calls)
+        is_whole = newest is None
+        if is_whole:
+            self.relations.paths.reconcile(self.calls)
+        shown = list(self.calls.values() if is_whole else islice(reversed(self.calls.values()), newest))
         return EngineView(
             name=self.policy.name,
             ready=not self.is_draining,
-            calls=tuple(view_of(call, wall.of(0.0)) for call in self.calls.values()),
+            calls=tuple(view_of(call, wall.of(0.0)) for call in (shown if is_whole else reversed(shown))),
+            states=states_of(self.calls.values()),
             transactions=len(self.endpoint.layer),
             dialogs=len(self._context.dialogs),
             subscriptions=self.beside.subscriptions,
@@ -293,7 +299,7 @@ class Switch:
             messages=tuple((*key, count) for key, count in self.endpoint.counts.items()),
             dropped=tuple(self.endpoint.dropped.items()),
             peers=self.relations.views(),
-            paths=self.relations.paths.views(now),
+            paths=self.relations.paths.views(now, with_holders=is_whole),
             limits=self.relations.quotas.views(now, wall.of(now)),
             paths_leaked=self.relations.paths.leaked,
             pings=self.relations.health.pings(),
@@ -302,6 +308,13 @@ class Switch:
             emergencies=self._context.emergencies,
             media=media_view(self._context),
         )
+
+    def call_view(self, ref: str) -> CallView | None:
+        """The running call of this ref, or the one that has taken it in."""
+        call = self.calls.get(ref)
+        if call is None:
+            call = next((one for one in self.calls.values() if any(ref == old.ref for old in one.joined)), None)
+        return None if call is None else view_of(call, self._context.wall.of(0.0))
 
     def load(self) -> LoadView:
         """For whoever looks every few seconds, however many calls there are."""

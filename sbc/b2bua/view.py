@@ -4,6 +4,7 @@ Peers and numbers are those of who talks now, or is to talk: after a transfer th
 """
 
 from collections import Counter
+from collections.abc import Iterable
 
 from sbc.b2bua.call import Call
 from sbc.b2bua.context import Context
@@ -13,16 +14,10 @@ from sbc.b2bua.states import Asking, Hunting, Talking
 
 
 def view_of(call: Call, wall_at_zero: float) -> CallView:
-    account, state = call.account, call.state
-    egress = call.egress
-    word: CallState = "ending"
-    if isinstance(state, Asking | Hunting):
-        word = "ringing" if isinstance(state, Hunting) and state.rang else "trying"
-    elif isinstance(state, Talking):
-        word = "answered"
+    account, egress = call.account, call.egress
     return CallView(
         ref=call.ref,
-        state=word,
+        state=_word(call.state),
         ingress=call.legs[call.pair[0]].peer.name,
         egress=None if egress is None else egress.peer.name,
         route=account.route,
@@ -35,6 +30,19 @@ def view_of(call: Call, wall_at_zero: float) -> CallView:
         emergency=call.is_emergency,
         joined=tuple([joined.ref for joined in call.joined]),
     )
+
+
+def states_of(calls: Iterable[Call]) -> tuple[tuple[CallState, int], ...]:
+    """How many calls are in which state."""
+    return tuple(Counter(_word(call.state) for call in calls).items())
+
+
+def _word(state: object) -> CallState:
+    if isinstance(state, Hunting):
+        return "ringing" if state.rang else "trying"
+    if isinstance(state, Talking):
+        return "answered"
+    return "trying" if isinstance(state, Asking) else "ending"
 
 
 def media_view(context: Context) -> MediaView:

@@ -135,7 +135,7 @@ class PathLedger:
             return 0
         return len(account) if direction is None else account.used(direction)
 
-    def views(self, now: float) -> tuple[PathView, ...]:
+    def views(self, now: float, *, with_holders: bool = True) -> tuple[PathView, ...]:
         """Every trunk with its holders, oldest first; after the trunks the pools, whose holders are their trunks'."""
         self._turn_to(now)
         trunks = (
@@ -143,9 +143,11 @@ class PathLedger:
                 name,
                 self._limit(name),
                 len(account),
-                account.holders(),
+                account.holders() if with_holders else (),
                 pool=self._pool_of.get(name, ""),
                 peak_today=self._peaks[name],
+                inbound=account.used("inbound"),
+                outbound=account.used("outbound"),
             )
             for name, account in self._trunks.items()
         )
@@ -154,9 +156,11 @@ class PathLedger:
                 name,
                 pool.rules.total,
                 len(pool.account),
-                pool.account.holders(),
+                pool.account.holders() if with_holders else (),
                 kind="pool",
                 peak_today=self._pool_peaks[name],
+                inbound=pool.account.used("inbound"),
+                outbound=pool.account.used("outbound"),
             )
             for name, pool in self._pools.items()
         )

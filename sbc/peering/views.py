@@ -74,10 +74,12 @@ class PathView(Struct, frozen=True):
     trunk: str  # the trunk's or the pool's name
     limit: int | None
     used: int
-    holders: tuple[HolderView, ...] = ()  # oldest first
+    holders: tuple[HolderView, ...] = ()  # oldest first; none for whoever looks often
     kind: Literal["trunk", "pool"] = "trunk"
     pool: str = ""  # that the trunk shares with others
     peak_today: int = 0  # most that were held at once on this day (UTC)
+    inbound: int = 0  # of `used`; emergencies count in their direction
+    outbound: int = 0
 
 
 class LimitView(Struct, frozen=True):

@@ -12,7 +12,7 @@ import sbc
 from sbc.admin.history import History, Sample
 from sbc.admin.live import live_texts
 from sbc.admin.state import AlarmView, RuntimeView, Why, WorkerView
-from sbc.b2bua.snapshot import EngineView, LoadView
+from sbc.b2bua.snapshot import CallView, EngineView, LoadView
 from sbc.core.errors import OperatorError
 from sbc.policy.engine import Policy
 from sbc.policy.explain import dry_run
@@ -31,7 +31,9 @@ class Viewed(Protocol):
     @property
     def trace(self) -> Recorder: ...
 
-    def snapshot(self, now: float) -> EngineView: ...
+    def snapshot(self, now: float, newest: int | None = None) -> EngineView: ...
+
+    def call_view(self, ref: str) -> CallView | None: ...
 
     def load(self) -> LoadView: ...
 
@@ -73,6 +75,12 @@ class ProgramView:
 
     def engine(self) -> EngineView:
         return self._engine.snapshot(self._now())
+
+    def glance(self, newest: int) -> EngineView:
+        return self._engine.snapshot(self._now(), newest)
+
+    def call(self, ref: str) -> CallView | None:
+        return self._engine.call_view(ref)
 
     def now(self) -> float:
         return self._now()
@@ -118,7 +126,7 @@ class ProgramView:
     def why(self, peer: str, called: str, caller: str | None) -> Why:
         facts = Facts(peer, called, caller or "")
         try:
-            run = dry_run(self.policy, facts, live_texts(self.engine()))
+            run = dry_run(self.policy, facts, live_texts(self.glance(0)))
         except OperatorError as error:
             raise ValueError(str(error)) from error
         return Why(run.is_refused, run.text)

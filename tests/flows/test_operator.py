@@ -133,3 +133,22 @@ def test_a_trunk_that_the_operator_has_busied_out_is_not_called_and_says_so(worl
     carrier.answers()
     office.hangs_up()
     assert sbc.idle()
+
+
+def test_whoever_looks_often_sees_the_newest_calls_and_how_many_there_are(world):
+    sbc = world()
+    office, carrier = sbc.office(), sbc.carrier()
+    for _ in range(3):
+        office.invites(FAR)
+        carrier.answers()
+        sbc.run(1.0)
+    whole, glance = sbc.switch.snapshot(sbc.now), sbc.switch.snapshot(sbc.now, 2)
+    assert glance.calls == whole.calls[1:]
+    assert (glance.running, whole.running, glance.states) == (3, 3, (("answered", 3),))
+    (before,), (after,) = ([path for path in view.paths if path.used] for view in (whole, glance))
+    assert (after.used, after.outbound, after.holders, len(before.holders)) == (3, 3, (), 3)
+    assert sbc.switch.call_view(whole.calls[0].ref) == whole.calls[0]
+    assert sbc.switch.call_view("nobody") is None
+    for call in whole.calls:
+        sbc.tell(HangUpOrdered(call.ref))
+    assert sbc.idle()

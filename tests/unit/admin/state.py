@@ -1,6 +1,8 @@
 """A program's state as the admin API sees it, held still for tests."""
 
 from sbc.admin.history import Sample
+from msgspec import structs
+
 from sbc.admin.state import RuntimeView, Why, WorkerView
 from sbc.b2bua.snapshot import CallView, EngineView, MediaView
 from sbc.core.histogram import Counted
@@ -71,14 +73,15 @@ BRANCH = PeerView(
     bindings=(BindingView("sip:branch@sbc", "sip:branch@192.0.2.8:5062", "udp:192.0.2.8:5062", 3605.0),),
 )
 PATHS = (
-    PathView("carrier-a", 24, 1, (HOLDER,), pool="acme", peak_today=7),
+    PathView("carrier-a", 24, 1, (HOLDER,), pool="acme", peak_today=7, outbound=1),
     PathView("carrier-b", None, 0),
-    PathView("acme", 24, 1, (HOLDER,), kind="pool", peak_today=7),
+    PathView("acme", 24, 1, (HOLDER,), kind="pool", peak_today=7, outbound=1),
 )
 ENGINE = EngineView(
     "hq",
     ready=True,
     calls=(CALL,),
+    states=(("answered", 1),),
     transactions=3,
     dialogs=2,
     ports=4,
@@ -102,6 +105,14 @@ class StillState:
 
     def engine(self):
         return self._engine
+
+    def glance(self, newest):
+        engine = self.engine()
+        paths = tuple(structs.replace(path, holders=()) for path in engine.paths)
+        return structs.replace(engine, calls=engine.calls[-newest:] if newest else (), paths=paths)
+
+    def call(self, ref):
+        return next((call for call in self.engine().calls if ref == call.ref or ref in call.joined), None)
 
     def now(self):
         return self._now

@@ -13,7 +13,7 @@ from .state import CALL
 ENGINE = EngineView(
     "hq",
     ready=True,
-    calls=(CALL, CALL),
+    states=(("answered", 2),),
     ports=4,
     ports_resting=6,
     media=state.HEARD,

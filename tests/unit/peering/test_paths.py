@@ -150,9 +150,9 @@ def test_views_name_the_holders_oldest_first_and_pools_after_trunks():
     assert ledger.take("a", "old", 0, IN, 2.0, emergency=True)
     old, young = HolderView("a", "old", 0, IN, 2.0, True), HolderView("a", "young", 1, OUT, 5.0, False)
     assert ledger.views(NOW) == (
-        PathView("a", 4, 2, (old, young), pool="acme", peak_today=2),
+        PathView("a", 4, 2, (old, young), pool="acme", peak_today=2, inbound=1, outbound=1),
         PathView("b", 7, 0),
-        PathView("acme", 4, 2, (old, young), kind="pool", peak_today=2),
+        PathView("acme", 4, 2, (old, young), kind="pool", peak_today=2, inbound=1, outbound=1),
     )
 
 
