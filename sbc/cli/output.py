@@ -14,7 +14,7 @@ Cell = str | int | float | None
 # Of the words in a column STATE, of trunks, PBXs and their servers.
 STATE_COLOURS: Final = {
     "up": "green", "bound": "green", "ready": "green",
-    "down": "red", "excluded": "red", "suspended": "yellow", "busyout": "yellow", "drill": "yellow",
+    "active": "red", "down": "red", "excluded": "red", "suspended": "yellow", "busyout": "yellow", "drill": "yellow",
 }  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Questions to the running SBC: `status`, `calls`, `trunks`, `pbxs`, `paths`, `limits`."""
+"""Questions to the running SBC: `status`, `calls`, `trunks`, `pbxs`, `paths`, `limits`, `alarms`."""
 
 from sbc.cli.commands.root import LOOKS, app
 from sbc.cli.running import LOCAL, RunningSbc
@@ -101,3 +101,19 @@ def limits(*, sbc: RunningSbc = LOCAL) -> int:
     from sbc.cli.peers import show_limits
 
     return show_limits(sbc)
+
+
+@app.command(
+    group=LOOKS,
+    sort_key=7,
+    help="""What is wrong now, and what was within the last hour.
+
+FOR is how long it has been so, or was; TIMES is how often it was said.
+
+  sbc alarms
+  sbc alarms --json | jq '.alarms[] | select(.active) | .text'""",
+)
+def alarms(*, sbc: RunningSbc = LOCAL) -> int:
+    from sbc.cli.alarms import show_alarms
+
+    return show_alarms(sbc)

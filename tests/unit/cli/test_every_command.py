@@ -29,6 +29,7 @@ ARGUMENTS = {
     "pbxs": "",
     "paths": "",
     "limits": "",
+    "alarms": "",
     "hangup": "k3v7q2mxya",
     "ping": "carrier-a",
     "busyout": "carrier-a",
@@ -37,6 +38,8 @@ ARGUMENTS = {
     "drain": "",
     "reload": "",
     "cdr list": "",
+    "cdr export": "",
+    "cdr report": "",
     "bench": None,
     "completion": None,  # cannot fail
 }
