@@ -13,6 +13,7 @@ from sbc.b2bua.snapshot import EngineView
 from sbc.core.histogram import Counted
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+TRANSFERS: Final = ("transferred", "failed", "refused")
 STATES: Final = ("trying", "ringing", "answered", "ending")
 
 Sample = tuple[tuple[str, ...], float]  # label values, value
@@ -40,6 +41,15 @@ def render(engine: EngineView, runtime: RuntimeView, alarms: Iterable[AlarmView]
             ),
             *_peer_families(engine),
             *_media_families(engine),
+            _family(
+                "sbc_transfers_total",
+                "counter",
+                "Transfers by what came of them",
+                ("outcome",),
+                _samples((dict.fromkeys(TRANSFERS, 0) | dict(engine.transfers)).items()),
+            ),
+            _family("sbc_subscriptions", "gauge", "Subscriptions across the SBC", (), [((), engine.subscriptions)]),
+            *_node_families(engine, runtime),
             _family("sbc_alarms", "gauge", "Active alarms", ("event",), _alarms(alarms)),
             _family(
                 "sbc_engine_lag_seconds",
@@ -56,6 +66,21 @@ def render(engine: EngineView, runtime: RuntimeView, alarms: Iterable[AlarmView]
                 _dropped(engine, runtime),
             ),
         )
+    )
+
+
+def _node_families(engine: EngineView, runtime: RuntimeView) -> tuple[str, ...]:
+    return (
+        _family("sbc_ready", "gauge", "1 while new calls are taken", (), [((), engine.ready)]),
+        _family("sbc_uptime_seconds", "gauge", "Since signalling has started", (), [((), runtime.uptime_seconds)]),
+        _family("sbc_build_info", "gauge", "What runs", ("version", "name"), [((runtime.version, engine.name), 1)]),
+        _family(
+            "sbc_limit_minutes_today",
+            "gauge",
+            "Minutes of this day (UTC) that count against `minutes_per_day` of a PBX or route",
+            ("limit",),
+            _samples((one.name, one.minutes_today) for one in engine.limits if one.minutes_per_day is not None),
+        ),
     )
 
 
@@ -126,6 +151,13 @@ def _peer_families(engine: EngineView) -> tuple[str, ...]:
             [((path.trunk,), path.limit) for path in paths if path.limit is not None],
         ),
         _family(
+            "sbc_call_paths_peak_today",
+            "gauge",
+            "Most call paths that were held at once on this day (UTC)",
+            ("trunk",),
+            _samples((path.trunk, path.peak_today) for path in paths),
+        ),
+        _family(
             "sbc_call_paths_leaked",
             "counter",
             "Call paths that outlived their call: must be 0",
@@ -182,7 +214,7 @@ def _dropped(engine: EngineView, runtime: RuntimeView) -> list[Sample]:
     return _samples(total.items())
 
 
-def _samples(pairs: Iterable[tuple[str, int]]) -> list[Sample]:
+def _samples(pairs: Iterable[tuple[str, float]]) -> list[Sample]:
     return [((label,), value) for label, value in pairs]
 
 

@@ -5,7 +5,7 @@ from msgspec import structs
 from sbc.admin.metrics import render
 from sbc.admin.state import RuntimeView
 from sbc.b2bua.snapshot import EngineView
-from sbc.peering.views import PeerView, ServerView
+from sbc.peering.views import LimitView, PeerView, ServerView
 
 from . import state
 from .state import CALL
@@ -20,6 +20,9 @@ ENGINE = EngineView(
     attempts=(("office", "carrier-a", "normal", 7), ("office", "", "no_route", 1)),
     messages=(("received", "INVITE", "", 8), ("sent", "INVITE", "100", 8)),
     dropped=(("stranger", 3), ("outbox", 1)),
+    transfers=(("transferred", 2), ("refused", 1)),
+    subscriptions=12,
+    limits=(LimitView("pbx office", 1, None, 12.5, 6000, None), LimitView("route all", 1, 40, 0.0, None, None)),
 )
 
 
@@ -29,7 +32,7 @@ def samples(text):
 
 
 def test_every_metric_shows_what_was_counted():
-    assert samples(render(ENGINE, RuntimeView(lag_seconds=0.25, dropped=(("outbox", 2),)))) == {
+    assert samples(render(ENGINE, RuntimeView(lag_seconds=0.25, dropped=(("outbox", 2),), version="1.2", uptime_seconds=60.5))) == {
         'sbc_calls{state="trying"}': 0,
         'sbc_calls{state="ringing"}': 0,
         'sbc_calls{state="answered"}': 2,
@@ -40,6 +43,14 @@ def test_every_metric_shows_what_was_counted():
         'sbc_sip_messages_total{direction="sent",method="INVITE",status="100"}': 8,
         "sbc_call_paths_leaked": 0,
         "sbc_emergency_calls_total": 0,
+        'sbc_transfers_total{outcome="transferred"}': 2,
+        'sbc_transfers_total{outcome="failed"}': 0,
+        'sbc_transfers_total{outcome="refused"}': 1,
+        "sbc_subscriptions": 12,
+        "sbc_ready": 1,
+        "sbc_uptime_seconds": 60.5,
+        'sbc_build_info{version="1.2",name="hq"}': 1,
+        'sbc_limit_minutes_today{limit="pbx office"}': 12.5,
         "sbc_media_ports_used": 4,
         "sbc_media_ports_resting": 6,
         'sbc_rtp_packets_total{interface="inside"}': 70,
@@ -81,6 +92,7 @@ def test_every_metric_is_announced_once_with_its_type():
         ["sbc_sip_messages_total", "counter"],
         ["sbc_call_paths_used", "gauge"],
         ["sbc_call_paths_limit", "gauge"],
+        ["sbc_call_paths_peak_today", "gauge"],
         ["sbc_call_paths_leaked", "counter"],
         ["sbc_trunk_up", "gauge"],
         ["sbc_registration_state", "gauge"],
@@ -96,6 +108,12 @@ def test_every_metric_is_announced_once_with_its_type():
         ["sbc_rtp_jitter_seconds", "histogram"],
         ["sbc_rtp_round_trip_seconds", "histogram"],
         ["sbc_call_setup_seconds", "histogram"],
+        ["sbc_transfers_total", "counter"],
+        ["sbc_subscriptions", "gauge"],
+        ["sbc_ready", "gauge"],
+        ["sbc_uptime_seconds", "gauge"],
+        ["sbc_build_info", "gauge"],
+        ["sbc_limit_minutes_today", "gauge"],
         ["sbc_alarms", "gauge"],
         ["sbc_engine_lag_seconds", "gauge"],
         ["sbc_dropped_total", "counter"],
@@ -112,6 +130,8 @@ def test_trunks_paths_registrations_and_servers_are_measured():
         'sbc_call_paths_used{trunk="carrier-b",direction="inbound"}': 0,
         'sbc_call_paths_used{trunk="carrier-b",direction="outbound"}': 0,
         'sbc_call_paths_limit{trunk="carrier-a"}': 24,
+        'sbc_call_paths_peak_today{trunk="carrier-a"}': 7,
+        'sbc_call_paths_peak_today{trunk="carrier-b"}': 0,
         'sbc_trunk_up{trunk="carrier-a"}': 1,
         'sbc_trunk_up{trunk="carrier-b"}': 0,
         'sbc_registration_state{trunk="carrier-a"}': 1,
