@@ -10,12 +10,13 @@ from typing import Annotated, Any, Final
 from msgspec import Meta
 
 from sbc import __version__
-from sbc.admin import alarm_views, control, documents, figures, metrics, openapi, records, running
+from sbc.admin import alarm_views, control, documents, figures, metrics, openapi, records, running, trace
 from sbc.admin.exchange import Answer, Reply, Request, json_reply, problem
 from sbc.admin.history import KEPT_MINUTES
 from sbc.admin.route import Operation, Parameter, Returns, Routes
 from sbc.admin.state import AdminState
 from sbc.cdr.store import PAGE_RECORDS, PAGE_RECORDS_MAXIMUM
+from sbc.trace import pcap
 
 
 def answer(request: Request, state: AdminState) -> Answer:
@@ -71,6 +72,14 @@ OPERATIONS: Final = (
     Operation(
         "GET", "/api/v1/calls/{ref}/ladder", "ladder", "The messages of a running or recent call as a drawing",
         running.ladder, Returns(documents.Ladder, or_text=True), problems=(404,),
+    ),
+    Operation(
+        "GET", "/api/v1/calls/{ref}/trace", "trace", "The messages and decisions of a running or recent call",
+        trace.trace, Returns(documents.Trace), problems=(404,),
+    ),
+    Operation(
+        "GET", "/api/v1/calls/{ref}/pcap", "pcap", "Its messages as a capture file, for Wireshark", trace.capture,
+        Returns(content_type=pcap.MEDIA_TYPE), problems=(404,),
     ),
     Operation("GET", "/api/v1/trunks", "trunks", "All trunks", control.trunks, Returns(documents.Trunks)),
     Operation(

@@ -108,6 +108,30 @@ class Ladder(Document, frozen=True):
     ladder: str
 
 
+class TraceEntry(Document, frozen=True):
+    """A message of one leg (`sent`: by us), or a note. `at`: seconds after the first entry. `local` is our address."""
+
+    at: float
+    time: Time
+    leg: str
+    sent: bool
+    label: str
+    message: Annotated[str | None, Meta(description="the text; secrets and dialled digits are not shown")]
+    note: Annotated[list[str] | None, Meta(description="lines: a decision and its reasons, a state, a verdict")]
+    local: str | None
+    remote: str | None
+    transport: str | None
+
+
+class Trace(Document, frozen=True):
+    """`peers`: by leg; `ingress` is the caller's, `egress`, `egress-2` … one for each attempt."""
+
+    ref: str
+    running: bool
+    peers: dict[str, str]
+    entries: list[TraceEntry]
+
+
 class Server(Document, frozen=True):
     """One address of one server. `why`: what brought it into this state."""
 

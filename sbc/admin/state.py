@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from sbc.admin.history import Sample
 from sbc.b2bua.snapshot import CallView, EngineView
+from sbc.trace.recorder import Entry
 
 
 class WorkerView(Struct, frozen=True):
@@ -64,6 +65,16 @@ class AlarmView(Struct, frozen=True):
         return self.ended_at is None
 
 
+class TraceView(Struct, frozen=True):
+    """What is remembered of a call, oldest first; `running`: it goes on. `peers`: by leg. Masked."""
+
+    ref: str
+    running: bool
+    peers: Mapping[str, str]
+    entries: tuple[Entry, ...]
+    wall_at_zero: float  # add it to a time of an entry
+
+
 class Why(Struct, frozen=True):
     """A dry run of the policy: whether the call would be refused, and the text of `sbc why`."""
 
@@ -100,6 +111,10 @@ class AdminState(Protocol):
 
     def ladder(self, ref: str) -> str | None:
         """The ladder of a running or recent call; None for a call that is not remembered."""
+        ...
+
+    def trace(self, ref: str, *, keeps_length: bool = False) -> TraceView | None:
+        """What is remembered of it. `keeps_length`: what is masked has a filler of its length."""
         ...
 
     def why(self, peer: str, called: str, caller: str | None) -> Why:

@@ -11,7 +11,7 @@ from typing import Final, Protocol
 import sbc
 from sbc.admin.history import History, Sample
 from sbc.admin.live import live_texts
-from sbc.admin.state import AlarmView, RuntimeView, Why, WorkerView
+from sbc.admin.state import AlarmView, RuntimeView, TraceView, Why, WorkerView
 from sbc.b2bua.snapshot import CallView, EngineView, LoadView
 from sbc.core.errors import OperatorError
 from sbc.policy.engine import Policy
@@ -20,7 +20,8 @@ from sbc.policy.model import Facts
 from sbc.runtime import clock
 from sbc.runtime.driver import Driver
 from sbc.trace.ladder import draw
-from sbc.trace.recorder import Recorder
+from sbc.trace.recorder import Entry, Recorder
+from sbc.trace.verdict import MediaSoFar
 
 _ALIVE_SECONDS: Final = 5.0  # a loop that has not turned for as long does not turn
 
@@ -119,9 +120,23 @@ class ProgramView:
         return self._alarms()
 
     def ladder(self, ref: str) -> str | None:
-        trace = self._engine.trace
-        entries = trace.entries(ref)
-        return draw(entries, peers=trace.peers(ref)) if entries else None
+        found = self.trace(ref)
+        return None if found is None else draw(found.entries, peers=found.peers)
+
+    def trace(self, ref: str, *, keeps_length: bool = False) -> TraceView | None:
+        tapes = self._engine.trace
+        entries = tapes.entries(ref, keeps_length=keeps_length)
+        if not entries:
+            return None
+        running = tapes.is_running(ref)
+        live = self._media_so_far(ref) if running else ()
+        return TraceView(ref, running, tapes.peers(ref), (*entries, *live), self._wall_at_zero())
+
+    def _media_so_far(self, ref: str) -> tuple[Entry, ...]:
+        call = self._engine.call_view(ref)
+        if call is None or call.state != "answered":
+            return ()
+        return (Entry(self._now(), "", False, None, MediaSoFar(call.quality, (call.ingress, call.egress or ""))),)
 
     def why(self, peer: str, called: str, caller: str | None) -> Why:
         facts = Facts(peer, called, caller or "")

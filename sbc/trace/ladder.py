@@ -67,6 +67,12 @@ def label_of(data: bytes) -> str:
     return _printable(label) + _sdp_mark(header, body)
 
 
+def lines_of(note: object) -> list[str]:
+    """A note of a tape as lines of text. A peer may have chosen characters of it."""
+    notes = note if isinstance(note, (tuple, list)) else (note,)
+    return [text for one in notes for text in str(one).splitlines()]
+
+
 def moves(entries: Iterable[Entry]) -> list[str]:
     """One short line per message: `ingress > INVITE sdp` came in, `egress < INVITE sdp` went out. For tests."""
     return [
@@ -117,8 +123,7 @@ def _arrow_line(entry: Entry, mark: str, column: int, zero: float, count: int) -
 
 
 def _note_lines(entry: Entry, zero: float, count: int) -> list[str]:
-    notes = entry.note if isinstance(entry.note, (tuple, list)) else (entry.note,)
-    texts = [_printable(text) for note in notes for text in str(note).splitlines()]
+    texts = [_printable(text) for text in lines_of(entry.note)]
     prefix = "|".ljust(_WIDTH + 1) + "* "
     lines = [f"{entry.at - zero:{_MARGIN - 2}.3f}  {prefix}{text}" for text in texts[:1]]
     lines += [" " * _MARGIN + prefix + text for text in texts[1:]]

@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from sbc.b2bua.snapshot import EngineView, LoadView
+from sbc.b2bua.snapshot import CallView, EngineView, LoadView
 from sbc.policy.load import Source, parse_policy
 from sbc.runtime.driver import Driver
 from sbc.runtime.view import ProgramView
@@ -19,6 +19,9 @@ routes:
   - {name: home, from: office, to: dids}
 """
 
+QUALITY = {"ingress": [{"codec": "PCMU", "packets": 50, "engine": "kernel"}], "egress": []}
+CALL = CallView("abc", "answered", "office", "carrier", None, "", "", 0.0, quality=QUALITY)
+
 
 class Engine:
     def __init__(self):
@@ -31,6 +34,9 @@ class Engine:
     def load(self):
         self.begun += 30
         return LoadView(begun=self.begun)
+
+    def call_view(self, ref):
+        return CALL if ref == CALL.ref else None
 
 
 @pytest.fixture
@@ -48,7 +54,7 @@ def view():
     )
     view.driver = view._driver
     view.clock = clock
-    view.trace = engine.trace
+    view.tapes = engine.trace
     return view
 
 
@@ -85,8 +91,8 @@ def test_a_loop_that_has_not_turned_for_long_is_not_alive(view, beat_at, alive):
 
 def test_a_ladder_is_drawn_of_a_call_that_is_remembered(view):
     assert view.ladder("abc") is None
-    view.trace.note("abc", 1.0, "routed by home")
-    view.trace.begins("abc", 0, "office")
+    view.tapes.note("abc", 1.0, "routed by home")
+    view.tapes.begins("abc", 0, "office")
     assert "routed by home" in view.ladder("abc")
     assert view.ladder("abc").split()[:2] == ["office", "sbc"]
 
@@ -98,3 +104,23 @@ def test_why_asks_the_policy(view):
     assert view.why("office", "+442079460000", None).refused
     with pytest.raises(ValueError, match="nobody"):
         view.why("nobody", "1", None)
+
+
+def test_of_a_running_call_its_media_so_far_is_told(view):
+    view.tapes.note("abc", 1.0, "routed by home")
+    view.tapes.begins("abc", 0, "office")
+    found = view.trace("abc")
+    assert found.running
+    assert found.peers == {"ingress": "office"}
+    assert found.wall_at_zero == 1_000.0
+    assert "media from office: PCMU, 50 packets, relayed by the kernel" in str(found.entries[-1].note)
+    assert "routed by home" in view.ladder("abc")
+
+
+def test_of_a_call_that_is_over_only_its_tape_is_told(view):
+    view.tapes.note("abc", 1.0, "routed by home")
+    view.tapes.end("abc", failed=True, at=2.0)
+    found = view.trace("abc")
+    assert not found.running
+    assert len(found.entries) == 1
+    assert view.trace("nobody") is None

@@ -1,12 +1,14 @@
 """A program's state as the admin API sees it, held still for tests."""
 
-from sbc.admin.history import Sample
 from msgspec import structs
 
-from sbc.admin.state import RuntimeView, Why, WorkerView
+from sbc.admin.history import Sample
+from sbc.admin.state import RuntimeView, TraceView, Why, WorkerView
 from sbc.b2bua.snapshot import CallView, EngineView, MediaView
+from sbc.core.address import Address, Flow, Transport
 from sbc.core.histogram import Counted
 from sbc.peering.views import BindingView, HolderView, LimitView, PathView, PeerView, RegistrationView, ServerView
+from sbc.trace.recorder import Entry
 
 WALL_AT_ZERO = 1_738_314_000.0  # 2025-01-31T09:00:00Z
 
@@ -128,6 +130,14 @@ class StillState:
 
     def ladder(self, ref):
         return self._ladders.get(ref)
+
+    def trace(self, ref, *, keeps_length=False):
+        if ref not in self._ladders:
+            return None
+        flow = Flow(Transport.UDP, "inside", Address("192.0.2.1", 5060), Address("192.0.2.9", 5060))
+        message = Entry(5.0, "ingress", False, b"INVITE sip:x SIP/2.0\r\n\r\n" + b"x" * keeps_length, None, flow)
+        note = Entry(5.25, "", False, None, "why")
+        return TraceView(ref, False, {"ingress": "office"}, (message, note), WALL_AT_ZERO)
 
     def why(self, peer, called, caller):
         if peer != "office":
