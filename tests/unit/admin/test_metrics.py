@@ -8,7 +8,6 @@ from sbc.b2bua.snapshot import EngineView
 from sbc.peering.views import LimitView, PeerView, ServerView
 
 from . import state
-from .state import CALL
 
 ENGINE = EngineView(
     "hq",
@@ -32,7 +31,8 @@ def samples(text):
 
 
 def test_every_metric_shows_what_was_counted():
-    assert samples(render(ENGINE, RuntimeView(lag_seconds=0.25, dropped=(("outbox", 2),), version="1.2", uptime_seconds=60.5))) == {
+    runtime = RuntimeView(lag_seconds=0.25, dropped=(("outbox", 2),), version="1.2", uptime_seconds=60.5)
+    assert samples(render(ENGINE, runtime)) == {
         'sbc_calls{state="trying"}': 0,
         'sbc_calls{state="ringing"}': 0,
         'sbc_calls{state="answered"}': 2,
