@@ -1,0 +1,94 @@
+// The report that explains the bill: calls, minutes, answer-seizure ratio, mean duration and peaks per day and trunk.
+
+import { ask, query } from "./api.js";
+import { useLive } from "./live.js";
+import { Table, Time, Trouble } from "./parts.js";
+import { html, useEffect, useState } from "./vendor/htm-preact.js";
+import { figure, isUtc, visible } from "./words.js";
+
+const SPANS = {
+  today: "today",
+  yesterday: "yesterday",
+  week: "last 7 days",
+  month: "this month",
+  "last-month": "last month",
+};
+
+export function Report({ place }) {
+  const span = SPANS[place.params.get("span")] ? place.params.get("span") : "week";
+  const trunk = place.params.get("trunk") ?? "";
+  const trunks = useLive((s) => s.trunks).map((one) => one.name);
+  const [report, setReport] = useState(null);
+  const [trouble, setTrouble] = useState(null);
+  const [tries, setTries] = useState(0);
+  const timezone = isUtc() ? "UTC" : Intl.DateTimeFormat().resolvedOptions().timeZone;
+  useEffect(() => {
+    const stop = new AbortController();
+    const [since, until] = bounds(span, new Date());
+    ask(`report${query({ since, until, trunk, timezone })}`, { signal: stop.signal }).then(
+      (answer) => {
+        setReport(answer);
+        setTrouble(null);
+      },
+      (problem) => problem.name === "AbortError" || setTrouble(problem),
+    );
+    return () => stop.abort();
+  }, [span, trunk, timezone, tries]);
+  const choose = (change) => {
+    location.hash = `#/report${query({ span, trunk, ...change })}`;
+  };
+  return html`
+    <h1 tabindex="-1">Report</h1>
+    <form class="filters" aria-label="Report" onSubmit=${(event) => event.preventDefault()}>
+      <label>Calls of <select value=${span} onChange=${(event) => choose({ span: event.target.value })}>${Object.entries(SPANS).map(([one, name]) => html`<option value=${one} selected=${one === span}>${name}</option>`)}</select></label>
+      <label>Trunk <select value=${trunk} onChange=${(event) => choose({ trunk: event.target.value })}><option value="">all</option>${trunks.map((one) => html`<option value=${one} selected=${one === trunk}>${visible(one)}</option>`)}</select></label>
+    </form>
+    <${Trouble} problem=${trouble} retry=${() => setTries(tries + 1)} />
+    ${!report && !trouble && html`<p class="empty" role="status">Adding up …</p>`}
+    ${report && !trouble && html`<${Totals} totals=${report.totals} /><p class="count">Days are of ${visible(report.timezone)}.</p><${Rows} rows=${report.rows} />`}`;
+}
+
+/** Since (inclusive) and until (exclusive), as UTC text; days begin at midnight of the zone that is shown. */
+function bounds(span, now) {
+  const day = (back, date) => (isUtc() ? new Date(Date.UTC(now.getUTCFullYear(), now.getUTCMonth() + (date ? back : 0), date ?? now.getUTCDate() + back)) : new Date(now.getFullYear(), now.getMonth() + (date ? back : 0), date ?? now.getDate() + back)).toISOString();
+  return {
+    today: () => [day(0), ""],
+    yesterday: () => [day(-1), day(0)],
+    week: () => [day(-6), ""],
+    month: () => [day(0, 1), ""],
+    "last-month": () => [day(-1, 1), day(0, 1)],
+  }[span]();
+}
+
+const percent = (value) => (value === null || value === undefined ? "–" : `${figure(value, 1)} %`);
+const duration = (value) => (value === null || value === undefined ? "–" : `${figure(value, 0)} s`);
+
+function Totals({ totals }) {
+  if (!totals || Array.isArray(totals)) return null;
+  const facts = [
+    ["Calls", totals.calls !== undefined && figure(totals.calls)],
+    ["Answered", totals.answered !== undefined && figure(totals.answered)],
+    ["Answer-seizure ratio", totals.asr_percent !== undefined && percent(totals.asr_percent)],
+    ["Minutes", totals.minutes !== undefined && figure(totals.minutes, 1)],
+    ["Mean duration", totals.acd_seconds !== undefined && duration(totals.acd_seconds)],
+  ].filter(([, value]) => value !== false);
+  return html`<dl class="figures">${facts.map(([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>`;
+}
+
+function Rows({ rows }) {
+  const columns = [
+    { name: "Day", isHead: true, show: (row) => row.day },
+    { name: "Trunk", show: (row) => visible(row.trunk) },
+    { name: "Direction", show: (row) => row.direction },
+    { name: "Calls", isNumber: true, show: (row) => figure(row.calls) },
+    { name: "Answered", isNumber: true, show: (row) => figure(row.answered) },
+    { name: "ASR", isNumber: true, show: (row) => percent(row.asr_percent) },
+    { name: "Minutes", isNumber: true, show: (row) => figure(row.minutes, 1) },
+    { name: "ACD", isNumber: true, show: (row) => duration(row.acd_seconds) },
+    { name: "Peak paths", isNumber: true, show: (row) => html`${figure(row.peak_paths)}${row.peak_at && html` <small class="dim"><${Time} at=${row.peak_at} /></small>`}` },
+    { name: "Busy hour", isNumber: true, show: (row) => (row.busy_hour === null || row.busy_hour === undefined ? "–" : html`${hourOf(row.busy_hour)} <small class="dim">${figure(row.busy_hour_paths, 1)} paths</small>`) },
+  ];
+  return html`<${Table} caption="Calls by day, trunk and direction. ASR: answer-seizure ratio; ACD: mean duration of answered calls" columns=${columns} rows=${rows} keyOf=${(row) => `${row.day} ${row.trunk} ${row.direction}`} empty="No call ended in this time." />`;
+}
+
+const hourOf = (hour) => (typeof hour === "number" ? `${String(hour).padStart(2, "0")}:00` : /T/.test(hour) ? html`<${Time} at=${hour} />` : visible(hour));
