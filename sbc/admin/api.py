@@ -10,12 +10,13 @@ from typing import Annotated, Any, Final
 from msgspec import Meta
 
 from sbc import __version__
-from sbc.admin import alarm_views, control, documents, figures, metrics, openapi, records, running, trace
+from sbc.admin import alarm_views, control, documents, figures, metrics, openapi, records, report, running, stream, trace
 from sbc.admin.exchange import Answer, Reply, Request, json_reply, problem
 from sbc.admin.history import KEPT_MINUTES
 from sbc.admin.route import Operation, Parameter, Returns, Routes
 from sbc.admin.state import AdminState
 from sbc.cdr.store import PAGE_RECORDS, PAGE_RECORDS_MAXIMUM
+from sbc.core.cause import Cause
 from sbc.trace import pcap
 
 
@@ -37,6 +38,7 @@ def _published() -> Reply:
 
 
 _SINCE: Final = Parameter("since", "records of calls that ended then or later; an ISO 8601 date or time, UTC")
+_UNTIL: Final = Parameter("until", "records of calls that ended before")
 _TRUNK: Final = Parameter("trunk", "records of calls that came from or went to this peer")
 _RECORDS: Final = Annotated[int, Meta(ge=1, le=PAGE_RECORDS_MAXIMUM)]
 _PBX: Final = Returns(documents.Pbx, text="the PBX as it is then")
@@ -60,6 +62,10 @@ OPERATIONS: Final = (
         Returns(dict[str, Any]),
     ),
     Operation("GET", "/api/v1/status", "status", "What runs, in counts", running.status, Returns(documents.Status)),
+    Operation(
+        "GET", "/api/v1/events", "events", "What changes, as it changes: server-sent events, looked at once a second",
+        running.events, Returns(text="until the client goes", content_type=stream.CONTENT_TYPE), problems=(503,),
+    ),
     Operation("GET", "/api/v1/calls", "calls", "Running calls", running.calls, Returns(documents.Calls)),
     Operation(
         "GET", "/api/v1/calls/{ref}", "call", "One running call", running.call,
@@ -138,10 +144,24 @@ OPERATIONS: Final = (
         Returns(documents.Cdrs), problems=(400, 503),
         parameters=(
             _SINCE,
+            _UNTIL,
             _TRUNK,
+            Parameter("number", "records with this in the caller's or the called number"),
+            Parameter("cause", "records of calls that ended so", Cause),
+            Parameter("ref", "the record of this call"),
             Parameter("limit", f"records of a page; {PAGE_RECORDS} where it is missing", _RECORDS),
             Parameter("next", "the `next` of an earlier answer: what follows it"),
             Parameter("last", "so many of the newest instead of a page", _RECORDS),
+        ),
+    ),
+    Operation(
+        "GET", "/api/v1/report", "report", "What each trunk carried, by day and direction: to lay beside a bill",
+        report.report, Returns(documents.Report), problems=(400, 503),
+        parameters=(
+            Parameter("since", "calls answered then or later; a date is one of the time zone; 7 days if missing"),
+            Parameter("until", "calls answered before; now where it is missing"),
+            Parameter("trunk", "this peer alone"),
+            Parameter("timezone", "whose days; UTC where it is missing"),
         ),
     ),
     Operation(

@@ -311,8 +311,32 @@ class Draining(Document, frozen=True):
     ends_at: Time | None
 
 
+class Change(Document, frozen=True):
+    """Names of one kind."""
+
+    added: tuple[str, ...]
+    removed: tuple[str, ...]
+    changed: tuple[str, ...]
+
+
+class Changes(Document, frozen=True):
+    """What a reload has changed. `dids` are numbers and ranges, `settings` keys of the sections `sbc` and `media`."""
+
+    interfaces: Change
+    listeners: Change
+    pbxs: Change
+    trunks: Change
+    routes: Change
+    dids: Change
+    settings: Change
+
+
 class Reloaded(Document, frozen=True):
+    """`summary`: the changes in one line."""
+
     reloaded: Literal[True]
+    changes: Changes
+    summary: str
 
 
 class Attempt(Document, frozen=True):
@@ -362,6 +386,41 @@ class Cdrs(Document, frozen=True):
 
     cdrs: list[Cdr]
     next: str | None
+
+
+class ReportRow(Document, frozen=True):
+    """One trunk, direction and day; `day` null: all days. `minutes`: each call's seconds rounded up, summed;
+    `minutes_started`: each call's minutes rounded up, summed. `peak_paths`: most call paths at once in this direction,
+    `trunk_peak_paths` in both. `busy_hour`: start of the clock hour with the most traffic.
+    """
+
+    day: Annotated[str, Meta(examples=["2025-01-31"])] | None
+    trunk: str
+    direction: Literal["in", "out", "both"]
+    calls: Count
+    answered: Count
+    asr_percent: float | None
+    minutes: Seconds
+    minutes_started: Count
+    acd_seconds: float | None
+    peak_paths: Count
+    peak_at: Time | None
+    busy_hour: Time | None
+    busy_hour_paths: Count
+    trunk_peak_paths: Count
+    trunk_peak_at: Time | None
+    emergency: Count
+    disaster: Count
+
+
+class Report(Document, frozen=True):
+    """`rows`: by day, trunk and direction `in` or `out`. `totals`: by trunk, for `in`, `out` and `both`."""
+
+    timezone: str
+    since: Time
+    until: Time
+    rows: list[ReportRow]
+    totals: list[ReportRow]
 
 
 class WhyDocument(Document, frozen=True):

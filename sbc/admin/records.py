@@ -3,30 +3,53 @@
 Handlers of `api`'s table. It opens no database: `runtime.http` asks, in a thread.
 """
 
+from collections.abc import Mapping
+from typing import Final
+
 from sbc.admin.exchange import AskStore, Reply, Request, json_reply, problem
 from sbc.admin.state import AdminState
+from sbc.cdr.filters import NUMBER_CHARACTERS, Filters
 from sbc.cdr.format import parse_time
 from sbc.cdr.store import PAGE_RECORDS, PAGE_RECORDS_MAXIMUM, CdrReader, Page
+from sbc.core.cause import Cause
+
+_CAUSES: Final = frozenset(str(cause) for cause in Cause)
 
 
 def cdrs(request: Request, _state: AdminState, _name: str) -> Reply | AskStore:
     query = dict(request.query)
-    since = query.get("since")
     last = query.get("last")
     try:
-        since_at = parse_time(since) if since else None
+        chosen = filters(query)
         limit = _count(last or query.get("limit") or str(PAGE_RECORDS))
     except ValueError as error:
         return problem(400, str(error))
-    trunk = query.get("trunk") or None
     after = query.get("next") or None
 
     def question(reader: CdrReader) -> Reply:
         if last:
-            return _page(reader.latest(since=since_at, trunk=trunk, limit=limit))
-        return _page(reader.page(since=since_at, trunk=trunk, after=after, limit=limit))
+            return _page(reader.latest(chosen, limit=limit))
+        return _page(reader.page(chosen, after=after, limit=limit))
 
     return AskStore(question)
+
+
+def filters(query: Mapping[str, str]) -> Filters:
+    """ValueError says what is wrong. What is empty is not asked for, as a form sends it."""
+    since, until = query.get("since"), query.get("until")
+    cause, number = query.get("cause") or None, query.get("number") or None
+    if cause is not None and cause not in _CAUSES:
+        raise ValueError(f"{cause[:40]!r} is no cause; expected one of {', '.join(sorted(_CAUSES))}")
+    if number is not None and len(number) > NUMBER_CHARACTERS:
+        raise ValueError(f"a number of {len(number)} characters; expected at most {NUMBER_CHARACTERS}")
+    return Filters(
+        since=parse_time(since) if since else None,
+        until=parse_time(until) if until else None,
+        trunk=query.get("trunk") or None,
+        number=number,
+        cause=cause,
+        ref=query.get("ref") or None,
+    )
 
 
 def _page(page: Page) -> Reply:

@@ -196,6 +196,7 @@ _SENTENCES: Final = {
     sqlite3.SQLITE_READONLY: "may not be written by this user, or its file system is read-only",
     sqlite3.SQLITE_PERM: "may not be opened by this user",
     sqlite3.SQLITE_BUSY: "is locked by another program (an open sqlite3 shell?)",
+    sqlite3.SQLITE_INTERRUPT: "this takes too long; ask for less time (since, until), or read the folder (--data-dir)",
     sqlite3.SQLITE_IOERR: "the disk gave an input/output error",
 }
 

@@ -18,6 +18,7 @@ from typing import Any, Final
 import trio
 from msgspec import Struct
 
+from sbc.cdr.filters import Filters
 from sbc.cli.client import ask
 from sbc.cli.demo_phone import DemoPhone
 from sbc.cli.demo_policy import DemoPolicy, write_policy
@@ -236,8 +237,7 @@ async def _show(policy: DemoPolicy) -> None:
     await trio.to_thread.run_sync(
         partial(
             list_records,
-            since=None,
-            trunk=None,
+            Filters(),
             limit=10,
             data_dir=policy.data_dir,
             sbc=LOCAL,

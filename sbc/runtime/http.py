@@ -12,6 +12,7 @@ import logging
 import os
 import socket
 import sys
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -34,8 +35,10 @@ from sbc.admin.state import AdminState
 from sbc.b2bua.events import PingOrdered
 from sbc.cdr.store import CdrReader, StoreError
 from sbc.core.errors import OperatorError
+from sbc.policy.changes import Changes
 from sbc.runtime.admin_socket import label_of, open_admin_socket, remove_socket
 
+STORE_SECONDS: Final = 8.0  # for one question to the store; clients wait for ten
 CDR_READERS: Final = 2  # questions to the store at a time; more wait
 BODY_OCTETS: Final = 4_096  # of a request; the longest that means anything is a deadline
 _LOOK_SECONDS: Final = (0.02, 0.25)  # how often the answers to a ping are looked for: at first, and later
@@ -44,8 +47,8 @@ _accept_failures: Final = itertools.count()
 
 log = structlog.get_logger("admin")
 
-# Reads the policy again; every problem, and then nothing has changed.
-ReloadPolicy = Callable[[], Awaitable[Sequence[str]]]
+# Reads the policy again: what has changed; or every problem, and then nothing has.
+ReloadPolicy = Callable[[], Awaitable[Sequence[str] | Changes]]
 # What the program does by itself when the API asks for it, by the type of what is asked (`exchange.Perform`).
 Performers = Mapping[type, Callable[[Any], Awaitable[Reply]]]
 
@@ -169,10 +172,17 @@ def _is_from_elsewhere(http: HttpRequest) -> bool:
     return origin is not None and origin != f"http://{http.headers.get('host', '')}"
 
 
+def _breathe() -> None:
+    """A thread that has much to compute gives way to the engine's, which would else wait 5 ms for its turn."""
+    time.sleep(0.0005)
+
+
 def _ask_store(data_dir: Path, question: Callable[[CdrReader], Reply]) -> Reply:
     """In a thread: SQLite blocks."""
     try:
         with CdrReader.open(data_dir) as reader:
+            deadline = time.monotonic() + STORE_SECONDS
+            reader.be_considerate(is_late=lambda: time.monotonic() > deadline, breathe=_breathe)
             return question(reader)
     except ValueError as error:
         return problem(400, str(error))

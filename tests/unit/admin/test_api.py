@@ -9,6 +9,7 @@ from sbc.admin.exchange import PROBLEM, AskStore, Order, Reply, Request
 from sbc.admin.state import RuntimeView
 from sbc.b2bua.events import HangUpOrdered
 from sbc.b2bua.snapshot import CallView, EngineView
+from sbc.cdr.filters import Filters
 from sbc.cdr.store import Page
 
 from .state import CALL, StillState
@@ -146,12 +147,12 @@ class Asked:
     def __init__(self):
         self.questions = []
 
-    def page(self, **question):
-        self.questions.append(question)
+    def page(self, chosen, **question):
+        self.questions.append((chosen, question))
         return Page([{"ref": "r1"}], "c")
 
-    def latest(self, **question):
-        self.questions.append({"latest": True, **question})
+    def latest(self, chosen, **question):
+        self.questions.append((chosen, {"latest": True, **question}))
         return Page([{"ref": "r2"}], None)
 
 
@@ -163,9 +164,9 @@ def test_cdrs_are_a_question_to_the_store():
     newest = ask("/api/v1/cdrs", last="5").question(store)
 
     assert store.questions == [
-        {"since": 1_738_314_000.0, "trunk": "carrier-a", "after": "x,y", "limit": 7},
-        {"since": None, "trunk": None, "after": None, "limit": 100},
-        {"latest": True, "since": None, "trunk": None, "limit": 5},
+        (Filters(since=1_738_314_000.0, trunk="carrier-a"), {"after": "x,y", "limit": 7}),
+        (Filters(), {"after": None, "limit": 100}),
+        (Filters(), {"latest": True, "limit": 5}),
     ]
     assert body(reply) == {"cdrs": [{"ref": "r1"}], "next": "c"}
     assert body(newest) == {"cdrs": [{"ref": "r2"}], "next": None}
@@ -180,6 +181,20 @@ def test_a_wrong_question_about_cdrs_is_400(query):
 
     assert is_problem(reply, 400)
     assert len(reply.body) < 500
+
+
+def test_cdrs_are_looked_for_by_all_that_a_person_remembers():
+    store = Asked()
+
+    query = {"until": "2025-02-01", "number": "030 123", "cause": "busy", "ref": "r1"}
+    ask("/api/v1/cdrs", **query).question(store)
+
+    assert store.questions[0][0] == Filters(until=1_738_368_000.0, number="030 123", cause="busy", ref="r1")
+
+
+@pytest.mark.parametrize("query", [{"until": "x"}, {"cause": "bussy"}, {"number": "1" * 129}])
+def test_what_no_record_can_have_is_400(query):
+    assert is_problem(ask("/api/v1/cdrs", **query), 400)
 
 
 def test_why_is_a_dry_run_of_the_policy():

@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from sbc.cdr.filters import Filters
 from sbc.cdr.format import CDR_COLUMNS, cdr_row
 from sbc.cdr.record import AttemptRecord
 from sbc.cdr.store import CdrReader, CdrWriter, StoreError
@@ -177,7 +178,7 @@ def test_a_database_of_the_first_version_can_be_read_and_is_left_as_it_is(first_
     before = (first_version / "cdr.db").read_bytes()
     with CdrReader.open(first_version) as reader:
         assert [(shown["ref"], shown["joined_to"]) for shown in reader.latest().cdrs] == [("old", None)]
-        assert refs(reader.page(trunk="carrier-a")) == ["old"]
+        assert refs(reader.page(Filters(trunk="carrier-a"))) == ["old"]
     assert (first_version / "cdr.db").read_bytes() == before
 
 
@@ -412,9 +413,9 @@ def test_since_takes_calls_that_ended_then_or_later(tmp_path, record, epoch):
     store(tmp_path, record("early", ended_at=epoch), record("late", ended_at=epoch + 0.001))
 
     with CdrReader.open(tmp_path) as reader:
-        assert refs(reader.page(since=epoch)) == ["early", "late"]
-        assert refs(reader.page(since=epoch + 0.001)) == ["late"]
-        assert refs(reader.page(since=epoch + 1)) == []
+        assert refs(reader.page(Filters(since=epoch))) == ["early", "late"]
+        assert refs(reader.page(Filters(since=epoch + 0.001))) == ["late"]
+        assert refs(reader.page(Filters(since=epoch + 1))) == []
 
 
 def test_trunk_takes_calls_from_it_and_to_it(tmp_path, record):
@@ -427,8 +428,8 @@ def test_trunk_takes_calls_from_it_and_to_it(tmp_path, record):
     )
 
     with CdrReader.open(tmp_path) as reader:
-        assert set(refs(reader.page(trunk="carrier-a"))) == {"out", "in", "refused"}
-        assert refs(reader.page(trunk="' OR 1=1 --")) == []
+        assert set(refs(reader.page(Filters(trunk="carrier-a")))) == {"out", "in", "refused"}
+        assert refs(reader.page(Filters(trunk="' OR 1=1 --"))) == []
 
 
 def test_pages_follow_each_other_without_gap_or_repetition(tmp_path, record, epoch):
