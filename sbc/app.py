@@ -41,6 +41,7 @@ from sbc.runtime.cdr_sink import CdrSink
 from sbc.runtime.data_dir import make_data_dir, node_label
 from sbc.runtime.dns import Resolver, name_servers
 from sbc.runtime.driver import Driver, Engine
+from sbc.runtime.hep import HepExport
 from sbc.runtime.keeper import Keeper
 from sbc.runtime.local_keeper import LocalKeeper
 from sbc.runtime.logging import LogFormat, LogWriter
@@ -192,6 +193,8 @@ class _Program:
         writer.notice = self._alerts.notice
         self._reloader = None if read_again is None else Reloader(policy, read_again, self._put_in_force)
         self._view: ProgramView | None = None
+        self._hep = HepExport(self._engine.trace, self._drops, now=clock.boot_seconds, wall_at_zero=clock.wall_at_zero)
+        self._hep.set_policy(policy.hep)
         self._resolver = Resolver(driver.handle, self._drops, servers=name_servers(os.environ))
         self._media = MediaPool(
             keeper,
@@ -247,6 +250,7 @@ class _Program:
         await nursery.start(self._alerts.run)
         await nursery.start(self._media.run)
         await nursery.start(self._resolver.run)
+        await nursery.start(self._hep.run)
         await nursery.start(self._transports.run)
         self._driver.start(StateRestored(kept))
         self._is_started = True
@@ -322,6 +326,7 @@ class _Program:
             self._view.policy = policy
         self._writer.set_rules(policy.log)
         self._alerts.set_policy(policy)
+        self._hep.set_policy(policy.hep)
         self._media.change(_media_of(policy))
         self._driver.handle(PolicyChanged(policy))
 

@@ -45,6 +45,9 @@ KINDS: Final[Mapping[str, Kind]] = {
     "call.emergency": Kind("An emergency call to {called}[ from {caller}][ of {ingress}][, over {egress}].", ("ref",)),
     "call.crashed": Kind("A bug ended the call {ref}[: {error}][, in {where}].", ("where",)),
     "engine.failure": Kind("A bug outside of any call[, in {where}]; what came next was served.", ("where",)),
+    "hep.unreachable": Kind(
+        "Copies of messages do not reach the capture server {server}[: {reason}].", ("server",), ("hep.reachable",)
+    ),
     # media
     "media.worker_died": Kind("Media worker {worker} has died; it is being replaced.", ("worker",), _STARTED),
     "media.worker_killed": Kind("Media worker {worker} had to be ended[: {reason}].", ("worker",), _STARTED),
