@@ -42,6 +42,20 @@ def ask(
     address: str, path: str, query: Mapping[str, str] | None = None, *, key: str, method: str = "GET"
 ) -> dict[str, Any]:
     """The decoded JSON of a successful answer, which is an object that has `key`."""
+    response, asked = _asked(address, path, query, method)
+    return _decoded(response, asked, key)
+
+
+def fetch(address: str, path: str, content_type: str) -> bytes:
+    """The octets of a successful answer that is of this type."""
+    response, asked = _asked(address, path, None, "GET")
+    if response.is_success and response.headers.get("content-type") == content_type:
+        return response.content
+    raise _refused(response, _body(response), asked)
+
+
+def _asked(address: str, path: str, query: Mapping[str, str] | None, method: str) -> tuple[httpx2.Response, str]:
+    """What came, and whom that was asked, for people."""
     parsed = parse_admin_address(address)
     uds = _existing(parsed) if isinstance(parsed, UnixAddress) else None
     base = "http://localhost" if uds else f"http://{parsed}"
@@ -54,7 +68,7 @@ def ask(
         raise OperatorError(f"{parsed}: no answer within {ANSWER_SECONDS:.0f} s") from error
     except (httpx2.TransportError, httpx2.InvalidURL) as error:
         raise OperatorError(f"{parsed}: {_why_unreachable(error)}") from error
-    return _decoded(response, str(parsed), key)
+    return response, str(parsed)
 
 
 def path_of(*parts: str) -> str:
@@ -71,17 +85,26 @@ def _existing(address: UnixAddress) -> str:
 
 
 def _decoded(response: httpx2.Response, address: str, key: str) -> dict[str, Any]:
+    body = _body(response)
+    if body is not None and response.is_success and key in body:
+        return body
+    raise _refused(response, body, address)
+
+
+def _body(response: httpx2.Response) -> dict[str, Any] | None:
     try:
         body = response.json()
     except ValueError:
-        body = None
-    if isinstance(body, dict) and response.is_success and key in body:
-        return body
-    if isinstance(body, dict) and not response.is_success and body.get("problems"):
-        raise RefusedError([str(line) for line in body["problems"]], str(body.get("detail")))
-    if isinstance(body, dict) and not response.is_success and "detail" in body:
-        raise OperatorError(str(body["detail"]))
-    raise OperatorError(f"{address}: what answers there (status {response.status_code}) is no sbc")
+        return None
+    return body if isinstance(body, dict) else None
+
+
+def _refused(response: httpx2.Response, body: dict[str, Any] | None, address: str) -> OperatorError:
+    if body is not None and not response.is_success and body.get("problems"):
+        return RefusedError([str(line) for line in body["problems"]], str(body.get("detail")))
+    if body is not None and not response.is_success and "detail" in body:
+        return OperatorError(str(body["detail"]))
+    return OperatorError(f"{address}: what answers there (status {response.status_code}) is no sbc")
 
 
 def _why_unreachable(error: BaseException) -> str:

@@ -33,6 +33,12 @@ class Running:
 
         return ask(find_admin(self.admin, self.policy), path, query, key=key, method=method)
 
+    def fetch(self, path: str, content_type: str) -> bytes:
+        """The octets of a successful answer of this type; else OperatorError."""
+        from sbc.cli.client import fetch, find_admin
+
+        return fetch(find_admin(self.admin, self.policy), path, content_type)
+
 
 RunningSbc = Annotated[Running, Parameter(name="*")]
 LOCAL: Final = Running()

@@ -1,4 +1,9 @@
-"""Questions to the running SBC: `status`, `calls`, `trunks`, `pbxs`, `paths`, `limits`, `alarms`."""
+"""Questions to the running SBC: `status`, `calls`, `trace`, `trunks`, `pbxs`, `paths`, `limits`, `alarms`."""
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
 
 from sbc.cli.commands.root import LOOKS, app
 from sbc.cli.running import LOCAL, RunningSbc
@@ -39,6 +44,34 @@ def calls(*, sbc: RunningSbc = LOCAL) -> int:
 @app.command(
     group=LOOKS,
     sort_key=3,
+    help="""What happened in one call: its ladder, and why it went so.
+
+Of running calls, and of those that are over while the SBC remembers them.
+Passwords, digest responses and dialled digits are not shown.
+
+  sbc trace k3v7q2mxya
+  sbc trace k3v7q2mxya --messages
+  sbc trace k3v7q2mxya --pcap call.pcap
+  sbc trace k3v7q2mxya --pcap - | tshark -r -""",
+)
+def trace(
+    ref: Annotated[str, Parameter(name="REF", help="The call's ref, from sbc calls, sbc cdr list or a log line.")],
+    /,
+    *,
+    messages: Annotated[bool, Parameter(help="Every message in full, in place of the ladder.")] = False,
+    pcap: Annotated[
+        Path | None, Parameter(allow_leading_hyphen=True, help="Write its messages to this capture file; - is stdout.")
+    ] = None,
+    sbc: RunningSbc = LOCAL,
+) -> int:
+    from sbc.cli.trace import save_capture, show_trace
+
+    return show_trace(ref, sbc, messages=messages) if pcap is None else save_capture(ref, pcap, sbc)
+
+
+@app.command(
+    group=LOOKS,
+    sort_key=4,
     help="""The trunks: state, since when and why, call paths, registration.
 
 Below each trunk stand its servers' addresses. FOR is how long it has been so,
@@ -55,7 +88,7 @@ def trunks(*, sbc: RunningSbc = LOCAL) -> int:
 
 @app.command(
     group=LOOKS,
-    sort_key=4,
+    sort_key=5,
     help="""The PBXs: state, since when and why, servers and registered contacts.
 
 Below each PBX stand its servers' addresses, or the contacts that registered.
@@ -71,7 +104,7 @@ def pbxs(*, sbc: RunningSbc = LOCAL) -> int:
 
 @app.command(
     group=LOOKS,
-    sort_key=5,
+    sort_key=6,
     help="""The call paths of every trunk, who holds them and for how long.
 
 Below each trunk stand the calls that hold its paths. TODAY is the most that
@@ -88,7 +121,7 @@ def paths(*, sbc: RunningSbc = LOCAL) -> int:
 
 @app.command(
     group=LOOKS,
-    sort_key=6,
+    sort_key=7,
     help="""What counts against the limits of PBXs and routes.
 
 Calls at once, minutes of today (UTC), and new calls per second, each of how
@@ -105,7 +138,7 @@ def limits(*, sbc: RunningSbc = LOCAL) -> int:
 
 @app.command(
     group=LOOKS,
-    sort_key=7,
+    sort_key=8,
     help="""What is wrong now, and what was within the last hour.
 
 FOR is how long it has been so, or was; TIMES is how often it was said.

@@ -25,6 +25,7 @@ ARGUMENTS = {
     "demo": None,  # needs seconds, and fails by its calls alone: tests/loopback
     "status": "",
     "calls": "",
+    "trace": "k3v7q2mxya",
     "trunks": "",
     "pbxs": "",
     "paths": "",

@@ -1,0 +1,172 @@
+"""`sbc trace`: one call's ladder, who called whom and why it ended; its messages in full, or as a capture file.
+
+From the running SBC. Nothing that a peer sent can move the cursor.
+"""
+
+import contextlib
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from sbc.cli import UsageError
+from sbc.cli.client import path_of
+from sbc.cli.output import printable, printable_lines, show_json
+from sbc.cli.remote import minutes
+from sbc.cli.running import Running
+from sbc.core.errors import OperatorError
+from sbc.trace.pcap import MEDIA_TYPE
+
+_FILE_MODE: Final = 0o640  # who called whom is nobody else's business
+_STDOUT: Final = "-"
+_ENDED: Final = ("ended: ", "turned away: ", "goes on in the call ")
+_WELL: Final = ("ended: normal ", "goes on in the call ", "turned away: ")
+
+
+def show_trace(ref: str, sbc: Running, *, messages: bool) -> int:
+    with _explained(ref):
+        body = sbc.ask(path_of("calls", ref, "trace"), key="entries")
+    if sbc.json:
+        show_json(body)
+        return 0
+    print("\n".join([*_headlines(body, sbc), ""]))
+    if messages:
+        print("\n".join(line for entry in body["entries"] for line in _in_full(entry, body["peers"])))
+    else:
+        print(printable_lines(sbc.ask(path_of("calls", ref, "ladder"), key="ladder")["ladder"]), end="")
+    return 0
+
+
+def save_capture(ref: str, path: Path, sbc: Running) -> int:
+    """The whole file or none: what stood there before stays where it cannot be written."""
+    if str(path).startswith("-") and str(path) != _STDOUT:
+        raise UsageError(f"--pcap wants a file, and {path} looks like an option")
+    with _explained(ref):
+        data = sbc.fetch(path_of("calls", ref, "pcap"), MEDIA_TYPE)
+    if str(path) == _STDOUT:
+        if sys.stdout.isatty():
+            raise OperatorError("a capture file is nothing for a terminal; name a file, or pipe it into tshark -r -")
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+        return 0
+    try:
+        _write_whole(path, data)
+    except OSError as error:
+        raise OperatorError(f"{path}: {error.strerror or error}") from error
+    print(f"{printable(str(path))}: {len(data)} octets; open it with wireshark, tshark -r or sngrep -I")
+    return 0
+
+
+@contextlib.contextmanager
+def _explained(ref: str) -> Iterator[None]:
+    """What is no longer remembered may still have its record."""
+    try:
+        yield
+    except OperatorError as error:
+        if "remembered" not in str(error):
+            raise
+        record = f"sbc cdr list --json --limit 1000 | jq '.cdrs[] | select(.ref == \"{printable(ref)}\")'"
+        raise OperatorError(f"{error}\nits record may still be there: {record}") from error
+
+
+# --- who called whom, and why it ended --------------------------------------------------------------------------------
+
+
+def _headlines(body: dict[str, Any], sbc: Running) -> Iterator[str]:
+    """By the running call's or the record's own words; without either, by the ladder alone."""
+    ref = str(body["ref"])
+    known = _running_call(ref, sbc) if body["running"] else _record(ref, sbc)
+    yield f"call {printable(ref)}, " + ("running" if body["running"] else "over")
+    if known is not None:
+        route = f", route {known['route']}" if known.get("route") else ""
+        yield printable(
+            f"{known['caller'] or 'somebody'} of {known['ingress']} called {known['called'] or 'nobody'}"
+            f" at {known['egress'] or 'nobody'}{route}"
+        )
+        yield printable(_course(known))
+    for line in _ending(body["entries"]):
+        yield printable(line)
+
+
+def _running_call(ref: str, sbc: Running) -> dict[str, Any] | None:
+    with contextlib.suppress(OperatorError):  # it has ended in between
+        return sbc.ask(path_of("calls", ref), key="ref")
+    return None
+
+
+def _record(ref: str, sbc: Running) -> dict[str, Any] | None:
+    """Its record may not be on the disk yet, or not be readable: the ladder is shown all the same."""
+    with contextlib.suppress(OperatorError):
+        found = sbc.ask("/api/v1/cdrs", {"ref": ref, "last": "1"}, key="cdrs")["cdrs"]
+        return next((record for record in found if record.get("ref") == ref), None)
+    return None
+
+
+def _course(known: dict[str, Any]) -> str:
+    words = [f"began {known['started_at']}"]
+    if known.get("state"):
+        words.append(str(known["state"]))
+    elif not known.get("answered_at"):
+        words.append("not answered")
+    if known.get("answered_at"):
+        words.append(f"answered {known['answered_at']}")
+    if known.get("ended_at"):
+        words.append(f"ended {known['ended_at']}")
+    if known.get("billable_ms"):
+        words.append(f"talked {minutes(known['billable_ms'] / 1000)}")
+    return ", ".join(words)
+
+
+def _ending(entries: list[dict[str, Any]]) -> Iterator[str]:
+    """How it ended; and, where it did not end well, what was decided or found just before."""
+    notes = [line for entry in entries if entry["note"] for line in entry["note"]]
+    for at, line in enumerate(notes):
+        if line.startswith(_ENDED):
+            yield line
+            if not line.startswith(_WELL) and at > 0:
+                yield f"because: {notes[at - 1].strip()}"
+            return
+
+
+# --- every message ----------------------------------------------------------------------------------------------------
+
+
+def _in_full(entry: dict[str, Any], peers: dict[str, str]) -> Iterator[str]:
+    """A line that says who sent it to whom, and the message as it was, masked; a note as it is."""
+    head = f"{entry['at']:8.3f}  {entry['time']}  "
+    if entry["message"] is None:
+        yield from (printable(f"{head}* {line}") for line in entry["note"] or ())
+        yield ""
+        return
+    peer = f"{peers.get(entry['leg'], 'peer')} ({entry['leg']})"
+    way = f"sbc to {peer}" if entry["sent"] else f"{peer} to sbc"
+    places = (entry["local"], entry["remote"]) if entry["sent"] else (entry["remote"], entry["local"])
+    where = f", {entry['transport']} {places[0]} to {places[1]}" if entry["local"] else ""
+    yield printable(f"{head}{way}{where}")
+    yield from (printable(line) for line in entry["message"].replace("\r\n", "\n").rstrip("\n").split("\n"))
+    yield ""
+
+
+# --- the file ---------------------------------------------------------------------------------------------------------
+
+
+def _write_whole(path: Path, data: bytes) -> None:
+    """Beside its place first, then moved there. What is no plain file, as a pipe, is written to as it is."""
+    if path.exists() and not path.is_file():
+        path.write_bytes(data)
+        return
+    target = path.resolve()
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name[:100]}.", suffix=".part", dir=target.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fchmod(descriptor, _FILE_MODE)
+            os.fsync(descriptor)
+        Path(name).replace(target)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            Path(name).unlink()
+        raise

@@ -1,0 +1,156 @@
+"""`sbc trace`: what it says first, what it draws, what it writes, and how it fails."""
+
+import json
+import os
+import stat
+
+import pytest
+
+from sbc.cli import run_command
+
+REF = "k3v7q2mxya"
+HEAD = {"at": 0.0, "time": "2025-01-31T09:00:00.000Z", "leg": "ingress", "sent": False, "note": None, "message": None}
+NOTE = HEAD | {"leg": "", "label": "", "local": None, "remote": None, "transport": None}
+INVITE = HEAD | {
+    "label": "INVITE",
+    "message": "INVITE sip:1@sbc SIP/2.0\r\nSubject: \x1b[2J\r\n\r\n",
+    "local": "192.0.2.1:5060",
+    "remote": "192.0.2.9:5060",
+    "transport": "udp",
+}
+TRACE = {
+    "ref": REF,
+    "running": False,
+    "peers": {"ingress": "office", "egress": "carrier-a"},
+    "entries": [
+        INVITE,
+        NOTE | {"note": ["carrier-a is passed over: down"]},
+        NOTE | {"note": ["ended: unreachable (503) by sbc"]},
+        INVITE | {"sent": True, "leg": "egress-2", "message": "ACK"},
+    ],
+}
+RECORD = {
+    "ref": REF, "ingress": "office", "egress": "carrier-a", "route": "out", "caller": "+1\x07", "called": "+44",
+    "started_at": "2025-01-31T09:00:00.000Z", "answered_at": None, "ended_at": "2025-01-31T09:00:01.000Z",
+    "billable_ms": 0,
+}  # fmt: skip
+
+
+@pytest.fixture
+def run(sbc, capfdbinary):
+    """Runs `sbc trace` against `sbc`: status, stdout, stderr."""
+
+    def run(*words):
+        status = run_command(["trace", *words, "--admin", sbc.address])
+        out, err = capfdbinary.readouterr()
+        return status, out, err.decode()
+
+    return run
+
+
+@pytest.fixture
+def known(sbc):
+    sbc.knows(f"GET /api/v1/calls/{REF}/trace", TRACE)
+    sbc.knows(f"GET /api/v1/calls/{REF}/ladder", {"ladder": "a ladder\n  and \x1b[2J more\n"})
+    sbc.knows("GET /api/v1/cdrs", {"cdrs": [RECORD], "next": None})
+    return sbc
+
+
+def test_first_comes_who_called_whom_and_why_it_ended_then_the_ladder(known, run):
+    status, out, _ = run(REF)
+    assert status == 0
+    assert out.decode().splitlines() == [
+        f"call {REF}, over",
+        "+1\\x07 of office called +44 at carrier-a, route out",
+        "began 2025-01-31T09:00:00.000Z, not answered, ended 2025-01-31T09:00:01.000Z",
+        "ended: unreachable (503) by sbc",
+        "because: carrier-a is passed over: down",
+        "",
+        "a ladder",
+        "  and \\x1b[2J more",
+    ]
+
+
+def test_a_call_that_ended_well_needs_no_because(known, run):
+    known.knows(
+        f"GET /api/v1/calls/{REF}/trace", TRACE | {"entries": [NOTE | {"note": ["ended: normal (200) by caller"]}]}
+    )
+    assert b"because" not in run(REF)[1]
+
+
+def test_a_running_call_is_told_by_its_state(known, run):
+    known.knows(f"GET /api/v1/calls/{REF}/trace", TRACE | {"running": True, "entries": [INVITE]})
+    known.knows(f"GET /api/v1/calls/{REF}", RECORD | {"state": "answered", "answered_at": "2025-01-31T09:00:00.500Z"})
+    lines = run(REF)[1].decode().splitlines()
+    assert lines[0] == f"call {REF}, running"
+    assert lines[2].startswith("began 2025-01-31T09:00:00.000Z, answered, answered 2025-01-31T09:00:00.500Z")
+
+
+@pytest.mark.parametrize("record", [{"cdrs": [], "next": None}, {"cdrs": [RECORD | {"ref": "another"}], "next": None}])
+def test_without_its_record_the_ladder_is_shown_all_the_same(known, run, record):
+    known.knows("GET /api/v1/cdrs", record)
+    status, out, _ = run(REF)
+    assert status == 0
+    assert b"of office called" not in out
+    assert b"a ladder" in out
+
+
+def test_every_message_in_full_says_who_sent_it_and_moves_no_cursor(known, run):
+    out = run(REF, "--messages")[1].decode()
+    assert "office (ingress) to sbc, udp 192.0.2.9:5060 to 192.0.2.1:5060\nINVITE sip:1@sbc SIP/2.0\n" in out
+    assert "sbc to peer (egress-2), udp 192.0.2.1:5060 to 192.0.2.9:5060\nACK\n" in out
+    assert "* carrier-a is passed over: down\n" in out
+    assert "\x1b" not in out
+    assert "Subject: \\x1b[2J" in out
+
+
+def test_json_is_the_apis_answer(known, run):
+    assert json.loads(run(REF, "--json")[1]) == TRACE
+
+
+def test_an_unknown_ref_is_status_1_with_the_apis_sentence_and_where_to_look(sbc, run):
+    sbc.refuses(f"GET /api/v1/calls/{REF}/trace", 404, "no running or remembered call has the ref")
+    sbc.refuses(f"GET /api/v1/calls/{REF}/pcap", 404, "no running or remembered call has the ref")
+    for words in ((REF,), (REF, "--pcap", "-")):
+        status, out, err = run(*words)
+        assert (status, out) == (1, b"")
+        assert "no running or remembered call" in err
+        assert "sbc cdr list" in err
+
+
+@pytest.fixture
+def capture(sbc):
+    sbc.replies[f"GET /api/v1/calls/{REF}/pcap"] = (200, "application/vnd.tcpdump.pcap", "OCTETS")
+
+
+def test_a_capture_file_is_written_whole_for_us_and_our_group(capture, run, tmp_path):
+    file = tmp_path / "call.pcap"
+    file.write_text("old")
+    status, out, _ = run(REF, "--pcap", str(file))
+    assert status == 0
+    assert f"{file}: 6 octets" in out.decode()
+    assert file.read_bytes() == b"OCTETS"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o640
+    assert list(tmp_path.glob("*.part")) == []
+
+
+def test_a_capture_goes_to_stdout_as_it_is(capture, run):
+    assert run(REF, "--pcap", "-")[:2] == (0, b"OCTETS")
+
+
+def test_a_capture_goes_into_a_pipe_of_the_file_system(capture, run, tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        assert run(REF, "--pcap", str(pipe))[0] == 0
+        assert os.read(reader, 100) == b"OCTETS"
+    finally:
+        os.close(reader)
+
+
+def test_where_nothing_can_be_written_it_says_so_and_leaves_nothing(capture, run, tmp_path):
+    status, out, err = run(REF, "--pcap", str(tmp_path / "missing" / "call.pcap"))
+    assert (status, out) == (1, b"")
+    assert "No such file or directory" in err
+    assert list(tmp_path.iterdir()) in ([], [tmp_path / "admin"])
