@@ -143,7 +143,7 @@ def _open_all(policy: Policy, admin: str, keeper: Keeper, stack: contextlib.Exit
     except OperatorError as error:
         problems.append(str(error))
     try:
-        admin_socket = _open_admin(admin, stack)
+        admin_socket = _open_admin(admin, stack, has_token=policy.admin_token is not None)
     except OperatorError as error:
         problems.append(str(error))
     try:
@@ -155,10 +155,10 @@ def _open_all(policy: Policy, admin: str, keeper: Keeper, stack: contextlib.Exit
     return _Opened(listeners, admin_socket, store, StateStore(store.path.parent))
 
 
-def _open_admin(address: str, stack: contextlib.ExitStack) -> socket.socket | None:
+def _open_admin(address: str, stack: contextlib.ExitStack, *, has_token: bool) -> socket.socket | None:
     if address == "off":
         return None
-    listener = open_admin_socket(address)
+    listener = open_admin_socket(address, has_token=has_token)
     stack.enter_context(remove_socket(label_of(listener)))
     stack.enter_context(listener)
     return listener
@@ -299,9 +299,22 @@ class _Program:
         )
         data_dir = self._opened.store.path.parent
         nursery.start_soon(_look_at_the_load, view)
-        serving = partial(serve_admin, listener, view, self._driver.handle, data_dir, reload=self._reload)
+        serving = partial(
+            serve_admin,
+            listener,
+            view,
+            self._driver.handle,
+            data_dir,
+            reload=self._reload,
+            token=self._admin_token,
+            drops=self._drops,
+        )
         label: str = await nursery.start(serving)
         return label
+
+    def _admin_token(self) -> str | None:
+        token = self._policy.admin_token
+        return None if token is None else token.text
 
     def _workers(self) -> tuple[WorkerView, ...]:
         media = self._media

@@ -13,7 +13,7 @@ def alarms(_request: Request, state: AdminState, _name: str = "") -> Reply:
 
 def alarm_objects(state: AdminState) -> list[dict[str, Any]]:
     """Active ones first, the newest first."""
-    engine = state.engine()
+    engine = state.glance(0)
     return [
         {
             "event": alarm.event,

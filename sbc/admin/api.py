@@ -10,7 +10,20 @@ from typing import Annotated, Any, Final
 from msgspec import Meta
 
 from sbc import __version__
-from sbc.admin import alarm_views, control, documents, figures, metrics, openapi, records, report, running, stream, trace
+from sbc.admin import (
+    alarm_views,
+    control,
+    documents,
+    figures,
+    metrics,
+    openapi,
+    records,
+    report,
+    running,
+    stream,
+    testcall,
+    trace,
+)
 from sbc.admin.exchange import Answer, Reply, Request, json_reply, problem
 from sbc.admin.history import KEPT_MINUTES
 from sbc.admin.route import Operation, Parameter, Returns, Routes
@@ -30,6 +43,16 @@ def answer(request: Request, state: AdminState) -> Answer:
         allowed = ", ".join("GET, HEAD" if method == "GET" else method for method in methods)
         return problem(405, f"{request.path[:200]} knows {allowed}", (("Allow", allowed),))
     return operation.handler(request, state, name)
+
+
+def is_open(path: str) -> bool:
+    """Whether no token is asked for: a service manager or a load balancer has none."""
+    return any(operation.is_open for operation in _ROUTES.find(path)[0].values())
+
+
+def is_lasting(path: str) -> bool:
+    """Whether its reply holds a place that others may need."""
+    return any(operation.returns.content_type == stream.CONTENT_TYPE for operation in _ROUTES.find(path)[0].values())
 
 
 @cache
@@ -134,6 +157,14 @@ OPERATIONS: Final = (
     Operation(
         "DELETE", "/api/v1/drain", "revoke_drain", "Take a drain back: new calls again", control.revoke_drain,
         Returns(documents.Draining), problems=(409,),
+    ),
+    Operation(
+        "POST", "/api/v1/testcall", "open_test_call", "Open a door for one test call from this machine",
+        testcall.open_door, Returns(testcall.TestCall, 201), body=testcall.TestCallBody, problems=(400, 409, 503),
+    ),
+    Operation(
+        "DELETE", "/api/v1/testcall", "close_test_call", "Close it, and end its calls", testcall.close_door,
+        Returns(testcall.DoorClosed),
     ),
     Operation(
         "POST", "/api/v1/reload", "reload", "Read the policy again: all of it is put in force, or nothing",

@@ -73,7 +73,11 @@ class Perform(Struct, frozen=True):
     what: Struct
 
 
-Answer = Reply | Order | Ping | Reload | AskStore | Perform
+class Stream(Struct, frozen=True):
+    """Tell of everything that changes, as long as the client listens (`stream`)."""
+
+
+Answer = Reply | Order | Ping | Reload | AskStore | Perform | Stream
 
 
 def json_reply(value: Any, status: int = 200) -> Reply:
@@ -103,11 +107,14 @@ def problem(status: int, detail: str, headers: tuple[tuple[str, str], ...] = (),
 _TITLES: Final = {
     400: "Bad Request",
     403: "Forbidden",
+    401: "Unauthorized",
     404: "Not Found",
     405: "Method Not Allowed",
+    408: "Request Timeout",
     409: "Conflict",
     413: "Content Too Large",
     421: "Misdirected Request",
     500: "Internal Server Error",
     503: "Service Unavailable",
+    505: "HTTP Version Not Supported",
 }

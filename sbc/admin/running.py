@@ -4,7 +4,7 @@ Handlers of `api`'s table, each from one request and one look at the state. Pure
 """
 
 from sbc.admin import metrics
-from sbc.admin.exchange import Order, Reply, Request, json_reply, problem, text_reply, wants_text
+from sbc.admin.exchange import Order, Reply, Request, Stream, json_reply, problem, text_reply, wants_text
 from sbc.admin.peer_views import path_object, paths_of
 from sbc.admin.state import AdminState
 from sbc.admin.views import call_object, status_object
@@ -33,6 +33,10 @@ def status(_request: Request, state: AdminState, _name: str) -> Reply:
 
 def calls(_request: Request, state: AdminState, _name: str) -> Reply:
     return json_reply({"calls": [call_object(call) for call in state.engine().calls]})
+
+
+def events(_request: Request, _state: AdminState, _name: str) -> Stream:
+    return Stream()
 
 
 def call(_request: Request, state: AdminState, ref: str) -> Reply:

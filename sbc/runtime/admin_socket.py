@@ -6,6 +6,7 @@ a crash is replaced, and a file of another kind is never touched. It serves noth
 
 import contextlib
 import errno
+import ipaddress
 import socket
 import stat
 from collections.abc import Iterator
@@ -13,19 +14,33 @@ from pathlib import Path
 from typing import Final
 
 from sbc.admin.address import TcpAddress, UnixAddress, parse_admin_address
+from sbc.admin.authz import Door
 from sbc.core.errors import OperatorError
 
 UNIX_MODE: Final = 0o660  # the service's user and group; others have no business here
-STUCK_CLIENT_MS: Final = 10_000  # a client that stops reading is given up after this
+_DEAD_CLIENT_MS: Final = 10_000  # what was sent must have arrived by then, or the client is gone
+_UNREAD_OCTETS: Final = 131_072  # that the kernel holds for a client that reads slowly
 
 
-def open_admin_socket(address: str) -> socket.socket:
-    """A bound, listening socket. What stands in the way is an OperatorError that says what to do."""
+def open_admin_socket(address: str, *, has_token: bool = False) -> socket.socket:
+    """A bound, listening socket. What stands in the way is an OperatorError that says what to do.
+
+    Without a token an address beyond loopback is none of ours, whatever the policy's reader says of it.
+    """
     parsed = parse_admin_address(address)
+    if isinstance(parsed, TcpAddress) and not parsed.is_loopback and not has_token:
+        raise OperatorError(f"admin {parsed}: beyond loopback the API needs a token (sbc.admin_token in the policy)")
     try:
         return _listen_unix(parsed) if isinstance(parsed, UnixAddress) else _listen_tcp(parsed)
     except OSError as error:
         raise OperatorError(f"admin {parsed}: {_SENTENCES.get(error.errno or 0) or error.strerror or error}") from error
+
+
+def door_of(listener: socket.socket) -> Door:
+    """Who can reach it."""
+    if listener.family == socket.AF_UNIX:
+        return "unix"
+    return "loopback" if ipaddress.ip_address(listener.getsockname()[0]).is_loopback else "network"
 
 
 def label_of(listener: socket.socket) -> str:
@@ -51,17 +66,12 @@ def remove_socket(label: str) -> Iterator[None]:
 
 
 def _listen_tcp(address: TcpAddress) -> socket.socket:
-    if not address.is_loopback:
-        raise OperatorError(
-            f"admin {address}: the API has no access token yet, so it listens on loopback or a Unix socket only; "
-            "reach it from elsewhere through ssh"
-        )
     host = "127.0.0.1" if address.host == "localhost" else address.host
     listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
     with _closed_on_failure(listener):
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        # Accepted sockets inherit it. hypercorn's sends cannot be cancelled, so the kernel must end a stuck one.
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, STUCK_CLIENT_MS)
+        # Accepted sockets inherit these.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _DEAD_CLIENT_MS)
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         listener.bind((host, address.port))
         _listen(listener)
@@ -80,6 +90,7 @@ def _listen_unix(address: UnixAddress) -> socket.socket:
 
 
 def _listen(listener: socket.socket) -> None:
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _UNREAD_OCTETS)
     listener.listen(100)
     listener.setblocking(False)
 

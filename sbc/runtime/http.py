@@ -1,49 +1,67 @@
 """The admin API on a socket: Starlette on hypercorn, behind `serve_admin`.
 
-What is answered is decided by `sbc.admin.api`; this half translates, asks the CDR store in a thread, and waits for the
-answers to a ping.
+What is answered is decided by `sbc.admin.api`, who may ask by `sbc.admin.authz`; this half translates, asks the CDR
+store in a thread, and waits for the answers to a ping. Connections are `http_clients`', the web page's files
+`http_page`'s, the event stream `http_events`'.
 Slow to import, so `app` does that when the SIP listeners are up; the socket comes from `admin_socket` before.
 """
 
 import contextlib
-import ipaddress
 import itertools
-import logging
-import os
 import socket
-import sys
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
 import structlog
 import trio
-from hypercorn.config import Config
-from hypercorn.trio import serve
+from msgspec import Struct
 from starlette.applications import Starlette
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from sbc.admin import api, control
-from sbc.admin.address import TcpAddress, parse_admin_address
-from sbc.admin.exchange import AskStore, ControlEvent, Order, Perform, Ping, Reload, Reply, Request, problem
+from sbc.admin import api, authz, control, stream
+from sbc.admin.exchange import (
+    AskStore,
+    ControlEvent,
+    Order,
+    Perform,
+    Ping,
+    Reload,
+    Reply,
+    Request,
+    Stream,
+    problem,
+)
 from sbc.admin.state import AdminState
 from sbc.b2bua.events import PingOrdered
 from sbc.cdr.store import CdrReader, StoreError
-from sbc.core.errors import OperatorError
 from sbc.policy.changes import Changes
-from sbc.runtime.admin_socket import label_of, open_admin_socket, remove_socket
+from sbc.runtime.admin_socket import door_of, label_of, open_admin_socket, remove_socket
+from sbc.runtime.http_clients import Clients
+from sbc.runtime.http_events import Pictures, send_events
+from sbc.runtime.http_page import Page, is_of_page, page_reply, read_page
+from sbc.runtime.seldom import Seldom
 
 STORE_SECONDS: Final = 8.0  # for one question to the store; clients wait for ten
 CDR_READERS: Final = 2  # questions to the store at a time; more wait
 BODY_OCTETS: Final = 4_096  # of a request; the longest that means anything is a deadline
+BODY_SECONDS: Final = 10.0  # until it is there
 _LOOK_SECONDS: Final = (0.02, 0.25)  # how often the answers to a ping are looked for: at first, and later
-_ACCEPT_FAILURES_A_MINUTE: Final = 600
-_accept_failures: Final = itertools.count()
+_WRONG_TOKENS_SECONDS: Final = 60.0  # between two lines about them
+_OF_ALL: Final = {  # what no reply has otherwise than the page, which says so itself
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cache-Control": "no-store",
+}
 
 log = structlog.get_logger("admin")
 
@@ -66,46 +84,53 @@ async def serve_admin(
     *,
     reload: ReloadPolicy = nothing_to_reload,
     performers: Performers = MappingProxyType({}),
+    token: Callable[[], str | None] = lambda: None,
+    drops: Counter[str] | None = None,
     task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve until cancelled. `admin` is the policy's address, or a socket that `open_admin_socket` made of it.
 
-    Started with the address that clients use. OperatorError when the address cannot be had.
+    `token`: the one of the policy in force, asked with every request. `drops` counts clients that were dropped or had a
+    wrong token. Started with the address that clients use. OperatorError when the address cannot be had.
     """
-    listener = open_admin_socket(admin) if isinstance(admin, str) else admin
+    listener = open_admin_socket(admin, has_token=token() is not None) if isinstance(admin, str) else admin
     label = label_of(listener)
-    app = _application(
-        _Endpoint(state, order, data_dir, reload, performers, check_host=listener.family != socket.AF_UNIX)
-    )
+    drops = Counter() if drops is None else drops
+    program = _Program(state, order, data_dir, reload, performers, door_of(listener), token, drops)
     with listener, remove_socket(label):
+        page = await trio.to_thread.run_sync(read_page)
+        pictures = Pictures(state)
+        app = _application(_Endpoint(program, page, pictures))
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(_drop_clients_at_the_end, listener.getsockname())
-            # Who connects from now on waits until hypercorn accepts.
+            nursery.start_soon(pictures.run)
+            # Who connects from now on waits until its turn comes.
             task_status.started(label)
-            await _serve(app, listener)
+            await Clients(app, listener, drops).run()
+
+
+class _Program(Struct, frozen=True, eq=False):
+    """What is served, and to whom."""
+
+    state: AdminState
+    order: Callable[[ControlEvent], None]
+    data_dir: Path
+    reload: ReloadPolicy
+    performers: Performers
+    door: authz.Door
+    token: Callable[[], str | None]
+    drops: Counter[str]
 
 
 class _Endpoint:
     """The ASGI application behind every path."""
 
-    def __init__(
-        self,
-        state: AdminState,
-        order: Callable[[ControlEvent], None],
-        data_dir: Path,
-        reload: ReloadPolicy,
-        performers: Performers,
-        *,
-        check_host: bool,
-    ) -> None:
-        self._state = state
-        self._order = order
-        self._data_dir = data_dir
-        self._reload = reload
-        self._performers = performers
+    def __init__(self, program: _Program, page: Page, pictures: Pictures) -> None:
+        self._program = program
+        self._page = page
+        self._pictures = pictures
         self._pings = itertools.count(1)
-        self._check_host = check_host
         self._readers = trio.CapacityLimiter(CDR_READERS)
+        self._wrong_tokens = Seldom(_WRONG_TOKENS_SECONDS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         http = HttpRequest(scope, receive)
@@ -114,62 +139,110 @@ class _Endpoint:
         except Exception:
             log.exception("admin.failed", method=http.method, path=http.url.path)
             reply = problem(500, "this is a bug of the SBC; its log says more")
-        response = Response(reply.body, reply.status, dict(reply.headers), reply.content_type)
-        await response(scope, receive, send)
+        if isinstance(reply, Stream):
+            await self._send_events(http, receive, send)
+        else:
+            await _response(reply)(scope, receive, send)
 
-    async def _reply(self, http: HttpRequest) -> Reply:
-        if self._check_host and not _is_own_host(http.headers.get("host", "")):
-            return problem(421, "ask by a loopback address or as localhost")
-        if http.method not in {"GET", "HEAD"} and _is_from_elsewhere(http):
-            return problem(403, "a web page of another origin may not give orders")
-        body = await _body(http)
+    async def _reply(self, http: HttpRequest) -> Reply | Stream:
+        if http.scope["http_version"] == "2":
+            return problem(505, "only HTTP/1.1 is spoken here")
+        refusal = self._refusal(http)
+        if refusal is not None:
+            return refusal
+        if is_of_page(http.url.path):
+            return page_reply(self._page, http.method, http.url.path, http.headers.get("if-none-match", ""))
+        with trio.move_on_after(BODY_SECONDS) as patience:
+            body = await _body(http)
+        if patience.cancelled_caught:
+            return problem(408, f"the body was not there within {BODY_SECONDS:.0f} s")
         if body is None:
             return problem(413, f"expected a body of at most {BODY_OCTETS} octets")
         query = tuple(http.query_params.multi_items())
-        request = Request(http.method, http.url.path, query, http.headers.get("accept", ""), body)
-        answer = api.answer(request, self._state)
+        return await self._answer(Request(http.method, http.url.path, query, http.headers.get("accept", ""), body))
+
+    def _refusal(self, http: HttpRequest) -> Reply | None:
+        path = http.url.path
+        caller = authz.Caller(
+            *(http.headers.get(name, "") for name in ("host", "authorization", "origin", "sec-fetch-site"))
+        )
+        reply = authz.refusal(
+            self._program.door,
+            self._program.token(),
+            caller,
+            is_open=is_of_page(path) or api.is_open(path),
+            is_order=http.method not in {"GET", "HEAD"} or api.is_lasting(path),
+        )
+        if reply is not None and reply.status == 401 and caller.authorization:
+            self._program.drops["admin_wrong_token"] += 1
+            times = self._wrong_tokens.due(trio.current_time())
+            if times:
+                log.warning("admin.wrong_token", times=times, client=http.client and http.client.host)
+        return reply
+
+    async def _answer(self, request: Request) -> Reply | Stream:
+        program = self._program
+        answer = api.answer(request, program.state)
         match answer:
             case Order(event, reply):
-                log.info("admin.order", order=f"{http.method} {http.url.path}")
-                self._order(event)
-                return reply(self._state)
+                log.info("admin.order", order=f"{request.method} {request.path}")
+                program.order(event)
+                return reply(program.state)
             case Ping(peer):
                 return await self._ping(peer)
             case Reload():
-                return control.reloaded(await self._reload())
+                return control.reloaded(await program.reload())
             case AskStore(question):
-                return await trio.to_thread.run_sync(_ask_store, self._data_dir, question, limiter=self._readers)
+                return await trio.to_thread.run_sync(_ask_store, program.data_dir, question, limiter=self._readers)
             case Perform(what):
-                return await self._performers[type(what)](what)
+                return await program.performers[type(what)](what)
+            case Stream():
+                return problem(503, "too many listen already", (("Retry-After", "10"),)) if self._is_full() else answer
             case Reply():
                 return answer
 
+    def _is_full(self) -> bool:
+        return self._pictures.is_full
+
     async def _ping(self, peer: str) -> Reply:
         token = f"api-{next(self._pings)}"
-        self._order(PingOrdered(peer, token))
+        self._program.order(PingOrdered(peer, token))
         pause, longest = _LOOK_SECONDS
+        state = self._program.state
         with trio.move_on_after(control.PING_SECONDS):
-            while not control.is_pinged(self._state.engine(), token):
+            while not control.is_pinged(state.glance(0), token):
                 await trio.sleep(pause)
                 pause = min(2 * pause, longest)
-        return control.pinged(self._state.engine(), peer, token)
+        return control.pinged(state.glance(0), peer, token)
+
+    async def _send_events(self, http: HttpRequest, receive: Receive, send: Send) -> None:
+        response = _response(Reply(200, stream.CONTENT_TYPE, b""))
+        del response.headers["content-length"]
+        await send({"type": "http.response.start", "status": 200, "headers": response.raw_headers})
+        if http.method == "HEAD":
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+            return
+        with contextlib.suppress(trio.BrokenResourceError):
+            await send_events(self._pictures, receive, send, partial(self._is_welcome, self._program.token()))
+
+    def _is_welcome(self, token: str | None) -> bool:
+        """A token that was right when the stream began counts no more when another is in force."""
+        return self._program.token() == token
+
+
+def _response(reply: Reply) -> Response:
+    return Response(reply.body, reply.status, _OF_ALL | dict(reply.headers), reply.content_type or None)
 
 
 async def _body(http: HttpRequest) -> bytes | None:
     """None where it is longer than anything that this API takes."""
     body = b""
-    async with contextlib.aclosing(http.stream()) as stream:
-        async for chunk in stream:
+    async with contextlib.aclosing(http.stream()) as chunks:
+        async for chunk in chunks:
             body += chunk
             if len(body) > BODY_OCTETS:
                 return None
     return body
-
-
-def _is_from_elsewhere(http: HttpRequest) -> bool:
-    """A web page that the operator looks at may post to a loopback address without asking (RFC 6454 §7.3: Origin)."""
-    origin = http.headers.get("origin")
-    return origin is not None and origin != f"http://{http.headers.get('host', '')}"
 
 
 def _breathe() -> None:
@@ -190,90 +263,6 @@ def _ask_store(data_dir: Path, question: Callable[[CdrReader], Reply]) -> Reply:
         return problem(503, str(error))
 
 
-def _is_own_host(host: str) -> bool:
-    """A web page that points its own name at 127.0.0.1 (DNS rebinding) must not reach the API from a browser."""
-    if not host:
-        return True
-    try:
-        name = parse_admin_address(host if host.rpartition("]")[2].count(":") else f"{host}:80")
-    except OperatorError:
-        return False
-    return isinstance(name, TcpAddress) and (name.host == "localhost" or _is_literal(name.host))
-
-
-def _is_literal(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
-
-
 def _application(endpoint: _Endpoint) -> Starlette:
-    """One route for everything: paths are `api`'s to know. Web page and event streams will be routes beside it."""
+    """One route for everything: paths are `api`'s to know."""
     return Starlette(routes=[Route("/{path:path}", endpoint)])
-
-
-async def _serve(app: Starlette, listener: socket.socket) -> None:
-    """A failure of the web server costs a second of the API, and no calls."""
-    config = Config()
-    config.logger_class = _HypercornLog  # type: ignore[assignment]  # no common base
-    config.include_server_header = False
-    config.graceful_timeout = 1.0
-    logging.getLogger("trio.serve_listeners").addFilter(_says_little_of_accepts)
-    while True:
-        # hypercorn makes its own socket of the descriptor, and closes it.
-        config.bind = [f"fd://{os.dup(listener.fileno())}"]
-        try:
-            await serve(app, config)  # type: ignore[arg-type]
-        except Exception:
-            log.exception("admin.server_failed")
-        await trio.sleep(1.0)
-
-
-def _says_little_of_accepts(record: logging.LogRecord) -> bool:
-    """trio says with a traceback, ten times a second, that it has no descriptor for a client."""
-    record.exc_info = record.exc_text = None
-    return next(_accept_failures) % _ACCEPT_FAILURES_A_MINUTE == 0
-
-
-async def _drop_clients_at_the_end(name: object) -> None:
-    """hypercorn's sends cannot be cancelled: a client that has stopped reading would hold up the end of the program."""
-    try:
-        await trio.sleep_forever()
-    finally:
-        _drop_clients(name)
-
-
-def _drop_clients(name: object) -> None:
-    """The clients' sockets are hypercorn's secret, but they have the listener's address."""
-    for entry in Path("/proc/self/fd").iterdir():
-        with contextlib.suppress(OSError):
-            if not str(entry.readlink()).startswith("socket:"):
-                continue
-            with socket.socket(fileno=os.dup(int(entry.name))) as one:
-                if one.type == socket.SOCK_STREAM and one.getsockname() == name:
-                    one.shutdown(socket.SHUT_RDWR)
-
-
-class _HypercornLog:
-    """hypercorn's own words go where all others go; what it says about itself is detail."""
-
-    def __init__(self, _config: Config) -> None:
-        pass
-
-    async def access(self, *_: Any) -> None:
-        pass
-
-    async def _detail(self, message: str, *args: Any, **_: Any) -> None:
-        log.debug("admin.server", text=message % args if args else message)
-
-    async def _trouble(self, message: str, *args: Any, **_: Any) -> None:
-        log.error("admin.server", text=message % args if args else message, exc_info=sys.exc_info()[1] is not None)
-
-    debug: Callable[..., Awaitable[None]] = _detail
-    info: Callable[..., Awaitable[None]] = _detail
-    warning: Callable[..., Awaitable[None]] = _detail
-    error: Callable[..., Awaitable[None]] = _trouble
-    critical: Callable[..., Awaitable[None]] = _trouble
-    exception: Callable[..., Awaitable[None]] = _trouble

@@ -5,12 +5,14 @@ import json
 import pytest
 from msgspec import structs
 
-from sbc.admin import control
+from sbc.admin import control, stream
 from sbc.admin.api import OPERATIONS, answer
-from sbc.admin.exchange import AskStore, Order, Ping, Reload, Reply, Request, problem
+from sbc.admin.exchange import AskStore, Order, Ping, Reload, Reply, Request, Stream, problem
 from sbc.admin.route import PATH_NAMES
+from sbc.admin.stream import Told, take_picture
 from sbc.cdr.store import CdrReader, CdrWriter
 from sbc.peering.views import PingView
+from sbc.policy.changes import Change, Changes
 
 from .json_schema import faults
 from .state import CALL, ENGINE, StillState
@@ -53,9 +55,11 @@ def reply_of(operation, store):
         case Ping(peer):
             return control.pinged(PINGED, peer, "t")
         case Reload():
-            return control.reloaded(())
+            return control.reloaded(Changes(trunks=Change(added=("carrier-b",))))
         case AskStore(question):
             return question(store)
+        case Stream():
+            return Reply(200, stream.CONTENT_TYPE, Told().news(take_picture(state)))
         case Reply():
             return found
 

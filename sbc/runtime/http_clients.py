@@ -1,0 +1,174 @@
+"""The connections of the admin API: accepts them, bounds them, and gives up on a client that does not read.
+
+What is said over them is HTTP/1.1 by hypercorn and the ASGI application's business. hypercorn's own server bounds
+neither connections nor the time that a send may take, and shields its sends from being cancelled; so its connections
+get streams of ours. Used by `http`.
+"""
+
+import contextlib
+import socket
+import sys
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, cast
+
+import structlog
+import trio
+from hypercorn.app_wrappers import ASGIWrapper
+from hypercorn.config import Config
+from hypercorn.trio.tcp_server import TCPServer
+from hypercorn.trio.worker_context import WorkerContext
+from hypercorn.typing import ConnectionState
+
+from sbc.core import limits
+from sbc.runtime.seldom import Seldom
+from sbc.runtime.sockets import explain
+
+STUCK_SECONDS: Final = 10.0  # that a client may take for the next piece of an answer
+ANSWER_SECONDS: Final = 120.0  # and for a whole one
+_PIECE_OCTETS: Final = 65_536
+_SAY_SECONDS: Final = 60.0
+_REST_SECONDS: Final = 0.1  # when no client can be accepted, as without descriptors
+
+log = structlog.get_logger("admin")
+
+
+class Clients:
+    """`app`: an ASGI application. `drops` counts clients that were dropped."""
+
+    def __init__(self, app: Any, listener: socket.socket, drops: Counter[str]) -> None:
+        self._app = ASGIWrapper(app)
+        self._listener = listener
+        self._drops = drops
+        self._config = _config()
+        self._context = WorkerContext(None)
+        self._clients: dict[_Client, str] = {}  # and the host that it is on
+        self._seldom = {what: Seldom(_SAY_SECONDS) for what in ("slow", "many", "accept")}
+
+    async def run(self) -> None:
+        """Until it is cancelled; then no client holds up the end of the program."""
+        accepting = trio.socket.from_stdlib_socket(self._listener)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._drop_all_at_the_end)
+            while True:
+                try:
+                    accepted, address = await accepting.accept()
+                except OSError as error:
+                    self._say("accept", "admin.no_socket", reason=explain(error))
+                    await trio.sleep(_REST_SECONDS)
+                    continue
+                host = str(address[0]) if isinstance(address, tuple) else ""
+                if self._is_too_many(host):
+                    accepted.close()
+                    self._drops["admin_clients"] += 1
+                    self._say("many", "admin.too_many_clients", clients=len(self._clients), host=host or None)
+                else:
+                    nursery.start_soon(self._serve, _Client(trio.SocketStream(accepted), self._drop_slow), host)
+
+    async def _serve(self, client: "_Client", host: str) -> None:
+        """A failure of the web server costs one connection, and no calls."""
+        self._clients[client] = host
+        try:
+            stream = cast("trio.SSLStream[trio.SocketStream]", client)
+            await TCPServer(self._app, self._config, self._context, ConnectionState({}), stream)
+        except Exception:
+            log.exception("admin.server_failed")
+        finally:
+            del self._clients[client]
+            client.close()
+
+    def _is_too_many(self, host: str) -> bool:
+        """One host cannot keep the others out; on loopback there is but one."""
+        hosts = self._clients.values()
+        mine = sum(one == host for one in hosts)
+        is_local = host in {"", "::1"} or host.startswith("127.")
+        return len(hosts) >= limits.ADMIN_CLIENTS or (mine >= limits.ADMIN_CLIENTS_PER_HOST and not is_local)
+
+    def _drop_slow(self, client: "_Client") -> None:
+        self._drops["admin_slow_client"] += 1
+        host = self._clients.get(client) or "the Unix socket"
+        self._say("slow", "admin.slow_client", alarm=True, client=host, seconds=round(STUCK_SECONDS))
+
+    async def _drop_all_at_the_end(self) -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            for client in list(self._clients):
+                client.shut_down()
+
+    def _say(self, what: str, event: str, **fields: Any) -> None:
+        times = self._seldom[what].due(trio.current_time())
+        if times:
+            log.warning(event, times=times, **fields)
+
+
+class _Client:
+    """A stream as hypercorn's connections use it. A send that takes too long is the end of it."""
+
+    def __init__(self, stream: trio.SocketStream, too_slow: Callable[["_Client"], None]) -> None:
+        self.socket = stream.socket
+        self._stream = stream
+        self._too_slow = too_slow
+        self._is_given_up = False
+
+    async def send_all(self, data: bytes) -> None:
+        """In pieces: who takes one in time may have the next."""
+        end = trio.current_time() + ANSWER_SECONDS
+        view = memoryview(data)
+        for start in range(0, len(view), _PIECE_OCTETS):
+            if self._is_given_up:
+                raise trio.BrokenResourceError
+            with trio.move_on_at(min(end, trio.current_time() + STUCK_SECONDS)) as scope:
+                await self._stream.send_all(view[start : start + _PIECE_OCTETS])
+            if scope.cancelled_caught:
+                self._is_given_up = True
+                self._too_slow(self)
+                self.shut_down()
+                raise trio.BrokenResourceError
+
+    async def receive_some(self, most: int) -> bytes:
+        return bytes(await self._stream.receive_some(most))
+
+    async def send_eof(self) -> None:
+        await self._stream.send_eof()
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+    def shut_down(self) -> None:
+        """Whoever waits for it waits no more."""
+        with contextlib.suppress(OSError):
+            self.socket.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        self.socket.close()
+
+
+def _config() -> Config:
+    config = Config()
+    config.logger_class = _HypercornLog  # type: ignore[assignment]  # no common base
+    config.include_server_header = False
+    return config
+
+
+class _HypercornLog:
+    """hypercorn's own words go where all others go; what it says about itself is detail."""
+
+    def __init__(self, _config: Config) -> None:
+        pass
+
+    async def access(self, *_: Any) -> None:
+        pass
+
+    async def _detail(self, message: str, *args: Any, **_: Any) -> None:
+        log.debug("admin.server", text=message % args if args else message)
+
+    async def _trouble(self, message: str, *args: Any, **_: Any) -> None:
+        log.error("admin.server", text=message % args if args else message, exc_info=sys.exc_info()[1] is not None)
+
+    debug: Callable[..., Awaitable[None]] = _detail
+    info: Callable[..., Awaitable[None]] = _detail
+    warning: Callable[..., Awaitable[None]] = _detail
+    error: Callable[..., Awaitable[None]] = _trouble
+    critical: Callable[..., Awaitable[None]] = _trouble
+    exception: Callable[..., Awaitable[None]] = _trouble
