@@ -1,6 +1,7 @@
-"""Writes the pages of docs/reference that follow from the code: deviations, causes. `--check` fails where one is stale.
+"""Writes the pages of docs/reference that follow from the code. `--check` fails where one is stale.
 
-The policy reference and the state diagrams have generators of their own beside what they describe; they run from here.
+Deviations and causes are made here; the policy reference and the state diagrams beside what they describe, the metrics
+and the RFCs in `metrics.py` and `rfcs.py`.
 """
 
 import importlib.util
@@ -8,6 +9,10 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import metrics
 
 ROOT = Path(__file__).resolve().parent.parent
 REFERENCE = ROOT / "docs" / "reference"
@@ -62,7 +67,11 @@ def causes() -> str:
 
 
 def pages() -> dict[str, Callable[[], str]]:
-    found: dict[str, Callable[[], str]] = {"deviations.md": deviations, "causes.md": causes}
+    found: dict[str, Callable[[], str]] = {
+        "deviations.md": deviations,
+        "causes.md": causes,
+        "metrics.md": metrics.page,
+    }
     from sbc.policy.reference import render
 
     found["policy.md"] = render

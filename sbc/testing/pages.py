@@ -1,7 +1,7 @@
 """Pages of the documentation as tests read them: fenced blocks, and the marks that say what a test does with each.
 
 A mark is an HTML comment, `<!-- key: value; key: value -->`, which no reader sees: directly before a block it belongs
-to that block, otherwise it stands for itself. What marks mean is in `docs/project/contributing.md`. Pure: text in, blocks
+to that block, otherwise it stands for itself; what it means is in `docs/project/contributing.md`. Pure: text in, blocks
 out. Used by the tests of `docs`, never by the program.
 """
 
@@ -11,7 +11,7 @@ from typing import Final
 
 from msgspec import Struct
 
-_MARK: Final = re.compile(r"<!-- (.*?) -->", re.DOTALL)
+_MARK: Final = re.compile(r"^ *<!-- (.*?) -->", re.DOTALL | re.MULTILINE)
 _FENCE: Final = re.compile(r"^( *)(`{3,})(\S*)[^\n]*\n(.*?)^\1\2 *$", re.DOTALL | re.MULTILINE)
 _DURATION: Final = re.compile(r"\b\d+[smhd](?: \d+[smhd])*\b")
 _REF: Final = re.compile(r"\b(?=[a-z]*[0-9])[a-z0-9]{12}\b|\bREF\b")
