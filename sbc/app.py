@@ -29,8 +29,10 @@ from sbc.b2bua.events import DrainOrdered, PolicyChanged, PortsOpened, StateRest
 from sbc.b2bua.exit import MEDIA_REPORT_SECONDS
 from sbc.b2bua.switch import Switch
 from sbc.cdr.store import CdrWriter
+from sbc.core.address import Address, Transport
 from sbc.core.errors import OperatorError
 from sbc.core.ids import IdSource
+from sbc.policy.changes import Changes
 from sbc.policy.engine import Policy
 from sbc.policy.load import load_policy
 from sbc.policy.model import MediaSettings
@@ -72,6 +74,7 @@ class RunningEngine(Engine, Viewed, Protocol):
     """What the app needs of `b2bua.switch.Switch`; tests bring their own."""
 
     def knows(self, interface: str, host: str, port: int) -> bool: ...
+    def lets_go(self, transport: Transport, local: Address) -> bool: ...
 
 
 MakeEngine = Callable[[Policy, IdSource], RunningEngine]
@@ -200,17 +203,20 @@ class _Program:
             keeper,
             _media_of(policy),
             driver.handle,
-            {local: interface.dscp_media for interface in policy.interfaces.values() for local in interface.media},
+            _media_marks(policy),
             node=node_label(policy.name, opened.store.path.parent),
             own=_own_hosts(policy),
         )
-        self._transports = Transports(opened.listeners, driver, self._is_known, self._drops, clock.boot_seconds)
+        self._transports = Transports(
+            opened.listeners, driver, self._engine, self._drops, clock.boot_seconds, keeper
+        )
         driver.performers = {
             SendMessage: self._transports.send,
             CloseFlow: self._transports.close,
             LookUp: self._resolver.look_up,
             AskMedia: lambda command: self._media.ask(command.request),
             OpenPorts: self._open_ports,
+            ClosePorts: lambda command: self._media.close_ports(command.local, command.ports),
             WriteCdr: self._sink.write,
             StoreState: opened.state.store,
             Alert: self._alerts.perform,
@@ -232,6 +238,7 @@ class _Program:
                 nursery.cancel_scope.cancel()
         finally:
             self._media.close()
+            self._transports.close_all()
             with trio.CancelScope(shield=True):
                 unsaved = await self._sink.finish(_FLUSH_SECONDS)
                 unkept = await self._opened.state.finish(_FLUSH_SECONDS)
@@ -327,9 +334,9 @@ class _Program:
 
     # --- while it runs --------------------------------------------------------------------------------------------
 
-    async def _reload(self) -> list[str]:
-        """Every problem; none: it is done."""
-        if self._reloader is None:
+    async def _reload(self) -> list[str] | Changes:
+        """Every problem; or what has changed."""
+        if not self._can_reload:
             return ["this program did not read its policy from files"]
         return await self._reloader.reload()
 
@@ -340,8 +347,12 @@ class _Program:
         self._writer.set_rules(policy.log)
         self._alerts.set_policy(policy)
         self._hep.set_policy(policy.hep)
-        self._media.change(_media_of(policy))
+        self._media.change(_media_of(policy), _media_marks(policy), _own_hosts(policy))
+        self._transports.change(policy.interfaces.values(), opened)
         self._driver.handle(PolicyChanged(policy))
+
+    def drop(self, opened: Sequence[OpenSocket]) -> None:
+        self._transports.drop(opened)
 
     def _open_ports(self, command: OpenPorts) -> None:
         try:
@@ -359,9 +370,6 @@ class _Program:
             problem = f"media.ports {first}-{last} on {command.local}: none can be opened: {self._media.why_short()}"
             self._portless.append(problem)
         self._driver.handle(answer)
-
-    def _is_known(self, interface: str, host: str, port: int) -> bool:
-        return self._engine.knows(interface, host, port)
 
     # --- ending ---------------------------------------------------------------------------------------------------
 
@@ -400,6 +408,29 @@ class _Program:
 
     def _calls_are_over(self) -> bool:
         return not self._sink.pending and not self._engine.snapshot(clock.boot_seconds()).calls
+
+
+class _Prepared(Struct, frozen=True, eq=False):
+    """A policy, and the sockets that were opened for it."""
+
+    program: _Program
+    policy: Policy
+    opened: tuple[OpenSocket, ...]
+
+    def put_in_force(self) -> None:
+        self.program.put_in_force(self.policy, self.opened)
+
+    def drop(self) -> None:
+        self.program.drop(self.opened)
+
+
+def _nothing_to_read() -> Policy:
+    raise OperatorError("this program did not read its policy from files")
+
+
+def _media_marks(policy: Policy) -> dict[str, int]:
+    """DSCP by media address."""
+    return {local: interface.dscp_media for interface in policy.interfaces.values() for local in interface.media}
 
 
 def _media_of(policy: Policy) -> MediaSettings:

@@ -17,6 +17,7 @@ from sbc.b2bua.events import BusyOutOrdered, DrainOrdered, DrainRevoked, DrillOr
 from sbc.b2bua.snapshot import EngineView
 from sbc.cdr.format import time_text
 from sbc.peering.views import PeerView
+from sbc.policy.changes import Changes
 from sbc.policy.problems import UnfitError
 from sbc.policy.values import duration
 
@@ -93,10 +94,11 @@ def reload(_request: Request, _state: AdminState, _name: str) -> Reload:
     return Reload()
 
 
-def reloaded(problems: Sequence[str]) -> Reply:
-    """What came of a `Reload`: all problems, and then nothing has changed."""
-    if not problems:
-        return json_reply({"reloaded": True})
+def reloaded(outcome: Sequence[str] | Changes) -> Reply:
+    """What came of a `Reload`: what has changed; or all problems, and then nothing has."""
+    if isinstance(outcome, Changes):
+        return json_reply({"reloaded": True, "changes": msgspec.to_builtins(outcome), "summary": outcome.text})
+    problems = outcome
     count = "a problem" if len(problems) == 1 else f"{len(problems)} problems"
     return problem(409, f"the policy has {count}; the one in force stays", problems=list(problems))
 

@@ -21,12 +21,19 @@ class OpenPorts(Struct, frozen=True):
     pairs: int
 
 
+class ClosePorts(Struct, frozen=True):
+    """Close these pairs (even ports) of a media address that the policy has no more."""
+
+    local: str
+    ports: tuple[int, ...]
+
+
 class WriteCdr(Struct, frozen=True):
     """Store a record durably; answered by `CdrDurable`."""
 
     record: CallRecord
 
 
-Command = SendMessage | CloseFlow | LookUp | AskMedia | OpenPorts | WriteCdr | StoreState | Alert | Log
+Command = SendMessage | CloseFlow | LookUp | AskMedia | OpenPorts | ClosePorts | WriteCdr | StoreState | Alert | Log
 
-__all__ = ["Alert", "AskMedia", "Command", "Log", "OpenPorts", "StoreState", "WriteCdr"]
+__all__ = ["Alert", "AskMedia", "ClosePorts", "Command", "Log", "OpenPorts", "StoreState", "WriteCdr"]

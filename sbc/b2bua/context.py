@@ -13,6 +13,7 @@ from sbc.b2bua.account import WallClock
 from sbc.b2bua.media import MediaRules
 from sbc.b2bua.moved import Moves
 from sbc.b2bua.ports import PortPool
+from sbc.b2bua.reachable import host_of
 from sbc.b2bua.session_ids import SessionIds
 from sbc.b2bua.totals import Totals
 from sbc.core.ids import IdSource
@@ -44,6 +45,7 @@ class Context:
         "emergencies",
         "hosts",
         "ids",
+        "interfaces",
         "media_rules",
         "moves",
         "outcomes",
@@ -66,7 +68,6 @@ class Context:
         timing: Timing,
         ports: PortPool,
         media_rules: MediaRules,
-        hosts: Mapping[str, str],
         trace: Recorder,
     ) -> None:
         self.policy = policy
@@ -75,7 +76,9 @@ class Context:
         self.timing = timing
         self.ports = ports
         self.media_rules = media_rules
-        self.hosts = hosts  # by interface: the host by which its peers know us
+        self.interfaces: Mapping[str, Interface] = policy.interfaces  # and those that calls that are up began by
+        self.hosts: Mapping[str, str] = {}  # by interface: the host by which its peers know us
+        self.set_interfaces(policy.interfaces)
         self.trace = trace
         self.wall = WallClock()
         self.dialogs: dict[str, tuple[str, int]] = {}
@@ -86,9 +89,13 @@ class Context:
         self.outcomes: Counter[tuple[str, str, str]] = Counter()
         self.emergencies = 0
 
+    def set_interfaces(self, interfaces: Mapping[str, Interface]) -> None:
+        self.interfaces = interfaces
+        self.hosts = {name: host_of(interface) for name, interface in interfaces.items()}
+
     def media_addresses(self, interface: str, *, ipv6: bool) -> tuple[MediaAddress, ...]:
         """The media addresses of an interface, that of the wanted family first, where there is one."""
-        known = self.policy.interfaces[interface]
+        known = self.interfaces[interface]
         wanted = sorted(known.media, key=lambda address: (":" in address) is not ipv6) if len(known.media) > 1 else None
         return tuple([MediaAddress(local, _shown(known, local)) for local in wanted or known.media])
 

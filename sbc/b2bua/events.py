@@ -90,9 +90,19 @@ class StateRestored(Struct, frozen=True):
 
 
 class PolicyChanged(Struct, frozen=True):
-    """A reloaded policy, valid and with the same listeners: it counts for what comes from now on."""
+    """A reloaded policy, valid, its listeners open: it counts for what comes from now on."""
 
     policy: Policy
+
+
+class InterfaceChanged(Struct, frozen=True):
+    """Addresses (SIP or media) of this interface that the machine has not, or whose link is down, and why, for people.
+    None missing: all is well.
+    """
+
+    interface: str
+    missing: tuple[str, ...]
+    why: str = ""
 
 
 class ClockSet(Struct, frozen=True):
@@ -117,5 +127,6 @@ Event = (
     | PingOrdered
     | StateRestored
     | PolicyChanged
+    | InterfaceChanged
     | ClockSet
 )

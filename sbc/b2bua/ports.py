@@ -7,12 +7,16 @@ call must not hear it. What strangers send there changes nothing. When no other 
 been silent longest is taken, provided that this is a minimum; and where no peer has been silent, the one whose call
 ended first, provided that this is long ago: else whoever goes on sending, with a packet a second to each port that it
 has ever had, would leave us none.
+
+A reload may add addresses and remove some. The ports of a removed one go on with the calls that have them, rest, and
+are closed then; an address that comes back meanwhile has them again.
 """
 
+from collections.abc import Iterable
 from itertools import islice
 from typing import Final
 
-from sbc.b2bua.commands import OpenPorts
+from sbc.b2bua.commands import ClosePorts, OpenPorts
 from sbc.core.ids import IdSource
 from sbc.core.limits import (
     PORT_QUARANTINE_MAXIMUM_SECONDS,
@@ -27,15 +31,20 @@ _RETRY_SECONDS: Final = 5.0  # after the system had fewer ports than we asked fo
 class _Address:
     """The pairs of one local address."""
 
-    __slots__ = ("asked", "ended", "ready", "resting", "retry_at", "used")
+    __slots__ = ("asked", "ended", "is_removed", "ready", "resting", "retry_at", "used")
 
     def __init__(self) -> None:
+        self.is_removed = False
         self.ready: list[int] = []
         self.resting: dict[int, float] = {}  # since when all is quiet there, the longest first
         self.ended: dict[int, float] = {}  # of those that rest, when they were given back, the earliest first
         self.used: set[int] = set()
         self.asked = 0
         self.retry_at = 0.0
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self.ready or self.resting or self.used or self.asked)
 
 
 class PortPool:
@@ -56,6 +65,44 @@ class PortPool:
     def start(self) -> list[OpenPorts]:
         return [order for local in self._addresses for order in self._ask(local, 0.0)]
 
+    def change(self, locals_: Iterable[str], now: float) -> list[OpenPorts | ClosePorts]:
+        """From now on ports are taken on these addresses, and no others."""
+        wanted = dict.fromkeys(locals_)
+        added = [local for local in wanted if local not in self._addresses or self._addresses[local].is_removed]
+        for local in added:
+            self._addresses.setdefault(local, _Address()).is_removed = False
+        for local, address in self._addresses.items():
+            address.is_removed = local not in wanted
+        orders: list[OpenPorts | ClosePorts] = [*self.close_rested(now)]
+        for local in added:
+            if len(self._addresses[local].ready) < _BATCH // 2 and not self._addresses[local].asked:
+                orders += self._ask(local, now)
+        return orders
+
+    def close_rested(self, now: float) -> list[ClosePorts]:
+        """The ports of removed addresses that nobody uses, and whose former peers are silent."""
+        orders: list[ClosePorts] = []
+        for local, address in list(self._addresses.items()):
+            if not address.is_removed:
+                continue
+            self._wake(address, now - PORT_QUARANTINE_SECONDS)
+            self._wake_haunted(address, now - PORT_QUARANTINE_MAXIMUM_SECONDS, len(address.ended))
+            if address.ready:
+                orders.append(ClosePorts(local, tuple(sorted(address.ready))))
+                address.ready = []
+            if address.is_empty:
+                del self._addresses[local]
+        return orders
+
+    def next_deadline(self) -> float | None:
+        """When ports of removed addresses have rested."""
+        rests = [
+            min(next(iter(one.resting.values())) + PORT_QUARANTINE_SECONDS,
+                next(iter(one.ended.values())) + PORT_QUARANTINE_MAXIMUM_SECONDS)
+            for one in self._addresses.values() if one.is_removed and one.resting
+        ]  # fmt: skip
+        return min(rests, default=None)
+
     def opened(self, local: str, ports: tuple[int, ...], now: float) -> None:
         address = self._addresses.get(local)
         if address is None:
@@ -69,7 +116,7 @@ class PortPool:
     def take(self, local: str, count: int, now: float) -> list[int] | None:
         """`count` even ports on `local`, or None where so many are not to be had; then nothing is taken."""
         address = self._addresses.get(local)
-        if address is None:
+        if address is None or address.is_removed:
             return None
         self._wake(address, now - PORT_QUARANTINE_SECONDS)
         if len(address.ready) < count:
@@ -102,7 +149,7 @@ class PortPool:
         """Orders for more pairs where the ready ones run low; asked after calls have taken theirs."""
         orders: list[OpenPorts] = []
         for local, address in self._addresses.items():
-            if len(address.ready) < _BATCH // 2 and not address.asked:
+            if len(address.ready) < _BATCH // 2 and not address.asked and not address.is_removed:
                 orders += self._ask(local, now)
         return orders
 

@@ -16,7 +16,7 @@ from sbc.b2bua.beside.beside import Beside
 from sbc.b2bua.between_calls import BetweenCalls
 from sbc.b2bua.call import Call
 from sbc.b2bua.call import Out as CallOut
-from sbc.b2bua.commands import Alert, AskMedia, Command, Log, OpenPorts, StoreState, WriteCdr
+from sbc.b2bua.commands import Alert, AskMedia, ClosePorts, Command, Log, OpenPorts, StoreState, WriteCdr
 from sbc.b2bua.context import Context
 from sbc.b2bua.entrance import is_emergency, speaker, stay_inside, turn_back
 from sbc.b2bua.events import (
@@ -29,6 +29,7 @@ from sbc.b2bua.events import (
     DrillOrdered,
     Event,
     HangUpOrdered,
+    InterfaceChanged,
     MediaReplied,
     PingOrdered,
     PolicyChanged,
@@ -37,6 +38,7 @@ from sbc.b2bua.events import (
 )
 from sbc.b2bua.former import FormerPolicies
 from sbc.b2bua.identity import parties_of
+from sbc.b2bua.listeners import FormerListeners
 from sbc.b2bua.living import LivingCalls, crash_log
 from sbc.b2bua.loops import is_loop
 from sbc.b2bua.media import MediaRules
@@ -44,7 +46,7 @@ from sbc.b2bua.media_news import MediaNews
 from sbc.b2bua.orders import ChildAnswered, ChildFailed, ChildProgressed, HangUpChild, JoinCalls, PlaceChild
 from sbc.b2bua.orphans import end_orphan
 from sbc.b2bua.ports import PortPool
-from sbc.b2bua.reachable import host_of, locals_of
+from sbc.b2bua.reachable import locals_of
 from sbc.b2bua.refused import RefusedLogins
 from sbc.b2bua.replaces import replaced_by
 from sbc.b2bua.snapshot import CallView, EngineView, LoadView
@@ -53,7 +55,7 @@ from sbc.b2bua.turned_away import stillborn, turn_away
 from sbc.b2bua.view import media_view, states_of, view_of
 from sbc.b2bua.whose import asked, dialog_of, is_of_probe, ref_of, user_of
 from sbc.core import limits
-from sbc.core.address import Flow
+from sbc.core.address import Address, Flow, Transport
 from sbc.core.cause import Cause, cause_of_status
 from sbc.core.ids import IdSource
 from sbc.peering.bindings import BindingMoved
@@ -64,7 +66,7 @@ from sbc.policy.engine import Policy
 from sbc.policy.model import Peer
 from sbc.sip.checks import ACCEPT, SUPPORTED, UNRELIABLE, Refusal, allow_field, refusal_of
 from sbc.sip.commands import CloseFlow, LookUp, Order, ResendResponse, Respond, SendMessage
-from sbc.sip.endpoint import Door, Endpoint
+from sbc.sip.endpoint import Door, Endpoint, Listeners
 from sbc.sip.endpoint import Out as SipOut
 from sbc.sip.events import FlowClosed, FlowFailed, LookedUp
 from sbc.sip.message import Request
@@ -83,7 +85,9 @@ SERVER_NAME: Final = "sbc"
 _RETRY_AFTER_DRAIN: Final = "30"  # seconds; small, because another node or the next start is near
 _ORDERS: Final = frozenset(Order.__args__)
 _REPORTS: Final = frozenset({ResponseReceived, TransactionFailed, CancelReceived, ConnectionLost})
-_COMMANDS: Final = frozenset({SendMessage, CloseFlow, LookUp, AskMedia, OpenPorts, WriteCdr, StoreState, Alert, Log})
+_COMMANDS: Final = frozenset(
+    {SendMessage, CloseFlow, LookUp, AskMedia, OpenPorts, ClosePorts, WriteCdr, StoreState, Alert, Log}
+)
 
 Out = CallOut | PeerOut | SipOut
 
@@ -94,8 +98,7 @@ class Switch:
         self.trace = Recorder()
         self.endpoint = Endpoint(locals_of(policy.interfaces.values()), ids, SERVER_NAME, timing)
         media = policy.media
-        addresses = tuple(address for interface in policy.interfaces.values() for address in interface.media)
-        self.ports = PortPool(addresses, media.first_port, media.last_port, ids)
+        self.ports = PortPool(_media_addresses(policy), media.first_port, media.last_port, ids)
         self._ids = ids
         self.relations = Relations(policy, ids, self.endpoint.locator.candidates)
         self._context = Context(
@@ -105,13 +108,13 @@ class Switch:
             timing=timing,
             ports=self.ports,
             media_rules=_media_rules(policy),
-            hosts={name: host_of(interface) for name, interface in policy.interfaces.items()},
             trace=self.trace,
         )
         self.endpoint.is_renamed = _renames(policy)
         self._former = FormerPolicies()
+        self._listeners = FormerListeners()
         self._refused = RefusedLogins()
-        self._living = LivingCalls(self._context, self._former.forget)
+        self._living = LivingCalls(self._context, self._forgotten)
         self.calls = self._context.calls = self._living.calls
         self._media_news = MediaNews(self._context, self._living)
         self._begun = 0
@@ -133,8 +136,8 @@ class Switch:
         """One whole SIP message. A stranger gets silence and leaves no state."""
         source = (flow.interface, flow.remote.host, flow.remote.port)
         peer = self.policy.identify(*source)
-        if peer is None:
-            peer = self._former.identify(*source)
+        if peer is None or (self._listeners.removed and self._listeners.is_removed(flow)):
+            peer = self._former.identify(*source) or peer
             if peer is not None:
                 return self._receive_of_former(peer, data, flow, now)
             # Deviation: RFC 3261 §8.2 has every request answered; an answer to a stranger tells a scanner that we are
@@ -160,7 +163,9 @@ class Switch:
         return self.policy.identify(*source) is not None or self._former.identify(*source) is not None
 
     def _receive_of_former(self, peer: Peer, data: bytes, flow: Flow, now: float) -> list[Command]:
-        """A reload has taken this peer, or its address, away; calls that are up stay up, and it may end them."""
+        """A reload has taken this peer, its address, or our listener, away; calls that are up stay up, and it may end
+        them.
+        """
         context, layer = self._context, self.endpoint.layer
         message, outs = self.endpoint.receive(
             data,
@@ -200,7 +205,7 @@ class Switch:
                 return self._run(self._media_news.take(reply, now), now)
             case PortsOpened(local, ports):
                 self.ports.opened(local, ports, now)
-                return []
+                return [*self.ports.close_rested(now)]  # where a reload has taken the address away meanwhile
             case CdrDurable(ref):
                 self._unstored.discard(ref)
                 return self._with_call(ref, Call.record_stored, now)
@@ -229,6 +234,8 @@ class Switch:
                 return []
             case PolicyChanged(policy):
                 return self._change_policy(policy, now)
+            case InterfaceChanged(name, missing, why):
+                return self._run(self.relations.interface_changed(name, missing, why, now), now)
             case ClockSet(wall_at_zero):
                 self._context.wall.at_zero = wall_at_zero
                 self.relations.registrar.set_wall(wall_at_zero)
@@ -238,7 +245,8 @@ class Switch:
     def tick(self, now: float) -> list[Command]:
         outs = self.endpoint.tick(now)
         changed = self.relations.hops_changed(now) if self._learn_names() else []  # by look-ups that were given up
-        commands = self._run([*changed, *outs, *self.relations.tick(now), *self.beside.tick(now)], now)
+        rested = self.ports.close_rested(now)
+        commands = self._run([*changed, *outs, *rested, *self.relations.tick(now), *self.beside.tick(now)], now)
         if self._drain_at is not None and now >= self._drain_at:
             self._drain_at = None
             commands += self._run(self.beside.end(now), now)
@@ -266,6 +274,7 @@ class Switch:
             self.relations.next_deadline(),
             self.beside.next_deadline(),
             self._living.deadlines.next(),
+            self.ports.next_deadline(),
             self._drain_at,
             0.0 if self._is_leaving and not self.calls else None,
         )
@@ -346,17 +355,53 @@ class Switch:
 
     def _change_policy(self, policy: Policy, now: float) -> list[Command]:
         """For what comes from now on; calls that are up go on as they began."""
-        self._former.replaced(self.policy, self.calls)
+        old = self.policy
+        self._former.replaced(old, self.calls)
         self.policy = self._context.policy = policy
+        moved = self._change_interfaces(old, policy, now)
         self._context.media_rules = _media_rules(policy)
         self.endpoint.is_renamed = _renames(policy)
         outs = [
+            *moved,
             *self._watch_names(now),
             *self.relations.change_policy(policy, now),
             *self.beside.change_policy(now),
         ]
         self._learn_names()
         return self._run(outs, now)
+
+    def _change_interfaces(self, old: Policy, new: Policy, now: float) -> list[Out]:
+        """Calls that are up keep the listeners and the ports that they have."""
+        before, after = old.interfaces, new.interfaces
+        if before == after:
+            return []
+        had, locals_ = self.endpoint.locator.locals, locals_of(after.values())
+        self._listeners.replaced(had, locals_, before.values(), after.values(), self.calls)
+        self._context.set_interfaces({**self._context.interfaces, **after} if self.calls else after)
+        self.endpoint.former = self._former_locals if self._listeners else None
+        return [
+            *self.endpoint.change_locals(locals_, now),
+            *self.ports.change(_media_addresses(new), now),
+            *self.relations.listeners_removed(self._listeners.removed, now),
+        ]
+
+    def _former_locals(self, user: Hashable) -> Listeners:
+        while isinstance(user, tuple) and isinstance(user[0], tuple):
+            user = user[0]
+        return self._listeners.of(ref_of(user))
+
+    def _forgotten(self, ref: str) -> None:
+        self._former.forget(ref)
+        self._listeners.forget(ref)
+
+    def lets_go(self, transport: Transport, local: Address) -> bool:
+        """Whether nothing needs a removed listener any more; then it counts as closed."""
+        if self._listeners.is_used(transport, local) or self.endpoint.layer.uses(transport, local):
+            return False
+        self._listeners.closed(transport, local)
+        if not self._listeners:
+            self.endpoint.former = None
+        return True
 
     # --- inside: what comes out is run until nothing is left ----------------------------------------------------------
 
@@ -561,6 +606,10 @@ def _media_rules(policy: Policy) -> MediaRules:
     shown = [interface.media_advertise for interface in interfaces if interface.media_advertise]
     own = frozenset((*shown, *(address for interface in interfaces for address in interface.media)))
     return MediaRules(own, (media.first_port, media.last_port), media.silence_timeout)
+
+
+def _media_addresses(policy: Policy) -> tuple[str, ...]:
+    return tuple([address for interface in policy.interfaces.values() for address in interface.media])
 
 
 def _renames(policy: Policy) -> bool:

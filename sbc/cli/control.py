@@ -57,7 +57,8 @@ def reload(sbc: Running) -> int:
     if sbc.json:
         show_json(body)
     else:
-        print("reloaded: the policy on disk counts for what comes from now on")
+        changed = printable(body["summary"])
+        print(f"reloaded: {'the policy says what it said before' if changed == 'nothing' else changed}")
     return 0
 
 

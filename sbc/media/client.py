@@ -9,7 +9,7 @@ when a session needs them: a pair is taken from the worker that had it and given
 It does not know descriptors, processes or time; `runtime.media_pool` does.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Final
 
 import msgspec
@@ -97,10 +97,27 @@ class MediaClient:
                 worker = self._find(ref) or 0
                 return [self._outgoing(request, worker)] if self._links[worker].may_say(request) else []
 
-    def change(self, engine: wire.EngineChoice, orphan_seconds: float) -> list[Outgoing]:
-        """For the workers that run, where it is not so already, and for each that follows."""
-        changed = msgspec.structs.replace(self._configure, engine=engine, orphan_seconds=orphan_seconds)
-        if changed == self._configure:
+    def change(
+        self,
+        engine: wire.EngineChoice,
+        orphan_seconds: float,
+        *,
+        own: Collection[str] | None = None,
+        media: Collection[str] | None = None,
+        anew: bool = False,
+    ) -> list[Outgoing]:
+        """For the workers that run, where it is not so already, and for each that follows. `own`, `media`: None: as
+        they are. `anew`: the marks of sockets have changed, which the kernel engine looks at when it is configured.
+        """
+        was = self._configure
+        changed = msgspec.structs.replace(
+            was,
+            engine=engine,
+            orphan_seconds=orphan_seconds,
+            own=was.own if own is None else tuple(sorted(own)),
+            media=was.media if media is None else tuple(sorted(media)),
+        )
+        if changed == was and not anew:
             return []
         self._configure = changed
         return [self._introduction(n) for n, link in enumerate(self._links) if link.is_running]
@@ -111,6 +128,21 @@ class MediaClient:
         is_single = len(self._links) == 1
         self._homes.update(dict.fromkeys(added, 0 if is_single else None))
         return list(_add_ports(added, 0)) if is_single and self._links[0].is_running else []
+
+    def ports_closed(self, local: str, ports: Iterable[int]) -> list[Outgoing]:
+        """These pairs, which no session uses any more, are about to be closed."""
+        gone: dict[int, list[Key]] = {}
+        for key in [(local, port) for port in ports]:
+            worker = self._homes.pop(key, None)
+            if worker is not None:
+                gone.setdefault(worker, []).append(key)
+        messages: list[Outgoing] = []
+        for worker, keys in gone.items():
+            if self._links[worker].is_running:
+                messages += _drop_ports(keys, worker)
+            else:
+                self._links[worker].left.update(keys)
+        return messages
 
     def poll(self) -> list[Outgoing]:
         """Ask for the counters of all sessions, so that little is lost if a worker dies, and orphans are known."""

@@ -18,6 +18,7 @@ from sbc.peering.health_options import options_to, retry_after
 from sbc.peering.health_pings import Pings
 from sbc.peering.health_state import LIVE_SECONDS, ServerHealth
 from sbc.peering.hop import Hop
+from sbc.peering.outages import Outages
 from sbc.peering.views import PingView, ServerState, ServerView
 from sbc.policy.model import Peer
 from sbc.sip.commands import SendRequest
@@ -42,8 +43,11 @@ Out = SendRequest | Log | PeerChanged
 
 
 class HealthTable:
-    def __init__(self, ids: IdSource) -> None:
+    """`outages`: of our own interfaces. What goes by them is out of service, and not asked, until they are over."""
+
+    def __init__(self, ids: IdSource, outages: Outages | None = None) -> None:
         self._ids = ids
+        self._outages = Outages() if outages is None else outages
         self._peers: dict[str, _Peer] = {}
         self._servers: dict[Key, ServerHealth] = {}
         self._deadlines: Schedule[Key] = Schedule()
@@ -86,7 +90,7 @@ class HealthTable:
             server.asked = 0
         elif not server.asked and not is_as_before:
             server.probe_at = min(server.probe_at, now + self._drawn())
-        self._deadlines.set(key, server.next_deadline())
+        self._plan(key, server)
         return server
 
     def _drawn(self) -> float:
@@ -97,6 +101,30 @@ class HealthTable:
         server = self._servers.pop(key)
         self._probes.pop(server.asked, None)
         self._deadlines.set(key, None)
+
+    def interface_changed(self, interface: str, now: float) -> list[Out]:
+        """`outages` has news of it. Who is reached again is asked soon, and may be called at once."""
+        outs: list[Out] = []
+        for known in self._peers.values():
+            if known.policy.interface != interface:
+                continue
+            for key, server in known.servers.items():
+                outage = self._outages.of(server.hop.flow)
+                self._probes.pop(server.asked, None)
+                server.asked, server.has_turn = 0, False
+                if outage is None and server.is_probed:
+                    server.probe_at = now + self._drawn()
+                self._plan(key, server)
+            whole = self._outages.whole(interface)
+            outs += self._weigh(known, whole.why if whole else f"interface {interface} is back", now)
+        return outs
+
+    def _plan(self, key: Key, server: ServerHealth) -> None:
+        is_cut = bool(self._outages) and self._outages.of(server.hop.flow) is not None
+        self._deadlines.set(key, None if is_cut else server.next_deadline())
+
+    def _is_usable(self, server: ServerHealth) -> bool:
+        return server.is_usable and not (self._outages and self._outages.of(server.hop.flow) is not None)
 
     # --- what happens -------------------------------------------------------------------------------------------------
 
@@ -168,7 +196,11 @@ class HealthTable:
     # --- what is asked ------------------------------------------------------------------------------------------------
 
     def is_usable(self, hop: Hop) -> bool:
-        """Neither down nor suspended; an address that is not in the table is usable."""
+        """Neither down nor suspended, and not behind an interface of ours that is; an address that is not in the table
+        is usable.
+        """
+        if self._outages and self._outages.of(hop.flow) is not None:
+            return False
         server = self._servers.get(_key(hop))
         return server is None or server.is_usable
 
@@ -185,7 +217,13 @@ class HealthTable:
     def servers(self, peer: str) -> tuple[ServerView, ...]:
         known = self._peers.get(peer)
         servers = () if known is None else known.servers.values()
-        return tuple(ServerView(_name(s.hop), str(s.hop), s.state, s.since, s.why) for s in servers)
+        return tuple([self._view(server) for server in servers])
+
+    def _view(self, server: ServerHealth) -> ServerView:
+        outage = self._outages.of(server.hop.flow) if self._outages else None
+        if outage is not None:
+            return ServerView(_name(server.hop), str(server.hop), "down", outage.since, outage.why)
+        return ServerView(_name(server.hop), str(server.hop), server.state, server.since, server.why)
 
     # --- the operator's ping ------------------------------------------------------------------------------------------
 
@@ -254,6 +292,8 @@ class HealthTable:
     # --- what follows -------------------------------------------------------------------------------------------------
 
     def _fail(self, key: Key, server: ServerHealth, why: str, now: float, *, probe: bool = False) -> list[Out]:
+        if self._outages and self._outages.of(server.hop.flow) is not None:
+            return []  # that is no fault of theirs
         before = server.state
         server.fail(why, now)
         if probe:
@@ -274,7 +314,7 @@ class HealthTable:
 
     def _after(self, key: Key, server: ServerHealth, before: ServerState, now: float) -> list[Out]:
         """Plan what is next, and say what has changed."""
-        self._deadlines.set(key, server.next_deadline())
+        self._plan(key, server)
         if server.state == before:
             return []
         known = self._peers[key[0]]
@@ -283,12 +323,13 @@ class HealthTable:
     def _weigh(self, known: "_Peer", why: str, now: float) -> list[Out]:
         """Whether the peer as a whole can be used. A trial is no return: that is said when it has answered."""
         servers = known.servers.values()
-        is_usable = not servers or any(server.is_usable for server in servers)
+        is_usable = not servers or any(self._is_usable(server) for server in servers)
+        is_theirs = bool(servers) and not any(server.is_usable for server in servers)
         outs: list[Out] = []
         if is_usable != known.is_usable:
             known.is_usable, known.since = is_usable, now
             outs.append(PeerChanged(known.policy.name, is_usable, why))
-        if not is_usable and not known.is_said_down:
+        if is_theirs and not known.is_said_down:
             known.is_said_down = True
             outs.append(Log("error", "peer.down", (("alarm", True), ("peer", known.policy.name), ("why", why))))
         elif known.is_said_down and (not servers or any(server.state == "up" for server in servers)):

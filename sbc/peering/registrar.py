@@ -5,7 +5,7 @@ A REGISTER that has been authenticated goes in; status, fields and what is to be
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from email.utils import formatdate
 from typing import Final
 
@@ -14,7 +14,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from sbc.core import limits
-from sbc.core.address import Flow
+from sbc.core.address import Address, Flow, Transport
 from sbc.core.commands import Log, StoreState
 from sbc.core.ids import IdSource
 from sbc.core.timers import Schedule
@@ -81,6 +81,18 @@ class Registrar:
         """The policy has no such PBX any more, or it does not register any more."""
         location = self._locations.get(pbx)
         return [] if location is None else [out for aor in location.aors() for out in self._put(pbx, aor, ())]
+
+    def forget_locals(self, removed: Collection[tuple[Transport, Address]]) -> list[Out]:
+        """These listeners of ours are gone, and with them the way back to whoever has registered there."""
+        outs: list[Out] = []
+        for pbx, location in list(self._locations.items()):
+            for aor in location.aors():
+                before = location.of(aor)
+                after = tuple([b for b in before if (b.flow.transport, b.flow.local) not in removed])
+                if after != before:
+                    outs += [Log("warning", "binding.lost", _about(pbx, b)) for b in before if b not in after]
+                    outs += self._put(pbx, aor, after)
+        return outs
 
     # --- what a PBX asks ----------------------------------------------------------------------------------------------
 

@@ -130,12 +130,16 @@ class Registration:
         is_due = not self._timers.is_set(_Timer.REGISTER)  # a round was cut short
         return self._begin_round(now) if is_due or not stays else []
 
-    def reconfigure(self, peer: Peer, authenticator: Authenticator | None, now: float) -> list[Out]:
-        """A reload. Call-ID and CSeq go on; what is registered differently now is registered at once."""
+    def reconfigure(
+        self, peer: Peer, authenticator: Authenticator | None, now: float, *, is_moved: bool = False
+    ) -> list[Out]:
+        """A reload. Call-ID and CSeq go on; what is registered differently now is registered at once. `is_moved`: we
+        are reached elsewhere, so that our Contact is another.
+        """
         old = (self._register, self._peer.interface, self._authenticator)
         self._peer, self._register, self._authenticator = peer, _register_of(peer), authenticator
         self._round.configure(peer, self._register, authenticator)
-        if self._is_over or (self._register, peer.interface, authenticator) == old:
+        if self._is_over or (not is_moved and (self._register, peer.interface, authenticator) == old):
             return []
         self._round.stop()
         self._failures, self._is_doubted, self._binding, self._trouble = 0, False, None, ""

@@ -5,18 +5,19 @@ It keeps the machines of this package together, hands each what is for it, and a
 no call and decides no route. Used by the switch and, through the calls' context, by the hunt.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Final, Literal
 
 from msgspec import Struct
 
-from sbc.core.address import Flow
+from sbc.core.address import Address, Flow, Transport
 from sbc.core.commands import Log, StoreState
 from sbc.core.ids import IdSource
 from sbc.core.timers import Schedule
 from sbc.peering.bindings import BindingMoved
 from sbc.peering.health import HealthTable, PeerChanged
 from sbc.peering.hop import Hop, server_uri
+from sbc.peering.outages import Outages
 from sbc.peering.paths import PathLedger
 from sbc.peering.presence import Presence
 from sbc.peering.quotas import KEPT, Quotas
@@ -51,7 +52,8 @@ class Relations:
 
     def __init__(self, policy: Policy, ids: IdSource, locate: Locate) -> None:
         self.policy = policy
-        self.health = HealthTable(ids)
+        self._outages = Outages()
+        self.health = HealthTable(ids, self._outages)
         self.paths = PathLedger()
         self.registrar = Registrar(ids)
         self.quotas = Quotas(policy)
@@ -109,7 +111,7 @@ class Relations:
         self._set_tables(policy)
         self.quotas.set_policy(policy)
         self.quotas.start(now)
-        outs: list[Out] = []
+        outs: list[Out] = [*self._outages.change_policy(policy.interfaces)]
         for was in old.peers.values():
             is_now = policy.peers.get(was.name)
             if is_now is None or is_now.kind != was.kind:
@@ -125,8 +127,10 @@ class Relations:
                     self._opened[name] = now
                 del self._registrations[name]  # the carrier forgets us when the binding expires
             else:
+                is_moved = _shown(old, peer.interface) != _shown(policy, peer.interface)
+                registration = self._registrations[name]
                 outs += self._follow(
-                    name, self._registrations[name].reconfigure(peer, self.credentials(name), now), now
+                    name, registration.reconfigure(peer, self.credentials(name), now, is_moved=is_moved), now
                 )
         for peer in policy.peers.values():
             outs += self._set_hops(peer, now)
@@ -202,6 +206,9 @@ class Relations:
         closed = self._closed.get(peer.name)
         if closed is not None:
             return "busied out" if closed.order == "busyout" else "drill: it is treated as down"
+        outage = self._outages.whole(peer.interface) if self._outages else None
+        if outage is not None:
+            return outage.why
         registration = self._registrations.get(peer.name)
         if registration is not None and registration.is_excluded:
             return f"registration rejected: {registration.view().why}"
@@ -256,6 +263,25 @@ class Relations:
             if registration.goes_by(flow):
                 outs += self._follow(name, registration.flow_failed(flow, now), now)
         return outs
+
+    def interface_changed(self, name: str, missing: tuple[str, ...], why: str, now: float) -> list[Out]:
+        """Addresses of this interface that our machine has lost, and why, for people; none: all is well.
+
+        Who is reached by it is out of the hunt at once, and back at once. A registrar hears of us when we are back.
+        """
+        interface = self.policy.interfaces.get(name)
+        if interface is None:
+            return []
+        outs: list[Out] = [*self._outages.changed(interface, missing, why, now)]
+        outs += self._absorb(self.health.interface_changed(name, now), now)
+        for trunk, registration in self._registrations.items():
+            if self.policy.peers[trunk].interface == name and not missing:
+                outs += self._follow(trunk, registration.registrar_is_back(now), now)
+        return outs
+
+    def listeners_removed(self, removed: Collection[tuple[Transport, Address]], now: float) -> list[Out]:
+        """PBXs that have registered there are not reached any more: they must register anew, where we listen now."""
+        return self._bound(self.registrar.forget_locals(removed), "the listener that it registered with is gone", now)
 
     def flow_closed(self, flow: Flow, now: float) -> list[Out]:
         """A PBX that has registered over this connection is not reached on it any more; a registrar may have gone."""
@@ -365,6 +391,9 @@ class Relations:
         if registration is not None and registration.is_excluded:
             seen = registration.view()
             return "excluded", seen.since, f"registration rejected: {seen.why}"
+        outage = self._outages.whole(peer.interface)
+        if outage is not None:
+            return "down", outage.since, outage.why
         opened = max(self._opened.get(peer.name, 0.0), 0.0 if registration is None else registration.admitted_at)
         if peer.registers:
             since, why = self._presence.since(peer.name), self._presence.why(peer.name)
@@ -414,6 +443,12 @@ class Relations:
             if isinstance(out, StoreState) and out.key == f"register/{name}" and out.value is not None:
                 self._saved[name] = out.value  # a reload may take this trunk away, and another bring it back
         return passed
+
+
+def _shown(policy: Policy, interface: str) -> str | None:
+    """What a Contact of ours names there instead of a listener."""
+    known = policy.interfaces.get(interface)
+    return None if known is None else known.sip_advertise
 
 
 def _is_literal(server: Server) -> bool:

@@ -29,11 +29,19 @@ class Keeper(Protocol):
         """
         ...
 
+    def close_listener(self, kind: ListenKind, host: str, port: int) -> None:
+        """A reload has taken this SIP socket away, and ours is closed: the address is for others now."""
+        ...
+
     def open_pairs(self, local: str, ports: tuple[int, int], pairs: int, dscp: int) -> list[Pair]:
         """Up to `pairs` new media port pairs within `ports` (first, last), at random places, muted; never one that was
         handed out before or that `held_pairs` tells. Fewer where ports or descriptors have run out (`why_short`).
         Raises OSError where `local` is no address of this machine.
         """
+        ...
+
+    def close_pairs(self, local: str, ports: tuple[int, ...]) -> None:
+        """As `close_listener`, of media port pairs."""
         ...
 
     def why_short(self) -> str:

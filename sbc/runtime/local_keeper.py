@@ -52,11 +52,17 @@ class LocalKeeper:
     def listen(self, kind: ListenKind, host: str, port: int, dscp: int) -> socket.socket:
         return open_sip_socket(kind, host, port, dscp)
 
+    def close_listener(self, kind: ListenKind, host: str, port: int) -> None:
+        """There is no other socket than the caller's."""
+
     def open_pairs(self, local: str, ports: tuple[int, int], pairs: int, dscp: int) -> list[Pair]:
         taken = self._taken.setdefault(local, set())
         opened = open_pairs(local, ports, pairs, taken, self._number, dscp=dscp, ceiling=self._ceiling)
         taken.update(pair.port for pair in opened)
         return opened
+
+    def close_pairs(self, local: str, ports: tuple[int, ...]) -> None:
+        self._taken.get(local, set()).difference_update(ports)
 
     def why_short(self) -> str:
         return why_short(self._ceiling)

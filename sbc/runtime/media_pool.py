@@ -23,6 +23,7 @@ from sbc.policy.model import MediaSettings
 from sbc.runtime.keeper import Keeper
 from sbc.runtime.media_link import MediaLink
 from sbc.runtime.media_sockets import Pair
+from sbc.runtime.sip_sockets import set_dscp
 from sbc.runtime.supervisor.restart import Restart
 
 FIRST_START_SECONDS: Final = 15.0  # of the very first workers; later ones are tried for ever
@@ -58,7 +59,7 @@ class MediaPool:
         self._keeper = keeper
         self._media = media
         self._deliver = deliver
-        self._dscp = dscp or {}
+        self._dscp = dict(dscp or {})
         self._poll_seconds = poll_seconds
         self._start_seconds = start_seconds
         self._client = MediaClient(
@@ -73,6 +74,7 @@ class MediaPool:
         )
         self._pairs: dict[str, dict[int, Pair]] = {}
         self._held: dict[str, dict[int, Pair]] = {}  # of an earlier life of signalling, not in use by this one
+        self._own = frozenset(own)
         self._said_short: dict[str, int] = {}
         self._engine = media.engine  # what is asked for now
         self._said_engine: dict[int, wire.EngineReady] = {}
@@ -109,14 +111,42 @@ class MediaPool:
     def ask(self, request: Asked) -> None:
         self._send(self._client.ask(request))
 
-    def change(self, media: MediaSettings) -> None:
-        """Another engine, another time for orphans, from now on. Ports and workers stay what they are."""
+    def change(
+        self, media: MediaSettings, dscp: Mapping[str, int] | None = None, own: Collection[str] | None = None
+    ) -> None:
+        """Another engine, another time for orphans, other addresses and marks, from now on. Range and workers stay what
+        they are; so do ports, until `close_ports`.
+        """
         if media.engine != self._engine:
             if self._engine == "kernel" and any(said.reason for said in self._said_engine.values()):
                 _log.info("media.engine", engine=media.engine)  # what is asked for now: the alarm is over
             self._engine = media.engine
             self._said_engine.clear()
-        self._send(self._client.change(media.engine, media.orphan_timeout))
+        is_marked_anew = dscp is not None and self._mark(dscp)
+        if own is not None:
+            self._own = frozenset(own)
+        self._media = media
+        self._tell_addresses(anew=is_marked_anew)
+
+    def _tell_addresses(self, *, anew: bool = False) -> None:
+        """Also those that a reload has taken away, while calls have ports there."""
+        used = {local for local, pairs in self._pairs.items() if pairs}
+        media = self._media
+        self._send(
+            self._client.change(
+                media.engine, media.orphan_timeout, own=self._own | used, media={*self._dscp, *used}, anew=anew
+            )
+        )
+
+    def _mark(self, dscp: Mapping[str, int]) -> bool:
+        """Whether open sockets are marked otherwise now."""
+        old, self._dscp = self._dscp, dict(dscp)
+        changed = [local for local, mark in dscp.items() if old.get(local, 0) != mark and self._pairs.get(local)]
+        for local in changed:
+            for pair in self._pairs[local].values():
+                set_dscp(pair.rtp, dscp[local])
+                set_dscp(pair.rtcp, dscp[local])
+        return bool(changed)
 
     # --- ports ----------------------------------------------------------------------------------------------------
 
@@ -134,6 +164,20 @@ class MediaPool:
         ports = tuple(pair.port for pair in opened)
         self._send(self._client.ports_opened(local, ports))
         return PortsOpened(local, ports)
+
+    def close_ports(self, local: str, ports: tuple[int, ...]) -> None:
+        """Of an address that the policy has no more. No session uses them."""
+        self._send(self._client.ports_closed(local, ports))
+        pairs = self._pairs.get(local, {})
+        for port in ports:
+            pair = pairs.pop(port, None)
+            if pair is not None:
+                pair.close()
+        self._keeper.close_pairs(local, ports)
+        if not pairs:
+            self._pairs.pop(local, None)
+            self._said_short.pop(local, None)
+            self._tell_addresses()
 
     def why_short(self) -> str:
         """Why fewer ports could be opened than were asked for."""

@@ -1,16 +1,17 @@
 """A reload: the same policy files read again, and put in force whole or not at all. Calls are not touched by it.
 
-What is bound to sockets, files and processes that are open cannot change while they are: it is named, and needs a
-restart. Reading happens in a thread. Ordered by SIGHUP and by `POST /api/v1/reload`; used by `app`.
+What is needed for the new policy is opened before anything is changed. What a running program has taken for good is
+named, and needs a restart. Reading happens in a thread. Ordered by SIGHUP and by `POST /api/v1/reload`; used by `app`.
 """
 
 from collections.abc import Callable, Iterator
-from typing import Final
+from typing import Final, Protocol
 
 import structlog
 import trio
-from msgspec.structs import replace
 
+from sbc.core.errors import OperatorError
+from sbc.policy.changes import Changes, changes_between
 from sbc.policy.engine import Policy
 from sbc.policy.load import PolicyError
 from sbc.policy.model import MediaSettings
@@ -21,35 +22,70 @@ _FIXED: Final = ("name", "data_dir", "admin")
 log = structlog.get_logger("reload")
 
 
-class Reloader:
-    """`load` reads the files, and may block; `put_in_force` is told of a policy that may be used from now on."""
+class Prepared(Protocol):
+    """A policy for which everything is open. One of the two, at once."""
 
-    def __init__(self, policy: Policy, load: Callable[[], Policy], put_in_force: Callable[[Policy], None]) -> None:
+    def put_in_force(self) -> None: ...
+    def drop(self) -> None: ...
+
+
+class Reloader:
+    """`load` reads the files, and may block; `prepare` opens what a policy needs, or raises OperatorError with a line
+    for each problem, and then nothing stays open.
+    """
+
+    def __init__(self, policy: Policy, load: Callable[[], Policy], prepare: Callable[[Policy], Prepared]) -> None:
         self._policy = policy
         self._load = load
-        self._put_in_force = put_in_force
+        self._prepare = prepare
         self._one_at_a_time = trio.Lock()
 
-    async def reload(self) -> list[str]:
-        """All problems, and then nothing has changed; none: it is done."""
+    async def reload(self) -> list[str] | Changes:
+        """All problems, and then nothing has changed; or what has changed."""
         async with self._one_at_a_time:
             try:
                 policy = await trio.to_thread.run_sync(self._load)
-                problems = list(needs_restart(self._policy, policy))
             except PolicyError as error:
-                problems = [str(problem) for problem in error.problems]
+                return self._refused([str(problem) for problem in error.problems])
             except Exception as error:
                 log.exception("reload.failed")
-                problems = [f"the policy could not be read: {error!r}; this is a bug of the SBC, its log says more"]
-            for problem in problems:
-                log.error("reload.refused", text=problem)
-            if not problems:
-                self._policy = policy
-                for warning in policy.warnings:
-                    log.warning("policy.warning", text=str(warning))
-                self._put_in_force(policy)
-                log.info("reload.done", peers=len(policy.peers), routes=len(policy.routes))
-            return problems
+                bug = f"the policy could not be read: {error!r}; this is a bug of the SBC, its log says more"
+                return self._refused([bug])
+            problems = list(needs_restart(self._policy, policy))
+            try:
+                prepared = self._prepare(policy)
+            except OperatorError as error:
+                return self._refused([*problems, *str(error).splitlines()])
+            if problems:
+                prepared.drop()
+                return self._refused(problems)
+            return self._taken(policy, prepared)
+
+    async def again(self) -> list[str]:
+        """The policy in force once more, because what is laid over it has changed. All problems, and then nothing has;
+        none: it is done.
+        """
+        async with self._one_at_a_time:
+            try:
+                self._prepare(self._policy).put_in_force()
+            except OperatorError as error:
+                return str(error).splitlines()
+            return []
+
+    def _taken(self, policy: Policy, prepared: Prepared) -> Changes:
+        changes = changes_between(self._policy, policy)
+        self._policy = policy
+        for warning in policy.warnings:
+            log.warning("policy.warning", text=str(warning))
+        prepared.put_in_force()
+        log.info("reload.done", peers=len(policy.peers), routes=len(policy.routes), changes=changes.text)
+        return changes
+
+    def _refused(self, problems: list[str]) -> list[str]:
+        """Nobody may be looking: a signal is answered by nothing but the log and an alarm, one for all of them."""
+        for n, problem in enumerate(problems):
+            log.error("reload.refused", **({"alarm": True, "problems": len(problems)} if n == 0 else {}), text=problem)
+        return problems
 
 
 def needs_restart(old: Policy, new: Policy) -> Iterator[str]:
@@ -58,14 +94,6 @@ def needs_restart(old: Policy, new: Policy) -> Iterator[str]:
         before, after = getattr(old, key), getattr(new, key)
         if before != after:
             yield f"sbc.{key}: `{after}` instead of `{before}` needs a restart"
-    for name in sorted(old.interfaces.keys() - new.interfaces.keys()):
-        yield f"interfaces.{name}: taking it away needs a restart"
-    for name, interface in new.interfaces.items():
-        known = old.interfaces.get(name)
-        if known is None:
-            yield f"{interface.where or f'interfaces.{name}'}: the new interface {name} needs a restart"
-        elif replace(known, where=None) != replace(interface, where=None):
-            yield f"{interface.where or f'interfaces.{name}'}: the change of interface {name} needs a restart"
     before, after = old.media, new.media
     if (before.first_port, before.last_port) != (after.first_port, after.last_port):
         yield f"media.ports: {_ports(after)} instead of {_ports(before)} needs a restart"

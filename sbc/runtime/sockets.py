@@ -7,7 +7,7 @@ this process (`sip_sockets`) or its `Keeper`. Nothing is received here. Used by 
 import errno
 import os
 import socket
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -41,25 +41,42 @@ class OpenSocket(Struct, frozen=True, eq=False):
     socket: socket.socket
 
 
-def open_listeners(interfaces: Iterable[Interface], listen: Listen = open_sip_socket) -> tuple[OpenSocket, ...]:
-    """Every SIP listener of these interfaces. Raises OperatorError with all problems; then nothing stays open."""
+def open_listeners(
+    interfaces: Iterable[Interface],
+    listen: Listen = open_sip_socket,
+    *,
+    but: Collection[Listener] = (),
+    but_media: Collection[str] = (),
+    close: Callable[[Sequence[OpenSocket]], None] | None = None,
+) -> tuple[OpenSocket, ...]:
+    """Every SIP listener of these interfaces. Raises OperatorError with all problems; then nothing stays open.
+
+    `but`, `but_media`: those that are open already, as while a policy is read again. `close` undoes `listen`.
+    """
     opened: list[OpenSocket] = []
     problems: list[str] = []
     for interface in interfaces:
+        place = f"{interface.where}: " if interface.where else ""
         for listener in interface.listeners:
-            kind: ListenKind = "udp" if listener.transport is Transport.UDP else "tcp"
+            if listener in but:
+                continue
+            kind = kind_of(listener)
             try:
                 sock = listen(kind, listener.address.host, listener.address.port, interface.dscp_sip)
             except OSError as error:
                 name = f"interfaces.{interface.name}.sip {listener.transport}:{listener.address}"
-                problems.append(f"{name}: {explain(error)}")
+                problems.append(f"{place}{name}: {explain(error)}")
             else:
                 opened.append(OpenSocket(interface.name, listener, interface.dscp_sip, sock))
-        problems += _media_problems(interface)
+        problems += [place + problem for problem in _media_problems(interface, but_media)]
     if problems:
-        close_all(opened)
+        (close or close_all)(opened)
         raise OperatorError("\n".join(problems))
     return tuple(opened)
+
+
+def kind_of(listener: Listener) -> ListenKind:
+    return "udp" if listener.transport is Transport.UDP else "tcp"
 
 
 def close_all(opened: Sequence[OpenSocket]) -> None:
@@ -84,10 +101,10 @@ def raise_descriptor_limit() -> None:
         )
 
 
-def _media_problems(interface: Interface) -> list[str]:
+def _media_problems(interface: Interface, but: Collection[str]) -> list[str]:
     """Media ports are opened later, in batches; but that the address exists must be known before anything starts."""
     problems = []
-    for host in interface.media:
+    for host in [host for host in interface.media if host not in but]:
         address = Address(host, 0)
         try:
             with socket.socket(socket.AF_INET6 if address.is_ipv6 else socket.AF_INET, socket.SOCK_DGRAM) as sock:

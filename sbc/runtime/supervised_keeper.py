@@ -47,6 +47,9 @@ class SupervisedKeeper:
             raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
         return _sockets(descriptors)[0]
 
+    def close_listener(self, kind: ListenKind, host: str, port: int) -> None:
+        self._tell(wire.CloseListener(kind, host, port))
+
     def open_pairs(self, local: str, ports: tuple[int, int], pairs: int, dscp: int) -> list[Pair]:
         first, last = ports
         opened: list[Pair] = []
@@ -61,6 +64,10 @@ class SupervisedKeeper:
                 self._short = answer.short or NO_DESCRIPTORS
                 break
         return opened
+
+    def close_pairs(self, local: str, ports: tuple[int, ...]) -> None:
+        for at in range(0, len(ports), wire.PORTS_AT_ONCE):
+            self._tell(wire.ClosePairs(local, ports[at : at + wire.PORTS_AT_ONCE]))
 
     def why_short(self) -> str:
         return self._short

@@ -5,6 +5,7 @@ writer. A stranger is closed without a byte. It does not know SIP beyond `sip.fr
 Connections that we open are known to the engine by the listener's address, never by their own port.
 """
 
+import contextlib
 import errno
 import itertools
 import math
@@ -17,6 +18,7 @@ from typing import Final
 
 import structlog
 import trio
+from msgspec.structs import replace
 
 from sbc.core import limits
 from sbc.core.address import Address, Flow, Transport, canonical_ip
@@ -46,7 +48,7 @@ class TcpTransport:
         now: Callable[[], float],
     ) -> None:
         self.connecting = 0  # attempts under way
-        self._listeners = {(entry.interface, entry.listener.address): entry for entry in opened}
+        self._listeners = {entry.listener.address: _Listener(entry) for entry in opened}
         self._driver = driver
         self._is_known = is_known
         self._drops = drops
@@ -55,7 +57,7 @@ class TcpTransport:
         self._no_socket_said_at = -math.inf
         self._failed_said_at: dict[Address, float] = {}
         self._connections: dict[int, Connection] = {}
-        self._reusable: dict[tuple[str, Address], Connection] = {}
+        self._reusable: dict[tuple[str, Address, Address], Connection] = {}  # by interface, local and remote address
         self._numbers = itertools.count(1)
         self._nursery: trio.Nursery | None = None
 
@@ -72,8 +74,45 @@ class TcpTransport:
 
     def listen(self) -> None:
         """Begin to accept."""
-        for entry in self._listeners.values():
-            self._spawn(self._accept_all, entry)
+        for listener in self._listeners.values():
+            self._spawn(self._accept_all, listener)
+
+    # --- what a reload changes ------------------------------------------------------------------------------------
+
+    def add(self, entry: OpenSocket) -> None:
+        """One listener more, at once."""
+        listener = self._listeners[entry.listener.address] = _Listener(entry)
+        self._spawn(self._accept_all, listener)
+
+    def change(self, entry: OpenSocket) -> None:
+        """The same socket with another mark, or another interface's: what connects from now on is that one's."""
+        listener = self._listeners[entry.listener.address]
+        if listener.entry.dscp != entry.dscp:
+            for connection in self._of(entry.listener.address):
+                with contextlib.suppress(OSError):  # it is about to end
+                    set_dscp(connection.socket, entry.dscp)
+        listener.entry = entry
+
+    def remove(self, local: Address) -> None:
+        """Close a listener, and its connections after what is already queued has been sent."""
+        listener = self._listeners.pop(local)
+        listener.ended.cancel()
+        trio.lowlevel.notify_closing(listener.entry.socket)
+        listener.entry.socket.close()
+        for connection in self._of(local):
+            self._forget_for_reuse(connection)
+            connection.finish()
+
+    def close_strangers(self) -> int:
+        """The connections of those that are no peers any more; those of calls that are up are. How many there were."""
+        strangers = [c for c in self._connections.values() if not self._is_known(*_source(c.flow))]
+        for connection in strangers:
+            self._forget_for_reuse(connection)
+            connection.finish()
+        return len(strangers)
+
+    def _of(self, local: Address) -> list[Connection]:
+        return [connection for connection in self._connections.values() if connection.flow.local == local]
 
     # --- what the engine orders -----------------------------------------------------------------------------------
 
@@ -96,7 +135,7 @@ class TcpTransport:
     def _find(self, flow: Flow) -> Connection | None:
         if flow.connection:
             return self._connections.get(flow.connection)
-        return self._reusable.get((flow.interface, flow.remote))
+        return self._reusable.get((flow.interface, flow.local, flow.remote))
 
     def _spawn(self, task: Callable[..., object], *args: object) -> None:
         if self._nursery is None:
@@ -107,8 +146,8 @@ class TcpTransport:
 
     def _open(self, flow: Flow) -> Connection | None:
         """At once there is a connection to queue on; it may turn out that nobody answers."""
-        entry = self._listeners.get((flow.interface, flow.local))
-        if entry is None:
+        listener = self._listeners.get(flow.local)
+        if listener is None:
             return None
         remote = flow.remote
         try:
@@ -116,9 +155,9 @@ class TcpTransport:
         except OSError as error:
             self._no_socket(_words(error))
             return None
-        connection = self._add(sock, entry, remote)
-        self._reusable[flow.interface, remote] = connection
-        self._spawn(self._connect_and_serve, connection, entry)
+        connection = self._add(sock, flow)
+        self._reusable[_place(flow)] = connection
+        self._spawn(self._connect_and_serve, connection, listener.entry)
         return connection
 
     async def _connect_and_serve(self, connection: Connection, entry: OpenSocket) -> None:
@@ -147,29 +186,30 @@ class TcpTransport:
 
     # --- connections that we accept -------------------------------------------------------------------------------
 
-    async def _accept_all(self, entry: OpenSocket) -> None:
-        accepted = _Count()
-        while True:
-            await trio.lowlevel.wait_readable(entry.socket)
-            try:
-                sock, source = entry.socket.accept()
-            except BlockingIOError:
-                continue
-            except OSError as error:
-                # The connection was gone before we took it, or there is no room for it: it waits in the kernel.
-                if error.errno in _NO_ROOM:
-                    self._no_socket(_words(error))
-                    await trio.sleep(_ACCEPT_PAUSE_SECONDS)
-                continue
-            self._accept(sock, source, entry, accepted)
+    async def _accept_all(self, listener: "_Listener") -> None:
+        with listener.ended:
+            while not listener.ended.cancel_called:
+                await trio.lowlevel.wait_readable(listener.entry.socket)
+                try:
+                    sock, source = listener.entry.socket.accept()
+                except BlockingIOError:
+                    continue
+                except OSError as error:
+                    # The connection was gone before we took it, or there is no room for it: it waits in the kernel.
+                    if error.errno in _NO_ROOM:
+                        self._no_socket(_words(error))
+                        await trio.sleep(_ACCEPT_PAUSE_SECONDS)
+                    continue
+                self._accept(sock, source, listener)
 
-    def _accept(self, sock: socket.socket, source: tuple[str, int], entry: OpenSocket, accepted: "_Count") -> None:
+    def _accept(self, sock: socket.socket, source: tuple[str, int], listener: "_Listener") -> None:
+        entry = listener.entry
         remote = Address(canonical_ip(source[0]) or source[0], source[1])
         if not self._is_known(entry.interface, remote.host, remote.port):
             self._drops["tcp_unknown_source"] += 1
             sock.close()
             return
-        if accepted.n >= limits.CONNECTIONS_PER_LISTENER:
+        if listener.accepted >= limits.CONNECTIONS_PER_LISTENER:
             self._drops["tcp_connections_full"] += 1
             sock.close()
             return
@@ -182,25 +222,25 @@ class TcpTransport:
         except OSError:
             sock.close()
             return
-        connection = self._add(sock, entry, remote)
+        flow = Flow(Transport.TCP, entry.interface, entry.listener.address, remote)
+        connection = self._add(sock, flow)
         connection.connected()
         # A peer that connects from its own listening port can be reached on this connection.
-        self._reusable.setdefault((entry.interface, remote), connection)
-        accepted.n += 1
-        self._spawn(self._serve_accepted, connection, accepted)
+        self._reusable.setdefault(_place(flow), connection)
+        listener.accepted += 1
+        self._spawn(self._serve_accepted, connection, listener)
 
-    async def _serve_accepted(self, connection: Connection, accepted: "_Count") -> None:
+    async def _serve_accepted(self, connection: Connection, listener: "_Listener") -> None:
         try:
             await self._serve(connection)
         finally:
-            accepted.n -= 1
+            listener.accepted -= 1
 
     # --- all connections ------------------------------------------------------------------------------------------
 
-    def _add(self, sock: socket.socket, entry: OpenSocket, remote: Address) -> Connection:
+    def _add(self, sock: socket.socket, flow: Flow) -> Connection:
         number = next(self._numbers)
-        flow = Flow(Transport.TCP, entry.interface, entry.listener.address, remote, number)
-        connection = Connection(sock, flow, self._driver, self._drops, self._now)
+        connection = Connection(sock, replace(flow, connection=number), self._driver, self._drops, self._now)
         self._connections[number] = connection
         return connection
 
@@ -226,18 +266,28 @@ class TcpTransport:
         self._forget_for_reuse(connection)
 
     def _forget_for_reuse(self, connection: Connection) -> None:
-        key = (connection.flow.interface, connection.flow.remote)
+        key = _place(connection.flow)
         if self._reusable.get(key) is connection:
             del self._reusable[key]
 
 
-class _Count:
-    """Connections that one listener has accepted and that live."""
+class _Listener:
+    """`accepted`: connections that live."""
 
-    __slots__ = ("n",)
+    __slots__ = ("accepted", "ended", "entry")
 
-    def __init__(self) -> None:
-        self.n = 0
+    def __init__(self, entry: OpenSocket) -> None:
+        self.entry = entry
+        self.accepted = 0
+        self.ended = trio.CancelScope()
+
+
+def _place(flow: Flow) -> tuple[str, Address, Address]:
+    return flow.interface, flow.local, flow.remote
+
+
+def _source(flow: Flow) -> tuple[str, str, int]:
+    return flow.interface, flow.remote.host, flow.remote.port
 
 
 async def _connect(sock: socket.socket, entry: OpenSocket, remote: Address) -> str:

@@ -1,39 +1,63 @@
-"""Which socket a message leaves by: UDP by the flow's local address, streams by connection. Used by `app`."""
+"""Which socket a message leaves by: UDP by the flow's local address, streams by connection. Used by `app`.
+
+A reload changes the listeners: `open` first, which may fail, then `change`. One that is removed goes on serving until
+the engine lets go of it, and is closed then.
+"""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final, Protocol
 
+import structlog
 import trio
+from msgspec.structs import replace
 
 from sbc.core.address import Address, Transport
+from sbc.policy.model import Interface, Listener
 from sbc.runtime.driver import Driver
-from sbc.runtime.sockets import OpenSocket
+from sbc.runtime.keeper import Keeper
+from sbc.runtime.sip_sockets import set_dscp
+from sbc.runtime.sockets import OpenSocket, kind_of, open_listeners
 from sbc.runtime.tcp import TcpTransport
 from sbc.runtime.udp import UdpSocket
 from sbc.sip.commands import CloseFlow, SendMessage
 from sbc.sip.events import FlowFailed
 
+_LOOK_SECONDS: Final = 1.0
+
+log = structlog.get_logger("listeners")
+
+
+class Neighbours(Protocol):
+    """The engine, as far as sockets ask it."""
+
+    def knows(self, interface: str, host: str, port: int) -> bool: ...
+    def lets_go(self, transport: Transport, local: Address) -> bool: ...
+
 
 class Transports:
-    """Every SIP socket of this process, given open. `is_known(interface, host, port)` tells peers from strangers."""
+    """Every SIP socket of this process, given open. `engine` tells peers from strangers, and what is needed no more."""
 
     def __init__(
         self,
         opened: Sequence[OpenSocket],
         driver: Driver,
-        is_known: Callable[[str, str, int], bool],
+        engine: Neighbours,
         drops: Counter[str],
         now: Callable[[], float],
+        keeper: Keeper,
     ) -> None:
         self._driver = driver
-        self._udp: dict[Address, UdpSocket] = {
-            entry.listener.address: UdpSocket(entry, driver.receive, driver.handle, drops)
-            for entry in opened
-            if entry.listener.transport is Transport.UDP
-        }
-        self._opened = tuple(opened)
+        self._engine = engine
+        self._drops = drops
+        self._keeper = keeper
+        self._open = {entry.listener: entry for entry in opened}
+        self._removed: dict[Listener, None] = {}
+        self._has_removed = trio.Event()
+        udp = [self._udp_of(entry) for entry in opened if entry.listener.transport is Transport.UDP]
+        self._udp: dict[Address, UdpSocket] = {one.local: one for one in udp}
         streams = [entry for entry in opened if entry.listener.transport is Transport.TCP]
-        self._tcp = TcpTransport(streams, driver, is_known, drops, now)
+        self._tcp = TcpTransport(streams, driver, engine.knows, drops, now)
 
     @property
     def connecting(self) -> int:
@@ -42,7 +66,12 @@ class Transports:
 
     @property
     def sockets(self) -> int:
-        return len(self._opened) + self._tcp.connections
+        return len(self._open) + self._tcp.connections
+
+    @property
+    def removed(self) -> int:
+        """Listeners that the policy has no more and that something still needs."""
+        return len(self._removed)
 
     def send(self, command: SendMessage) -> None:
         flow = command.flow
@@ -64,6 +93,7 @@ class Transports:
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
             await nursery.start(self._tcp.run)
+            nursery.start_soon(self._close_removed)
             task_status.started()
 
     def listen(self) -> None:
@@ -71,3 +101,94 @@ class Transports:
         self._tcp.listen()
         for udp in self._udp.values():
             self._nursery.start_soon(udp.run)
+
+    def close_all(self) -> None:
+        """After `run` has ended."""
+        for entry in self._open.values():
+            entry.socket.close()
+
+    # --- what a reload changes ------------------------------------------------------------------------------------
+
+    def open(self, interfaces: Iterable[Interface], media: Iterable[str]) -> tuple[OpenSocket, ...]:
+        """The listeners of these interfaces that are not open. `media`: addresses that are in use. Raises OperatorError
+        with all problems; then nothing stays open.
+        """
+        return open_listeners(
+            interfaces, self._keeper.listen, but=self._open.keys(), but_media=frozenset(media), close=self.drop
+        )
+
+    def drop(self, opened: Sequence[OpenSocket]) -> None:
+        """They are not needed after all."""
+        for entry in opened:
+            entry.socket.close()
+            self._release(entry.listener)
+
+    def change(self, interfaces: Iterable[Interface], opened: Sequence[OpenSocket]) -> None:
+        """These interfaces from now on; `opened` is what `open` gave for them."""
+        for entry in opened:
+            self._add(entry)
+        wanted: set[Listener] = set()
+        for interface in interfaces:
+            for listener in interface.listeners:
+                wanted.add(listener)
+                self._keep(interface, self._open[listener])
+        for listener in self._open:
+            if listener not in wanted and listener not in self._removed:
+                self._removed[listener] = None
+                log.info("listener.removed", listener=_text(listener))
+        self._has_removed.set()
+
+    def _udp_of(self, entry: OpenSocket) -> UdpSocket:
+        return UdpSocket(entry, self._driver.receive, self._driver.handle, self._drops)
+
+    def _add(self, entry: OpenSocket) -> None:
+        self._open[entry.listener] = entry
+        if entry.listener.transport is Transport.UDP:
+            udp = self._udp[entry.listener.address] = self._udp_of(entry)
+            self._nursery.start_soon(udp.run)
+        else:
+            self._tcp.add(entry)
+        log.info("listener.added", listener=_text(entry.listener), interface=entry.interface)
+
+    def _keep(self, interface: Interface, entry: OpenSocket) -> None:
+        """One that is open; also one that was removed and is still needed by what began by it."""
+        self._removed.pop(entry.listener, None)
+        changed = replace(entry, interface=interface.name, dscp=interface.dscp_sip)
+        if changed.dscp != entry.dscp:
+            set_dscp(entry.socket, changed.dscp)
+        if (changed.interface, changed.dscp) == (entry.interface, entry.dscp):
+            return
+        self._open[entry.listener] = changed
+        if entry.listener.transport is Transport.TCP:
+            self._tcp.change(changed)
+        elif changed.interface != entry.interface:
+            self._udp[entry.listener.address].reopen(changed)
+
+    async def _close_removed(self) -> None:
+        """Asks, while there is something to ask for: of thousands of transactions none tells when it is the last."""
+        while True:
+            await self._has_removed.wait()
+            self._has_removed = trio.Event()
+            strangers = 1
+            while self._removed or strangers:
+                for listener in list(self._removed):
+                    if self._engine.lets_go(listener.transport, listener.address):
+                        self._close(listener)
+                strangers = self._tcp.close_strangers()
+                await trio.sleep(_LOOK_SECONDS)
+
+    def _close(self, listener: Listener) -> None:
+        del self._removed[listener], self._open[listener]
+        if listener.transport is Transport.UDP:
+            self._udp.pop(listener.address).close()
+        else:
+            self._tcp.remove(listener.address)
+        self._release(listener)
+        log.info("listener.closed", listener=_text(listener))
+
+    def _release(self, listener: Listener) -> None:
+        self._keeper.close_listener(kind_of(listener), listener.address.host, listener.address.port)
+
+
+def _text(listener: Listener) -> str:
+    return f"{listener.transport}:{listener.address}"

@@ -61,14 +61,27 @@ class UdpSocket:
         self._said_at: dict[Address, float] = {}
         self._backlog: deque[tuple[bytes, Flow]] = deque()
         self._blocked = trio.Event()
+        self._ended = trio.CancelScope()
         self._buffer = memoryview(bytearray(limits.MESSAGE_OCTETS + 1))
 
     async def run(self) -> None:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._send_backlog)
-            while True:
-                await trio.lowlevel.wait_readable(self._socket)
-                self._drain()
+        """Until cancelled, or closed."""
+        with self._ended:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._send_backlog)
+                while not self._ended.cancel_called:
+                    await trio.lowlevel.wait_readable(self._socket)
+                    self._drain()
+
+    def reopen(self, opened: OpenSocket) -> None:
+        """A reload has given the same socket to another interface."""
+        self.interface = opened.interface
+        self._flows.clear()
+
+    def close(self) -> None:
+        self._ended.cancel()
+        trio.lowlevel.notify_closing(self._socket)
+        self._socket.close()
 
     # --- receiving ------------------------------------------------------------------------------------------------
 
@@ -167,6 +180,8 @@ class UdpSocket:
     async def _send_backlog(self) -> None:
         while True:
             await self._blocked.wait()
+            if self._ended.cancel_called:
+                return
             await trio.lowlevel.wait_writable(self._socket)
             while self._backlog:
                 data, flow = self._backlog[0]

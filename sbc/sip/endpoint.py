@@ -41,6 +41,7 @@ from sbc.sip.transaction.outputs import TransactionFailed
 
 Out = TransactionOut | CloseFlow | LookUp | Log
 Door = Callable[[Request], Refusal | None]
+Listeners = Mapping[LocalKey, Local]
 
 _PING: Final = b"\r\n\r\n"  # RFC 5626 §3.5.1
 
@@ -67,6 +68,8 @@ class Endpoint:
         self.counts: Counter[tuple[str, str, str]] = Counter()  # (direction, method or "other", status)
         self.dropped: Counter[str] = Counter()
         self._ids = ids
+        # By whose listeners a user's requests leave, where they are not those of now: a reload has removed some.
+        self.former: Callable[[Hashable], Listeners] | None = None
         self.is_renamed = False  # policy gives some peers another User-Agent or Server, which takes the place of ours
         self._user_agent: Fields = (("User-Agent", server_name),)
         self._server: Fields = (("Server", server_name),)
@@ -133,6 +136,11 @@ class Endpoint:
         deadlines = (self.layer.next_deadline(), self.locator.next_deadline(), min(waiting, default=None))
         return min((at for at in deadlines if at is not None), default=None)
 
+    def change_locals(self, locals_: Listeners, now: float) -> list[Out]:
+        """Other listeners from now on; see `former` for what began by those before."""
+        self.locator.change_locals(locals_, now)
+        return [*self.locator.due(now)]
+
     # --- out ----------------------------------------------------------------------------------------------------------
 
     def perform(self, order: Order, now: float) -> list[Out]:
@@ -156,7 +164,8 @@ class Endpoint:
         if order.contact is not None:
             flow = self.layer.flow_of(order.key)
             if flow is not None:
-                fields = (("Contact", self._contact(order.contact, flow) + order.features), *fields)
+                locals_ = self.locator.locals if self.former is None else self.former(self.layer.user_of(order.key))
+                fields = (("Contact", self._contact(order.contact, flow, locals_) + order.features), *fields)
         if order.status > 100 and not (self.is_renamed and _names_software(order.fields)):
             fields = self._server + fields
         self.counts["sent", _counted(order.key[-1]), str(order.status)] += 1
@@ -166,10 +175,11 @@ class Endpoint:
 
     def _send(self, order: SendRequest | SendAck, now: float) -> list[Out]:
         flow: Flow | Unlocated
-        flow = order.flow or self.locator.locate(order.next_hop, order.interface, now)
+        locals_ = self.locator.locals if self.former is None else self.former(order.user)
+        flow = order.flow or self.locator.locate(order.next_hop, order.interface, now, locals_)
         if isinstance(flow, Unlocated):
             return self._wait_or_fail(order, flow, now)
-        local = self.locator.locals.get((flow.interface, flow.transport, flow.remote.is_ipv6))
+        local = locals_.get((flow.interface, flow.transport, flow.remote.is_ipv6))
         if local is None:
             return self._fail(order, f"interface {flow.interface} has no listener for {flow}")
         request = order.request
@@ -179,7 +189,7 @@ class Endpoint:
             return list(self.layer.send_ack(request, flow, local.sent_by, order.user))
         extra = () if self.is_renamed and _names_software(request.fields) else self._user_agent
         if order.contact is not None:
-            contact = self._contact(order.contact, flow, order.contact_params) + order.features
+            contact = self._contact(order.contact, flow, locals_, order.contact_params) + order.features
             extra = (("Contact", contact), *extra)
         request = Request(request.method, request.uri_text, request.fields + extra, request.body)
         _, outs = self.layer.send_request(request, flow, local.sent_by, order.user, now)
@@ -241,8 +251,8 @@ class Endpoint:
 
     # --- what messages of ours have in common -------------------------------------------------------------------------
 
-    def _contact(self, user: str, flow: Flow, params: str = "") -> str:
-        local = self.locator.locals.get((flow.interface, flow.transport, flow.local.is_ipv6))
+    def _contact(self, user: str, flow: Flow, locals_: Listeners, params: str = "") -> str:
+        local = locals_.get((flow.interface, flow.transport, flow.local.is_ipv6))
         sent_by = local.sent_by if local is not None else str(flow.local)
         address = f"{user}@{sent_by}" if user else sent_by
         transport = "" if flow.transport is Transport.UDP else f";transport={flow.transport}"

@@ -21,6 +21,7 @@ class FakeMedia:
         clock: Callable[[], float] = lambda: 0.0,
         configure: wire.Configure | None = None,
     ) -> None:
+        self.closed: list[tuple[str, int]] = []  # ports, in order
         self.client = MediaClient(configure)
         self.workers: list[FakeWorker | None] = [None] * (configure.workers if configure else 1)
         self._clock = clock
@@ -47,6 +48,10 @@ class FakeMedia:
         self._next[local] = at + 2 * len(ports)
         self._say(self.client.ports_opened(local, ports))
         return ports
+
+    def close_ports(self, local: str, ports: tuple[int, ...]) -> None:
+        self.closed += [(local, port) for port in ports]
+        self._say(self.client.ports_closed(local, ports))
 
     def ask(self, request: Asked) -> list[wire.Reply]:
         return self._say(self.client.ask(request))

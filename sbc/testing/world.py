@@ -13,8 +13,17 @@ from urllib.parse import unquote
 
 import yaml
 
-from sbc.b2bua.commands import Alert, AskMedia, Command, Log, OpenPorts, StoreState, WriteCdr
-from sbc.b2bua.events import CdrDurable, CdrFailed, ClockSet, Event, MediaReplied, PortsOpened, StateRestored
+from sbc.b2bua.commands import Alert, AskMedia, ClosePorts, Command, Log, OpenPorts, StoreState, WriteCdr
+from sbc.b2bua.events import (
+    CdrDurable,
+    CdrFailed,
+    ClockSet,
+    Event,
+    MediaReplied,
+    PolicyChanged,
+    PortsOpened,
+    StateRestored,
+)
 from sbc.b2bua.switch import Switch
 from sbc.cdr.record import CallRecord
 from sbc.core.address import Address, Flow, Transport
@@ -113,9 +122,8 @@ class World:
         self._sides: dict[str, str] = {}
         self.host = _SbcHost(self)
         self._tones = 0
-        for interface in self.policy.interfaces.values():
-            listeners = [(listener.transport, listener.address) for listener in interface.listeners]
-            self.net.attach(self.host, *listeners, interface=interface.name)
+        self._listens: dict[tuple[Transport, Address], str] = {}  # by interface; those that are gone too
+        self._listen()
         now = self.net.now
         self.tell(ClockSet(WALL_AT_ZERO))
         self.tell(StateRestored(tuple(self.kept.items())))
@@ -170,6 +178,19 @@ class World:
         """Something happens to the engine that is no message: an operator's order, a step of the clock."""
         self.net.perform(self.host, self.host.perform(self.switch.handle(event, self.now), self.now))
         self.net.settle()
+
+    def reload(self, policy: str | Policy) -> None:
+        """As the runtime does it: new listeners are there first, and those that are gone stay as long as they may."""
+        self.policy = read_policy(policy)
+        self._listen()
+        self.tell(PolicyChanged(self.policy))
+
+    def _listen(self) -> None:
+        for interface in self.policy.interfaces.values():
+            places = [(listener.transport, listener.address) for listener in interface.listeners]
+            new = [place for place in places if place not in self._listens]
+            self.net.attach(self.host, *new, interface=interface.name)
+            self._listens.update(dict.fromkeys(places, interface.name))
 
     # --- media --------------------------------------------------------------------------------------------------------
 
@@ -336,12 +357,12 @@ class World:
             self.tell(CdrDurable(record.ref))
 
     def _listening(self) -> list[Address]:
-        return [listener.address for i in self.policy.interfaces.values() for listener in i.listeners]
+        return [address for _, address in self._listens]
 
     def _interface_of(self, address: Address) -> str:
-        for interface in self.policy.interfaces.values():
-            if any(listener.address == address for listener in interface.listeners):
-                return interface.name
+        for (_, listening), interface in self._listens.items():
+            if listening == address:
+                return interface
         raise ValueError(f"{address} is no listener of the SBC; say which side the phone is on")
 
     def _replied(self, reply: wire.Reply) -> None:
@@ -394,6 +415,8 @@ class _SbcHost:
                     sends.append(command)
                 case OpenPorts(local=local, pairs=pairs):
                     events.append(PortsOpened(local, world.media.open_ports(local, pairs)))
+                case ClosePorts(local=local, ports=ports):
+                    world.media.close_ports(local, ports)
                 case AskMedia(request=request):
                     replies = world.media.ask(request)
                     events += [MediaReplied(reply) for reply in replies if not isinstance(reply, wire.Running)]

@@ -4,6 +4,8 @@ import pytest
 import structlog
 import trio
 
+from sbc.core.errors import OperatorError
+from sbc.policy.changes import Change, Changes
 from sbc.policy.load import Source, parse_policy
 from sbc.runtime.reload import Reloader
 
@@ -26,12 +28,29 @@ def policy(text=POLICY):
     return parse_policy([Source("policy.yaml", text.encode())])
 
 
+class Opened:
+    def __init__(self, rig, policy):
+        self.rig, self.policy = rig, policy
+
+    def put_in_force(self):
+        self.rig.in_force.append(self.policy)
+
+    def drop(self):
+        self.rig.dropped += 1
+
+
 class Rig:
     def __init__(self):
         self.text = POLICY
         self.in_force = []
-        self.reads = 0
-        self.reloader = Reloader(policy(), self.load, self.in_force.append)
+        self.dropped = self.reads = 0
+        self.taken = ""  # why nothing can be opened
+        self.reloader = Reloader(policy(), self.load, self.prepare)
+
+    def prepare(self, policy):
+        if self.taken:
+            raise OperatorError(self.taken)
+        return Opened(self, policy)
 
     def load(self):
         self.reads += 1
@@ -55,14 +74,15 @@ def said():
 
 
 async def test_a_changed_cap_is_in_force(rig, said):
-    assert await rig.reload("call_paths: 4", "call_paths: 6") == []
+    changes = await rig.reload("call_paths: 4", "call_paths: 6")
+    assert changes == Changes(trunks=Change(changed=("carrier",)))
     [new] = rig.in_force
     assert new.peers["carrier"].paths.total == 6
-    assert said[-1]["event"] == "reload.done"
+    assert (said[-1]["event"], said[-1]["changes"]) == ("reload.done", "trunks: ~ carrier")
 
 
 async def test_lines_that_moved_in_the_files_need_no_restart(rig):
-    assert await rig.reload("interfaces:", "# a comment\n\ninterfaces:") == []
+    assert (await rig.reload("interfaces:", "# a comment\n\ninterfaces:")).text == "nothing"
 
 
 async def test_every_error_is_said_and_logged_and_nothing_changes(rig, said):
@@ -70,9 +90,11 @@ async def test_every_error_is_said_and_logged_and_nothing_changes(rig, said):
     assert len(problems) == 2
     assert all(problem.startswith("policy.yaml:") for problem in problems)
     assert rig.in_force == []
-    assert [line["text"] for line in said if line["event"] == "reload.refused"] == problems
+    refused = [line for line in said if line["event"] == "reload.refused"]
+    assert [line["text"] for line in refused] == problems
+    assert [line.get("alarm") for line in refused] == [True, None]  # one alarm for one reload
 
-    assert await rig.reload("call_paths: many, cps: 0x", "call_paths: 5") == []
+    assert (await rig.reload("call_paths: many, cps: 0x", "call_paths: 5")).text == "trunks: ~ carrier"
     assert len(rig.in_force) == 1
 
 
@@ -84,29 +106,55 @@ async def test_every_error_is_said_and_logged_and_nothing_changes(rig, said):
         ("127.0.0.1:8088", "off", "sbc.admin: `off` instead of `127.0.0.1:8088` needs a restart"),
         ("20000-20999", "20000-21999", "media.ports: 20000-21999 instead of 20000-20999 needs a restart"),
         ("media: {", "media: {workers: 2, ", "media.workers: 2 instead of 1 needs a restart"),
-        ("127.0.0.20:5060", "127.0.0.20:5070", "policy.yaml:5:3: the change of interface outside needs a restart"),
-        (
-            "media: {ports",
-            '  third: {sip: ["udp:127.0.0.50:5060"], media: 127.0.0.50}\nmedia: {ports',
-            "policy.yaml:6:3: the new interface third needs a restart",
-        ),
     ],
 )  # fmt: skip
-async def test_what_is_bound_to_open_sockets_and_files_is_named_and_refused(rig, before, after, problem):
+async def test_what_the_program_has_taken_for_good_is_named_and_refused(rig, before, after, problem):
     assert await rig.reload(before, after) == [problem]
+    assert rig.in_force == []
+    assert rig.dropped == 1
+
+
+async def test_all_that_needs_a_restart_is_named_at_once_with_what_cannot_be_opened(rig):
+    rig.taken = "policy.yaml:5:3: interfaces.outside.sip udp:127.0.0.20:5070: address already in use"
+    rig.text = rig.text.replace("name: hq", "name: other").replace("media: {", "media: {workers: 2, ")
+    problems = await rig.reload("127.0.0.20:5060", "127.0.0.20:5070")
+    assert [problem.split()[0] for problem in problems] == ["sbc.name:", "media.workers:", "policy.yaml:5:3:"]
     assert rig.in_force == []
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "summary"),
+    [
+        (
+            "127.0.0.20:5060",
+            "127.0.0.20:5070",
+            "interfaces: ~ outside; listeners: + udp:127.0.0.20:5070, - udp:127.0.0.20:5060",
+        ),
+        (
+            "media: {ports",
+            '  third: {sip: ["udp:127.0.0.50:5060"], media: 127.0.0.50}\nmedia: {ports',
+            "interfaces: + third; listeners: + udp:127.0.0.50:5060",
+        ),
+        ("media: 127.0.0.20}", "media: 127.0.0.21, dscp: {sip: cs3}}", "interfaces: ~ outside"),
+    ],
+)
+async def test_interfaces_and_listeners_may_change(rig, before, after, summary):
+    assert (await rig.reload(before, after)).text == summary
+    assert len(rig.in_force) == 1
+
+
+async def test_what_is_laid_over_the_policy_is_applied_anew(rig):
+    assert await rig.reloader.again() == []
+    assert len(rig.in_force) == 1
+    rig.taken = "no room"
+    assert await rig.reloader.again() == ["no room"]
+    assert len(rig.in_force) == 1
+
+
 async def test_the_engine_and_the_time_outs_of_media_may_change(rig):
-    assert await rig.reload("media: {", "media: {engine: userland, silence_timeout: off, orphan_timeout: 2h, ") == []
+    await rig.reload("media: {", "media: {engine: userland, silence_timeout: off, orphan_timeout: 2h, ")
     [new] = rig.in_force
     assert (new.media.engine, new.media.silence_timeout, new.media.orphan_timeout) == ("userland", 0.0, 7200.0)
-
-
-async def test_an_interface_that_is_taken_away_is_named(rig):
-    rig.text = rig.text.replace('  outside: {sip: ["udp:127.0.0.20:5060"], media: 127.0.0.20}\n', "")
-    rig.text = rig.text.replace("interface: outside", "interface: inside")
-    assert await rig.reload() == ["interfaces.outside: taking it away needs a restart"]
 
 
 async def test_a_bug_in_reading_is_a_problem_and_no_end(rig, monkeypatch):

@@ -55,6 +55,12 @@ class Held:
             listener.is_claimed = True
         return listener.socket
 
+    def close_listener(self, kind: str, host: str, port: int) -> None:
+        """Signalling needs it no more, in this life."""
+        listener = self._listeners.pop((kind, host, port), None)
+        if listener is not None:
+            listener.socket.close()
+
     def open_pairs(self, asked: wire.OpenPairs) -> tuple[list[Pair], str]:
         """The second: why there are fewer than were asked for, for people."""
         have = self._pairs.setdefault(asked.local, {})
@@ -64,6 +70,13 @@ class Held:
         )
         have.update((pair.port, pair) for pair in opened)
         return opened, why_short(self._ceiling) if len(opened) < wanted else ""
+
+    def close_pairs(self, local: str, ports: tuple[int, ...]) -> None:
+        for port in ports:
+            pair = self._pairs.get(local, {}).pop(port, None)
+            if pair is not None:
+                self._left.pop((local, port), None)
+                pair.close()
 
     def take_left(self) -> list[Pair]:
         """Some pairs of an earlier life, all on one address; empty when the present one has claimed all."""

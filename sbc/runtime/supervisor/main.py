@@ -208,6 +208,10 @@ class Supervisor:
                 self._perform(self._children.handle(Stops(), time.monotonic()))
             case wire.Beat():
                 self._watchdog.beat(time.monotonic())
+            case wire.CloseListener(kind, host, port):
+                self._held.close_listener(kind, host, port)
+            case wire.ClosePairs(local, ports):
+                self._held.close_pairs(local, ports)
             case wire.ReplaceWorker(number):
                 self._perform([Send(Child(number), signal.SIGKILL)])
 

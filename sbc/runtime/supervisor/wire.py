@@ -12,6 +12,7 @@ from msgspec import Struct
 
 MESSAGE_OCTETS: Final = 16_384
 PAIRS_AT_ONCE: Final = 60  # two descriptors each; the kernel passes at most 253 at once (SCM_MAX_FD)
+PORTS_AT_ONCE: Final = 4_096  # numbers alone, in one message
 
 # --- questions --------------------------------------------------------------------------------------------------------
 
@@ -62,6 +63,21 @@ class ReplaceWorker(Struct, frozen=True, tag=True):
     number: int
 
 
+class CloseListener(Struct, frozen=True, tag=True):
+    """A reload has taken it away. Nothing where it is not held."""
+
+    kind: Literal["udp", "tcp"]
+    host: str
+    port: int
+
+
+class ClosePairs(Struct, frozen=True, tag=True):
+    """A reload has taken their address away. `ports`: of RTP, at most PORTS_AT_ONCE."""
+
+    local: str
+    ports: tuple[int, ...]
+
+
 class Ready(Struct, frozen=True, tag=True):
     """Calls can come. What has not been asked for by now is not needed any more. `admin`: for people."""
 
@@ -76,7 +92,7 @@ class Beat(Struct, frozen=True, tag=True):
     """The loop of signalling turns."""
 
 
-Message = Asked | ReplaceWorker | Ready | Stopping | Beat
+Message = Asked | ReplaceWorker | CloseListener | ClosePairs | Ready | Stopping | Beat
 
 # --- answers ----------------------------------------------------------------------------------------------------------
 

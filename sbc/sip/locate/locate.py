@@ -89,10 +89,32 @@ class Locator:
             found = search
         return found.only or self._drawn(found.groups)
 
-    def locate(self, next_hop: str, interface: str, now: float) -> Flow | Unlocated:
-        """The first of them."""
-        found = self.candidates(next_hop, interface, now)
-        return found if isinstance(found, Unlocated) else found[0]
+    def locate(
+        self, next_hop: str, interface: str, now: float, locals_: Mapping[LocalKey, Local] | None = None
+    ) -> Flow | Unlocated:
+        """The first of them. `locals_`: to leave by these listeners, and not by those of now."""
+        if locals_ is None or locals_ is self.locals:
+            found = self.candidates(next_hop, interface, now)
+            return found if isinstance(found, Unlocated) else found[0]
+        try:
+            uri = parse_uri(next_hop)
+        except ParseError:
+            uri = None
+        if not isinstance(uri, SipUri):
+            return Unlocated(f"{next_hop} is no SIP URI")
+        groups = Search(interface, locals_, lambda key: self._names.look(key, now)).run(uri)
+        return groups if isinstance(groups, Unlocated) else self._drawn(groups)[0]
+
+    def change_locals(self, locals_: Mapping[LocalKey, Local], now: float) -> None:
+        """Other listeners from now on. What the DNS has said stays known; where servers are is worked out anew."""
+        if self.locals == locals_:
+            return
+        self.locals = dict(locals_)
+        self._literals.clear()
+        self._found.clear()
+        self._generation += 1
+        for place in self._watched:
+            self._look_again(place, now)
 
     def addresses_of(self, next_hop: str, interface: str) -> tuple[str, ...]:
         """Who may speak as this server: for a watched one the addresses of the last hour, too."""

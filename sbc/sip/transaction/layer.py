@@ -10,7 +10,7 @@ from collections.abc import Collection, Hashable
 from typing import Final
 
 from sbc.core import limits
-from sbc.core.address import Flow
+from sbc.core.address import Address, Flow, Transport
 from sbc.core.ids import IdSource
 from sbc.core.timers import Schedule
 from sbc.sip.build import cancel_for, echo_of, fallback_flow, reply_flow, with_to_tag
@@ -54,6 +54,13 @@ class TransactionLayer:
     def count_timed(self, *, but: Collection[str]) -> int:
         """As `count`, of those that a timer will end."""
         return sum(key[-1] not in but for key in self._schedule)
+
+    def uses(self, transport: Transport, local: Address) -> bool:
+        """Whether any transaction goes by this address of ours."""
+        return any(
+            one.flow.local == local and one.flow.transport is transport
+            for one in (*self._clients.values(), *self._servers.values())
+        )
 
     # --- what came in -------------------------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from sbc.admin.exchange import PROBLEM, Order, Ping, Reload, Request
 from sbc.b2bua.events import BusyOutOrdered, DrainOrdered, DrainRevoked, DrillOrdered
 from sbc.b2bua.snapshot import EngineView
 from sbc.peering.views import PingView
+from sbc.policy.changes import Change, Changes
 
 from .state import ENGINE, OFFICE, StillState
 
@@ -140,8 +141,13 @@ def test_reload_is_the_runtimes_to_do():
     assert ask("POST", "reload") == Reload()
 
 
+def test_a_reload_says_what_has_changed():
+    done = shown(reloaded(Changes(routes=Change(changed=("out",)))))
+    assert (done["reloaded"], done["summary"]) == (True, "routes: ~ out")
+    assert done["changes"]["routes"] == {"added": [], "removed": [], "changed": ["out"]}
+
+
 def test_a_reload_that_is_refused_names_every_problem():
-    assert shown(reloaded(())) == {"reloaded": True}
     one, two = reloaded(["a.yaml:1:1: no"]), reloaded(["a.yaml:1:1: no", "b.yaml:2:1: no"])
     assert detail(one, 409) == "the policy has a problem; the one in force stays"
     assert detail(two, 409) == "the policy has 2 problems; the one in force stays"

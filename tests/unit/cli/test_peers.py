@@ -273,11 +273,17 @@ def test_a_deadline_that_is_none_is_wrong_usage(sbc, run):
     assert said.startswith("sbc: deadline: `ten` is not a duration")
 
 
-def test_reload_says_that_it_was_done(sbc, run):
-    sbc.knows("POST /api/v1/reload", {"reloaded": True})
+def test_reload_says_what_has_changed(sbc, run):
+    sbc.knows("POST /api/v1/reload", {"reloaded": True, "summary": "trunks: + carrier-b; routes: ~ out"})
 
-    assert run("reload") == (0, ["reloaded: the policy on disk counts for what comes from now on"], "")
-    assert json.loads(run("reload", "--json")[1][0]) == {"reloaded": True}
+    assert run("reload") == (0, ["reloaded: trunks: + carrier-b; routes: ~ out"], "")
+    assert json.loads(run("reload", "--json")[1][0])["reloaded"] is True
+
+
+def test_a_reload_of_the_same_policy_says_so(sbc, run):
+    sbc.knows("POST /api/v1/reload", {"reloaded": True, "summary": "nothing"})
+
+    assert run("reload") == (0, ["reloaded: the policy says what it said before"], "")
 
 
 def test_a_reload_that_is_refused_shows_every_problem_with_its_place(sbc, run):

@@ -6,7 +6,7 @@ from sbc.b2bua.beside.beside import Beside
 from sbc.b2bua.context import Context
 from sbc.b2bua.media import MediaRules
 from sbc.b2bua.ports import PortPool
-from sbc.b2bua.reachable import host_of, locals_of
+from sbc.b2bua.reachable import locals_of
 from sbc.core.address import Address, Flow, Transport
 from sbc.peering.relations import Relations
 from sbc.policy.engine import Policy
@@ -35,7 +35,6 @@ def context_of(policy):
         timing=DEFAULT_TIMING,
         ports=PortPool((), 20000, 20100, ids),
         media_rules=MediaRules(frozenset(), (20000, 20100)),
-        hosts={name: host_of(interface) for name, interface in interfaces.items()},
         trace=Recorder(),
     )
 
