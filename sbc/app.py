@@ -24,7 +24,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from sbc.admin.state import WorkerView
-from sbc.b2bua.commands import Alert, AskMedia, Log, OpenPorts, StoreState, WriteCdr
+from sbc.b2bua.commands import Alert, AskMedia, ClosePorts, Log, OpenPorts, StoreState, WriteCdr
 from sbc.b2bua.events import DrainOrdered, PolicyChanged, PortsOpened, StateRestored
 from sbc.b2bua.exit import MEDIA_REPORT_SECONDS
 from sbc.b2bua.switch import Switch
@@ -194,7 +194,9 @@ class _Program:
         self._sink = CdrSink(opened.store, driver.handle)
         self._alerts = Alerts(policy.name, policy.webhook, self._drops, is_whole=policy.log.numbers == "full")
         writer.notice = self._alerts.notice
-        self._reloader = None if read_again is None else Reloader(policy, read_again, self._put_in_force)
+        self._reloader = Reloader(policy, read_again or _nothing_to_read, self._prepare)
+        self._can_reload = read_again is not None
+        self._overlay: Callable[[Policy], Policy] | None = None  # laid over each policy that is put in force
         self._view: ProgramView | None = None
         self._hep = HepExport(self._engine.trace, self._drops, now=clock.boot_seconds, wall_at_zero=clock.wall_at_zero)
         self._hep.set_policy(policy.hep)
@@ -340,7 +342,17 @@ class _Program:
             return ["this program did not read its policy from files"]
         return await self._reloader.reload()
 
-    def _put_in_force(self, policy: Policy) -> None:
+    async def _reapply(self) -> list[str]:
+        """The policy in force with another overlay. Every problem, and then nothing has changed."""
+        return await self._reloader.again()
+
+    def _prepare(self, policy: Policy) -> "_Prepared":
+        """Opens what this policy has and the one in force has not. Raises OperatorError, and then nothing is open."""
+        policy = policy if self._overlay is None else self._overlay(policy)
+        interfaces = policy.interfaces.values()
+        return _Prepared(self, policy, self._transports.open(interfaces, _media_marks(self._policy)))
+
+    def put_in_force(self, policy: Policy, opened: Sequence[OpenSocket]) -> None:
         self._policy = policy
         if self._view is not None:
             self._view.policy = policy
