@@ -223,12 +223,12 @@ class Call:
         """The media worker has heard a digit that it was asked to report."""
         return self.passing.digit_heard(heard) if self.is_answered else []
 
-    def take_counts(self, ref: str, counts: Sequence[wire.StreamCount]) -> list[Out]:
+    def take_counts(self, ref: str, counts: Sequence[wire.StreamCount], now: float) -> list[Out]:
         """The media worker's last word on this call, or on one that this has taken in."""
         for joined in self.joined:
             if joined.ref == ref:
                 joined.take_counts(counts)
-        return self.exit.take_counts(counts) if ref == self.ref else []
+        return self.exit.take_counts(counts, now) if ref == self.ref else []
 
     def record_stored(self) -> list[Out]:
         self.exit.stored()

@@ -59,13 +59,12 @@ class Exit:
 
     # --- its record ---------------------------------------------------------------------------------------------------
 
-    def take_counts(self, counts: Sequence[wire.StreamCount]) -> "list[Out]":
+    def take_counts(self, counts: Sequence[wire.StreamCount], now: float) -> "list[Out]":
         """The media worker's last word."""
         call = self._call
         if call.media.is_answered:
             call.account.media = call.media.report(counts)
-            at = call.state.ended_at if isinstance(call.state, Ended) else 0.0
-            note_media(call, tuple(counts), at)
+            note_media(call, counts, now)
         return self.write_record()
 
     def write_record(self) -> "list[Out]":

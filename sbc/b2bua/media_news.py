@@ -41,7 +41,7 @@ class MediaNews:
                 return [out for count in sessions for out in self._counted(count, now)]
             case wire.SessionEnded(ref, streams):
                 taken_in = self._context.moves.call_of(ref)
-                return self._living.guarded(taken_in or ref, lambda call: call.take_counts(ref, streams), now)
+                return self._living.guarded(taken_in or ref, lambda call: call.take_counts(ref, streams, now), now)
             case wire.DigitHeard(ref):
                 return self._living.guarded(ref, lambda call: call.digit_heard(news), now)
             case wire.Silent(ref, seconds):

@@ -3,6 +3,7 @@
 Values that are rendered when somebody looks; a call pays for making them only. Used by the parts of a call.
 """
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -95,14 +96,14 @@ def note_held(call: "Call", now: float) -> None:
         call.context.trace.note(call.ref, now, Held(held))
 
 
-def note_media(call: "Call", counts: "tuple[wire.StreamCount, ...]", at: float) -> None:
+def note_media(call: "Call", counts: Sequence[wire.StreamCount], now: float) -> None:
     """The verdict, by the media worker's last word, which is in the account by now."""
     media = call.account.media
     if media is None:
         return
     names = tuple([call.legs[n].peer.name if n < len(call.legs) else "" for n in call.pair])
     engines = (tuple([one.ingress.engine for one in counts]), tuple([one.egress.engine for one in counts]))
-    call.context.trace.note(call.ref, at, MediaVerdict(media, (names[0], names[1]), engines))
+    call.context.trace.note(call.ref, now, MediaVerdict(media, (names[0], names[1]), engines))
 
 
 def _holds(call: "Call", side: str) -> bool:

@@ -33,7 +33,7 @@ _SECRETS: Final = tuple(
         rb"(?:^|[\r\n])(?:proxy-)?authentication-info[ \t]*:[ \t]*" + _VALUE,
         rb"sips?:[^@:/?\s<>\"]{1,200}:(?P<secret>[^@/\s<>\"]{1,200})@",
         rb";postd=(?P<secret>[^;>\s]+)",
-        rb"[\r\n]a=crypto[ \t]*:[^\r\n]*?inline[ \t]*:[ \t]*(?P<secret>[^\r\n]*)",
+        rb"\binline[ \t]*:[ \t]*(?P<secret>[^|;\r\n]+)",
         rb"[\r\n]a=(?:key-mgmt|ice-pwd)[ \t]*:[ \t]*(?P<secret>[^\r\n]*)",
         rb"[\r\n]k=(?P<secret>[^\r\n]*)",
     )
@@ -41,7 +41,7 @@ _SECRETS: Final = tuple(
 # A quick look first: hardly any message has anything to be hidden.
 _SUSPECT: Final = re.compile(
     rb"authorization|authentication-info|sips?:[^@:/?\s<>\"]{1,200}:[^@/\s<>\"]{1,200}@|;postd=|"
-    rb"a=crypto|a=key-mgmt|a=ice-pwd|[\r\n]k=",
+    rb"inline[ \t]*:|a=key-mgmt|a=ice-pwd|[\r\n]k=",
     re.IGNORECASE,
 )
 

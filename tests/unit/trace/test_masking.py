@@ -92,7 +92,7 @@ def test_masked_in_place_a_message_keeps_its_length_and_its_lines(data):
 
 def test_what_is_no_secret_of_a_message_stays():
     shown = masked(SECRETS[3])
-    assert b"a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:(not shown)\r\nm=audio 1 RTP/SAVP 0\r\n" in shown
+    assert b"a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:(not shown)|2^20|1:32\r\nm=audio 1 RTP/SAVP 0\r\n" in shown
     challenge = b'SIP/2.0 401 Unauthorized\r\nWWW-Authenticate: Digest realm="hq", nonce="abc"\r\nIdentity: eyJ\r\n\r\n'
     assert masked(challenge) is challenge
     assert masked_in_place(challenge) is challenge
