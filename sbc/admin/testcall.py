@@ -14,13 +14,16 @@ from sbc.admin.state import AdminState
 from sbc.cdr.format import time_text
 from sbc.core.address import Address
 from sbc.core.limits import TEST_CALL_SECONDS
-from sbc.policy.testcall import HOST, NAME, Door, Wanted
+from sbc.policy.testcall import NAME, TESTER, Door, Wanted
 
 _SECONDS: Final = 5.0
 
 
 class TestCallBody(Document, frozen=True):
-    """`port`: of 127.0.0.1, where the tester takes SIP over UDP. `seconds`: how long it may talk."""
+    """`port`: of 127.83.66.67, where the tester takes SIP over UDP. `seconds`: how long it may talk.
+
+    `one_way`: the call does not come back to the tester, even where the number is ours.
+    """
 
     __test__ = False  # for pytest, which takes its name for a test's
 
@@ -29,10 +32,11 @@ class TestCallBody(Document, frozen=True):
     port: Annotated[int, Meta(ge=1, le=65_535)]
     caller: str | None = None
     seconds: Annotated[float, Meta(ge=1, le=TEST_CALL_SECONDS)] = _SECONDS
+    one_way: bool = False
 
 
 class TestCall(Document, frozen=True):
-    """`called`, `caller`: as the trunk will see them; `number`: the called one as we name it.
+    """`called`, `caller`: as the trunk will see them; `number`, `caller_number`: as we name them.
 
     `comes_back_from`: the PBX whose number it is, so that the call can come in again; null: it is somebody else's.
     `address`: where the tester sends its INVITE, with these credentials. `closes_at`: when all this ends by itself.
@@ -44,6 +48,7 @@ class TestCall(Document, frozen=True):
     called: str
     caller: str
     number: str
+    caller_number: str
     comes_back_from: str | None
     address: str
     username: str
@@ -84,6 +89,7 @@ def opened(door: Door, closes_at: float) -> Reply:
             door.sent_called,
             door.sent_caller,
             door.called,
+            door.caller,
             door.owner or None,
             str(door.listen),
             NAME,
@@ -100,4 +106,4 @@ def closed(*, was_open: bool) -> Reply:
 
 def _wanted(body: bytes) -> Wanted:
     asked = msgspec.json.decode(body or b"{}", type=TestCallBody)
-    return Wanted(asked.trunk, asked.to, Address(HOST, asked.port), asked.caller or "", asked.seconds)
+    return Wanted(asked.trunk, asked.to, Address(TESTER, asked.port), asked.caller or "", asked.seconds, asked.one_way)

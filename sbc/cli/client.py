@@ -39,10 +39,16 @@ def find_admin(admin: str | None, policy: Sequence[Path] | None) -> str:
 
 
 def ask(
-    address: str, path: str, query: Mapping[str, str] | None = None, *, key: str, method: str = "GET"
+    address: str,
+    path: str,
+    query: Mapping[str, str] | None = None,
+    *,
+    key: str,
+    method: str = "GET",
+    body: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The decoded JSON of a successful answer, which is an object that has `key`."""
-    response, asked = _asked(address, path, query, method)
+    response, asked = _asked(address, path, query, method, body)
     return _decoded(response, asked, key)
 
 
@@ -54,7 +60,9 @@ def fetch(address: str, path: str, content_type: str) -> bytes:
     raise _refused(response, _body(response), asked)
 
 
-def _asked(address: str, path: str, query: Mapping[str, str] | None, method: str) -> tuple[httpx2.Response, str]:
+def _asked(
+    address: str, path: str, query: Mapping[str, str] | None, method: str, json: Mapping[str, Any] | None = None
+) -> tuple[httpx2.Response, str]:
     """What came, and whom that was asked, for people."""
     parsed = parse_admin_address(address)
     uds = _existing(parsed) if isinstance(parsed, UnixAddress) else None
@@ -63,7 +71,7 @@ def _asked(address: str, path: str, query: Mapping[str, str] | None, method: str
     transport = httpx2.HTTPTransport(uds=uds, trust_env=False)
     try:
         with httpx2.Client(base_url=base, transport=transport, timeout=ANSWER_SECONDS, trust_env=False) as client:
-            response = client.request(method, path, params=query)
+            response = client.request(method, path, params=query, json=json)
     except httpx2.TimeoutException as error:
         raise OperatorError(f"{parsed}: no answer within {ANSWER_SECONDS:.0f} s") from error
     except (httpx2.TransportError, httpx2.InvalidURL) as error:

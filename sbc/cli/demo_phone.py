@@ -16,21 +16,28 @@ from sbc.testing.agent import UserAgent
 from sbc.testing.party import Party, Stage
 from sbc.testing.rtp import INTERVAL, Heard, Tone
 
-_DATAGRAM = 65_535
+DATAGRAM = 65_535
 _FOR_EVER = 86_400.0
 _LOOK_SECONDS = 0.01
 
 
 class DemoPhone:
     def __init__(
-        self, name: str, user: str, sip: trio.socket.SocketType, rtp: trio.socket.SocketType, ids: IdSource, hertz: int
+        self,
+        name: str,
+        user: str,
+        sip: trio.socket.SocketType,
+        rtp: trio.socket.SocketType,
+        ids: IdSource,
+        hertz: int,
+        codecs: tuple[str, ...] = ("PCMU",),
     ) -> None:
         self.name = name
         self.sip = sip
         self.rtp = rtp
         self.tone = Tone(ids.number(1 << 32), hertz)
         self.heard = Heard()
-        self.agent = UserAgent(name, _address(sip), ids, user=user, media=_address(rtp), codecs=("PCMU",))
+        self.agent = UserAgent(name, _address(sip), ids, user=user, media=_address(rtp), codecs=codecs)
         self._wait: trio.CancelScope | None = None
 
     async def run(self) -> None:
@@ -60,7 +67,7 @@ class DemoPhone:
     async def _signal(self) -> None:
         while True:
             with trio.CancelScope(deadline=self._deadline()) as self._wait:
-                data, source = await self.sip.recvfrom(_DATAGRAM)
+                data, source = await self.sip.recvfrom(DATAGRAM)
                 flow = Flow(Transport.UDP, "", self.agent.address, Address(source[0], source[1]))
                 await self._send(self.agent.receive(data, flow, trio.current_time()))
             await self._send(self.agent.tick(trio.current_time()))
@@ -87,7 +94,7 @@ class DemoPhone:
 
     async def _listen(self) -> None:
         while True:
-            self.heard.take(await self.rtp.recv(_DATAGRAM))
+            self.heard.take(await self.rtp.recv(DATAGRAM))
 
     def _target(self) -> Address | None:
         """Where the voice goes now, if it may go anywhere: as the last descriptions of both sides say."""

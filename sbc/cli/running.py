@@ -26,12 +26,18 @@ class Running:
     )
 
     def ask(
-        self, path: str, query: Mapping[str, str] | None = None, *, key: str, method: str = "GET"
+        self,
+        path: str,
+        query: Mapping[str, str] | None = None,
+        *,
+        key: str,
+        method: str = "GET",
+        body: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
         """The decoded JSON of a successful answer, an object that has `key`; else OperatorError."""
         from sbc.cli.client import ask, find_admin
 
-        return ask(find_admin(self.admin, self.policy), path, query, key=key, method=method)
+        return ask(find_admin(self.admin, self.policy), path, query, key=key, method=method, body=body)
 
     def fetch(self, path: str, content_type: str) -> bytes:
         """The octets of a successful answer of this type; else OperatorError."""

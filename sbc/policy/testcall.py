@@ -26,20 +26,25 @@ from sbc.policy.model import (
 )
 
 NAME: Final = "testcall"  # of the interface, of the PBX and of the account
-HOST: Final = "127.0.0.1"
+HOST: Final = "127.0.0.1"  # of the door
+TESTER: Final = "127.83.66.67"  # of the telephones: media from an address of our own would be nobody's
 BACK: Final = "testcall-back"
 NOT_MINE: Final = 480  # what the tester says to a call that is not its own; the hunt goes on to the PBX
 _RING_SECONDS: Final = 60.0
 
 
 class Wanted(Struct, frozen=True):
-    """`caller` empty: one of our numbers. `seconds`: of talk. `phone`: where the tester takes SIP, on 127.0.0.1."""
+    """`caller` empty: one of our numbers. `seconds`: of talk. `phone`: where the tester takes SIP, at TESTER.
+
+    `one_way`: a number of ours is left to its PBX, as if somebody else had called it.
+    """
 
     trunk: str
     called: str
     phone: Address
     caller: str = ""
     seconds: float = 5.0
+    one_way: bool = False
 
 
 class Door(Struct, frozen=True):
@@ -80,7 +85,7 @@ def plan_door(policy: Policy, wanted: Wanted, listen: Address, password: Secret)
         caller.best,
         policy.plan.write(called, trunk.called_form),
         policy.plan.write(caller, trunk.caller_form),
-        "" if owner is None else owner.name,
+        "" if owner is None or wanted.one_way else owner.name,
         listen,
         password,
     )
@@ -110,7 +115,7 @@ def _pbx(door: Door) -> Peer:
         "pbx",
         NAME,
         (Server(phone.host, phone.port, Transport.UDP, f"sip:{phone}"),),
-        accept=(f"{HOST}/32",),
+        accept=(f"{TESTER}/32",),
         no_answer=_RING_SECONDS,
         auth=Auth(NAME, door.password),
         limits=Limits(call_paths=1, max_duration=seconds + _RING_SECONDS),
@@ -124,7 +129,7 @@ def _routes(policy: Policy, door: Door) -> tuple[Route, ...]:
     # And nothing else, whatever the policy's own routes would take from anybody.
     bar = Route(f"{NAME}-only", (NAME,), reject=403)
     owner = policy.owner(policy.plan.read(door.called))  # of the policy as it is now
-    if owner is None:
+    if owner is None or door.wanted.one_way:
         return out, bar
     back = Route(
         BACK, (door.wanted.trunk,), (door.called,), via=(Via(NAME), Via(owner.name)), continue_on=frozenset({NOT_MINE})

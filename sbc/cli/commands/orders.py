@@ -1,11 +1,13 @@
-"""Orders to the running SBC: `hangup`, `ping`, `busyout`, `restore`, `drill`, `drain`, `reload`."""
+"""Orders to the running SBC: `hangup`, `ping`, `testcall`, `busyout`, `restore`, `drill`, `drain`, `reload`."""
 
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
+from cyclopts.validators import Number
 
 from sbc.cli.commands.root import ORDERS, app
 from sbc.cli.running import LOCAL, RunningSbc
+from sbc.core.limits import TEST_CALL_SECONDS
 
 Trunk = Annotated[str, Parameter(name="TRUNK", help="The trunk, from sbc trunks.")]
 
@@ -40,6 +42,40 @@ def ping(peer: Annotated[str, Parameter(name="PEER", help="A trunk or a PBX.")],
     from sbc.cli.peers import ping
 
     return ping(peer, sbc)
+
+
+@app.command(
+    name="testcall",
+    group=ORDERS,
+    sort_key=3,
+    help="""Place a call out of a trunk, and back in where the number is ours, and listen.
+
+Says how long it took, as what it came back, and what was heard each way. For a
+few seconds calls of this number from this trunk are ours if the caller is;
+others go to their PBX. Run it where the SBC runs. Exit status 1 if it was not
+answered, did not come back or was not heard.
+
+  sbc testcall carrier-a --to +14155550100
+  sbc testcall carrier-a --to +442079460123 --caller +14155550100 --seconds 10
+  sbc testcall carrier-a --to +14155550100 --one-way""",
+)
+def place_test_call(
+    trunk: Trunk,
+    /,
+    *,
+    to: Annotated[str, Parameter(help="The number to call; one of ours comes back in.")],
+    caller: Annotated[str | None, Parameter(help="Who calls. Default: a number of ours.")] = None,
+    seconds: Annotated[
+        float, Parameter(validator=Number(gte=1, lte=TEST_CALL_SECONDS), help="How long to talk, 1 to 60.")
+    ] = 5,
+    one_way: Annotated[
+        bool, Parameter(show_default=False, help="Out only: a number of ours rings at its PBX.")
+    ] = False,
+    sbc: RunningSbc = LOCAL,
+) -> int:
+    from sbc.cli.testcall import run_test_call
+
+    return run_test_call(trunk, to, caller, seconds, sbc, one_way=one_way)
 
 
 @app.command(

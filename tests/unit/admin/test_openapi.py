@@ -5,20 +5,24 @@ import json
 import pytest
 from msgspec import structs
 
-from sbc.admin import control, stream
+from sbc.admin import control, stream, testcall
 from sbc.admin.api import OPERATIONS, answer
-from sbc.admin.exchange import AskStore, Order, Ping, Reload, Reply, Request, Stream, problem
+from sbc.admin.exchange import AskStore, Order, Perform, Ping, Reload, Reply, Request, Stream, problem
 from sbc.admin.route import PATH_NAMES
 from sbc.admin.stream import Told, take_picture
 from sbc.cdr.store import CdrReader, CdrWriter
+from sbc.core.address import Address
 from sbc.peering.views import PingView
 from sbc.policy.changes import Change, Changes
+from sbc.policy.model import Secret
+from sbc.policy.testcall import Door
 
 from .json_schema import faults
 from .state import CALL, ENGINE, StillState
 
 NAMES = {"ref": CALL.ref, "trunk": "carrier-a", "pbx": "office", "peer": "carrier-a"}
 QUERIES = {"why": (("from", "office"), ("to", "911"))}
+BODIES = {"open_test_call": b'{"trunk": "carrier-a", "to": "+14155550100", "port": 40000}'}
 PINGED = structs.replace(
     ENGINE, pings=(PingView("t", "s", "udp:192.0.2.1:5060", 200, 1.5), PingView("t", "s", "a", 0, None))
 )
@@ -48,7 +52,8 @@ def reply_of(operation, store):
     if operation.name == "revoke_drain":
         asked = StillState(structs.replace(ENGINE, ready=False))
         return answer(Request("DELETE", operation.path), asked).reply(state)
-    found = answer(Request(operation.method, path_of(operation), QUERIES.get(operation.name, ())), state)
+    query, body = QUERIES.get(operation.name, ()), BODIES.get(operation.name, b"")
+    found = answer(Request(operation.method, path_of(operation), query, body=body), state)
     match found:
         case Order():
             return found.reply(state)
@@ -56,6 +61,11 @@ def reply_of(operation, store):
             return control.pinged(PINGED, peer, "t")
         case Reload():
             return control.reloaded(Changes(trunks=Change(added=("carrier-b",))))
+        case Perform(testcall.OpenDoor(wanted)):
+            door = Door(wanted, "+1", "+2", "1", "2", "office", Address("127.0.0.1", 5060), Secret("s"))
+            return testcall.opened(door, 0.0)
+        case Perform(testcall.CloseDoor()):
+            return testcall.closed(was_open=True)
         case AskStore(question):
             return question(store)
         case Stream():

@@ -33,6 +33,7 @@ ARGUMENTS = {
     "alarms": "",
     "hangup": "k3v7q2mxya",
     "ping": "carrier-a",
+    "testcall": "carrier-a --to +14155550100",
     "busyout": "carrier-a",
     "restore": "carrier-a",
     "drill": "office on",

@@ -4,9 +4,9 @@ import pytest
 
 from sbc.core.address import Address
 from sbc.policy.model import Facts, Secret
-from sbc.policy.testcall import NAME, Wanted, plan_door, with_door
+from sbc.policy.testcall import NAME, TESTER, Wanted, plan_door, with_door
 
-PHONE = Address("127.0.0.1", 40_000)
+PHONE = Address(TESTER, 40_000)
 LISTEN = Address("127.0.0.1", 40_001)
 OURS = "+14155550100"
 ABROAD = "+442079460123"
@@ -67,6 +67,13 @@ def test_a_number_that_is_not_ours_opens_no_way_back(policy):
     assert hops(with_door(policy, door), "carrier-a", ABROAD) == hops(policy, "carrier-a", ABROAD)
 
 
+def test_a_number_of_ours_is_left_to_its_pbx_where_the_call_shall_go_out_only(policy):
+    door = plan_door(policy, Wanted("carrier-a", OURS, PHONE, one_way=True), LISTEN, Secret("s3cret"))
+
+    assert door.owner == ""
+    assert hops(with_door(policy, door), "carrier-a", OURS) == [("office", OURS)]
+
+
 def test_the_tester_logs_in_has_one_call_at_a_time_and_that_not_for_ever(policy):
     pbx = with_door(policy, door_for(policy, ABROAD)).peers[NAME]
 
@@ -78,9 +85,9 @@ def test_the_tester_logs_in_has_one_call_at_a_time_and_that_not_for_ever(policy)
 def test_only_this_machine_is_heard_at_the_door(policy):
     open_ = with_door(policy, door_for(policy, ABROAD))
 
-    assert open_.identify(NAME, "127.0.0.1", 51_234).name == NAME
-    assert open_.identify(NAME, "127.0.0.2", 5060) is None
-    assert open_.identify("outside", "127.0.0.1", 5060) is None
+    assert open_.identify(NAME, TESTER, 51_234).name == NAME
+    assert open_.identify(NAME, "127.0.0.1", 5060) is None
+    assert open_.identify("outside", TESTER, 5060) is None
 
 
 def test_a_caller_that_nobody_named_is_another_number_of_ours(load, well):
