@@ -24,8 +24,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from sbc.admin.state import WorkerView
+from sbc.admin.testcall import CloseDoor, OpenDoor
 from sbc.b2bua.commands import Alert, AskMedia, ClosePorts, Log, OpenPorts, StoreState, WriteCdr
-from sbc.b2bua.events import DrainOrdered, PolicyChanged, PortsOpened, StateRestored
+from sbc.b2bua.events import DrainOrdered, HangUpOrdered, PolicyChanged, PortsOpened, StateRestored
 from sbc.b2bua.exit import MEDIA_REPORT_SECONDS
 from sbc.b2bua.switch import Switch
 from sbc.cdr.store import CdrWriter
@@ -36,9 +37,11 @@ from sbc.policy.changes import Changes
 from sbc.policy.engine import Policy
 from sbc.policy.load import load_policy
 from sbc.policy.model import MediaSettings
+from sbc.policy.testcall import NAME, Door, with_door
 from sbc.runtime import clock, sockets
 from sbc.runtime.admin_socket import label_of, open_admin_socket, remove_socket
 from sbc.runtime.alerts import Alerts
+from sbc.runtime.call_door import CallDoor
 from sbc.runtime.cdr_sink import CdrSink
 from sbc.runtime.data_dir import make_data_dir, node_label
 from sbc.runtime.dns import Resolver, name_servers
@@ -197,6 +200,7 @@ class _Program:
         self._reloader = Reloader(policy, read_again or _nothing_to_read, self._prepare)
         self._can_reload = read_again is not None
         self._overlay: Callable[[Policy], Policy] | None = None  # laid over each policy that is put in force
+        self._door = CallDoor(lambda: self._policy, self._lay_door, self._end_test_calls, ids)
         self._view: ProgramView | None = None
         self._hep = HepExport(self._engine.trace, self._drops, now=clock.boot_seconds, wall_at_zero=clock.wall_at_zero)
         self._hep.set_policy(policy.hep)
@@ -308,6 +312,7 @@ class _Program:
         )
         data_dir = self._opened.store.path.parent
         nursery.start_soon(_look_at_the_load, view)
+        await nursery.start(self._door.run)
         serving = partial(
             serve_admin,
             listener,
@@ -316,6 +321,7 @@ class _Program:
             data_dir,
             reload=self._reload,
             token=self._admin_token,
+            performers={OpenDoor: self._door.open, CloseDoor: self._door.close},
             drops=self._drops,
         )
         label: str = await nursery.start(serving)
@@ -345,6 +351,19 @@ class _Program:
     async def _reapply(self) -> list[str]:
         """The policy in force with another overlay. Every problem, and then nothing has changed."""
         return await self._reloader.again()
+
+    async def _lay_door(self, door: Door | None) -> list[str]:
+        """Every problem, and then no door is open that was not before."""
+        self._overlay = None if door is None else partial(with_door, door=door)
+        problems = await self._reapply()
+        if problems:
+            self._overlay = None
+        return problems
+
+    def _end_test_calls(self) -> None:
+        for call in self._engine.snapshot(clock.boot_seconds()).calls:
+            if NAME in (call.ingress, call.egress):
+                self._driver.handle(HangUpOrdered(call.ref))
 
     def _prepare(self, policy: Policy) -> "_Prepared":
         """Opens what this policy has and the one in force has not. Raises OperatorError, and then nothing is open."""
