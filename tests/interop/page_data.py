@@ -199,16 +199,29 @@ def history() -> dict[str, Any]:
 
 
 def report() -> dict[str, Any]:
+    trunks = ("carrier-a", "carrier-b")
     rows = [
-        {"day": f"2025-01-{day}", "trunk": trunk, "direction": direction, "calls": 812 - day, "answered": 640 - day,
-         "asr_percent": 78.8, "minutes": 1931.2, "acd_seconds": 181.0, "peak_paths": 27,
-         "peak_at": f"2025-01-{day}T10:12:44.000Z", "busy_hour": f"2025-01-{day}T10:00:00.000Z", "busy_hour_paths": 21}
+        _row(f"2025-01-{day}", trunk, direction)
         for day in (30, 31)
-        for trunk in ("carrier-a", "carrier-b")
+        for trunk in trunks
         for direction in ("inbound", "outbound")
-    ]  # fmt: skip
-    totals = {"calls": 6252, "answered": 4876, "asr_percent": 78.0, "minutes": 15_449.6, "acd_seconds": 190.1}
-    return {"timezone": "UTC", "rows": rows, "totals": totals}
+    ]
+    totals = [_row(None, trunk, direction) for trunk in trunks for direction in ("inbound", "outbound", "both")]
+    return {
+        "timezone": "Europe/Zurich", "since": "2025-01-29T23:00:00.000Z", "until": "2025-01-31T23:00:00.000Z",
+        "rows": rows, "totals": totals,
+    }  # fmt: skip
+
+
+def _row(day: str | None, trunk: str, direction: str) -> dict[str, Any]:
+    calls = 1600 if direction == "both" else 800
+    at = f"{day or '2025-01-31'}T10:12:44.000Z"
+    return {
+        "day": day, "trunk": trunk, "direction": direction, "calls": calls, "answered": calls - 170,
+        "asr_percent": 78.8, "minutes": 1931.2, "minutes_started": 2204, "acd_seconds": 181.0, "peak_paths": 27,
+        "peak_at": at, "busy_hour": at[:14] + "00:00.000Z", "busy_hour_paths": 21, "trunk_peak_paths": 29,
+        "trunk_peak_at": at, "emergency": 0, "disaster": 0,
+    }  # fmt: skip
 
 
 def cdr(n: int) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 For tests of the views, which need data that a real SBC has only after hours. What it is told is in `orders`.
 """
 
+import contextlib
 import json
 import queue
 import threading
@@ -147,7 +148,8 @@ class PageStub:
                 for name, value in (("Content-Type", kind), ("Content-Length", len(body)), *_PROTECTION):
                     self.send_header(name, str(value))
                 self.end_headers()
-                self.wfile.write(body)
+                with contextlib.suppress(OSError):  # the page has gone elsewhere
+                    self.wfile.write(body)
 
             def _events(self) -> None:
                 if stub.is_silent:
@@ -156,12 +158,9 @@ class PageStub:
                 self.send_response(200)
                 self.send_header("Content-Type", "text/event-stream")
                 self.end_headers()
-                try:
+                with contextlib.suppress(OSError):
                     for event, data in stub.events():
                         self.wfile.write(f"event: {event}\ndata: {json.dumps(data)}\n\n".encode())
-                        self.wfile.flush()
-                except OSError:
-                    pass  # the page has gone
 
         return Handler
 

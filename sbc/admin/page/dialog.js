@@ -18,6 +18,7 @@ export function Dialog() {
   const box = useRef(null);
   const field = useRef(null);
   const opener = useRef(null);
+  const isOpening = useRef(false); // the close event of the one before may still be on its way
 
   const perform = async (chosen) => {
     setStage({ is: "working" });
@@ -29,17 +30,20 @@ export function Dialog() {
   };
   show = (chosen) => {
     opener.current = document.activeElement;
+    isOpening.current = true;
     setAction(chosen);
     setStage({ is: "asking" });
     if (chosen.isAtOnce) perform(chosen);
   };
   useEffect(() => {
     if (action && !box.current.open) box.current.showModal();
+    isOpening.current = false;
   }, [action]);
   useEffect(() => {
     if (stage.is === "done" || stage.is === "failed") box.current?.querySelector("button.close")?.focus();
   }, [stage.is]);
   const closed = () => {
+    if (isOpening.current) return;
     setAction(null);
     const back = opener.current?.isConnected && !opener.current.disabled ? opener.current : document.querySelector("main h1");
     back?.focus();
@@ -73,7 +77,7 @@ function Question({ action, field, submit, close }) {
       <h3>What does not</h3>
       <ul>${action.not.map((line) => html`<li>${line}</li>`)}</ul>
       ${action.field && html`
-        <p><label>${action.field.label} <input ref=${field} value=${action.field.value} size="8" autocomplete="off" aria-describedby="dialog-hint" /></label>
+        <p><label>${action.field.label} <input ref=${field} defaultValue=${action.field.value} size="8" autocomplete="off" aria-describedby="dialog-hint" /></label>
         <small id="dialog-hint" class="dim">${action.field.hint}</small></p>`}
       <p class="buttons">
         <button type="button" onClick=${close}>Cancel</button>

@@ -5,7 +5,6 @@ import { copyText } from "./handing_out.js";
 import { html, useEffect, useMemo, useRef, useState } from "./vendor/htm-preact.js";
 import { visible, visibleLines } from "./words.js";
 
-const CHAR = 7.25; // width of a character of the picture's font, 12 px and of fixed pitch
 const ROW = 36;
 const LINE = 16;
 const HEAD = 34;
@@ -14,13 +13,15 @@ const NARROW = 560;
 export function Ladder({ trace }) {
   const box = useRef(null);
   const [width, setWidth] = useState(0);
+  const char = useRef(8);
   const [chosen, setChosen] = useState(null);
   useEffect(() => {
+    char.current = charWidth(box.current);
     const watch = new ResizeObserver(([entry]) => setWidth(Math.floor(entry.contentRect.width)));
     watch.observe(box.current);
     return () => watch.disconnect();
   }, []);
-  const picture = useMemo(() => (width ? lay(trace, width) : null), [trace, width]);
+  const picture = useMemo(() => (width ? lay(trace, width, char.current) : null), [trace, width]);
   const message = chosen === null ? null : trace.entries[chosen];
   return html`
     <div class=${`ladder ${message ? "with-message" : ""}`}>
@@ -49,13 +50,13 @@ const seconds = (at) => at.toFixed(3);
 
 // --- where everything stands -------------------------------------------------------------------------------------------
 
-/** `{width, height, gutter, columns: [{x, name}], rows}` in pixels, for a box of this width. */
-export function lay(trace, available) {
+/** `{width, height, gutter, columns: [{x, name}], rows}` in pixels, for a box of this width and letters of that. */
+export function lay(trace, available, char) {
   const legs = legsOf(trace);
   const isNarrow = available < NARROW;
   const gutter = isNarrow ? 46 : 64;
   const side = isNarrow ? 34 : 70; // from the outermost lines to the edges: half a name
-  const gap = Math.max(isNarrow ? 92 : 150, Math.min(330, (available - gutter - 2 * side) / (legs.length + 1 - 1 || 1)));
+  const gap = Math.max(isNarrow ? 76 : 150, Math.min(330, (available - gutter - 2 * side) / legs.length));
   const xs = [...legs.keys(), legs.length].map((n) => gutter + side + n * gap);
   const columns = [{ x: xs[0], name: trace.peers.ingress ?? "ingress" }, { x: xs[1], name: "sbc", isUs: true }, ...legs.slice(1).map((leg, n) => ({ x: xs[n + 2], name: trace.peers[leg] ?? leg }))];
   const columnOf = new Map(legs.map((leg, n) => [leg, n === 0 ? 0 : n + 1]));
@@ -66,7 +67,7 @@ export function lay(trace, available) {
   for (const [n, entry] of trace.entries.entries()) {
     if (entry.message === null) {
       const left = columns[1].x + (isNarrow ? -gap + 6 : 14);
-      const lines = wrapped(entry.note ?? [], Math.max(16, Math.floor((width - left - 8) / CHAR)));
+      const lines = wrapped(entry.note ?? [], Math.max(16, Math.floor((available - left - 12) / char)));
       rows.push({ n, entry, y, lines, left, height: lines.length * LINE + 10 });
     } else {
       const [peer, us] = [columns[columnOf.get(entry.leg) ?? 0].x, columns[1].x];
@@ -77,7 +78,18 @@ export function lay(trace, available) {
     }
     y += rows.at(-1).height;
   }
-  return { width, height: y + 14, gutter, columns, rows, isWide: width > available, side };
+  return { width, height: y + 14, gutter, columns, rows, isWide: width > available, side, char };
+}
+
+/** Of the picture's letters, 12 px high and all as wide. */
+function charWidth(place) {
+  const picture = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  const text = picture.appendChild(document.createElementNS("http://www.w3.org/2000/svg", "text"));
+  text.textContent = "0".repeat(40);
+  place.append(picture);
+  const width = text.getComputedTextLength() / 40;
+  picture.remove();
+  return width || 8;
 }
 
 /** In the order in which they stand: the ingress, then each leg on which there was a message. */
@@ -120,7 +132,7 @@ function Picture({ picture, chosen, choose, isRunning }) {
   return html`
     <div class=${picture.isWide ? "wide" : ""} role=${picture.isWide ? "region" : null} aria-label=${picture.isWide ? "Ladder, scrolls sideways" : null} tabindex=${picture.isWide ? 0 : null}>
       <svg class="heads" width=${width} height=${HEAD} aria-hidden="true">
-        ${columns.map((column) => html`<${Head} column=${column} side=${picture.side} />`)}
+        ${columns.map((column) => html`<${Head} column=${column} side=${picture.side} char=${picture.char} />`)}
       </svg>
       <svg class="body" width=${width} height=${height} role="group" aria-label="Messages and notes, oldest first; each message is a button" onKeyDown=${walk}>
         ${columns.map((column) => html`<line class=${column.isUs ? "life us" : "life"} x1=${column.x} x2=${column.x} y1="0" y2=${height} />`)}
@@ -130,11 +142,11 @@ function Picture({ picture, chosen, choose, isRunning }) {
     </div>`;
 }
 
-function Head({ column, side }) {
-  const most = Math.floor((2 * side - 10) / CHAR);
+function Head({ column, side, char }) {
+  const most = Math.floor((2 * side - 10) / char);
   const name = visible(column.name, 60);
   const shown = name.length > most ? `${name.slice(0, most - 1)}…` : name;
-  const width = Math.max(44, shown.length * CHAR + 18);
+  const width = Math.max(44, shown.length * char + 18);
   return html`<g class=${column.isUs ? "us" : ""}>
     <rect x=${column.x - width / 2} y="4" width=${width} height="24" rx="5" /><text x=${column.x} y="20" text-anchor="middle">${shown}</text><title>${name}</title>
   </g>`;
@@ -145,11 +157,12 @@ function Arrow({ row, picture, isChosen, choose }) {
   const way = Math.sign(to - from);
   const line = y + ROW - 12;
   const [left, right] = [Math.min(from, to), Math.max(from, to)];
-  const fits = row.label.length * CHAR <= right - left - 16;
-  const middle = Math.min((left + right) / 2, picture.width - (row.label.length * CHAR) / 2 - 4);
-  const start = Math.max(picture.gutter, Math.min(left + 8, picture.width - row.label.length * CHAR - 4));
+  const long = row.label.length * picture.char;
+  const fits = long <= right - left - 16;
+  const middle = Math.min((left + right) / 2, picture.width - long / 2 - 4);
+  const start = Math.max(picture.gutter, Math.min(left + 8, picture.width - long - 4));
   const peer = picture.columns.find((column) => column.x === (entry.sent ? to : from))?.name ?? entry.leg;
-  const said = `${seconds(entry.at)} s, ${entry.sent ? `sbc to ${visible(peer, 60)}` : `${visible(peer, 60)} to sbc`}: ${row.label}`;
+  const said = `${row.label}, ${entry.sent ? `sbc to ${visible(peer, 60)}` : `${visible(peer, 60)} to sbc`} at ${seconds(entry.at)} s`;
   const open = () => {
     if (String(getSelection()) === "") choose(isChosen ? null : row.n);
   };
@@ -160,9 +173,9 @@ function Arrow({ row, picture, isChosen, choose }) {
     }
   };
   return html`
+    <text class="at" x=${picture.gutter - 6} y=${line + 4} text-anchor="end">${picture.gutter < 60 ? entry.at.toFixed(2) : seconds(entry.at)}</text>
     <g class=${`arrow ${row.look} ${isChosen ? "chosen" : ""} ${row.isAgain ? "again" : ""}`} role="button" tabindex="0" aria-pressed=${isChosen ? "true" : "false"} aria-label=${said} data-n=${row.n} onClick=${open} onKeyDown=${press}>
       <rect class="ground" x="0" y=${y} width=${picture.width} height=${ROW} />
-      <text class="at" x=${picture.gutter - 6} y=${line + 4} text-anchor="end">${picture.gutter < 60 ? entry.at.toFixed(2) : seconds(entry.at)}</text>
       <line x1=${from} x2=${to - way * 5} y1=${line} y2=${line} />
       <path d=${`M${to - way * 1} ${line}l${-way * 8} -4.5v9z`} />
       <text class="label" x=${fits ? middle : start} y=${line - 7} text-anchor=${fits ? "middle" : "start"}>${row.label}</text>
@@ -171,10 +184,10 @@ function Arrow({ row, picture, isChosen, choose }) {
 
 function Note({ row, picture }) {
   const { lines, left, y } = row;
-  const width = Math.min(picture.width - left - 2, Math.max(...lines.map((line) => line.length)) * CHAR + 14);
+  const width = Math.min(picture.width - left - 2, Math.max(...lines.map((line) => line.length)) * picture.char + 14);
   const us = picture.columns[1].x;
   return html`
-    <g class="note">
+    <g class="remark">
       <text class="at" x=${picture.gutter - 6} y=${y + LINE + 1} text-anchor="end">${picture.gutter < 60 ? row.entry.at.toFixed(2) : seconds(row.entry.at)}</text>
       <rect x=${left - 6} y=${y + 3} width=${width} height=${lines.length * LINE + 4} rx="4" />
       <path d=${`M${us} ${y + 8}l5 5l-5 5l-5 -5z`} />

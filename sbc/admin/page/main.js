@@ -104,7 +104,7 @@ function Header({ found }) {
         <ul>
           ${VIEWS.map((view) => html`
             <li key=${view.at}><a href=${`#/${view.at}`} aria-current=${view === found ? "page" : null}>
-              ${view.short ?? view.name}${counts[view.at] > 0 && html` <span class=${`many ${view.at}`}>${counts[view.at]}</span>`}
+              ${view.short ?? view.name}${counts[view.at] > 0 && html` <span class=${view.at === "alarms" ? "many bad" : "many"}>${counts[view.at]}</span>`}
             </a></li>`)}
         </ul>
       </nav>

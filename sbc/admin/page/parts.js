@@ -91,7 +91,7 @@ export function Table({ caption, columns, rows, keyOf, isCaptionShown = false, e
     <table class="cards" role="table">
       <caption class=${isCaptionShown ? "" : "unseen"}>${caption}</caption>
       <thead role="rowgroup">
-        <tr role="row">${columns.map((c) => html`<th scope="col" role="columnheader" class=${c.isNumber ? "number" : ""}>${c.name}</th>`)}</tr>
+        <tr role="row">${columns.map((c) => (c.name ? html`<th scope="col" role="columnheader" class=${c.isNumber ? "number" : ""}>${c.name}</th>` : html`<td role="cell"></td>`))}</tr>
       </thead>
       <tbody role="rowgroup">
         ${rows.map((row) => {
@@ -99,7 +99,7 @@ export function Table({ caption, columns, rows, keyOf, isCaptionShown = false, e
           return [
             html`<tr role="row" key=${keyOf(row)}>
               ${columns.map((c) =>
-                h(c.isHead ? "th" : "td", { role: c.isHead ? "rowheader" : "cell", scope: c.isHead ? "row" : undefined, "data-name": c.name || undefined, class: c.isNumber ? "number" : "" }, c.show(row)),
+                h(c.isHead ? "th" : "td", { role: c.isHead ? "rowheader" : "cell", scope: c.isHead ? "row" : undefined, "data-name": c.name || undefined, class: c.isNumber ? "number" : "" }, h("div", null, c.show(row))),
               )}
             </tr>`,
             more && html`<tr role="row" class="extra" key=${`${keyOf(row)} more`}><td role="cell" colspan=${columns.length}>${more}</td></tr>`,

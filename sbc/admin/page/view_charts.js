@@ -4,11 +4,11 @@ import { ask } from "./api.js";
 import { useLive } from "./live.js";
 import { Table, Time, Trouble } from "./parts.js";
 import { html, useEffect, useRef, useState } from "./vendor/htm-preact.js";
-import { figure, isUtc, visible } from "./words.js";
+import { clockOf, figure, isUtc, visible } from "./words.js";
 
 const RANGES = { 60: "last hour", 360: "last 6 hours", 1440: "last 24 hours" };
 const AGAIN_MS = 20_000;
-const HEIGHT = 190;
+const HEIGHT = 170;
 const ROWS = 60; // of a table; more would be read by nobody
 
 export function Charts() {
@@ -35,7 +35,7 @@ export function Charts() {
   return html`
     <h1 tabindex="-1">Charts</h1>
     <form class="filters" aria-label="Charts" onSubmit=${(event) => event.preventDefault()}>
-      <label>Show the <select value=${minutes} onChange=${(event) => setMinutes(Number(event.target.value))}>${Object.entries(RANGES).map(([one, name]) => html`<option value=${one}>${name}</option>`)}</select></label>
+      <label>Time <select value=${minutes} onChange=${(event) => setMinutes(Number(event.target.value))}>${Object.entries(RANGES).map(([one, name]) => html`<option value=${one}>${name}</option>`)}</select></label>
     </form>
     <${Trouble} problem=${trouble} />
     ${!history && !trouble && html`<p class="empty" role="status">Reading …</p>`}
@@ -47,19 +47,20 @@ function All({ samples }) {
   const limits = useLive((s) => s.trunks);
   const bought = (name) => limits.find((trunk) => trunk.name === name)?.call_paths.limit;
   const of = (name) => samples.map((sample) => sample[name] ?? null);
-  return html`
-    <${Chart} title="Calls" samples=${samples} series=${[
+  return html`<div class="charts">
+    <${Chart} isWide title="Calls" samples=${samples} series=${[
       { name: "Calls at once", values: of("calls"), fill: true },
       { name: "New calls a minute", values: of("attempts") },
       { name: "Answered a minute", values: of("answered") },
     ]} />
-    ${trunks.length > 0 && html`<${Chart} title="Call paths used" samples=${samples} series=${trunks.map((name) => ({ name: `${visible(name, 40)}${bought(name) ? ` (${bought(name)} bought)` : ""}`, values: samples.map((sample) => sample.paths?.[name] ?? 0) }))} />`}
+    ${trunks.length > 0 && html`<${Chart} isWide title="Call paths used" samples=${samples} series=${trunks.map((name) => ({ name: `${visible(name, 40)}${bought(name) ? ` (${bought(name)} bought)` : ""}`, values: samples.map((sample) => sample.paths?.[name] ?? 0) }))} />`}
     <${Chart} title="Quality: mean opinion score" samples=${samples} range=${[1, 4.6]} digits=${2} series=${[{ name: "MOS", values: of("mos") }]} />
     <${Chart} title="Quality: packets lost" samples=${samples} digits=${2} series=${[{ name: "Lost, percent", values: of("lost_percent") }]} />
-    <${Chart} title="Quality: jitter" samples=${samples} digits=${1} series=${[{ name: "Jitter, ms", values: of("jitter_ms") }]} />`;
+    <${Chart} title="Quality: jitter" samples=${samples} digits=${1} series=${[{ name: "Jitter, ms", values: of("jitter_ms") }]} />
+  </div>`;
 }
 
-function Chart({ title, samples, series, range, digits = 0 }) {
+function Chart({ title, samples, series, range, digits = 0, isWide = false }) {
   const place = useRef(null);
   const plot = useRef(null);
   const scheme = useScheme();
@@ -90,7 +91,7 @@ function Chart({ title, samples, series, range, digits = 0 }) {
   ];
   const id = `chart-${title.replace(/\W+/g, "-")}`;
   return html`
-    <section class="chart" aria-labelledby=${id}><h2 id=${id}>${title}</h2>
+    <section class=${isWide ? "chart wide" : "chart"} aria-labelledby=${id}><h2 id=${id}>${title}</h2>
       <div class="plot" ref=${place} aria-hidden="true"></div>
       <details><summary>${title} as a table</summary><${Table} caption=${`${title}, newest first, at most ${ROWS} minutes`} columns=${columns} rows=${rows} keyOf=${(row) => row.at} /></details>
     </section>`;
@@ -125,12 +126,13 @@ function options(UPlot, place, series, range, digits) {
     scales: { y: { range: range ?? ((_, low, high) => [0, Math.max(1, high * 1.1)]) } },
     axes: [{ ...axis, values: CLOCK }, { ...axis, size: 44 }],
     series: [
-      { value: (_, at) => (at === null ? "–" : clockOf(at)) },
+      { value: (_, at) => (at === null ? "–" : clockAt(at)) },
       ...series.map((one, n) => ({
         label: one.name,
         stroke: color(`--chart-${(n % 6) + 1}`),
         fill: one.fill ? color("--chart-fill") : undefined,
         width: 1.6,
+        points: { size: 4, show: one.values.includes(null) },
         dash: n >= 6 ? [6, 4] : undefined,
         value: (_, value) => figure(value, digits),
       })),
@@ -138,8 +140,8 @@ function options(UPlot, place, series, range, digits) {
   };
 }
 
-const clockOf = (at) => new Date(at * 1000).toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit", timeZone: isUtc() ? "UTC" : undefined });
-const CLOCK = (_, ticks) => ticks.map(clockOf);
+const clockAt = (at) => clockOf(new Date(at * 1000));
+const CLOCK = (_, ticks) => ticks.map(clockAt);
 
 /** A colour of the style sheet as a canvas understands it. */
 function colorOf(place, name) {

@@ -56,7 +56,7 @@ function Trunks() {
         ${trunks.map((trunk) => html`
           <li key=${trunk.name} class=${`tile ${trunk.state}`}>
             <h3><a href=${`#/peers/${encodeURIComponent(trunk.name)}`}>${visible(trunk.name)}</a> <${State} is=${trunk.state} /></h3>
-            ${trunk.state !== "up" && html`<p class="why"><${Peer}>${trunk.why}<//> <${Since} at=${trunk.since} /></p>`}
+            ${trunk.state !== "up" && html`<p class="why"><${Peer}>${trunk.why}<//> <span class="since"><${Since} at=${trunk.since} /></span></p>`}
             <${PathsBar} name=${trunk.name} paths=${trunk.call_paths} />
             ${trunk.registration && html`<p class="note"><${State} is=${trunk.registration.state} />${trunk.registration.state !== "registered" && trunk.registration.why && html` <${Peer}>${trunk.registration.why}<//>`}</p>`}
             ${trunk.call_paths.pool && html`<p class="note dim">shares pool ${visible(trunk.call_paths.pool)}</p>`}
@@ -76,7 +76,7 @@ function Pbxs() {
         ${pbxs.map((pbx) => html`
           <li key=${pbx.name} class=${`tile ${pbx.state}`}>
             <h3><a href=${`#/peers/${encodeURIComponent(pbx.name)}`}>${visible(pbx.name)}</a> <${State} is=${pbx.state} /></h3>
-            ${pbx.state !== "up" && html`<p class="why"><${Peer}>${pbx.why}<//> <${Since} at=${pbx.since} /></p>`}
+            ${pbx.state !== "up" && html`<p class="why"><${Peer}>${pbx.why}<//> <span class="since"><${Since} at=${pbx.since} /></span></p>`}
             ${pbx.bindings?.length > 0 && html`<p class="note dim">${many(pbx.bindings.length, "registered contact")}</p>`}
           </li>`)}
       </ul>

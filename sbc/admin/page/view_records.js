@@ -21,7 +21,7 @@ export function Records({ place }) {
     const stop = new AbortController();
     ask(`cdrs${question(filters, pages.at(-1))}`, { signal: stop.signal }).then(
       (page) => {
-        setFound(shown(page, filters, pages.at(-1)));
+        setFound({ ...shown(page, filters, pages.at(-1)), number: pages.length });
         setTrouble(null);
       },
       (problem) => problem.name === "AbortError" || setTrouble(problem),
@@ -34,7 +34,7 @@ export function Records({ place }) {
     <${Trouble} problem=${trouble} retry=${() => setTries(tries + 1)} />
     ${!found && !trouble && html`<p class="empty" role="status">Reading …</p>`}
     ${found && html`
-      <p class="count" role="status">${found.records.length ? `${many(found.records.length, "record")}, page ${pages.length}, ${filters.order === "oldest" ? "oldest" : "newest"} first` : ""}</p>
+      <p class="count" role="status">${found.records.length ? `${many(found.records.length, "record")}, page ${found.number}, ${filters.order === "oldest" ? "oldest" : "newest"} first` : ""}</p>
       <${List} records=${found.records} />
       <p class="buttons">
         ${pages.length > 1 && html`<button type="button" onClick=${() => setPages(pages.slice(0, -1))}>Previous page</button>`}
@@ -57,6 +57,7 @@ function shown({ cdrs, next }, { order }, page) {
   return { records, next: { until: new Date(Date.parse(end) + 1).toISOString(), known: records.filter((cdr) => cdr.ended_at === end).map((cdr) => cdr.ref) } };
 }
 
+/** Fields have default values only: Preact would write a value back over what is being typed, whenever the state changes. */
 function Search({ filters, again }) {
   const peers = useLive((s) => s.trunks).map((peer) => peer.name).concat(useLive((s) => s.pbxs).map((peer) => peer.name));
   const submit = (event) => {
@@ -69,11 +70,11 @@ function Search({ filters, again }) {
   if (filters.trunk && !peers.includes(filters.trunk)) peers.push(filters.trunk);
   return html`
     <form class="filters" role="search" aria-label="Records" onSubmit=${submit}>
-      <label class="wide">Number <input type="search" name="number" value=${filters.number} placeholder="a part of caller or called" autocomplete="off" /></label>
+      <label class="wide">Number <input type="search" name="number" defaultValue=${filters.number} placeholder="a part of caller or called" autocomplete="off" /></label>
       <label>Peer <select name="trunk"><option value="">any</option>${peers.map((name) => html`<option value=${name} selected=${name === filters.trunk}>${visible(name)}</option>`)}</select></label>
       <label>Cause <select name="cause"><option value="">any</option>${CAUSES.map((cause) => html`<option value=${cause} selected=${cause === filters.cause}>${cause.replaceAll("_", " ")}</option>`)}</select></label>
-      <label>Ended from <input type="datetime-local" name="since" value=${local(filters.since)} /></label>
-      <label>until <input type="datetime-local" name="until" value=${local(filters.until)} /></label>
+      <label>Ended from <input type="datetime-local" name="since" defaultValue=${local(filters.since)} /></label>
+      <label>until <input type="datetime-local" name="until" defaultValue=${local(filters.until)} /></label>
       <label>Order <select name="order"><option value="">newest first</option><option value="oldest" selected=${filters.order === "oldest"}>oldest first</option></select></label>
       <p class="buttons"><button type="submit" class="main">Search</button></p>
     </form>`;
@@ -99,7 +100,7 @@ function List({ records }) {
     { name: "From, to", show: (row) => html`<${Peer}>${row.ingress}<//>${row.egress && html`, <${Peer}>${row.egress}<//>`}` },
     { name: "Talk", isNumber: true, show: (row) => (row.answered_at ? clock(row.billable_ms / 1000) : html`<span class="dim">–</span>`) },
     { name: "Cause", show: (row) => html`<${Cause} of=${row} />${mediaTrouble(row, row.media) && html` <small class="wrong">${mediaTrouble(row, row.media)}</small>`}` },
-    { name: "Details", show: (row) => html`<button type="button" class="slim" aria-expanded=${opened === row.ref ? "true" : "false"} aria-label=${`Details of ${visible(row.caller, 40)} to ${visible(row.called, 40)}`} onClick=${() => setOpened(opened === row.ref ? null : row.ref)}>${opened === row.ref ? "Less" : "More"}</button>` },
+    { name: "", show: (row) => html`<button type="button" class="slim" aria-expanded=${opened === row.ref ? "true" : "false"} aria-label=${`Details of ${visible(row.caller, 40)} to ${visible(row.called, 40)}`} onClick=${() => setOpened(opened === row.ref ? null : row.ref)}><span aria-hidden="true">${opened === row.ref ? "▾" : "▸"}</span> Details</button>` },
   ];
   const extra = (row) => opened === row.ref && html`<${Facts} record=${row} /><${Attempts} record=${row} /><${Streams} call=${row} media=${row.media} /><p><a href=${`#/records/${encodeURIComponent(row.ref)}`}>The whole call, with its ladder</a></p>`;
   return html`<${Table} caption="Call records" columns=${columns} rows=${records} keyOf=${(row) => row.ref} extra=${extra} empty="No record is like that." />`;

@@ -2,9 +2,9 @@
 
 import { ask, query } from "./api.js";
 import { useLive } from "./live.js";
-import { Table, Time, Trouble } from "./parts.js";
+import { Table, Trouble } from "./parts.js";
 import { html, useEffect, useState } from "./vendor/htm-preact.js";
-import { figure, isUtc, visible } from "./words.js";
+import { clockOf, figure, isUtc, moment, visible } from "./words.js";
 
 const SPANS = {
   today: "today",
@@ -45,7 +45,9 @@ export function Report({ place }) {
     </form>
     <${Trouble} problem=${trouble} retry=${() => setTries(tries + 1)} />
     ${!report && !trouble && html`<p class="empty" role="status">Adding up …</p>`}
-    ${report && !trouble && html`<${Totals} totals=${report.totals} /><p class="count">Days are of ${visible(report.timezone)}.</p><${Rows} rows=${report.rows} />`}`;
+    ${report && !trouble && html`<${Totals} totals=${report.totals} />
+      <section aria-labelledby="by-day"><h2 id="by-day">By day <span class="dim">days are of ${visible(report.timezone)}</span></h2><${Rows} rows=${report.rows} caption="By day, trunk and direction" isDaily /></section>
+      <p class="dim">${EXPLAINED}</p>`}`;
 }
 
 /** Since (inclusive) and until (exclusive), as UTC text; days begin at midnight of the zone that is shown. */
@@ -63,32 +65,41 @@ function bounds(span, now) {
 const percent = (value) => (value === null || value === undefined ? "–" : `${figure(value, 1)} %`);
 const duration = (value) => (value === null || value === undefined ? "–" : `${figure(value, 0)} s`);
 
+/** Of all trunks together, and of each. A call from one trunk to another counts for both, as both bill it. */
 function Totals({ totals }) {
-  if (!totals || Array.isArray(totals)) return null;
+  const both = totals.filter((row) => row.direction === "both");
+  const sum = (name) => both.reduce((all, row) => all + row[name], 0);
+  const [calls, answered] = [sum("calls"), sum("answered")];
   const facts = [
-    ["Calls", totals.calls !== undefined && figure(totals.calls)],
-    ["Answered", totals.answered !== undefined && figure(totals.answered)],
-    ["Answer-seizure ratio", totals.asr_percent !== undefined && percent(totals.asr_percent)],
-    ["Minutes", totals.minutes !== undefined && figure(totals.minutes, 1)],
-    ["Mean duration", totals.acd_seconds !== undefined && duration(totals.acd_seconds)],
-  ].filter(([, value]) => value !== false);
-  return html`<dl class="figures">${facts.map(([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>`;
+    ["Calls", figure(calls)],
+    ["Answered", figure(answered)],
+    ["Answer-seizure ratio", percent(calls ? (100 * answered) / calls : null)],
+    ["Minutes", figure(sum("minutes"), 1)],
+    ["Started minutes", figure(sum("minutes_started"))],
+  ];
+  return html`
+    <dl class="figures">${facts.map(([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>
+    <section aria-labelledby="in-all"><h2 id="in-all">In all</h2><${Rows} rows=${totals} caption="By trunk and direction, of the whole time" /></section>`;
 }
 
-function Rows({ rows }) {
+const EXPLAINED = "ASR: answer-seizure ratio. ACD: mean duration of answered calls. Started minutes: each call's minutes rounded up.";
+
+function Rows({ rows, caption, isDaily = false }) {
   const columns = [
-    { name: "Day", isHead: true, show: (row) => row.day },
-    { name: "Trunk", show: (row) => visible(row.trunk) },
+    isDaily && { name: "Day", isHead: true, show: (row) => row.day },
+    { name: "Trunk", isHead: !isDaily, show: (row) => visible(row.trunk) },
     { name: "Direction", show: (row) => row.direction },
     { name: "Calls", isNumber: true, show: (row) => figure(row.calls) },
     { name: "Answered", isNumber: true, show: (row) => figure(row.answered) },
     { name: "ASR", isNumber: true, show: (row) => percent(row.asr_percent) },
     { name: "Minutes", isNumber: true, show: (row) => figure(row.minutes, 1) },
+    { name: "Started", isNumber: true, show: (row) => figure(row.minutes_started) },
     { name: "ACD", isNumber: true, show: (row) => duration(row.acd_seconds) },
-    { name: "Peak paths", isNumber: true, show: (row) => html`${figure(row.peak_paths)}${row.peak_at && html` <small class="dim"><${Time} at=${row.peak_at} /></small>`}` },
-    { name: "Busy hour", isNumber: true, show: (row) => (row.busy_hour === null || row.busy_hour === undefined ? "–" : html`${hourOf(row.busy_hour)} <small class="dim">${figure(row.busy_hour_paths, 1)} paths</small>`) },
-  ];
-  return html`<${Table} caption="Calls by day, trunk and direction. ASR: answer-seizure ratio; ACD: mean duration of answered calls" columns=${columns} rows=${rows} keyOf=${(row) => `${row.day} ${row.trunk} ${row.direction}`} empty="No call ended in this time." />`;
+    { name: "Peak paths", isNumber: true, show: (row) => html`${figure(row.peak_paths)}${row.peak_at && html` <small class="dim">${moments(row.peak_at, isDaily)}</small>`}` },
+    { name: "Busy hour", isNumber: true, show: (row) => (row.busy_hour === null ? "–" : html`${figure(row.busy_hour_paths)} <small class="dim">${moments(row.busy_hour, isDaily)}</small>`) },
+  ].filter(Boolean);
+  return html`<${Table} caption=${`${caption}. ${EXPLAINED}`} columns=${columns} rows=${rows} keyOf=${(row) => `${row.day} ${row.trunk} ${row.direction}`} empty="No call ended in this time." />`;
 }
 
-const hourOf = (hour) => (typeof hour === "number" ? `${String(hour).padStart(2, "0")}:00` : /T/.test(hour) ? html`<${Time} at=${hour} />` : visible(hour));
+/** In a row of a day its day is known. */
+const moments = (at, isDaily) => (isDaily ? clockOf(at) : moment(at).replace(/:\d\d$/, ""));

@@ -36,6 +36,12 @@ export function moment(iso, now = Date.now()) {
   return dayOf(at) === dayOf(new Date(now)) ? clock : `${dayOf(at)} ${clock}`;
 }
 
+/** `14:03`, where the day stands elsewhere. */
+export function clockOf(iso) {
+  const at = parsed(iso);
+  return at === null ? "–" : format(at, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+}
+
 /** `2025-01-31`, in the zone that is shown. */
 export function dayOf(at) {
   const parts = Object.fromEntries(
