@@ -78,4 +78,5 @@ def missing_lines(shown: str, output: str) -> list[str]:
 
 
 def _skeleton(line: str) -> str:
-    return " ".join(_NUMBER.sub("0", _REF.sub("REF", _DURATION.sub("0", line))).split())
+    numbers = _NUMBER.sub("0", _REF.sub("REF", _DURATION.sub("0", line)))
+    return " ".join(re.sub(r"\b0(?:/0)+\b", "0", numbers).split())  # `0.5/-` may as well be `-`
