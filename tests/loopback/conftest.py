@@ -39,9 +39,13 @@ def is_running(pid):
 
 
 class Process:
-    """One `sbc run`, its stderr in a file. `sbc` and `trunk`: more of that section, from the comma on."""
+    """One `sbc run`, its stderr in a file. `sbc` and `trunk`: more of that section, from the comma on.
 
-    def __init__(self, folder, host, descriptors=None, **changes):
+    `template`: another policy than the one of this folder.
+    """
+
+    def __init__(self, folder, host, descriptors=None, template=POLICY, **changes):
+        self.template = template
         self.host = host
         self.log = folder / "stderr"
         self.admin = folder / "admin.sock"
@@ -77,7 +81,7 @@ class Process:
 
     def write_policy(self, **changes):
         self.settings |= changes
-        self.policy.write_text(POLICY.format(**self.settings))
+        self.policy.write_text(self.template.format(**self.settings))
 
     @property
     def text(self):
