@@ -51,6 +51,7 @@ from sbc.runtime.keeper import Keeper
 from sbc.runtime.local_keeper import LocalKeeper
 from sbc.runtime.logging import LogFormat, LogWriter
 from sbc.runtime.media_pool import MediaPool
+from sbc.runtime.network import NetworkWatch
 from sbc.runtime.reload import Reloader
 from sbc.runtime.signals import watch_signals
 from sbc.runtime.sockets import OpenSocket
@@ -201,6 +202,7 @@ class _Program:
         self._can_reload = read_again is not None
         self._overlay: Callable[[Policy], Policy] | None = None  # laid over each policy that is put in force
         self._door = CallDoor(lambda: self._policy, self._lay_door, self._end_test_calls, ids)
+        self._network = NetworkWatch(policy.interfaces, driver.handle)
         self._view: ProgramView | None = None
         self._hep = HepExport(self._engine.trace, self._drops, now=clock.boot_seconds, wall_at_zero=clock.wall_at_zero)
         self._hep.set_policy(policy.hep)
@@ -279,6 +281,7 @@ class _Program:
         else:
             self._writer.plain(f"sbc: ready name={self._policy.name} admin={label}")
         self._keeper.ready(label)
+        nursery.start_soon(self._network.run)
 
     async def _keep(self, stop: Stop, *, task_status: trio.TaskStatus[None]) -> None:
         await self._keeper.run(task_status=task_status)
@@ -381,6 +384,7 @@ class _Program:
         self._media.change(_media_of(policy), _media_marks(policy), _own_hosts(policy))
         self._transports.change(policy.interfaces.values(), opened)
         self._driver.handle(PolicyChanged(policy))
+        self._network.change_interfaces(policy.interfaces)
 
     def drop(self, opened: Sequence[OpenSocket]) -> None:
         self._transports.drop(opened)

@@ -368,6 +368,8 @@ class Switch:
             *self.beside.change_policy(now),
         ]
         self._learn_names()
+        for host, addresses in self.endpoint.locator.speakers().items():
+            policy.learn_addresses(host, addresses)  # it has never heard of them, and the DNS need not say it again
         return self._run(outs, now)
 
     def _change_interfaces(self, old: Policy, new: Policy, now: float) -> list[Out]:

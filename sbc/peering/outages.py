@@ -50,7 +50,7 @@ class Outages:
         since = now if before is None else before.since
         outage = self._of[interface.name] = _outage(interface, frozenset(missing), why, since)
         if before is not None and before.why == outage.why:
-            return []
+            return []  # as it is known
         return [Log("error", "interface.down", (("alarm", True), ("interface", interface.name), ("why", why)))]
 
     def change_policy(self, interfaces: Mapping[str, Interface]) -> list[Log]:
@@ -60,7 +60,8 @@ class Outages:
         for name, outage in before.items():
             missing = outage.missing & _addresses(interfaces[name]) if name in interfaces else frozenset[str]()
             if missing:
-                self._of[name] = _outage(interfaces[name], missing, outage.why, outage.since)
+                why = outage.why.removeprefix(f"interface {name}: ")
+                self._of[name] = _outage(interfaces[name], missing, why, outage.since)
             else:
                 why = "its missing addresses are not in the policy any more"
                 logs.append(Log("info", "interface.up", (("interface", name), ("why", why))))
@@ -69,7 +70,7 @@ class Outages:
 
 def _outage(interface: Interface, missing: frozenset[str], why: str, since: float) -> Outage:
     sip = {listener.address.host for listener in interface.listeners}
-    return Outage(missing, why, since, is_whole=sip <= missing or missing.issuperset(interface.media))
+    return Outage(missing, f"interface {interface.name}: {why}", since, is_whole=sip <= missing or missing.issuperset(interface.media))
 
 
 def _addresses(interface: Interface) -> frozenset[str]:

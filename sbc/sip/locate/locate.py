@@ -177,6 +177,14 @@ class Locator:
                 addresses.setdefault(host, {}).update(dict.fromkeys(watched.speakers))
         return News(servers, {host: tuple(found) for host, found in addresses.items()})
 
+    def speakers(self) -> dict[str, tuple[str, ...]]:
+        """What is known of all watched servers that are found by name, as `News.addresses` has it."""
+        addresses: dict[str, dict[str, None]] = {}
+        for (next_hop, _), watched in self._watched.items():
+            if watched.keys:
+                addresses.setdefault(_host_of(next_hop), {}).update(dict.fromkeys(watched.speakers))
+        return {host: tuple(found) for host, found in addresses.items()}
+
     def _look_again(self, place: Place, now: float) -> None:
         watched = self._watched[place]
         search = self._search(place, now)
