@@ -42,6 +42,9 @@ from sbc.runtime import clock, sockets
 from sbc.runtime.admin_socket import label_of, open_admin_socket, remove_socket
 from sbc.runtime.alerts import Alerts
 from sbc.runtime.call_door import CallDoor
+from sbc.runtime.cdr_copy import CdrCopy
+from sbc.runtime.cdr_postgres import need_psycopg
+from sbc.runtime.cdr_retention import CdrRetention
 from sbc.runtime.cdr_sink import CdrSink
 from sbc.runtime.data_dir import make_data_dir, node_label
 from sbc.runtime.dns import Resolver, name_servers
@@ -65,6 +68,7 @@ _LAST_TRANSACTIONS_SECONDS: Final = 2.0  # after the last call: time for answers
 _OVERTIME_SECONDS: Final = 5.0  # beyond `stop_after`, whatever happens
 _STOP_NOW_SECONDS: Final = MEDIA_REPORT_SECONDS + 0.2  # without its counts a record is written a little later
 _FLUSH_SECONDS: Final = 5.0  # for records and state that are not on disk yet
+_LAST_COPIES_SECONDS: Final = 3.0  # for records that another database has not yet; the next start goes on
 _LAST_ALERTS_SECONDS: Final = 2.0  # for what the webhook has not been told yet
 _LOOK_SECONDS: Final = 0.05
 _LOAD_SECONDS: Final = 5.0  # between two looks at the load
@@ -157,6 +161,10 @@ def _open_all(policy: Policy, admin: str, keeper: Keeper, stack: contextlib.Exit
         store = stack.enter_context(CdrWriter.open(make_data_dir(Path(policy.data_dir))))
     except OperatorError as error:
         problems.append(str(error))
+    try:
+        need_psycopg(policy.cdr.postgres)
+    except OperatorError as error:
+        problems.append(str(error))
     if problems or store is None:
         raise OperatorError("\n".join(problems))
     return _Opened(listeners, admin_socket, store, StateStore(store.path.parent))
@@ -195,7 +203,9 @@ class _Program:
         self._portless: list[str] = []  # media addresses on which no call could be carried
         self._engine = make_engine(policy, ids)
         self._driver = driver = Driver(self._engine, _escaped)
-        self._sink = CdrSink(opened.store, driver.handle)
+        self._copy = CdrCopy(opened.store)
+        self._retention = CdrRetention(opened.store, policy.cdr)
+        self._sink = CdrSink(opened.store, driver.handle, stored=self._copy.stored, tidy=self._retention.step)
         self._alerts = Alerts(policy.name, policy.webhook, self._drops, is_whole=policy.log.numbers == "full")
         writer.notice = self._alerts.notice
         self._reloader = Reloader(policy, read_again or _nothing_to_read, self._prepare)
@@ -249,6 +259,7 @@ class _Program:
             self._transports.close_all()
             with trio.CancelScope(shield=True):
                 unsaved = await self._sink.finish(_FLUSH_SECONDS)
+                await self._copy.finish(0 if self._is_abandoned else _LAST_COPIES_SECONDS)
                 unkept = await self._opened.state.finish(_FLUSH_SECONDS)
         if unkept:
             log.error("state.lost", values=unkept, path=str(self._opened.state.path))
@@ -259,6 +270,7 @@ class _Program:
 
     async def _start(self, nursery: trio.Nursery, ready: Ready | None) -> None:
         self._sink.start()
+        self._copy.start(self._policy.cdr.postgres)
         kept = self._opened.state.load()
         self._opened.state.start()
         nursery.start_soon(self._writer.watch)
@@ -311,6 +323,7 @@ class _Program:
             log_dropped=lambda: self._writer.dropped,
             workers=self._workers,
             alarms=self._alerts.alarms,
+            copy_pending=lambda: self._copy.pending,
             supervisor=self._keeper.supervisor,
         )
         data_dir = self._opened.store.path.parent
@@ -370,6 +383,7 @@ class _Program:
 
     def _prepare(self, policy: Policy) -> "_Prepared":
         """Opens what this policy has and the one in force has not. Raises OperatorError, and then nothing is open."""
+        need_psycopg(policy.cdr.postgres)
         policy = policy if self._overlay is None else self._overlay(policy)
         interfaces = policy.interfaces.values()
         return _Prepared(self, policy, self._transports.open(interfaces, _media_marks(self._policy)))
@@ -381,6 +395,8 @@ class _Program:
         self._writer.set_rules(policy.log)
         self._alerts.set_policy(policy)
         self._hep.set_policy(policy.hep)
+        self._copy.change(policy.cdr.postgres)
+        self._retention.change(policy.cdr)
         self._media.change(_media_of(policy), _media_marks(policy), _own_hosts(policy))
         self._transports.change(policy.interfaces.values(), opened)
         self._driver.handle(PolicyChanged(policy))

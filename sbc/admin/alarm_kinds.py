@@ -77,7 +77,16 @@ KINDS: Final[Mapping[str, Kind]] = {
     "cdr.copy_failing": Kind(
         "Call records are not copied[ to {destination}][: {reason}]; they are safe in our own store.",
         ("destination",),
-        ("cdr.copied_again",),
+        ("cdr.copied_again", "cdr.copy_ended"),
+    ),
+    "cdr.copy_behind": Kind(
+        "{pending} call records wait to be copied[ to {destination}]; they are safe in our own store.",
+        ("destination",),
+        ("cdr.copy_caught_up", "cdr.copy_ended"),
+    ),
+    "cdr.copy_refused": Kind(
+        "{destination} refuses the call record {ref} for good[: {reason}]; it was set aside, the rest is copied.",
+        ("destination",),
     ),
     "state.not_read": Kind(
         "What was kept before the start could not be read[ from {path}][: {reason}].", (), ("state.stored_again",)

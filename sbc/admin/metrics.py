@@ -52,6 +52,13 @@ def render(engine: EngineView, runtime: RuntimeView, alarms: Iterable[AlarmView]
             *_node_families(engine, runtime),
             _family("sbc_alarms", "gauge", "Active alarms", ("event",), _alarms(alarms)),
             _family(
+                "sbc_cdr_copy_pending",
+                "gauge",
+                "Call records that the other database has not yet; missing where there is none",
+                (),
+                [] if runtime.copy_pending is None else [((), runtime.copy_pending)],
+            ),
+            _family(
                 "sbc_engine_lag_seconds",
                 "gauge",
                 "How late the engine's loop last woke up",

@@ -43,6 +43,7 @@ class RuntimeView(Struct, frozen=True):
     calls_per_second: float = 0.0
     answered_per_second: float = 0.0
     supervisor: int | None = None
+    copy_pending: int | None = None  # call records that another database has not yet; None: there is none
     workers: tuple[WorkerView, ...] = ()
 
 

@@ -24,6 +24,7 @@ SCHEMA_VERSION: Final = 1
 _FILE_MODE: Final = 0o640
 _FOLDER_MODE: Final = 0o750
 _MAGIC: Final = b"SQLite format 3\0"  # https://www.sqlite.org/fileformat2.html, section 1.3
+_LOG_OCTETS: Final = 16_777_216  # that the write-ahead log keeps after a reader has held it up
 _BUSY_SECONDS: Final = 5.0  # how long a writer waits for a foreign hand in the database (an operator's sqlite3 shell)
 
 
@@ -59,10 +60,14 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
             check_version(connection, path)
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=FULL")
+            connection.execute("PRAGMA secure_delete=ON")  # a record that is removed is gone from the file as well
+            connection.execute(f"PRAGMA journal_size_limit={_LOG_OCTETS}").fetchall()
             # With the write lock, also where nothing is missing: a read-only file or folder shows now, not at the
             # first call.
             with transaction(connection):
                 _add_columns(connection)
+                for statement in _ADDED_TABLES:
+                    connection.execute(statement)
                 connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
         except BaseException:
             connection.close()
@@ -214,4 +219,12 @@ _SCHEMA: Final = (
         ref TEXT NOT NULL, n INTEGER NOT NULL, peer TEXT, server TEXT, called_as_sent TEXT, started_at TEXT,
         ended_at TEXT, sip_status INTEGER, cause TEXT, call_id TEXT, PRIMARY KEY (ref, n)) WITHOUT ROWID""",
     "CREATE INDEX cdr_by_end ON cdr(ended_at, ref)",
+)
+
+# Tables that the first version had not, and that an older program does not look at. `copied`: up to which row another
+# database has everything; with the ref, because the numbers of rows change where a foreign hand runs VACUUM.
+_ADDED_TABLES: Final = (
+    "CREATE TABLE IF NOT EXISTS copied(destination TEXT PRIMARY KEY NOT NULL, row INTEGER, ref TEXT)",
+    """CREATE TABLE IF NOT EXISTS set_aside(
+        ref TEXT NOT NULL, destination TEXT NOT NULL, reason TEXT, PRIMARY KEY (ref, destination)) WITHOUT ROWID""",
 )

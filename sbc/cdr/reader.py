@@ -151,6 +151,12 @@ class CdrReader:
             query = f"SELECT rowid, {self._columns} FROM cdr WHERE rowid >= ? ORDER BY rowid LIMIT ?"  # noqa: S608
             return self._connection.execute(query, (first, limit)).fetchall()
 
+    def written_as(self, ref: str) -> list[tuple[Any, ...]]:
+        """That one alone, as `written_after` has it; none where it is gone."""
+        with told_to_operators(self.path):
+            query = f"SELECT rowid, {self._columns} FROM cdr WHERE ref = ?"  # noqa: S608
+            return self._connection.execute(query, (ref,)).fetchall()
+
     def attempts(self, ref: str) -> list[tuple[Any, ...]]:
         with told_to_operators(self.path):
             return self._connection.execute(_SELECT_ATTEMPTS, (ref,)).fetchall()

@@ -116,6 +116,8 @@ STREAMED_CALLS: Final = 500  # the newest, in the event stream: no screen shows 
 LISTED_CALLS: Final = 1_000  # the newest, in one list of calls unless more are asked for
 
 # CDR
+CDR_SET_ASIDE: Final = 1_000  # records that another database has refused; with one more, copying stops and tries again
+CDR_COPY_BEHIND: Final = 10_000  # records more than at the start that wait to be copied: an alarm
 CDR_QUEUE: Final = 10_000  # records waiting for the disk before new calls are refused
 
 # Media

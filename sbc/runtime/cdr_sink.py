@@ -7,6 +7,7 @@ wait. It knows nothing of SQLite beyond "write these, or raise StoreError". Used
 
 import queue
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
@@ -31,12 +32,26 @@ class Store(Protocol):
 
 
 class CdrSink:
-    """`tell` goes to the driver. `start` from inside the trio run; `finish` before its end."""
+    """`tell` goes to the driver. `start` from inside the trio run; `finish` before its end.
 
-    def __init__(self, store: Store, tell: Callable[[CdrDurable | CdrFailed], None]) -> None:
+    In the writer's thread: `stored` is called after each batch, and `tidy` when no record waits, so many seconds after
+    its last call as that has returned, or later.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        tell: Callable[[CdrDurable | CdrFailed], None],
+        *,
+        stored: Callable[[], None] | None = None,
+        tidy: Callable[[], float] | None = None,
+    ) -> None:
         self.pending = 0  # records not yet on disk
         self._store = store
         self._tell = tell
+        self._stored = stored
+        self._tidy = tidy
+        self._tidy_at = 0.0  # monotonic
         self._queue: queue.SimpleQueue[CallRecord | None] = queue.SimpleQueue()
         self._said: deque[CdrDurable | CdrFailed] = deque()
         self._token: trio.lowlevel.TrioToken | None = None
@@ -76,14 +91,32 @@ class CdrSink:
     def _write_all(self) -> None:
         is_last = False
         while not is_last:
-            batch, is_last = self._next_batch()
+            rest = self._tidy_up()
+            batch, is_last = self._next_batch(rest)
             if batch:
                 self._store_batch(batch)
 
-    def _next_batch(self) -> tuple[list[CallRecord], bool]:
-        """Waits for one record, gives others a moment, then takes what is there."""
+    def _tidy_up(self) -> float | None:
+        """Seconds until there may be something to tidy up; None: never."""
+        if self._tidy is None:
+            return None
+        now = time.monotonic()
+        if now >= self._tidy_at and self._queue.empty():
+            try:
+                self._tidy_at = now + self._tidy()
+            except Exception:  # records must go on being written
+                log.exception("cdr.tidy_failed")
+                self._tidy = None
+                return None
+        return max(self._tidy_at - now, 0.0)
+
+    def _next_batch(self, rest: float | None) -> tuple[list[CallRecord], bool]:
+        """Waits for one record (at most `rest`), gives others a moment, then takes what is there."""
         batch: list[CallRecord] = []
-        item = self._queue.get()
+        try:
+            item = self._queue.get(timeout=rest)
+        except queue.Empty:
+            return batch, False
         self._finishing.wait(_GATHER_SECONDS)
         while item is not None:
             batch.append(item)
@@ -111,6 +144,8 @@ class CdrSink:
                 if failures:
                     log.warning("cdr.stored_again", records=len(batch), failures=failures)
                 self._say([CdrDurable(record.ref) for record in batch])
+                if self._stored is not None:
+                    self._stored()
                 return
 
     def _failed(self, batch: list[CallRecord], error: Exception, failures: int) -> None:

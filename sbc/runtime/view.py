@@ -58,6 +58,7 @@ class ProgramView:
         log_dropped: Callable[[], int],
         workers: Callable[[], tuple[WorkerView, ...]] = tuple,
         alarms: Callable[[], tuple[AlarmView, ...]] = tuple,
+        copy_pending: Callable[[], int | None] = lambda: None,
         supervisor: int | None = None,
     ) -> None:
         self._engine = engine
@@ -70,6 +71,7 @@ class ProgramView:
         self._log_dropped = log_dropped
         self._workers = workers
         self._alarms = alarms
+        self._copy_pending = copy_pending
         self._supervisor = supervisor
         self._started = now()
         self._history = History()
@@ -113,6 +115,7 @@ class ProgramView:
             calls_per_second=calls_per_second,
             answered_per_second=answered_per_second,
             supervisor=self._supervisor,
+            copy_pending=self._copy_pending(),
             workers=self._workers(),
         )
 

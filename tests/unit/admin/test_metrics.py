@@ -115,6 +115,7 @@ def test_every_metric_is_announced_once_with_its_type():
         ["sbc_build_info", "gauge"],
         ["sbc_limit_minutes_today", "gauge"],
         ["sbc_alarms", "gauge"],
+        ["sbc_cdr_copy_pending", "gauge"],
         ["sbc_engine_lag_seconds", "gauge"],
         ["sbc_dropped_total", "counter"],
     ]
