@@ -66,7 +66,7 @@ class LivingCalls:
         context.trace.end(call.ref, failed=True, at=now)  # nothing to be done, unless its tape was lost and begun anew
         self.deadlines.set(call.ref, None)
         for tag in call.tags:
-            context.dialogs.pop(tag, None)
+            context.trace.dialog_over(tag, context.dialogs.pop(tag, None))
         context.moves.forget(call.ref, len(call.legs))
         context.session_ids.pop(call.ref, None)
         self.calls.pop(call.ref, None)

@@ -79,6 +79,7 @@ from sbc.sip.transaction.outputs import (
     ResponseReceived,
     TransactionFailed,
 )
+from sbc.trace.doorstep import Doorstep
 from sbc.trace.recorder import Recorder
 
 SERVER_NAME: Final = "sbc"
@@ -114,6 +115,7 @@ class Switch:
         self._former = FormerPolicies()
         self._listeners = FormerListeners()
         self._refused = RefusedLogins()
+        self._doorstep = Doorstep()
         self._living = LivingCalls(self._context, self._forgotten)
         self.calls = self._context.calls = self._living.calls
         self._media_news = MediaNews(self._context, self._living)
@@ -146,6 +148,8 @@ class Switch:
             return []
         door = None if peer.kind == "trunk" or peer.auth is None else self._door(peer, flow, now)
         message, received = self.endpoint.receive(data, flow, now, door, is_quiet=peer.accepts_any)
+        if message is None and door is not None:
+            self._turned_back(data, flow, received, now)
         outs: list[Out] = [*received] if door is None else [*received, *self._refused.take()]
         if message is not None:
             taken_by = self.endpoint.layer.taken_by
@@ -485,6 +489,14 @@ class Switch:
 
     # --- requests -----------------------------------------------------------------------------------------------------
 
+    def _turned_back(self, data: bytes, flow: Flow, outs: Sequence[SipOut], now: float) -> None:
+        """At the door: where the caller comes again with credentials, his ladder has this too."""
+        answers = [out for out in outs if isinstance(out, SendMessage)]
+        if answers and data.startswith(b"INVITE "):
+            self._doorstep.said(now, False, data, flow)
+            for out in answers:
+                self._doorstep.said(now, True, out.data, out.flow)
+
     def _door(self, peer: Peer, flow: Flow, now: float) -> Door:
         return lambda request: turn_back(
             peer, request, flow, self._context, self.endpoint.layer, self._refused, now, beside=self.beside.tags
@@ -500,6 +512,7 @@ class Switch:
         if refusal is not None and request.method == "INVITE" and request.to.tag is None:
             return turn_away(out, peer, cause_of_status(refusal.status), refusal, data, self._context, now)
         if refusal is not None:
+            self._trace_refused(out, peer, data, now)
             return [Respond(out.key, refusal.status, fields=refusal.fields)]
         if request.to.tag is not None:
             return self._in_dialog(out, peer, data, now)
@@ -524,6 +537,8 @@ class Switch:
             self.endpoint.dropped["calls_full"] += 1
             return turn_away(out, peer, Cause.OVERLOAD, Refusal(503), data, self._context, now)
         ref, invite = self._ids.ref(), out.request
+        if self._doorstep:
+            self._doorstep.enters(ref, data, out.flow, self.trace)
         named = replaced_by(invite, peer, self._context)
         if isinstance(named, Refusal):
             why = "no such call for its Replaces to take over, or not for this peer"
@@ -556,15 +571,27 @@ class Switch:
         found = dialog_of(out.request, peer, self._context)
         if found is None:
             taken = self.beside.take_in_dialog(out, peer, now)
+            if taken is None:
+                self._trace_refused(out, peer, data, now)
             return [Respond(out.key, 481)] if taken is None else taken
         ref, leg = found
         self._living.trace_received((ref, leg, 0), data, out.flow, now)
         self.endpoint.layer.adopt(out.key, (ref, leg, 0))
         return self._living.guarded(ref, lambda call: call.take_request(leg, out, now), now, out.key)
 
+    def _trace_refused(self, out: RequestReceived, peer: Peer, data: bytes, now: float) -> None:
+        """A request that no call takes: of a dialog that is up, or of one whose call is over."""
+        place = dialog_of(out.request, peer, self._context) or self.trace.former_dialog(out.request.to.tag or "")
+        if place is not None:
+            user = (*place, 0)
+            self._living.trace_received(user, data, out.flow, now)
+            self.endpoint.layer.adopt(out.key, user)
+
     def _ack(self, request: Request, flow: Flow, data: bytes, now: float) -> Sequence[Out]:
         found = dialog_of(request, None, self._context)
         if found is None:
+            if self._doorstep:
+                self._doorstep.said(now, False, data, flow, begins=False)
             return []
         ref, leg = found
         if self.endpoint.layer.taken_by is None:

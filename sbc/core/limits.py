@@ -76,6 +76,9 @@ TRACE_MESSAGES_PER_CALL: Final = 200
 TRACE_OCTETS_PER_CALL: Final = 262_144  # messages of one call kept for its ladder; the middle goes first
 TRACE_CALLS: Final = 2_000  # finished calls
 TRACE_OCTETS: Final = 67_108_864  # of all finished calls together
+TRACE_AT_THE_DOOR: Final = 200  # calls that were challenged and have not come again
+TRACE_OCTETS_AT_THE_DOOR: Final = 2_097_152
+TRACE_FORMER_DIALOGS: Final = 4_000  # of calls that are over: what comes for them late stands in their ladders
 HEP_QUEUE: Final = 5_000  # messages that wait to be sent to the capture server
 
 # What crosses from one side to the other

@@ -52,9 +52,10 @@ class LeftOut(Struct, frozen=True):
 class Recorder:
     """One tape per call. `begins`, `message` and `note` only store; everything else is paid by whoever reads."""
 
-    __slots__ = ("_failed", "_good", "_octets", "_outbox", "_running", "unfetched")
+    __slots__ = ("_failed", "_former", "_good", "_octets", "_outbox", "_running", "unfetched")
 
     def __init__(self) -> None:
+        self._former: dict[str, tuple[str, int]] = {}
         self._outbox: deque[tuple[str, _Row]] | None = None
         self.unfetched = 0  # messages that nobody has fetched in time
         self._running: dict[str, _Tape] = {}
@@ -103,6 +104,18 @@ class Recorder:
         self._octets += tape.octets
         while len(self._good) + len(self._failed) > limits.TRACE_CALLS or self._octets > limits.TRACE_OCTETS:
             self._forget_one()
+
+    def dialog_over(self, tag: str, place: tuple[str, int] | None) -> None:
+        """`place`: the call and the number of the leg whose dialog had this tag of ours."""
+        if place is None:
+            return
+        self._former[tag] = place
+        if len(self._former) > limits.TRACE_FORMER_DIALOGS:
+            del self._former[next(iter(self._former))]
+
+    def former_dialog(self, tag: str) -> tuple[str, int] | None:
+        """Whose dialog it was, as long as that is remembered: what comes late belongs in its ladder."""
+        return self._former.get(tag)
 
     def entries(self, ref: str, *, keeps_length: bool = False) -> tuple[Entry, ...]:
         """Everything known of a call, oldest first, less what nobody may see; empty when nothing is.

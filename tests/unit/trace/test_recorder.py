@@ -156,3 +156,12 @@ def test_laying_out_can_be_ended_and_is_not_begun_twice():
     recorder.lay_out(on=False)
     recorder.message("a", 3.0, "ingress", False, b"x")
     assert recorder.fetch(10) == []
+
+
+def test_dialogs_that_are_over_are_known_for_a_while(monkeypatch):
+    monkeypatch.setattr(limits, "TRACE_FORMER_DIALOGS", 2)
+    recorder = Recorder()
+    recorder.dialog_over("unknown", None)
+    for n in range(3):
+        recorder.dialog_over(f"t{n}", ("a", n))
+    assert [recorder.former_dialog(tag) for tag in ("unknown", "t0", "t1", "t2")] == [None, None, ("a", 1), ("a", 2)]
