@@ -25,7 +25,7 @@ from .namespaces import Namespaces
 pytestmark = [pytest.mark.interop, pytest.mark.root, pytest.mark.slow]
 
 ROOT = Path(__file__).resolve().parents[2]
-OTHERWISE = {"first-call.md", "contributing.md"}  # run by test_tutorial, and by .ci/run
+OTHERWISE = {"first-call.md", "contributing.md", "systemd.md"}  # run by test_tutorial, .ci/run and test_systemd
 PAGES = [page for page in sorted((ROOT / "docs").rglob("*.md")) if page.name not in OTHERWISE]
 PLACES = {"/etc/sbc": "policy", "/var/lib/sbc": "var", "/tmp/": "./"}  # what a page names, in the test's folder
 HARMLESS = {"sbc", "curl", "sqlite3", "sleep"}  # anything else might change the machine
