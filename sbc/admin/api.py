@@ -67,6 +67,12 @@ _RECORDS: Final = Annotated[int, Meta(ge=1, le=PAGE_RECORDS_MAXIMUM)]
 _PBX: Final = Returns(documents.Pbx, text="the PBX as it is then")
 _TRUNK_THEN: Final = Returns(documents.Trunk, text="the trunk as it is then")
 
+_EVENTS: Final = Returns(
+    text="until the client goes; the data of `event: state` is a StateEvent, that of `event: calls` a CallsEvent",
+    content_type=stream.CONTENT_TYPE,
+    pieces=(documents.StateEvent, documents.CallsEvent),
+)
+
 OPERATIONS: Final = (
     Operation(
         "GET", "/healthz", "health", "Whether the engine's loop turns", running.health,
@@ -87,7 +93,7 @@ OPERATIONS: Final = (
     Operation("GET", "/api/v1/status", "status", "What runs, in counts", running.status, Returns(documents.Status)),
     Operation(
         "GET", "/api/v1/events", "events", "What changes, as it changes: server-sent events, looked at once a second",
-        running.events, Returns(text="until the client goes", content_type=stream.CONTENT_TYPE), problems=(503,),
+        running.events, _EVENTS, problems=(503,),
     ),
     Operation("GET", "/api/v1/calls", "calls", "Running calls", running.calls, Returns(documents.Calls)),
     Operation(

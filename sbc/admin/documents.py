@@ -104,6 +104,18 @@ class Calls(Document, frozen=True):
     calls: list[Call]
 
 
+class CallsEvent(Document, frozen=True):
+    """Of the event stream, `event: calls`. `reset`: forget what was told before. `calls` are new or changed, `gone` are
+    over, or no longer among the newest that are `shown`.
+    """
+
+    reset: bool
+    calls: list[Call]
+    gone: list[str]
+    total: Count
+    shown: Count
+
+
 class Ladder(Document, frozen=True):
     ladder: str
 
@@ -282,6 +294,30 @@ class HistorySample(Document, frozen=True):
 class HistoryDocument(Document, frozen=True):
     step_seconds: Count
     samples: list[HistorySample]
+
+
+class SharedPath(Document, frozen=True):
+    """A path of the event stream; who holds it is told by GET paths."""
+
+    trunk: str
+    limit: Count | None
+    used: Count
+    inbound: Count
+    outbound: Count
+    peak_today: Count
+    kind: Literal["trunk", "pool"]
+    pool: str | None
+
+
+class StateEvent(Document, frozen=True):
+    """Of the event stream, `event: state`: the members that have changed; all of them in the first."""
+
+    status: Status | None = None
+    trunks: list[Trunk] | None = None
+    pbxs: list[Pbx] | None = None
+    paths: list[SharedPath] | None = None
+    limits: list[Limit] | None = None
+    alarms: list[Alarm] | None = None
 
 
 class PingResult(Document, frozen=True):

@@ -58,6 +58,7 @@ def _types(operations: tuple[Operation, ...]) -> Iterator[Any]:
     for operation in operations:
         yield from (parameter.type for parameter in operation.parameters)
         yield from (kind for kind in (operation.returns.type, operation.body) if kind is not None)
+        yield from operation.returns.pieces
 
 
 def _key(kind: Any) -> str:

@@ -36,7 +36,7 @@ class Parameter(Struct, frozen=True):
 class Returns(Struct, frozen=True):
     """A successful reply. `type` None: what `content_type` says is all there is to say.
 
-    `or_text`: the same as plain text for `Accept: text/plain`.
+    `or_text`: the same as plain text for `Accept: text/plain`. `pieces`: types of JSON documents that stand in it.
     """
 
     type: Any = None
@@ -44,6 +44,7 @@ class Returns(Struct, frozen=True):
     text: str = "as asked"
     content_type: str = JSON
     or_text: bool = False
+    pieces: tuple[Any, ...] = ()
 
 
 class Operation(Struct, frozen=True):

@@ -38,6 +38,24 @@ def find_admin(admin: str | None, policy: Sequence[Path] | None) -> str:
     return found
 
 
+def find_token(token_file: Path | None, policy: Sequence[Path] | None) -> str | None:
+    """What to show at the door: of the file, else $SBC_ADMIN_TOKEN, else the policy's. None: nothing was found.
+
+    A policy of which this user may not read the secret has none for him.
+    """
+    if token_file is not None:
+        return _fit(_first_line(token_file), str(token_file))
+    given = os.environ.get("SBC_ADMIN_TOKEN")
+    if given:
+        return _fit(given, "$SBC_ADMIN_TOKEN")
+    if not policy:
+        return None
+    from sbc.policy.load import load_policy
+
+    secret = load_policy(policy, environment=os.environ).admin_token
+    return None if secret is None else secret.text
+
+
 def ask(
     address: str,
     path: str,
@@ -46,22 +64,28 @@ def ask(
     key: str,
     method: str = "GET",
     body: Mapping[str, Any] | None = None,
+    token: str | None = None,
 ) -> dict[str, Any]:
-    """The decoded JSON of a successful answer, which is an object that has `key`."""
-    response, asked = _asked(address, path, query, method, body)
+    """The decoded JSON of a successful answer, which is an object that has `key`. `token`: of `find_token`."""
+    response, asked = _asked(address, path, query, method, body, token)
     return _decoded(response, asked, key)
 
 
-def fetch(address: str, path: str, content_type: str) -> bytes:
+def fetch(address: str, path: str, content_type: str, *, token: str | None = None) -> bytes:
     """The octets of a successful answer that is of this type."""
-    response, asked = _asked(address, path, None, "GET")
+    response, asked = _asked(address, path, None, "GET", None, token)
     if response.is_success and response.headers.get("content-type") == content_type:
         return response.content
     raise _refused(response, _body(response), asked)
 
 
 def _asked(
-    address: str, path: str, query: Mapping[str, str] | None, method: str, json: Mapping[str, Any] | None = None
+    address: str,
+    path: str,
+    query: Mapping[str, str] | None,
+    method: str,
+    json: Mapping[str, Any] | None,
+    token: str | None,
 ) -> tuple[httpx2.Response, str]:
     """What came, and whom that was asked, for people."""
     parsed = parse_admin_address(address)
@@ -71,7 +95,8 @@ def _asked(
     transport = httpx2.HTTPTransport(uds=uds, trust_env=False)
     try:
         with httpx2.Client(base_url=base, transport=transport, timeout=ANSWER_SECONDS, trust_env=False) as client:
-            response = client.request(method, path, params=query, json=json)
+            headers = {} if token is None else {b"Authorization": b"Bearer " + token.encode()}
+            response = client.request(method, path, params=query, json=json, headers=headers)
     except httpx2.TimeoutException as error:
         raise OperatorError(f"{parsed}: no answer within {ANSWER_SECONDS:.0f} s") from error
     except (httpx2.TransportError, httpx2.InvalidURL) as error:
@@ -82,6 +107,22 @@ def _asked(
 def path_of(*parts: str) -> str:
     """Below `/api/v1/`; a part stays one part, whatever is in it."""
     return "/api/v1/" + "/".join(quote(part, safe="") for part in parts)
+
+
+def _first_line(path: Path) -> str:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "it is no text"
+        raise OperatorError(f"{path}: the token cannot be read: {reason}") from None
+    return lines[0].strip() if lines else ""
+
+
+def _fit(token: str, where: str) -> str:
+    """What cannot stand in a header field is refused here, where nobody prints it."""
+    if not token or not token.isprintable() or " " in token:
+        raise OperatorError(f"{where}: there is no token in it; expected one line without spaces")
+    return token
 
 
 def _existing(address: UnixAddress) -> str:
@@ -108,6 +149,10 @@ def _body(response: httpx2.Response) -> dict[str, Any] | None:
 
 
 def _refused(response: httpx2.Response, body: dict[str, Any] | None, address: str) -> OperatorError:
+    if response.status_code == 401:
+        if "authorization" in response.request.headers:
+            return OperatorError(f"{address}: this is not the token of the policy in force (sbc.admin_token)")
+        return OperatorError(f"{address}: the SBC wants a token: --token-file FILE, $SBC_ADMIN_TOKEN or --policy")
     if body is not None and not response.is_success and body.get("problems"):
         return RefusedError([str(line) for line in body["problems"]], str(body.get("detail")))
     if body is not None and not response.is_success and "detail" in body:

@@ -216,7 +216,7 @@ class _Endpoint:
         return control.pinged(state.glance(0), peer, token)
 
     async def _send_events(self, http: HttpRequest, receive: Receive, send: Send) -> None:
-        response = _response(Reply(200, stream.CONTENT_TYPE, b""))
+        response = _response(Reply(200, stream.CONTENT_TYPE, b"", (("Connection", "close"),)))
         del response.headers["content-length"]
         await send({"type": "http.response.start", "status": 200, "headers": response.raw_headers})
         if http.method == "HEAD":

@@ -54,14 +54,18 @@ class Clients:
                 try:
                     accepted, address = await accepting.accept()
                 except OSError as error:
-                    self._say("accept", "admin.no_socket", reason=explain(error))
+                    if times := self._due("accept"):
+                        log.warning("admin.no_socket", times=times, reason=explain(error))
                     await trio.sleep(_REST_SECONDS)
                     continue
                 host = str(address[0]) if isinstance(address, tuple) else ""
                 if self._is_too_many(host):
                     accepted.close()
                     self._drops["admin_clients"] += 1
-                    self._say("many", "admin.too_many_clients", clients=len(self._clients), host=host or None)
+                    if times := self._due("many"):
+                        log.warning(
+                            "admin.too_many_clients", times=times, clients=len(self._clients), host=host or None
+                        )
                 else:
                     nursery.start_soon(self._serve, _Client(trio.SocketStream(accepted), self._drop_slow), host)
 
@@ -70,7 +74,7 @@ class Clients:
         self._clients[client] = host
         try:
             stream = cast("trio.SSLStream[trio.SocketStream]", client)
-            await TCPServer(self._app, self._config, self._context, ConnectionState({}), stream)
+            await _Connection(self._app, self._config, self._context, ConnectionState({}), stream)
         except Exception:
             log.exception("admin.server_failed")
         finally:
@@ -87,7 +91,9 @@ class Clients:
     def _drop_slow(self, client: "_Client") -> None:
         self._drops["admin_slow_client"] += 1
         host = self._clients.get(client) or "the Unix socket"
-        self._say("slow", "admin.slow_client", alarm=True, client=host, seconds=round(STUCK_SECONDS))
+        if times := self._due("slow"):
+            reason = f"read nothing for {STUCK_SECONDS:.0f} s"
+            log.warning("admin.slow_client", alarm=True, times=times, client=host, reason=reason)
 
     async def _drop_all_at_the_end(self) -> None:
         try:
@@ -96,10 +102,17 @@ class Clients:
             for client in list(self._clients):
                 client.shut_down()
 
-    def _say(self, what: str, event: str, **fields: Any) -> None:
-        times = self._seldom[what].due(trio.current_time())
-        if times:
-            log.warning(event, times=times, **fields)
+    def _due(self, what: str) -> int:
+        """How often it has happened, where it is to be said now."""
+        return self._seldom[what].due(trio.current_time())
+
+
+class _Connection(TCPServer):
+    """hypercorn's, which keeps the place of a client that has gone until it would have been idle for too long."""
+
+    async def _read_data(self) -> None:
+        await super()._read_data()
+        await self.idle_task.stop()
 
 
 class _Client:
@@ -119,12 +132,18 @@ class _Client:
             if self._is_given_up:
                 raise trio.BrokenResourceError
             with trio.move_on_at(min(end, trio.current_time() + STUCK_SECONDS)) as scope:
-                await self._stream.send_all(view[start : start + _PIECE_OCTETS])
+                await self._send(view[start : start + _PIECE_OCTETS])
             if scope.cancelled_caught:
                 self._is_given_up = True
                 self._too_slow(self)
                 self.shut_down()
                 raise trio.BrokenResourceError
+
+    async def _send(self, piece: memoryview) -> None:
+        try:
+            await self._stream.send_all(piece)
+        except trio.BusyResourceError as error:  # hypercorn is about to close it, since the client has gone
+            raise trio.BrokenResourceError from error
 
     async def receive_some(self, most: int) -> bytes:
         return bytes(await self._stream.receive_some(most))

@@ -234,7 +234,7 @@ async def test_a_failure_of_the_web_server_costs_one_connection(tmp_path, monkey
 
     async with serving(tmp_path) as served:
         with monkeypatch.context() as patched:
-            patched.setattr("sbc.runtime.http_clients.TCPServer", Failing)
+            patched.setattr("sbc.runtime.http_clients._Connection", Failing)
             with pytest.raises(httpx2.TransportError):
                 await served.ask("/healthz")
         assert (await served.ask("/healthz")).status_code == 200
