@@ -29,6 +29,7 @@ from sbc.admin.history import KEPT_MINUTES
 from sbc.admin.route import Operation, Parameter, Returns, Routes
 from sbc.admin.state import AdminState
 from sbc.cdr.store import PAGE_RECORDS, PAGE_RECORDS_MAXIMUM
+from sbc.core import limits
 from sbc.core.cause import Cause
 from sbc.trace import pcap
 
@@ -95,7 +96,16 @@ OPERATIONS: Final = (
         "GET", "/api/v1/events", "events", "What changes, as it changes: server-sent events, looked at once a second",
         running.events, _EVENTS, problems=(503,),
     ),
-    Operation("GET", "/api/v1/calls", "calls", "Running calls", running.calls, Returns(documents.Calls)),
+    Operation(
+        "GET", "/api/v1/calls", "calls", "Running calls, oldest first", running.calls,
+        Returns(documents.Calls), problems=(400,),
+        parameters=(
+            Parameter(
+                "limit", f"the newest so many; {limits.LISTED_CALLS} where it is missing",
+                Annotated[int, Meta(ge=1, le=limits.CALLS)],
+            ),
+        ),
+    ),
     Operation(
         "GET", "/api/v1/calls/{ref}", "call", "One running call", running.call,
         Returns(documents.Call), problems=(404,),

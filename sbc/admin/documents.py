@@ -101,7 +101,10 @@ class Call(Document, frozen=True):
 
 
 class Calls(Document, frozen=True):
+    """`total`: all that run; more than are in `calls` where there are more than were asked for."""
+
     calls: list[Call]
+    total: Count
 
 
 class CallsEvent(Document, frozen=True):

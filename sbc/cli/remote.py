@@ -1,6 +1,7 @@
 """`sbc status`, `calls` and `hangup`: questions to the running SBC, and how their answers look."""
 
 import datetime as dt
+import sys
 from typing import Any
 
 from sbc.cdr.format import parse_time
@@ -30,6 +31,9 @@ def show_calls(sbc: Running) -> int:
     now = dt.datetime.now(dt.UTC).timestamp()
     columns = ("REF", "STATE", "INGRESS", "EGRESS", "ROUTE", "CALLER", "CALLED", "STARTED", "TALKING", *_QUALITY)
     show_table(columns, [_call_row(call, now) for call in body["calls"]])
+    older = body.get("total", 0) - len(body["calls"])
+    if older > 0:
+        print(f"{older} calls that are older run besides", file=sys.stderr)
     return 0
 
 

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from msgspec import structs
 
 from sbc.admin.api import answer
 from sbc.admin.exchange import PROBLEM, AskStore, Order, Reply, Request
@@ -76,8 +77,23 @@ def test_calls_have_the_contracts_keys_and_the_quality():
                 "quality": {"ingress": [{"codec": "PCMU", "packets": 50, "mos": 4.41}], "egress": []},
                 "joined": ["taken"],
             }
-        ]
+        ],
+        "total": 1,
     }
+
+
+def test_a_list_of_calls_has_the_newest_and_says_how_many_run():
+    many = tuple(structs.replace(CALL, ref=f"r{n}") for n in range(1_200))
+    state = StillState(EngineView("hq", ready=True, calls=many, states=(("answered", 1_200),)))
+
+    whole = body(ask("/api/v1/calls", state=state))
+    assert (len(whole["calls"]), whole["calls"][-1]["ref"], whole["total"]) == (1_000, "r1199", 1_200)
+    assert [call["ref"] for call in body(ask("/api/v1/calls", state=state, limit="2"))["calls"]] == ["r1198", "r1199"]
+
+
+@pytest.mark.parametrize("limit", ["0", "-1", "x", "٣", "1" * 50, "50001"])
+def test_a_wrong_number_of_calls_is_400(limit):
+    assert is_problem(ask("/api/v1/calls", limit=limit), 400)
 
 
 def test_a_call_that_rings_has_no_answer_time():

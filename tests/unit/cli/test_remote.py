@@ -128,6 +128,13 @@ def test_calls_are_a_table_or_the_apis_body(sbc, capsys):
     assert json.loads(capsys.readouterr().out) == {"calls": [CALL]}
 
 
+def test_calls_that_are_not_in_the_list_are_named(sbc, capsys):
+    sbc.knows("GET /api/v1/calls", {"calls": [CALL], "total": 1_001})
+
+    assert run_command(["calls", "--admin", sbc.address]) == 0
+    assert capsys.readouterr().err == "1000 calls that are older run besides\n"
+
+
 def test_hangup_deletes_the_call(sbc, capsys):
     sbc.knows("DELETE /api/v1/calls/k3v7q2mxya", CALL | {"state": "ending"}, status=202)
 
