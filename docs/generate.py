@@ -13,6 +13,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 import metrics
+import rfcs
 
 ROOT = Path(__file__).resolve().parent.parent
 REFERENCE = ROOT / "docs" / "reference"
@@ -71,6 +72,7 @@ def pages() -> dict[str, Callable[[], str]]:
         "deviations.md": deviations,
         "causes.md": causes,
         "metrics.md": metrics.page,
+        "rfcs.md": rfcs.page,
     }
     from sbc.policy.reference import render
 

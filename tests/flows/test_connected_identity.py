@@ -1,4 +1,5 @@
 """Who one talks with, as the other side tells it: in the answer, and when somebody else is there (RFC 4916)."""
+# RFC: 4916
 
 import pytest
 

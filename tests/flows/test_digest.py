@@ -1,4 +1,5 @@
 """Challenges on calls: from carriers, which are answered with the account of that trunk alone, and to PBXs."""
+# RFC: 7616
 
 import re
 

@@ -2,6 +2,7 @@
 
 What is dialled within a call, a PIN perhaps, stands in no log, trace or record.
 """
+# RFC: 4733
 
 import pytest
 from msgspec.structs import replace

@@ -3,6 +3,7 @@
 RFC 3261 §12.1 (an early dialog for each To tag), RFC 3960 (early media), RFC 6337 §3.2, RFC 6228 (199). Towards the
 caller we are one callee for each different answer: within one dialog all answers to an offer are the same.
 """
+# RFC: 3960
 
 import pytest
 

@@ -1,4 +1,5 @@
 """BYE and CANCEL at unusual moments: twice, before the ACK, in an early dialog, crossing each other (RFC 5407 §3.1)."""
+# RFC: 5407
 
 import pytest
 

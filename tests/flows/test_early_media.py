@@ -1,4 +1,5 @@
 """Media before the answer: 183 with a session description, and 180 with one."""
+# RFC: 3960
 
 import pytest
 

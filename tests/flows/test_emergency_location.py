@@ -1,4 +1,5 @@
 """Where an emergency caller is goes with his call, by reference and in the body; with other calls it stays at home."""
+# RFC: 6442
 
 import pytest
 

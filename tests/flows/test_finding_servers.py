@@ -1,4 +1,5 @@
 """A trunk that has a name: its servers are found by NAPTR and SRV, tried in order within one call, and kept in mind."""
+# RFC: 2782, 3263
 
 from collections import Counter
 

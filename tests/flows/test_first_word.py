@@ -1,4 +1,5 @@
 """The ports of a call hear before it is answered, and a call that nobody answers has no media in its record."""
+# RFC: 3960
 
 from sbc.media import wire
 from sbc.testing.world import FAR

@@ -1,4 +1,5 @@
 """The carrier forks: several early dialogs, several 2xx, provisionals that say little (RFC 3261 §13.2.2.4, §12.1.2)."""
+# RFC: 6228
 
 import pytest
 

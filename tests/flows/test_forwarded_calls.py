@@ -1,4 +1,5 @@
 """Calls that the PBX, the carrier or a disaster plan has sent on, and how that is told without showing the inside."""
+# RFC: 5806, 6044, 7044
 
 from sbc.b2bua.events import DrillOrdered
 from sbc.sip.parse import parse_message

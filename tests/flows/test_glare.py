@@ -3,6 +3,7 @@
 The leg bears it: `other`, beyond the SBC, sees its own offer answered, later, and then the offer of `peer`. On the
 ingress leg the peer owns the Call-ID, and we are the first to try again; on the egress leg we own it.
 """
+# RFC: 3311, 5407
 
 import random
 

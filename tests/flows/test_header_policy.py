@@ -1,4 +1,5 @@
 """What of a message's header fields crosses a call, as the policy of both peers has it."""
+# RFC: 3326, 7989
 
 import pytest
 

@@ -1,4 +1,5 @@
 """Hold and resume, by either side: the direction crosses, the answer comes back, versions count up."""
+# RFC: 3264, 6141
 
 import pytest
 

@@ -1,4 +1,5 @@
 """Who a call shows to whom: screened, replaced, refused, hidden, and for each trunk of a hunt in its own words."""
+# RFC: 3323, 3325
 
 import pytest
 

@@ -3,6 +3,7 @@
 RFC 3261 §12.2, §13.3.1.4; RFC 3264 §8 (versions); RFC 4028. `peer` is the phone on the leg that the story is about,
 `other` the one beyond the SBC.
 """
+# RFC: 3261
 
 import re
 from itertools import pairwise

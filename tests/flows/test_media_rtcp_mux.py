@@ -1,4 +1,5 @@
 """RTCP on RTP's port is agreed upon with each side for itself (RFC 5761, RFC 8858): neither hears of the other's."""
+# RFC: 5761
 
 import pytest
 

@@ -1,4 +1,5 @@
 """What the media worker is told of where packets may come from: latching by the peer, and each new description once."""
+# RFC: 7362
 
 import pytest
 

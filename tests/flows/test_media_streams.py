@@ -1,4 +1,5 @@
 """What else the media worker is told of a stream: digits, clocks and rates; and packet times, which are theirs."""
+# RFC: 3362, 3551
 
 from sbc.sdp import describe, parse_sdp, serialize_sdp
 from sbc.testing.byhand import ByHand

@@ -1,4 +1,5 @@
 """MESSAGE, OPTIONS and notifications of messages waiting go across without a call (RFC 3428, RFC 3842)."""
+# RFC: 3428, 3842
 
 import pytest
 

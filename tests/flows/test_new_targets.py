@@ -2,6 +2,7 @@
 
 RFC 3261 §12.2, RFC 6141 §4. `peer` is the phone on the leg that the story is about, `other` the one beyond the SBC.
 """
+# RFC: 6141
 
 import pytest
 

@@ -1,4 +1,5 @@
 """A re-INVITE that gets 100 and never more: it is taken back, refused to its sender, and the call goes on as it was."""
+# RFC: 6141
 
 from sbc.b2bua.modify import ANSWER_SECONDS
 from sbc.testing.world import FAR

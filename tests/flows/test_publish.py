@@ -1,4 +1,5 @@
 """PUBLISH across: published state, its entity-tags and its lifetime (RFC 3903)."""
+# RFC: 3903
 
 from sbc.testing.byhand import ByHand
 from sbc.testing.world import CARRIER, DID, FAR, POLICY

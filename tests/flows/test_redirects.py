@@ -1,4 +1,5 @@
 """A 3xx in answer to an INVITE: followed by the routes of who redirects, or refused; never shown to the caller."""
+# RFC: 5806, 6044, 7044
 
 import pytest
 

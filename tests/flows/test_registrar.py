@@ -1,4 +1,5 @@
 """A PBX that registers with us: its calls, its numbers, its restarts and ours."""
+# RFC: 6140
 
 import pytest
 

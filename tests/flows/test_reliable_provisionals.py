@@ -1,4 +1,5 @@
 """Reliable provisional responses (RFC 3262): each side for itself, whatever the other side knows of them."""
+# RFC: 3262
 
 import re
 

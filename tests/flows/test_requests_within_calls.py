@@ -1,4 +1,5 @@
 """INFO, MESSAGE, NOTIFY and OPTIONS within a call: what crosses, what is refused, and that the call outlives it all."""
+# RFC: 4320, 4321, 6086
 
 import pytest
 

@@ -2,6 +2,7 @@
 
 As callee it is on the ingress leg (`office` is Alice), as caller on the egress leg (`carrier` is Bob).
 """
+# RFC: 5407
 
 import pytest
 

@@ -22,6 +22,7 @@ Changes. The rows are what one side offers, in the columns is what the other sid
     talk: UPDATE                 6 / 6            6 / 1
     talk: re-INVITE, 100rel      1 / 1: we ask for no reliable answers there
 """
+# RFC: 3311, 6337
 
 import pytest
 

@@ -2,6 +2,7 @@
 
 A refresh is answered where it arrives and never crosses; each side has its own interval and its own refresher.
 """
+# RFC: 4028
 
 import pytest
 

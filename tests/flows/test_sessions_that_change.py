@@ -3,6 +3,7 @@
 RFC 3264 §8 (changes, §8.3.2 payload types, §8.4 hold), RFC 6337 §5.3 (hold with another hold), RFC 3362 (T.38).
 Every change is tried from both sides, by re-INVITE and by UPDATE.
 """
+# RFC: 3264
 
 import pytest
 

@@ -1,4 +1,5 @@
 """Subscriptions across, as to messages waiting: SUBSCRIBE goes one way, NOTIFY the other (RFC 6665)."""
+# RFC: 3842, 6665
 
 import pytest
 

@@ -1,4 +1,5 @@
 """Attended transfers (RFC 5589 §7): the transferor has talked to the target, and the two calls become one."""
+# RFC: 5589
 
 import pytest
 

@@ -1,4 +1,5 @@
 """Blind transfers that we carry out (RFC 5589 §6): the target is called, then takes the transferor's place."""
+# RFC: 3515, 3892, 4488, 5589
 
 import pytest
 

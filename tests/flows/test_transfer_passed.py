@@ -1,4 +1,5 @@
 """Transfers that cross (`transfer: pass`): the other side is asked, in its own words, and does it."""
+# RFC: 5589
 
 import pytest
 

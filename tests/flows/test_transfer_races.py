@@ -1,4 +1,5 @@
 """What crosses a transfer: everybody hangs up, cancels, says nothing, whenever it is worst."""
+# RFC: 5589
 
 import pytest
 

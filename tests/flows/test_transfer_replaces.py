@@ -1,4 +1,5 @@
 """INVITE with Replaces from a PBX (RFC 3891): another of its phones takes over a call that one of them has."""
+# RFC: 3891
 
 import pytest
 

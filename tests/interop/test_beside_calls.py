@@ -1,4 +1,5 @@
 """MESSAGE, SUBSCRIBE with its NOTIFYs, and what a peer may not use: SIPp on both sides (RFC 3428, RFC 6665)."""
+# RFC: 3428
 
 import pytest
 

@@ -1,4 +1,5 @@
 """Reliable provisional responses and session timers: each leg has its own (RFC 3262, RFC 4028)."""
+# RFC: 4028
 
 import pytest
 

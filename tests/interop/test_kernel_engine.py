@@ -1,4 +1,5 @@
 """The kernel engine between namespaces: what crosses, what is passed up, what is dropped, and what is left behind."""
+# RFC: 3550
 
 import contextlib
 import fcntl

@@ -4,6 +4,7 @@ RTP bleed draws the media of a call to whoever sends to its port; RTP inject put
 `strict` no attacker has a chance but one that forges addresses. In `address` one that shares the peer's address has,
 but only until the peer is heard; and in `nat` one within `media_from` who comes before the peer's own packets.
 """
+# RFC: 7362
 
 import contextlib
 import time

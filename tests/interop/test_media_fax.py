@@ -1,4 +1,5 @@
 """A call becomes a fax by T.38 and a call again: UDPTL passes as it is, from nobody else (RFC 3362, RFC 3264 §8.3)."""
+# RFC: 3362
 
 import json
 import random

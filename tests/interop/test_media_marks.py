@@ -1,4 +1,5 @@
 """DSCP: what an interface's `dscp` says stands on all that we send there, whoever sends it (RFC 2474)."""
+# RFC: 2474
 
 import contextlib
 import socket

@@ -1,4 +1,5 @@
 """What is counted and what is heard, against what was sent: loss, order, doubles and jitter, with either engine."""
+# RFC: 3550
 
 import time
 

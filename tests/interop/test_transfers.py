@@ -2,6 +2,7 @@
 
 RFC 3515, RFC 3891, RFC 5589.
 """
+# RFC: 5589
 
 from typing import Any
 

@@ -1,4 +1,5 @@
 """Digits through a real media worker: its loop keeps the pace, and what it hears reaches signalling."""
+# RFC: 4733
 
 import itertools
 import os

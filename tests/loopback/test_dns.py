@@ -1,4 +1,5 @@
 """The resolver and a name server of the test's own, over real sockets."""
+# RFC: 2782, 3263
 
 from collections import Counter
 

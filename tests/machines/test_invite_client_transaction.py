@@ -1,4 +1,5 @@
 """INVITE client transaction: the timers of RFC 3261 §17.1.1 to the tenth of a second, ACK, CANCEL, RFC 6026."""
+# RFC: 6026
 
 import pytest
 

@@ -1,4 +1,5 @@
 """INVITE server transaction: timers G, H, I (RFC 3261 §17.2.1) and L (RFC 6026 §7.1) to the tenth of a second."""
+# RFC: 6026
 
 import pytest
 

@@ -1,4 +1,5 @@
 """What `media.wire.EndCount` promises of loss, order, doubles and rates, whoever keeps it (see `worker_subjects`)."""
+# RFC: 3550
 
 from collections.abc import Sequence
 

@@ -1,4 +1,5 @@
 """What holds for every description: the canonical survives, garbage is refused in one way, nothing inner crosses."""
+# RFC: 8866
 
 import contextlib
 

@@ -1,4 +1,5 @@
 """Opening listeners: all or none, every problem at once, in an operator's words."""
+# RFC: 2474
 
 import socket
 

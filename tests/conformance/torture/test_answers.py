@@ -1,4 +1,5 @@
 """RFC 4475 through the whole engine, over UDP and over TCP: what each message gets is what `expect` says."""
+# RFC: 4475
 
 from pathlib import Path
 

@@ -3,6 +3,7 @@
 The messages are not part of this repository; they stand beside it in `shared/torture`, with an index that says what
 each must get. What a request gets that is let in here (405, 416, 420, 501 ...) is the endpoint's to decide.
 """
+# RFC: 4475
 
 import json
 from pathlib import Path

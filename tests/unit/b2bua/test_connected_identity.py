@@ -1,4 +1,5 @@
 """Who is there now, as the other side is told (RFC 4916, RFC 3325)."""
+# RFC: 4916
 
 import pytest
 from msgspec.structs import replace

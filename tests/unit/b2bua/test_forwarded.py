@@ -1,4 +1,5 @@
 """Diversion and History-Info of a forwarded call, told to trunks and to PBXs."""
+# RFC: 5806, 6044, 7044
 
 import pytest
 

@@ -1,4 +1,5 @@
 """Which header fields cross, and that none of them tells of its own side."""
+# RFC: 3326, 4579, 6086, 7433
 
 import timeit
 from pathlib import Path

@@ -1,4 +1,5 @@
 """Who calls whom, read from one INVITE and written into another; nothing else crosses."""
+# RFC: 3323, 3325
 
 import pytest
 

@@ -1,4 +1,5 @@
 """The implicit subscription of a REFER: what the transferor is told, when, and in which order (RFC 3515, RFC 6665)."""
+# RFC: 3515, 4488
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,5 @@
 """What a REFER says, in whose name the target is called, and where a foreign Replaces may go."""
+# RFC: 3892
 
 import pytest
 from msgspec.structs import replace

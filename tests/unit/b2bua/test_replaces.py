@@ -1,4 +1,5 @@
 """Which dialog a Replaces names, and what whoever names it gets (RFC 3891 §3)."""
+# RFC: 3891
 
 import pytest
 

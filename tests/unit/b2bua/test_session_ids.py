@@ -1,4 +1,5 @@
 """Session-ID of the two ends of a call (RFC 7989), new kind and old."""
+# RFC: 7989
 
 import re
 

@@ -1,4 +1,5 @@
 """RFC 6044: its own examples, and what a peer's policy makes of them."""
+# RFC: 5806, 6044, 7044
 
 import pytest
 from hypothesis import given

@@ -15,7 +15,10 @@ def _generator():
     return module
 
 
-@pytest.mark.parametrize("page", ["deviations.md", "causes.md", "policy.md", "state-diagrams.md", "metrics.md"])
+PAGES = ["deviations.md", "causes.md", "policy.md", "state-diagrams.md", "metrics.md", "rfcs.md"]
+
+
+@pytest.mark.parametrize("page", PAGES)
 def test_page_is_fresh(page):
     make = _generator().pages()[page]
     assert (ROOT / "docs" / "reference" / page).read_text("utf-8") == make()

@@ -1,4 +1,5 @@
 """A PBX registers with us: what it may bind, what it gets told, where its calls go, and what a restart leaves."""
+# RFC: 6140
 
 import msgspec
 import pytest

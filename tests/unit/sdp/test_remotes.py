@@ -1,3 +1,4 @@
+# RFC: 3605
 import pytest
 
 from sbc.sdp.direction import Direction

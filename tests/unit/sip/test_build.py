@@ -1,4 +1,5 @@
 """Messages that follow from others: what a response repeats and where it goes, ACK of a failure, CANCEL."""
+# RFC: 3581
 
 import pytest
 

@@ -1,4 +1,5 @@
 """P-Asserted-Identity, Privacy, Diversion and History-Info: read leniently, printed strictly."""
+# RFC: 3326
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,5 @@
 """One request and its one answer, across: MESSAGE, PUBLISH, OPTIONS, and NOTIFY of messages waiting."""
+# RFC: 4320, 4321
 
 import pytest
 

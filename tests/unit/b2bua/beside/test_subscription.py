@@ -1,4 +1,5 @@
 """Subscriptions across: two dialogs, SUBSCRIBE one way and NOTIFY the other (RFC 6665)."""
+# RFC: 6665
 
 import gc
 

@@ -1,1 +1,2 @@
 """The sides of a call: what they are told and say."""
+# RFC: 3264

@@ -1,4 +1,5 @@
 """Digits between peers that send them in different ways: who is told of telephone-event, and which ends are heard."""
+# RFC: 4733
 
 import pytest
 

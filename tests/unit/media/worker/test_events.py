@@ -1,3 +1,4 @@
+# RFC: 4733
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

@@ -1,4 +1,5 @@
 """Who may send to a port. The attacks are those of a stranger who knows all but what only the far end can send."""
+# RFC: 7362
 
 from collections.abc import Iterable
 

@@ -1,3 +1,4 @@
+# RFC: 3550
 import struct
 
 import pytest

@@ -1,4 +1,5 @@
 """A session with its sockets: RTCP beside RTP or on its port, recoding, what belongs to an end, and who is kept out."""
+# RFC: 5761
 
 import struct
 

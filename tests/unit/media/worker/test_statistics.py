@@ -1,4 +1,5 @@
 """The definition of loss, order, doubles and jitter, against what a generator did and against RFC 3550's own C."""
+# RFC: 3550
 
 import struct
 

@@ -1,4 +1,5 @@
 """Reliable provisional responses: one by one until each is acknowledged, and taken in order (RFC 3262 §3, §4)."""
+# RFC: 3262
 
 import pytest
 

@@ -1,4 +1,5 @@
 """The session timer of a dialog: who refreshes, when, and what happens when nobody does (RFC 4028)."""
+# RFC: 4028
 
 import pytest
 

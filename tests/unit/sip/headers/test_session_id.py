@@ -1,4 +1,5 @@
 """Session-ID (RFC 7989 §5), of the old kind too (§11)."""
+# RFC: 7989
 
 import pytest
 from hypothesis import given
