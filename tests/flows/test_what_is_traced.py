@@ -1,8 +1,15 @@
 """What no call takes stands in the ladder of the call that it is about, and what a call does is said there."""
 
+import json
+import re
+
+from sbc.admin.state import TraceView
+from sbc.admin.trace import trace_object
 from sbc.core import limits
 from sbc.testing.world import DID, FAR, POLICY
-from sbc.trace.ladder import moves
+from sbc.trace.hep import packet
+from sbc.trace.ladder import draw, moves
+from sbc.trace.pcap import capture
 
 OUR_ACCOUNT = "auth: {username: office, password: 0ff1ce}, address: sip:10.0.0.5:5060"
 CHALLENGED_PBX = POLICY.replace("address: sip:10.0.0.5:5060", OUR_ACCOUNT)
@@ -126,4 +133,38 @@ def test_a_refusal_says_whether_the_hunt_goes_on(world):
     sbc.run(1)
     last = max(sbc.switch.trace.refs(), key=lambda ref: sbc.switch.trace.entries(ref)[0].at)
     assert "carrier refuses with 503: the hunt goes on" in notes(sbc, last)
+    assert sbc.idle()
+
+
+def test_no_secret_and_no_digit_is_in_anything_that_shows_a_call(world):
+    """Digest towards a carrier, digits by INFO and by RFC 4733, keys in a description: in none of the four ways out."""
+    auth = "auth: {username: a, password: s3cret}"
+    policy = POLICY.replace('sip:198.51.100.7:5060"]}', f'sip:198.51.100.7:5060"], {auth}}}')
+    sbc = world(policy, peers={"office": {"dtmf": "info"}})
+    sbc.switch.trace.lay_out(on=True)
+    office, carrier = sbc.office(), sbc.carrier()
+    door = carrier.challenges("a", "s3cret")
+    office.invites(FAR)
+    carrier.answers()
+    office.presses("7")
+    office.hangs_up()
+    sbc.run(1)
+    ref = sbc.cdr.only.ref
+    tape = sbc.switch.trace
+    sent = b"".join(sbc.net.sent_to(carrier.name))
+    computed = set(re.findall(rb'response="([0-9a-f]{32})"', sent))
+    assert computed
+    assert len(door.accepted) >= 1
+    assert b"Signal=7" in b"".join(sbc.net.sent_by(office.name))
+
+    view = TraceView(ref, False, tape.peers(ref), tape.entries(ref), 0.0)
+    shown = {
+        "ladder": draw(tape.entries(ref), peers=tape.peers(ref)).encode(),
+        "json": json.dumps(trace_object(view)).encode(),
+        "pcap": capture(tape.entries(ref, keeps_length=True), 0.0),
+        "hep": b"".join(packet(ref, entry, 0.0, 1, None) or b"" for ref, entry in tape.fetch(1000)),
+    }
+    assert shown["hep"].count(b"HEP3") == sum(entry.data is not None for entry in tape.entries(ref))
+    for way, octets in shown.items():
+        assert not [secret for secret in (*computed, b"s3cret", b"Signal") if secret in octets], way
     assert sbc.idle()

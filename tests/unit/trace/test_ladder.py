@@ -1,3 +1,5 @@
+import pytest
+
 from sbc.trace.ladder import draw, label_of, moves
 from sbc.trace.recorder import Entry
 
@@ -156,3 +158,40 @@ def test_moves_say_which_leg_and_which_way():
 
 def test_nothing_draws_nothing():
     assert draw([]) == ""
+
+
+def arrow(at, leg, sent, data):
+    return Entry(at, leg, sent, data, None)
+
+
+def test_a_hundred_legs_are_drawn_each_in_a_column_of_its_own():
+    entries = [arrow(0.0, "ingress", False, INVITE)]
+    entries += [arrow(n / 10, "egress" if n == 1 else f"egress-{n}", True, INVITE) for n in range(1, 101)]
+    lines = draw(entries).splitlines()
+    assert len(lines) == 102
+    assert len({line.rstrip("|").rstrip().index(">") for line in lines[2:]}) == 100
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        b"",
+        b"\r\n\r\n",
+        b"\x00" * 50,
+        b"\xff\xfe\x9b2J \x1b]0;x\x07 SIP/2.0\r\n\r\n",
+        b"SIP/2.0 200 \x1b[31m\xe2\x80\xae\r\nCSeq: 1 \x1b[2J\r\n\r\n",
+        b"INVITE " + b"x" * 60_000,
+        b"INVITE sip:a SIP/2.0\r\nContent-Type: application/sdp\r\n\r\n" + b"m=" * 30_000,
+        b"NOTIFY sip:a SIP/2.0\r\nContent-Type: message/sipfrag\r\n\r\nSIP/2.0 " + b"9" * 30_000,
+    ],
+)
+def test_whatever_a_peer_sends_each_entry_is_one_line_that_moves_no_cursor(hostile):
+    drawn = draw([arrow(0.0, "ingress", False, INVITE), arrow(0.1, "egress", True, hostile)])
+    assert drawn.count("\n") == 3
+    assert all(char.isprintable() for line in drawn.split("\n") for char in line)
+    assert max(map(len, drawn.splitlines())) < 130
+
+
+def test_a_note_that_a_peer_has_written_moves_no_cursor():
+    drawn = draw([arrow(0.0, "ingress", False, INVITE), Entry(0.1, "", False, None, "why: \x1b[2J\x85\u2028x\u202e")])
+    assert all(char.isprintable() for line in drawn.split("\n") for char in line)
