@@ -14,7 +14,7 @@ from msgspec import Struct
 _MARK: Final = re.compile(r"^ *<!-- (.*?) -->", re.DOTALL | re.MULTILINE)
 _FENCE: Final = re.compile(r"^( *)(`{3,})(\S*)[^\n]*\n(.*?)^\1\2 *$", re.DOTALL | re.MULTILINE)
 _DURATION: Final = re.compile(r"\b\d+[smhd](?: \d+[smhd])*\b")
-_REF: Final = re.compile(r"\b(?=[a-z]*[0-9])[a-z0-9]{12}\b|\bREF\b")
+_REF: Final = re.compile(r"\b[a-z0-9]{12}\b|\bREF\b")
 _NUMBER: Final = re.compile(r"\d[\d.,:]*|(?<![-|<])-(?=[/\s]|$)")
 
 

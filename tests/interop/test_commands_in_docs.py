@@ -28,6 +28,7 @@ ROOT = Path(__file__).resolve().parents[2]
 OTHERWISE = {"first-call.md", "contributing.md", "systemd.md"}  # run by test_tutorial, .ci/run and test_systemd
 PAGES = [page for page in sorted((ROOT / "docs").rglob("*.md")) if page.name not in OTHERWISE]
 PLACES = {"/etc/sbc": "policy", "/var/lib/sbc": "var", "/tmp/": "./"}  # what a page names, in the test's folder
+EXAMPLE = r"\bREF\b|\bk3v7q2mxya\b"  # the call of all pages
 HARMLESS = {"sbc", "curl", "sqlite3", "sleep"}  # anything else might change the machine
 SQLITE = """\
 #!{python}
@@ -67,7 +68,7 @@ class Site:
     def runs(self, command: str) -> subprocess.CompletedProcess[str]:
         for place, here in PLACES.items():
             command = command.replace(place, here)
-        argv = [*self._prefix, "bash", "-o", "pipefail", "-c", command.replace("REF", self.ref)]
+        argv = [*self._prefix, "bash", "-o", "pipefail", "-c", re.sub(EXAMPLE, self.ref, command)]
         return subprocess.run(
             argv, cwd=self.folder, env=self._environment, capture_output=True, text=True, timeout=60, check=False
         )
