@@ -19,8 +19,13 @@ class Running:
                   "what --policy says, else 127.0.0.1:8088."),
     ] = None  # fmt: skip
     policy: Annotated[
-        list[Path] | None, Parameter(name="--policy", help="Take the admin address from this policy; may be repeated.")
+        list[Path] | None, Parameter(name="--policy", help="Take address and token from this policy; may be repeated.")
     ] = None
+    token_file: Annotated[
+        Path | None,
+        Parameter(name="--token-file", help="The API's token is the first line of this file. Default: "
+                  "$SBC_ADMIN_TOKEN, else what --policy says."),
+    ] = None  # fmt: skip
     json: Annotated[bool, Parameter(name="--json", show_default=False, help="The API's answer instead of a table.")] = (
         False
     )
@@ -35,15 +40,17 @@ class Running:
         body: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
         """The decoded JSON of a successful answer, an object that has `key`; else OperatorError."""
-        from sbc.cli.client import ask, find_admin
+        from sbc.cli.client import ask, find_admin, find_token
 
-        return ask(find_admin(self.admin, self.policy), path, query, key=key, method=method, body=body)
+        address, token = find_admin(self.admin, self.policy), find_token(self.token_file, self.policy)
+        return ask(address, path, query, key=key, method=method, body=body, token=token)
 
     def fetch(self, path: str, content_type: str) -> bytes:
         """The octets of a successful answer of this type; else OperatorError."""
-        from sbc.cli.client import fetch, find_admin
+        from sbc.cli.client import fetch, find_admin, find_token
 
-        return fetch(find_admin(self.admin, self.policy), path, content_type)
+        address, token = find_admin(self.admin, self.policy), find_token(self.token_file, self.policy)
+        return fetch(address, path, content_type, token=token)
 
 
 RunningSbc = Annotated[Running, Parameter(name="*")]

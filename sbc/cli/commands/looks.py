@@ -150,3 +150,21 @@ def alarms(*, sbc: RunningSbc = LOCAL) -> int:
     from sbc.cli.alarms import show_alarms
 
     return show_alarms(sbc)
+
+
+@app.command(
+    group=LOOKS,
+    sort_key=9,
+    help="""Watch it: trunks, call paths, calls and alarms, once a second.
+
+q ends it, s changes the order of calls (newest, longest, worst), t shows the
+calls of one trunk. In a pipe it is one frame, and the end.
+
+  sbc top
+  sbc top --admin unix:/run/sbc/admin
+  sbc top | cat""",
+)
+def top(*, sbc: RunningSbc = LOCAL) -> int:
+    from sbc.cli.top import show_top
+
+    return show_top(sbc)

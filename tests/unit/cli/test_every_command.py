@@ -30,6 +30,7 @@ ARGUMENTS = {
     "pbxs": "",
     "paths": "",
     "limits": "",
+    "top": "",
     "alarms": "",
     "hangup": "k3v7q2mxya",
     "ping": "carrier-a",
@@ -125,7 +126,7 @@ def test_a_policy_that_is_not_there_is_1(name, capsys):
 def test_every_asking_command_is_told_whom_to_ask_in_the_same_words(name):
     options = {argument.name for argument in ALL[name].assemble_argument_collection()}
 
-    assert {"--admin", "--policy", "--json"} <= options
+    assert {"--admin", "--policy", "--token-file", "--json"} <= options
 
 
 def test_whom_to_ask_is_asked_by_all_that_do_not_read_files_or_measure():
