@@ -14,8 +14,8 @@ import structlog
 from sbc.cdr.store import StoreError
 from sbc.policy.model import CdrRules
 
-_STEP_RECORDS: Final = 50  # removed in one transaction
-_STEP_PAUSE_SECONDS: Final = 0.1  # so at most 500 a second
+_STEP_RECORDS: Final = 25  # removed in one transaction
+_STEP_PAUSE_SECONDS: Final = 0.1  # so at most 250 a second
 _LOOK_SECONDS: Final = 60.0  # where nothing is to be removed
 _DISTRUST_SECONDS: Final = 3_600.0
 _STEPPED_SECONDS: Final = 60.0  # a wall clock that runs away from the other one by so much was set

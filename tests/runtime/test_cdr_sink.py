@@ -143,3 +143,55 @@ async def test_a_bug_in_the_store_does_not_lose_the_writer(rig, store, monkeypat
     await until(lambda: rig.pending == 0)
     assert rig.told == [CdrFailed("a", "KeyError: 'ref'"), CdrDurable("a")]
     await rig.finish(5)
+
+
+# --- what else the writer's thread does -------------------------------------------------------------------------------
+
+
+async def test_each_batch_is_told_and_what_is_old_is_removed_between_them(store, monkeypatch):
+    monkeypatch.setattr(cdr_sink, "_GATHER_SECONDS", 0.001)
+    told, tidied = [], []
+
+    def tidy():
+        tidied.append(len(store.batches))
+        return 0.005
+
+    sink = CdrSink(store, lambda _: None, stored=lambda: told.append(len(store.batches)), tidy=tidy)
+    sink.start()
+    await until(lambda: len(tidied) > 2)  # also where no record comes
+    sink.write(WriteCdr(record("a")))
+    await until(lambda: told == [1])
+    await until(lambda: tidied[-1] == 1)
+    await sink.finish(5)
+
+
+async def test_nothing_is_removed_while_records_wait(store, monkeypatch):
+    monkeypatch.setattr(cdr_sink, "_GATHER_SECONDS", 0.001)
+    store.gate.clear()
+    tidied = []
+
+    def tidy():
+        tidied.append(sink.pending)
+        return 0.0
+
+    sink = CdrSink(store, lambda _: None, tidy=tidy)
+    for ref in ("a", "b"):
+        sink.write(WriteCdr(record(ref)))
+    sink.start()
+    await until(store.called.is_set)
+    assert tidied == []
+    store.gate.set()
+    await sink.finish(5)
+
+
+async def test_a_bug_in_tidying_up_does_not_stop_the_writing(store, monkeypatch):
+    monkeypatch.setattr(cdr_sink, "_GATHER_SECONDS", 0.001)
+
+    def tidy():
+        raise ZeroDivisionError
+
+    sink = CdrSink(store, lambda _: None, tidy=tidy)
+    sink.start()
+    sink.write(WriteCdr(record("a")))
+    await until(lambda: store.batches == [["a"]])
+    await sink.finish(5)
