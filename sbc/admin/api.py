@@ -61,8 +61,12 @@ def _published() -> Reply:
     return json_reply(openapi.document(OPERATIONS, __version__))
 
 
-_SINCE: Final = Parameter("since", "records of calls that ended then or later; an ISO 8601 date or time, UTC")
-_UNTIL: Final = Parameter("until", "records of calls that ended before")
+_AT: Final = documents.Moment
+_WORD: Final = Annotated[str, Meta(min_length=1)]
+_SINCE: Final = Parameter(
+    "since", "records of calls that ended then or later; an ISO 8601 date or time, UTC", documents.Moment
+)
+_UNTIL: Final = Parameter("until", "records of calls that ended before", documents.Moment)
 _TRUNK: Final = Parameter("trunk", "records of calls that came from or went to this peer")
 _RECORDS: Final = Annotated[int, Meta(ge=1, le=PAGE_RECORDS_MAXIMUM)]
 _PBX: Final = Returns(documents.Pbx, text="the PBX as it is then")
@@ -168,7 +172,9 @@ OPERATIONS: Final = (
     Operation(
         "POST", "/api/v1/drain", "drain", "Take no new calls, and end what is left at the deadline", control.drain,
         Returns(documents.Draining, 202), body=documents.DrainBody, problems=(400,),
-        parameters=(Parameter("deadline", "how long calls may go on: 0s to 7d, 10m where it is missing"),),
+        parameters=(
+            Parameter("deadline", "how long calls may go on: 0s to 7d, 10m where it is missing", documents.Duration),
+        ),
     ),
     Operation(
         "DELETE", "/api/v1/drain", "revoke_drain", "Take a drain back: new calls again", control.revoke_drain,
@@ -176,7 +182,8 @@ OPERATIONS: Final = (
     ),
     Operation(
         "POST", "/api/v1/testcall", "open_test_call", "Open a door for one test call from this machine",
-        testcall.open_door, Returns(testcall.TestCall, 201), body=testcall.TestCallBody, problems=(400, 409, 503),
+        testcall.open_door, Returns(testcall.TestCall, 201), body=testcall.TestCallBody, needs_body=True,
+        problems=(400, 409, 503),
     ),
     Operation(
         "DELETE", "/api/v1/testcall", "close_test_call", "Close it, and end its calls", testcall.close_door,
@@ -205,8 +212,8 @@ OPERATIONS: Final = (
         "GET", "/api/v1/report", "report", "What each trunk carried, by day and direction: to lay beside a bill",
         report.report, Returns(documents.Report), problems=(400, 503),
         parameters=(
-            Parameter("since", "calls answered then or later; a date is one of the time zone; 7 days if missing"),
-            Parameter("until", "calls answered before; now where it is missing"),
+            Parameter("since", "answered then or later; a date is one of the time zone; 7 days if missing", _AT),
+            Parameter("until", "answered before; now where it is missing", _AT),
             Parameter("trunk", "this peer alone"),
             Parameter("timezone", "whose days; UTC where it is missing"),
         ),
@@ -215,8 +222,8 @@ OPERATIONS: Final = (
         "GET", "/api/v1/why", "why", "A dry run of the policy in force: what would become of a call", running.why,
         Returns(documents.WhyDocument, or_text=True), problems=(400,),
         parameters=(
-            Parameter("from", "the peer that it comes from", is_required=True),
-            Parameter("to", "the number that is called", is_required=True),
+            Parameter("from", "the peer that it comes from", _WORD, is_required=True),
+            Parameter("to", "the number that is called", _WORD, is_required=True),
             Parameter("caller", "the number that calls"),
         ),
     ),

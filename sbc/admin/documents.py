@@ -16,6 +16,10 @@ Time = Annotated[
     str, Meta(description="UTC", examples=["2025-01-31T09:00:00.123Z"], extra_json_schema={"format": "date-time"})
 ]
 
+Duration = Annotated[str, Meta(pattern=r"^[0-9]+(\.[0-9]+)?(ms|s|m|h|d)$", examples=["10m"])]
+
+Moment = Annotated[str, Meta(pattern="^[0-9]{4}-[0-9]{2}-[0-9]{2}", examples=["2025-01-31", "2025-01-31T09:00:00Z"])]
+
 
 class Document(Struct, frozen=True, forbid_unknown_fields=True):
     """Published without its strictness: later versions may have more keys."""
@@ -339,7 +343,7 @@ class Pinged(Document, frozen=True):
 
 
 class DrainBody(Document, frozen=True):
-    deadline: Annotated[str | None, Meta(examples=["10m"])] = None
+    deadline: Duration | None = None
 
 
 class Draining(Document, frozen=True):

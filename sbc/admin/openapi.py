@@ -38,6 +38,8 @@ def document(operations: Iterable[Operation], version: str) -> dict[str, Any]:
     types = list(dict.fromkeys([*_types(operations), Problem]))
     made, components = msgspec.json.schema_components(types, ref_template=_REFERENCE)
     schemas = dict(zip(map(_key, types), made, strict=True))
+    # In what is sent to us, an unknown key is a mistake.
+    bodies = {operation.body.__name__ for operation in operations if operation.body is not None}
     paths: dict[str, dict[str, Any]] = {}
     for operation in operations:
         paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation, schemas)
@@ -46,7 +48,9 @@ def document(operations: Iterable[Operation], version: str) -> dict[str, Any]:
         "info": {"title": "sbc", "version": version, "description": _DESCRIPTION},
         "paths": paths,
         "components": {
-            "schemas": {name: _open(schema) for name, schema in sorted(components.items())},
+            "schemas": {
+                name: schema if name in bodies else _open(schema) for name, schema in sorted(components.items())
+            },
             "responses": {str(status): _problem(text, schemas) for status, text in _PROBLEMS.items()},
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
         },
@@ -77,7 +81,10 @@ def _operation(operation: Operation, schemas: dict[str, Any]) -> dict[str, Any]:
         "responses": dict(sorted(responses.items())),
     }
     if operation.body is not None:
-        described["requestBody"] = {"required": False, "content": {JSON: {"schema": schemas[_key(operation.body)]}}}
+        described["requestBody"] = {
+            "required": operation.needs_body,
+            "content": {JSON: {"schema": schemas[_key(operation.body)]}},
+        }
     if operation.is_open:
         described["security"] = []
     return described

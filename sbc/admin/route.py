@@ -50,7 +50,7 @@ class Returns(Struct, frozen=True):
 class Operation(Struct, frozen=True):
     """`path` has at most one name in braces. `problems`: statuses of refusals that are its own, besides 401 and 500.
 
-    `body`: the type of a JSON body, which may be missing. `is_open`: no token is asked for.
+    `body`: the type of a JSON body, which may be missing unless `needs_body`. `is_open`: no token is asked for.
     """
 
     method: Method
@@ -62,6 +62,7 @@ class Operation(Struct, frozen=True):
     parameters: tuple[Parameter, ...] = ()
     problems: tuple[int, ...] = ()
     body: Any = None
+    needs_body: bool = False
     is_open: bool = False
 
 

@@ -1,4 +1,4 @@
-"""The admin API on a socket: Starlette on hypercorn, behind `serve_admin`.
+"""The admin API on a socket: an ASGI application on hypercorn, behind `serve_admin`.
 
 What is answered is decided by `sbc.admin.api`, who may ask by `sbc.admin.authz`; this half translates, asks the CDR
 store in a thread, and waits for the answers to a ping. Connections are `http_clients`', the web page's files
@@ -20,10 +20,8 @@ from typing import Any, Final
 import structlog
 import trio
 from msgspec import Struct
-from starlette.applications import Starlette
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
-from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from sbc.admin import api, authz, control, stream
@@ -100,7 +98,7 @@ async def serve_admin(
     with listener, remove_socket(label):
         page = await trio.to_thread.run_sync(read_page)
         pictures = Pictures(state)
-        app = _application(_Endpoint(program, page, pictures))
+        app = _Endpoint(program, page, pictures)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(pictures.run)
             # Who connects from now on waits until its turn comes.
@@ -133,11 +131,14 @@ class _Endpoint:
         self._wrong_tokens = Seldom(_WRONG_TOKENS_SECONDS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await send({"type": "websocket.close"})
+            return
         http = HttpRequest(scope, receive)
         try:
             reply = await self._reply(http)
         except Exception:
-            log.exception("admin.failed", method=http.method, path=http.url.path)
+            log.exception("admin.failed", method=http.method, path=scope["path"])
             reply = problem(500, "this is a bug of the SBC; its log says more")
         if isinstance(reply, Stream):
             await self._send_events(http, receive, send)
@@ -150,8 +151,9 @@ class _Endpoint:
         refusal = self._refusal(http)
         if refusal is not None:
             return refusal
-        if is_of_page(http.url.path):
-            return page_reply(self._page, http.method, http.url.path, http.headers.get("if-none-match", ""))
+        path = http.scope["path"]  # and not that of `http.url`, which a Host field can change
+        if is_of_page(path):
+            return page_reply(self._page, http.method, path, http.headers.get("if-none-match", ""))
         with trio.move_on_after(BODY_SECONDS) as patience:
             body = await _body(http)
         if patience.cancelled_caught:
@@ -159,10 +161,10 @@ class _Endpoint:
         if body is None:
             return problem(413, f"expected a body of at most {BODY_OCTETS} octets")
         query = tuple(http.query_params.multi_items())
-        return await self._answer(Request(http.method, http.url.path, query, http.headers.get("accept", ""), body))
+        return await self._answer(Request(http.method, path, query, http.headers.get("accept", ""), body))
 
     def _refusal(self, http: HttpRequest) -> Reply | None:
-        path = http.url.path
+        path = http.scope["path"]
         caller = authz.Caller(
             *(http.headers.get(name, "") for name in ("host", "authorization", "origin", "sec-fetch-site"))
         )
@@ -261,8 +263,3 @@ def _ask_store(data_dir: Path, question: Callable[[CdrReader], Reply]) -> Reply:
         return problem(400, str(error))
     except StoreError as error:
         return problem(503, str(error))
-
-
-def _application(endpoint: _Endpoint) -> Starlette:
-    """One route for everything: paths are `api`'s to know."""
-    return Starlette(routes=[Route("/{path:path}", endpoint)])

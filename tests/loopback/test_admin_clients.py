@@ -50,6 +50,9 @@ class State:
     def alarms(self):
         return ()
 
+    def ladder(self, _ref):
+        return None
+
     def why(self, *_):
         return Why(refused=False, text="")
 
@@ -268,7 +271,7 @@ async def test_a_head_for_the_stream_ends(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["tcp", "unix"])
-@pytest.mark.parametrize("path", ["/api/v1/events", "/api/v1/calls"])
+@pytest.mark.parametrize("path", ["/api/v1/events", "/api/v1/calls?limit=10000"])
 async def test_a_client_that_does_not_read_is_dropped_and_is_an_alarm(tmp_path, monkeypatch, kind, path):
     monkeypatch.setattr("sbc.runtime.http_clients.STUCK_SECONDS", 0.3)
     monkeypatch.setattr("sbc.runtime.http_events.PICTURE_SECONDS", 0.01)
@@ -281,7 +284,7 @@ async def test_a_client_that_does_not_read_is_dropped_and_is_an_alarm(tmp_path, 
             self.calls = tuple(structs.replace(one, started_at=one.started_at + 1) for one in self.calls)
             return super().glance(newest)
 
-    state = Busy(call(f"r{n}") for n in range(10_000 if path.endswith("calls") else 500))
+    state = Busy(call(f"r{n}") for n in range(500 if path.endswith("events") else 10_000))
     address = "127.0.0.1:0" if kind == "tcp" else f"unix:{tmp_path}/admin"
     with (
         structlog.testing.capture_logs() as lines,
@@ -359,6 +362,28 @@ async def test_another_version_of_http_is_not_spoken(tmp_path):
         await stream.aclose()
 
     assert b"HTTP/1.1 is spoken" in received
+
+
+@pytest.mark.parametrize("path", ["/api/v1/trunks/%0A", "/api/v1/calls/%00%C3%BA/ladder", "/%0A", "/api/v1/pbxs/a%3Fb"])
+async def test_odd_octets_in_a_path_are_a_name_that_nobody_has(tmp_path, path):
+    async with serving(tmp_path) as served:
+        reply = await served.get(path)
+
+    assert (reply.status_code, reply.headers["content-type"]) == (404, "application/problem+json")
+
+
+async def test_a_host_field_cannot_change_what_is_asked(tmp_path):
+    async with serving(tmp_path, token=TOKEN) as served:
+        for host in ("localhost/healthz?", "localhost/page/", "localhost#"):
+            assert (await served.get("/api/v1/calls", host=host)).status_code == 401
+
+
+async def test_a_web_socket_is_not_spoken(tmp_path):
+    upgrade = {"connection": "Upgrade", "upgrade": "websocket", "sec_websocket_version": "13"}
+    async with serving(tmp_path) as served:
+        reply = await served.get("/api/v1/calls", sec_websocket_key="AAAAAAAAAAAAAAAAAAAAAA==", **upgrade)
+
+    assert reply.status_code == 403
 
 
 # --- the page ---------------------------------------------------------------------------------------------------------

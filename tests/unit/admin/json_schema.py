@@ -3,6 +3,8 @@
 Stricter than the standard in one thing: a key that an object's schema does not name is a fault.
 """
 
+import re
+
 _SILENT = {"title", "description", "default", "examples", "format", "required"}
 
 
@@ -44,6 +46,16 @@ def _at_most(value, most, _schema, _components, where):
         yield f"{where}: {value!r} is above {most}"
 
 
+def _pattern(value, pattern, _schema, _components, where):
+    if isinstance(value, str) and not re.search(pattern, value):
+        yield f"{where}: {value!r} does not match {pattern}"
+
+
+def _longer(value, least, _schema, _components, where):
+    if isinstance(value, str) and len(value) < least:
+        yield f"{where}: {value!r} is too short"
+
+
 def _items(value, schema, _schema, components, where):
     for place, one in enumerate(value if isinstance(value, list) else ()):
         yield from faults(one, schema, components, f"{where}[{place}]")
@@ -72,6 +84,8 @@ _TYPES = {
     "number": lambda value: isinstance(value, int | float) and not isinstance(value, bool),
 }
 _CHECKS = {
+    "pattern": _pattern,
+    "minLength": _longer,
     "$ref": _reference,
     "type": _type,
     "anyOf": _any_of,
