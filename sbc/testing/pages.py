@@ -55,7 +55,7 @@ def _is_before(page: str, mark: re.Match[str], fence: re.Match[str]) -> bool:
 
 
 def _read(mark: str) -> dict[str, str]:
-    pairs = (part.partition(":") for part in mark.split(";"))
+    pairs = (part.partition(":") for part in re.split(r";\s*(?=[a-z ]+:)", mark))
     return {key.strip(): " ".join(value.split()) for key, _, value in pairs}
 
 

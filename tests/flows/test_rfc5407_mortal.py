@@ -4,6 +4,8 @@ In the Mortal state "BYE can be accepted, and the other messages in the INVITE d
 error"; a 2xx still gets its ACK (appendix D).
 """
 
+# RFC: 5407
+
 import pytest
 
 from sbc.testing.world import FAR, POLICY

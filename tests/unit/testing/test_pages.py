@@ -31,6 +31,11 @@ def test_blocks_have_their_marks_and_lines():
     assert (command.language, command.marks, command.commands) == ("sh", {}, ["sbc calls --json"])
 
 
+def test_a_reason_may_have_a_semicolon():
+    (mark,) = blocks("<!-- not run: it needs this; and that -->\n")
+    assert mark.marks == {"not run": "it needs this; and that"}
+
+
 def test_a_mark_in_a_block_is_text():
     assert [block.marks for block in blocks("```html\n<!-- file: x -->\n```\n")] == [{}]
 
