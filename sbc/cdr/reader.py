@@ -126,8 +126,7 @@ class CdrReader:
         values: list[str] = [start, end, start, end, *([] if trunk is None else [trunk])]
         with told_to_operators(self.path):
             for number, row in enumerate(self._connection.execute(_LEGS.format(one=one), values)):
-                if self._breathe is not None and number % _ROWS_BETWEEN_BREATHS == 0:
-                    self._breathe()
+                self._let_others_run(number)
                 leg = leg_of(row)
                 if leg is not None:
                     yield leg
@@ -177,7 +176,15 @@ class CdrReader:
             return self._connection.execute(query, values).fetchall()
 
     def _objects(self, rows: list[tuple[Any, ...]]) -> list[dict[str, Any]]:
-        return [cdr_object(row, self.attempts(row[0])) for row in rows]
+        objects = []
+        for number, row in enumerate(rows):
+            self._let_others_run(number)
+            objects.append(cdr_object(row, self.attempts(row[0])))
+        return objects
+
+    def _let_others_run(self, number: int) -> None:
+        if self._breathe is not None and number % _ROWS_BETWEEN_BREATHS == 0:
+            self._breathe()
 
 
 def _cursor(row: tuple[Any, ...]) -> str:

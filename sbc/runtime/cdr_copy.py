@@ -194,7 +194,15 @@ class CdrCopy:
         reason = str(error) if known else f"{type(error).__name__}, a bug of the SBC"
         self._failures += 1
         if self._failures == 1:
-            log.error("cdr.copy_failing", alarm=True, destination=wanted.url, reason=reason, pending=self.pending)
+            why = None if known else error  # with its traceback
+            log.error(
+                "cdr.copy_failing",
+                alarm=True,
+                destination=wanted.url,
+                reason=reason,
+                pending=self.pending,
+                exc_info=why,
+            )
         self._watch(wanted)
         pause = _PAUSES_SECONDS[min(self._failures, len(_PAUSES_SECONDS)) - 1]
         until = time.monotonic() + pause
