@@ -16,8 +16,12 @@ class Presence:
         if pbx not in self._pbxs:
             self._pbxs[pbx] = _Pbx(now, is_registered=is_registered)
 
-    def forget(self, pbx: str) -> None:
-        self._pbxs.pop(pbx, None)
+    def forget(self, pbx: str) -> list[Log]:
+        """It registers no more, or is gone; what was said of it is over."""
+        known = self._pbxs.pop(pbx, None)
+        if known is None or not known.is_said_down:
+            return []
+        return [Log("info", "peer.up", (("peer", pbx), ("why", "it need not register any more")))]
 
     def weigh(self, pbx: str, why_gone: str, now: float, *, is_registered: bool) -> list[Log]:
         """Its bindings have changed. `why_gone`: if this one has none any more."""

@@ -37,6 +37,7 @@ Order = Literal["busyout", "drill"]
 Out = SendRequest | KeepAlive | Log | StoreState | BindingMoved
 _Inner = Out | PeerChanged | RegistrarFailed
 
+_NO_ADDRESS: Final = "none of its servers has an address"
 _KIND_OF_ORDER: Final[Mapping[Order, str]] = {"busyout": "trunk", "drill": "pbx"}
 
 
@@ -69,6 +70,7 @@ class Relations:
         self._saved: dict[str, bytes] = {}  # Call-ID and CSeq of each trunk that has ever registered
         self._outdated: list[str] = []  # keys that were kept for peers that are gone
         self._nowhere: dict[str, float] = {}  # peers of whose servers none has an address, and since when
+        self._said_nowhere: set[str] = set()  # that this was said of
         self._named: tuple[Peer, ...] = ()  # peers with servers that are found by name
         self._set_tables(policy)
 
@@ -117,7 +119,7 @@ class Relations:
             if is_now is None or is_now.kind != was.kind:
                 outs += self._forget(was.name)
             if was.registers and (is_now is None or not is_now.registers):
-                self._presence.forget(was.name)
+                outs += self._presence.forget(was.name)
                 outs += self._absorb(self.registrar.forget(was.name), now)
         for name in list(self._registrations):
             peer = policy.peers.get(name)
@@ -141,6 +143,7 @@ class Relations:
         self.health.forget(name)
         self._opened.pop(name, None)
         self._nowhere.pop(name, None)
+        self._said_nowhere.discard(name)
         closed = self._closed.pop(name, None)
         return [] if closed is None else [StoreState(f"{closed.order}/{name}", None)]
 
@@ -171,10 +174,21 @@ class Relations:
             self._nowhere.setdefault(peer.name, now)
         hops = [hop for _, hop in found if hop is not None]
         outs = self._absorb(self.health.set_hops(peer, hops, now), now)
+        outs += self._say_nowhere(peer.name, has_address=bool(hops))
         registration = self._registrations.get(peer.name)
         if registration is not None:
             outs += self._follow(peer.name, registration.set_hops(hops, now), now)
         return outs
+
+    def _say_nowhere(self, name: str, *, has_address: bool) -> list[Out]:
+        """While the DNS is asked again, what was said stays."""
+        if name in self._nowhere and name not in self._said_nowhere:
+            self._said_nowhere.add(name)
+            return [Log("error", "peer.down", (("alarm", True), ("peer", name), ("why", _NO_ADDRESS)))]
+        if has_address and name in self._said_nowhere:
+            self._said_nowhere.remove(name)
+            return [Log("info", "peer.up", (("peer", name), ("why", "its servers have an address")))]
+        return []
 
     def _start_registrations(self, now: float) -> list[Out]:
         outs: list[Out] = []
@@ -400,7 +414,7 @@ class Relations:
             is_there = self.registrar.is_registered(peer.name)
             return ("up", max(since, opened), why) if is_there else ("down", since, why)
         if peer.name in self._nowhere:
-            return "down", self._nowhere[peer.name], "none of its servers has an address"
+            return "down", self._nowhere[peer.name], _NO_ADDRESS
         since, servers = self.health.since(peer.name), self.health.servers(peer.name)
         if self.health.is_peer_usable(peer.name):
             return "up", max(since, opened), "" if servers else "no server address is known yet"

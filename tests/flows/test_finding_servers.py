@@ -104,6 +104,25 @@ def test_a_name_that_does_not_exist_is_refused_at_once(world):
     assert sbc.idle()
 
 
+def test_a_trunk_without_any_address_is_an_alarm_once_until_it_has_one(world):
+    names = Names({})
+    sbc = world(NAMED, names=names)
+    office, (carrier,) = sbc.office(), servers(sbc, 1)
+
+    def said():
+        return [(log.event, dict(log.fields)["why"]) for log in sbc.logs if log.event in {"peer.down", "peer.up"}]
+
+    sbc.run(3600.0)
+    office.invites(FAR)
+    sbc.run(1.0)
+    assert said() == [("peer.down", "none of its servers has an address")]
+    names["carrier.test"] = ["198.51.100.1"]
+    sbc.run(3600.0)
+    assert said()[1:] == [("peer.up", "its servers have an address")]
+    call(sbc, office, carrier)
+    assert sbc.idle()
+
+
 def test_a_dead_resolver_stops_no_call(world, names):
     sbc = world(NAMED, names=names)
     office, (a,) = sbc.office(), servers(sbc, 1)
