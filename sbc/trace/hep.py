@@ -7,6 +7,7 @@ call's ref, so that the server shows them as one. It sends nothing; `runtime.hep
 
 import ipaddress
 import struct
+from functools import lru_cache
 from typing import Final
 
 from sbc.core.address import Transport
@@ -76,5 +77,6 @@ def _chunk(kind: int, value: bytes) -> bytes:
     return struct.pack("!HHH", 0, kind, 6 + len(value)) + value
 
 
+@lru_cache(maxsize=1024)
 def _packed(host: str) -> bytes:
     return ipaddress.ip_address(host.partition("%")[0]).packed

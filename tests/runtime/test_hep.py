@@ -105,7 +105,7 @@ async def test_a_long_queue_leaves_the_loop_its_turns(stage):
     async with trio.open_nursery() as nursery:
         nursery.start_soon(others)
         await stage.export.send_waiting()
-    assert len(turns) >= 7
+    assert len(turns) >= 5
 
 
 async def test_what_does_not_fit_is_dropped_and_counted(stage, monkeypatch):
