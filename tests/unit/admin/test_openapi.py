@@ -1,6 +1,8 @@
 """The published document is true: every operation in it is asked, and its reply is what the document says it is."""
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 from msgspec import structs
@@ -132,3 +134,12 @@ def test_a_reply_that_is_not_as_described_is_found(document):
 
     assert list(faults({"calls": [good]}, schemas["Calls"], schemas)) != []
     assert list(faults({"calls": [], "total": 0}, schemas["Calls"], schemas)) == []
+
+
+def test_the_reference_page_names_every_operation():
+    page = (Path(__file__).parents[3] / "docs/reference/api.md").read_text()
+    rows = [line for line in page.splitlines() if line.startswith("| `")]
+    for operation in OPERATIONS:
+        path = re.escape(re.sub(r"\{.*\}", "{}", operation.path)).replace(re.escape("{}"), "[A-Z]+")
+        of_path = [row for row in rows if re.search(rf"`[A-Z]+ {path}[?`]", row)]
+        assert any(f"{operation.method} " in row or f"`{operation.method} …`" in row for row in of_path), operation.path
