@@ -319,6 +319,7 @@ class Switch:
             wall_at_zero=wall.at_zero,
             now=now,
             emergencies=self._context.emergencies,
+            transfers=tuple(self._context.totals.transfers.items()),
             media=media_view(self._context),
         )
 
