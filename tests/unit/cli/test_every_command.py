@@ -8,6 +8,7 @@ import re
 import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from cyclopts import App
@@ -147,6 +148,35 @@ def test_the_options_reach_the_command(name):
 def test_the_version_is_said_and_nothing_else(capsys):
     assert run_command(["--version"]) == 0
     assert re.fullmatch(r"sbc \d+\.\d+\S*\n", capsys.readouterr().out)
+
+
+# --- the page ---------------------------------------------------------------------------------------------------------
+
+PAGE = (Path(__file__).parents[3] / "docs" / "reference" / "commands.md").read_text(encoding="utf-8")
+
+
+def on_page() -> set[str]:
+    """Commands in the first column of its table."""
+    first_cells = [line.split(" | ")[0] for line in PAGE.splitlines() if line.startswith("| `sbc ")]
+    return {name for cell in first_cells for name in re.findall(r"`sbc ((?:cdr )?[a-z]+)", cell)}
+
+
+def test_the_page_lists_exactly_the_commands():
+    assert on_page() == set(ALL)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_the_page_has_the_examples_of_the_help(name):
+    shown = PAGE.partition("## Examples")[2].splitlines()
+
+    assert set(examples(name)) <= set(shown)
+
+
+def test_the_page_has_no_example_that_the_help_has_not():
+    shown = PAGE.partition("## Examples\n\n```\n")[2].partition("\n```")[0].splitlines()
+
+    assert shown
+    assert set(shown) <= {example for name in ALL for example in examples(name)}
 
 
 # --- what a shell completes -------------------------------------------------------------------------------------------
