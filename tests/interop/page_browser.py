@@ -26,6 +26,17 @@ FLAGS = (
 DESK = {"width": 1280, "height": 860}
 PHONE = {"width": 320, "height": 640}
 _AXE = "axe-core/axe.min.js"
+# What is there when a view is drawn; without anything to show, a sentence.
+_MARKS = {
+    "": (".figures",),
+    "calls": ("tr[data-ref]", ".empty"),
+    "call": ("svg.body", ".ladder-box + *", "section .empty"),
+    "peers": ("article",),
+    "alarms": ("h2",),
+    "records": ("tbody tr", ".empty:not([role])"),
+    "report": (".figures",),
+    "charts": (".plot canvas", ".empty:not([role])"),
+}
 
 
 @contextmanager
@@ -33,7 +44,8 @@ def chromium() -> Iterator[Browser]:
     path = program("chromium")
     with tempfile.TemporaryDirectory(prefix="sbc-page-") as home, sync_playwright() as driver:
         # Without a home of its own, the browser would read the operator's.
-        env: dict[str, str | float | bool] = {**os.environ, "HOME": home, "XDG_CONFIG_HOME": home, "XDG_CACHE_HOME": home}
+        homes = dict.fromkeys(("HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME"), home)
+        env: dict[str, str | float | bool] = {**os.environ, **homes}
         browser = driver.chromium.launch(executable_path=path, headless=True, args=list(FLAGS), env=env)
         try:
             yield browser
@@ -42,7 +54,9 @@ def chromium() -> Iterator[Browser]:
 
 
 class Watched:
-    """One window on the page. `asked`: every address that it has asked for; `complaints`: errors, and what the CSP forbade."""
+    """One window on the page. `asked`: every address that it has asked for; `complaints`: errors, and what was
+    forbidden.
+    """
 
     def __init__(self, browser: Browser, url: str, *, scheme: str = "light", size: Any = DESK, **options: Any) -> None:
         self.url = url
@@ -63,9 +77,10 @@ class Watched:
             self.complaints.append(text)
 
     def goes(self, view: str = "") -> Page:
-        """To a view, by its address; waits until its heading is there."""
+        """To a view, by its address; waits until what comes after its heading is there."""
         self.page.goto(f"{self.url}#/{view}")
-        self.page.locator("main h1").wait_for()
+        kind, _, one = view.partition("/")
+        self.page.locator(", ".join(f"main {mark}" for mark in _MARKS["call" if one else kind])).first.wait_for()
         return self.page
 
     @property

@@ -38,7 +38,8 @@ def state() -> dict[str, Any]:
             trunk("emergency", "busyout", used=0, limit=None, inbound=0, peak=1, why="by an operator"),
         ],
         "pbxs": [
-            peer("office", "up") | {"bindings": [{"aor": "sip:+14155550100@office", "contact": "sip:100@192.0.2.10:5060",
+            peer("office", "up") | {"bindings": [{"aor": "sip:+14155550100@office",
+             "contact": "sip:100@192.0.2.10:5060",
              "address": "udp:192.0.2.10:5060", "expires_at": ago(-1800)}]},
             peer("branch", "drill", "drill: it is treated as down") | {"bindings": []},
         ],
@@ -51,7 +52,8 @@ def state() -> dict[str, Any]:
         ],
         "alarms": [
             alarm("peer.down", "carrier-b", "carrier-b is down: no answer to 3 OPTIONS in a row", 1260, count=1),
-            alarm("media.one_way", "c-0003", f"one-way audio: nothing heard from carrier-a, caller {HOSTILE}", 40, count=3),
+            alarm("media.one_way", "c-0003", f"one-way audio: nothing heard from carrier-a, caller {HOSTILE}", 40,
+                  count=3),
             alarm("registration.failing", "carrier-c", "carrier-c does not answer to REGISTER", 2400, ended=1900),
         ],
     }  # fmt: skip
@@ -176,7 +178,11 @@ def trace() -> dict[str, Any]:
 
 
 def _message(at: float, leg: str, sent: bool, label: str) -> dict[str, Any]:
-    start = f"SIP/2.0 {label.partition(' (')[0]}" if label[:1].isdigit() else f"{label.split(' ')[0]} sip:+12125550001@a SIP/2.0"
+    start = (
+        f"SIP/2.0 {label.partition(' (')[0]}"
+        if label[:1].isdigit()
+        else f"{label.partition(' ')[0]} sip:+12125550001@a SIP/2.0"
+    )
     text = (
         f"{start}\r\nVia: SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bK{leg}\r\n"
         f'From: "{HOSTILE}" <sip:+14155550001@192.0.2.1>;tag=1\r\nTo: <sip:+12125550001@192.0.2.1>\r\n'
@@ -190,8 +196,8 @@ def _message(at: float, leg: str, sent: bool, label: str) -> dict[str, Any]:
 
 def history() -> dict[str, Any]:
     samples = [
-        {"at": ago(60.0 * (60 - n)), "calls": 14 + (n * 7) % 11, "attempts": 60 + (n * 13) % 30, "answered": 40 + n % 20,
-         "mos": None if n % 9 == 0 else 4.2 - (n % 5) / 10, "lost_percent": (n % 6) / 10, "jitter_ms": 1 + (n % 4) / 3,
+        {"at": ago(60.0 * (60 - n)), "calls": 14 + (n * 7) % 11, "attempts": 60 + (n * 13) % 30,
+         "answered": 40 + n % 20, "mos": None if n % 9 == 0 else 4.2 - (n % 5) / 10, "lost_percent": (n % 6) / 10, "jitter_ms": 1 + (n % 4) / 3,
          "paths": {"carrier-a": 10 + (n * 5) % 17, "carrier-b": n % 6}}
         for n in range(60)
     ]  # fmt: skip
@@ -201,12 +207,9 @@ def history() -> dict[str, Any]:
 def report() -> dict[str, Any]:
     trunks = ("carrier-a", "carrier-b")
     rows = [
-        _row(f"2025-01-{day}", trunk, direction)
-        for day in (30, 31)
-        for trunk in trunks
-        for direction in ("inbound", "outbound")
+        _row(f"2025-01-{day}", trunk, direction) for day in (30, 31) for trunk in trunks for direction in ("in", "out")
     ]
-    totals = [_row(None, trunk, direction) for trunk in trunks for direction in ("inbound", "outbound", "both")]
+    totals = [_row(None, trunk, direction) for trunk in trunks for direction in ("in", "out", "both")]
     return {
         "timezone": "Europe/Zurich", "since": "2025-01-29T23:00:00.000Z", "until": "2025-01-31T23:00:00.000Z",
         "rows": rows, "totals": totals,
@@ -255,7 +258,9 @@ CDRS = [cdr(n) for n in range(130, 0, -1)]  # oldest first
 def page_of_cdrs(query: dict[str, str]) -> dict[str, Any]:
     number, cause = query.get("number", ""), query.get("cause", "")
     found = [one for one in CDRS if number in one["caller"] + one["called"] and cause in ("", one["cause"])]
-    found = [one for one in found if one["ended_at"] < query.get("until", "9") and one["ref"] == query.get("ref", one["ref"])]
+    found = [
+        one for one in found if one["ended_at"] < query.get("until", "9") and one["ref"] == query.get("ref", one["ref"])
+    ]
     if "last" in query:
         return {"cdrs": found[-int(query["last"]) :], "next": None}
     begin, limit = int(query.get("next", 0)), int(query.get("limit", 100))

@@ -121,7 +121,7 @@ class PageStub:
                 else:
                     self._send(*stub.answer(self.command, self.path, body))
 
-            do_DELETE = do_POST
+            do_DELETE = do_POST  # noqa: N815 - the name is http.server's
 
             def _is_let_in(self) -> bool:
                 return not stub.token or self.headers.get("Authorization") == f"Bearer {stub.token}"

@@ -1,5 +1,6 @@
-"""The page of a real `sbc run` in a real Chromium, with 200 live calls: it is quick, asks nobody else, and gives orders."""
+"""The page of a real `sbc run` in a real Chromium, with 200 live calls: quick, with no request elsewhere, obeyed."""
 
+import re
 import socket
 import statistics
 import urllib.request
@@ -23,8 +24,9 @@ pytestmark = [pytest.mark.interop, pytest.mark.slow]
 
 CALLS = 200
 _TALK_MS = 150_000
-_CLICKS = 15
-# Time from a click to the frame that shows what came of it, in the middle of `_CLICKS`, in the page's own clock.
+_BRANCH = 'pbxs: {{branch: {{interface: inside, address: "sip:{net}.31:5060", dids: ["+14155550200"]}}}}'
+_CLICKS = 16  # an even number, so that what is switched on is off again
+# Times from a click to the frame that shows what came of it, by the page's own clock.
 _CLICK_TIMES = """async ([selector, clicks]) => {
   const times = [];
   for (let n = 0; n < clicks; n++) {
@@ -70,17 +72,19 @@ def live(request, net: str, tmp_path, started) -> PageNode:
     """An SBC with 200 calls that are up."""
     node = started(
         PageNode(
-            tmp_path, inside=f"{net}.10", outside=f"{net}.20", pbx=f"{net}.30", carrier=f"{net}.40",
+            tmp_path,
+            inside=f"{net}.10",
+            outside=f"{net}.20",
+            pbx=f"{net}.30",
+            carrier=f"{net}.40",
             trunk_more="call_paths: 300",
-            more='pbxs:\n  branch: {interface: inside, address: "sip:%s.31:5060", dids: ["+14155550200"]}\n' % net,
-        )  # fmt: skip
+            more=_BRANCH.format(net=net),
+        )
     )
     request.node.nodes = [node]
     started(Sipp("carrier", "uas", tmp_path, local=node.carrier, calls=CALLS + 50, more=("-l", "400")))
-    started(
-        Sipp("pbx", "uac", tmp_path, local=node.pbx, remote=f"{node.inside}:5060", calls=CALLS, rate=50,
-             talk_ms=_TALK_MS, more=("-l", "400"))
-    )  # fmt: skip
+    to, lasting = f"{node.inside}:5060", {"calls": CALLS, "rate": 50, "talk_ms": _TALK_MS}
+    started(Sipp("pbx", "uac", tmp_path, local=node.pbx, remote=to, more=("-l", "400"), **lasting))
     until(lambda: node.status()["calls"] == CALLS, f"{CALLS} calls", 30, node.status)
     return node
 
@@ -100,7 +104,6 @@ def test_with_200_live_calls_it_is_quick_asks_nobody_else_and_axe_is_content(liv
         page.set_viewport_size(size)
         for view in ("", "calls", f"calls/{ref}", "peers", "alarms", "records", "report", "charts"):
             watched.goes(view)
-            page.wait_for_load_state("networkidle" if view in ("report", "charts") else "load")
             found = violations(page, source)
             assert not found, f"{scheme} {view}:\n" + "\n".join(found[:10])
             assert sideways(page) <= 0, view
@@ -129,7 +132,7 @@ def test_500_calls_that_all_change_every_second_can_still_be_worked_with(browser
         for second in range(4):
             stub.tell_calls([_moved(call, second) for call in stub.calls.values()])
             page.wait_for_timeout(1000)
-        _is_quick(browser, page)
+        _is_quick(browser, page, 8)
         share = page.evaluate("() => window.blocked / (performance.now() - window.from)")
         print(f"long tasks took {100 * share:.0f} % of the time")
         assert share < 0.5
@@ -148,7 +151,9 @@ def test_every_action_works_and_is_seen_in_the_sbc(live: PageNode, browser: Brow
     page.locator(f"[data-ref='{ref}'] button").click()
     _confirms(page, "Hang up", "is being ended")
     expect(page.locator(f"[data-ref='{ref}']")).to_have_count(0)
-    until(lambda: [cdr["cause"] for cdr in live.cdrs() if cdr["ref"] == ref] == ["operator"], "its record", 5, live.cdrs)
+    until(
+        lambda: [cdr["cause"] for cdr in live.cdrs() if cdr["ref"] == ref] == ["operator"], "its record", 5, live.cdrs
+    )
     assert live.status()["calls"] == CALLS - 1
 
     page = watched.goes("peers")
@@ -178,7 +183,7 @@ def test_every_action_works_and_is_seen_in_the_sbc(live: PageNode, browser: Brow
     expect(page.get_by_role("meter", name="Call paths of carrier-a")).to_have_attribute("aria-valuetext", _of(250))
     live.change("call_paths: 250", "call_paths: many")
     page.get_by_role("button", name="Reload policy …").click()
-    _confirms(page, "Reload", "call_paths", "all.yaml:")
+    _confirms(page, "Reload", "the one in force stays", "all.yaml:22:17: `many` is not a number")
     assert live.limits()["carrier-a"] == 250
     assert live.status()["calls"] == CALLS - 1, "none of this may touch another call"
     watched.close()
@@ -187,9 +192,7 @@ def test_every_action_works_and_is_seen_in_the_sbc(live: PageNode, browser: Brow
 
 
 def test_it_says_when_the_sbc_is_gone_and_comes_back_with_it(net: str, tmp_path, started, browser: Browser):
-    node = started(
-        PageNode(tmp_path, inside=f"{net}.10", outside=f"{net}.20", pbx=f"{net}.30", carrier=f"{net}.40")
-    )
+    node = started(PageNode(tmp_path, inside=f"{net}.10", outside=f"{net}.20", pbx=f"{net}.30", carrier=f"{net}.40"))
     watched = Watched(browser, node.url)
     page = watched.goes()
     expect(page.get_by_role("banner")).to_contain_text("ready")
@@ -200,15 +203,18 @@ def test_it_says_when_the_sbc_is_gone_and_comes_back_with_it(net: str, tmp_path,
     watched.close()
 
 
-def _is_quick(browser: Browser, page: Page) -> None:
-    """A click is shown within a few times what it takes in an empty window, on this machine, now."""
+def _is_quick(browser: Browser, page: Page, times: int = 4) -> None:
+    """A click that takes rows away or brings them back is shown within so many times what a click takes in an empty
+    window, on this machine, now; two frames of the screen are always allowed. The lower quartile of each: what else the
+    machine does can only add.
+    """
     empty = browser.new_page()
     empty.set_content("<button onclick='this.textContent += 1'>x</button>")
-    idle = statistics.median(empty.evaluate(_CLICK_TIMES, ["button", _CLICKS]))
+    idle = statistics.quantiles(empty.evaluate(_CLICK_TIMES, ["button", _CLICKS]))[0]
     empty.close()
-    busy = statistics.median(page.evaluate(_CLICK_TIMES, [".filters [type=checkbox]", _CLICKS]))
+    busy = statistics.quantiles(page.evaluate(_CLICK_TIMES, [".filters [type=checkbox]", _CLICKS]))[0]
     print(f"a click is shown after {busy:.0f} ms, in an empty window after {idle:.0f} ms")
-    assert busy <= 4 * max(idle, 33), (busy, idle)
+    assert busy <= times * max(idle, 33), (busy, idle)
 
 
 def _moved(call: dict[str, Any], second: int) -> dict[str, Any]:
@@ -236,6 +242,4 @@ def _state(node: Node, kind: str, name: str) -> str:
 
 
 def _of(limit: int) -> Any:
-    import re
-
     return re.compile(rf"^{CALLS - 1} of {limit} call paths used")

@@ -173,13 +173,13 @@ function Arrow({ row, picture, isChosen, choose }) {
     }
   };
   return html`
-    <text class="at" x=${picture.gutter - 6} y=${line + 4} text-anchor="end">${picture.gutter < 60 ? entry.at.toFixed(2) : seconds(entry.at)}</text>
     <g class=${`arrow ${row.look} ${isChosen ? "chosen" : ""} ${row.isAgain ? "again" : ""}`} role="button" tabindex="0" aria-pressed=${isChosen ? "true" : "false"} aria-label=${said} data-n=${row.n} onClick=${open} onKeyDown=${press}>
       <rect class="ground" x="0" y=${y} width=${picture.width} height=${ROW} />
       <line x1=${from} x2=${to - way * 5} y1=${line} y2=${line} />
       <path d=${`M${to - way * 1} ${line}l${-way * 8} -4.5v9z`} />
       <text class="label" x=${fits ? middle : start} y=${line - 7} text-anchor=${fits ? "middle" : "start"}>${row.label}</text>
-    </g>`;
+    </g>
+    <text class="at" x=${picture.gutter - 6} y=${line + 4} text-anchor="end">${picture.gutter < 60 ? entry.at.toFixed(2) : seconds(entry.at)}</text>`;
 }
 
 function Note({ row, picture }) {

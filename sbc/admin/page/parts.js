@@ -136,13 +136,24 @@ export function mediaTrouble(call, media = call.quality) {
     return sides.length > 1 ? "No audio from either side" : `One-way audio: nothing heard from ${name(sides[0])}`;
   }
   if (media.fell_silent) return `${media.fell_silent.split(" and ").map(name).join(" and ")} fell silent`;
-  for (const side of ["ingress", "egress"]) {
-    const silent = Math.max(0, ...(media[side] ?? []).map((stream) => stream.silent_seconds ?? 0));
-    if (silent >= SILENT_SECONDS) return `${name(side)} silent for ${span(silent)}`;
-  }
+  const silent = silentSides(call, media);
+  if (silent.length > 1) return `No audio from either side${silent[0].seconds ? ` for ${span(Math.min(...silent.map((one) => one.seconds)))}` : ""}`;
+  if (silent[0]?.seconds) return `${name(silent[0].side)} silent for ${span(silent[0].seconds)}`;
   const { mos, loss } = worst(media);
   if (loss !== null && loss >= POOR_LOSS_PERCENT) return `${loss.toFixed(1)} % of packets lost`;
   return mos !== null && mos < POOR_MOS ? `Poor quality: MOS ${mos.toFixed(1)}` : "";
+}
+
+/** `[{side, seconds}]`. A running call says for how long; of a record one knows only that nothing at all came. */
+function silentSides(call, media) {
+  const isOver = call.ended_at !== undefined;
+  if (isOver && !call.answered_at) return [];
+  return ["ingress", "egress"].flatMap((side) => {
+    const streams = media[side] ?? [];
+    const seconds = Math.max(0, ...streams.map((stream) => stream.silent_seconds ?? 0));
+    if (isOver) return streams.length && streams.every((stream) => !stream.packets) && !media.one_way ? [{ side, seconds: 0 }] : [];
+    return seconds >= SILENT_SECONDS ? [{ side, seconds }] : [];
+  });
 }
 
 /** The worst score and loss (percent) of all streams; null where there is none. */

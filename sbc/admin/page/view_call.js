@@ -56,7 +56,7 @@ export function Call({ place }) {
     ${running && html`<section aria-labelledby="media-head"><h2 id="media-head">Media</h2><${Streams} call=${running} media=${running.quality} /></section>`}
     ${!running && record && html`
       <section aria-labelledby="media-head"><h2 id="media-head">Media</h2><${Streams} call=${record} media=${record.media} /></section>
-      <section aria-labelledby="attempts-head"><h2 id="attempts-head">Attempts</h2><${Attempts} record=${record} /></section>`}`;
+      <section aria-labelledby="attempts-head"><h2 id="attempts-head">Attempts</h2><${Attempts} record=${record} isAlone /></section>`}`;
 }
 
 const NoLadder = ({ problem }) => (problem.status === 404 ? html`<p class="empty">The SBC no longer has the messages of this call. It keeps those of running, recent, and longer those of failed calls, in memory.</p>` : html`<${Trouble} problem=${problem} />`);

@@ -18,7 +18,7 @@ export function Calls({ place }) {
   useLive((s) => s.version);
   const [text, setText] = useState(place.params.get("text") ?? "");
   const [state, setState] = useState("");
-  const [isBadOnly, setBadOnly] = useState(false);
+  const [isBadOnly, setBadOnly] = useState(place.params.has("bad"));
   const [order, setOrder] = useState("newest");
   const [isHeld, setHeld] = useState(false);
   const held = useRef([]);

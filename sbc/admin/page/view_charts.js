@@ -39,28 +39,28 @@ export function Charts() {
     </form>
     <${Trouble} problem=${trouble} />
     ${!history && !trouble && html`<p class="empty" role="status">Reading …</p>`}
-    ${history && (history.samples.length ? html`<${All} samples=${history.samples} />` : html`<p class="empty">Nothing is remembered yet. The first minute after a start is not over.</p>`)}`;
+    ${history && (history.samples.length ? html`<${All} samples=${history.samples} span=${minutes} />` : html`<p class="empty">Nothing is remembered yet. The first minute after a start is not over.</p>`)}`;
 }
 
-function All({ samples }) {
+function All({ samples, span }) {
   const trunks = [...new Set(samples.flatMap((sample) => Object.keys(sample.paths ?? {})))].sort();
   const limits = useLive((s) => s.trunks);
   const bought = (name) => limits.find((trunk) => trunk.name === name)?.call_paths.limit;
   const of = (name) => samples.map((sample) => sample[name] ?? null);
   return html`<div class="charts">
-    <${Chart} isWide title="Calls" samples=${samples} series=${[
+    <${Chart} isWide title="Calls" samples=${samples} span=${span} series=${[
       { name: "Calls at once", values: of("calls"), fill: true },
       { name: "New calls a minute", values: of("attempts") },
       { name: "Answered a minute", values: of("answered") },
     ]} />
-    ${trunks.length > 0 && html`<${Chart} isWide title="Call paths used" samples=${samples} series=${trunks.map((name) => ({ name: `${visible(name, 40)}${bought(name) ? ` (${bought(name)} bought)` : ""}`, values: samples.map((sample) => sample.paths?.[name] ?? 0) }))} />`}
-    <${Chart} title="Quality: mean opinion score" samples=${samples} range=${[1, 4.6]} digits=${2} series=${[{ name: "MOS", values: of("mos") }]} />
-    <${Chart} title="Quality: packets lost" samples=${samples} digits=${2} series=${[{ name: "Lost, percent", values: of("lost_percent") }]} />
-    <${Chart} title="Quality: jitter" samples=${samples} digits=${1} series=${[{ name: "Jitter, ms", values: of("jitter_ms") }]} />
+    ${trunks.length > 0 && html`<${Chart} isWide title="Call paths used" samples=${samples} span=${span} series=${trunks.map((name) => ({ name: `${visible(name, 40)}${bought(name) ? ` (${bought(name)} bought)` : ""}`, values: samples.map((sample) => sample.paths?.[name] ?? 0) }))} />`}
+    <${Chart} title="Quality: mean opinion score" samples=${samples} span=${span} range=${[1, 4.6]} digits=${2} series=${[{ name: "MOS", values: of("mos") }]} />
+    <${Chart} title="Quality: packets lost" samples=${samples} span=${span} digits=${2} series=${[{ name: "Lost, percent", values: of("lost_percent") }]} />
+    <${Chart} title="Quality: jitter" samples=${samples} span=${span} digits=${1} series=${[{ name: "Jitter, ms", values: of("jitter_ms") }]} />
   </div>`;
 }
 
-function Chart({ title, samples, series, range, digits = 0, isWide = false }) {
+function Chart({ title, samples, span, series, range, digits = 0, isWide = false }) {
   const place = useRef(null);
   const plot = useRef(null);
   const scheme = useScheme();
@@ -73,7 +73,7 @@ function Chart({ title, samples, series, range, digits = 0, isWide = false }) {
     const watch = new ResizeObserver(() => plot.current?.setSize({ width: place.current.clientWidth, height: HEIGHT }));
     import("./vendor/uplot.js").then(({ default: UPlot }) => {
       if (isGone) return;
-      plot.current = new UPlot(options(UPlot, place.current, series, range, digits), latest.current, place.current);
+      plot.current = new UPlot(options(UPlot, place.current, series, range, digits, span), latest.current, place.current);
       watch.observe(place.current);
     });
     return () => {
@@ -82,7 +82,7 @@ function Chart({ title, samples, series, range, digits = 0, isWide = false }) {
       plot.current?.destroy();
       plot.current = null;
     };
-  }, [names, scheme, isUtc()]);
+  }, [names, scheme, span, isUtc()]);
   useEffect(() => plot.current?.setData(data), [samples]);
   const rows = samples.map((sample, n) => ({ at: sample.at, values: series.map((one) => one.values[n]) })).slice(-ROWS).reverse();
   const columns = [
@@ -114,7 +114,7 @@ function useScheme() {
   return scheme;
 }
 
-function options(UPlot, place, series, range, digits) {
+function options(UPlot, place, series, range, digits, span) {
   const color = (name) => colorOf(place, name);
   const [ink, grid] = [color("--dim"), color("--line")];
   const axis = { stroke: ink, grid: { stroke: grid, width: 1 }, ticks: { stroke: grid, width: 1 }, font: "11px system-ui, sans-serif" };
@@ -123,8 +123,8 @@ function options(UPlot, place, series, range, digits) {
     height: HEIGHT,
     tzDate: isUtc() ? (at) => UPlot.tzDate(new Date(at * 1000), "UTC") : undefined,
     cursor: { points: { size: 6 } },
-    scales: { y: { range: range ?? ((_, low, high) => [0, Math.max(1, high * 1.1)]) } },
-    axes: [{ ...axis, values: CLOCK }, { ...axis, size: 44 }],
+    scales: { x: { range: (_, low, high) => [Math.min(low, high - 60 * span), high] }, y: { range: range ?? ((_, low, high) => [0, Math.max(1, high * 1.1)]) } },
+    axes: [{ ...axis, values: CLOCK, incrs: STEPS }, { ...axis, size: 44 }],
     series: [
       { value: (_, at) => (at === null ? "–" : clockAt(at)) },
       ...series.map((one, n) => ({
@@ -132,7 +132,7 @@ function options(UPlot, place, series, range, digits) {
         stroke: color(`--chart-${(n % 6) + 1}`),
         fill: one.fill ? color("--chart-fill") : undefined,
         width: 1.6,
-        points: { size: 4, show: one.values.includes(null) },
+        points: { size: 4, show: one.values.includes(null) || one.values.length < 3 },
         dash: n >= 6 ? [6, 4] : undefined,
         value: (_, value) => figure(value, digits),
       })),
@@ -141,6 +141,7 @@ function options(UPlot, place, series, range, digits) {
 }
 
 const clockAt = (at) => clockOf(new Date(at * 1000));
+const STEPS = [60, 300, 600, 900, 1800, 3600, 7200, 14_400, 28_800]; // seconds
 const CLOCK = (_, ticks) => ticks.map(clockAt);
 
 /** A colour of the style sheet as a canvas understands it. */

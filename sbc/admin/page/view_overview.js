@@ -1,9 +1,9 @@
 // What the person who is woken at night looks at first: is it taking calls, what is wrong, are there paths left.
 
 import { drain, reload, undrain } from "./actions.js";
-import { useLive } from "./live.js";
+import { live, useLive } from "./live.js";
 import { AlarmList } from "./view_alarms.js";
-import { Lasting, PathsBar, Peer, Since, State, Table } from "./parts.js";
+import { Lasting, mediaTrouble, PathsBar, Peer, Since, State, Table } from "./parts.js";
 import { html } from "./vendor/htm-preact.js";
 import { figure, many, visible } from "./words.js";
 
@@ -29,11 +29,14 @@ const Orders = ({ status }) => html`
 function Figures({ status }) {
   const rates = status.rates ?? {};
   const alarms = useLive((s) => s.alarms).filter((alarm) => alarm.active).length;
+  useLive((s) => s.version);
+  const bad = [...live.calls.values()].filter((call) => mediaTrouble(call)).length;
   return html`
     <dl class="figures">
       <div><dt>Calls now</dt><dd><a href="#/calls">${figure(status.calls)}</a></dd></div>
       <div><dt>New calls</dt><dd>${figure(rates.calls_per_second, 1)} <small>/s</small></dd></div>
       <div><dt>Answered</dt><dd>${figure(rates.answered_per_second, 1)} <small>/s</small></dd></div>
+      <div class=${bad ? "bad" : ""}><dt>Bad sound</dt><dd><a href=${bad ? "#/calls?bad" : "#/calls"}>${bad || "none"}</a></dd></div>
       <div class=${alarms ? "bad" : ""}><dt>Alarms</dt><dd><a href="#/alarms">${alarms || "none"}</a></dd></div>
       <div class=${status.draining ? "warn" : status.ready ? "" : "bad"}><dt>New calls are</dt><dd class="word">${status.draining ? "refused: draining" : status.ready ? "taken" : "refused: not ready"}</dd></div>
       <div><dt>Up for</dt><dd class="word">${status.started_at ? html`<${Lasting} since=${status.started_at} long />` : "–"}</dd></div>

@@ -133,7 +133,8 @@ export function Facts({ record }) {
   return html`<dl class="facts">${facts.filter(([, value]) => value).map(([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>`;
 }
 
-export function Attempts({ record }) {
+/** `isAlone`: below a heading that says what it is. */
+export function Attempts({ record, isAlone = false }) {
   const columns = [
     { name: "#", isHead: true, show: (row) => row.n },
     { name: "Peer", show: (row) => html`<${Peer}>${row.peer}<//>` },
@@ -144,5 +145,5 @@ export function Attempts({ record }) {
     { name: "Cause", show: (row) => visible(row.cause).replaceAll("_", " ") },
   ];
   const attempts = (record.attempts ?? []).map((attempt, n) => ({ n: n + 1, ...attempt }));
-  return html`<${Table} caption="Attempts" columns=${columns} rows=${attempts} keyOf=${(row) => row.n} isCaptionShown empty="Nobody was called." />`;
+  return html`<${Table} caption="Attempts" columns=${columns} rows=${attempts} keyOf=${(row) => row.n} isCaptionShown=${!isAlone} empty="Nobody was called." />`;
 }
