@@ -130,6 +130,17 @@ def test_every_asking_command_is_told_whom_to_ask_in_the_same_words(name):
     assert {"--admin", "--policy", "--token-file", "--json"} <= options
 
 
+@pytest.mark.parametrize("name", ASKING)
+def test_a_token_that_cannot_be_read_is_1_and_never_shown(name, tmp_path, capsys):
+    token = tmp_path / "token"
+    token.write_text("two words\n")
+    command = [*name.split(), *ARGUMENTS[name].split(), "--admin", "127.0.0.1:1", "--token-file", str(token)]
+
+    assert run_command(command) == 1
+    err = capsys.readouterr().err
+    assert err == f"sbc: {token}: there is no token in it; expected one line without spaces\n"
+
+
 def test_whom_to_ask_is_asked_by_all_that_do_not_read_files_or_measure():
     assert set(ALL) - set(ASKING) == {"run", "check", "why", "demo", "bench", "completion"}
 
