@@ -70,6 +70,7 @@ _STOP_NOW_SECONDS: Final = MEDIA_REPORT_SECONDS + 0.2  # without its counts a re
 _FLUSH_SECONDS: Final = 5.0  # for records and state that are not on disk yet
 _LAST_COPIES_SECONDS: Final = 3.0  # for records that another database has not yet; the next start goes on
 _LAST_ALERTS_SECONDS: Final = 2.0  # for what the webhook has not been told yet
+_ALIVE_SECONDS: Final = 5.0  # an engine that has not turned for as long does not turn
 _LOOK_SECONDS: Final = 0.05
 _LOAD_SECONDS: Final = 5.0  # between two looks at the load
 # Calls leave hardly any cycles. At its own pace the collector cost 0.2 ms a call, in pauses of up to 90 ms.
@@ -197,7 +198,8 @@ class _Program:
         self._keeper = keeper
         self._writer = writer
         self._drops: Counter[str] = Counter()
-        self._is_started = False
+        self._is_started = self._is_stopping = False
+        self._label = ""  # the admin API's address
         self._is_abandoned = False  # who starts the next SBC wants our addresses at once
         self._lost_locals: set[str] = set()  # media addresses that were taken from this machine
         self._portless: list[str] = []  # media addresses on which no call could be carried
@@ -292,7 +294,9 @@ class _Program:
             ready(label)
         else:
             self._writer.plain(f"sbc: ready name={self._policy.name} admin={label}")
+        self._label = label
         self._keeper.ready(label)
+        self._keeper.has_pulse(self._pulse)
         nursery.start_soon(self._network.run)
 
     async def _keep(self, stop: Stop, *, task_status: trio.TaskStatus[None]) -> None:
@@ -355,6 +359,14 @@ class _Program:
             else WorkerView(number, pid, said.engine, said.reason, said.devices, media.sessions_of(number))
             for number, (pid, said) in enumerate(zip(media.pids, media.engines, strict=True))
         )
+
+    def _pulse(self) -> str | None:
+        """What `systemctl status` says; None while the engine does not turn."""
+        if clock.boot_seconds() - self._driver.beat_at > _ALIVE_SECONDS:
+            return None
+        active = sum(alarm.is_active for alarm in self._alerts.alarms())
+        what = "draining" if self._is_stopping else "ready"
+        return f"{what}, {self._engine.load().calls} calls, {active} alarms, admin {self._label}"
 
     # --- while it runs --------------------------------------------------------------------------------------------
 
@@ -426,6 +438,7 @@ class _Program:
 
     async def _until_stopped(self, stop: Stop) -> None:
         await stop.drain.wait()
+        self._is_stopping = True
         self._keeper.stopping()
         patience = self._policy.stop_after
         had_calls = not self._calls_are_over()

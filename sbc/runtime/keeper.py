@@ -7,6 +7,7 @@ more. Used by `app`, `sockets` and `media_pool`.
 """
 
 import socket
+from collections.abc import Callable
 from typing import Protocol
 
 import trio
@@ -67,6 +68,12 @@ class Keeper(Protocol):
 
     def replace_worker(self, number: int) -> None:
         """Kill it, because it hangs; another one is started in its place. A worker that is not ours is left alone."""
+        ...
+
+    def has_pulse(self, pulse: Callable[[], str | None]) -> None:
+        """Asked every second from now on: what we are doing, in a few words; None: the engine does not turn, and who
+        watches over us may act.
+        """
         ...
 
     def ready(self, admin: str) -> None:

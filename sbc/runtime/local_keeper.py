@@ -87,6 +87,9 @@ class LocalKeeper:
         if worker is not None and worker.pid:
             os.kill(worker.pid, signal.SIGKILL)
 
+    def has_pulse(self, pulse: Callable[[], str | None]) -> None:
+        """Nobody watches over us."""
+
     def ready(self, admin: str) -> None:  # noqa: ARG002 - the protocol's
         notify("READY=1")
 

@@ -8,6 +8,8 @@ import array
 import errno
 import os
 import socket
+from collections.abc import Callable
+from itertools import count
 from typing import Final
 
 import structlog
@@ -19,6 +21,7 @@ from sbc.runtime.supervisor import wire
 
 ANSWER_SECONDS: Final = 3.0
 BEAT_SECONDS: Final = 1.0
+_STATUS_BEATS: Final = 10  # from one word about what we do to the next
 _DESCRIPTORS: Final = 2 * wire.PAIRS_AT_ONCE
 
 log = structlog.get_logger("supervisor")
@@ -33,6 +36,7 @@ class SupervisedKeeper:
         control.settimeout(ANSWER_SECONDS)
         self._control = control
         self._after = after
+        self._pulse: Callable[[], str | None] = str
         self._serial = 0
         self._short = ""
         self._ceiling = descriptor_ceiling()
@@ -91,6 +95,9 @@ class SupervisedKeeper:
     def replace_worker(self, number: int) -> None:
         self._tell(wire.ReplaceWorker(number))
 
+    def has_pulse(self, pulse: Callable[[], str | None]) -> None:
+        self._pulse = pulse
+
     def ready(self, admin: str) -> None:
         self._tell(wire.Ready(admin))
 
@@ -126,8 +133,11 @@ class SupervisedKeeper:
             _close(descriptors)  # an answer that came too late
 
     async def _beat(self) -> None:
-        while True:
-            self._tell(wire.Beat())
+        """While the engine is alive: that trio turns is not enough."""
+        for n in count():
+            status = self._pulse()
+            if status is not None:
+                self._tell(wire.Beat(status if n % _STATUS_BEATS == 0 else ""))
             await trio.sleep(BEAT_SECONDS)
 
     def _tell(self, notice: wire.Message) -> None:

@@ -1,5 +1,6 @@
 """Asking the supervisor: answers with descriptors, refusals, answers that come too late, and its end."""
 
+import contextlib
 import errno
 import os
 import socket
@@ -133,6 +134,32 @@ async def test_it_beats_and_run_returns_when_the_supervisor_is_gone(link):
             said = {type(wire.decode_message(theirs.recv(1000))) for _ in range(2)}
             assert said == {wire.Ready, wire.Beat}
             theirs.close()
+
+
+async def test_an_engine_that_does_not_turn_beats_no_more_and_what_it_does_is_said_now_and_then(link, autojump_clock):
+    keeper, theirs = link
+    theirs.setblocking(False)
+    pulse = ["ready, 3 calls"]
+    keeper.has_pulse(lambda: pulse[0])
+
+    def heard():
+        beats = []
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                beats.append(wire.decode_message(theirs.recv(1000)).status)
+        return beats
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(keeper._beat)
+        await trio.sleep(11.5)
+        assert heard() == ["ready, 3 calls", *[""] * 9, "ready, 3 calls", ""]
+        pulse[0] = None
+        await trio.sleep(60)
+        assert heard() == []
+        pulse[0] = "ready"
+        await trio.sleep(1.5)
+        assert heard()
+        nursery.cancel_scope.cancel()
 
 
 @pytest.mark.parametrize(("after", "said"), [(None, []), (-9, [{"alarm": True, "after_status": -9}])])

@@ -206,8 +206,10 @@ class Supervisor:
             case wire.Stopping():
                 notify("STOPPING=1\nSTATUS=draining")
                 self._perform(self._children.handle(Stops(), time.monotonic()))
-            case wire.Beat():
+            case wire.Beat(status):
                 self._watchdog.beat(time.monotonic())
+                if status:
+                    notify(f"STATUS={status}")
             case wire.CloseListener(kind, host, port):
                 self._held.close_listener(kind, host, port)
             case wire.ClosePairs(local, ports):

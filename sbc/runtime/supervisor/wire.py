@@ -89,7 +89,9 @@ class Stopping(Struct, frozen=True, tag=True):
 
 
 class Beat(Struct, frozen=True, tag=True):
-    """The loop of signalling turns."""
+    """The loop of signalling turns. `status`: what it does, for people; empty: as before."""
+
+    status: str = ""
 
 
 Message = Asked | ReplaceWorker | CloseListener | ClosePairs | Ready | Stopping | Beat

@@ -250,13 +250,14 @@ def test_systemd_hears_of_it_and_its_watchdog_only_while_signalling_beats(superv
         run = supervise(
             """
 say(os.environ.get("NOTIFY_SOCKET"), os.environ.get("WATCHDOG_USEC"))
-tell(wire.Ready("unix:/x")); tell(wire.Beat()); tell(wire.Beat()); tell(wire.Stopping())
+tell(wire.Ready("unix:/x")); tell(wire.Beat("ready, 3 calls")); tell(wire.Beat()); tell(wire.Stopping())
 """,
             NOTIFY_SOCKET=str(path),
             WATCHDOG_USEC="60000000",
         )
         assert systemd.recv(100) == b"READY=1\nSTATUS=ready, admin unix:/x"
         assert systemd.recv(100) == b"WATCHDOG=1"
+        assert systemd.recv(100) == b"STATUS=ready, 3 calls"
         assert systemd.recv(100) == b"STOPPING=1\nSTATUS=draining"
     assert run.ends() == 0
     assert run.lines == [["signalling", "None", "None"]]
