@@ -151,7 +151,8 @@ def answers() -> dict[str, tuple[int, Any]]:
     }  # fmt: skip
     refused = problem(409, "the policy has 2 problems; the one in force stays", problems=[
         "policy/10-trunks.yaml:14: trunks.carrier-a.servers: expected a list of SIP URIs, found `carrier`",
-        "policy/20-routes.yaml:3: routes[0].via: no trunk is called `carier-b`; did you mean `carrier-b`?"])  # fmt: skip
+        "policy/20-routes.yaml:3: routes[0].via: no trunk is called `carier-b`; did you mean `carrier-b`?",
+    ])  # fmt: skip
     return {asked: (200, said) for asked, said in ok.items()} | {"POST reload": (409, refused)}
 
 
@@ -197,7 +198,8 @@ def _message(at: float, leg: str, sent: bool, label: str) -> dict[str, Any]:
 def history() -> dict[str, Any]:
     samples = [
         {"at": ago(60.0 * (60 - n)), "calls": 14 + (n * 7) % 11, "attempts": 60 + (n * 13) % 30,
-         "answered": 40 + n % 20, "mos": None if n % 9 == 0 else 4.2 - (n % 5) / 10, "lost_percent": (n % 6) / 10, "jitter_ms": 1 + (n % 4) / 3,
+         "answered": 40 + n % 20, "mos": None if n % 9 == 0 else 4.2 - (n % 5) / 10,
+         "lost_percent": (n % 6) / 10, "jitter_ms": 1 + (n % 4) / 3,
          "paths": {"carrier-a": 10 + (n * 5) % 17, "carrier-b": n % 6}}
         for n in range(60)
     ]  # fmt: skip
