@@ -17,6 +17,7 @@ from .children import missing, program
 PBX, INSIDE = "10.77.0.30", "10.77.0.10"
 CARRIER, OUTSIDE = "198.51.100.40", "198.51.100.20"
 OTHER_CARRIER = "198.51.100.50"
+BACKUP, BACKUP_OUTSIDE = "192.0.2.40", "192.0.2.20"
 ATTACKER, INTERNET = "203.0.113.66", "203.0.113.1"
 PBX6, INSIDE6 = "fd77::30", "fd77::10"
 CARRIER6, OUTSIDE6 = "2001:db8:1::40", "2001:db8:1::20"
@@ -87,6 +88,17 @@ class Namespaces:
         self._run(self._ip, "-n", self._names["carrier"], "route", "add", f"{INSIDE}/32", "via", OUTSIDE)
         self._run(self._ip, "-n", self._names["sbc"], "route", "add", f"{ATTACKER}/32", "via", CARRIER)
         self._run(*self.enter("carrier"), "sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward")
+
+    def second_way(self) -> None:
+        """Make the fourth: `backup`, at BACKUP, a carrier by another cable of the SBC, which is BACKUP_OUTSIDE."""
+        name = self._names["backup"] = f"{_PREFIX}-{os.getpid()}-backup"
+        self._run(self._ip, "netns", "add", name)
+        self._stack.callback(self._run, self._ip, "netns", "del", name)
+        self._cable("backup", BACKUP, "backup", BACKUP_OUTSIDE)
+
+    def change(self, part: str, *command: str) -> None:
+        """`ip COMMAND` in there."""
+        self._run(self._ip, "-n", self._names[part], *command)
 
     def speak_ipv6(self) -> None:
         """Besides: every end of the two cables has an address of each family."""

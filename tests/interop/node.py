@@ -123,16 +123,24 @@ class Node:
     def metrics(self) -> str:
         return self._get("/metrics").decode()
 
+    def orders(self, path: str) -> tuple[int, dict[str, Any]]:
+        """POST: the status, and what is said."""
+        status, body = self._request("POST", f"/api/v1/{path}")
+        return status, json.loads(body)
+
     def _get(self, path: str) -> bytes:
+        status, body = self._request("GET", path)
+        assert status == 200, body
+        return body
+
+    def _request(self, method: str, path: str) -> tuple[int, bytes]:
         connection = _UnixConnection(str(self.admin))
         try:
-            connection.request("GET", path)
+            connection.request(method, path)
             answer = connection.getresponse()
-            body = answer.read()
+            return answer.status, answer.read()
         finally:
             connection.close()
-        assert answer.status == 200, body
-        return body
 
     def says(self, *command: str) -> str:
         """What `sbc COMMAND` prints when it is told to this SBC; it must succeed."""
