@@ -439,7 +439,7 @@ class ReportRow(Document, frozen=True):
 
     day: Annotated[str, Meta(examples=["2025-01-31"])] | None
     trunk: str
-    direction: Literal["in", "out", "both"]
+    direction: Literal["inbound", "outbound", "both"]
     calls: Count
     answered: Count
     asr_percent: float | None

@@ -205,11 +205,11 @@ _SELECT_ATTEMPTS: Final = f"SELECT {', '.join(ATTEMPT_COLUMNS)} FROM attempt WHE
 # call's end, any other one until its own.
 _LEGS: Final = """
 SELECT * FROM (
-  SELECT ingress AS peer, 'in' AS direction, started_at, ended_at, answered_at, billable_ms, emergency, disaster,
+  SELECT ingress AS peer, 'inbound' AS direction, started_at, ended_at, answered_at, billable_ms, emergency, disaster,
     answered_at IS NOT NULL OR EXISTS (SELECT 1 FROM attempt WHERE attempt.ref = cdr.ref) AS held, 1 AS counts
   FROM cdr WHERE ended_at >= ? AND started_at < ?
   UNION ALL
-  SELECT peer, 'out', attempt_at, iif(won, ended_at, coalesce(attempt_ended_at, ended_at)),
+  SELECT peer, 'outbound', attempt_at, iif(won, ended_at, coalesce(attempt_ended_at, ended_at)),
     iif(won, answered_at, NULL), iif(won, billable_ms, 0), emergency, disaster, 1, counts
   FROM (
     SELECT a.peer, a.started_at AS attempt_at, a.ended_at AS attempt_ended_at, cdr.ended_at, answered_at, billable_ms,

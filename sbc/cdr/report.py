@@ -17,7 +17,7 @@ from msgspec import Struct
 from sbc.cdr.calendar import Calendar, Hour, milliseconds
 from sbc.cdr.format import time_text
 
-Direction = Literal["in", "out", "both"]
+Direction = Literal["inbound", "outbound", "both"]
 ROWS: Final = 20_000  # of one report; a year of two directions of 27 trunks
 _NOBODY: Final[frozenset[str]] = frozenset()
 
@@ -312,4 +312,4 @@ def _optional(at: int | None) -> str | None:
     return None if at is None else _text(at)
 
 
-_ORDER: Final = ("in", "out", "both")
+_ORDER: Final = ("inbound", "outbound", "both")

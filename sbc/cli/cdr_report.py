@@ -86,7 +86,7 @@ def _pbxs(policy: Sequence[Path]) -> frozenset[str]:
 def _cells(row: dict[str, Any], zone: ZoneInfo, form: str) -> list[str | int | None]:
     return [
         row["trunk"],
-        row["direction"],
+        row["direction"].removesuffix("bound"),
         row["calls"],
         row["answered"],
         _one_place(row["asr_percent"]),

@@ -209,9 +209,9 @@ def history() -> dict[str, Any]:
 def report() -> dict[str, Any]:
     trunks = ("carrier-a", "carrier-b")
     rows = [
-        _row(f"2025-01-{day}", trunk, direction) for day in (30, 31) for trunk in trunks for direction in ("in", "out")
+        _row(f"2025-01-{day}", trunk, direction) for day in (30, 31) for trunk in trunks for direction in ("inbound", "outbound")
     ]
-    totals = [_row(None, trunk, direction) for trunk in trunks for direction in ("in", "out", "both")]
+    totals = [_row(None, trunk, direction) for trunk in trunks for direction in ("inbound", "outbound", "both")]
     return {
         "timezone": "Europe/Zurich", "since": "2025-01-29T23:00:00.000Z", "until": "2025-01-31T23:00:00.000Z",
         "rows": rows, "totals": totals,

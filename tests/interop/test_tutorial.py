@@ -114,7 +114,7 @@ def test_the_tutorial_leads_to_a_call_its_ladder_its_record_and_its_line_in_the_
     assert (record["ref"], record["cause"], record["ended_by"]) == (reader.ref, "normal", "caller")
     (row,) = reader.asks("report")["rows"]
     assert (row["trunk"], row["direction"], row["calls"], row["answered"], row["peak_paths"]) == (
-        "carrier", "out", 1, 1, 1
+        "carrier", "outbound", 1, 1, 1
     )  # fmt: skip
     assert row["day"] in reader.outputs["sbc cdr report"]
     assert "BYE" in reader.outputs["sbc trace REF"]

@@ -32,8 +32,8 @@ def test_pbxs_of_the_policy_are_left_out_and_a_peer_that_is_gone_stays(asked):
     found = asked(since="2025-01-31", until="2025-02-01")
 
     assert [(row["trunk"], row["direction"], row["calls"]) for row in found["rows"]] == [
-        ("carrier-a", "out", 2),
-        ("gone", "in", 1),
+        ("carrier-a", "outbound", 2),
+        ("gone", "inbound", 1),
     ]
     assert found["timezone"] == "UTC"
 

@@ -27,7 +27,7 @@ def at(text):
 NOON = at("2025-01-31T12:00:00Z")
 
 
-def leg(start=NOON, end=NOON + MINUTE, peer="t", direction="out", **changes):
+def leg(start=NOON, end=NOON + MINUTE, peer="t", direction="outbound", **changes):
     fields = {
         "answered_at": start,
         "billable_ms": end - start,
@@ -104,11 +104,11 @@ def test_pbxs_are_left_out_by_name():
 
 
 def test_totals_have_both_directions_and_their_sum():
-    found = report(leg(direction="in"), leg(), leg(NOON + HOUR, NOON + HOUR + MINUTE))
+    found = report(leg(direction="inbound"), leg(), leg(NOON + HOUR, NOON + HOUR + MINUTE))
 
     assert [(one.direction, one.calls, one.peak_paths, one.trunk_peak_paths) for one in found.totals] == [
-        ("in", 1, 1, 2),
-        ("out", 2, 1, 2),
+        ("inbound", 1, 1, 2),
+        ("outbound", 2, 1, 2),
         ("both", 3, 2, 2),
     ]
     assert {one.day for one in found.totals} == {None}
@@ -137,9 +137,9 @@ def test_what_was_refused_at_the_door_holds_no_path():
 
 
 def test_a_trunks_peak_is_of_both_directions_at_once():
-    rows = report(leg(direction="in"), leg(), leg(NOON + HOUR, NOON + HOUR + 1)).rows
+    rows = report(leg(direction="inbound"), leg(), leg(NOON + HOUR, NOON + HOUR + 1)).rows
 
-    assert [(one.direction, one.peak_paths, one.trunk_peak_paths) for one in rows] == [("in", 1, 2), ("out", 1, 2)]
+    assert [(one.direction, one.peak_paths, one.trunk_peak_paths) for one in rows] == [("inbound", 1, 2), ("outbound", 1, 2)]
 
 
 def test_a_path_that_is_held_over_midnight_is_held_on_both_days():
@@ -215,7 +215,7 @@ def some_legs(draw):
                 start,
                 start + length,
                 peer=draw(st.sampled_from("ab")),
-                direction=draw(st.sampled_from(["in", "out"])),
+                direction=draw(st.sampled_from(["inbound", "outbound"])),
                 answered_at=None if answered is None else start + answered,
                 billable_ms=0 if answered is None else length - answered,
                 held=draw(st.booleans()),
@@ -297,17 +297,17 @@ def test_the_answered_attempt_holds_its_path_until_the_call_ends_and_the_others_
         (one.peer, one.direction, one.started_at - start, one.ended_at - start, one.billable_ms, one.counts)
         for one in legs
     ] == [
-        ("carrier-a", "out", 0, 4_000, 0, False),
-        ("office", "in", 0, 65_500, 60_250, True),
-        ("carrier-a", "out", 4_000, 5_000, 0, True),
-        ("carrier-b", "out", 5_000, 65_500, 60_250, True),
+        ("carrier-a", "outbound", 0, 4_000, 0, False),
+        ("office", "inbound", 0, 65_500, 60_250, True),
+        ("carrier-a", "outbound", 4_000, 5_000, 0, True),
+        ("carrier-b", "outbound", 5_000, 65_500, 60_250, True),
     ]
 
 
 def test_a_call_through_one_trunk_in_and_out_counts_on_both_directions(tmp_path, record):
     found = legs_of(tmp_path, record("r", ingress="carrier-a"), trunk="carrier-a")
 
-    assert [one.direction for one in found] == ["in", "out"]
+    assert [one.direction for one in found] == ["inbound", "outbound"]
 
 
 def test_a_call_that_was_refused_at_the_door_is_no_held_path(tmp_path, record):
@@ -322,7 +322,7 @@ def test_a_call_that_a_telephone_took_over_without_an_attempt_is_held(tmp_path, 
 
 @pytest.mark.parametrize("wrong", [{2: "yesterday"}, {3: None}, {5: "x"}])
 def test_a_row_that_makes_no_sense_is_left_out(wrong):
-    row = ["t", "in", "2025-01-31T12:00:00.000Z", "2025-01-31T12:00:01.000Z", None, 0, 0, 0, 1, 1]
+    row = ["t", "inbound", "2025-01-31T12:00:00.000Z", "2025-01-31T12:00:01.000Z", None, 0, 0, 0, 1, 1]
     assert leg_of(row) is not None
     for place, value in wrong.items():
         row[place] = value
@@ -331,6 +331,6 @@ def test_a_row_that_makes_no_sense_is_left_out(wrong):
 
 
 def test_a_clock_that_was_set_back_makes_no_call_end_before_it_began():
-    row = ["t", "in", "2025-01-31T12:00:00.000Z", "2025-01-31T11:00:00.000Z", None, 0, 0, 0, 1, 1]
+    row = ["t", "inbound", "2025-01-31T12:00:00.000Z", "2025-01-31T11:00:00.000Z", None, 0, 0, 0, 1, 1]
 
     assert leg_of(row).ended_at == leg_of(row).started_at == NOON
