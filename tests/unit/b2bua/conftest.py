@@ -10,6 +10,7 @@ from sbc.b2bua.identity import Parties
 from sbc.b2bua.moved import Moves
 from sbc.b2bua.reports import LegAsked, LegReplied
 from sbc.b2bua.states import Ended, Talking
+from sbc.b2bua.totals import Totals
 from sbc.b2bua.transfer import Transfer
 from sbc.core.timers import TimerTable
 from sbc.peering.paths import PathLedger
@@ -194,6 +195,7 @@ def engine():
             hosts={"inside": "10.0.0.1", "outside": "sbc.example"},
             wall=WallClock(),
             relations=SimpleNamespace(paths=PathLedger()),
+            totals=Totals(),
             trace=Recorder(),
             timing=DEFAULT_TIMING,
         )
