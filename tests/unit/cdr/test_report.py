@@ -139,7 +139,8 @@ def test_what_was_refused_at_the_door_holds_no_path():
 def test_a_trunks_peak_is_of_both_directions_at_once():
     rows = report(leg(direction="inbound"), leg(), leg(NOON + HOUR, NOON + HOUR + 1)).rows
 
-    assert [(one.direction, one.peak_paths, one.trunk_peak_paths) for one in rows] == [("inbound", 1, 2), ("outbound", 1, 2)]
+    peaks = [(one.direction, one.peak_paths, one.trunk_peak_paths) for one in rows]
+    assert peaks == [("inbound", 1, 2), ("outbound", 1, 2)]
 
 
 def test_a_path_that_is_held_over_midnight_is_held_on_both_days():
