@@ -4,6 +4,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -25,7 +26,6 @@ FLAGS = (
 )
 DESK = {"width": 1280, "height": 860}
 PHONE = {"width": 320, "height": 640}
-_AXE = "axe-core/axe.min.js"
 # What is there when a view is drawn; without anything to show, a sentence.
 _MARKS = {
     "": (".figures",),
@@ -93,12 +93,11 @@ class Watched:
 
 
 def axe() -> str:
-    """The checker's source; from the folder of npm packages in $SBC_AXE."""
-    folder = os.environ.get("SBC_AXE", "")
-    path = Path(folder) / _AXE
-    if not folder or not path.is_file():
-        missing(f"$SBC_AXE names no folder with {_AXE} (npm install --no-save axe-core)")
-    return path.read_text()
+    """The checker's source: axe-core, as npm has it, in a package of the extra `test`."""
+    found = find_spec("axe_playwright_python")
+    if found is None or found.origin is None:
+        missing("axe-core is not installed (extra `test`)")
+    return Path(found.origin).with_name("axe.min.js").read_text("utf-8")
 
 
 def violations(page: Page, source: str) -> list[str]:
