@@ -202,7 +202,7 @@ def test_a_client_that_asks_and_never_reads(node, started, tmp_path):
 
 def test_a_reader_of_the_event_stream_that_never_reads(node, started, tmp_path):
     sbc = node()
-    calls = Calls(sbc, started, tmp_path, 50, rate=60)  # much to tell
+    calls = Calls(sbc, started, tmp_path, 60, rate=45)  # much to tell
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
         client.connect(str(sbc.admin))
