@@ -101,8 +101,8 @@ that peer, and nothing else, lets a new source be learned.
 **Silence**: a call whose two sides send neither RTP nor RTCP for `media.silence_timeout` is ended; its CDR has the
 cause `media_timeout`. Held calls may be silent.
 
-**A reload** may change all of this for calls that come, and `media.engine`, `media.silence_timeout` and
-`media.orphan_timeout` for those that are up. `media.ports`, `media.workers`, interfaces and `sbc.name`, `sbc.data_dir`,
+**A reload** may change all of this for calls that come, listeners and interfaces too, and `media.engine` and
+`media.orphan_timeout` for those that are up. `media.ports`, `media.workers`, `sbc.name`, `sbc.data_dir` and
 `sbc.admin` need a restart.
 
 **Methods and events**: a list replaces the default. MESSAGE, SUBSCRIBE and PUBLISH are for peers that list them, and go

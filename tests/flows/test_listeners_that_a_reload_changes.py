@@ -2,9 +2,7 @@
 
 import pytest
 
-from sbc.b2bua.events import PolicyChanged
-from sbc.testing.byhand import ByHand
-from sbc.testing.world import DID, FAR, OUTSIDE, POLICY, read_policy
+from sbc.testing.world import DID, FAR, OUTSIDE, POLICY
 
 NEW = "203.0.113.2:5070"
 MOVED = POLICY.replace(
