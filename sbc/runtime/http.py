@@ -51,6 +51,7 @@ STORE_SECONDS: Final = 8.0  # for one question to the store; clients wait for te
 CDR_READERS: Final = 2  # questions to the store at a time; more wait
 BODY_OCTETS: Final = 4_096  # of a request; the longest that means anything is a deadline
 BODY_SECONDS: Final = 10.0  # until it is there
+_VERSIONS: Final = ("1.0", "1.1")  # of HTTP
 _LOOK_SECONDS: Final = (0.02, 0.25)  # how often the answers to a ping are looked for: at first, and later
 _WRONG_TOKENS_SECONDS: Final = 60.0  # between two lines about them
 _OF_ALL: Final = {  # what no reply has otherwise than the page, which says so itself
@@ -146,7 +147,7 @@ class _Endpoint:
             await _response(reply)(scope, receive, send)
 
     async def _reply(self, http: HttpRequest) -> Reply | Stream:
-        if http.scope["http_version"] == "2":
+        if http.scope["http_version"] not in _VERSIONS:
             return problem(505, "only HTTP/1.1 is spoken here")
         refusal = self._refusal(http)
         if refusal is not None:

@@ -108,11 +108,20 @@ class Clients:
 
 
 class _Connection(TCPServer):
-    """hypercorn's, which keeps the place of a client that has gone until it would have been idle for too long."""
+    """hypercorn's, which keeps the place of a client that has gone until it would have been idle for too long.
+
+    It also goes over to HTTP/2 for whoever begins with that, where it never calls a client idle: anybody could hold
+    all places for ever, without a token. So that is left out, and the request is answered as what it is.
+    """
 
     async def _read_data(self) -> None:
+        self.protocol.protocol._check_protocol = _stay_with_http_1  # type: ignore[union-attr, method-assign]
         await super()._read_data()
         await self.idle_task.stop()
+
+
+async def _stay_with_http_1(_request: object) -> None:
+    pass
 
 
 class _Client:
