@@ -46,7 +46,7 @@ class MediaView(Struct, frozen=True):
 
 
 class LoadView(Struct, frozen=True):
-    """How much there is to do, cheap to make. All but `calls` and `paths` are totals since the start.
+    """How much there is to do, cheap to make. All but `calls`, `transactions` and `paths` are totals since the start.
 
     `begun`: INVITEs that asked for a new call, refused ones included. `mos` and `jitter_seconds`: of streams that have
     ended. `paths`: call paths that are held, by trunk.
@@ -55,6 +55,7 @@ class LoadView(Struct, frozen=True):
     begun: int = 0
     answered: int = 0
     calls: int = 0
+    transactions: int = 0
     packets: int = 0
     lost: int = 0
     mos: tuple[float, int] = (0.0, 0)  # sum, and how many

@@ -7,7 +7,6 @@ out.
 
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from itertools import islice
 from typing import Final
 
 from msgspec.structs import replace
@@ -18,6 +17,7 @@ from sbc.b2bua.call import Call
 from sbc.b2bua.call import Out as CallOut
 from sbc.b2bua.commands import Alert, AskMedia, ClosePorts, Command, Log, OpenPorts, StoreState, WriteCdr
 from sbc.b2bua.context import Context
+from sbc.b2bua.draining import WHILE_DRAINING, Draining
 from sbc.b2bua.entrance import is_emergency, speaker, stay_inside, turn_back
 from sbc.b2bua.events import (
     BusyOutOrdered,
@@ -52,7 +52,7 @@ from sbc.b2bua.replaces import replaced_by
 from sbc.b2bua.snapshot import CallView, EngineView, LoadView
 from sbc.b2bua.stamping import stamped
 from sbc.b2bua.turned_away import stillborn, turn_away
-from sbc.b2bua.view import media_view, states_of, view_of
+from sbc.b2bua.view import call_view, engine_view, load_view
 from sbc.b2bua.whose import asked, dialog_of, is_of_probe, ref_of, user_of
 from sbc.core import limits
 from sbc.core.address import Address, Flow, Transport
@@ -83,7 +83,6 @@ from sbc.trace.doorstep import Doorstep
 from sbc.trace.recorder import Recorder
 
 SERVER_NAME: Final = "sbc"
-_RETRY_AFTER_DRAIN: Final = "30"  # seconds; small, because another node or the next start is near
 _ORDERS: Final = frozenset(Order.__args__)
 _REPORTS: Final = frozenset({ResponseReceived, TransactionFailed, CancelReceived, ConnectionLost})
 _COMMANDS: Final = frozenset(
@@ -123,11 +122,7 @@ class Switch:
         self._unstored: set[str] = set()  # calls whose records the disk does not take
         self._between = BetweenCalls(self._living, self._context, self._unstored)
         self.beside = Beside(self._context)
-        self._drain_at: float | None = None
-        self._is_leaving = False  # registrations go with the last call
-        self._is_final = False  # emergencies are not spared
-        self._is_stopping = False  # a drain that nobody takes back
-        self.is_draining = False
+        self._drain = Draining(self.calls, self.beside, self.relations)
 
     # --- what moves it ------------------------------------------------------------------------------------------------
 
@@ -219,14 +214,11 @@ class Switch:
             case HangUpOrdered(known):
                 ref = self._context.moves.call_of(known) or known  # another call may have taken it in
                 return self._with_call(ref, lambda call: call.hang_up(Cause.OPERATOR, now), now)
-            case DrainOrdered(deadline, is_leaving, is_final):
-                self.is_draining = True
-                self._drain_at, self._is_leaving, self._is_final = deadline, is_leaving, is_final
-                self._is_stopping = self._is_stopping or not is_leaving
-                self.beside.is_draining = True
+            case DrainOrdered():
+                self._drain.begin(event)
                 return self.tick(now)
             case DrainRevoked():
-                return self._revoke_drain(now)
+                return self._run(self._drain.revoke(now), now)
             case DrillOrdered(pbx, on):
                 return self._run(self.relations.order("drill", pbx, now, on=on), now)
             case BusyOutOrdered(trunk, on):
@@ -251,26 +243,14 @@ class Switch:
         changed = self.relations.hops_changed(now) if self._learn_names() else []  # by look-ups that were given up
         rested = self.ports.close_rested(now)
         commands = self._run([*changed, *outs, *rested, *self.relations.tick(now), *self.beside.tick(now)], now)
-        if self._drain_at is not None and now >= self._drain_at:
-            self._drain_at = None
+        drain = self._drain
+        if drain.is_on and drain.is_due(now):
             commands += self._run(self.beside.end(now), now)
-            for ref in [ref for ref, call in self.calls.items() if self._is_final or not call.is_emergency]:
+            for ref in drain.unspared():
                 commands += self._with_call(ref, lambda call: call.hang_up(Cause.SHUTDOWN, now), now)
         for ref in self._living.deadlines.pop_due(now):
             commands += self._with_call(ref, lambda call: call.tick(now), now)
-        if self.is_draining and not self.calls and self.beside.subscriptions:
-            commands += self._run(self.beside.end(now), now)
-        if self._is_leaving and not self.calls:
-            self._is_leaving = False
-            commands += self._run(self.relations.unregister(now), now)
-        return commands
-
-    def _revoke_drain(self, now: float) -> list[Command]:
-        if not self.is_draining or self._is_stopping:
-            return []
-        self.is_draining = self._is_leaving = self.beside.is_draining = False
-        self._drain_at = None
-        return [Log("info", "drain.revoked", ()), *self._run(self.relations.register_again(now), now)]
+        return [*commands, *self._run(drain.leave(now), now)] if drain.is_on else commands
 
     def next_deadline(self) -> float | None:
         deadlines = (
@@ -279,8 +259,7 @@ class Switch:
             self.beside.next_deadline(),
             self._living.deadlines.next(),
             self.ports.next_deadline(),
-            self._drain_at,
-            0.0 if self._is_leaving and not self.calls else None,
+            self._drain.next_deadline() if self._drain.is_on else None,
         )
         return min((at for at in deadlines if at is not None), default=None)
 
@@ -293,56 +272,15 @@ class Switch:
 
     def snapshot(self, now: float, newest: int | None = None) -> EngineView:
         """`newest`: shows at most so many calls, and nobody who holds a call path; for whoever looks often."""
-        wall = self._context.wall
-        is_whole = newest is None
-        if is_whole:
-            self.relations.paths.reconcile(self.calls)
-        shown = list(self.calls.values() if is_whole else islice(reversed(self.calls.values()), newest))
-        return EngineView(
-            name=self.policy.name,
-            ready=not self.is_draining,
-            calls=tuple(view_of(call, wall.of(0.0)) for call in (shown if is_whole else reversed(shown))),
-            states=states_of(self.calls.values()),
-            transactions=len(self.endpoint.layer),
-            dialogs=len(self._context.dialogs),
-            subscriptions=self.beside.subscriptions,
-            ports=self.ports.in_use,
-            ports_resting=self.ports.resting,
-            attempts=tuple((*key, count) for key, count in self._context.outcomes.items()),
-            messages=tuple((*key, count) for key, count in self.endpoint.counts.items()),
-            dropped=tuple(self.endpoint.dropped.items()),
-            peers=self.relations.views(),
-            paths=self.relations.paths.views(now, with_holders=is_whole),
-            limits=self.relations.quotas.views(now, wall.of(now)),
-            paths_leaked=self.relations.paths.leaked,
-            pings=self.relations.health.pings(),
-            wall_at_zero=wall.at_zero,
-            now=now,
-            emergencies=self._context.emergencies,
-            transfers=tuple(self._context.totals.transfers.items()),
-            media=media_view(self._context),
-        )
+        return engine_view(self._context, self.endpoint, self.beside, newest, now, is_ready=not self._drain.is_on)
 
     def call_view(self, ref: str) -> CallView | None:
         """The running call of this ref, or the one that has taken it in."""
-        call = self.calls.get(ref)
-        if call is None:
-            call = next((one for one in self.calls.values() if any(ref == old.ref for old in one.joined)), None)
-        return None if call is None else view_of(call, self._context.wall.of(0.0))
+        return call_view(ref, self._context)
 
     def load(self) -> LoadView:
         """For whoever looks every few seconds, however many calls there are."""
-        totals, paths = self._context.totals, self.relations.paths
-        return LoadView(
-            begun=self._begun,
-            answered=totals.setup.sum_and_count[1],
-            calls=len(self.calls),
-            packets=totals.packets.total(),
-            lost=totals.lost,
-            mos=totals.mos.sum_and_count,
-            jitter_seconds=totals.jitter.sum_and_count,
-            paths=tuple((name, paths.used(name)) for name, peer in self.policy.peers.items() if peer.kind == "trunk"),
-        )
+        return load_view(self._context, self.endpoint, begun=self._begun)
 
     # --- names and policies -------------------------------------------------------------------------------------------
 
@@ -517,8 +455,8 @@ class Switch:
             return [Respond(out.key, refusal.status, fields=refusal.fields)]
         if request.to.tag is not None:
             return self._in_dialog(out, peer, data, now)
-        if request.method == "OPTIONS" and (self.is_draining or not self.beside.relays_options(request, peer)):
-            if self.is_draining:
+        if request.method == "OPTIONS" and (self._drain.is_on or not self.beside.relays_options(request, peer)):
+            if self._drain.is_on:
                 return [Respond(out.key, 503)]
             supported = SUPPORTED if peer.reliable == "offer" else UNRELIABLE
             return [Respond(out.key, 200, fields=(allow_field(peer.methods), ACCEPT, supported), contact="")]
@@ -528,9 +466,8 @@ class Switch:
 
     def _invite(self, out: RequestReceived, peer: Peer, data: bytes, now: float) -> Sequence[Out]:
         self._begun += 1
-        if self.is_draining and not is_emergency(out.request, peer, self._context):
-            draining = Refusal(503, (("Retry-After", _RETRY_AFTER_DRAIN),))
-            return turn_away(out, peer, Cause.SHUTDOWN, draining, data, self._context, now)
+        if self._drain.is_on and not is_emergency(out.request, peer, self._context):
+            return turn_away(out, peer, Cause.SHUTDOWN, WHILE_DRAINING, data, self._context, now)
         if self._is_full(len(self._unstored), limits.CDR_QUEUE, out.request, peer):
             self.endpoint.dropped["records_full"] += 1  # one more record is what there is no room for
             return [Respond(out.key, 503)]

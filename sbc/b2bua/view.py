@@ -1,19 +1,82 @@
-"""A running call as the operator sees it: a value of `snapshot`, made when somebody asks.
+"""The engine as the operator sees it: values of `snapshot`, made when somebody asks.
 
-Peers and numbers are those of who talks now, or is to talk: after a transfer they need not be those of the record.
+Peers and numbers of a call are those of who talks now, or is to talk: after a transfer they need not be those of the
+record. It changes nothing, but for call paths that have outlived their call. Used by the switch.
 """
 
 from collections import Counter
 from collections.abc import Iterable
 
+from sbc.b2bua.beside.beside import Beside
 from sbc.b2bua.call import Call
 from sbc.b2bua.context import Context
 from sbc.b2bua.joining import number_of_party
-from sbc.b2bua.snapshot import CallState, CallView, MediaView
+from sbc.b2bua.snapshot import CallState, CallView, EngineView, LoadView, MediaView
 from sbc.b2bua.states import Asking, Hunting, Talking
+from sbc.sip.endpoint import Endpoint
 
 
-def view_of(call: Call, wall_at_zero: float) -> CallView:
+def engine_view(
+    context: Context, endpoint: Endpoint, beside: Beside, newest: int | None, now: float, *, is_ready: bool
+) -> EngineView:
+    """`newest`: shows at most so many calls, and nobody who holds a call path; None: everything."""
+    calls, relations, wall = context.calls, context.relations, context.wall
+    is_whole = newest is None
+    if is_whole:
+        relations.paths.reconcile(calls)
+    every = list(calls.values())
+    shown = every if newest is None else every[max(0, len(every) - newest) :]
+    return EngineView(
+        name=context.policy.name,
+        ready=is_ready,
+        calls=tuple(_view_of(call, wall.of(0.0)) for call in shown),
+        states=_states_of(every),
+        transactions=len(endpoint.layer),
+        dialogs=len(context.dialogs),
+        subscriptions=beside.subscriptions,
+        ports=context.ports.in_use,
+        ports_resting=context.ports.resting,
+        attempts=tuple((*key, count) for key, count in context.outcomes.items()),
+        messages=tuple((*key, count) for key, count in endpoint.counts.items()),
+        dropped=tuple(endpoint.dropped.items()),
+        peers=relations.views(),
+        paths=relations.paths.views(now, with_holders=is_whole),
+        limits=relations.quotas.views(now, wall.of(now)),
+        paths_leaked=relations.paths.leaked,
+        pings=relations.health.pings(),
+        wall_at_zero=wall.at_zero,
+        now=now,
+        emergencies=context.emergencies,
+        transfers=tuple(context.totals.transfers.items()),
+        media=_media_view(context),
+    )
+
+
+def call_view(ref: str, context: Context) -> CallView | None:
+    """The running call of this ref, or the one that has taken it in."""
+    call = context.calls.get(ref)
+    if call is None:
+        call = next((one for one in context.calls.values() if any(ref == old.ref for old in one.joined)), None)
+    return None if call is None else _view_of(call, context.wall.of(0.0))
+
+
+def load_view(context: Context, endpoint: Endpoint, *, begun: int) -> LoadView:
+    """`begun`: INVITEs that asked for a new call."""
+    totals, paths = context.totals, context.relations.paths
+    return LoadView(
+        begun=begun,
+        answered=totals.setup.sum_and_count[1],
+        calls=len(context.calls),
+        transactions=len(endpoint.layer),
+        packets=totals.packets.total(),
+        lost=totals.lost,
+        mos=totals.mos.sum_and_count,
+        jitter_seconds=totals.jitter.sum_and_count,
+        paths=tuple((name, paths.used(name)) for name, peer in context.policy.peers.items() if peer.kind == "trunk"),
+    )
+
+
+def _view_of(call: Call, wall_at_zero: float) -> CallView:
     account, egress = call.account, call.egress
     return CallView(
         ref=call.ref,
@@ -32,7 +95,7 @@ def view_of(call: Call, wall_at_zero: float) -> CallView:
     )
 
 
-def states_of(calls: Iterable[Call]) -> tuple[tuple[CallState, int], ...]:
+def _states_of(calls: Iterable[Call]) -> tuple[tuple[CallState, int], ...]:
     """How many calls are in which state."""
     return tuple(Counter(_word(call.state) for call in calls).items())
 
@@ -45,7 +108,7 @@ def _word(state: object) -> CallState:
     return "trying" if isinstance(state, Asking) else "ending"
 
 
-def media_view(context: Context) -> MediaView:
+def _media_view(context: Context) -> MediaView:
     """What all calls have heard, by interface: one address is one interface's, or counts for the first that has it."""
     totals = context.totals
     interface_of: dict[str, str] = {}
