@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from sbc import __version__ as sbc_version
+
 ROOT = Path(__file__).resolve().parents[2]
 READY = re.compile(r"^sbc: ready name=(\S+) admin=(\S+)$", re.MULTILINE)
 PATIENCE = 20.0
@@ -45,8 +47,12 @@ def test_it_says_ready_once_serves_and_ends_with_status_zero(start, peer, host):
     assert READY.findall(sbc.text) == [("test", f"unix:{sbc.admin}")]
     status = sbc.get("/api/v1/status")
     pids, [media] = status.pop("pids"), status.pop("media")
+    assert 0 <= status.pop("uptime_seconds") < PATIENCE
+    assert status.pop("started_at").startswith("20")
+    assert status.pop("version") == sbc_version
+    assert status.pop("rates") == {"calls_per_second": 0, "answered_per_second": 0}
     assert status == {
-        "name": "test", "ready": True, "calls": 0, "transactions": 0, "dialogs": 0, "ports": 0, "tasks": 0,
+        "name": "test", "ready": True, "draining": False, "calls": 0, "transactions": 0, "dialogs": 0, "ports": 0, "tasks": 0,
     }  # fmt: skip
     assert pids == {"supervisor": sbc.process.pid, "signalling": children(sbc.process.pid)["sbc-signalling"]}
     assert media["pid"] == children(sbc.process.pid)["sbc-media-0"]
@@ -89,12 +95,12 @@ def test_everything_that_is_taken_is_said_at_once_and_the_first_one_goes_on(star
     lines = second.text.splitlines()
     assert [line.startswith("sbc: ready") for line in lines] == [False] * 5
     assert [line for line in lines if "address already in use" in line] == [
-        f"sbc: interfaces.{name}.sip {listener}: address already in use; "
+        f"sbc: {second.policy}:{at}: interfaces.{name}.sip {listener}: address already in use; "
         "stop the program that holds it (ss -lnp) or choose another port"
-        for name, listener in (
-            ("inside", f"udp:{host}.10:5060"),
-            ("inside", f"tcp:{host}.10:5060"),
-            ("outside", f"udp:{host}.20:5060"),
+        for name, listener, at in (
+            ("inside", f"udp:{host}.10:5060", "4:3"),
+            ("inside", f"tcp:{host}.10:5060", "4:3"),
+            ("outside", f"udp:{host}.20:5060", "5:3"),
         )
     ]
     assert any(str(first.admin) in line for line in lines)
@@ -110,8 +116,11 @@ def test_an_absent_address_and_a_bad_data_dir_start_nothing(start, tmp_path):
     sbc = start(host="192.0.2", data_dir=tmp_path / "file" / "data")
     assert sbc.ends() == 1
     lines = sbc.text.splitlines()
-    assert "sbc: interfaces.inside.sip udp:192.0.2.10:5060: no network interface of this machine has" in lines[0]
-    assert "sbc: interfaces.inside.media 192.0.2.10: no network interface of this machine has the address" in sbc.text
+    assert "policy.yaml:4:3: interfaces.inside.sip udp:192.0.2.10:5060: no network interface of this" in lines[0]
+    assert (
+        "policy.yaml:4:3: interfaces.inside.media 192.0.2.10: no network interface of this machine has the address"
+        in sbc.text
+    )
     assert f"sbc.data_dir {tmp_path}/file/data: cannot be made: not a directory" in lines[-1]
     assert not sbc.admin.exists()
 
