@@ -72,13 +72,35 @@ def test_user_and_folders_are_made_with_the_modes_that_the_page_names(installed)
     users = run(program("systemd-sysusers"), f"--root={installed}")
     assert users.returncode == 0, users.stderr
     (line,) = [line for line in (installed / "etc/passwd").read_text().splitlines() if line.startswith("sbc:")]
-    _, _, uid, gid, _, home, shell = line.split(":")
+    _, _, _, gid, _, home, shell = line.split(":")
     assert (home, shell) == ("/var/lib/sbc", "/usr/sbin/nologin")
     folders = run(program("systemd-tmpfiles"), "--create", f"--root={installed}", installed / UNITS / "sbc.tmpfiles")
     assert folders.returncode == 0, folders.stderr
     made = {
-        name: (status.st_uid, status.st_gid, status.st_mode & 0o777)
+        name: (status.st_uid, status.st_gid, status.st_mode & 0o7777)
         for name in ("etc/sbc", "run/sbc")
         for status in [os.stat(installed / name)]  # noqa: PTH116
     }
-    assert made == {"etc/sbc": (0, int(gid), 0o750), "run/sbc": (int(uid), int(gid), 0o750)}
+    assert made == {"etc/sbc": (0, int(gid), 0o750), "run/sbc": (0, int(gid), 0o1770)}
+
+
+@pytest.mark.root
+def test_what_the_media_unit_does_as_root_follows_no_link_of_the_user_sbc(tmp_path):
+    """Who has taken over signalling can write `/run/sbc`, and would have root with any folder of the machine."""
+    needs_root()
+    unit = (UNITS / "sbc-media@.service").read_text()
+    commands = [
+        line.replace("$$", "$") for line in re.findall(r"^ExecStartPre=\+/bin/sh -c '(.*)'$", unit, re.MULTILINE)
+    ]
+    assert "mount -t bpf" in commands[0]
+    script = tmp_path / "as-root"
+    script.write_text(
+        "set -e\nmount -t tmpfs -o mode=755 tmpfs /run\nmkdir /run/sbc /run/victim\n"
+        + "".join(f"ln -s /run/victim /run/sbc/{name}\n" for name in ("bpf", "sbc-bpf", "sbc"))
+        + "chown -h 4242:4242 /run/sbc /run/sbc/*\n"
+        + "".join(f"( {command.replace('sbc:sbc', '4242:4242')} )\n" for command in commands)
+        + "stat -c '%u %m' /run/victim\n"
+    )
+    done = run(program("unshare"), "--mount", "--net", "sh", script)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "0 /run\n"
