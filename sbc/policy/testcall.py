@@ -2,8 +2,8 @@
 
 An interface on 127.0.0.1, a PBX `testcall` behind it, which must log in and may have one call at a time, and a route
 from it to one number over one trunk. Where that number is one of ours there is also a route for it from that trunk to
-`testcall`, so that a carrier's whole way in is tried. Real callers of the number still reach their PBX: the tester turns
-away whatever is not its own call, and the hunt goes on. Pure; used by `runtime.call_door`.
+`testcall`, so that a carrier's whole way in is tried. Real callers of the number still reach their PBX: the tester
+turns away whatever is not its own call, and the hunt goes on. Pure; used by `runtime.call_door`.
 """
 
 from typing import Final
@@ -48,7 +48,7 @@ class Wanted(Struct, frozen=True):
 
 
 class Door(Struct, frozen=True):
-    """`called` and `caller`: in E.164 where they have such a form; `sent_called`, `sent_caller`: as the trunk sees them.
+    """`called` and `caller`: in E.164 where they have such a form; `sent_…`: as the trunk sees them.
 
     `owner`: the PBX that has the number; empty: the call cannot come back in. `listen`: where we take the tester's SIP.
     """
@@ -73,8 +73,12 @@ def plan_door(policy: Policy, wanted: Wanted, listen: Address, password: Secret)
     called = policy.plan.read(wanted.called)
     if not called.is_numeric:
         raise ValueError(f"`{wanted.called[:40]}` is no telephone number")
-    if "emergency" in policy.plan.words(called):
-        raise ValueError(f"{called.dialled} is an emergency number: it is not called for a test")
+    sent_called = policy.plan.write(called, trunk.called_form)
+    # What crosses may be an emergency number in the trunk's form alone: +1911 goes out as 911.
+    words = policy.plan.words(called) | policy.plan.words(policy.plan.read(sent_called))
+    for word in ("emergency", "premium"):  # nobody's bars stand before the door's own route
+        if word in words:
+            raise ValueError(f"{called.dialled} is a number of the kind {word}: it is not called for a test")
     caller = policy.plan.read(wanted.caller or _own_number(policy, called.best))
     if not caller.is_numeric:
         raise ValueError(f"`{wanted.caller[:40]}` is no telephone number")
@@ -83,7 +87,7 @@ def plan_door(policy: Policy, wanted: Wanted, listen: Address, password: Secret)
         wanted,
         called.best,
         caller.best,
-        policy.plan.write(called, trunk.called_form),
+        sent_called,
         policy.plan.write(caller, trunk.caller_form),
         "" if owner is None or wanted.one_way else owner.name,
         listen,

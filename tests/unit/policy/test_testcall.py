@@ -112,8 +112,15 @@ def test_numbers_are_told_as_the_trunk_will_see_them(load, well):
     assert (door.sent_called, door.sent_caller) == ("4155550100", "4155550111")
 
 
-@pytest.mark.parametrize("number", ["911", "112"])
-def test_emergency_numbers_are_not_called_for_a_test(policy, number):
+@pytest.mark.parametrize(("number", "word"), [("911", "emergency"), ("112", "emergency"), ("+19005551212", "premium")])
+def test_some_numbers_are_not_called_for_a_test(policy, number, word):
+    with pytest.raises(ValueError, match=word):
+        door_for(policy, number)
+
+
+@pytest.mark.parametrize("number", ["+1911", "+1112"])
+def test_a_number_that_the_trunk_sends_as_an_emergency_number_is_not_called_for_a_test(load, well, number):
+    policy = load(well.replace("127.0.0.40:5060", "127.0.0.40:5060, numbers: national") + ROUTES)
     with pytest.raises(ValueError, match="emergency"):
         door_for(policy, number)
 
