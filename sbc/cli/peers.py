@@ -51,7 +51,8 @@ def show_limits(sbc: Running) -> int:
     if sbc.json:
         show_json(body)
     else:
-        show_table(("WHAT", "CALLS", "MINUTES TODAY", "CPS"), [_limits_row(limits) for limits in body["limits"]])
+        rows = [_limits_row(limits) for limits in body["limits"]]
+        show_table(("WHAT", "CALLS", "MINUTES TODAY", "CPS"), rows, none="No PBX and no route has limits.")
     return 0
 
 

@@ -100,7 +100,7 @@ def _show(records: Sequence[dict[str, Any]]) -> None:
     if any(joined):
         show_table((*_COLUMNS, "JOINED TO"), [[*row, ref] for row, ref in zip(rows, joined, strict=True)])
     else:
-        show_table(_COLUMNS, rows)
+        show_table(_COLUMNS, rows, none="No call record matches.")
 
 
 def _row(record: dict[str, Any]) -> list[str | int | None]:

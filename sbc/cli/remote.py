@@ -30,7 +30,7 @@ def show_calls(sbc: Running) -> int:
         return 0
     now = dt.datetime.now(dt.UTC).timestamp()
     columns = ("REF", "STATE", "INGRESS", "EGRESS", "ROUTE", "CALLER", "CALLED", "STARTED", "TALKING", *_QUALITY)
-    show_table(columns, [_call_row(call, now) for call in body["calls"]])
+    show_table(columns, [_call_row(call, now) for call in body["calls"]], none="No call is running.")
     older = body.get("total", 0) - len(body["calls"])
     if older > 0:
         print(f"{older} calls that are older run besides", file=sys.stderr)

@@ -47,6 +47,84 @@ def test_an_empty_table_shows_its_columns(capsys):
     assert capsys.readouterr().out == "REF\n"
 
 
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+    @property
+    def lines(self):
+        return [line.rstrip() for line in re.sub(r"\x1b\[[0-9;]*m", "", self.getvalue()).split("\n")]
+
+
+def on_a_terminal(monkeypatch, width):
+    monkeypatch.setattr(sys, "stdout", Terminal())
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", str(width))
+    return sys.stdout
+
+
+def test_a_table_too_wide_for_the_terminal_has_several_lines_for_a_row(monkeypatch):
+    out = on_a_terminal(monkeypatch, 38)
+
+    show_table(("REF", "CALLER", "CALLED", "MOS"), [("kc227lwvw6py", "+14155550100", "+12125550123", "4.4/4.4")])
+
+    assert out.lines == [
+        "",
+        "REF           CALLER",
+        "    CALLED        MOS",
+        "─" * 40,
+        "kc227lwvw6py  +14155550100",
+        "    +12125550123  4.4/4.4",
+        "",
+        "",
+    ]
+
+
+@pytest.mark.parametrize("width", [40, 80, 132])
+def test_words_and_numbers_stay_whole_at_every_width(monkeypatch, width):
+    out = on_a_terminal(monkeypatch, width)
+    row = (
+        "kc227lwvw6py",
+        "answered",
+        "office",
+        "+14155550100",
+        "+12125550123",
+        "2026-01-31T09:00:00Z",
+        "one-way: egress",
+    )
+
+    show_table(tuple("ABCDEFG"), [row, row])
+
+    assert all(" ".join(out.lines).count(cell) == 2 for cell in row)
+    assert max(map(len, out.lines)) <= width
+
+
+def test_a_last_column_of_sentences_is_wrapped_below_its_row(monkeypatch):
+    out = on_a_terminal(monkeypatch, 40)
+    why = "the changed policy was refused and the old one is in force"
+
+    show_table(("ALARM", "SINCE", "WHAT"), [("reload.refused", "2026-01-31T09:00:00Z", why)])
+
+    assert max(map(len, out.lines)) <= 40
+    assert " ".join(" ".join(out.lines).split()).endswith(f"2026-01-31T09:00:00Z {why}")
+
+
+def test_a_folded_row_has_no_line_for_what_it_does_not_say(monkeypatch):
+    out = on_a_terminal(monkeypatch, 40)
+
+    show_table(("REF", "CALLER", "CALLED", "MOS"), [("kc227lwvw6py", "+14155550100" * 2, None, "")])
+
+    assert " ".join(out.lines).rstrip().endswith("+14155550100" * 2)
+
+
+def test_a_person_is_told_that_there_is_nothing(monkeypatch):
+    out = on_a_terminal(monkeypatch, 80)
+
+    show_table(("REF",), [], none="No call is running.")
+
+    assert out.lines == ["No call is running.", ""]
+
+
 @pytest.mark.parametrize("terminal", [False, True])
 def test_no_table_lets_a_peer_move_the_cursor(monkeypatch, terminal):
     out = io.StringIO()
