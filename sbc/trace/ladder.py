@@ -154,6 +154,7 @@ def _request_mark(method: str, header: bytes, body: bytes) -> str:
 
 
 def _split(data: bytes) -> tuple[bytes, bytes]:
+    data = data.lstrip(b"\r\n")  # before the start line nothing counts (RFC 3261 §7.5)
     end = _END_OF_HEADER.search(data)
     return (data, b"") if end is None else (data[: end.start()], data[end.end() :])
 

@@ -19,6 +19,8 @@ MASKED: Final = b"(not shown)\r\n"
 _WORDS: Final = b"(not shown)"
 _FILLER: Final = b"x"
 _END_OF_HEADER: Final = re.compile(rb"\n\r?\n")
+_LINE_BREAKS: Final = re.compile(rb"[\r\n]*")
+_FOLDING: Final = re.compile(rb"\r?\n(?=[ \t])")
 _DIALLING: Final = re.compile(rb"dtmf|digit|kpml|telephone-event|hook-?flash")
 _TYPES: Final = re.compile(rb"[\r\n](?:content-type|c)[ \t]*:([^\r\n]*)")
 _INFO: Final = re.compile(rb"[\r\n]cseq[ \t]*:[ \t]*\d+[ \t]+info\b")
@@ -31,8 +33,9 @@ _SECRETS: Final = tuple(
     for pattern in (
         rb"(?:^|[\r\n])(?:proxy-)?authorization[ \t]*:[ \t]*(?:(?:digest|basic|bearer)[ \t]+)?" + _VALUE,
         rb"(?:^|[\r\n])(?:proxy-)?authentication-info[ \t]*:[ \t]*" + _VALUE,
-        rb"sips?:[^@:/?\s<>\"]{1,200}:(?P<secret>[^@/\s<>\"]{1,200})@",
-        rb";postd=(?P<secret>[^;>\s]+)",
+        rb"[?&](?:proxy-)?authorization=(?P<secret>[^&>\s]+)",
+        rb"sips?:[^@:/?\s<>\"]{0,200}:(?P<secret>[^@/\s<>\"]{1,200})@",
+        rb"(?:;|%3b)postd(?:=|%3d)(?P<secret>[^;>\s]+)",
         rb"\binline[ \t]*:[ \t]*(?P<secret>[^|;\r\n]+)",
         rb"[\r\n]a=(?:key-mgmt|ice-pwd)[ \t]*:[ \t]*(?P<secret>[^\r\n]*)",
         rb"[\r\n]k=(?P<secret>[^\r\n]*)",
@@ -40,9 +43,9 @@ _SECRETS: Final = tuple(
 )
 # A quick look first, at lower case: hardly any message has anything to be hidden, and a busy system sends many on.
 _SUSPECT_WORDS: Final = (
-    b"authorization", b"authentication-info", b";postd=", b"inline", b"key-mgmt", b"ice-pwd", b"\nk=", b"\rk=",
+    b"authorization", b"authentication-info", b"postd", b"inline", b"key-mgmt", b"ice-pwd", b"\nk=", b"\rk=",
 )  # fmt: skip
-_URI_PASSWORD: Final = re.compile(rb"sips?:[^@:/?\s<>\"]{1,200}:[^@/\s<>\"]{1,200}@")
+_URI_PASSWORD: Final = re.compile(rb"sips?:[^@:/?\s<>\"]{0,200}:[^@/\s<>\"]{1,200}@")
 _DIALLING_WORDS: Final = (b"info", b"dtmf", b"digit", b"kpml", b"telephone-event", b"flash")
 
 
@@ -60,13 +63,20 @@ def _masked(data: bytes, hide: Callable[["re.Match[bytes]"], bytes], hide_body: 
     low = data.lower()
     shown = data
     if any(word in low for word in _DIALLING_WORDS):
-        end = _END_OF_HEADER.search(data)
-        if end is not None and end.end() < len(data) and _holds_digits(low[: end.start()], low[end.end() :]):
+        begin = _start(data)
+        end = _END_OF_HEADER.search(data, begin)
+        if end is not None and end.end() < len(data) and _holds_digits(low[begin : end.start()], low[end.end() :]):
             shown = data[: end.end()] + hide_body(data[end.end() :])
     if any(word in low for word in _SUSPECT_WORDS) or _URI_PASSWORD.search(low) is not None:
         for secret in _SECRETS:
             shown = secret.sub(hide, shown)
     return shown
+
+
+def _start(data: bytes) -> int:
+    """Line breaks before the start line are not counted (RFC 3261 §7.5)."""
+    found = _LINE_BREAKS.match(data)
+    return 0 if found is None else found.end()
 
 
 def _in_words(found: "re.Match[bytes]") -> bytes:
@@ -89,10 +99,8 @@ def _fill(text: bytes) -> bytes:
 
 def _holds_digits(header: bytes, body: bytes) -> bool:
     """An INFO, whatever it says that it is; its answer too. Both are in lower case."""
+    header = _FOLDING.sub(b"", header)
     if header.startswith(b"info") or (b"info" in header and _INFO.search(header) is not None):
         return True
-    kind = _TYPES.search(header)
-    if kind is None:
-        return False
-    is_multipart = b"multipart" in kind[1]
-    return _DIALLING.search(body if is_multipart else kind[1]) is not None
+    # Of several types it is not known which one the receiver goes by.
+    return any(_DIALLING.search(body if b"multipart" in kind else kind) is not None for kind in _TYPES.findall(header))

@@ -195,3 +195,7 @@ def test_whatever_a_peer_sends_each_entry_is_one_line_that_moves_no_cursor(hosti
 def test_a_note_that_a_peer_has_written_moves_no_cursor():
     drawn = draw([arrow(0.0, "ingress", False, INVITE), Entry(0.1, "", False, None, "why: \x1b[2J\x85\u2028x\u202e")])
     assert all(char.isprintable() for line in drawn.split("\n") for char in line)
+
+
+def test_line_breaks_before_a_message_do_not_hide_what_it_is():
+    assert label_of(b"\r\n\r\nBYE sip:a@b SIP/2.0\r\n\r\n") == "BYE"

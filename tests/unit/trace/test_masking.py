@@ -22,6 +22,12 @@ INFO = b"INFO sip:a@b SIP/2.0\r\nContent-Type: application/dtmf-relay\r\n\r\nSig
         .replace(b"application/dtmf-relay", b"multipart/mixed;boundary=x")
         .replace(b"Signal", b"--x\r\nContent-Type: application/dtmf-relay\r\n\r\nSignal"),
         INFO.replace(b"INFO sip:a@b SIP/2.0", b"SIP/2.0 200 OK"),
+        b"\r\n\r\n" + INFO,
+        b"\n\n" + INFO,
+        INFO.replace(b"Content", b"X: y\r\r\nContent"),
+        INFO.replace(b"INFO", b"NOTIFY").replace(b"Type: ", b"Type:\r\n "),
+        INFO.replace(b"INFO", b"NOTIFY").replace(b"Content", b"c: text/plain\r\nContent"),
+        INFO.replace(b"INFO sip:a@b SIP/2.0", b"SIP/2.0 200 OK\r\nCSeq: 2\r\n INFO").replace(b"dtmf-relay", b"x"),
     ],
 )
 def test_digits_are_not_shown(data):
@@ -63,6 +69,8 @@ SIPFRAG = b"NOTIFY sip:a@b SIP/2.0\r\nContent-Type: message/sipfrag\r\n\r\nINVIT
 SECRETS = [
     b"INVITE sip:bob:hunter2@pbx SIP/2.0\r\nTo: <sip:bob:hunter2@pbx>\r\n\r\n",
     b"INVITE tel:+1;postd=p4711 SIP/2.0\r\nTo: x\r\n\r\n",
+    b"INVITE sip:+1%3Bpostd%3D4711@b SIP/2.0\r\nTo: <sip::hunter2@pbx>\r\n\r\n",
+    b"REFER sip:a@b SIP/2.0\r\nRefer-To: <sip:c@d?Authorization=Digest%20response%3D%226629fae4%22>\r\n\r\n",
     b'SIP/2.0 200 OK\r\nAuthentication-Info: rspauth="6629fae4", nc=1\r\n\r\n',
     REQUEST + CRYPTO + b"m=audio 1 RTP/SAVP 0\r\n",
     REQUEST + b"k=clear:opensesame\r\na=key-mgmt:mikey AQAFgM0X\r\na=ice-pwd:asd88fgpdd77\r\n",
@@ -91,7 +99,7 @@ def test_masked_in_place_a_message_keeps_its_length_and_its_lines(data):
 
 
 def test_what_is_no_secret_of_a_message_stays():
-    shown = masked(SECRETS[3])
+    shown = masked(REQUEST + CRYPTO + b"m=audio 1 RTP/SAVP 0\r\n")
     assert b"a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:(not shown)|2^20|1:32\r\nm=audio 1 RTP/SAVP 0\r\n" in shown
     challenge = b'SIP/2.0 401 Unauthorized\r\nWWW-Authenticate: Digest realm="hq", nonce="abc"\r\nIdentity: eyJ\r\n\r\n'
     assert masked(challenge) is challenge
