@@ -17,8 +17,8 @@ from sbc.b2bua.call import Call
 from sbc.b2bua.call import Out as CallOut
 from sbc.b2bua.commands import Alert, AskMedia, ClosePorts, Command, Log, OpenPorts, StoreState, WriteCdr
 from sbc.b2bua.context import Context
-from sbc.b2bua.draining import WHILE_DRAINING, Draining
-from sbc.b2bua.entrance import is_emergency, speaker, stay_inside, turn_back
+from sbc.b2bua.draining import Draining
+from sbc.b2bua.entrance import speaker
 from sbc.b2bua.events import (
     BusyOutOrdered,
     CdrDurable,
@@ -36,37 +36,29 @@ from sbc.b2bua.events import (
     PortsOpened,
     StateRestored,
 )
-from sbc.b2bua.former import FormerPolicies
-from sbc.b2bua.identity import parties_of
-from sbc.b2bua.listeners import FormerListeners
+from sbc.b2bua.in_force import PolicyInForce, media_addresses, media_rules
 from sbc.b2bua.living import LivingCalls, crash_log
-from sbc.b2bua.loops import is_loop
-from sbc.b2bua.media import MediaRules
 from sbc.b2bua.media_news import MediaNews
 from sbc.b2bua.orders import ChildAnswered, ChildFailed, ChildProgressed, HangUpChild, JoinCalls, PlaceChild
 from sbc.b2bua.orphans import end_orphan
 from sbc.b2bua.ports import PortPool
 from sbc.b2bua.reachable import locals_of
-from sbc.b2bua.refused import RefusedLogins
-from sbc.b2bua.replaces import replaced_by
+from sbc.b2bua.reception import Reception
 from sbc.b2bua.snapshot import CallView, EngineView, LoadView
 from sbc.b2bua.stamping import stamped
-from sbc.b2bua.turned_away import stillborn, turn_away
 from sbc.b2bua.view import call_view, engine_view, load_view
 from sbc.b2bua.whose import asked, dialog_of, is_of_probe, ref_of, user_of
-from sbc.core import limits
 from sbc.core.address import Address, Flow, Transport
-from sbc.core.cause import Cause, cause_of_status
+from sbc.core.cause import Cause
 from sbc.core.ids import IdSource
 from sbc.peering.bindings import BindingMoved
-from sbc.peering.hop import server_uri
 from sbc.peering.relations import Out as PeerOut
 from sbc.peering.relations import Relations
 from sbc.policy.engine import Policy
 from sbc.policy.model import Peer
-from sbc.sip.checks import ACCEPT, SUPPORTED, UNRELIABLE, Refusal, allow_field, refusal_of
+from sbc.sip.checks import refusal_of
 from sbc.sip.commands import CloseFlow, LookUp, Order, ResendResponse, Respond, SendMessage
-from sbc.sip.endpoint import Door, Endpoint, Listeners
+from sbc.sip.endpoint import Endpoint
 from sbc.sip.endpoint import Out as SipOut
 from sbc.sip.events import FlowClosed, FlowFailed, LookedUp
 from sbc.sip.message import Request
@@ -79,7 +71,6 @@ from sbc.sip.transaction.outputs import (
     ResponseReceived,
     TransactionFailed,
 )
-from sbc.trace.doorstep import Doorstep
 from sbc.trace.recorder import Recorder
 
 SERVER_NAME: Final = "sbc"
@@ -98,8 +89,7 @@ class Switch:
         self.trace = Recorder()
         self.endpoint = Endpoint(locals_of(policy.interfaces.values()), ids, SERVER_NAME, timing)
         media = policy.media
-        self.ports = PortPool(_media_addresses(policy), media.first_port, media.last_port, ids)
-        self._ids = ids
+        self.ports = PortPool(media_addresses(policy), media.first_port, media.last_port, ids)
         self.relations = Relations(policy, ids, self.endpoint.locator.candidates)
         self._context = Context(
             policy,
@@ -107,45 +97,44 @@ class Switch:
             ids=ids,
             timing=timing,
             ports=self.ports,
-            media_rules=_media_rules(policy),
+            media_rules=media_rules(policy),
             trace=self.trace,
         )
-        self.endpoint.is_renamed = _renames(policy)
-        self._former = FormerPolicies()
-        self._listeners = FormerListeners()
-        self._refused = RefusedLogins()
-        self._doorstep = Doorstep()
-        self._living = LivingCalls(self._context, self._forgotten)
+        self.beside = Beside(self._context)
+        self._in_force = PolicyInForce(self._context, self.endpoint, self.beside)
+        self._listeners = self._in_force.listeners
+        self._living = LivingCalls(self._context, self._in_force.forget)
         self.calls = self._context.calls = self._living.calls
         self._media_news = MediaNews(self._context, self._living)
-        self._begun = 0
         self._unstored: set[str] = set()  # calls whose records the disk does not take
         self._between = BetweenCalls(self._living, self._context, self._unstored)
-        self.beside = Beside(self._context)
         self._drain = Draining(self.calls, self.beside, self.relations)
+        self.reception = Reception(
+            self._context, self.endpoint, self._living, self._between, self.beside, self._drain, self._unstored
+        )
 
     # --- what moves it ------------------------------------------------------------------------------------------------
 
     def start(self, now: float) -> list[Command]:
-        return self._run([*self.ports.start(), *self._watch_names(now), *self.relations.start(now)], now)
+        return self._run([*self.ports.start(), *self._in_force.watch_names(now), *self.relations.start(now)], now)
 
     def receive(self, data: bytes, flow: Flow, now: float) -> list[Command]:
         """One whole SIP message. A stranger gets silence and leaves no state."""
         source = (flow.interface, flow.remote.host, flow.remote.port)
         peer = self.policy.identify(*source)
         if peer is None or (self._listeners.removed and self._listeners.is_removed(flow)):
-            peer = self._former.identify(*source) or peer
+            peer = self._in_force.former.identify(*source) or peer
             if peer is not None:
                 return self._receive_of_former(peer, data, flow, now)
             # Deviation: RFC 3261 §8.2 has every request answered; an answer to a stranger tells a scanner that we are
             # here, and a spoofed one would hit a third party.
             self.endpoint.dropped["unknown_source"] += 1
             return []
-        door = None if peer.kind == "trunk" or peer.auth is None else self._door(peer, flow, now)
+        door = None if peer.kind == "trunk" or peer.auth is None else self.reception.door(peer, flow, now)
         message, received = self.endpoint.receive(data, flow, now, door, is_quiet=peer.accepts_any)
         if message is None and door is not None:
-            self._turned_back(data, flow, received, now)
-        outs: list[Out] = [*received] if door is None else [*received, *self._refused.take()]
+            self.reception.turned_back(data, flow, received, now)
+        outs: list[Out] = [*received] if door is None else [*received, *self.reception.refused.take()]
         if message is not None:
             taken_by = self.endpoint.layer.taken_by
             self._living.trace_received(taken_by, data, flow, now)
@@ -159,22 +148,15 @@ class Switch:
     def knows(self, interface: str, host: str, port: int) -> bool:
         """Whether anything that comes from there is listened to."""
         source = (interface, host, port)
-        return self.policy.identify(*source) is not None or self._former.identify(*source) is not None
+        return self.policy.identify(*source) is not None or self._in_force.former.identify(*source) is not None
 
     def _receive_of_former(self, peer: Peer, data: bytes, flow: Flow, now: float) -> list[Command]:
         """A reload has taken this peer, its address, or our listener, away; calls that are up stay up, and it may end
         them.
         """
-        context, layer = self._context, self.endpoint.layer
-        message, outs = self.endpoint.receive(
-            data,
-            flow,
-            now,
-            lambda request: stay_inside(request, context, layer, beside=self.beside.tags),
-            is_quiet=True,
-        )
+        message, outs = self.endpoint.receive(data, flow, now, self._in_force.turn_back, is_quiet=True)
         if message is not None:
-            self._living.trace_received(layer.taken_by, data, flow, now)
+            self._living.trace_received(self.endpoint.layer.taken_by, data, flow, now)
         return self._run(outs, now, peer, data)
 
     def bad_frame(self, data: bytes, flow: Flow, reason: str, now: float) -> list[Command]:
@@ -198,8 +180,7 @@ class Switch:
                 return self._run(self.relations.flow_closed(flow, now), now)
             case LookedUp():
                 outs = self.endpoint.handle(event, now)
-                changed = self.relations.hops_changed(now) if self._learn_names() else []
-                return self._run([*changed, *outs], now)
+                return self._run([*self._in_force.learn_names(now), *outs], now)
             case MediaReplied(reply):
                 return self._run(self._media_news.take(reply, now), now)
             case PortsOpened(local, ports):
@@ -229,7 +210,8 @@ class Switch:
                 self.relations.restore(items, now, self._context.wall.at_zero)
                 return []
             case PolicyChanged(policy):
-                return self._change_policy(policy, now)
+                self.policy = policy
+                return self._run(self._in_force.change(policy, now), now)
             case InterfaceChanged(name, missing, why):
                 return self._run(self.relations.interface_changed(name, missing, why, now), now)
             case ClockSet(wall_at_zero):
@@ -240,7 +222,7 @@ class Switch:
 
     def tick(self, now: float) -> list[Command]:
         outs = self.endpoint.tick(now)
-        changed = self.relations.hops_changed(now) if self._learn_names() else []  # by look-ups that were given up
+        changed = self._in_force.learn_names(now)  # by look-ups that were given up
         rested = self.ports.close_rested(now)
         commands = self._run([*changed, *outs, *rested, *self.relations.tick(now), *self.beside.tick(now)], now)
         drain = self._drain
@@ -280,73 +262,11 @@ class Switch:
 
     def load(self) -> LoadView:
         """For whoever looks every few seconds, however many calls there are."""
-        return load_view(self._context, self.endpoint, begun=self._begun)
-
-    # --- names and policies -------------------------------------------------------------------------------------------
-
-    def _watch_names(self, now: float) -> Sequence[Out]:
-        """The servers of all peers are looked up at once, and kept fresh: no call waits for the DNS."""
-        peers = self.policy.peers.values()
-        return self.endpoint.watch([(server_uri(s), peer.interface) for peer in peers for s in peer.servers], now)
-
-    def _learn_names(self) -> bool:
-        """What a server's name means says who may speak as its peer. True where it has changed for any of them."""
-        news = self.endpoint.news()
-        for host, addresses in news.addresses.items():
-            self.policy.learn_addresses(host, addresses)
-        return bool(news.servers)
-
-    def _change_policy(self, policy: Policy, now: float) -> list[Command]:
-        """For what comes from now on; calls that are up go on as they began."""
-        old = self.policy
-        self._former.replaced(old, self.calls)
-        self.policy = self._context.policy = policy
-        moved = self._change_interfaces(old, policy, now)
-        self._context.media_rules = _media_rules(policy)
-        self.endpoint.is_renamed = _renames(policy)
-        outs = [
-            *moved,
-            *self._watch_names(now),
-            *self.relations.change_policy(policy, now),
-            *self.beside.change_policy(now),
-        ]
-        self._learn_names()
-        for host, addresses in self.endpoint.locator.speakers().items():
-            policy.learn_addresses(host, addresses)  # it has never heard of them, and the DNS need not say it again
-        return self._run(outs, now)
-
-    def _change_interfaces(self, old: Policy, new: Policy, now: float) -> list[Out]:
-        """Calls that are up keep the listeners and the ports that they have."""
-        before, after = old.interfaces, new.interfaces
-        if before == after:
-            return []
-        had, locals_ = self.endpoint.locator.locals, locals_of(after.values())
-        self._listeners.replaced(had, locals_, before.values(), after.values(), self.calls)
-        self._context.set_interfaces({**self._context.interfaces, **after} if self.calls else after)
-        self.endpoint.former = self._former_locals if self._listeners else None
-        return [
-            *self.endpoint.change_locals(locals_, now),
-            *self.ports.change(_media_addresses(new), now),
-            *self.relations.listeners_removed(self._listeners.removed, now),
-        ]
-
-    def _former_locals(self, user: Hashable) -> Listeners:
-        while isinstance(user, tuple) and isinstance(user[0], tuple):
-            user = user[0]
-        return self._listeners.of(ref_of(user))
-
-    def _forgotten(self, ref: str) -> None:
-        self._former.forget(ref)
-        self._listeners.forget(ref)
+        return load_view(self._context, self.endpoint, begun=self.reception.begun)
 
     def lets_go(self, transport: Transport, local: Address) -> bool:
         """Whether nothing needs a removed listener any more; then it counts as closed."""
-        if self._listeners.is_used(transport, local) or self.endpoint.layer.uses(transport, local):
-            return False
-        self._listeners.closed(transport, local)
-        if not self._listeners:
-            self.endpoint.former = None
-        return True
+        return self._in_force.lets_go(transport, local)
 
     # --- inside: what comes out is run until nothing is left ----------------------------------------------------------
 
@@ -385,8 +305,8 @@ class Switch:
     def _follow(self, out: Order | SipOut | BindingMoved, now: float, peer: Peer | None, data: bytes) -> Sequence[Out]:
         what = type(out)
         if what in _ORDERS:
-            if self._context.session_ids:
-                out = self._stamped(out)  # type: ignore[arg-type]
+            if self._context.session_ids and what is not ResendResponse:  # that has been stamped
+                out = stamped(out, user_of(out, self.endpoint.layer), self._context)  # type: ignore[arg-type]
             return self.endpoint.perform(out, now)  # type: ignore[arg-type]
         if what in _REPORTS and self._context.moves:
             out = replace(out, user=self._context.moves.user_of(out.user))  # type: ignore[union-attr]
@@ -421,89 +341,18 @@ class Switch:
             case _:
                 raise AssertionError(f"nobody knows what to do with {out}")
 
-    def _stamped(self, order: Order) -> Order:
-        if isinstance(order, ResendResponse):
-            return order  # it has been stamped
-        return stamped(order, user_of(order, self.endpoint.layer), self._context)
-
     # --- requests -----------------------------------------------------------------------------------------------------
-
-    def _turned_back(self, data: bytes, flow: Flow, outs: Sequence[SipOut], now: float) -> None:
-        """At the door: where the caller comes again with credentials, his ladder has this too."""
-        answers = [out for out in outs if isinstance(out, SendMessage)]
-        if answers and data.startswith(b"INVITE "):
-            self._doorstep.said(now, False, data, flow)
-            for out in answers:
-                self._doorstep.said(now, True, out.data, out.flow)
-
-    def _door(self, peer: Peer, flow: Flow, now: float) -> Door:
-        return lambda request: turn_back(
-            peer, request, flow, self._context, self.endpoint.layer, self._refused, now, beside=self.beside.tags
-        )
 
     def _request(self, out: RequestReceived, peer: Peer, data: bytes, now: float) -> Sequence[Out]:
         request = out.request
         peer = speaker(peer, request, out.flow, self._context)
-        if request.method == "REGISTER" and peer.registers and request.to.tag is None:
-            status, fields, outs = self.relations.register(peer, request, out.flow, now)
-            return [Respond(out.key, status, fields=fields), *outs]
+        if request.to.tag is None:
+            return self.reception.take(out, peer, data, now)
         refusal = refusal_of(request, peer.methods, reliable=peer.reliable == "offer")
-        if refusal is not None and request.method == "INVITE" and request.to.tag is None:
-            return turn_away(out, peer, cause_of_status(refusal.status), refusal, data, self._context, now)
         if refusal is not None:
             self._trace_refused(out, peer, data, now)
             return [Respond(out.key, refusal.status, fields=refusal.fields)]
-        if request.to.tag is not None:
-            return self._in_dialog(out, peer, data, now)
-        if request.method == "OPTIONS" and (self._drain.is_on or not self.beside.relays_options(request, peer)):
-            if self._drain.is_on:
-                return [Respond(out.key, 503)]
-            supported = SUPPORTED if peer.reliable == "offer" else UNRELIABLE
-            return [Respond(out.key, 200, fields=(allow_field(peer.methods), ACCEPT, supported), contact="")]
-        if request.method == "INVITE":
-            return self._invite(out, peer, data, now)
-        return self.beside.take(out, peer, now)
-
-    def _invite(self, out: RequestReceived, peer: Peer, data: bytes, now: float) -> Sequence[Out]:
-        self._begun += 1
-        if self._drain.is_on and not is_emergency(out.request, peer, self._context):
-            return turn_away(out, peer, Cause.SHUTDOWN, WHILE_DRAINING, data, self._context, now)
-        if self._is_full(len(self._unstored), limits.CDR_QUEUE, out.request, peer):
-            self.endpoint.dropped["records_full"] += 1  # one more record is what there is no room for
-            return [Respond(out.key, 503)]
-        if self._is_full(len(self.calls), limits.CALLS, out.request, peer):
-            self.endpoint.dropped["calls_full"] += 1
-            return turn_away(out, peer, Cause.OVERLOAD, Refusal(503), data, self._context, now)
-        ref, invite = self._ids.ref(), out.request
-        if self._doorstep:
-            self._doorstep.enters(ref, data, out.flow, self.trace)
-        named = replaced_by(invite, peer, self._context)
-        if isinstance(named, Refusal):
-            why = "no such call for its Replaces to take over, or not for this peer"
-            return turn_away(out, peer, Cause.REJECTED, named, data, self._context, now, why=why)
-        self.trace.message(ref, now, "ingress", False, data, out.flow)
-        self.trace.begins(ref, 0, peer.name)
-        try:
-            call = Call(ref, peer, parties_of(invite, peer), invite.call_id, self._context, now, flow=out.flow)
-            self.calls[ref] = call
-        except Exception as error:  # noqa: BLE001  see `LivingCalls.guarded`
-            return [crash_log(ref, error), *stillborn(ref, out, peer, error, self._context, now)]
-
-        if named is not None:
-            return self._between.replace(named, call, out, now)
-
-        def start(call: Call) -> Sequence[CallOut]:
-            loops = is_loop(call, invite, self.calls, self.endpoint.layer.user_of_invite)
-            return call.start(out, now, is_loop=loops)
-
-        outs = self._living.guarded(ref, start, now, out.key)
-        return [*outs, *self.ports.replenish(now)]
-
-    def _is_full(self, used: int, most: int, invite: Request, peer: Peer) -> bool:
-        """Emergencies have some room more."""
-        if used < most:
-            return False
-        return used >= most + limits.EMERGENCIES or not is_emergency(invite, peer, self._context)
+        return self._in_dialog(out, peer, data, now)
 
     def _in_dialog(self, out: RequestReceived, peer: Peer, data: bytes, now: float) -> Sequence[Out]:
         found = dialog_of(out.request, peer, self._context)
@@ -528,8 +377,7 @@ class Switch:
     def _ack(self, request: Request, flow: Flow, data: bytes, now: float) -> Sequence[Out]:
         found = dialog_of(request, None, self._context)
         if found is None:
-            if self._doorstep:
-                self._doorstep.said(now, False, data, flow, begins=False)
+            self.reception.acknowledged(data, flow, now)
             return []
         ref, leg = found
         if self.endpoint.layer.taken_by is None:
@@ -566,23 +414,6 @@ class Switch:
 
     def _with_call(self, ref: str, step: Callable[[Call], Sequence[CallOut]], now: float) -> list[Command]:
         return self._run(self._living.guarded(ref, step, now), now)
-
-
-def _media_rules(policy: Policy) -> MediaRules:
-    media, interfaces = policy.media, policy.interfaces.values()
-    shown = [interface.media_advertise for interface in interfaces if interface.media_advertise]
-    own = frozenset((*shown, *(address for interface in interfaces for address in interface.media)))
-    return MediaRules(own, (media.first_port, media.last_port), media.silence_timeout)
-
-
-def _media_addresses(policy: Policy) -> tuple[str, ...]:
-    return tuple([address for interface in policy.interfaces.values() for address in interface.media])
-
-
-def _renames(policy: Policy) -> bool:
-    """Whether any peer gets a User-Agent or Server of its own."""
-    added = [name for peer in policy.peers.values() for name, _ in peer.headers.added]
-    return not {"User-Agent", "Server"}.isdisjoint(added)
 
 
 def _why_failed(out: TransactionFailed) -> str:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sbc.b2bua import switch as switch_module
+from sbc.b2bua import reception
 from sbc.b2bua.account import Account
 from sbc.b2bua.call import Call
 from sbc.b2bua.leg import Leg
@@ -84,7 +84,7 @@ def test_a_bug_in_the_general_checks_ends_no_call(world, monkeypatch):
     office.invites(FAR)
     carrier.answers()
     with monkeypatch.context() as patch:
-        patch.setattr(switch_module, "refusal_of", crashing)
+        patch.setattr(reception, "refusal_of", crashing)
         office.asks("OPTIONS")
     assert office.agent.heard[-1] == "500 OPTIONS"
     office.hangs_up()

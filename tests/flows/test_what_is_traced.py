@@ -46,7 +46,7 @@ def test_what_is_challenged_and_never_comes_again_is_bounded(world, monkeypatch)
     office, _ = sbc.office(), sbc.carrier()
     for _ in range(5):
         office.invites(FAR)
-    assert len(sbc.switch._doorstep) == 3
+    assert len(sbc.switch.reception.doorstep) == 3
     assert sbc.switch.trace.refs() == ()
     assert sbc.idle()
 
