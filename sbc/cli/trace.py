@@ -5,6 +5,7 @@ From the running SBC. Nothing that a peer sent can move the cursor.
 
 import contextlib
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -17,11 +18,14 @@ from sbc.cli.output import printable, printable_lines, show_json
 from sbc.cli.remote import minutes
 from sbc.cli.running import Running
 from sbc.core.errors import OperatorError
+from sbc.trace.ladder import draw
 from sbc.trace.pcap import MEDIA_TYPE
+from sbc.trace.recorder import Entry
 
 _FILE_MODE: Final = 0o640  # who called whom is nobody else's business
 _STDOUT: Final = "-"
 _ENDED: Final = ("ended: ", "turned away: ", "goes on in the call ")
+_PASSED_OVER: Final = " is passed over: "
 _WELL: Final = ("ended: normal ", "goes on in the call ", "turned away: ")
 
 
@@ -35,7 +39,8 @@ def show_trace(ref: str, sbc: Running, *, messages: bool) -> int:
     if messages:
         print("\n".join(line for entry in body["entries"] for line in _in_full(entry, body["peers"])))
     else:
-        print(printable_lines(sbc.ask(path_of("calls", ref, "ladder"), key="ladder")["ladder"]), end="")
+        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
+        print(printable_lines(draw(map(_entry, body["entries"]), peers=body["peers"], width=width)), end="")
     return 0
 
 
@@ -126,8 +131,30 @@ def _ending(entries: list[dict[str, Any]]) -> Iterator[str]:
         if line.startswith(_ENDED):
             yield line
             if not line.startswith(_WELL) and at > 0:
-                yield f"because: {notes[at - 1].strip()}"
+                yield f"because: {_reason(notes[:at])}"
             return
+
+
+def _reason(notes: list[str]) -> str:
+    """The last note; where nobody was left to try, why each one was not."""
+    last = len(notes)
+    while last and _PASSED_OVER in notes[last - 1]:
+        last -= 1
+    return "; ".join(note.strip() for note in notes[last:] or notes[-1:])
+
+
+# --- the ladder -------------------------------------------------------------------------------------------------------
+
+
+def _entry(entry: dict[str, Any]) -> Entry:
+    data, note = entry["message"], entry["note"]
+    return Entry(
+        entry["at"],
+        entry["leg"],
+        entry["sent"],
+        None if data is None else data.encode(),
+        None if note is None else tuple(note),
+    )
 
 
 # --- every message ----------------------------------------------------------------------------------------------------

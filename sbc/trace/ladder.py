@@ -6,14 +6,19 @@ that fails.
 """
 
 import re
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
+
+from msgspec import Struct
 
 from sbc.sdp import Direction, SdpError, direction_of, parse_sdp
 from sbc.trace.recorder import Entry
 
 _NOBODY: Final[Mapping[str, str]] = {}
-_WIDTH: Final = 38  # from one line of life to the next
+_LANE: Final = 38  # from one line of life to the next
+_LEAST_LANE: Final = 18  # room for `200 OK (…`
+_LEAST_NOTE: Final = 24  # in words, else notes go beyond the width
 _MARGIN: Final = 10
 _CSEQ: Final = re.compile(rb"\r?\ncseq[ \t]*:[ \t]*\d+[ \t]+([^\s]{1,20})", re.IGNORECASE)
 _SDP: Final = re.compile(rb"\r?\n(?:content-type|c)[ \t]*:[ \t]*application/sdp", re.IGNORECASE)
@@ -28,26 +33,41 @@ _REPLACES: Final = {
 _END_OF_HEADER: Final = re.compile(rb"\r?\n\r?\n")
 
 
-def draw(entries: Iterable[Entry], *, peers: Mapping[str, str] = _NOBODY, at_zero: float | None = None) -> str:
+class _Grid(Struct, frozen=True):
+    """`count` lines of life, `lane` characters between them, `width` in all; 0: notes go as far as they go."""
+
+    count: int
+    lane: int = _LANE
+    width: int = 0
+
+    def column(self, n: int) -> int:
+        """Where the line of life of column `n` stands, counted from the margin."""
+        return n * (self.lane + 1)
+
+
+def draw(
+    entries: Iterable[Entry], *, peers: Mapping[str, str] = _NOBODY, at_zero: float | None = None, width: int = 0
+) -> str:
     """The ladder as text. `peers`: by leg, as `Recorder.peers` has them. Times count from `at_zero`, else from the
-    first entry.
+    first entry. `width`: of the terminal that it should fit into, as far as it can; 0: any.
     """
     rows = list(entries)
     if not rows:
         return ""
     zero = rows[0].at if at_zero is None else at_zero
     columns = _columns(rows)
-    heads = _heads(columns, peers)
-    lines = [_head_line(heads)]
+    names = _names(columns, peers)
+    grid = _fitting(len(names), width)
+    lines = [_head_line([_short(name, grid.lane - 1) for name in names], grid)]
     seen: set[tuple[str, bool, bytes]] = set()
     for entry in rows:
         if entry.data is None:
-            lines += _note_lines(entry, zero, len(heads))
+            lines += _note_lines(entry, zero, grid)
             continue
         key = (entry.leg, entry.sent, entry.data)
         mark = " (again)" if key in seen else ""
         seen.add(key)
-        lines.append(_arrow_line(entry, mark, columns[entry.leg], zero, len(heads)))
+        lines.append(_arrow_line(entry, mark, columns[entry.leg], zero, grid))
     return "\n".join(line.rstrip() for line in lines) + "\n"
 
 
@@ -91,44 +111,63 @@ def _columns(rows: Sequence[Entry]) -> dict[str, int]:
     return columns
 
 
-def _heads(columns: Mapping[str, int], peers: Mapping[str, str]) -> list[str]:
+def _fitting(count: int, width: int) -> _Grid:
+    """Narrower lanes where the terminal asks for them, never wider ones."""
+    if not width:
+        return _Grid(count)
+    lane = (width - _MARGIN - 1) // (count - 1) - 1
+    return _Grid(count, max(_LEAST_LANE, min(_LANE, lane)), width)
+
+
+def _names(columns: Mapping[str, int], peers: Mapping[str, str]) -> list[str]:
     """Who stands over each line of life. A call that has dialled nobody, or nobody yet, has a line for that too."""
     heads = [peers.get("ingress") or "ingress peer", "sbc"]
     legs = list(columns)[1:] or [leg for leg in peers if leg != "ingress"][:1] or [""]
     for n, leg in enumerate(legs, start=1):
         heads.append(peers.get(leg) or ("egress peer" if n == 1 else f"egress peer {n}"))
-    return [_short(_printable(head), _WIDTH - 1) for head in heads]
+    return [_printable(head) for head in heads]
 
 
-def _head_line(heads: Sequence[str]) -> str:
+def _head_line(heads: Sequence[str], grid: _Grid) -> str:
     line = " " * (_MARGIN - 1) + heads[0]
     for n, head in enumerate(heads[1:], start=1):
-        centre = _MARGIN + n * (_WIDTH + 1)
-        line = line.ljust(max(len(line) + 1, centre - len(head) // 2)) + head
+        centre = _MARGIN + grid.column(n)
+        start = centre - len(head) // 2
+        if grid.width:
+            start = min(start, grid.width - len(head))
+        line = line.ljust(max(len(line) + 1, start)) + head
     return line
 
 
-def _arrow_line(entry: Entry, mark: str, column: int, zero: float, count: int) -> str:
+def _arrow_line(entry: Entry, mark: str, column: int, zero: float, grid: _Grid) -> str:
     """An arrow between us, in column 1, and the peer; it passes over the columns in between."""
     left, right = (column, 1) if column < 1 else (1, column)
     rightward = (column < 1) is not entry.sent
-    width = (right - left) * (_WIDTH + 1) - 1
+    width = grid.column(right - left) - 1
     label = _short(label_of(entry.data or b""), width - 4 - len(mark))
     body = f" {label}{mark} ".center(width - 2, "-")
     arrow = f"-{body}>" if rightward else f"<{body}-"
-    line = "".join("|" + " " * _WIDTH for _ in range(count))
-    start = left * (_WIDTH + 1) + 1
+    line = "".join("|" + " " * grid.lane for _ in range(grid.count))
+    start = grid.column(left) + 1
     line = line[:start] + arrow + line[start + width :]
     return f"{entry.at - zero:{_MARGIN - 2}.3f}  {line}"
 
 
-def _note_lines(entry: Entry, zero: float, count: int) -> list[str]:
-    texts = [_printable(text) for text in lines_of(entry.note)]
-    prefix = "|".ljust(_WIDTH + 1) + "* "
+def _note_lines(entry: Entry, zero: float, grid: _Grid) -> list[str]:
+    prefix = "|".ljust(grid.column(1)) + "* "
+    room = grid.width - _MARGIN - len(prefix)
+    texts = [text for line in lines_of(entry.note) for text in _wrapped(_printable(line), room)]
     lines = [f"{entry.at - zero:{_MARGIN - 2}.3f}  {prefix}{text}" for text in texts[:1]]
     lines += [" " * _MARGIN + prefix + text for text in texts[1:]]
-    end = _MARGIN + (count - 1) * (_WIDTH + 1)
+    end = _MARGIN + grid.column(grid.count - 1)
     return [line.ljust(end) + "|" if len(line) < end else line for line in lines]
+
+
+def _wrapped(text: str, room: int) -> list[str]:
+    """What goes on in the next line is set in, so that nobody takes it for another note."""
+    if len(text) <= room or room < _LEAST_NOTE:
+        return [text]
+    return textwrap.wrap(text, room, subsequent_indent="  ", break_on_hyphens=False)
 
 
 def _sdp_mark(header: bytes, body: bytes) -> str:

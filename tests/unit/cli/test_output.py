@@ -72,7 +72,7 @@ def test_a_table_too_wide_for_the_terminal_has_several_lines_for_a_row(monkeypat
         "",
         "REF           CALLER",
         "    CALLED        MOS",
-        "─" * 40,
+        "─" * 38,
         "kc227lwvw6py  +14155550100",
         "    +12125550123  4.4/4.4",
         "",

@@ -51,7 +51,6 @@ def run(sbc, capfdbinary):
 @pytest.fixture
 def known(sbc):
     sbc.knows(f"GET /api/v1/calls/{REF}/trace", TRACE)
-    sbc.knows(f"GET /api/v1/calls/{REF}/ladder", {"ladder": "a ladder\n  and \x1b[2J more\n"})
     sbc.knows("GET /api/v1/cdrs", {"cdrs": [RECORD], "next": None})
     return sbc
 
@@ -66,9 +65,24 @@ def test_first_comes_who_called_whom_and_why_it_ended_then_the_ladder(known, run
         "ended: unreachable (503) by sbc",
         "because: carrier-a is passed over: down",
         "",
-        "a ladder",
-        "  and \\x1b[2J more",
+        "         office                                 sbc                                egress peer",
+        "   0.000  |--------------- INVITE -------------->|                                      |",
+        "   0.000  |                                      * carrier-a is passed over: down       |",
+        "   0.000  |                                      * ended: unreachable (503) by sbc      |",
+        "   0.000  |                                      |---------------- ACK ---------------->|",
     ]
+
+
+def test_where_nobody_was_left_it_says_why_each_one_was_not(known, run):
+    notes = [["hunt: a, b"], ["a is passed over: down"], ["b is passed over: full"], ["ended: paths_full (503) by sbc"]]
+    known.knows(f"GET /api/v1/calls/{REF}/trace", TRACE | {"entries": [NOTE | {"note": note} for note in notes]})
+    assert b"because: a is passed over: down; b is passed over: full\n" in run(REF)[1]
+
+
+def test_a_ladder_fits_the_terminal(known, run, monkeypatch):
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "64")
+    assert max(map(len, run(REF)[1].decode().splitlines()[6:])) <= 64
 
 
 def test_a_call_that_ended_well_needs_no_because(known, run):
@@ -92,7 +106,7 @@ def test_without_its_record_the_ladder_is_shown_all_the_same(known, run, record)
     status, out, _ = run(REF)
     assert status == 0
     assert b"of office called" not in out
-    assert b"a ladder" in out
+    assert b"--- INVITE ---" in out
 
 
 def test_every_message_in_full_says_who_sent_it_and_moves_no_cursor(known, run):

@@ -40,6 +40,34 @@ def test_plain_call_is_drawn_with_both_legs_and_its_notes():
     ]
 
 
+def test_a_narrow_terminal_gets_narrow_lanes_and_wrapped_notes():
+    entries = [
+        Entry(10.0, "ingress", False, INVITE, None),
+        Entry(10.001, "", False, None, ("routes.yaml:9:3: outbound: no match: the call is not from office", "hunt: a")),
+        Entry(10.001, "egress", True, INVITE, None),
+    ]
+    assert draw(entries, width=72).splitlines() == [
+        "         ingress peer                  sbc                   egress peer",
+        "   0.000  |--------- INVITE sdp ------->|                             |",
+        "   0.001  |                             * routes.yaml:9:3: outbound: no",
+        "          |                             *   match: the call is not from",
+        "          |                             *   office                    |",
+        "          |                             * hunt: a                     |",
+        "   0.001  |                             |--------- INVITE sdp ------->|",
+    ]
+
+
+@pytest.mark.parametrize("width", [1, 20, 40])
+def test_a_terminal_too_narrow_for_any_ladder_gets_the_narrowest(width):
+    entries = [Entry(0.0, "ingress", False, INVITE, None), Entry(0.0, "egress", True, INVITE, None)]
+    assert {len(line) for line in draw(entries, width=width).splitlines()[1:]} == {10 + 1 + 2 * 19}
+
+
+def test_a_wide_terminal_gets_no_wider_lanes():
+    entries = [Entry(0.0, "ingress", False, INVITE, None), Entry(0.0, "", False, None, "a note " * 9)]
+    assert draw(entries, width=200) == draw(entries)
+
+
 def test_each_attempt_has_its_own_column():
     entries = [
         Entry(0.0, "ingress", False, INVITE, None),
