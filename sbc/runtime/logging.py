@@ -38,7 +38,6 @@ _NUMBER_KEYS: Final = frozenset({"caller", "called", "called_as_sent", "number"}
 _SHOWN_DIGITS: Final = 2
 # A number in running text: seven digits or more, or a plus and five. Dots end it, so that addresses stay readable.
 _NUMBER: Final = re.compile(r"(?<![0-9A-Za-z.])(?:\+\d(?:-?\d){4,}|\d{7,})(?![0-9A-Za-z])")
-_CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 
 
@@ -48,8 +47,10 @@ def mask(text: str) -> str:
 
 
 def printable(text: str) -> str:
-    """What a terminal would obey, and what is no text at all, is escaped."""
-    return text if text.isprintable() else _CONTROL.sub(lambda found: ascii(found[0])[1:-1], text)
+    """What a terminal would obey, what is no text at all, and what turns or hides other text is escaped."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in "\t\n" else ascii(c)[1:-1] for c in text)
 
 
 def masked(key: str, value: Any, *, whole: bool = False) -> Any:

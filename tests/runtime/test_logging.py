@@ -52,6 +52,16 @@ def test_octets_of_a_peer_cannot_command_the_terminal_or_break_the_line(log_form
     assert line.isprintable()
 
 
+@pytest.mark.parametrize("log_format", ["json", "console"])
+def test_nothing_that_turns_or_hides_text_is_written_as_it_is(log_format):
+    stream, writer = written(log_format)
+    with writer:
+        writer.perform(Log("info", "odd", (("why", "\u202egnp.exe \u2066x\u200b\ufeff\xad\U000e0041"),)))
+    (line,) = stream.getvalue().splitlines()
+    assert "u202egnp.exe" in line
+    assert line.isprintable()
+
+
 def test_fields_that_hold_numbers_are_masked_however_short():
     stream, writer = written()
     with writer:
