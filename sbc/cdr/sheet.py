@@ -19,9 +19,11 @@ from sbc.cdr.format import ATTEMPT_COLUMNS, CDR_COLUMNS
 Cell = str | int | float | None
 Object = Mapping[str, Any]
 
-_FORMULA: Final = re.compile(r"[=+\-@\t\r']")
+# Also in full width, as some spreadsheets take them, and behind blanks, which some leave out.
+_BEGINNINGS: Final = r"=+\-@\uff1d\uff0b\uff0d\uff20"
+_FORMULA: Final = re.compile(rf"\s*[{_BEGINNINGS}\t\r']")
 _NUMBER: Final = re.compile(r"\+[0-9]+", re.ASCII)
-_NEW_CELL: Final = re.compile(r";(?=[\s\"']*[=+\-@])")
+_NEW_CELL: Final = re.compile(rf";(?=[\s\"']*[{_BEGINNINGS}])")
 _MEDIA_COLUMNS: Final = ("codec", "packets", "lost", "jitter_max_ms", "mos")
 _PLAIN: Final = tuple(column for column in CDR_COLUMNS if column != "media")
 CALL_COLUMNS: Final = (

@@ -24,7 +24,24 @@ def read(lines):
     return list(csv.DictReader(io.StringIO("".join(lines), newline="")))
 
 
-@pytest.mark.parametrize("text", ["=1+1", "+1+1", "-1", "@SUM(A1)", "+49\t30", "+", "++49", "'quoted"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "=1+1",
+        "+1+1",
+        "-1",
+        "@SUM(A1)",
+        "+49\t30",
+        "+",
+        "++49",
+        "'quoted",
+        "  =1",
+        "\uff1d1+1",
+        "\uff0b1+1",
+        "\uff0d1",
+        "\uff20SUM(A1)",
+    ],
+)
 def test_a_cell_that_a_spreadsheet_would_run_begins_with_an_apostrophe(text):
     assert sheet.defused(text).startswith("'")
 
@@ -50,6 +67,7 @@ def test_control_and_invisible_characters_are_written_as_escapes(text, safe):
 
 def test_no_cell_begins_where_another_separator_is_used():
     assert sheet.defused('a;=1+1;b; "@x') == 'a\\x3b=1+1;b\\x3b "@x'
+    assert sheet.defused("a;\uff1d1") == "a\\x3b\uff1d1"
 
 
 @given(st.text())
