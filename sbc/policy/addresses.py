@@ -7,7 +7,7 @@ RFC 3261 §19.1 for URIs, in the two forms that a server's address and an AOR ne
 import ipaddress
 import re
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from sbc.core.address import Address, Transport, bracketed, canonical_ip
 from sbc.policy.model import Listener, Server
@@ -117,7 +117,9 @@ def postgres(text: str) -> str:
         raise UnfitError("this is not a URL", expected) from None
     if url.scheme not in ("postgresql", "postgres") or port == 0 or not text.isascii() or not text.isprintable():
         raise UnfitError("this is no URL of PostgreSQL", expected)
-    if url.password is not None or "password=" in url.query:
+    # libpq knows no fragment, and takes the names of parameters percent-encoded as well.
+    names = [unquote(pair.partition("=")[0]) for pair in text.partition("?")[2].split("&")]
+    if url.password is not None or any("password" in name.lower() for name in names):
         raise UnfitError("the URL holds a password", expected)
     return text
 
