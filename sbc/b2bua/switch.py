@@ -91,14 +91,9 @@ class Switch:
         media = policy.media
         self.ports = PortPool(media_addresses(policy), media.first_port, media.last_port, ids)
         self.relations = Relations(policy, ids, self.endpoint.locator.candidates)
+        rules = media_rules(policy)
         self._context = Context(
-            policy,
-            self.relations,
-            ids=ids,
-            timing=timing,
-            ports=self.ports,
-            media_rules=media_rules(policy),
-            trace=self.trace,
+            policy, self.relations, ids=ids, timing=timing, ports=self.ports, media_rules=rules, trace=self.trace
         )
         self.beside = Beside(self._context)
         self._in_force = PolicyInForce(self._context, self.endpoint, self.beside)
@@ -251,6 +246,10 @@ class Switch:
     def is_idle(self) -> bool:
         """No call is left, and nothing that waits for a peer or for the disk on a call's behalf."""
         return not self.calls
+
+    @property
+    def has_emergencies(self) -> bool:
+        return any(call.is_emergency for call in self.calls.values())
 
     def snapshot(self, now: float, newest: int | None = None) -> EngineView:
         """`newest`: shows at most so many calls, and nobody who holds a call path; for whoever looks often."""

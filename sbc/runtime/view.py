@@ -19,6 +19,7 @@ from sbc.policy.explain import dry_run
 from sbc.policy.model import Facts
 from sbc.runtime import clock
 from sbc.runtime.driver import Driver
+from sbc.runtime.media_pool import MediaPool
 from sbc.trace.ladder import draw
 from sbc.trace.recorder import Entry, Recorder
 from sbc.trace.verdict import MediaSoFar
@@ -37,6 +38,16 @@ class Viewed(Protocol):
     def call_view(self, ref: str) -> CallView | None: ...
 
     def load(self) -> LoadView: ...
+
+
+def worker_views(media: MediaPool) -> tuple[WorkerView, ...]:
+    """What each media worker has said of itself last, and what it relays."""
+    return tuple(
+        WorkerView(number, pid, sessions=media.sessions_of(number))
+        if said is None
+        else WorkerView(number, pid, said.engine, said.reason, said.devices, media.sessions_of(number))
+        for number, (pid, said) in enumerate(zip(media.pids, media.engines, strict=True))
+    )
 
 
 class ProgramView:

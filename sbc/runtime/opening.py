@@ -1,0 +1,67 @@
+"""Opens everything that can be missing or taken, before anything is started: all of it, or every problem at once.
+
+It starts nothing. Used by `app`.
+"""
+
+import contextlib
+import socket
+from pathlib import Path
+
+from msgspec import Struct
+
+from sbc.cdr.store import CdrWriter
+from sbc.core.errors import OperatorError
+from sbc.policy.engine import Policy
+from sbc.runtime import sockets
+from sbc.runtime.admin_socket import label_of, open_admin_socket, remove_socket
+from sbc.runtime.cdr_postgres import need_psycopg
+from sbc.runtime.data_dir import make_data_dir
+from sbc.runtime.keeper import Keeper
+from sbc.runtime.sockets import OpenSocket
+from sbc.runtime.state_store import StateStore
+
+
+class Opened(Struct, frozen=True, eq=False):
+    """`admin`: None where it is off."""
+
+    listeners: tuple[OpenSocket, ...]
+    admin: socket.socket | None
+    store: CdrWriter
+    state: StateStore
+
+
+def open_all(policy: Policy, admin: str, keeper: Keeper, stack: contextlib.ExitStack) -> Opened:
+    """`stack` closes it. Raises one OperatorError with every problem."""
+    problems: list[str] = []
+    listeners: tuple[OpenSocket, ...] = ()
+    admin_socket: socket.socket | None = None
+    store: CdrWriter | None = None
+    try:
+        listeners = sockets.open_listeners(policy.interfaces.values(), keeper.listen)
+        stack.callback(sockets.close_all, listeners)
+    except OperatorError as error:
+        problems.append(str(error))
+    try:
+        admin_socket = _open_admin(admin, stack, has_token=policy.admin_token is not None)
+    except OperatorError as error:
+        problems.append(str(error))
+    try:
+        store = stack.enter_context(CdrWriter.open(make_data_dir(Path(policy.data_dir))))
+    except OperatorError as error:
+        problems.append(str(error))
+    try:
+        need_psycopg(policy.cdr.postgres)
+    except OperatorError as error:
+        problems.append(str(error))
+    if problems or store is None:
+        raise OperatorError("\n".join(problems))
+    return Opened(listeners, admin_socket, store, StateStore(store.path.parent))
+
+
+def _open_admin(address: str, stack: contextlib.ExitStack, *, has_token: bool) -> socket.socket | None:
+    if address == "off":
+        return None
+    listener = open_admin_socket(address, has_token=has_token)
+    stack.enter_context(remove_socket(label_of(listener)))
+    stack.enter_context(listener)
+    return listener
