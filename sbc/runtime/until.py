@@ -1,4 +1,4 @@
-"""Waiting for what tells nobody that it has happened. Used at the two ends of a program's life, where looking is cheap."""
+"""Waiting for what tells nobody that it has happened. Used at the two ends of a program, where looking is cheap."""
 
 from collections.abc import Callable
 from typing import Final

@@ -1,4 +1,5 @@
 """A stop waits for calls, their records and last words, no longer than it may; for emergencies as long as they last."""
+
 import pytest
 import trio
 
