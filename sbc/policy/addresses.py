@@ -104,6 +104,9 @@ def hep_server(text: str) -> Address:
     literal = canonical_ip(host)
     if literal is None or not port:
         raise UnfitError(f"`{text}` is not a capture server", expected)
+    parsed = ipaddress.ip_address(literal)
+    if parsed.is_unspecified or parsed.is_multicast or literal == "255.255.255.255":
+        raise UnfitError(f"`{text}` is not one host's address", "expected the capture server alone to get what is said")
     return Address(literal, port)
 
 
