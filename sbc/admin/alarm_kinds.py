@@ -43,6 +43,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "interface.down": Kind("The interface {interface} cannot be used[: {why}].", ("interface",), ("interface.up",)),
     # calls
     "call.emergency": Kind("An emergency call to {called}[ from {caller}][ of {ingress}][, over {egress}].", ("ref",)),
+    "paths.full": Kind("Calls of or to {peer} are refused for want of call paths[: {why}].", ("peer",)),
     "call.crashed": Kind("A bug ended the call {ref}[: {error}][, in {where}].", ("where",)),
     "engine.failure": Kind("A bug outside of any call[, in {where}]; what came next was served.", ("where",)),
     "hep.unreachable": Kind(

@@ -41,6 +41,7 @@ class Choosing:
         self._is_down = False
         self._has_met = False  # an attempt has met with something
         self._plan_is_open = decision.has_disaster_plan
+        self._passed_over: list[str] = []  # since the last attempt, and why
 
     def first(self, now: float) -> tuple[Lead, ...]:
         """The hunt as policy has it: weights drawn, and for an emergency opened at once, the healthy first."""
@@ -56,6 +57,7 @@ class Choosing:
     def failed(self, ending: Ending, *, is_down: bool) -> None:
         """The attempt that was made last ended so."""
         self._verdict, self._is_down, self._has_met = ending, is_down, True
+        self._passed_over.clear()
 
     def redirected(self) -> None:
         """The attempt that was made last said only who else is to be tried: those are what the verdict is about."""
@@ -107,6 +109,8 @@ class Choosing:
         """What an attempt really met says more than why another was not made, and a full trunk more than a dead one."""
         call = self._call
         call.explain(f"{peer} is passed over: {why}", now)
+        self._passed_over.append(call.why)
+        call.why = "; ".join(self._passed_over)
         if self._has_met:
             return
         if verdict is _UNREACHABLE:

@@ -36,13 +36,15 @@ class MediaAddress(Struct, frozen=True):
 
 class Context:
     """Tables that calls write in: `dialogs`, our tag of every dialog to (call ref, leg number); `outcomes`, how many
-    calls ended how, by ingress, egress and cause. `policy` is replaced by a reload.
+    calls ended how, by ingress, egress and cause; `full_said`, when it was last said of a peer that calls are refused
+    for want of call paths. `policy` is replaced by a reload.
     """
 
     __slots__ = (
         "calls",
         "dialogs",
         "emergencies",
+        "full_said",
         "hosts",
         "ids",
         "interfaces",
@@ -88,6 +90,7 @@ class Context:
         self.session_ids: dict[str, SessionIds] = {}  # of calls that use them
         self.outcomes: Counter[tuple[str, str, str]] = Counter()
         self.emergencies = 0
+        self.full_said: dict[str, float] = {}
 
     def set_interfaces(self, interfaces: Mapping[str, Interface]) -> None:
         self.interfaces = interfaces

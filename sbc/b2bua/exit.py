@@ -21,6 +21,7 @@ from sbc.sip.message import Request, Response
 if TYPE_CHECKING:
     from sbc.b2bua.call import Call, Out
 
+FULL_SECONDS: Final = 60.0  # between two lines that say of one peer that calls find no path
 MEDIA_REPORT_SECONDS: Final = 1.0  # how long the record waits for the media worker's counts
 
 
@@ -51,6 +52,8 @@ class Exit:
         call.context.trace.end(call.ref, failed=ending.cause is not Cause.NORMAL, at=now)
         call.context.outcomes[call.ingress.peer.name, call.account.called_peer, ending.cause] += 1
         outs.append(self._log_end(ending, now))
+        if ending.cause is Cause.PATHS_FULL:
+            outs += self._say_full(now)
         if not call.media.is_up:
             return outs + self.write_record()
         call.timers.set("media report", now + MEDIA_REPORT_SECONDS)
@@ -96,6 +99,17 @@ class Exit:
             ("talked_seconds", None if answered_at is None else round(now - answered_at, 1)),
             ("why", None if ending.cause is Cause.NORMAL else call.why or None),
         )
+
+    def _say_full(self, now: float) -> list[Log]:
+        """A full trunk refuses many calls: once a minute of each peer."""
+        call, said = self._call, self._call.context.full_said
+        peer = call.account.aimed_at or call.ingress.peer.name
+        if now - said.get(peer, -FULL_SECONDS) < FULL_SECONDS:
+            return []
+        for name in [name for name, at in said.items() if now - at >= FULL_SECONDS]:
+            del said[name]  # it may have left the policy
+        said[peer] = now
+        return [Log("error", "paths.full", (("alarm", True), ("peer", peer), ("ref", call.ref), ("why", call.why)))]
 
     # --- where a bug is in the way ------------------------------------------------------------------------------------
 

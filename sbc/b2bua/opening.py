@@ -32,9 +32,8 @@ def open_target(target: Target, relations: Relations, now: float) -> Opened:
     usable = tuple([one for one in every if one.hop is None or relations.health.is_usable(one.hop)])
     if usable:
         return Opened(usable, tuple([one for one in every if one not in usable]) if len(usable) < len(every) else ())
-    if every:
-        return Opened((), every, "out of service")
-    return Opened(why="not registered" if peer.registers else "none of its servers has an address")
+    why = relations.why_unusable(peer)
+    return Opened((), every, f"down: {why}" if why else "down")
 
 
 def why_closed_since(attempt: Attempt, relations: Relations) -> str:

@@ -69,7 +69,7 @@ class Relations:
         self._opened: dict[str, float] = {}  # when calls to a peer were allowed again
         self._saved: dict[str, bytes] = {}  # Call-ID and CSeq of each trunk that has ever registered
         self._outdated: list[str] = []  # keys that were kept for peers that are gone
-        self._nowhere: dict[str, float] = {}  # peers of whose servers none has an address, and since when
+        self._nowhere: dict[str, tuple[float, str]] = {}  # peers of whose servers none has an address; since when, why
         self._said_nowhere: set[str] = set()  # that this was said of
         self._named: tuple[Peer, ...] = ()  # peers with servers that are found by name
         self._set_tables(policy)
@@ -171,7 +171,8 @@ class Relations:
         if found or not peer.servers:
             self._nowhere.pop(peer.name, None)
         else:
-            self._nowhere.setdefault(peer.name, now)
+            since, _ = self._nowhere.get(peer.name, (now, ""))
+            self._nowhere[peer.name] = since, self._why_nowhere(peer, now)
         hops = [hop for _, hop in found if hop is not None]
         outs = self._absorb(self.health.set_hops(peer, hops, now), now)
         outs += self._say_nowhere(peer.name, has_address=bool(hops))
@@ -180,11 +181,18 @@ class Relations:
             outs += self._follow(peer.name, registration.set_hops(hops, now), now)
         return outs
 
+    def _why_nowhere(self, peer: Peer, now: float) -> str:
+        """Which name, and what the name servers said."""
+        found = [self._locate(server_uri(server), peer.interface, now) for server in peer.servers]
+        reasons = dict.fromkeys(one.reason for one in found if isinstance(one, Unlocated))
+        return "; ".join(reasons) or _NO_ADDRESS
+
     def _say_nowhere(self, name: str, *, has_address: bool) -> list[Out]:
         """While the DNS is asked again, what was said stays."""
         if name in self._nowhere and name not in self._said_nowhere:
             self._said_nowhere.add(name)
-            return [Log("error", "peer.down", (("alarm", True), ("peer", name), ("why", _NO_ADDRESS)))]
+            why = self._nowhere[name][1]
+            return [Log("error", "peer.down", (("alarm", True), ("peer", name), ("why", why)))]
         if has_address and name in self._said_nowhere:
             self._said_nowhere.remove(name)
             return [Log("info", "peer.up", (("peer", name), ("why", "its servers have an address")))]
@@ -227,6 +235,14 @@ class Relations:
         if registration is not None and registration.is_excluded:
             return f"registration rejected: {registration.view().why}"
         return ""
+
+    def why_unusable(self, peer: Peer) -> str:
+        """Of a peer that is open, and none of whose addresses can be dialled: what each of them said."""
+        if peer.registers and not self.registrar.is_registered(peer.name):
+            return "not registered"
+        if peer.name in self._nowhere:
+            return self._nowhere[peer.name][1]
+        return "; ".join(f"{server.address}: {server.why}" for server in self.health.servers(peer.name))
 
     def is_busied_out(self, peer: str) -> bool:
         closed = self._closed.get(peer)
@@ -414,11 +430,11 @@ class Relations:
             is_there = self.registrar.is_registered(peer.name)
             return ("up", max(since, opened), why) if is_there else ("down", since, why)
         if peer.name in self._nowhere:
-            return "down", self._nowhere[peer.name], _NO_ADDRESS
+            return "down", *self._nowhere[peer.name]
         since, servers = self.health.since(peer.name), self.health.servers(peer.name)
         if self.health.is_peer_usable(peer.name):
             return "up", max(since, opened), "" if servers else "no server address is known yet"
-        return "down", since, "; ".join(f"{s.address}: {s.why}" for s in servers)
+        return "down", since, self.why_unusable(peer)
 
     # --- inside -------------------------------------------------------------------------------------------------------
 

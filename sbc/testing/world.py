@@ -69,7 +69,7 @@ routes:
   - {name: inbound, from: carrier, to: dids}
 """
 WALL_AT_ZERO: Final = 1_735_689_600.0  # 2025-01-01, so that CDRs in tests have honest dates
-_PEERS_FAULT: Final = ("peer.", "server.", "registration.", "interface.")  # alarms about others are part of a story
+_PEERS_FAULT: Final = ("peer.", "server.", "registration.", "interface.", "paths.")  # alarms that are part of a story
 _ALNUM: Final = re.compile(r"[0-9a-z]{8,}")
 # Tags, branches, Call-IDs and sessions' ids, in lower case. Branches of what is written by hand are alike everywhere.
 _MARK: Final = re.compile(r"(?:;tag=|;branch=(?!z9hg4bkbyhand)|\ncall-id: |\no=- )([0-9a-z]{8,})")

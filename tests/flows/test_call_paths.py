@@ -2,7 +2,7 @@
 
 import pytest
 
-from sbc.b2bua.events import PolicyChanged
+from sbc.b2bua.events import BusyOutOrdered, PolicyChanged
 from sbc.testing.world import DID, FAR, OUTSIDE, POLICY, read_policy
 
 
@@ -32,11 +32,45 @@ def test_a_call_beyond_the_cap_is_refused_and_says_why(world):
     assert b"Q.850;cause=34" in answer
     assert b"Retry-After" not in answer
     assert (sbc.cdr.only.cause, sbc.cdr.only.q850, sbc.cdr.only.egress) == ("paths_full", 34, "carrier")
+    assert [dict(log.fields)["why"] for log in sbc.logs if log.event == "paths.full"] == [
+        "carrier is passed over: all its call paths are taken"
+    ]
     assert first.stage == "talking"
     carrier.hangs_up()
     assert used(sbc) == 0
     talk(office, carrier, FAR)
     office.hangs_up()
+    assert sbc.idle()
+
+
+def test_that_a_trunk_is_full_is_an_alarm_once_a_minute(world):
+    sbc = world(capped(1))
+    office, carrier = sbc.office(), sbc.carrier()
+    talk(office, carrier, FAR)
+    for pause in (1.0, 58.0, 1.0, 1.0):
+        office.invites(FAR)
+        assert office.got(503)
+        sbc.run(pause)
+    said = [dict(log.fields) for log in sbc.logs if log.event == "paths.full"]
+    assert [(fields["alarm"], fields["peer"]) for fields in said] == [(True, "carrier")] * 2
+    carrier.hangs_up()
+    assert sbc.idle()
+
+
+SPARE = 'trunks:\n  spare: {interface: outside, servers: ["sip:198.51.100.8:5060"]}\n'
+TWO = capped(1).replace("via: [carrier]", "via: [spare, carrier]").replace("trunks:\n", SPARE)
+
+
+def test_the_log_says_of_each_trunk_why_it_did_not_take_the_call(world):
+    sbc = world(TWO)
+    office, carrier = sbc.office(), sbc.carrier()
+    sbc.tell(BusyOutOrdered("spare", on=True))
+    talk(office, carrier, FAR)
+    office.invites(FAR)
+    assert office.got(503)
+    [why] = [dict(log.fields)["why"] for log in sbc.logs if log.event == "call.ended"]
+    assert why == "spare is passed over: busied out; carrier is passed over: all its call paths are taken"
+    carrier.hangs_up()
     assert sbc.idle()
 
 
