@@ -79,6 +79,9 @@ TRACE_OCTETS: Final = 67_108_864  # of all finished calls together
 TRACE_AT_THE_DOOR: Final = 200  # calls that were challenged and have not come again
 TRACE_OCTETS_AT_THE_DOOR: Final = 2_097_152
 TRACE_FORMER_DIALOGS: Final = 4_000  # of calls that are over: what comes for them late stands in their ladders
+TRACE_PEERS: Final = 1_000  # whose messages beside calls are kept; one more, and one that has no trouble goes
+TRACE_MESSAGES_PER_PEER: Final = 120
+TRACE_OCTETS_PER_PEER: Final = 65_536  # one message always fits
 HEP_QUEUE: Final = 5_000  # messages that wait to be sent to the capture server
 
 # What crosses from one side to the other

@@ -1,1 +1,4 @@
-"""What happened in a call, and how it is drawn: `recorder` keeps, `ladder` shows. Sans-IO; the engine alone writes."""
+"""What happened in a call, or with a peer beside calls: `recorder` and `peer_tapes` keep, `ladder` shows.
+
+Sans-IO; the engine alone writes.
+"""

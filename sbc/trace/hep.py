@@ -2,7 +2,7 @@
 
 Source: "HEP/EEP network protocol, version 3" (sipcapture). A packet is `HEP3`, its length, and chunks of vendor, type,
 length and value, all in network order; vendor 0 is the protocol's own. Both legs of a call have one correlation id, the
-call's ref, so that the server shows them as one. It sends nothing; `runtime.hep` does.
+call's ref, so that the server shows them as one; beside calls it is the Call-ID. It sends nothing; `runtime.hep` does.
 """
 
 import ipaddress

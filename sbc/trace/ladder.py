@@ -1,4 +1,5 @@
-"""A call drawn as a ladder of both legs, in plain text: ingress peer, sbc, egress peer, and one more for each attempt.
+"""A call drawn as a ladder of both legs, in plain text: ingress peer, sbc, egress peer, and one more for each attempt;
+or a peer's messages beside calls, with the time of day.
 
 Reads only start line, CSeq, body and a few fields of a message, by no grammar, so that it draws what no parser accepts.
 Header values such as credentials are never shown. Who uses it: `sbc trace`, the HTTP API, the demo, and every flow test
@@ -8,9 +9,11 @@ that fails.
 import re
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from sbc.sdp import Direction, SdpError, direction_of, parse_sdp
 from sbc.trace.recorder import Entry
@@ -20,6 +23,8 @@ _LANE: Final = 38  # from one line of life to the next
 _LEAST_LANE: Final = 18  # room for `200 OK (…`
 _LEAST_NOTE: Final = 24  # in words, else notes go beyond the width
 _MARGIN: Final = 10
+_MARGIN_OF_CLOCK: Final = 20
+PEER: Final = "peer"  # the one leg of a ladder that is no call's
 _CSEQ: Final = re.compile(rb"\r?\ncseq[ \t]*:[ \t]*\d+[ \t]+([^\s]{1,20})", re.IGNORECASE)
 _SDP: Final = re.compile(rb"\r?\n(?:content-type|c)[ \t]*:[ \t]*application/sdp", re.IGNORECASE)
 # A NOTIFY about a REFER tells how it goes by a status line (RFC 3515 §2.4.5).
@@ -34,11 +39,26 @@ _END_OF_HEADER: Final = re.compile(rb"\r?\n\r?\n")
 
 
 class _Grid(Struct, frozen=True):
-    """`count` lines of life, `lane` characters between them, `width` in all; 0: notes go as far as they go."""
+    """`count` lines of life, `lane` characters between them, `width` in all; 0: notes go as far as they go.
+
+    Times count from `zero`; with a `clock` they are the clock's, whose time at zero that is.
+    """
 
     count: int
     lane: int = _LANE
     width: int = 0
+    zero: float = 0.0
+    clock: float | None = None
+
+    @property
+    def margin(self) -> int:
+        return _MARGIN if self.clock is None else _MARGIN_OF_CLOCK
+
+    def time(self, at: float) -> str:
+        """Filling the margin."""
+        if self.clock is None:
+            return f"{at - self.zero:{_MARGIN - 2}.3f}  "
+        return f"{datetime.fromtimestamp(self.clock + at, UTC):%m-%d %H:%M:%S.%f}"[:-3] + "  "
 
     def column(self, n: int) -> int:
         """Where the line of life of column `n` stands, counted from the margin."""
@@ -46,28 +66,34 @@ class _Grid(Struct, frozen=True):
 
 
 def draw(
-    entries: Iterable[Entry], *, peers: Mapping[str, str] = _NOBODY, at_zero: float | None = None, width: int = 0
+    entries: Iterable[Entry],
+    *,
+    peers: Mapping[str, str] = _NOBODY,
+    at_zero: float | None = None,
+    width: int = 0,
+    clock: float | None = None,
 ) -> str:
     """The ladder as text. `peers`: by leg, as `Recorder.peers` has them. Times count from `at_zero`, else from the
-    first entry. `width`: of the terminal that it should fit into, as far as it can; 0: any.
+    first entry; with `clock`, the wall clock at zero of the entries' times, they are date and time, UTC. `width`: of
+    the terminal that it should fit into, as far as it can; 0: any.
     """
     rows = list(entries)
     if not rows:
         return ""
     zero = rows[0].at if at_zero is None else at_zero
-    columns = _columns(rows)
+    columns = _columns(rows, peers)
     names = _names(columns, peers)
-    grid = _fitting(len(names), width)
+    grid = _fitting(len(names), width, zero, clock)
     lines = [_head_line([_short(name, grid.lane - 1) for name in names], grid)]
     seen: set[tuple[str, bool, bytes]] = set()
     for entry in rows:
         if entry.data is None:
-            lines += _note_lines(entry, zero, grid)
+            lines += _note_lines(entry, grid)
             continue
         key = (entry.leg, entry.sent, entry.data)
         mark = " (again)" if key in seen else ""
         seen.add(key)
-        lines.append(_arrow_line(entry, mark, columns[entry.leg], zero, grid))
+        lines.append(_arrow_line(entry, mark, columns[entry.leg], grid))
     return "\n".join(line.rstrip() for line in lines) + "\n"
 
 
@@ -102,25 +128,28 @@ def moves(entries: Iterable[Entry]) -> list[str]:
     ]
 
 
-def _columns(rows: Sequence[Entry]) -> dict[str, int]:
+def _columns(rows: Sequence[Entry], peers: Mapping[str, str]) -> dict[str, int]:
     """Which column each leg's peer stands in; 1 is ours."""
-    columns = {"ingress": 0}
+    columns = {PEER if PEER in peers else "ingress": 0}
     for entry in rows:
         if entry.data is not None and entry.leg not in columns:
             columns[entry.leg] = len(columns) + 1
     return columns
 
 
-def _fitting(count: int, width: int) -> _Grid:
+def _fitting(count: int, width: int, zero: float, clock: float | None) -> _Grid:
     """Narrower lanes where the terminal asks for them, never wider ones."""
+    grid = _Grid(count, width=width, zero=zero, clock=clock)
     if not width:
-        return _Grid(count)
-    lane = (width - _MARGIN - 1) // (count - 1) - 1
-    return _Grid(count, max(_LEAST_LANE, min(_LANE, lane)), width)
+        return grid
+    lane = (width - grid.margin - 1) // (count - 1) - 1
+    return replace(grid, lane=max(_LEAST_LANE, min(_LANE, lane)))
 
 
 def _names(columns: Mapping[str, int], peers: Mapping[str, str]) -> list[str]:
     """Who stands over each line of life. A call that has dialled nobody, or nobody yet, has a line for that too."""
+    if PEER in peers:
+        return [_printable(peers[PEER]), "sbc"]
     heads = [peers.get("ingress") or "ingress peer", "sbc"]
     legs = list(columns)[1:] or [leg for leg in peers if leg != "ingress"][:1] or [""]
     for n, leg in enumerate(legs, start=1):
@@ -129,9 +158,9 @@ def _names(columns: Mapping[str, int], peers: Mapping[str, str]) -> list[str]:
 
 
 def _head_line(heads: Sequence[str], grid: _Grid) -> str:
-    line = " " * (_MARGIN - 1) + heads[0]
+    line = " " * (grid.margin - 1) + heads[0]
     for n, head in enumerate(heads[1:], start=1):
-        centre = _MARGIN + grid.column(n)
+        centre = grid.margin + grid.column(n)
         start = centre - len(head) // 2
         if grid.width:
             start = min(start, grid.width - len(head))
@@ -139,7 +168,7 @@ def _head_line(heads: Sequence[str], grid: _Grid) -> str:
     return line
 
 
-def _arrow_line(entry: Entry, mark: str, column: int, zero: float, grid: _Grid) -> str:
+def _arrow_line(entry: Entry, mark: str, column: int, grid: _Grid) -> str:
     """An arrow between us, in column 1, and the peer; it passes over the columns in between."""
     left, right = (column, 1) if column < 1 else (1, column)
     rightward = (column < 1) is not entry.sent
@@ -150,16 +179,16 @@ def _arrow_line(entry: Entry, mark: str, column: int, zero: float, grid: _Grid) 
     line = "".join("|" + " " * grid.lane for _ in range(grid.count))
     start = grid.column(left) + 1
     line = line[:start] + arrow + line[start + width :]
-    return f"{entry.at - zero:{_MARGIN - 2}.3f}  {line}"
+    return grid.time(entry.at) + line
 
 
-def _note_lines(entry: Entry, zero: float, grid: _Grid) -> list[str]:
+def _note_lines(entry: Entry, grid: _Grid) -> list[str]:
     prefix = "|".ljust(grid.column(1)) + "* "
-    room = grid.width - _MARGIN - len(prefix)
+    room = grid.width - grid.margin - len(prefix)
     texts = [text for line in lines_of(entry.note) for text in _wrapped(_printable(line), room)]
-    lines = [f"{entry.at - zero:{_MARGIN - 2}.3f}  {prefix}{text}" for text in texts[:1]]
-    lines += [" " * _MARGIN + prefix + text for text in texts[1:]]
-    end = _MARGIN + grid.column(grid.count - 1)
+    lines = [grid.time(entry.at) + prefix + text for text in texts[:1]]
+    lines += [" " * grid.margin + prefix + text for text in texts[1:]]
+    end = grid.margin + grid.column(grid.count - 1)
     return [line.ljust(end) + "|" if len(line) < end else line for line in lines]
 
 

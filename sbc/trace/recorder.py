@@ -6,6 +6,7 @@ to a capture server, each is laid out for that as well; who sends them fetches t
 Who uses it: the engine writes, the admin server, `runtime.hep` and the tests read.
 """
 
+import re
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
@@ -21,6 +22,8 @@ _HEAD: Final = limits.TRACE_MESSAGES_PER_CALL // 4
 _CUT: Final = limits.TRACE_MESSAGES_PER_CALL // 4
 # However many calls fail, this part of the ring stays for those that did not.
 _KEPT_FOR_GOOD_ONES: Final = limits.TRACE_CALLS // 4
+
+_CALL_ID: Final = re.compile(rb"\n(?:call-id|i)[ \t]*:[ \t]*([^\s]{1,200})", re.IGNORECASE)
 
 # The last: the flow of a message, or the note.
 _Row = tuple[float, str, bool, bytes | None, Any]
@@ -142,12 +145,17 @@ class Recorder:
             self._outbox = deque() if on else None
 
     def fetch(self, most: int) -> list[tuple[str, Entry]]:
-        """The oldest of what is laid out, with the call's ref; masked, at its length."""
+        """The oldest of what is laid out, with the call's ref, or beside calls its Call-ID; masked, at its length."""
         outbox = self._outbox
         if not outbox:
             return []
         rows = [outbox.popleft() for _ in range(min(most, len(outbox)))]
-        return [(ref, _entry(row, masked_in_place)) for ref, row in rows]
+        return [(ref or _call_id_of(row), _entry(row, masked_in_place)) for ref, row in rows]
+
+    def pass_on(self, row: _Row) -> None:
+        """A message that is no call's, for the capture server alone. It goes by its Call-ID."""
+        if self._outbox is not None:
+            self._lay_out("", row)
 
     def _lay_out(self, ref: str, row: _Row) -> None:
         if self._outbox is not None and len(self._outbox) < limits.HEP_QUEUE:
@@ -191,6 +199,11 @@ def _entry(row: _Row, mask: Callable[[bytes], bytes]) -> Entry:
     if data is None:
         return Entry(at, leg, sent, None, more)
     return Entry(at, leg, sent, mask(data), None, more)
+
+
+def _call_id_of(row: _Row) -> str:
+    found = _CALL_ID.search(row[3] or b"")
+    return "" if found is None else found[1].decode("utf-8", "replace")
 
 
 class _Tape:
