@@ -118,9 +118,10 @@ def test_some_numbers_are_not_called_for_a_test(policy, number, word):
         door_for(policy, number)
 
 
+@pytest.mark.parametrize("form", ["e164", "national"])
 @pytest.mark.parametrize("number", ["+1911", "+1112"])
-def test_a_number_that_the_trunk_sends_as_an_emergency_number_is_not_called_for_a_test(load, well, number):
-    policy = load(well.replace("127.0.0.40:5060", "127.0.0.40:5060, numbers: national") + ROUTES)
+def test_a_number_that_becomes_an_emergency_number_on_its_way_is_not_called_for_a_test(load, well, number, form):
+    policy = load(well.replace("127.0.0.40:5060", f"127.0.0.40:5060, numbers: {form}") + ROUTES)
     with pytest.raises(ValueError, match="emergency"):
         door_for(policy, number)
 
