@@ -28,8 +28,9 @@ _CONNECT_SECONDS: Final = 10
 _STATEMENT_SECONDS: Final = 20  # the server ends it then
 _PATIENCE_SECONDS: Final = 25.0  # for a server that does not even do that: the connection is cut
 _REASON_CHARACTERS: Final = 300
-# Classes of SQLSTATE that are about the record and not about the server: data, integrity, limits of a program.
-_ABOUT_RECORDS: Final = ("22", "23", "54")
+# Classes of SQLSTATE that are about the record and not about the server: data, integrity, a view's WITH CHECK OPTION,
+# limits of a program, and what a trigger refuses in words of its own (RAISE EXCEPTION).
+_ABOUT_RECORDS: Final = ("22", "23", "44", "54", "P0")
 
 Row = Sequence[Any]
 Refused = tuple[str, str]  # ref and reason

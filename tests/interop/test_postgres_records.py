@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from sbc.cdr import sheet
 from sbc.cdr.record import AttemptRecord, CallRecord
 from sbc.cdr.store import CdrReader, CdrWriter
 from sbc.policy.model import Postgres, Secret
@@ -87,7 +88,7 @@ def test_a_thousand_calls_while_the_server_stops_hangs_and_crashes(server, node,
 
 def imported(server, sbc, folder):
     """The export of the same calls, read by the database itself."""
-    sbc.says("cdr", "export", "--raw", "--output", str(folder / "all.csv"))
+    sbc.says("cdr", "export", "--output", str(folder / "all.csv"))
     page = (Path(__file__).parents[2] / "docs" / "howto" / "call-records.md").read_text()
     server.run(page[page.index("CREATE TABLE imported(") :].partition(";")[0])
     copied = server.run(f"\\copy imported FROM '{folder}/all.csv' WITH (FORMAT csv, HEADER)")
@@ -179,6 +180,18 @@ def test_any_text_is_copied(server, writer, copying):
     assert server.run("SELECT length(caller) FROM cdr ORDER BY ref") == ["6", "12", "10240", "21", "12"]
 
 
+def test_no_text_keeps_the_export_from_being_imported_as_it_is_documented(server, writer, tmp_path):
+    page = (Path(__file__).parents[2] / "docs" / "howto" / "call-records.md").read_text()
+    texts = ("1\n\\.\n2", "\\.", "a\x00b", "\udcff", '"', "\r", "\\N", "=1", "")
+    writer.write([record(f"r{n}", caller=text, called=text) for n, text in enumerate(texts)])
+    with CdrReader.open(tmp_path / "data") as reader:
+        lines = "".join(sheet.calls(reader.every(), raw="--raw --output day.csv" in page))
+    (tmp_path / "day.csv").write_text(lines, encoding="utf-8", errors="backslashreplace", newline="")
+    server.run(page[page.index("CREATE TABLE imported(") :].partition(";")[0])
+
+    assert server.run(f"\\copy imported FROM '{tmp_path}/day.csv' WITH (FORMAT csv, HEADER)") == [f"COPY {len(texts)}"]
+
+
 def test_types_are_those_of_the_database(server, writer, copying):
     writer.write([record("r1")])
     copying.stored()
@@ -206,6 +219,23 @@ def test_a_record_that_is_refused_is_set_aside_and_tried_again_after_a_reload(se
     copying.change(postgres)
     wait(lambda: server.count("cdr") == 101)
     wait(lambda: writer.set_aside(postgres.url) == [])
+
+
+def test_what_a_trigger_refuses_is_set_aside_as_well(server, writer, copying, postgres):
+    writer.write([record("first")])
+    copying.stored()
+    wait(lambda: server.count("cdr") == 1)
+    server.run(
+        "CREATE FUNCTION judge() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN"
+        " IF NEW.caller = 'bad' THEN RAISE EXCEPTION 'not him'; END IF; RETURN NEW; END$$"
+    )
+    server.run("CREATE TRIGGER judge BEFORE INSERT ON cdr FOR EACH ROW EXECUTE FUNCTION judge()")
+
+    writer.write([record(f"r{n}", caller="bad" if n == 3 else "good") for n in range(10)])
+    copying.stored()
+    wait(lambda: server.count("cdr") == 10)
+    wait(lambda: copying.pending == 0)
+    assert writer.set_aside(postgres.url) == ["r3"]
 
 
 def test_a_table_that_refuses_everything_stops_the_copy_and_nothing_is_lost(
