@@ -74,7 +74,7 @@ def plan_door(policy: Policy, wanted: Wanted, listen: Address, password: Secret)
     if not called.is_numeric:
         raise ValueError(f"`{wanted.called[:40]}` is no telephone number")
     sent_called = policy.plan.write(called, trunk.called_form)
-    # What crosses may be an emergency number in another form alone: +1911 goes out as 911, or the carrier makes it that.
+    # It may be an emergency number in another form alone: +1911 goes out as 911, or the carrier makes it that.
     forms = (called.dialled, sent_called, policy.plan.write(called, "national"))
     words = frozenset[str]().union(*(policy.plan.words(policy.plan.read(form)) for form in forms))
     for word in ("emergency", "premium"):  # nobody's bars stand before the door's own route
