@@ -156,7 +156,7 @@ class Alerts:
         at = self._wall()
         stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(at)) + f".{int(at % 1 * 1000):03d}Z"
         head = {"event": event, "at": stamp, "node": self._node}
-        post = _Post(event, at, msgspec.json.encode({**head, **fields, **head}))
+        post = _Post(event, self._now(), msgspec.json.encode({**head, **fields, **head}))
         with self._lock:
             self._queue.append(post)
             oldest = self._queue.popleft() if len(self._queue) > limits.ALERTS else None
@@ -220,7 +220,7 @@ class Alerts:
             if not self._is_failing:
                 self._is_failing = True
                 log.warning("alerts.not_posted", alarm=True, what=post.event, reason=reason)
-            if is_final or self._wall() - post.at > PATIENCE_SECONDS:
+            if is_final or self._now() - post.at > PATIENCE_SECONDS:
                 self._drop(post, reason)
                 return
             self._wake = trio.Event()
@@ -251,7 +251,7 @@ class Alerts:
 
 class _Post(msgspec.Struct, frozen=True):
     event: str
-    at: float  # wall
+    at: float  # of the steady clock: one that is set at the boot of a machine makes no alarm an old one
     body: bytes
 
 
@@ -272,6 +272,8 @@ def _is_gone(alarm: AlarmView, policy: Policy) -> bool:
     if kind in {"peer", "trunk", "pbx"}:
         peer = policy.peers.get(name)
         return peer is None or (alarm.event.startswith("registration.") and peer.register is None)
+    if kind == "local":
+        return all(name not in interface.media for interface in policy.interfaces.values())
     return kind == "interface" and name not in policy.interfaces
 
 

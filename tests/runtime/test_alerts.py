@@ -324,8 +324,31 @@ async def test_after_a_reload_alarms_of_what_is_gone_are_over(alerts, autojump_c
         alerts.notice("registration.failing", {"alarm": True, "trunk": trunk})
         alerts.notice("peer.down", {"alarm": True, "peer": trunk})
     alerts.notice("interface.down", {"alarm": True, "interface": "nowhere"})
+    for local in ("127.0.0.1", "192.0.2.9"):
+        alerts.notice("media.no_ports", {"alarm": True, "local": local})
     alerts.set_policy(policy)
-    assert [(one.event, one.subject) for one in alerts.alarms() if one.is_active] == [("peer.down", "peer a")]
+    assert {(one.event, one.subject) for one in alerts.alarms() if one.is_active} == {
+        ("media.no_ports", "local 127.0.0.1"),
+        ("peer.down", "peer a"),
+    }
+
+
+async def test_a_clock_that_is_set_at_boot_makes_no_alarm_too_old_to_be_posted(nursery, autojump_clock, webhook):
+    wall = [86_400.0]
+
+    async def client():
+        return webhook
+
+    alerts = Alerts("hq", URL, Counter(), wall=lambda: wall[0], now=trio.current_time, open_client=client)
+    await nursery.start(alerts.run)
+    webhook.says = OSError("no network yet")
+    alerts.notice("peer.down", {"alarm": True, "peer": "a"})
+    await settle(0.5)
+    wall[0] = WALL
+    await settle(5.0)
+    webhook.says = 200
+    await settle(60.0)
+    assert webhook.events == ["peer.down"]
 
 
 async def test_a_client_that_cannot_be_made_ends_nothing(nursery, autojump_clock):
