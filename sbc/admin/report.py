@@ -12,7 +12,7 @@ from sbc.cdr.store import CdrReader
 
 def report(request: Request, state: AdminState, _name: str) -> AskStore:
     query = dict(request.query)
-    engine = state.engine()
+    engine = state.glance(0)  # of 10,000 calls a whole snapshot takes a tenth of a second, and is not needed
     now = state.now() + engine.wall_at_zero
     trunk = query.get("trunk") or None
     pbxs = frozenset(peer.name for peer in engine.peers if peer.kind == "pbx" and trunk is None)

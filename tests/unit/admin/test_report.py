@@ -52,6 +52,18 @@ def test_what_cannot_be_meant_is_told(asked, query):
         asked(**query)
 
 
+def test_no_call_is_looked_at_for_it():
+    class Busy(StillState):
+        def engine(self):
+            raise AssertionError("a snapshot of every call holds up the loop")
+
+        def glance(self, newest):
+            assert newest == 0
+            return StillState().glance(0)
+
+    assert isinstance(answer(Request("GET", "/api/v1/report"), Busy()), AskStore)
+
+
 def test_without_a_time_it_is_the_last_days_up_to_now(asked):
     state = StillState()
     now = state.now() + state.engine().wall_at_zero
