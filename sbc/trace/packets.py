@@ -18,6 +18,7 @@ _IPV4_HEADER: Final = 20
 _IPV6_HEADER: Final = 40
 _TCP_HEADER: Final = 20
 _FRAGMENT_HEADER: Final = 8
+_MOST_OCTETS: Final = 65_507  # of a datagram over IPv4
 _HOPS: Final = 64
 _UDP: Final = 17
 _TCP: Final = 6
@@ -35,6 +36,9 @@ class Packets:
         self._next: dict[tuple[Address, Address], int] = {}  # by sender and receiver: number of the next octet
 
     def datagram(self, data: bytes, sender: Address, receiver: Address) -> Iterator[bytes]:
+        """None where it is longer than a datagram may be: no link has carried it."""
+        if len(data) > _MOST_OCTETS:
+            return
         source, destination = _packed(sender), _packed(receiver)
         length = 8 + len(data)
         header = struct.pack("!HHHH", sender.port, receiver.port, length, 0)

@@ -132,3 +132,11 @@ def test_the_zone_of_an_address_is_no_part_of_a_packet():
     way = Flow(Transport.UDP, "x", Address("fe80::1%eth0", 5060), Address("fe80::2%eth0", 5060))
     ((_, source, _, _),) = pieces(taped((0.0, False, b"x", way)))
     assert ipaddress.ip_address(source) == ipaddress.ip_address("fe80::2")
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_what_no_datagram_could_carry_is_left_out_and_the_rest_stays(family):
+    file = taped((1.0, True, b"x" * 65_530, flow(family=family)), (2.0, True, b"BYE", flow(family=family)))
+
+    ((_, packet),) = frames(file)
+    assert packet.endswith(b"BYE")
