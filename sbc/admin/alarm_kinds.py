@@ -71,7 +71,8 @@ KINDS: Final[Mapping[str, Kind]] = {
     "tcp.no_socket": Kind("A TCP connection was not taken[: {reason}]."),
     # records and state
     "cdr.not_stored": Kind(
-        "{records} call records could not be written to the disk[: {reason}]; they are kept in memory.",
+        "{records} call records could not be written to the disk[: {reason}]; they are kept in memory, "
+        "and their calls are listed as ending until then.",
         (),
         ("cdr.stored_again",),
     ),

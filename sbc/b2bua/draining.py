@@ -34,11 +34,15 @@ class Draining:
         self._is_final = False  # emergencies are not spared
         self._is_stopping = False  # nobody takes it back
 
-    def begin(self, order: DrainOrdered) -> None:
+    def begin(self, order: DrainOrdered, now: float) -> list[Log]:
         """A later order counts instead of an earlier one."""
         self.is_on = self._beside.is_draining = True
         self._ends_at, self._is_leaving, self._is_final = order.deadline, order.is_leaving, order.is_final
         self._is_stopping = self._is_stopping or not order.is_leaving
+        if not order.is_leaving:
+            return []  # the program ends, and says so
+        ends_in = round(order.deadline - now)
+        return [Log("warning", "drain.ordered", (("calls", len(self._calls)), ("ends_in_seconds", ends_in)))]
 
     def revoke(self, now: float) -> list[Log | PeerOut]:
         if not self.is_on or self._is_stopping:

@@ -191,8 +191,8 @@ class Switch:
                 ref = self._context.moves.call_of(known) or known  # another call may have taken it in
                 return self._with_call(ref, lambda call: call.hang_up(Cause.OPERATOR, now), now)
             case DrainOrdered():
-                self._drain.begin(event)
-                return self.tick(now)
+                said = self._run(self._drain.begin(event, now), now)
+                return [*said, *self.tick(now)]
             case DrainRevoked():
                 return self._run(self._drain.revoke(now), now)
             case DrillOrdered(pbx, on):

@@ -1,7 +1,9 @@
 """`sbc status`, `calls` and `hangup`: questions to the running SBC, and how their answers look."""
 
+import contextlib
 import datetime as dt
 import sys
+from collections import Counter
 from typing import Any
 
 from sbc.cdr.format import parse_time
@@ -9,6 +11,7 @@ from sbc.cli.client import path_of
 from sbc.cli.output import printable, show_json, show_table
 from sbc.cli.peers import age
 from sbc.cli.running import Running
+from sbc.core.errors import OperatorError
 
 _QUALITY = ("MOS IN/OUT", "LOSS %", "JITTER MS", "RTT MS", "MEDIA")
 _SILENT_SECONDS = 5  # from a side that should be heard; counts are up to two seconds old
@@ -19,7 +22,8 @@ def show_status(sbc: Running) -> int:
     if sbc.json:
         show_json(status)
     else:
-        show_table(("WHAT", "NOW"), [(name, _word(name, value)) for name, value in _flat(status)])
+        rows = [(name, _word(name, value)) for name, value in _flat(status)]
+        show_table(("WHAT", "NOW"), [*rows, *_well_or_not(sbc)])
     return 0
 
 
@@ -59,7 +63,9 @@ def short_time(text: str | None) -> str | None:
 
 
 def _call_row(call: dict[str, Any], now: float) -> list[str | None]:
-    talking = minutes(now - parse_time(call["answered_at"])) if call["answered_at"] else None
+    # One that is ending waits for its record, perhaps for hours of a full disk, and talks no more.
+    is_talking = call["answered_at"] and call["state"] != "ending"
+    talking = minutes(now - parse_time(call["answered_at"])) if is_talking else None
     names = ("ref", "state", "ingress", "egress", "route", "caller", "called")
     return [
         *(call[name] for name in names),
@@ -113,6 +119,19 @@ def _flat(status: dict[str, Any]) -> list[tuple[str, object]]:
             rows += [(f"media worker {worker['worker']}", _worker(worker)) for worker in value]
         else:
             rows.append((name, value))
+    return rows
+
+
+def _well_or_not(sbc: Running) -> list[tuple[str, str]]:
+    """What a person looks at next; left out where it cannot be had."""
+    rows = []
+    with contextlib.suppress(OperatorError):
+        for kind in ("trunks", "pbxs"):
+            peers = sbc.ask(f"/api/v1/{kind}", key=kind)[kind]
+            counts = Counter(peer["state"] for peer in peers)
+            rows.append((kind, ", ".join(f"{n} {state}" for state, n in counts.most_common()) or "none"))
+        active = [alarm for alarm in sbc.ask("/api/v1/alarms", key="alarms")["alarms"] if alarm["active"]]
+        rows.append(("alarms", f"{len(active)} active, see sbc alarms" if active else "none"))
     return rows
 
 

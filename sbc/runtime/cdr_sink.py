@@ -150,7 +150,8 @@ class CdrSink:
 
     def _failed(self, batch: list[CallRecord], error: Exception, failures: int) -> None:
         reason = str(error) if isinstance(error, StoreError) else f"{type(error).__name__}: {error}"
-        log.error("cdr.not_stored", alarm=True, records=len(batch), failures=failures, reason=reason)
+        waiting = max(len(batch), self.pending)  # with those that came after this batch
+        log.error("cdr.not_stored", alarm=True, records=waiting, failures=failures, reason=reason)
         if failures == 1:
             self._say([CdrFailed(record.ref, reason) for record in batch])
 

@@ -61,6 +61,8 @@ def test_a_drain_can_be_taken_back(world):
     first = office.call
     sbc.tell(DrainOrdered(sbc.now + 10.0, is_leaving=True))
     sbc.tell(DrainRevoked())
+    said = [(log.event, dict(log.fields)) for log in sbc.logs if log.event.startswith("drain.")]
+    assert said == [("drain.ordered", {"calls": 1, "ends_in_seconds": 10}), ("drain.revoked", {})]
     sbc.run(11.0)
     assert first.stage == "talking"
     office.invites(FAR)

@@ -4,6 +4,7 @@ import threading
 
 import pytest
 import trio
+from structlog.testing import capture_logs
 
 from sbc.b2bua.commands import WriteCdr
 from sbc.b2bua.events import CdrDurable, CdrFailed
@@ -107,6 +108,22 @@ async def test_a_full_disk_keeps_the_records_until_there_is_room(rig, store):
     store.full = False
     await until(lambda: rig.pending == 0)
     assert rig.told == [CdrFailed("a", "the disk is full"), CdrDurable("a")]
+    await rig.finish(5)
+
+
+async def test_the_alarm_counts_every_record_that_waits(rig, store):
+    store.full = True
+    with capture_logs() as lines:
+        rig.start()
+        rig.write(WriteCdr(record("a")))
+        await until(lambda: rig.told)
+        for n in range(99):
+            rig.write(WriteCdr(record(str(n))))
+        lines.clear()
+        await until(lambda: len(lines) > 1)
+    assert lines[-1]["records"] == 100
+    store.full = False
+    await until(lambda: rig.pending == 0)
     await rig.finish(5)
 
 

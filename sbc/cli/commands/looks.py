@@ -14,7 +14,8 @@ from sbc.cli.running import LOCAL, RunningSbc
     sort_key=1,
     help="""What is alive in the running SBC.
 
-Calls, transactions, dialogs, media port pairs in use, tasks.
+Calls, transactions, dialogs, media port pairs in use, tasks; how many trunks
+and PBXs are up, and how many alarms stand.
 
   sbc status
   sbc status --admin unix:/run/sbc/admin --json""",

@@ -54,6 +54,27 @@ def test_status_says_how_long_it_is_up_and_how_fast_calls_come(sbc, capsys):
     assert [line.split("  ")[-1].strip() for line in lines[-3:]] == ["2h 04m", "1.25", "1"]
 
 
+def test_status_says_who_is_up_and_whether_there_are_alarms(sbc, capsys):
+    sbc.knows("GET /api/v1/status", STATUS)
+    sbc.knows("GET /api/v1/trunks", {"trunks": [{"state": state} for state in ("down", "up", "down", "busyout")]})
+    sbc.knows("GET /api/v1/pbxs", {"pbxs": []})
+    sbc.knows("GET /api/v1/alarms", {"alarms": [{"active": True}, {"active": True}, {"active": False}]})
+
+    assert run_command(["status", "--admin", sbc.address]) == 0
+    assert capsys.readouterr().out.splitlines()[-3:] == [
+        "trunks        2 down, 1 up, 1 busyout",
+        "pbxs          none",
+        "alarms        2 active, see sbc alarms",
+    ]
+
+
+def test_a_call_that_waits_for_its_record_talks_no_more(sbc, capsys):
+    sbc.knows("GET /api/v1/calls", {"calls": [CALL | {"state": "ending"}], "total": 1})
+
+    assert run_command(["calls", "--admin", sbc.address]) == 0
+    assert re.search(r"2025-01-31T09:00:00Z +- ", capsys.readouterr().out)
+
+
 def test_status_has_a_line_for_each_process(sbc, capsys):
     up = {"worker": 0, "pid": 72, "engine": "kernel", "reason": "", "devices": ["eth0", "eth1"], "sessions": 3}
     why = {"worker": 1, "pid": 73, "engine": "userland", "reason": "no bpffs", "devices": [], "sessions": 0}
