@@ -16,6 +16,7 @@ from sbc.cdr.format import time_text
 STEP_SECONDS: Final = 60.0
 KEPT_MINUTES: Final = 1_440
 _RATE_SECONDS: Final = 10.0
+_STEPPED_SECONDS: Final = 30.0  # between two looks: the clock was set
 
 
 class Sample(Struct, frozen=True):
@@ -44,19 +45,24 @@ class History:
         self._lately: deque[tuple[float, LoadView]] = deque()
 
     def take(self, load: LoadView, wall: float) -> None:
-        """To be called every few seconds. A wall clock that is set back begins a minute anew."""
+        """To be called every few seconds. A wall clock that is set back by a little stays in the minute; by more, and
+        what is remembered of times that have not come yet is forgotten.
+        """
         minute = wall - wall % STEP_SECONDS
         if self._minute is None:
             self._begin(minute, load)
-        elif minute != self._minute:
-            if minute > self._minute:
-                self._samples.append(self._sample(self._minute, load))
+        elif minute > self._minute:
+            self._samples.append(self._sample(self._minute, load))
+            self._begin(minute, load)
+        elif minute < self._minute - STEP_SECONDS:
+            while self._samples and self._samples[-1].at >= minute:
+                self._samples.pop()
             self._begin(minute, load)
         self._last = load
         self._calls = max(self._calls, load.calls)
         for trunk, used in load.paths:
             self._paths[trunk] = max(self._paths.get(trunk, 0), used)
-        if self._lately and wall < self._lately[-1][0]:
+        if self._lately and not 0 <= wall - self._lately[-1][0] <= _STEPPED_SECONDS:
             self._lately.clear()
         self._lately.append((wall, load))
         while len(self._lately) > 1 and self._lately[1][0] <= wall - _RATE_SECONDS:

@@ -53,12 +53,27 @@ def test_rates_are_of_the_last_ten_seconds():
     assert History().rates == (0.0, 0.0)
 
 
-def test_a_clock_that_is_set_back_gives_no_minute_twice():
-    history = fed(LoadView(begun=1), LoadView(begun=3), every=60.0)
-    history.take(LoadView(begun=4), AT - 600.0)
+def test_a_clock_that_is_set_back_gives_no_minute_twice_and_none_that_has_not_come():
+    history = fed(*(LoadView(begun=n) for n in range(20)), every=60.0)
+    history.take(LoadView(begun=30), AT + 600.0)
+    history.take(LoadView(begun=31), AT + 660.0)
     times = [sample.at for sample in history.samples(60)]
-    assert times == [AT, AT - 600.0]
+    assert times == [AT + 60.0 * n for n in range(12)]
     assert history.rates == (0.0, 0.0)
+
+
+def test_a_clock_that_is_set_back_by_a_second_loses_nothing():
+    history = fed(LoadView(begun=1), LoadView(begun=3), every=60.0)
+    for begun, at in ((4, 59.5), (6, 61.0), (7, 121.0)):
+        history.take(LoadView(begun=begun), AT + at)
+    assert [(sample.at - AT, sample.attempts) for sample in history.samples(60)] == [(0.0, 2), (60.0, 4), (120.0, 0)]
+
+
+def test_a_clock_that_is_set_forward_hides_no_rate_for_long():
+    history = fed(LoadView(), LoadView(begun=10), every=5.0)
+    history.take(LoadView(begun=20), AT + 3_600.0)
+    history.take(LoadView(begun=30), AT + 3_605.0)
+    assert history.rates == (2.0, 0.0)
 
 
 def test_what_the_api_shows():
