@@ -79,6 +79,12 @@ class CdrWriter:
         with self._working():
             return place_of_copy(self._connection, destination)
 
+    def rows_before(self) -> int:
+        """The number before that of the first row: so many rows are no more."""
+        with self._working():
+            found: int | None = self._connection.execute("SELECT min(rowid) FROM cdr").fetchone()[0]
+            return (found or 1) - 1
+
     def set_copied(self, destination: str, place: Place, refused: Sequence[tuple[str, str]] = ()) -> None:
         """It has everything up to `place`, but for the refs in `refused`, each with its reason, which are set aside."""
         with self._working(), transaction(self._connection):
@@ -122,6 +128,8 @@ class CdrWriter:
         with self._turn, told_to_operators(self.path):
             if self._file is None:
                 raise StoreError(f"{self.path}: is closed")
+            if identity(self.path) != self._file:
+                self._begin_anew()
             yield
 
     def _insert(self, calls: list[Row], attempts: list[Row]) -> None:

@@ -46,6 +46,7 @@ class CdrCopy:
         self._connect = connect
         self._wanted: Postgres | None = None
         self._place: Place | None = None
+        self._removed = 0  # rows that were removed before anything was copied
         self._destination: Destination | None = None
         self._served: str | None = None  # the URL that is copied to
         self._turns = 0  # how often it was changed
@@ -63,7 +64,7 @@ class CdrCopy:
         """Records that are not copied yet; None: nothing is to be copied."""
         if self._wanted is None:
             return None
-        return max(0, self._store.newest - (0 if self._place is None else self._place.row))
+        return max(0, self._store.newest - (self._removed if self._place is None else self._place.row))
 
     def start(self, wanted: Postgres | None) -> None:
         self._wanted = wanted
@@ -134,6 +135,7 @@ class CdrCopy:
 
     def _serve(self, wanted: Postgres, turn: int) -> bool:
         """Until something is in the way, or something else is wanted; True: all is copied, and the program ends."""
+        self._removed = self._store.rows_before()
         self._place = self._store.copied_to(wanted.url)
         self._watch(wanted)
         self._destination = destination = self._connect(wanted)

@@ -121,6 +121,15 @@ async def test_nothing_is_asked_for_and_nothing_is_pending(copy, writer):
     assert copy.pending is None
 
 
+async def test_records_that_were_removed_before_do_not_wait(copy, writer, server):
+    writer.write([record(f"r{n:02}") for n in range(20)])
+    writer.forget(4e9, None, 15)
+    server.down = True
+    copy.start(HERE)
+    await until(lambda: copy._failures)
+    assert copy.pending == 5
+
+
 async def test_a_server_that_is_down_is_one_alarm_and_its_end_is_said(copy, writer, server, logs):
     server.down = True
     copy.start(HERE)

@@ -55,6 +55,20 @@ def test_what_a_copy_has_not_stays(writer, written, tmp_path):
     assert rows(tmp_path)[0] == "r4"
 
 
+def test_a_file_that_was_moved_away_loses_nothing_and_gets_no_cursor(writer, written, tmp_path):
+    away = tmp_path / "away"
+    away.mkdir()
+    (tmp_path / "cdr.db").rename(away / "cdr.db")
+    with pytest.raises(StoreError, match="moved or removed while in use"):
+        writer.forget(FOREVER, None, 100)
+    (tmp_path / "cdr.db").rename(tmp_path / "again.db")
+    with pytest.raises(StoreError, match="moved or removed while in use"):
+        writer.set_copied(URL, Place(1, "r0"))
+
+    assert len(rows(away)) == 10
+    assert writer.forget(FOREVER, None, 100) == 0
+
+
 def test_what_a_copy_has_refused_stays_until_nothing_is_copied_any_more(writer, written, tmp_path):
     writer.set_copied(URL, Place(10, "r9"), [("r2", "why"), ("r7", "why")])
 
