@@ -221,11 +221,14 @@ class _Endpoint:
     async def _send_events(self, http: HttpRequest, receive: Receive, send: Send) -> None:
         response = _response(Reply(200, stream.CONTENT_TYPE, b"", (("Connection", "close"),)))
         del response.headers["content-length"]
-        await send({"type": "http.response.start", "status": 200, "headers": response.raw_headers})
+        start = {"type": "http.response.start", "status": 200, "headers": response.raw_headers}
         if http.method == "HEAD":
+            await send(start)
             await send({"type": "http.response.body", "body": b"", "more_body": False})
             return
-        with contextlib.suppress(trio.BrokenResourceError):
+        # The place is taken before anybody else can look for one.
+        with self._pictures.reader(), contextlib.suppress(trio.BrokenResourceError):
+            await send(start)
             await send_events(self._pictures, receive, send, partial(self._is_welcome, self._program.token()))
 
     def _is_welcome(self, token: str | None) -> bool:

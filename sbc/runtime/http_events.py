@@ -71,12 +71,14 @@ class Pictures:
 
 
 async def send_events(pictures: Pictures, receive: Receive, send: Send, is_welcome: Callable[[], bool]) -> None:
-    """The body of a reply, until the client goes or is no more welcome: another token is in force."""
-    with pictures.reader():
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(_cancel_when_gone, receive, nursery.cancel_scope)
-            await _tell(pictures, send, is_welcome)
-            nursery.cancel_scope.cancel()
+    """The body of a reply, until the client goes or is no more welcome: another token is in force.
+
+    Within `pictures.reader()`.
+    """
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_cancel_when_gone, receive, nursery.cancel_scope)
+        await _tell(pictures, send, is_welcome)
+        nursery.cancel_scope.cancel()
     await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 

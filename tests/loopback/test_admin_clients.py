@@ -256,6 +256,26 @@ async def test_so_many_may_listen_and_one_more_is_told_so(tmp_path, monkeypatch)
                         break
 
 
+async def test_no_more_may_listen_when_all_ask_at_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(limits, "EVENT_READERS", 2)
+    heads = []
+
+    async def ask(served):
+        async with served.listening() as event:
+            heads.append(await event._until(b"\r\n"))
+            await trio.sleep_forever()
+
+    async with serving(tmp_path) as served, trio.open_nursery() as nursery:
+        for _ in range(20):
+            nursery.start_soon(ask, served)
+        with trio.fail_after(5):
+            while len(heads) < 20:  # noqa: ASYNC110 - the clients tell nobody
+                await trio.sleep(0.01)
+        nursery.cancel_scope.cancel()
+
+    assert sum(b" 200 " in head for head in heads) == 2
+
+
 async def test_a_page_of_another_site_may_not_listen(tmp_path):
     async with serving(tmp_path) as served:
         assert (await served.get("/api/v1/events", sec_fetch_site="cross-site")).status_code == 403
