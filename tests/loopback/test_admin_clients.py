@@ -11,6 +11,7 @@ import httpx2
 import pytest
 import structlog
 import trio
+import trio.testing
 from msgspec import structs
 
 from sbc.admin.state import RuntimeView, Why
@@ -258,20 +259,15 @@ async def test_so_many_may_listen_and_one_more_is_told_so(tmp_path, monkeypatch)
 
 async def test_no_more_may_listen_when_all_ask_at_once(tmp_path, monkeypatch):
     monkeypatch.setattr(limits, "EVENT_READERS", 2)
-    heads = []
-
-    async def ask(served):
-        async with served.listening() as event:
-            heads.append(await event._until(b"\r\n"))
-            await trio.sleep_forever()
-
-    async with serving(tmp_path) as served, trio.open_nursery() as nursery:
-        for _ in range(20):
-            nursery.start_soon(ask, served)
+    async with serving(tmp_path) as served, contextlib.AsyncExitStack() as stack:
+        streams = [await trio.open_tcp_stream("127.0.0.1", served.port) for _ in range(20)]
+        for stream in streams:
+            await stack.enter_async_context(stream)
+        await trio.testing.wait_all_tasks_blocked()
+        for stream in streams:  # nobody else gets a turn meanwhile
+            stream.socket._sock.send(b"GET /api/v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
         with trio.fail_after(5):
-            while len(heads) < 20:  # noqa: ASYNC110 - the clients tell nobody
-                await trio.sleep(0.01)
-        nursery.cancel_scope.cancel()
+            heads = [await stream.receive_some(4096) for stream in streams]
 
     assert sum(b" 200 " in head for head in heads) == 2
 
