@@ -21,6 +21,7 @@ from sbc.peering.relations import Relations
 from sbc.policy.engine import Policy
 from sbc.policy.model import Interface
 from sbc.sip.timing import Timing
+from sbc.trace.peer_tapes import PeerTapes
 from sbc.trace.recorder import Recorder
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class Context:
         "media_rules",
         "moves",
         "outcomes",
+        "peer_tapes",
         "policy",
         "ports",
         "relations",
@@ -82,6 +84,7 @@ class Context:
         self.hosts: Mapping[str, str] = {}  # by interface: the host by which its peers know us
         self.set_interfaces(policy.interfaces)
         self.trace = trace
+        self.peer_tapes = PeerTapes(trace)
         self.wall = WallClock()
         self.dialogs: dict[str, tuple[str, int]] = {}
         self.calls: Mapping[str, Call] = {}  # all that are alive; set by the switch, read by transfers

@@ -72,6 +72,21 @@ def turn_back(
     return Refusal(401, verdict.fields) if isinstance(verdict, Challenged) else None
 
 
+def why_challenged(claimed: Peer, request: Request, answer: bytes, context: Context) -> str:
+    """In words, what is wrong with the credentials; "" where there are none. `answer`: the challenge as it goes out."""
+    if not request.values("Authorization"):
+        return ""
+    realm = context.policy.name
+    username = username_of(request, realm)
+    if username is None:
+        return f"its credentials are for another realm than {realm}"
+    if b"stale=true" in answer:
+        return "its nonce is too old, or not ours: it should come again by itself"
+    if claimed.auth is not None and username != claimed.auth.username:
+        return f"its user name is {username[:64]}, and that of {claimed.name} is {claimed.auth.username}"
+    return "its user name is right, its password or the way that it was hashed is not"
+
+
 def _has_tried(request: Request, verdict: Challenged, context: Context) -> bool:
     """It had credentials for us, and not merely old ones."""
     if username_of(request, context.policy.name) is None:

@@ -72,17 +72,21 @@ class LivingCalls:
         self.calls.pop(call.ref, None)
         self._forgotten(call.ref)
 
-    # --- tapes --------------------------------------------------------------------------------------------------------
+    # --- tapes: of calls, and of peers --------------------------------------------------------------------------------
 
     def trace_received(self, user: Hashable, data: bytes, flow: Flow | None, now: float) -> None:
         user = _whose(user)
         if isinstance(user, tuple) and len(user) == 3 and self._is_traced(user[0]):
             self._context.trace.message(user[0], now, leg_name(user[1]), False, data, flow)
+        elif user is not None:
+            self._context.peer_tapes.message(user, now, False, data, flow)
 
     def trace_sent(self, out: SendMessage, now: float) -> None:
         user = _whose(out.user)
         if isinstance(user, tuple) and len(user) == 3 and self._is_traced(user[0]):
             self._context.trace.message(user[0], now, leg_name(user[1]), True, out.data, out.flow)
+        elif user is not None:
+            self._context.peer_tapes.message(user, now, True, out.data, out.flow)
 
     def _is_traced(self, ref: str) -> bool:
         """What comes for a call that nobody remembers must not begin a tape that nobody ends."""

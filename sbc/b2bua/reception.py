@@ -12,7 +12,7 @@ from sbc.b2bua.call import Call
 from sbc.b2bua.call import Out as CallOut
 from sbc.b2bua.context import Context
 from sbc.b2bua.draining import WHILE_DRAINING, Draining
-from sbc.b2bua.entrance import is_emergency, turn_back
+from sbc.b2bua.entrance import is_emergency, speaker, turn_back, why_challenged
 from sbc.b2bua.identity import parties_of
 from sbc.b2bua.living import LivingCalls, crash_log
 from sbc.b2bua.loops import is_loop
@@ -49,6 +49,7 @@ class Reception:
         self.begun = 0  # INVITEs that asked for a new call
         self.refused = RefusedLogins()
         self.doorstep = Doorstep()
+        self._challenged: Request | None = None  # just now
         self._context = context
         self._endpoint = endpoint
         self._living = living
@@ -61,15 +62,45 @@ class Reception:
 
     def door(self, peer: Peer, flow: Flow, now: float) -> Door:
         layer, tags = self._endpoint.layer, self._beside.tags
-        return lambda request: turn_back(peer, request, flow, self._context, layer, self.refused, now, beside=tags)
 
-    def turned_back(self, data: bytes, flow: Flow, outs: Sequence[SipOut], now: float) -> None:
-        """At the door: where the caller comes again with credentials, his ladder has this too."""
-        answers = [out for out in outs if isinstance(out, SendMessage)]
-        if answers and data.startswith(b"INVITE "):
-            self.doorstep.said(now, False, data, flow)
-            for out in answers:
-                self.doorstep.said(now, True, out.data, out.flow)
+        def judge(request: Request) -> Refusal | None:
+            refusal = turn_back(peer, request, flow, self._context, layer, self.refused, now, beside=tags)
+            self._challenged = None if refusal is None else request
+            return refusal
+
+        return judge
+
+    def turned_back(
+        self, peer: Peer, data: bytes, flow: Flow, outs: Sequence[SipOut], now: float, *, at_door: bool
+    ) -> None:
+        """Challenged, or not readable. Where a caller comes again with credentials, his ladder has this too; what has
+        shown none as yet is no news of its peer.
+        """
+        request, self._challenged = self._challenged, None
+        rows = _said(data, flow, outs, now)
+        if not rows:
+            return
+        is_invite = data.startswith(b"INVITE ")
+        if is_invite and at_door:
+            for row in rows:
+                self.doorstep.said(*row)
+        if request is None:
+            self._context.peer_tapes.exchange(peer.name, rows, "this cannot be read")
+        elif not is_invite or request.values("Authorization"):
+            claimed = speaker(peer, request, flow, self._context)
+            why = why_challenged(claimed, request, rows[-1][2], self._context)
+            self._context.peer_tapes.exchange(claimed.name, rows, why)
+
+    def answered_at_once(self, peer: Peer, data: bytes, flow: Flow, outs: Sequence[SipOut], now: float) -> None:
+        """Nobody was asked what to answer: a merged request, a CANCEL of nothing, no room."""
+        self._context.peer_tapes.exchange(peer.name, _said(data, flow, outs, now))
+
+    def keep_on_tape(self, out: RequestReceived, peer: Peer, data: bytes, now: float) -> None:
+        """A request that belongs to no call, and what will be answered."""
+        tapes = self._context.peer_tapes
+        user = tapes.new_user(peer.name)
+        self._endpoint.layer.adopt(out.key, user)
+        tapes.message(user, now, False, data, out.flow)
 
     def acknowledged(self, data: bytes, flow: Flow, now: float) -> None:
         """An ACK of no dialog that is up: it may be that of a challenge."""
@@ -139,3 +170,9 @@ class Reception:
         if used < most:
             return False
         return used >= most + limits.EMERGENCIES or not is_emergency(invite, peer, self._context)
+
+
+def _said(data: bytes, flow: Flow, outs: Sequence[SipOut], now: float) -> list[tuple[float, bool, bytes, Flow]]:
+    """What came, and what was answered; nothing where nothing was."""
+    answers = [(now, True, out.data, out.flow) for out in outs if isinstance(out, SendMessage)]
+    return [(now, False, data, flow), *answers] if answers else []

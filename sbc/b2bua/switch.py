@@ -96,6 +96,8 @@ class Switch:
             policy, self.relations, ids=ids, timing=timing, ports=self.ports, media_rules=rules, trace=self.trace
         )
         self.beside = Beside(self._context)
+        self.peer_tapes = self._context.peer_tapes
+        self.peer_tapes.whom = lambda user: asked(user, self._context, self.beside)
         self._in_force = PolicyInForce(self._context, self.endpoint, self.beside)
         self._listeners = self._in_force.listeners
         self._living = LivingCalls(self._context, self._in_force.forget)
@@ -127,12 +129,14 @@ class Switch:
             return []
         door = None if peer.kind == "trunk" or peer.auth is None else self.reception.door(peer, flow, now)
         message, received = self.endpoint.receive(data, flow, now, door, is_quiet=peer.accepts_any)
-        if message is None and door is not None:
-            self.reception.turned_back(data, flow, received, now)
+        if message is None:
+            self.reception.turned_back(peer, data, flow, received, now, at_door=door is not None)
         outs: list[Out] = [*received] if door is None else [*received, *self.reception.refused.take()]
         if message is not None:
             taken_by = self.endpoint.layer.taken_by
             self._living.trace_received(taken_by, data, flow, now)
+            if taken_by is None and received and type(received[0]) is SendMessage:
+                self.reception.answered_at_once(peer, data, flow, received, now)
             # A response that answers nothing may be anybody's, with a forged source: it proves nothing about its peer.
             proves = taken_by is not None or type(message) is Request
             if proves and not peer.accepts_any and not is_of_probe(taken_by):
@@ -206,6 +210,7 @@ class Switch:
                 return []
             case PolicyChanged(policy):
                 self.policy = policy
+                self.peer_tapes.keep_only(policy.peers)
                 return self._run(self._in_force.change(policy, now), now)
             case InterfaceChanged(name, missing, why):
                 return self._run(self.relations.interface_changed(name, missing, why, now), now)
@@ -280,6 +285,8 @@ class Switch:
                 self._living.trace_sent(out, now)  # type: ignore[arg-type]
                 commands.append(out)  # type: ignore[arg-type]
             elif kind in _COMMANDS:
+                if kind is Log:
+                    self.peer_tapes.log(out, now)  # type: ignore[arg-type]
                 commands.append(out)  # type: ignore[arg-type]
             else:
                 queue.extendleft(reversed(self._follow_guarded(out, now, peer, data)))  # type: ignore[arg-type]
@@ -346,6 +353,8 @@ class Switch:
         request = out.request
         peer = speaker(peer, request, out.flow, self._context)
         if request.to.tag is None:
+            if request.method != "INVITE":
+                self.reception.keep_on_tape(out, peer, data, now)
             return self.reception.take(out, peer, data, now)
         refusal = refusal_of(request, peer.methods, reliable=peer.reliable == "offer")
         if refusal is not None:
@@ -359,7 +368,9 @@ class Switch:
             taken = self.beside.take_in_dialog(out, peer, now)
             if taken is None:
                 self._trace_refused(out, peer, data, now)
-            return [Respond(out.key, 481)] if taken is None else taken
+                return [Respond(out.key, 481)]
+            self.reception.keep_on_tape(out, peer, data, now)
+            return taken
         ref, leg = found
         self._living.trace_received((ref, leg, 0), data, out.flow, now)
         self.endpoint.layer.adopt(out.key, (ref, leg, 0))
@@ -372,6 +383,8 @@ class Switch:
             user = (*place, 0)
             self._living.trace_received(user, data, out.flow, now)
             self.endpoint.layer.adopt(out.key, user)
+        else:
+            self.reception.keep_on_tape(out, peer, data, now)
 
     def _ack(self, request: Request, flow: Flow, data: bytes, now: float) -> Sequence[Out]:
         found = dialog_of(request, None, self._context)

@@ -2,9 +2,9 @@
 turned back before they were calls. One small tape a peer, in memory, for `sbc trace PEER`, the API and the page.
 
 It is kept by exchanges: a request, its copies and its answers. Of each method, and each direction, the last two that
-went well stay, the last two that were challenged only, and the last six of all others, so that probes that are answered
-push out nothing, nor does one method another. Of these six the host that has the most gives way first: who guesses
-passwords does not hide the telephone that has a wrong one. Decisions are notes; of each kind the last six stay.
+went well at once stay, the last two that were challenged only, and the last six of all others, so that probes that are
+answered push out nothing, nor does one method another. Of these six the host that has the most gives way first: who
+guesses passwords does not hide the telephone that has a wrong one. Decisions are notes; of each kind the last six stay.
 
 Bounded three ways: messages and octets of a peer, and peers. Calls have their own tapes, see `recorder`. Nothing is
 rendered here before somebody looks. Who uses it: the engine writes, the admin server and the tests read.
@@ -92,7 +92,7 @@ class PeerTapes:
         if exchange is None:
             return
         self._append(exchange, at, sent, data, flow)
-        if is_answer and exchange.is_settled_by(data):
+        if exchange.is_settled_by(data) if is_answer else exchange.is_repeated():
             _trim(exchange.kind, self._exchanges)
 
     def exchange(self, peer: str, rows: Iterable[tuple[float, bool, bytes, Flow]], note: str = "") -> None:
@@ -220,9 +220,11 @@ class _Tape:
 
 
 class _Exchange:
-    """Without a final answer it counts as failed: nobody has answered it yet, and perhaps nobody will."""
+    """Without a final answer it counts as failed: nobody has answered it yet, and perhaps nobody will. So it does if it
+    took a second copy: something was lost, or late.
+    """
 
-    __slots__ = ("host", "kind", "left_out", "outcome", "request", "rows", "tape", "user")
+    __slots__ = ("copies", "host", "kind", "left_out", "outcome", "request", "rows", "tape", "user")
 
     def __init__(self, user: Hashable, tape: _Tape, kind: "list[_Exchange]", request: bytes, host: str) -> None:
         self.user = user
@@ -232,6 +234,7 @@ class _Exchange:
         self.host = host
         self.rows: list[_Row] = []
         self.outcome: _Outcome = "failed"
+        self.copies = 0
         self.left_out = 0
 
     def append(self, row: _Row) -> None:
@@ -241,15 +244,27 @@ class _Exchange:
         if len(self.rows) > _MESSAGES_PER_EXCHANGE:
             self.drop_middle()
 
+    def is_repeated(self) -> bool:
+        """Whether this copy of the request has undone its outcome."""
+        self.copies += 1
+        if self.copies == 1 or self.outcome == "failed":
+            return False
+        self.outcome = "failed"
+        return True
+
     def is_settled_by(self, answer: bytes) -> bool:
         """Whether this answer is a final one; from then on the outcome is known."""
         status = answer[8:11]
         if status < b"200":
             return False
         if status < b"300":
-            self.outcome = "well"
-        elif status in (b"401", b"407") and _CREDENTIALS.search(self.request) is None:
-            self.outcome = "challenged"
+            self.outcome = "well" if self.copies < 2 else "failed"
+        elif (
+            self.copies < 2
+            and status in (b"401", b"407")
+            and (b"stale=true" in answer or _CREDENTIALS.search(self.request) is None)
+        ):
+            self.outcome = "challenged"  # it comes again by itself
         else:
             self.outcome, self.tape.is_troubled = "failed", True
         return True
