@@ -17,11 +17,21 @@ class FormerPolicies:
     def __init__(self) -> None:
         self._policies: list[tuple[Policy, set[str]]] = []  # the newest last, with the calls that were up
 
+    def __bool__(self) -> bool:
+        return bool(self._policies)
+
     def replaced(self, policy: Policy, calls: Iterable[str]) -> None:
         """`calls`: refs of those that are up."""
         refs = set(calls)
         if refs:
             self._policies = [*self._policies[1 - limits.FORMER_POLICIES :], (policy, refs)]
+
+    def taken_in(self, ref: str, into: str) -> None:
+        """The legs of this call are another one's from now on."""
+        for _, refs in self._policies:
+            if ref in refs:
+                refs.remove(ref)
+                refs.add(into)
 
     def forget(self, ref: str) -> None:
         """This call is gone."""

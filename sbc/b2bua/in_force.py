@@ -89,7 +89,6 @@ class PolicyInForce:
         return [
             *endpoint.change_locals(locals_, now),
             *context.ports.change(media_addresses(new), now),
-            *context.relations.listeners_removed(self.listeners.removed, now),
         ]
 
     # --- what is former, and goes with the last call that needs it ----------------------------------------------------
@@ -97,6 +96,8 @@ class PolicyInForce:
     def _former_locals(self, user: Hashable) -> Listeners:
         while isinstance(user, tuple) and isinstance(user[0], tuple):
             user = user[0]
+        if isinstance(user, tuple) and len(user) == 3 and self._context.moves:
+            return self.listeners.of(self._context.moves.origin(user[0], user[1]))
         return self.listeners.of(ref_of(user))
 
     def turn_back(self, request: Request) -> Refusal | None:
@@ -104,18 +105,30 @@ class PolicyInForce:
         return stay_inside(request, self._context, self._endpoint.layer, beside=self._beside.tags)
 
     def forget(self, ref: str) -> None:
-        """This call is gone."""
+        """This call is gone; or another one has taken in its legs."""
+        into = self._context.moves.call_of(ref)
+        if into is not None and (self.former or self.listeners):
+            self.former.taken_in(ref, into)
+            self.listeners.taken_in(ref, into)
         self.former.forget(ref)
-        self.listeners.forget(ref)
+        if into is None:
+            self.listeners.forget(ref)
 
     def lets_go(self, transport: Transport, local: Address) -> bool:
         """Whether nothing needs a removed listener any more; then it counts as closed."""
         if self.listeners.is_used(transport, local) or self._endpoint.layer.uses(transport, local):
             return False
+        if self._is_way_to_a_peer(transport, local):
+            return False
         self.listeners.closed(transport, local)
         if not self.listeners:
             self._endpoint.former = None
         return True
+
+    def _is_way_to_a_peer(self, transport: Transport, local: Address) -> bool:
+        """Of a call with one that has registered by this listener, and is reached by no other."""
+        flows = (leg.flow for call in self._context.calls.values() for leg in call.legs)
+        return any(flow is not None and flow.local == local and flow.transport is transport for flow in flows)
 
 
 def media_rules(policy: Policy) -> MediaRules:

@@ -21,6 +21,7 @@ class FormerListeners:
     def __init__(self) -> None:
         self.removed: set[Place] = set()
         self._ways: dict[str, _Way] = {}  # of the calls that began before the latest change
+        self._guests: dict[str, list[str]] = {}  # by ref of a call: those with ways that it has taken in
         self._left: Locals = {}  # those of now, and removed ones where there is none now
 
     def __bool__(self) -> bool:
@@ -41,15 +42,24 @@ class FormerListeners:
         for way in set(self._ways.values()):
             way.now = {**self._left, **way.began}
 
+    def taken_in(self, ref: str, into: str) -> None:
+        """The legs of this call are another one's from now on, and go on by the listeners that they began by."""
+        guests = self._guests.pop(ref, [])
+        if ref in self._ways:
+            guests.append(ref)
+        if guests:
+            self._guests.setdefault(into, []).extend(guests)
+
     def forget(self, ref: str) -> None:
         """This call is gone."""
-        self._ways.pop(ref, None)
+        for one in (ref, *self._guests.pop(ref, ())):
+            self._ways.pop(one, None)
 
     def is_removed(self, flow: Flow) -> bool:
         return (flow.transport, flow.local) in self.removed
 
     def of(self, ref: str) -> Locals:
-        """By which a call's requests leave, or anybody else's (`ref` unknown)."""
+        """By which requests of legs that began in this call leave, or anybody else's (`ref` unknown)."""
         way = self._ways.get(ref)
         return self._left if way is None else way.now
 

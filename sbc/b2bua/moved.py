@@ -37,6 +37,11 @@ class Moves:
         place = self._now_at.get((ref, 0))
         return None if place is None else place[0]
 
+    def origin(self, ref: str, leg: int) -> str:
+        """In which call that leg began."""
+        names = self._arrived.get((ref, leg))
+        return ref if names is None else names[0][0]
+
     def user_of(self, user: Hashable) -> Hashable:
         """A transaction's user (ref, leg, number) with the place where its leg is now; others as they are."""
         if not self._now_at or not isinstance(user, tuple) or len(user) != 3:

@@ -272,6 +272,11 @@ class Switch:
         """Whether nothing needs a removed listener any more; then it counts as closed."""
         return self._in_force.lets_go(transport, local)
 
+    @property
+    def removed_listeners(self) -> tuple[tuple[Transport, Address], ...]:
+        """Those that a reload has taken away and that have not been let go of."""
+        return tuple(self._listeners.removed)
+
     # --- inside: what comes out is run until nothing is left ----------------------------------------------------------
 
     def _run(self, outs: Iterable[Out], now: float, peer: Peer | None = None, data: bytes = b"") -> list[Command]:

@@ -82,16 +82,19 @@ class Registrar:
         location = self._locations.get(pbx)
         return [] if location is None else [out for aor in location.aors() for out in self._put(pbx, aor, ())]
 
-    def forget_locals(self, removed: Collection[tuple[Transport, Address]]) -> list[Out]:
-        """These listeners of ours are gone, and with them the way back to whoever has registered there."""
+    def settle(self, pbx: str, interface: str, places: Collection[tuple[Transport, Address]]) -> list[Out]:
+        """This PBX is behind that interface, with these listeners, from now on. Who has registered by another listener
+        has no way back; by one that was another interface's, the same way.
+        """
+        location = self._locations.get(pbx)
         outs: list[Out] = []
-        for pbx, location in list(self._locations.items()):
-            for aor in location.aors():
-                before = location.of(aor)
-                after = tuple([b for b in before if (b.flow.transport, b.flow.local) not in removed])
-                if after != before:
-                    outs += [Log("warning", "binding.lost", _about(pbx, b)) for b in before if b not in after]
-                    outs += self._put(pbx, aor, after)
+        for aor in [] if location is None else location.aors():
+            before = () if location is None else location.of(aor)
+            kept = [binding for binding in before if (binding.flow.transport, binding.flow.local) in places]
+            after = tuple([replace(one, flow=replace(one.flow, interface=interface)) for one in kept])
+            if after != before:
+                outs += [Log("warning", "binding.lost", _about(pbx, one)) for one in before if one not in kept]
+                outs += self._put(pbx, aor, after)
         return outs
 
     # --- what a PBX asks ----------------------------------------------------------------------------------------------

@@ -131,10 +131,16 @@ class Registration:
         return self._begin_round(now) if is_due or not stays else []
 
     def reconfigure(
-        self, peer: Peer, authenticator: Authenticator | None, now: float, *, is_moved: bool = False
+        self,
+        peer: Peer,
+        authenticator: Authenticator | None,
+        hops: Sequence[Hop],
+        now: float,
+        *,
+        is_moved: bool = False,
     ) -> list[Out]:
         """A reload. Call-ID and CSeq go on; what is registered differently now is registered at once. `is_moved`: we
-        are reached elsewhere, so that our Contact is another.
+        are reached elsewhere, so that our Contact is another. `hops`: as in `start`.
         """
         old = (self._register, self._peer.interface, self._authenticator)
         self._peer, self._register, self._authenticator = peer, _register_of(peer), authenticator
@@ -145,6 +151,11 @@ class Registration:
         self._failures, self._is_doubted, self._binding, self._trouble = 0, False, None, ""
         self._timers.clear()
         self._become("registering", "the policy has changed", now)
+        if hops or peer.interface != old[1]:
+            self._hops = tuple(hops)  # by an interface that is not the carrier's any more nobody is reached
+        if not self._hops:
+            self._timers.set(_Timer.REGISTER, now + SOON)
+            return []
         return self._begin_round(now)
 
     def take_response(

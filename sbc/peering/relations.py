@@ -5,12 +5,12 @@ It keeps the machines of this package together, hands each what is for it, and a
 no call and decides no route. Used by the switch and, through the calls' context, by the hunt.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final, Literal
 
 from msgspec import Struct
 
-from sbc.core.address import Address, Flow, Transport
+from sbc.core.address import Flow
 from sbc.core.commands import Log, StoreState
 from sbc.core.ids import IdSource
 from sbc.core.timers import Schedule
@@ -103,6 +103,7 @@ class Relations:
         for name, closed in self._closed.items():
             fields = ((_KIND_OF_ORDER[closed.order], name), ("kept", True))
             outs.append(Log("warning", f"{closed.order}.on", fields))
+        outs += self._settle_bindings(now)
         for peer in self.policy.peers.values():
             outs += self._set_hops(peer, now)
         return outs + self._start_registrations(now)
@@ -131,12 +132,25 @@ class Relations:
             else:
                 is_moved = _shown(old, peer.interface) != _shown(policy, peer.interface)
                 registration = self._registrations[name]
+                hops = [hop for _, hop in self.hops(peer, now) if hop is not None]
                 outs += self._follow(
-                    name, registration.reconfigure(peer, self.credentials(name), now, is_moved=is_moved), now
+                    name, registration.reconfigure(peer, self.credentials(name), hops, now, is_moved=is_moved), now
                 )
+        outs += self._settle_bindings(now)
         for peer in policy.peers.values():
             outs += self._set_hops(peer, now)
         return outs + self._start_registrations(now)
+
+    def _settle_bindings(self, now: float) -> list[Out]:
+        """PBXs that have registered where we listen no more are not reached until they register where we do."""
+        outs: list[Out] = []
+        for peer in self.policy.peers.values():
+            interface = self.policy.interfaces.get(peer.interface) if peer.registers else None
+            if interface is not None:
+                places = {(listener.transport, listener.address) for listener in interface.listeners}
+                settled = self.registrar.settle(peer.name, interface.name, places)
+                outs += self._bound(settled, "the listener that it registered with is gone", now)
+        return outs
 
     def _forget(self, name: str) -> list[Out]:
         """This peer is gone. What comes back under its name some day is treated as new."""
@@ -308,10 +322,6 @@ class Relations:
             if self.policy.peers[trunk].interface == name and not missing:
                 outs += self._follow(trunk, registration.registrar_is_back(now), now)
         return outs
-
-    def listeners_removed(self, removed: Collection[tuple[Transport, Address]], now: float) -> list[Out]:
-        """PBXs that have registered there are not reached any more: they must register anew, where we listen now."""
-        return self._bound(self.registrar.forget_locals(removed), "the listener that it registered with is gone", now)
 
     def flow_closed(self, flow: Flow, now: float) -> list[Out]:
         """A PBX that has registered over this connection is not reached on it any more; a registrar may have gone."""

@@ -102,6 +102,18 @@ class Network:
                 raise ValueError(f"{transport}:{address} is taken")
             self._listeners[transport, address] = (host, interface)
 
+    def rename(self, transport: Transport, address: Address, interface: str) -> None:
+        """What comes to this listener comes by another interface from now on."""
+        host, _ = self._listeners[transport, address]
+        self._listeners[transport, address] = (host, interface)
+
+    def close(self, transport: Transport, address: Address) -> None:
+        """Nobody listens there any more."""
+        del self._listeners[transport, address]
+
+    def listens(self, transport: Transport, address: Address) -> bool:
+        return (transport, address) in self._listeners
+
     def detach(self, host: Host) -> None:
         """The host is gone, as if its machine had crashed: its ports refuse."""
         self._listeners = {key: value for key, value in self._listeners.items() if value[0] is not host}

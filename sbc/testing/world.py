@@ -190,7 +190,23 @@ class World:
             places = [(listener.transport, listener.address) for listener in interface.listeners]
             new = [place for place in places if place not in self._listens]
             self.net.attach(self.host, *new, interface=interface.name)
+            for place in [place for place in places if self._listens.get(place, interface.name) != interface.name]:
+                self.net.rename(*place, interface.name)
+                self._rename_side(self._listens[place], interface.name)
             self._listens.update(dict.fromkeys(places, interface.name))
+
+    def _rename_side(self, was: str, is_now: str) -> None:
+        if was not in self.policy.interfaces:
+            self._sides = {name: is_now if side == was else side for name, side in self._sides.items()}
+
+    def time_passes(self, seconds: int) -> None:
+        """In which the runtime closes each removed listener that the engine lets go of: nothing passes there then."""
+        for _ in range(seconds):
+            self.run(1.0)
+            for place in self.switch.removed_listeners:
+                if self.switch.lets_go(*place):
+                    self.net.close(*place)
+                    del self._listens[place]
 
     # --- media --------------------------------------------------------------------------------------------------------
 
@@ -411,6 +427,8 @@ class _SbcHost:
         world = self._world
         for command in commands:
             match command:
+                case SendMessage(flow=flow) if not world.net.listens(flow.transport, flow.local):
+                    events.append(FlowFailed(flow, f"no {flow.transport} listener on {flow.local}"))
                 case SendMessage() | CloseFlow():
                     sends.append(command)
                 case OpenPorts(local=local, pairs=pairs):

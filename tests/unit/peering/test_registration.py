@@ -747,9 +747,9 @@ def test_start_after_unregister_registers_again(ids):
 def test_a_reload_that_changes_the_account_registers_at_once_with_the_same_call_id(ids):
     trunk = Trunk(ids).registered()
     call_id = trunk.last.call_id
-    assert trunk.machine.reconfigure(trunk.peer, None, 5.0) == []
+    assert trunk.machine.reconfigure(trunk.peer, None, (ONE,), 5.0) == []
     changed = msgspec.structs.replace(trunk.peer, register=Register("other", "carrier.example", expires=300.0))
-    trunk.see(trunk.machine.reconfigure(changed, None, 5.0))
+    trunk.see(trunk.machine.reconfigure(changed, None, (ONE,), 5.0))
     assert trunk.last.header("To") == "<sip:other@carrier.example>"
     assert trunk.last.header("Expires") == "300"
     assert trunk.last.call_id == call_id
