@@ -116,7 +116,7 @@ ALARMS: Final = 1_000  # on the board, past ones included; one more, and the one
 
 # Admin API
 ADMIN_CLIENTS: Final = 64  # connections; one more is closed at once
-ADMIN_CLIENTS_PER_HOST: Final = 32  # from one address beyond loopback, so that one cannot keep the others out
+ADMIN_CLIENTS_PER_HOST: Final = 32  # from one host beyond loopback (IPv6: its /64), that could keep the others out
 EVENT_READERS: Final = 16  # of the event stream; one more gets 503
 STREAMED_CALLS: Final = 500  # the newest, in the event stream: no screen shows more
 LISTED_CALLS: Final = 1_000  # the newest, in one list of calls unless more are asked for

@@ -6,10 +6,12 @@ get streams of ours. Used by `http`.
 """
 
 import contextlib
+import ipaddress
 import socket
 import sys
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from functools import lru_cache
 from typing import Any, Final, cast
 
 import structlog
@@ -84,9 +86,9 @@ class Clients:
     def _is_too_many(self, host: str) -> bool:
         """One host cannot keep the others out; on loopback there is but one."""
         hosts = self._clients.values()
-        mine = sum(one == host for one in hosts)
-        is_local = host in {"", "::1"} or host.startswith("127.")
-        return len(hosts) >= limits.ADMIN_CLIENTS or (mine >= limits.ADMIN_CLIENTS_PER_HOST and not is_local)
+        network = network_of(host)
+        mine = sum(network_of(one) == network for one in hosts)
+        return len(hosts) >= limits.ADMIN_CLIENTS or (mine >= limits.ADMIN_CLIENTS_PER_HOST and network != "")
 
     def _drop_slow(self, client: "_Client") -> None:
         self._drops["admin_slow_client"] += 1
@@ -105,6 +107,19 @@ class Clients:
     def _due(self, what: str) -> int:
         """How often it has happened, where it is to be said now."""
         return self._seldom[what].due(trio.current_time())
+
+
+@lru_cache(maxsize=1024)
+def network_of(host: str) -> str:
+    """What one host may speak from: its IPv4 address, all of its IPv6 network; empty for this machine itself."""
+    if not host:
+        return ""
+    address = ipaddress.ip_address(host.partition("%")[0])
+    if isinstance(address, ipaddress.IPv6Address):
+        address = address.ipv4_mapped or address
+    if address.is_loopback:
+        return ""
+    return str(address if address.version == 4 else ipaddress.ip_network((address, 64), strict=False))
 
 
 class _Connection(TCPServer):
