@@ -46,7 +46,8 @@ class Outages:
         if not missing:
             if self._of.pop(interface.name, None) is None:
                 return []
-            return [Log("info", "interface.up", (("interface", interface.name), ("why", "all its addresses are back")))]
+            back = (("interface", interface.name), ("why", why or "all its addresses are back"))
+            return [Log("info", "interface.up", back)]
         since = now if before is None else before.since
         outage = self._of[interface.name] = _outage(interface, frozenset(missing), why, since)
         if before is not None and before.why == outage.why:
@@ -70,7 +71,12 @@ class Outages:
 
 def _outage(interface: Interface, missing: frozenset[str], why: str, since: float) -> Outage:
     sip = {listener.address.host for listener in interface.listeners}
-    return Outage(missing, f"interface {interface.name}: {why}", since, is_whole=sip <= missing or missing.issuperset(interface.media))
+    return Outage(
+        missing,
+        f"interface {interface.name}: {why}",
+        since,
+        is_whole=sip <= missing or missing.issuperset(interface.media),
+    )
 
 
 def _addresses(interface: Interface) -> frozenset[str]:

@@ -70,6 +70,12 @@ class InterfaceWatch:
         due = [name for name, state in self._states.items() if state.well_at is not None and state.well_at <= now]
         return [self._say(name, self._states[name]) for name in due]
 
+    def forget(self, why: str) -> list[InterfaceChanged]:
+        """Nothing is known any more: what has been told as lost counts as well. `why`, for people."""
+        told = [name for name, state in self._states.items() if state.told]
+        self._states, self._picture = {}, None
+        return [InterfaceChanged(name, (), why) for name in told]
+
     def next_deadline(self) -> float | None:
         return min((state.well_at for state in self._states.values() if state.well_at is not None), default=None)
 

@@ -2,7 +2,8 @@
 
 A netlink socket says that something has changed; what there is now is read as a whole by pyroute2 in a thread, so that
 news that was lost (ENOBUFS) does no harm. pyroute2 is slow to import: that happens there too, when calls are served
-already. Where netlink is not permitted one line says so, and health checks are all there is. Used by `app`.
+already. Where netlink is not permitted, or cannot be read again and again, one line says so, and health checks are all
+there is: what was lost counts as well then. Used by `app`.
 """
 
 import errno
@@ -22,6 +23,7 @@ from sbc.runtime.links import Held, InterfaceWatch, Link, Picture
 _GROUPS: Final = 0x1 | 0x10 | 0x100  # RTMGRP_LINK, RTMGRP_IPV4_IFADDR, RTMGRP_IPV6_IFADDR: linux/rtnetlink.h
 _RECEIVE_BUFFER: Final = 1 << 20
 _PAUSE_SECONDS: Final = 0.01  # what comes together is read together
+_AGAIN_SECONDS: Final = (0.1, 1.0, 10.0, 30.0)  # after a reading that failed: descriptors or memory may have run out
 _UP: Final = 0x1  # IFF_*: linux/if.h
 _LOOPBACK: Final = 0x8
 _RUNNING: Final = 0x40
@@ -64,8 +66,19 @@ class NetworkWatch:
         except* (OSError, ImportError, _UnreadableError) as group:
             reasons = "; ".join(str(error) for error in group.exceptions)
             log.warning("network.not_watched", reason=reasons)
+            self._tell(self._watch.forget("links and addresses are not watched any more"))
 
     async def _picture(self) -> Picture:
+        for pause in _AGAIN_SECONDS:
+            try:
+                return await self._look()
+            except (OSError, _UnreadableError) as error:
+                if isinstance(error, PermissionError):
+                    raise
+            await trio.sleep(pause)
+        return await self._look()
+
+    async def _look(self) -> Picture:
         try:
             return await trio.to_thread.run_sync(self._read, abandon_on_cancel=True)
         except (OSError, ImportError):

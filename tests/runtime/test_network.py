@@ -53,13 +53,53 @@ async def test_a_loss_and_a_return_are_told(news):
 
 
 @pytest.mark.parametrize("error", [PermissionError(1, "not permitted"), ImportError("no pyroute2"), KeyError("index")])
-async def test_without_netlink_one_line_says_so_and_the_program_runs_on(news, error):
+async def test_without_netlink_one_line_says_so_and_the_program_runs_on(news, error, autojump_clock):
     def broken():
         raise error
 
     with structlog.testing.capture_logs() as lines:
         await NetworkWatch({"wan": WAN}, print, read=broken).run()
     assert [(line["event"], line["log_level"]) for line in lines] == [("network.not_watched", "warning")]
+
+
+class Readings:
+    """Pictures, and errors, one after the other; the last one again and again."""
+
+    def __init__(self, *readings):
+        self.left = list(readings)
+
+    def read(self):
+        found = self.left.pop(0) if len(self.left) > 1 else self.left[0]
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+
+async def test_a_reading_that_fails_is_tried_again(news, autojump_clock):
+    tell, told = trio.open_memory_channel(10)
+    full = OSError(24, "Too many open files")
+    readings = Readings(picture(), full, KeyError("index"), picture(is_up=False), full, picture())
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(NetworkWatch({"wan": WAN}, tell.send_nowait, read=readings.read).run)
+        news.changes()
+        assert (await told.receive()).missing == ("192.0.2.1",)
+        news.changes()
+        assert (await told.receive()).missing == ()
+        nursery.cancel_scope.cancel()
+
+
+async def test_when_nothing_can_be_read_any_more_what_was_lost_counts_as_well(news, autojump_clock):
+    tell, told = trio.open_memory_channel(10)
+    readings = Readings(picture(), picture(is_up=False), KeyError("index"))
+    news.changes()
+    with structlog.testing.capture_logs() as lines:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(NetworkWatch({"wan": WAN}, tell.send_nowait, read=readings.read).run)
+            assert (await told.receive()).missing == ("192.0.2.1",)
+            news.changes()
+    last = told.receive_nowait()
+    assert (last.missing, last.why) == ((), "links and addresses are not watched any more")
+    assert [line["event"] for line in lines] == ["network.not_watched"]
 
 
 async def test_a_socket_that_is_not_permitted_is_said_too(monkeypatch):
