@@ -24,6 +24,7 @@ from sbc.policy.values import duration
 PING_SECONDS: Final = 5.0
 DRAIN_SECONDS: Final = 600.0
 DRAIN_SECONDS_MAXIMUM: Final = 7 * 86_400.0
+_NAMED: Final = 8  # of the peers that there are, for one who has misspelt a name
 
 
 def drill_on(_request: Request, state: AdminState, name: str) -> Reply | Order:
@@ -46,7 +47,11 @@ def ping(_request: Request, state: AdminState, name: str) -> Reply | Ping:
     peers = state.glance(0).peers
     if any(peer.name == name for peer in peers):
         return Ping(name)
-    return problem(404, f"no peer is called `{name[:64]}`{_hint(name, [peer.name for peer in peers])}")
+    return no_peer(name, [peer.name for peer in peers])
+
+
+def no_peer(name: str, known: Sequence[str]) -> Reply:
+    return problem(404, f"no peer is called `{name[:64]}`{_hint(name, known)}")
 
 
 def is_pinged(engine: EngineView, token: str) -> bool:
@@ -155,7 +160,10 @@ def _no_such_peer(kind: str, name: str, peers: Sequence[PeerView]) -> Reply:
 
 def _hint(name: str, known: Sequence[str]) -> str:
     close = difflib.get_close_matches(name[:64], known, n=1)
-    return f"; did you mean `{close[0]}`?" if close else ""
+    if close:
+        return f"; did you mean `{close[0]}`?"
+    more = "" if len(known) <= _NAMED else f" and {len(known) - _NAMED} more"
+    return f"; there are {', '.join(known[:_NAMED])}{more}" if known else "; there is none"
 
 
 def _deadline_text(request: Request) -> str | None:

@@ -36,7 +36,7 @@ def show_report(
         return 0
     print(f"{_short(body['since'], span.zone)} to {_short(body['until'], span.zone)}, {printable(timezone)}\n")
     if not body["rows"]:
-        print("No call in this time.")
+        print("No trunk carried a call in this time. Calls that were refused before they reached one: sbc cdr list")
         return 0
     show_table(("DAY", *_COLUMNS), [[row["day"], *_cells(row, span.zone, "%H:%M")] for row in body["rows"]])
     print("\nAll days\n")

@@ -39,6 +39,7 @@ def filters_of(
     trunk: str | None = None,
     number: str | None = None,
     cause: str | None = None,
+    ref: str | None = None,
 ) -> Filters:
     """What was typed. UsageError for what cannot be meant."""
     now = dt.datetime.now(dt.UTC).timestamp()
@@ -52,6 +53,7 @@ def filters_of(
         trunk=trunk,
         number=number,
         cause=cause,
+        ref=ref,
     )
 
 
@@ -78,6 +80,7 @@ def query_of(chosen: Filters) -> dict[str, str]:
         "trunk": chosen.trunk,
         "number": chosen.number,
         "cause": chosen.cause,
+        "ref": chosen.ref,
     }
     return {key: value for key, value in query.items() if value is not None}
 

@@ -72,8 +72,7 @@ def _explained(ref: str) -> Iterator[None]:
     except OperatorError as error:
         if "remembered" not in str(error):
             raise
-        record = f"sbc cdr list --json --limit 1000 | jq '.cdrs[] | select(.ref == \"{printable(ref)}\")'"
-        raise OperatorError(f"{error}\nits record may still be there: {record}") from error
+        raise OperatorError(f"{error}\nits record may still be there: sbc cdr list --ref {printable(ref)}") from error
 
 
 # --- who called whom, and why it ended --------------------------------------------------------------------------------

@@ -291,6 +291,16 @@ def test_alarms_are_spoken_once_and_counted_in_the_title(window: Open, stub: Pag
     assert page.evaluate("() => window.said") == 0
 
 
+def test_an_alarm_says_nothing_twice(window: Open, stub: PageStub):
+    fields = {"peer": "carrier-b", "why": "no reply to OPTIONS", "attempts": 12}
+    one = page_data.alarm("peer.down", "peer carrier-b", "No call can reach carrier-b: no reply to OPTIONS.", 9)
+    page = window().goes("alarms")
+    expect(page.locator(".alarms").first).to_be_visible()
+    stub.change(alarms=[one | {"fields": fields}])
+    expect(page.locator(".alarms").first).to_contain_text("No call can reach carrier-b: no reply")
+    expect(page.locator(".alarms .fields")).to_have_text("attempts12")
+
+
 def test_records_go_back_page_by_page_and_none_is_missed_or_shown_twice(window: Open):
     page, seen = window().goes("records"), []
     for number in (1, 2, 3):

@@ -25,18 +25,20 @@ const keyOf = (alarm) => `${alarm.event} ${alarm.subject}`;
 export const AlarmList = ({ alarms }) => html`
   <ul class="alarms">
     ${alarms.map((alarm) => html`
-      <li key=${`${keyOf(alarm)} ${alarm.since}`} class=${alarm.active ? "active" : "over"}>
+      <li key=${`${keyOf(alarm)} ${alarm.since}`} class=${alarm.active ? "active" : "past"}>
         <p class="what"><span aria-hidden="true" class="shape">${alarm.active ? "▲" : "○"}</span> <strong><${Peer}>${alarm.text || alarm.event}<//></strong></p>
         <p class="dim"><code>${visible(alarm.event)}</code>${alarm.subject && html` <${Peer}>${alarm.subject}<//>`} ·
           ${alarm.active ? html` for <${Lasting} since=${alarm.since} long />, since <${Time} at=${alarm.since} />` : html` <${Time} at=${alarm.since} /> to <${Time} at=${alarm.ended_at} />`}
           ${alarm.count > 1 && html` · ${alarm.count} times, last <${Time} at=${alarm.last} />`}
         </p>
-        <${Fields} fields=${alarm.fields} />
+        <${Fields} fields=${alarm.fields} said=${alarm.text ?? ""} />
       </li>`)}
   </ul>`;
 
-function Fields({ fields }) {
-  const pairs = Object.entries(fields ?? {}).filter(([, value]) => value !== null && value !== "");
+/** What the sentence does not say already. */
+function Fields({ fields, said }) {
+  const isNew = (value) => value !== null && value !== "" && !(String(value).length > 2 && said.includes(String(value)));
+  const pairs = Object.entries(fields ?? {}).filter(([, value]) => isNew(value));
   if (!pairs.length) return null;
   return html`<dl class="fields">${pairs.map(([name, value]) => html`<div><dt>${visible(name)}</dt><dd><${Peer}>${typeof value === "object" ? JSON.stringify(value) : value}<//></dd></div>`)}</dl>`;
 }

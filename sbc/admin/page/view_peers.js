@@ -68,7 +68,7 @@ function Servers({ peer }) {
   const columns = [
     { name: "Address", isHead: true, show: (row) => html`<code>${visible(row.address)}</code>` },
     { name: "State", show: (row) => html`<${State} is=${row.state} />` },
-    { name: "", show: (row) => html`<${Since} at=${row.since} />` },
+    { name: "Since", show: (row) => html`<${Since} at=${row.since} />` },
     { name: "Why", show: (row) => (row.why ? html`<${Peer}>${row.why}<//>` : html`<span class="dim">–</span>`) },
     { name: "In the policy", show: (row) => html`<code class="dim">${visible(row.server)}</code>` },
   ];

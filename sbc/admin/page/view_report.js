@@ -98,7 +98,7 @@ function Rows({ rows, caption, isDaily = false }) {
     { name: "Peak paths", isNumber: true, show: (row) => html`${figure(row.peak_paths)}${row.peak_at && html` <small class="dim">${moments(row.peak_at, isDaily)}</small>`}` },
     { name: "Busy hour", isNumber: true, show: (row) => (row.busy_hour === null ? "–" : html`${figure(row.busy_hour_paths)} <small class="dim">${moments(row.busy_hour, isDaily)}</small>`) },
   ].filter(Boolean);
-  return html`<${Table} caption=${`${caption}. ${EXPLAINED}`} columns=${columns} rows=${rows} keyOf=${(row) => `${row.day} ${row.trunk} ${row.direction}`} empty="No call ended in this time." />`;
+  return html`<${Table} caption=${`${caption}. ${EXPLAINED}`} columns=${columns} rows=${rows} keyOf=${(row) => `${row.day} ${row.trunk} ${row.direction}`} empty="No trunk carried a call in this time. Calls that were refused before they reached one are among the records." />`;
 }
 
 /** In a row of a day its day is known. */

@@ -21,6 +21,7 @@ Number = Annotated[
     str | None, Parameter(help="Calls with this in the caller's or the called number; a part of a number is enough.")
 ]
 CauseName = Annotated[str | None, Parameter(name="--cause", help="Calls that ended so: busy, no_reply, paths_full …")]
+Ref = Annotated[str | None, Parameter(help="This call alone; its ref stands in the log, in sbc calls and sbc trace.")]
 DataDir = Annotated[Path | None, Parameter(help="Read the records in this folder; no SBC needs to run.")]
 
 
@@ -33,6 +34,7 @@ From the running SBC; with --data-dir from the disk, whether one runs or not.
   sbc cdr list
   sbc cdr list --since 2h --trunk carrier-a
   sbc cdr list --number 4930123 --cause busy
+  sbc cdr list --ref k3v7q2mxya --json
   sbc cdr list --data-dir /var/lib/sbc --since 2025-01-31 --json""",
 )
 def cdr_list(
@@ -42,13 +44,14 @@ def cdr_list(
     trunk: Trunk = None,
     number: Number = None,
     cause: CauseName = None,
+    ref: Ref = None,
     limit: Annotated[int, Parameter(help="At most this many, 1 to 1000.")] = 50,
     data_dir: DataDir = None,
     sbc: RunningSbc = LOCAL,
 ) -> int:
     from sbc.cli.records import filters_of, list_records
 
-    chosen = filters_of(since=since, until=until, trunk=trunk, number=number, cause=cause)
+    chosen = filters_of(since=since, until=until, trunk=trunk, number=number, cause=cause, ref=ref)
     return list_records(chosen, limit=limit, data_dir=data_dir, sbc=sbc)
 
 
@@ -73,6 +76,7 @@ def cdr_export(
     trunk: Trunk = None,
     number: Number = None,
     cause: CauseName = None,
+    ref: Ref = None,
     attempts: Annotated[
         bool, Parameter(show_default=False, help="A line per attempt, the INVITEs that were sent, instead of per call.")
     ] = False,
@@ -84,7 +88,7 @@ def cdr_export(
     from sbc.cli.cdr_export import export_records
     from sbc.cli.records import filters_of
 
-    chosen = filters_of(since=since, until=until, trunk=trunk, number=number, cause=cause)
+    chosen = filters_of(since=since, until=until, trunk=trunk, number=number, cause=cause, ref=ref)
     return export_records(chosen, form=format_, attempts=attempts, raw=raw, output=output, data_dir=data_dir, sbc=sbc)
 
 

@@ -107,7 +107,7 @@ def test_an_unknown_peer_is_404_with_the_nearest_of_its_kind():
     assert ask("/api/v1/trunks/carier-b")[1]["detail"] == "no trunk is called `carier-b`; did you mean `carrier-b`?"
     assert ask("/api/v1/pbxs/carrier-a")[0] == 404
     status, body = ask("/api/v1/pbxs/" + "x" * 9999)
-    assert (status, body["detail"]) == (404, f"no pbx is called `{'x' * 64}`")
+    assert (status, body["detail"]) == (404, f"no pbx is called `{'x' * 64}`; there are office, branch")
 
 
 def test_paths_name_their_holders_and_ages():

@@ -156,7 +156,7 @@ def test_the_running_sbc_is_asked_for_the_same_time(sbc, capsys):
 
     assert run_command([*command, "--until", "2025-02-01"]) == 0
     assert "since=2025-01-30T23%3A00%3A00.000%2B00%3A00" in sbc.asked[0]
-    assert "No call in this time." in capsys.readouterr().out
+    assert "No trunk carried a call in this time." in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("wrong", [["--since", "x"], ["--timezone", "Mars"], ["--since", "1d", "--until", "2d"]])

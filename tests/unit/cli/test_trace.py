@@ -129,7 +129,7 @@ def test_an_unknown_ref_is_status_1_with_the_apis_sentence_and_where_to_look(sbc
         status, out, err = run(*words)
         assert (status, out) == (1, b"")
         assert "no running or remembered call" in err
-        assert "sbc cdr list" in err
+        assert f"sbc cdr list --ref {REF}" in err
 
 
 @pytest.fixture
