@@ -5,18 +5,17 @@ It keeps the machines of this package together, hands each what is for it, and a
 no call and decides no route. Used by the switch and, through the calls' context, by the hunt.
 """
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Final, Literal
-
-from msgspec import Struct
+from collections.abc import Iterable
 
 from sbc.core.address import Flow
 from sbc.core.commands import Log, StoreState
 from sbc.core.ids import IdSource
 from sbc.core.timers import Schedule
 from sbc.peering.bindings import BindingMoved
+from sbc.peering.closures import KIND_OF_ORDER, Closures, Order
 from sbc.peering.health import HealthTable, PeerChanged
-from sbc.peering.hop import Hop, server_uri
+from sbc.peering.health_options import retry_after
+from sbc.peering.hop import Hop
 from sbc.peering.outages import Outages
 from sbc.peering.paths import PathLedger
 from sbc.peering.presence import Presence
@@ -24,28 +23,16 @@ from sbc.peering.quotas import KEPT, Quotas
 from sbc.peering.registrar import Registrar
 from sbc.peering.registration import RegistrarFailed, Registration
 from sbc.peering.views import PeerState, PeerView
+from sbc.peering.whereabouts import Hops, Locate, Whereabouts
 from sbc.policy.engine import Policy
-from sbc.policy.model import Algorithm, Auth, Peer, Server
+from sbc.policy.model import Algorithm, Auth, Peer
 from sbc.sip.auth.client import Authenticator
 from sbc.sip.auth.server import Accepted, Challenged, DigestServer
 from sbc.sip.commands import KeepAlive, SendRequest
-from sbc.sip.locate import Unlocated
 from sbc.sip.message import Fields, Request, Response
 
-Locate = Callable[[str, str, float], tuple[Flow, ...] | Unlocated]
-Order = Literal["busyout", "drill"]
 Out = SendRequest | KeepAlive | Log | StoreState | BindingMoved
 _Inner = Out | PeerChanged | RegistrarFailed
-
-_NO_ADDRESS: Final = "none of its servers has an address"
-_KIND_OF_ORDER: Final[Mapping[Order, str]] = {"busyout": "trunk", "drill": "pbx"}
-
-
-class Closed(Struct, frozen=True):
-    """An operator's order about a peer."""
-
-    order: Order
-    since: float
 
 
 class Relations:
@@ -60,18 +47,13 @@ class Relations:
         self.quotas = Quotas(policy)
         self._presence = Presence()
         self._ids = ids
-        self._locate = locate
+        self._closures = Closures()
+        self._where = Whereabouts(locate)
         self._digest = DigestServer(policy.name, bytes.fromhex(ids.call_id()), ids)
         self._registrations: dict[str, Registration] = {}
         self._due: Schedule[str] = Schedule()  # of registrations: hundreds of them, and asked after every message
         self._credentials: dict[str, tuple[Auth, Authenticator]] = {}
-        self._closed: dict[str, Closed] = {}
-        self._opened: dict[str, float] = {}  # when calls to a peer were allowed again
         self._saved: dict[str, bytes] = {}  # Call-ID and CSeq of each trunk that has ever registered
-        self._outdated: list[str] = []  # keys that were kept for peers that are gone
-        self._nowhere: dict[str, tuple[float, str]] = {}  # peers of whose servers none has an address; since when, why
-        self._said_nowhere: set[str] = set()  # that this was said of
-        self._named: tuple[Peer, ...] = ()  # peers with servers that are found by name
         self._set_tables(policy)
 
     # --- beginning, and change of policy ------------------------------------------------------------------------------
@@ -82,28 +64,16 @@ class Relations:
         self.registrar.restore(kept, now, wall_at_zero)
         for key, value in kept:
             kind, _, name = key.partition("/")
-            if kind in _KIND_OF_ORDER:
-                self._restore_order(kind, name, now)  # type: ignore[arg-type]
+            if kind in KIND_OF_ORDER:
+                self._closures.restore(kind, name, self.policy.peers.get(name), now)  # type: ignore[arg-type]
             elif kind == "register":
                 self._saved[name] = value
             elif kind == KEPT:
                 self.quotas.restore(name, value)
 
-    def _restore_order(self, order: Order, name: str, now: float) -> None:
-        peer = self.policy.peers.get(name)
-        if peer is not None and peer.kind == _KIND_OF_ORDER[order]:
-            self._closed[name] = Closed(order, now)
-        else:
-            self._outdated.append(f"{order}/{name}")
-
     def start(self, now: float) -> list[Out]:
         self.quotas.start(now)
-        outs: list[Out] = [StoreState(key, None) for key in self._outdated]
-        self._outdated.clear()
-        for name, closed in self._closed.items():
-            fields = ((_KIND_OF_ORDER[closed.order], name), ("kept", True))
-            outs.append(Log("warning", f"{closed.order}.on", fields))
-        outs += self._settle_bindings(now)
+        outs = [*self._closures.start(), *self._settle_bindings(now)]
         for peer in self.policy.peers.values():
             outs += self._set_hops(peer, now)
         return outs + self._start_registrations(now)
@@ -127,7 +97,7 @@ class Relations:
             if peer is None or peer.register is None:
                 self._due.set(name, None)
                 if self._registrations[name].is_excluded:
-                    self._opened[name] = now
+                    self._closures.opened(name, now)
                 del self._registrations[name]  # the carrier forgets us when the binding expires
             else:
                 is_moved = _shown(old, peer.interface) != _shown(policy, peer.interface)
@@ -155,20 +125,17 @@ class Relations:
     def _forget(self, name: str) -> list[Out]:
         """This peer is gone. What comes back under its name some day is treated as new."""
         self.health.forget(name)
-        self._opened.pop(name, None)
-        self._nowhere.pop(name, None)
-        self._said_nowhere.discard(name)
-        closed = self._closed.pop(name, None)
-        return [] if closed is None else [StoreState(f"{closed.order}/{name}", None)]
+        self._where.forget(name)
+        return [*self._closures.forget(name)]
 
     def hops_changed(self, now: float) -> list[Out]:
         """The DNS has said something new: servers found by name may be elsewhere."""
-        return [out for peer in self._named for out in self._set_hops(peer, now)]
+        return [out for peer in self._where.named for out in self._set_hops(peer, now)]
 
     def _set_tables(self, policy: Policy) -> None:
         self.paths.set_rules(policy.path_rules, policy.path_pools)
         peers = policy.peers.values()
-        self._named = tuple(p for p in peers if any(not _is_literal(server) for server in p.servers))
+        self._where.set_peers(peers)
         for peer in peers:
             auth = peer.auth if peer.kind == "trunk" else None
             if auth is None or auth.password is None:
@@ -182,35 +149,13 @@ class Relations:
             self._presence.watch(peer.name, now, is_registered=self.registrar.is_registered(peer.name))
             return []
         found = self.hops(peer, now)
-        if found or not peer.servers:
-            self._nowhere.pop(peer.name, None)
-        else:
-            since, _ = self._nowhere.get(peer.name, (now, ""))
-            self._nowhere[peer.name] = since, self._why_nowhere(peer, now)
         hops = [hop for _, hop in found if hop is not None]
         outs = self._absorb(self.health.set_hops(peer, hops, now), now)
-        outs += self._say_nowhere(peer.name, has_address=bool(hops))
+        outs += self._where.found(peer, found, now)
         registration = self._registrations.get(peer.name)
         if registration is not None:
             outs += self._follow(peer.name, registration.set_hops(hops, now), now)
         return outs
-
-    def _why_nowhere(self, peer: Peer, now: float) -> str:
-        """Which name, and what the name servers said."""
-        found = [self._locate(server_uri(server), peer.interface, now) for server in peer.servers]
-        reasons = dict.fromkeys(one.reason for one in found if isinstance(one, Unlocated))
-        return "; ".join(reasons) or _NO_ADDRESS
-
-    def _say_nowhere(self, name: str, *, has_address: bool) -> list[Out]:
-        """While the DNS is asked again, what was said stays."""
-        if name in self._nowhere and name not in self._said_nowhere:
-            self._said_nowhere.add(name)
-            why = self._nowhere[name][1]
-            return [Log("error", "peer.down", (("alarm", True), ("peer", name), ("why", why)))]
-        if has_address and name in self._said_nowhere:
-            self._said_nowhere.remove(name)
-            return [Log("info", "peer.up", (("peer", name), ("why", "its servers have an address")))]
-        return []
 
     def _start_registrations(self, now: float) -> list[Out]:
         outs: list[Out] = []
@@ -226,20 +171,13 @@ class Relations:
 
     # --- what calls ask -----------------------------------------------------------------------------------------------
 
-    def hops(self, peer: Peer, now: float) -> tuple[tuple[Server, Hop | None], ...]:
+    def hops(self, peer: Peer, now: float) -> Hops:
         """Every address of every server, in the order to be tried. None: the name has not been looked up yet."""
-        found: list[tuple[Server, Hop | None]] = []
-        for server in peer.servers:
-            flows = self._locate(server_uri(server), peer.interface, now)
-            if not isinstance(flows, Unlocated):
-                found += [(server, Hop(peer.name, server, flow)) for flow in flows]
-            elif flows.wanted:
-                found.append((server, None))
-        return tuple(found)
+        return self._where.hops(peer, now)
 
     def why_closed(self, peer: Peer) -> str:
         """Why no new call goes to this peer, whatever its servers say; empty: it may."""
-        closed = self._closed.get(peer.name)
+        closed = self._closures.closed.get(peer.name)
         if closed is not None:
             return "busied out" if closed.order == "busyout" else "drill: it is treated as down"
         outage = self._outages.whole(peer.interface) if self._outages else None
@@ -254,13 +192,13 @@ class Relations:
         """Of a peer that is open, and none of whose addresses can be dialled: what each of them said."""
         if peer.registers and not self.registrar.is_registered(peer.name):
             return "not registered"
-        if peer.name in self._nowhere:
-            return self._nowhere[peer.name][1]
+        nowhere = self._where.nowhere(peer.name)
+        if nowhere is not None:
+            return nowhere[1]
         return "; ".join(f"{server.address}: {server.why}" for server in self.health.servers(peer.name))
 
     def is_busied_out(self, peer: str) -> bool:
-        closed = self._closed.get(peer)
-        return closed is not None and closed.order == "busyout"
+        return self._closures.is_busied_out(peer)
 
     def credentials(self, peer: str) -> Authenticator | None:
         found = self._credentials.get(peer)
@@ -270,11 +208,11 @@ class Relations:
 
     def heard(self, peer: str, flow: Flow, message: Request | Response, now: float) -> list[Out]:
         """Live traffic is proof of life."""
-        if type(message) is Request:
+        if isinstance(message, Request):
             outs = self.health.heard(peer, flow, now)
         else:
-            status = message.status  # type: ignore[union-attr]
-            outs = self.health.heard(peer, flow, now, status, _retry_after(message) if status == 503 else None)
+            wait = retry_after(message) if message.status == 503 else None
+            outs = self.health.heard(peer, flow, now, message.status, wait)
         return self._absorb(outs, now) if outs else []
 
     def call_failed(self, hop: Hop | None, why: str, now: float) -> list[Out]:
@@ -353,19 +291,11 @@ class Relations:
     def order(self, order: Order, name: str, now: float, *, on: bool) -> list[Out]:
         """The end of a busy-out, also of none, has a registration tried at once that the carrier has rejected."""
         peer = self.policy.peers.get(name)
-        if peer is None or peer.kind != _KIND_OF_ORDER[order]:
+        if peer is None or peer.kind != KIND_OF_ORDER[order]:
             return []
-        outs: list[Out] = []
-        if on != (name in self._closed):
-            outs.append(Log("warning", f"{order}.{'on' if on else 'off'}", ((peer.kind, name),)))
-            outs.append(StoreState(f"{order}/{name}", b"1" if on else None))
-        if on:
-            self._closed.setdefault(name, Closed(order, now))
-            return outs
-        if self._closed.pop(name, None) is not None:
-            self._opened[name] = now
+        outs: list[Out] = [*self._closures.order(order, peer, now, on=on)]
         registration = self._registrations.get(name)
-        return outs if registration is None else outs + self._follow(name, registration.try_again(now), now)
+        return outs if on or registration is None else outs + self._follow(name, registration.try_again(now), now)
 
     def ping(self, peer: str, token: str, now: float) -> list[Out]:
         return self._absorb(self.health.ping(peer, token, now), now)
@@ -424,7 +354,7 @@ class Relations:
         )
 
     def _state(self, peer: Peer) -> tuple[PeerState, float, str]:
-        closed = self._closed.get(peer.name)
+        closed = self._closures.closed.get(peer.name)
         if closed is not None:
             return closed.order, closed.since, "by the operator"
         registration = self._registrations.get(peer.name)
@@ -434,13 +364,14 @@ class Relations:
         outage = self._outages.whole(peer.interface)
         if outage is not None:
             return "down", outage.since, outage.why
-        opened = max(self._opened.get(peer.name, 0.0), 0.0 if registration is None else registration.admitted_at)
+        opened = max(self._closures.opened_at(peer.name), 0.0 if registration is None else registration.admitted_at)
         if peer.registers:
             since, why = self._presence.since(peer.name), self._presence.why(peer.name)
             is_there = self.registrar.is_registered(peer.name)
             return ("up", max(since, opened), why) if is_there else ("down", since, why)
-        if peer.name in self._nowhere:
-            return "down", *self._nowhere[peer.name]
+        nowhere = self._where.nowhere(peer.name)
+        if nowhere is not None:
+            return "down", *nowhere
         since, servers = self.health.since(peer.name), self.health.servers(peer.name)
         if self.health.is_peer_usable(peer.name):
             return "up", max(since, opened), "" if servers else "no server address is known yet"
@@ -489,13 +420,3 @@ def _shown(policy: Policy, interface: str) -> str | None:
     """What a Contact of ours names there instead of a listener."""
     known = policy.interfaces.get(interface)
     return None if known is None else known.sip_advertise
-
-
-def _is_literal(server: Server) -> bool:
-    return ":" in server.host or server.host.replace(".", "").isdigit()
-
-
-def _retry_after(response: Response | Request) -> float | None:
-    """Seconds (RFC 3261 §20.33); what is no number counts as not there."""
-    digits = (response.header("Retry-After") or "").partition(";")[0].partition("(")[0].strip()
-    return float(digits) if digits.isdigit() and len(digits) <= 9 else None

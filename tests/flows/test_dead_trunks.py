@@ -71,6 +71,16 @@ def test_a_503(world, fields):
     assert sbc.idle()
 
 
+@pytest.mark.parametrize("value", ["\N{SUPERSCRIPT TWO}", "3\N{SUPERSCRIPT TWO}", "9" * 400, "-1", "", ";"])
+def test_a_503_whose_retry_after_is_no_number_is_a_503(world, value):
+    sbc, office, first, second = three(world, two_carriers())
+    office.invites(FAR)
+    first.refuses(503, fields=(("Retry-After", value),))
+    ring_time(sbc, second, at_most=0.1)
+    assert [attempt.sip_status for attempt in finish(sbc, office, second).attempts] == [503, 200]
+    assert sbc.idle()
+
+
 def test_100_and_then_silence(world):
     sbc, office, first, second = three(world, two_carriers(first=", no_progress: 3s"))
     office.invites(FAR)
