@@ -149,6 +149,9 @@ class _Endpoint:
     async def _reply(self, http: HttpRequest) -> Reply | Stream:
         if http.scope["http_version"] not in _VERSIONS:
             return problem(505, "only HTTP/1.1 is spoken here")
+        if "content-length" in http.headers and "transfer-encoding" in http.headers:
+            # A proxy in front may see the end of this request elsewhere than we do (RFC 9112 §6.1).
+            return problem(400, "a body has Content-Length or Transfer-Encoding", (("Connection", "close"),))
         refusal = self._refusal(http)
         if refusal is not None:
             return refusal

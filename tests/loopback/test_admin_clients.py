@@ -356,6 +356,21 @@ async def test_a_body_that_does_not_come_is_not_waited_for(tmp_path, monkeypatch
     assert not served.orders
 
 
+async def test_nothing_follows_a_request_that_a_proxy_may_have_cut_elsewhere(tmp_path):
+    twice = b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+    async with serving(tmp_path) as served:
+        stream = await trio.open_tcp_stream("127.0.0.1", served.port)
+        await stream.send_all(b"POST /api/v1/drain HTTP/1.1\r\nHost: localhost\r\n" + twice)
+        received = b""
+        with trio.fail_after(2):
+            while data := await stream.receive_some(4096):
+                received += data
+        await stream.aclose()
+
+    assert received.startswith(b"HTTP/1.1 400 ")
+    assert not served.orders
+
+
 async def test_header_fields_that_never_end_are_refused(tmp_path):
     async with serving(tmp_path) as served:
         stream = await trio.open_tcp_stream("127.0.0.1", served.port)
