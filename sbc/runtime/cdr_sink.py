@@ -23,6 +23,7 @@ from sbc.cdr.store import StoreError
 _BATCH: Final = 500
 _GATHER_SECONDS: Final = 0.05  # a commit costs much more than a record, so some are waited for
 _PAUSES_SECONDS: Final = (0.5, 1.0, 2.0, 5.0, 10.0)
+_TIDY_AGAIN_SECONDS: Final = 3_600.0  # after a bug in it: what was promised to be removed may well be next time
 
 log = structlog.get_logger("cdr")
 
@@ -106,8 +107,7 @@ class CdrSink:
                 self._tidy_at = now + self._tidy()
             except Exception:  # records must go on being written
                 log.exception("cdr.tidy_failed")
-                self._tidy = None
-                return None
+                self._tidy_at = now + _TIDY_AGAIN_SECONDS
         return max(self._tidy_at - now, 0.0)
 
     def _next_batch(self, rest: float | None) -> tuple[list[CallRecord], bool]:

@@ -204,11 +204,16 @@ async def test_nothing_is_removed_while_records_wait(store, monkeypatch):
 async def test_a_bug_in_tidying_up_does_not_stop_the_writing(store, monkeypatch):
     monkeypatch.setattr(cdr_sink, "_GATHER_SECONDS", 0.001)
 
+    monkeypatch.setattr(cdr_sink, "_TIDY_AGAIN_SECONDS", 0.001)
+    failed = []
+
     def tidy():
+        failed.append(1)
         raise ZeroDivisionError
 
     sink = CdrSink(store, lambda _: None, tidy=tidy)
     sink.start()
     sink.write(WriteCdr(record("a")))
     await until(lambda: store.batches == [["a"]])
+    await until(lambda: len(failed) > 1)  # nor is it the end of tidying up
     await sink.finish(5)
