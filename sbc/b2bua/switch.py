@@ -273,6 +273,11 @@ class Switch:
         return self._in_force.lets_go(transport, local)
 
     @property
+    def has_former_peers(self) -> bool:
+        """Whether anybody may speak only because calls are up that began before a reload."""
+        return bool(self._in_force.former)
+
+    @property
     def removed_listeners(self) -> tuple[tuple[Transport, Address], ...]:
         """Those that a reload has taken away and that have not been let go of."""
         return tuple(self._listeners.removed)

@@ -35,7 +35,9 @@ class Receiver(Protocol):
 
 
 class Connection:
-    """`flow` names it for ever; `senders` are the flows under which the engine has sent here."""
+    """`flow` names it for ever, but that a reload may rename its interface. `senders` are the flows under which the
+    engine has sent here.
+    """
 
     def __init__(
         self, sock: socket.socket, flow: Flow, driver: Receiver, drops: Counter[str], now: Callable[[], float]

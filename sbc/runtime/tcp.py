@@ -85,13 +85,24 @@ class TcpTransport:
         self._spawn(self._accept_all, listener)
 
     def change(self, entry: OpenSocket) -> None:
-        """The same socket with another mark, or another interface's: what connects from now on is that one's."""
+        """The same socket with another mark, or another interface's: so are its connections."""
         listener = self._listeners[entry.listener.address]
+        if listener.entry.interface != entry.interface:
+            for connection in self._of(entry.listener.address):
+                self._rename(connection, entry.interface)
         if listener.entry.dscp != entry.dscp:
             for connection in self._of(entry.listener.address):
                 with contextlib.suppress(OSError):  # it is about to end
                     set_dscp(connection.socket, entry.dscp)
         listener.entry = entry
+
+    def _rename(self, connection: Connection, interface: str) -> None:
+        """Who has connected before the reload need not connect anew to be heard."""
+        is_reusable = self._reusable.get(_place(connection.flow)) is connection
+        self._forget_for_reuse(connection)
+        connection.flow = replace(connection.flow, interface=interface)
+        if is_reusable:
+            self._reusable.setdefault(_place(connection.flow), connection)
 
     def remove(self, local: Address) -> None:
         """Close a listener, and its connections after what is already queued has been sent."""

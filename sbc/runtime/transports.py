@@ -4,6 +4,7 @@ A reload changes the listeners: `open` first, which may fail, then `change`. One
 the engine lets go of it, and is closed then.
 """
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final, Protocol
@@ -24,6 +25,7 @@ from sbc.sip.commands import CloseFlow, SendMessage
 from sbc.sip.events import FlowFailed
 
 _LOOK_SECONDS: Final = 1.0
+_SELDOM_SECONDS: Final = 10.0  # while there is nothing but peers that a reload has taken away, and their calls
 
 log = structlog.get_logger("listeners")
 
@@ -33,6 +35,8 @@ class Neighbours(Protocol):
 
     def knows(self, interface: str, host: str, port: int) -> bool: ...
     def lets_go(self, transport: Transport, local: Address) -> bool: ...
+    @property
+    def has_former_peers(self) -> bool: ...
 
 
 class Transports:
@@ -53,7 +57,7 @@ class Transports:
         self._keeper = keeper
         self._open = {entry.listener: entry for entry in opened}
         self._removed: dict[Listener, None] = {}
-        self._has_removed = trio.Event()
+        self._changed = trio.Event()
         udp = [self._udp_of(entry) for entry in opened if entry.listener.transport is Transport.UDP]
         self._udp: dict[Address, UdpSocket] = {one.local: one for one in udp}
         streams = [entry for entry in opened if entry.listener.transport is Transport.TCP]
@@ -136,7 +140,7 @@ class Transports:
             if listener not in wanted and listener not in self._removed:
                 self._removed[listener] = None
                 log.info("listener.removed", listener=_text(listener))
-        self._has_removed.set()
+        self._changed.set()
 
     def _udp_of(self, entry: OpenSocket) -> UdpSocket:
         return UdpSocket(entry, self._driver.receive, self._driver.handle, self._drops)
@@ -166,16 +170,17 @@ class Transports:
 
     async def _close_removed(self) -> None:
         """Asks, while there is something to ask for: of thousands of transactions none tells when it is the last."""
+        pause = math.inf
         while True:
-            await self._has_removed.wait()
-            self._has_removed = trio.Event()
-            strangers = 1
-            while self._removed or strangers:
-                for listener in list(self._removed):
-                    if self._engine.lets_go(listener.transport, listener.address):
-                        self._close(listener)
-                strangers = self._tcp.close_strangers()
-                await trio.sleep(_LOOK_SECONDS)
+            with trio.move_on_after(pause):
+                await self._changed.wait()
+            self._changed = trio.Event()
+            for listener in list(self._removed):
+                if self._engine.lets_go(listener.transport, listener.address):
+                    self._close(listener)
+            strangers = self._tcp.close_strangers()
+            seldom = _SELDOM_SECONDS if self._engine.has_former_peers else math.inf
+            pause = _LOOK_SECONDS if self._removed or strangers else seldom
 
     def _close(self, listener: Listener) -> None:
         del self._removed[listener], self._open[listener]

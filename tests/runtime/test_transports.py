@@ -3,6 +3,7 @@
 import errno
 import socket
 from collections import Counter
+from contextlib import asynccontextmanager
 
 import pytest
 import trio
@@ -13,6 +14,8 @@ from sbc.policy.model import Interface, Listener, Where
 from sbc.runtime.driver import Driver
 from sbc.runtime.transports import Transports
 
+MESSAGE = b"OPTIONS sip:sbc@127.0.0.1 SIP/2.0\r\nContent-Length: 0\r\n\r\n"
+
 
 class Keeper:
     """Sockets on loopback; `held` are those that have not been given back."""
@@ -20,6 +23,7 @@ class Keeper:
     def __init__(self):
         self.held = set()
         self.taken = set()  # ports of somebody else
+        self.places = {}  # where a port is in truth
 
     def listen(self, kind, host, port, dscp):
         if port in self.taken:
@@ -30,6 +34,7 @@ class Keeper:
         if kind == "tcp":
             sock.listen()
         self.held.add((kind, port))
+        self.places[kind, port] = sock.getsockname()
         return sock
 
     def close_listener(self, kind, host, port):
@@ -37,11 +42,14 @@ class Keeper:
 
 
 class Engine:
+    has_former_peers = False
+
     def __init__(self):
         self.needed = set()  # ports
+        self.strangers = set()  # interfaces
 
     def knows(self, interface, host, port):
-        return True
+        return interface not in self.strangers
 
     def lets_go(self, transport, local):
         return local.port not in self.needed
@@ -57,6 +65,7 @@ def interface(name, *listeners, dscp=0):
 
 class Rig:
     def __init__(self, engine, *interfaces):
+        self.engine = engine
         self.keeper, self.neighbours = Keeper(), Engine()
         self.driver = Driver(engine, print)
         first = Transports((), self.driver, self.neighbours, Counter(), trio.current_time, self.keeper)
@@ -122,3 +131,35 @@ async def test_a_listener_may_move_to_another_interface(rig):
     rig.reload(interface("renamed", "udp:5060", "tcp:5060"))
     assert rig.transports.removed == 0
     assert {udp.interface for udp in rig.transports._udp.values()} == {"renamed"}
+
+
+@asynccontextmanager
+async def connected(rig):
+    """A stream, and the flows by which its messages have come."""
+    tell, told = trio.open_memory_channel(10)
+    rig.engine.on_receive = lambda _data, flow: tell.send_nowait(flow) or []
+    async with await trio.open_tcp_stream(*rig.keeper.places["tcp", 5060]) as stream:
+        await stream.send_all(MESSAGE)
+        yield stream, told
+
+
+async def test_who_is_connected_is_heard_by_the_new_name_of_the_interface(rig):
+    async with connected(rig) as (stream, told):
+        before = await told.receive()
+        rig.reload(interface("renamed", "udp:5060", "tcp:5060"))
+        rig.neighbours.strangers = {"inside"}
+        await stream.send_all(MESSAGE)
+        after = await told.receive()
+    assert (before.interface, after.interface) == ("inside", "renamed")
+    assert before.connection == after.connection
+
+
+async def test_the_connection_of_who_was_a_peer_only_for_a_call_is_closed_when_that_is_over(rig, autojump_clock):
+    async with connected(rig) as (stream, told):
+        await told.receive()
+        rig.neighbours.has_former_peers = True
+        rig.reload(interface("inside", "udp:5060", "tcp:5060"))
+        await trio.sleep(100)
+        rig.neighbours.has_former_peers, rig.neighbours.strangers = False, {"inside"}
+        with trio.fail_after(30):
+            assert await stream.receive_some() == b""
