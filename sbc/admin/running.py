@@ -9,6 +9,7 @@ from sbc.admin.peer_views import path_object, paths_of
 from sbc.admin.state import AdminState
 from sbc.admin.views import call_object, status_object
 from sbc.b2bua.events import HangUpOrdered
+from sbc.cdr.filters import NUMBER_CHARACTERS
 from sbc.core import limits
 
 
@@ -77,8 +78,11 @@ def why(request: Request, state: AdminState, _name: str) -> Reply:
     peer, called = query.get("from"), query.get("to")
     if not peer or not called:
         return problem(400, "expected ?from=PEER&to=NUMBER, and perhaps &caller=NUMBER")
+    caller = query.get("caller")
+    if max(len(called), len(caller or "")) > NUMBER_CHARACTERS:
+        return problem(400, f"expected numbers of at most {NUMBER_CHARACTERS} characters")
     try:
-        found = state.why(peer, called, query.get("caller") or None)
+        found = state.why(peer, called, caller or None)
     except ValueError as error:
         return problem(400, str(error))
     if wants_text(request.accept):

@@ -195,3 +195,18 @@ def test_a_peer_without_a_known_address_cannot_be_pinged():
 
 def _engine(*pings):
     return EngineView("hq", ready=True, pings=pings)
+
+
+def test_a_wrong_name_is_not_compared_with_a_thousand_others():
+    peers = tuple(structs.replace(OFFICE, name=f"office-{n:0>50}") for n in range(1000))
+    state = StillState(structs.replace(ENGINE, peers=peers))
+    reply = answer(Request("POST", f"/api/v1/drill/office-{1:0>49}"), state)
+
+    assert "did you mean" not in detail(reply, 404)
+
+
+@pytest.mark.parametrize("name", ["to", "caller"])
+def test_a_number_longer_than_any_is_not_tried(name):
+    numbers = {"to": "110", "caller": "110"} | {name: "1" * 200}
+
+    assert "characters" in detail(ask("GET", "why", **{"from": "office"} | numbers), 400)
