@@ -193,10 +193,28 @@ class MediaPool:
 
     def _left_over(self, local: str, pairs: int) -> list[Pair]:
         held = self._held.get(local, {})
-        usable = range(self._media.first_port, self._media.last_port)
         busy = self._client.busy_ports() if held else frozenset()
-        free = [port for port in held if port in usable and (local, port) not in busy]
+        free = [port for port in held if self._is_usable(local, port) and (local, port) not in busy]
         return [held.pop(port) for port in free[:pairs]]
+
+    def _is_usable(self, local: str, port: int) -> bool:
+        return local in self._dscp and self._media.first_port <= port < self._media.last_port
+
+    def _close_left(self) -> None:
+        """Pairs of an earlier life where the policy has no ports any more, as soon as no session goes on there."""
+        left = [
+            (local, port) for local, held in self._held.items() for port in held if not self._is_usable(local, port)
+        ]
+        if not left:
+            return
+        closed: dict[str, list[int]] = {}
+        busy = self._client.busy_ports()
+        for local, port in left:
+            if (local, port) not in busy:
+                self._held[local].pop(port).close()
+                closed.setdefault(local, []).append(port)
+        for local, ports in closed.items():
+            self._keeper.close_pairs(local, tuple(ports))
 
     def _say_if_short(self, local: str, *, short: bool) -> None:
         """Once for each number of pairs: the engine asks again every few seconds."""
@@ -303,6 +321,8 @@ class MediaPool:
         """Keep the counters fresh, and notice a worker that hangs."""
         while True:
             await trio.sleep(self._poll_seconds)
+            if self._held and self._client.is_known:
+                self._close_left()
             polls = self._client.poll()
             self._send(polls)
             asked = {message.worker for message in polls}

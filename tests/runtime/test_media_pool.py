@@ -14,6 +14,7 @@ import trio.testing
 
 from sbc.b2bua.events import MediaReplied
 from sbc.media import wire
+from sbc.media.client import POLL_SECONDS
 from sbc.policy.model import MediaSettings
 from sbc.runtime.media_pool import MediaPool, MediaWorkerError
 from sbc.runtime.media_sockets import Pair
@@ -90,6 +91,7 @@ class Keeper:
         self.workers = [Worker(number) for number in range(2)]
         self.left_over: list[Pair] = []
         self.opened: list[tuple[str, int]] = []
+        self.closed: list[tuple[str, tuple[int, ...]]] = []
         self.replaced: list[int] = []
         self.asked_at: list[float] = []
         self.error: OSError | None = None
@@ -113,6 +115,9 @@ class Keeper:
         first = self._next
         self._next += 2 * pairs
         return [pair(local, port) for port in range(first, self._next, 2)]
+
+    def close_pairs(self, local: str, ports: tuple[int, ...]) -> None:
+        self.closed.append((local, ports))
 
     def why_short(self) -> str:
         return "the range is used up"
@@ -272,6 +277,25 @@ async def test_ports_of_an_earlier_life_are_used_first_and_those_in_use_not_at_a
         await settle()
         assert one.pool.open_ports(INSIDE, 1).ports == (20004,)
         assert one.replies[-1] == wire.SessionEnded("x", ())
+
+
+async def test_ports_of_an_earlier_life_on_an_address_that_is_gone_are_closed_when_no_session_goes_on_there(
+    keeper: Keeper, autojump_clock: object, killed: list[int]
+) -> None:
+    keeper.left_over = [pair(INSIDE, port) for port in (20002, 20004)]
+    async with bench(keeper) as one:
+        await one.start(orphan("x", 20004))
+        await trio.sleep(POLL_SECONDS)
+        one.workers[0].say(wire.Report((orphan("x", 20004),)))
+        await settle()
+        assert keeper.closed == []
+        one.pool.change(MediaSettings(orphan_timeout=60.0), {OUTSIDE: 0})
+        await trio.sleep(POLL_SECONDS)
+        assert keeper.closed == [(INSIDE, (20002,))]
+        one.workers[0].say(wire.SessionEnded("x", ()), wire.Report(()))
+        await trio.sleep(POLL_SECONDS)
+        assert keeper.closed == [(INSIDE, (20002,)), (INSIDE, (20004,))]
+    assert killed == []
 
 
 async def test_descriptors_go_to_the_worker_that_needs_them(keeper: Keeper) -> None:
