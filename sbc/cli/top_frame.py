@@ -3,7 +3,7 @@
 Made of the API's answers alone. Everything in them is made printable, and is `Text`, never markup.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import Any, Final
 
@@ -18,6 +18,7 @@ from sbc.cli.peers import age
 from sbc.cli.remote import minutes
 
 _BAR: Final = 20  # characters
+_WHO: Final = ("ingress", "egress", "caller", "called")
 _NARROW: Final = 100  # columns; with less, bars and the numbers' columns are shorter
 _SECTION: Final = 3  # lines: an empty one, the heading, and one below it at least
 _FULL: Final = 0.9  # of a trunk's paths: yellow from here on
@@ -124,7 +125,8 @@ def _alarm_lines(alarms: Sequence[Mapping[str, Any]], now: float, room: int) -> 
 
 
 def _trunk_table(trunks: Sequence[Mapping[str, Any]], total: int, width: int, now: float) -> Table:
-    table = _table(f"TRUNK ({total})" if len(trunks) < total else "TRUNK", "STATE", "FOR", "CALL PATHS", "TODAY", "WHY")
+    heading = f"TRUNK ({total})" if len(trunks) < total else "TRUNK"
+    table = _table(heading, "STATE", "FOR", "CALL PATHS", "TODAY", "WHY", gives_way={"WHY"})
     length = _BAR if width >= _NARROW else _BAR // 2
     for trunk in trunks:
         paths = trunk["call_paths"]
@@ -150,20 +152,35 @@ def _paths(paths: Mapping[str, Any], length: int) -> Text:
 
 
 def _call_table(calls: Sequence[Mapping[str, Any]], total: int, look: Look, now: float, width: int) -> Table:
+    if width < _NARROW:
+        return _narrow_call_table(calls, total, now)
     heading = f"CALL ({len(calls)} of {total}, {look.order} first)"
-    names = [heading, "STATE", "FOR", "FROM", "TO", "CALLER", "CALLED", "MOS", "LOSS %", "JITTER", "MEDIA"]
-    is_narrow = width < _NARROW
-    table = _table(*(names[:8] if is_narrow else names))
+    names = (heading, "STATE", "FOR", "FROM", "TO", "CALLER", "CALLED", "MOS", "LOSS %", "JITTER", "MEDIA")
+    table = _table(*names, gives_way={heading, "FROM", "TO", "MEDIA"})
     for call in calls:
-        mos, *rest = _quality(call.get("quality", {}))
-        cells = [
+        table.add_row(
             _text(call["ref"]),
             _text(call["state"]),
             _text(minutes(_lasts(call, now))),
-            *(_text(call[name]) for name in ("ingress", "egress", "caller", "called")),
-            mos,
-        ]
-        table.add_row(*cells, *([] if is_narrow else rest))
+            *(_text(call[name]) for name in _WHO),
+            *_quality(call.get("quality", {})),
+        )
+    return table
+
+
+def _narrow_call_table(calls: Sequence[Mapping[str, Any]], total: int, now: float) -> Table:
+    """Refs and numbers whole in 80 columns: the state stands where a call that is not answered has no score."""
+    table = _table(
+        f"CALL {len(calls)}/{total}", "FOR", "FROM", "TO", "CALLER", "CALLED", "MOS", gives_way={"FROM", "TO"}
+    )
+    for call in calls:
+        mos, *_ = _quality(call.get("quality", {}))
+        table.add_row(
+            _text(call["ref"]),
+            _text(minutes(_lasts(call, now))),
+            *(_text(call[name]) for name in _WHO),
+            mos if call["state"] == "answered" else _text(call["state"]),
+        )
     return table
 
 
@@ -216,10 +233,13 @@ def _text(value: object) -> Text:
     return Text("-" if value is None else printable(str(value)), overflow="ellipsis", no_wrap=True)
 
 
-def _table(*columns: str) -> Table:
+def _table(*columns: str, gives_way: Container[str]) -> Table:
+    """`gives_way`: columns that are cut where there is no room; the others stay whole as long as they can."""
     table = Table(box=None, pad_edge=False, header_style="bold", expand=False)
     for column in columns:
-        table.add_column(column, overflow="ellipsis", no_wrap=True)
+        # Rich takes room only from columns that may wrap. These do not: every cell is a text that says so.
+        heading = Text(column, overflow="ellipsis", no_wrap=True)
+        table.add_column(heading, overflow="ellipsis", no_wrap=column not in gives_way)
     return table
 
 

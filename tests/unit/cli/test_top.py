@@ -123,6 +123,24 @@ def test_a_frame_is_not_higher_than_the_terminal(height):
     assert len(drawn(picture, height=height)) <= max(height, 3)
 
 
+def test_80_columns_keep_names_states_paths_refs_and_numbers_whole():
+    why = "udp:192.0.2.9:5060: OPTIONS: ICMP: connection refused; 20 failures in a row"
+    down = TRUNK | {"state": "down", "why": why}
+    ringing = call("evozsgdqgkiw", 9, state="ringing", ingress="a-pbx-of-a-long-name")
+    shown = "\n".join(drawn(replace(PICTURE, trunks=(TRUNK, down), calls=(*CALLS, ringing)), width=80))
+    for whole in (
+        "carrier-a  down",
+        "3/24",
+        "17",
+        "udp:192.0.2.9:5060: OPTIONS",
+        "evozsgdqgkiw",
+        "+14155550100",
+        "ringing",
+    ):
+        assert whole in shown
+    assert shown.count("+442079460123") == 4
+
+
 @pytest.mark.parametrize("width", [20, 80, 250])
 def test_no_line_is_wider_than_the_terminal(width):
     assert all(len(line) <= width for line in drawn(width=width))
