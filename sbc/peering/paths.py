@@ -117,11 +117,14 @@ class PathLedger:
     def move(self, ref: str, leg: int, new_ref: str, new_leg: int) -> None:
         """What this leg holds, it holds as a leg of another call from now on: two calls have become one."""
         for holder in [holder for holder in self._calls.get(ref, {}).values() if holder.leg == leg]:
-            peak = self._peaks[holder.trunk]
+            peak, pool = self._peaks[holder.trunk], self._pool_of.get(holder.trunk, "")
+            pool_peak = self._pool_peaks[pool]
             # The new one first: a trunk that has left the policy is forgotten with its last holder.
             self._hold(replace(holder, ref=new_ref, leg=new_leg))
             self._release(holder)
             self._peaks[holder.trunk] = peak
+            if pool in self._pools:
+                self._pool_peaks[pool] = pool_peak
 
     def give_back_all(self, ref: str) -> None:
         """What any leg of this call still holds: for the call's one exit."""

@@ -389,6 +389,14 @@ def test_a_path_moves_with_its_leg_into_another_call():
     assert ledger.used("a") == 0
 
 
+def test_a_move_raises_no_peak_of_a_pool_either():
+    ledger = _ledger({"acme": 2}, a=PathRules(pool="acme"), b=PathRules(pool="acme"))
+    ledger.take("a", "one", 1, "outbound", NOW)
+    ledger.take("b", "two", 1, "outbound", NOW)
+    ledger.move("one", 1, "two", 7)
+    assert [(view.trunk, view.peak_today) for view in ledger.views(NOW)] == [("a", 1), ("b", 1), ("acme", 2)]
+
+
 def test_a_move_of_nothing_moves_nothing():
     ledger = _ledger(a=PathRules(total=2))
     ledger.take("a", "child", 1, OUT, 0.0)
