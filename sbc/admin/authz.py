@@ -28,6 +28,7 @@ class Caller(Struct, frozen=True):
     authorization: str = ""
     origin: str = ""
     fetch_site: str = ""  # Sec-Fetch-Site, which only browsers send, and pages cannot change
+    fetch_dest: str = ""  # Sec-Fetch-Dest: what for
 
 
 def refusal(door: Door, token: str | None, caller: Caller, *, is_open: bool, is_order: bool) -> Reply | None:
@@ -41,6 +42,8 @@ def refusal(door: Door, token: str | None, caller: Caller, *, is_open: bool, is_
             return problem(403, "the policy has no admin_token any more, so nobody is served at this address")
     if is_order and _is_from_elsewhere(caller):
         return problem(403, "a web page of another origin may not give orders")
+    if not is_open and _is_for_another_page(caller):
+        return problem(403, "a web page of another origin may link to this, and no more")
     return None
 
 
@@ -70,6 +73,12 @@ def _is_from_elsewhere(caller: Caller) -> bool:
         return caller.fetch_site.lower() not in _OWN_SITE
     scheme, _, authority = caller.origin.partition("://")
     return caller.origin != "" and (scheme not in {"http", "https"} or authority.lower() != caller.host.lower())
+
+
+def _is_for_another_page(caller: Caller) -> bool:
+    """It could not read the answer, but could keep us busy with questions."""
+    site, dest = caller.fetch_site.lower(), caller.fetch_dest.lower()
+    return site not in {"", *_OWN_SITE} and dest not in {"", "document"}
 
 
 def _is_own_host(host: str) -> bool:

@@ -51,6 +51,7 @@ STORE_SECONDS: Final = 8.0  # for one question to the store; clients wait for te
 CDR_READERS: Final = 2  # questions to the store at a time; more wait
 BODY_OCTETS: Final = 4_096  # of a request; the longest that means anything is a deadline
 BODY_SECONDS: Final = 10.0  # until it is there
+_OF_CALLER: Final = ("host", "authorization", "origin", "sec-fetch-site", "sec-fetch-dest")
 _VERSIONS: Final = ("1.0", "1.1")  # of HTTP
 _LOOK_SECONDS: Final = (0.02, 0.25)  # how often the answers to a ping are looked for: at first, and later
 _WRONG_TOKENS_SECONDS: Final = 60.0  # between two lines about them
@@ -169,9 +170,7 @@ class _Endpoint:
 
     def _refusal(self, http: HttpRequest) -> Reply | None:
         path = http.scope["path"]
-        caller = authz.Caller(
-            *(http.headers.get(name, "") for name in ("host", "authorization", "origin", "sec-fetch-site"))
-        )
+        caller = authz.Caller(*(http.headers.get(name, "") for name in _OF_CALLER))
         reply = authz.refusal(
             self._program.door,
             self._program.token(),

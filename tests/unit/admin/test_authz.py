@@ -119,3 +119,18 @@ def test_the_whole_token_counts(field, right):
 
 def test_a_token_of_other_letters_is_compared_as_octets():
     assert is_right("Bearer " + "schlüssel-für-hq".encode().decode("latin-1"), "schlüssel-für-hq")
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+@pytest.mark.parametrize("dest", ["empty", "image", "script", "iframe"])
+def test_a_page_of_another_origin_asks_nothing_in_the_background(site, dest):
+    lured = Caller(host="localhost:8088", fetch_site=site, fetch_dest=dest)
+
+    assert status("loopback", None, lured) == 403
+    assert status("loopback", None, lured, is_open=True) is None
+
+
+def test_a_page_of_another_origin_may_link_to_us_and_our_own_may_ask():
+    assert status("loopback", None, Caller(host="localhost", fetch_site="cross-site", fetch_dest="document")) is None
+    assert status("loopback", None, Caller(host="localhost", fetch_site="same-origin", fetch_dest="empty")) is None
+    assert status("loopback", None, Caller(host="localhost", fetch_site="none", fetch_dest="document")) is None
