@@ -89,6 +89,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "cdr.copy_refused": Kind(
         "{destination} refuses the call record {ref} for good[: {reason}]; it was set aside, the rest is copied.",
         ("destination",),
+        ("cdr.refused_copied", "cdr.copy_ended"),
     ),
     "state.not_read": Kind(
         "What was kept before the start could not be read[ from {path}][: {reason}].", (), ("state.stored_again",)

@@ -180,12 +180,22 @@ class CdrCopy:
             log.error("cdr.copy_refused", alarm=True, destination=wanted.url, ref=ref, reason=reason)
 
     def _try_refused_again(self, wanted: Postgres, destination: Destination) -> None:
-        for ref in self._store.set_aside(wanted.url):
+        waiting = self._store.set_aside(wanted.url)
+        refused: list[Refused] = []
+        for ref in waiting:
             with CdrReader.open(self._store.path.parent) as reader:
                 rows = reader.written_as(ref)
                 attempts = _attempts(reader, rows)
-            if not rows or not destination.put([row[1:] for row in rows], attempts):
+            again = destination.put([row[1:] for row in rows], attempts) if rows else []
+            refused += again
+            if not again:
                 self._store.take_back(wanted.url, ref)
+        if refused:
+            ref, reason = refused[-1]
+            count = len(refused)
+            log.error("cdr.copy_refused", alarm=True, destination=wanted.url, ref=ref, reason=reason, set_aside=count)
+        elif waiting:
+            log.warning("cdr.refused_copied", destination=wanted.url, records=len(waiting))
 
     # --- what is said -------------------------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ import pytest
 import structlog
 import trio
 
+from sbc.admin.alarm_kinds import KINDS
 from sbc.cdr.record import CallRecord
 from sbc.cdr.store import CdrWriter, Place
 from sbc.core import limits
@@ -157,6 +158,28 @@ async def test_what_was_handed_over_before_the_cursor_could_move_is_handed_over_
     await until(lambda: copy.pending == 0)
 
     assert set(server.refs) == {"r1"}  # the server ignores what it has
+
+
+async def test_a_refused_record_is_an_alarm_until_it_is_there(writer, server, logs, monkeypatch):
+    monkeypatch.setattr(cdr_copy, "_BREATH_SECONDS", 0.001)
+    server.bad = {"r2"}
+    writer.write([record(f"r{n}") for n in range(4)])
+    for turn in range(3):  # as often the program starts
+        if turn == 2:
+            server.bad = set()
+        copy = CdrCopy(writer, server.connect)
+        copy.start(HERE)
+        await copy.finish(5)
+
+    lines = [line for line in logs if "refused" in line["event"]]
+    assert [(line["event"], line.get("ref"), line.get("set_aside")) for line in lines] == [
+        ("cdr.copy_refused", "r2", None),
+        ("cdr.copy_refused", "r2", 1),
+        ("cdr.refused_copied", None, None),
+    ]
+    kind = KINDS["cdr.copy_refused"]
+    assert lines[-1]["event"] in kind.cleared_by
+    assert lines[-1][kind.subject[0]] == lines[0][kind.subject[0]] == HERE.url
 
 
 async def test_a_record_that_is_refused_is_an_alarm_and_does_not_hold_up_the_rest(copy, writer, server, logs):
