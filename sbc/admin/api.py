@@ -155,6 +155,18 @@ OPERATIONS: Final = (
         "POST", "/api/v1/peers/{peer}/ping", "ping", "Send OPTIONS to every address of a peer and wait up to 5 s",
         control.ping, Returns(documents.Pinged), problems=(404, 409),
     ),
+    Operation(
+        "GET", "/api/v1/peers/{peer}/trace", "peer_trace", "The last messages with a peer beside calls, and decisions",
+        trace.peer_trace, Returns(documents.PeerTrace), problems=(404,),
+    ),
+    Operation(
+        "GET", "/api/v1/peers/{peer}/ladder", "peer_ladder", "The same as a drawing", trace.peer_ladder,
+        Returns(documents.Ladder, or_text=True), problems=(404,),
+    ),
+    Operation(
+        "GET", "/api/v1/peers/{peer}/pcap", "peer_pcap", "The same messages as a capture file, for Wireshark",
+        trace.peer_capture, Returns(content_type=pcap.MEDIA_TYPE), problems=(404,),
+    ),
     Operation("GET", "/api/v1/paths", "paths", "Who holds which call path", running.paths, Returns(documents.Paths)),
     Operation(
         "GET", "/api/v1/limits", "limits", "What counts against the limits of PBXs and routes",

@@ -151,6 +151,14 @@ class Trace(Document, frozen=True):
     entries: list[TraceEntry]
 
 
+class PeerTrace(Document, frozen=True):
+    """What was said with a peer beside calls, as far as it is kept; its one leg is `peer`."""
+
+    peer: str
+    peers: dict[str, str]
+    entries: list[TraceEntry]
+
+
 class Server(Document, frozen=True):
     """One address of one server. `why`: what brought it into this state."""
 

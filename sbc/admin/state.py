@@ -67,7 +67,10 @@ class AlarmView(Struct, frozen=True):
 
 
 class TraceView(Struct, frozen=True):
-    """What is remembered of a call, oldest first; `running`: it goes on. `peers`: by leg. Masked."""
+    """What is remembered of a call, oldest first; `running`: it goes on. `peers`: by leg. Masked.
+
+    Of a peer beside calls: `ref` is its name, and it is the only one of `peers`.
+    """
 
     ref: str
     running: bool
@@ -116,6 +119,10 @@ class AdminState(Protocol):
 
     def trace(self, ref: str, *, keeps_length: bool = False) -> TraceView | None:
         """What is remembered of it. `keeps_length`: what is masked has a filler of its length."""
+        ...
+
+    def peer_trace(self, name: str, *, keeps_length: bool = False) -> TraceView | None:
+        """What was said with this peer beside calls, as far as it is kept; None: there is no such peer."""
         ...
 
     def why(self, peer: str, called: str, caller: str | None) -> Why:

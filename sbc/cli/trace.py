@@ -1,4 +1,5 @@
-"""`sbc trace`: one call's ladder, who called whom and why it ended; its messages in full, or as a capture file.
+"""`sbc trace`: one call's ladder, who called whom and why it ended; its messages in full, or as a capture file; and the
+same of what was said with a peer beside calls.
 
 From the running SBC. Nothing that a peer sent can move the cursor.
 """
@@ -8,9 +9,10 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from sbc.cli import UsageError
 from sbc.cli.client import path_of
@@ -18,10 +20,11 @@ from sbc.cli.output import printable, printable_lines, show_json
 from sbc.cli.remote import minutes
 from sbc.cli.running import Running
 from sbc.core.errors import OperatorError
-from sbc.trace.ladder import draw
+from sbc.trace.ladder import PEER, draw
 from sbc.trace.pcap import MEDIA_TYPE
 from sbc.trace.recorder import Entry
 
+_T = TypeVar("_T")
 _FILE_MODE: Final = 0o640  # who called whom is nobody else's business
 _STDOUT: Final = "-"
 _ENDED: Final = ("ended: ", "turned away: ", "goes on in the call ")
@@ -30,17 +33,17 @@ _WELL: Final = ("ended: normal ", "goes on in the call ", "turned away: ")
 
 
 def show_trace(ref: str, sbc: Running, *, messages: bool) -> int:
-    with _explained(ref):
-        body = sbc.ask(path_of("calls", ref, "trace"), key="entries")
+    body = _found(ref, lambda place: sbc.ask(f"{place}/trace", key="entries"))
     if sbc.json:
         show_json(body)
         return 0
-    print("\n".join([*_headlines(body, sbc), ""]))
+    print("\n".join([*(_headlines(body, sbc) if "ref" in body else _headlines_of_peer(body, sbc)), ""]))
     if messages:
         print("\n".join(line for entry in body["entries"] for line in _in_full(entry, body["peers"])))
     else:
         width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
-        print(printable_lines(draw(map(_entry, body["entries"]), peers=body["peers"], width=width)), end="")
+        entries, clock = map(_entry, body["entries"]), _clock(body)
+        print(printable_lines(draw(entries, peers=body["peers"], width=width, clock=clock)), end="")
     return 0
 
 
@@ -48,8 +51,7 @@ def save_capture(ref: str, path: Path, sbc: Running) -> int:
     """The whole file or none: what stood there before stays where it cannot be written."""
     if str(path).startswith("-") and str(path) != _STDOUT:
         raise UsageError(f"--pcap wants a file, and {path} looks like an option")
-    with _explained(ref):
-        data = sbc.fetch(path_of("calls", ref, "pcap"), MEDIA_TYPE)
+    data = _found(ref, lambda place: sbc.fetch(f"{place}/pcap", MEDIA_TYPE))
     if str(path) == _STDOUT:
         if sys.stdout.isatty():
             raise OperatorError("a capture file is nothing for a terminal; name a file, or pipe it into tshark -r -")
@@ -64,15 +66,23 @@ def save_capture(ref: str, path: Path, sbc: Running) -> int:
     return 0
 
 
-@contextlib.contextmanager
-def _explained(ref: str) -> Iterator[None]:
-    """What is no longer remembered may still have its record."""
+def _found(ref: str, about: Callable[[str], _T]) -> _T:
+    """A call's, by its ref; else a peer's, by its name. What is no longer remembered may still have its record.
+
+    `about`: asks for what is wanted of it, by where that is found.
+    """
     try:
-        yield
+        return about(path_of("calls", ref))
     except OperatorError as error:
         if "remembered" not in str(error):
             raise
-        raise OperatorError(f"{error}\nits record may still be there: sbc cdr list --ref {printable(ref)}") from error
+        no_call = error
+    try:
+        return about(path_of("peers", ref))
+    except OperatorError as error:
+        record = f"its record may still be there: sbc cdr list --ref {printable(ref)}"
+        no_peer = f"\n{error}" if "no peer is called" in str(error) else ""
+        raise OperatorError(f"{no_call}\n{record}{no_peer}") from error
 
 
 # --- who called whom, and why it ended --------------------------------------------------------------------------------
@@ -142,6 +152,39 @@ def _reason(notes: list[str]) -> str:
     return "; ".join(note.strip() for note in notes[last:] or notes[-1:])
 
 
+# --- a peer -----------------------------------------------------------------------------------------------------------
+
+
+def _headlines_of_peer(body: dict[str, Any], sbc: Running) -> Iterator[str]:
+    name = str(body["peer"])
+    kind, known = _peer(name, sbc)
+    yield printable(f"{kind} {name}, beside calls")
+    if known and known.get("since"):
+        yield printable(f"{known['state']} since {known['since']}" + (f": {known['why']}" if known["why"] else ""))
+    registration = known.get("registration")
+    if registration:
+        why = f": {registration['why']}" if registration["why"] else ""
+        yield printable(f"registration {registration['state']} since {registration['since']}{why}")
+    if not body["entries"]:
+        yield "nothing has been said with it beside calls since the start"
+
+
+def _peer(name: str, sbc: Running) -> tuple[str, dict[str, Any]]:
+    """What it is and how it is. It may be gone by now: its messages are shown all the same."""
+    for kind in ("trunk", "pbx"):
+        with contextlib.suppress(OperatorError):
+            return kind, sbc.ask(path_of(f"{kind}s", name), key="state")
+    return "peer", {}
+
+
+def _clock(body: dict[str, Any]) -> float | None:
+    """Days may lie between two messages of a peer: they have the time of day, those of a call count seconds."""
+    entries = body["entries"]
+    if "ref" in body or not entries:
+        return None
+    return datetime.fromisoformat(entries[0]["time"]).timestamp()
+
+
 # --- the ladder -------------------------------------------------------------------------------------------------------
 
 
@@ -161,12 +204,14 @@ def _entry(entry: dict[str, Any]) -> Entry:
 
 def _in_full(entry: dict[str, Any], peers: dict[str, str]) -> Iterator[str]:
     """A line that says who sent it to whom, and the message as it was, masked; a note as it is."""
-    head = f"{entry['at']:8.3f}  {entry['time']}  "
+    head = "" if PEER in peers else f"{entry['at']:8.3f}  "
+    head += f"{entry['time']}  "
     if entry["message"] is None:
         yield from (printable(f"{head}* {line}") for line in entry["note"] or ())
         yield ""
         return
-    peer = f"{peers.get(entry['leg'], 'peer')} ({entry['leg']})"
+    name = peers.get(entry["leg"], "peer")
+    peer = name if entry["leg"] == PEER else f"{name} ({entry['leg']})"
     way = f"sbc to {peer}" if entry["sent"] else f"{peer} to sbc"
     places = (entry["local"], entry["remote"]) if entry["sent"] else (entry["remote"], entry["local"])
     where = f", {entry['transport']} {places[0]} to {places[1]}" if entry["local"] else ""

@@ -20,7 +20,8 @@ from sbc.policy.model import Facts
 from sbc.runtime import clock
 from sbc.runtime.driver import Driver
 from sbc.runtime.media_pool import MediaPool
-from sbc.trace.ladder import draw
+from sbc.trace.ladder import PEER, draw
+from sbc.trace.peer_tapes import PeerTapes
 from sbc.trace.recorder import Entry, Recorder
 from sbc.trace.verdict import MediaSoFar
 
@@ -32,6 +33,9 @@ class Viewed(Protocol):
 
     @property
     def trace(self) -> Recorder: ...
+
+    @property
+    def peer_tapes(self) -> PeerTapes: ...
 
     def snapshot(self, now: float, newest: int | None = None) -> EngineView: ...
 
@@ -145,6 +149,12 @@ class ProgramView:
         running = tapes.is_running(ref)
         live = self._media_so_far(ref) if running else ()
         return TraceView(ref, running, tapes.peers(ref), (*entries, *live), self._wall_at_zero())
+
+    def peer_trace(self, name: str, *, keeps_length: bool = False) -> TraceView | None:
+        if name not in self.policy.peers:
+            return None
+        entries = self._engine.peer_tapes.entries(name, keeps_length=keeps_length)
+        return TraceView(name, False, {PEER: name}, entries, self._wall_at_zero())
 
     def _media_so_far(self, ref: str) -> tuple[Entry, ...]:
         call = self._engine.call_view(ref)

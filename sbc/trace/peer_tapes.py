@@ -43,7 +43,7 @@ _NOTED: Final = {
     **dict.fromkeys(("request.refused", "request.relayed", "subscription.refused"), "ingress"),
 }
 _CREDENTIALS: Final = re.compile(rb"\n(?:proxy-)?authorization[ \t]*:", re.IGNORECASE)
-_UNSAID: Final = frozenset({"alarm", "why", "ingress"})
+_UNSAID: Final = frozenset({"alarm", "why", "ingress", "server"})  # the address says more than the server
 _METHODS: Final = frozenset(
     {b"REGISTER", b"OPTIONS", b"MESSAGE", b"SUBSCRIBE", b"NOTIFY", b"PUBLISH", b"INVITE", b"ACK", b"CANCEL", b"BYE"}
 )  # others share their places: a peer must not make kinds

@@ -7,8 +7,8 @@ from msgspec.structs import replace
 
 from sbc.b2bua.events import MediaReplied
 from sbc.media import wire
-from sbc.testing.world import FAR, OUTSIDE, POLICY
-from sbc.trace.ladder import draw
+from sbc.testing.world import FAR, OUTSIDE, POLICY, WALL_AT_ZERO
+from sbc.trace.ladder import PEER, draw
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "howto" / "read-a-ladder.md"
 SPARE = "  spare: {interface: outside, servers: ['sip:198.51.100.8:5060']}\n"
@@ -59,6 +59,23 @@ def drawn(world):
     ref = sbc.cdr.only.ref
     trace = sbc.switch.trace
     return draw(trace.entries(ref), peers=trace.peers(ref))
+
+
+def test_the_messages_beside_calls_of_the_page_are_those_of_a_trunk_whose_password_the_carrier_has_changed(world):
+    account = "auth: {username: acme, password: s3cret}, register: {aor: 'sip:acme@carrier.example', expires: 600s}"
+    server = "servers: ['sip:198.51.100.7:5060']"
+    health = "health: {options: 30s, retry: 5s, timeout: 4s}"
+    sbc = world(POLICY.replace('servers: ["sip:198.51.100.7:5060"]', f"{server}, {account}, {health}"))
+    carrier = sbc.carrier()
+    carrier.becomes_registrar()
+    sbc.run(100)
+    carrier.challenges("acme", "another")
+    sbc.run(700)
+    drawn = draw(sbc.switch.peer_tapes.entries("carrier"), peers={PEER: "carrier"}, clock=WALL_AT_ZERO)
+    (shown,) = re.findall(r"^( {19}carrier .*?)^```$", PAGE.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    lines = iter(drawn.splitlines())
+    assert [line for line in shown.splitlines() if line not in lines] == []
+    assert sbc.idle()
 
 
 def test_the_ladder_of_the_page_is_that_of_the_call(world):

@@ -45,18 +45,24 @@ def calls(*, sbc: RunningSbc = LOCAL) -> int:
 @app.command(
     group=LOOKS,
     sort_key=3,
-    help="""What happened in one call: its ladder, and why it went so.
+    help="""What happened in one call, or with a peer beside calls: its ladder, and why.
 
-Of running calls, and of those that are over while the SBC remembers them.
-Passwords, digest responses and dialled digits are not shown.
+Of running calls, and of those that are over while the SBC remembers them. By
+the name of a trunk or PBX: its last REGISTER, OPTIONS, MESSAGE, SUBSCRIBE and
+the like, failed ones longer, with the decisions about it. Passwords, digest
+responses and dialled digits are not shown.
 
   sbc trace k3v7q2mxya
+  sbc trace carrier
   sbc trace k3v7q2mxya --messages
   sbc trace k3v7q2mxya --pcap call.pcap
   sbc trace k3v7q2mxya --pcap - | tshark -r -""",
 )
 def trace(
-    ref: Annotated[str, Parameter(name="REF", help="The call's ref, from sbc calls, sbc cdr list or a log line.")],
+    ref: Annotated[
+        str,
+        Parameter(name="REF", help="The call's ref, from sbc calls, sbc cdr list or a log line; else a peer's name."),
+    ],
     /,
     *,
     messages: Annotated[bool, Parameter(help="Every message in full, in place of the ladder.")] = False,

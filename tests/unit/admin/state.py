@@ -139,6 +139,14 @@ class StillState:
         note = Entry(5.25, "", False, None, "why")
         return TraceView(ref, False, {"ingress": "office"}, (message, note), WALL_AT_ZERO)
 
+    def peer_trace(self, name, *, keeps_length=False):
+        if all(name != peer.name for peer in self._engine.peers):
+            return None
+        flow = Flow(Transport.UDP, "outside", Address("192.0.2.1", 5060), Address("192.0.2.9", 5060))
+        message = Entry(5.0, "peer", True, b"REGISTER sip:x SIP/2.0\r\n\r\n" + b"x" * keeps_length, None, flow)
+        note = Entry(5.25, "", False, None, "registration.rejected: 403 Forbidden")
+        return TraceView(name, False, {"peer": name}, (message, note), WALL_AT_ZERO)
+
     def why(self, peer, called, caller):
         if peer != "office":
             raise ValueError(f"`{peer}` is no peer of this policy")

@@ -46,3 +46,35 @@ def test_a_call_that_nobody_remembers_has_neither_and_is_told_how_many_are_remem
         reply = asked(about, "nobody")
         assert reply.status == 404
         assert "2000" in json.loads(reply.body)["detail"]
+
+
+def asked_of_peer(about, name="carrier-a", accept=""):
+    return answer(Request("GET", f"/api/v1/peers/{name}/{about}", accept=accept), STATE)
+
+
+def test_what_was_said_beside_calls_has_the_shape_of_a_calls_trace():
+    found = json.loads(asked_of_peer("trace").body)
+    assert (found["peer"], found["peers"]) == ("carrier-a", {"peer": "carrier-a"})
+    message, note = found["entries"]
+    assert (message["leg"], message["sent"], message["label"]) == ("peer", True, "REGISTER")
+    assert note["note"] == ["registration.rejected: 403 Forbidden"]
+
+
+def test_it_is_drawn_with_the_time_of_day():
+    drawn = asked_of_peer("ladder", accept="text/plain").body.decode().splitlines()
+    assert drawn[0].split() == ["carrier-a", "sbc"]
+    assert drawn[1].startswith("01-31 09:00:05.000  |<--")
+    assert json.loads(asked_of_peer("ladder").body)["ladder"].splitlines() == drawn
+
+
+def test_its_capture_is_a_file_of_the_peers_name():
+    reply = asked_of_peer("pcap")
+    assert reply.headers == (("Content-Disposition", 'attachment; filename="carrier-a.pcap"'),)
+    assert reply.body.endswith(b"\r\n\r\nx"), "what is masked keeps its length"
+
+
+def test_a_peer_that_nobody_knows_has_none_of_it_and_the_nearest_is_named():
+    for about in ("trace", "ladder", "pcap"):
+        reply = asked_of_peer(about, "carier-a")
+        assert reply.status == 404
+        assert "did you mean `carrier-a`?" in json.loads(reply.body)["detail"]

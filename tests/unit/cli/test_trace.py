@@ -168,3 +168,66 @@ def test_where_nothing_can_be_written_it_says_so_and_leaves_nothing(capture, run
     assert (status, out) == (1, b"")
     assert "No such file or directory" in err
     assert list(tmp_path.iterdir()) in ([], [tmp_path / "admin"])
+
+
+REGISTER = INVITE | {"leg": "peer", "sent": True, "label": "REGISTER", "message": "REGISTER sip:a SIP/2.0\r\n\r\n"}
+OF_PEER = {
+    "peer": "carrier-a",
+    "peers": {"peer": "carrier-a"},
+    "entries": [REGISTER, NOTE | {"at": 3600.0, "note": ["registration.rejected: 403 Forbidden\x1b[2J"]}],
+}
+TRUNK = {
+    "name": "carrier-a", "state": "excluded", "since": "2025-01-31T09:00:00.000Z", "why": "registration rejected: 403",
+    "registration": {"state": "rejected", "since": "2025-01-31T09:00:00.000Z", "why": "403 Forbidden"},
+}  # fmt: skip
+
+
+@pytest.fixture
+def peer(sbc):
+    for about in ("trace", "pcap"):
+        sbc.refuses(f"GET /api/v1/calls/carrier-a/{about}", 404, "no running or remembered call has the ref")
+    sbc.knows("GET /api/v1/peers/carrier-a/trace", OF_PEER)
+    sbc.knows("GET /api/v1/trunks/carrier-a", TRUNK)
+    return sbc
+
+
+def test_a_name_that_is_no_calls_ref_is_a_peers(peer, run):
+    status, out, _ = run("carrier-a")
+    assert status == 0
+    assert out.decode().splitlines() == [
+        "trunk carrier-a, beside calls",
+        "excluded since 2025-01-31T09:00:00.000Z: registration rejected: 403",
+        "registration rejected since 2025-01-31T09:00:00.000Z: 403 Forbidden",
+        "",
+        "                   carrier-a                              sbc",
+        "01-31 09:00:00.000  |<------------- REGISTER --------------|",
+        "01-31 10:00:00.000  |                                      * registration.rejected: 403 Forbidden?[2J",
+    ]
+
+
+def test_a_call_wins_over_a_peer_of_the_same_name(peer, run):
+    peer.knows("GET /api/v1/calls/carrier-a/trace", TRACE | {"ref": "carrier-a", "running": False})
+    peer.knows("GET /api/v1/cdrs", {"cdrs": [], "next": None})
+    assert run("carrier-a")[1].startswith(b"call carrier-a, over")
+
+
+def test_a_peers_messages_are_shown_in_full_and_saved_like_a_calls(peer, run, tmp_path):
+    out = run("carrier-a", "--messages")[1].decode()
+    assert "2025-01-31T09:00:00.000Z  sbc to carrier-a, udp 192.0.2.1:5060 to 192.0.2.9:5060\nREGISTER sip:a" in out
+    peer.replies["GET /api/v1/peers/carrier-a/pcap"] = (200, "application/vnd.tcpdump.pcap", "octets")
+    assert run("carrier-a", "--pcap", str(tmp_path / "x"))[0] == 0
+    assert (tmp_path / "x").read_bytes() == b"octets"
+
+
+def test_a_peer_with_whom_nothing_was_said_says_so(peer, run):
+    peer.knows("GET /api/v1/peers/carrier-a/trace", OF_PEER | {"entries": []})
+    assert b"nothing has been said with it" in run("carrier-a")[1]
+
+
+def test_a_name_of_neither_says_both(sbc, run):
+    sbc.refuses("GET /api/v1/calls/carier/trace", 404, "no running or remembered call has the ref carier")
+    sbc.refuses("GET /api/v1/peers/carier/trace", 404, "no peer is called `carier`; did you mean `carrier-a`?")
+    status, _, err = run("carier")
+    assert status == 1
+    assert "no running or remembered call" in err
+    assert "did you mean `carrier-a`?" in err
