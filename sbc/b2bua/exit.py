@@ -109,7 +109,8 @@ class Exit:
         for name in [name for name, at in said.items() if now - at >= FULL_SECONDS]:
             del said[name]  # it may have left the policy
         said[peer] = now
-        return [Log("error", "paths.full", (("alarm", True), ("peer", peer), ("ref", call.ref), ("why", call.why)))]
+        why = "all its call paths are taken" if call.account.aimed_at else call.why
+        return [Log("error", "paths.full", (("alarm", True), ("peer", peer), ("ref", call.ref), ("why", why)))]
 
     # --- where a bug is in the way ------------------------------------------------------------------------------------
 

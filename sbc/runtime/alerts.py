@@ -11,6 +11,9 @@ Nothing ever waits for it. Used by `app`.
 """
 
 import math
+import os
+import socket
+import ssl
 import threading
 import time
 from collections import Counter, deque
@@ -35,6 +38,7 @@ LONGEST_PAUSE_SECONDS: Final = 60.0
 _POST_SECONDS: Final = 10.0  # for the webhook's answer
 _HEADERS: Final[Mapping[str, str]] = {"Content-Type": "application/json"}
 _FIELD_CHARACTERS: Final = 2_000
+_CAUSES: Final = 16  # of a failure, each beneath the other
 # Answers that mean: later. Any other 4xx or 3xx means this post, or this URL, and will be the same in an hour.
 _LATER: Final = frozenset({408, 425, 429})
 _UNSHOWN: Final = frozenset({"alarm", "exception", "exc_info"})
@@ -235,8 +239,7 @@ class Alerts:
                 self._client = self._client or await self._open_client()
                 answer = await self._client.post(webhook, content=post.body, headers=_HEADERS)
             except Exception as error:  # noqa: BLE001 - whatever a network, a certificate or a library has to say
-                # Not its text: that may hold the URL, which often is a secret.
-                return type(error).__name__, False
+                return _why(error), False
             status = answer.status_code
             if 200 <= status < 300:
                 return "", True
@@ -247,6 +250,26 @@ class Alerts:
         while self._webhook == old:
             await self._wake.wait()
             self._wake = trio.Event()
+
+
+def _why(error: BaseException) -> str:
+    """What the system said beneath the library, whose own text may hold the URL, which often is a secret."""
+    cause: BaseException | None = error
+    for _ in range(_CAUSES):
+        match cause:
+            case ssl.SSLError():
+                return f"TLS: {(getattr(cause, 'reason', None) or 'no reason given').lower().replace('_', ' ')}"
+            case socket.gaierror():
+                return "its name has no address"
+            case OSError(errno=int(number)) if number > 0:
+                return os.strerror(number).lower()
+            case BaseExceptionGroup():
+                cause = cause.exceptions[0]
+            case None:
+                break
+            case _:
+                cause = cause.__cause__ or cause.__context__
+    return type(error).__name__
 
 
 class _Post(msgspec.Struct, frozen=True):

@@ -1,6 +1,9 @@
 """Alarms on their way to the webhook: what is posted, how often, how long it is tried, and what it never holds up."""
 
+import errno
 import json
+import socket
+import ssl
 import threading
 from collections import Counter
 
@@ -192,6 +195,31 @@ async def test_a_busy_or_silent_webhook_is_tried_again(alerts, autojump_clock, w
     webhook.says = 200
     await settle(10.0)
     assert webhook.events == ["peer.down"]
+
+
+def beneath(cause):
+    error = RuntimeError("https://alerts.example/secret-path")
+    error.__cause__ = ExceptionGroup("", [cause])
+    return error
+
+
+@pytest.mark.parametrize(
+    ("cause", "reason"),
+    [
+        (ConnectionRefusedError(errno.ECONNREFUSED, "secret"), "connection refused"),
+        (OSError(errno.ENETUNREACH, "secret"), "network is unreachable"),
+        (socket.gaierror(socket.EAI_NONAME, "secret"), "its name has no address"),
+        (ssl.SSLCertVerificationError(), "TLS: no reason given"),
+        (ValueError("secret"), "RuntimeError"),
+    ],
+)
+async def test_why_it_was_not_taken_is_said_without_the_url(alerts, autojump_clock, webhook, cause, reason):
+    webhook.says = beneath(cause)
+    with structlog.testing.capture_logs() as said:
+        alerts.notice("peer.down", {"alarm": True, "peer": "a"})
+        await settle()
+    assert [line["reason"] for line in said if line["event"] == "alerts.not_posted"] == [reason]
+    assert "secret" not in str(said)
 
 
 async def test_after_an_hour_nobody_needs_it_any_more(alerts, autojump_clock, webhook):
