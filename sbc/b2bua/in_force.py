@@ -61,7 +61,7 @@ class PolicyInForce:
         """For what comes from now on; calls that are up go on as they began."""
         context, old = self._context, self._context.policy
         self.former.replaced(old, context.calls)
-        context.policy = policy
+        context.policy, had = policy, self._endpoint.locator.locals
         moved = self._change_interfaces(old, policy, now)
         context.media_rules = media_rules(policy)
         self._endpoint.is_renamed = _renames(policy)
@@ -69,7 +69,7 @@ class PolicyInForce:
             *moved,
             *self.watch_names(now),
             *context.relations.change_policy(policy, now),
-            *self._beside.change_policy(now),
+            *self._beside.change_policy(now, self.listeners.cut(had, self._endpoint.locator.locals)),
         ]
         self._learn()
         for host, addresses in self._endpoint.locator.speakers().items():

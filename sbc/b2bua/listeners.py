@@ -55,6 +55,11 @@ class FormerListeners:
         for one in (ref, *self._guests.pop(ref, ())):
             self._ways.pop(one, None)
 
+    def cut(self, old: Locals, new: Locals) -> set[str]:
+        """Interfaces of which one of the `old` ones is removed, and those that are no more."""
+        lost = {key[0] for key, local in old.items() if self._is_open(key, local)}
+        return lost | ({key[0] for key in old} - {key[0] for key in new})
+
     def is_removed(self, flow: Flow) -> bool:
         return (flow.transport, flow.local) in self.removed
 

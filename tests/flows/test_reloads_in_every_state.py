@@ -8,6 +8,7 @@ from sbc.testing.referring import refer_to_replacing
 from sbc.testing.world import CARRIER, DID, FAR, INSIDE, OUTSIDE, POLICY, with_peers
 
 from .test_listeners_that_a_reload_changes import GONE, MOVED, sent_to
+from .test_subscriptions import WATCHING, subscribed
 from .transferring import BRANCH, called, can_talk, refers
 from .transferring import POLICY as TRANSFERS
 
@@ -245,6 +246,40 @@ def test_a_message_in_its_hunt(world):
     sbc.time_passes(5)
     assert office.statuses("MESSAGE") != []
     assert sbc.idle()
+
+
+@pytest.mark.parametrize("side", ["inside", "outside"])
+def test_who_has_subscribed_by_a_listener_that_is_gone_is_told_to_subscribe_anew(world, side):
+    """Else he waits for an hour for what nobody brings him."""
+    story = subscribed(world)
+    old, new = ("10.0.0.1", "10.0.0.2") if side == "inside" else ("203.0.113.1", "203.0.113.2")
+    story.sbc.reload(WATCHING.replace(old, new))
+    last = story.pbx.requests("NOTIFY")[-1]
+    assert last.header("Subscription-State") == "terminated;reason=deactivated"
+    assert story.carrier.requests("SUBSCRIBE")[-1].header("Expires") == "0"
+    story.acknowledges()
+    story.accepts(expires=0)
+    story.sbc.time_passes(60)
+    assert story.sbc.switch.removed_listeners == ()
+    assert story.is_over()
+
+
+def test_a_subscription_by_an_interface_of_another_name_is_not_kept(world):
+    story = subscribed(world)
+    story.sbc.reload(WATCHING.replace("inside", "lan"))
+    story.sbc.time_passes(60)
+    assert story.is_over()
+
+
+def test_a_subscription_goes_on_where_its_listeners_do(world):
+    story = subscribed(world)
+    story.sbc.reload(WATCHING.replace("media: 203.0.113.1", "media: 203.0.113.1, dscp: {sip: 24}"))
+    story.notifies()
+    story.acknowledges()
+    assert story.is_up()
+    story.notifies("terminated;reason=noresource")
+    story.acknowledges()
+    assert story.is_over()
 
 
 # --- interfaces that are lost -----------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ It keeps the tables and their bounds, answers what may not pass, and hands each 
 Source, digest and method have been checked (`entrance`, `sip.checks`). Used by the switch.
 """
 
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Collection, Container, Mapping
 from functools import partial
 from typing import Final
 
@@ -204,12 +204,15 @@ class Beside:
             outs += self._step(id_, partial(subscription.end, "deactivated", now))
         return outs
 
-    def change_policy(self, now: float) -> list[Out]:
-        """A reload touches no subscription but those of peers that are gone; said when the context has the new one."""
+    def change_policy(self, now: float, cut: Collection[str] = ()) -> list[Out]:
+        """A reload touches no subscription but those of peers that are gone, and of those behind an interface that has
+        lost a listener (`cut`), which might wait there in vain; said when the context has the new one.
+        """
         peers: Mapping[str, Peer] = self._context.policy.peers
         outs: list[Out] = []
         for id_, subscription in list(self._subscriptions.items()):
-            if not all(name in peers for name in subscription.peer_names):
+            is_cut = bool(cut) and not subscription.interfaces.isdisjoint(cut)
+            if is_cut or not all(name in peers for name in subscription.peer_names):
                 outs += self._step(id_, partial(subscription.end, "deactivated", now))
         return outs
 

@@ -83,6 +83,11 @@ class Subscription:
         sides = (self._subscriber, self._notifier)
         return tuple([side.peer.name for side in sides if side is not None])
 
+    @property
+    def interfaces(self) -> frozenset[str]:
+        sides = (self._subscriber, self._notifier)
+        return frozenset([side.peer.interface for side in sides if side is not None])
+
     def peer_of(self, leg: int) -> Peer | None:
         side = self._subscriber if leg == SUBSCRIBER else self._notifier
         return None if side is None else side.peer
