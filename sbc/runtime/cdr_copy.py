@@ -22,6 +22,7 @@ from sbc.policy.model import Postgres
 from sbc.runtime.cdr_postgres import CopyError, PostgresCopy, Refused, Row
 
 _BATCH: Final = 200
+_BATCH_GROWS: Final = 5  # records a time, after it had to be cut to a quarter
 _GATHER_SECONDS: Final = 0.5  # for more records, so that not each one is a transaction
 _BREATH_SECONDS: Final = 0.01  # between batches: calls come first
 _IDLE_SECONDS: Final = 60.0  # a look without being told
@@ -55,6 +56,7 @@ class CdrCopy:
         self._finishing = False
         self._giving_up = False
         self._failures = 0
+        self._batch = _BATCH  # records; fewer where the server could not take so many in its time (a slow trigger)
         self._alarm_at: int | None = None
         self._is_behind = False
         self._thread = threading.Thread(target=self._run, name="cdr-copy", daemon=True)
@@ -159,19 +161,28 @@ class CdrCopy:
     def _copy_batch(self, wanted: Postgres, destination: Destination) -> int:
         """How many records were handed over."""
         with CdrReader.open(self._store.path.parent) as reader:
-            rows = reader.written_after(self._place, _BATCH)
+            rows = reader.written_after(self._place, self._batch)
             attempts = _attempts(reader, rows)
         if not rows:
             return 0
         if self._place is not None and rows[0][0] <= self._place.row:
             log.warning("cdr.copied_anew", destination=wanted.url, text="the rows of cdr.db were numbered anew")
-        refused = destination.put([row[1:] for row in rows], attempts)
+        refused = self._put(destination, rows, attempts)
         self._note_refused(wanted, refused)
         place = Place(rows[-1][0], rows[-1][1])
         self._store.set_copied(wanted.url, place, refused)
         self._place = place
         self._succeeded(wanted)
         return len(rows)
+
+    def _put(self, destination: Destination, rows: Sequence[Row], attempts: Sequence[Row]) -> list[Refused]:
+        try:
+            refused = destination.put([row[1:] for row in rows], attempts)
+        except CopyError:
+            self._batch = max(1, self._batch // 4)
+            raise
+        self._batch = min(_BATCH, self._batch + _BATCH_GROWS)
+        return refused
 
     def _note_refused(self, wanted: Postgres, refused: Sequence[Refused]) -> None:
         if refused and len(refused) + len(self._store.set_aside(wanted.url)) > limits.CDR_SET_ASIDE:

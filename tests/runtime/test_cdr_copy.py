@@ -160,6 +160,21 @@ async def test_what_was_handed_over_before_the_cursor_could_move_is_handed_over_
     assert set(server.refs) == {"r1"}  # the server ignores what it has
 
 
+async def test_a_server_that_cannot_take_a_whole_batch_in_its_time_gets_smaller_ones(copy, writer, server, monkeypatch):
+    def slow(self, calls, attempts):
+        if len(calls) > 20:
+            raise CopyError("canceling statement due to statement timeout")
+        server.refs += [row[0] for row in calls]
+        return []
+
+    monkeypatch.setattr(Connection, "put", slow)
+    refs = [f"r{n:04}" for n in range(300)]
+    write(writer, copy, *refs)
+    copy.start(HERE)
+    await until(lambda: copy.pending == 0)
+    assert server.refs == refs
+
+
 async def test_a_refused_record_is_an_alarm_until_it_is_there(writer, server, logs, monkeypatch):
     monkeypatch.setattr(cdr_copy, "_BREATH_SECONDS", 0.001)
     server.bad = {"r2"}
