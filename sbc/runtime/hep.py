@@ -88,7 +88,11 @@ class HepExport:
                 self._changed = trio.Event()
                 if self._hep is None:
                     await self._changed.wait()
-                await self.send_waiting()
+                try:
+                    await self.send_waiting()
+                except Exception:  # a copy of a message is no reason to end calls
+                    self._drops["hep"] += 1
+                    log.exception("engine.failure", alarm=True, where="hep")
                 await trio.sleep(_LOOK_SECONDS)
         finally:
             self._source.lay_out(on=False)

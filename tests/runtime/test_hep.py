@@ -91,6 +91,20 @@ async def test_messages_are_sent_while_it_runs_and_none_after_it_was_switched_of
         nursery.cancel_scope.cancel()
 
 
+async def test_a_message_that_nobody_can_lay_out_ends_nothing(stage, autojump_clock, log_lines):
+    stage.export.set_policy(SERVER)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(stage.export.run)
+        nowhere = Flow(Transport.UDP, "inside", Address("not an address", 5060), Address("192.0.2.9", 5060))
+        stage.recorder.message("r", 0.0, "ingress", False, b"INVITE", nowhere)
+        await trio.sleep(0.5)
+        stage.message()
+        await trio.sleep(0.5)
+        nursery.cancel_scope.cancel()
+    assert (len(stage.wire.sent), stage.drops["hep"]) == (1, 1)
+    assert [(line["event"], line["where"]) for line in log_lines if line.get("alarm")] == [("engine.failure", "hep")]
+
+
 async def test_a_long_queue_leaves_the_loop_its_turns(stage):
     stage.export.set_policy(SERVER)
     for _ in range(200):
