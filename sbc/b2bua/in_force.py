@@ -15,6 +15,7 @@ from sbc.b2bua.former import FormerPolicies
 from sbc.b2bua.listeners import FormerListeners
 from sbc.b2bua.media import MediaRules
 from sbc.b2bua.reachable import locals_of
+from sbc.b2bua.states import Talking
 from sbc.b2bua.whose import ref_of
 from sbc.core.address import Address, Transport
 from sbc.peering.hop import server_uri
@@ -116,18 +117,24 @@ class PolicyInForce:
 
     def lets_go(self, transport: Transport, local: Address) -> bool:
         """Whether nothing needs a removed listener any more; then it counts as closed."""
-        if self.listeners.is_used(transport, local) or self._endpoint.layer.uses(transport, local):
-            return False
-        if self._is_way_to_a_peer(transport, local):
+        if self._endpoint.layer.uses(transport, local) or self._is_used(transport, local):
             return False
         self.listeners.closed(transport, local)
         if not self.listeners:
             self._endpoint.former = None
         return True
 
-    def _is_way_to_a_peer(self, transport: Transport, local: Address) -> bool:
-        """Of a call with one that has registered by this listener, and is reached by no other."""
-        flows = (leg.flow for call in self._context.calls.values() for leg in call.legs)
+    def _is_used(self, transport: Transport, local: Address) -> bool:
+        """By a call that goes by it, or that is not set up yet and might."""
+        calls = self._context.calls
+        for ref, interface in self.listeners.users(transport, local):
+            call = calls.get(self._context.moves.call_of(ref) or ref)
+            if call is None:
+                continue
+            if not isinstance(call.state, Talking) or any(leg.peer.interface == interface for leg in call.legs):
+                return True
+        # With a peer that has registered by it, and is reached by no other.
+        flows = (leg.flow for call in calls.values() for leg in call.legs)
         return any(flow is not None and flow.local == local and flow.transport is transport for flow in flows)
 
 

@@ -5,7 +5,7 @@ the call lasts. Who else speaks to a listener that is gone begins nothing there.
 runtime keeps the sockets, and asks the switch when they are not needed any more. Used by the switch.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from sbc.core.address import Address, Flow, Transport
 from sbc.policy.model import Interface
@@ -68,13 +68,14 @@ class FormerListeners:
         way = self._ways.get(ref)
         return self._left if way is None else way.now
 
-    def is_used(self, transport: Transport, address: Address) -> bool:
-        """Any call goes by it, or might."""
-        return any(
-            key[1] is transport and local.address == address
+    def users(self, transport: Transport, address: Address) -> Iterator[tuple[str, str]]:
+        """Calls that began while it was there, by ref, and the interface that it was one of."""
+        place = (transport, address)
+        interfaces = {
+            way: next((key[0] for key, local in way.began.items() if (key[1], local.address) == place), "")
             for way in set(self._ways.values())
-            for key, local in way.began.items()
-        )
+        }
+        return ((ref, interfaces[way]) for ref, way in self._ways.items() if interfaces[way])
 
     def closed(self, transport: Transport, address: Address) -> None:
         self.removed.discard((transport, address))

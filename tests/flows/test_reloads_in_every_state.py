@@ -77,6 +77,22 @@ def test_what_is_lost_is_sent_again_and_taken_on_a_listener_that_leaves(world, a
     assert sbc.idle()
 
 
+def test_a_listener_that_no_call_goes_by_does_not_wait_for_the_calls_that_are_up(world):
+    """As that of a test call's door."""
+    sbc = world(POLICY.replace("pbxs:", "  third: {sip: [udp:192.0.2.1:5060], media: 192.0.2.1}\npbxs:"))
+    office, carrier = sbc.office(), sbc.carrier()
+    office.invites(FAR)
+    carrier.rings()
+    sbc.reload(POLICY)
+    sbc.time_passes(5)
+    assert [str(place[1]) for place in sbc.switch.removed_listeners] == ["192.0.2.1:5060"]  # it might be tried next
+    carrier.answers()
+    sbc.time_passes(5)
+    assert sbc.switch.removed_listeners == ()
+    office.hangs_up()
+    assert sbc.idle()
+
+
 @pytest.mark.parametrize("after", BOTH, ids=NAMES)
 def test_a_reinvite_under_way(world, after):
     sbc = world(POLICY)

@@ -93,7 +93,7 @@ class Locator:
         self, next_hop: str, interface: str, now: float, locals_: Mapping[LocalKey, Local] | None = None
     ) -> Flow | Unlocated:
         """The first of them. `locals_`: to leave by these listeners, and not by those of now."""
-        if locals_ is None or locals_ is self.locals:
+        if locals_ is None or locals_ == self.locals:
             found = self.candidates(next_hop, interface, now)
             return found if isinstance(found, Unlocated) else found[0]
         try:
