@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Protocol
 
+import trio
 from msgspec import Struct
 
 from sbc.core.errors import OperatorError
@@ -51,7 +52,8 @@ class PolicyInForce:
     async def lay_door(self, door: Door | None) -> list[str]:
         """Every problem, and then no door is open that was not before."""
         self._overlay = None if door is None else partial(with_door, door=door)
-        problems = await self._reloader.again()
+        with trio.CancelScope(shield=True):  # who asked for it may go away meanwhile: not one half of it is done
+            problems = await self._reloader.again()
         if problems:
             self._overlay = None
         return problems

@@ -1,5 +1,8 @@
 """The policy in force: what is laid over it stays over every policy that a reload brings."""
 
+import trio
+import trio.testing
+
 from sbc.core.address import Address
 from sbc.core.errors import OperatorError
 from sbc.policy.load import Source, parse_policy
@@ -75,6 +78,18 @@ async def test_a_door_that_cannot_be_opened_is_not_laid_over_the_next_policy_eit
     program.taken = ""
     await program.place.reload()
     assert NAME not in program.place.policy.peers
+
+
+async def test_a_tester_that_goes_away_while_a_reload_is_under_way_leaves_no_half_of_a_door():
+    """Half of one would be opened by the next reload, and nobody would close it."""
+    program = Program()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(program.place.reload)
+        await trio.testing.wait_all_tasks_blocked()
+        with trio.CancelScope() as tester:
+            tester.cancel()
+            await program.place.lay_door(door())
+    assert NAME in program.place.policy.peers  # and whoever asked knows, and can close it
 
 
 async def test_without_files_there_is_nothing_to_reload():
