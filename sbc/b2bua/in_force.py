@@ -5,7 +5,8 @@ It opens no socket; whoever reloads has done so. The switch uses it, and asks it
 know.
 """
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
+from functools import cache
 
 from sbc.b2bua.beside.beside import Beside
 from sbc.b2bua.call import Out as CallOut
@@ -61,7 +62,7 @@ class PolicyInForce:
     def change(self, policy: Policy, now: float) -> list[Out]:
         """For what comes from now on; calls that are up go on as they began."""
         context, old = self._context, self._context.policy
-        self.former.replaced(old, context.calls)
+        self.former.replaced(old, self._calls_of_changed(old, policy))
         context.policy, had = policy, self._endpoint.locator.locals
         moved = self._change_interfaces(old, policy, now)
         context.media_rules = media_rules(policy)
@@ -76,6 +77,19 @@ class PolicyInForce:
         for host, addresses in self._endpoint.locator.speakers().items():
             policy.learn_addresses(host, addresses)  # it has never heard of them, and the DNS need not say it again
         return outs
+
+    def _calls_of_changed(self, old: Policy, new: Policy) -> Iterator[str]:
+        """Refs of those with a peer that the new policy does not have as the old one had it; and of those that are not
+        set up, and may call such a one yet.
+        """
+
+        @cache
+        def is_same(name: str) -> bool:
+            return old.peers.get(name) == new.peers.get(name)
+
+        for ref, call in self._context.calls.items():
+            if not isinstance(call.state, Talking) or not all(is_same(leg.peer.name) for leg in call.legs):
+                yield ref
 
     def _change_interfaces(self, old: Policy, new: Policy, now: float) -> list[Out]:
         """Calls that are up keep the listeners and the ports that they have."""

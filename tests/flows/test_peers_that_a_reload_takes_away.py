@@ -95,10 +95,19 @@ def test_with_the_last_call_it_is_a_stranger(world):
     assert sbc.idle()
 
 
-def test_many_reloads_are_not_kept(world):
-    sbc, office, _carrier = talking(world, GONE)
+def test_reloads_that_change_nothing_about_its_peers_are_nothing_to_a_call(world):
+    sbc, _office, carrier = talking(world, GONE)
     for _ in range(20):
         sbc.tell(PolicyChanged(read_policy(GONE)))
+    carrier.hangs_up()
+    assert sbc.cdr.only.cause == "normal"
+    assert sbc.idle()
+
+
+def test_many_reloads_are_not_kept(world):
+    sbc, office, _carrier = talking(world, GONE)
+    for n in range(20):
+        sbc.tell(PolicyChanged(read_policy(GONE.replace("dids:", f"no_answer: {n + 10}s, dids:"))))
     assert not sbc.switch.knows("outside", "198.51.100.7", 5060)
     office.hangs_up()
     assert sbc.idle(but=("phones", "complaints"))
