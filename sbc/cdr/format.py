@@ -30,7 +30,7 @@ Row = tuple[str | int | None, ...]
 def time_text(seconds: float) -> str:
     """Wall-clock seconds as `2025-01-31T09:00:00.123Z`; such texts sort like the times that they stand for."""
     moment = _EPOCH + dt.timedelta(milliseconds=round(seconds * 1000))
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+    return moment.isoformat(timespec="milliseconds")[: -len("+00:00")] + "Z"  # strftime's year may have three digits
 
 
 def parse_time(text: str) -> float:

@@ -11,6 +11,7 @@ from sbc.policy.problems import Problems, UnfitError
 from sbc.policy.schema import Fields, Key, choice, mapping, one
 from sbc.policy.secrets import FORMS, Vault, fetch, read_password
 
+_KEEP_SECONDS: Final = 36_500 * 86_400.0  # whatever is longer means `forever`
 _TOKEN_CHARACTERS: Final = 16  # fewer could be guessed over the network
 
 
@@ -18,8 +19,8 @@ def _keep(text: str) -> float | None:
     if text == "forever":
         return None
     seconds = values.duration(text)
-    if seconds < 86_400:
-        raise UnfitError(f"`{text}` is out of range", "expected 1d at least, or forever")
+    if not 86_400 <= seconds <= _KEEP_SECONDS:
+        raise UnfitError(f"`{text}` is out of range", "expected 1d to 36500d, or forever")
     return seconds
 
 
@@ -61,7 +62,7 @@ CDR: Final = (
     Key(
         "keep",
         "a duration or forever",
-        "a record is removed from our store so long after its call, once every other destination has it; 1d at least",
+        "a record is removed from our store so long after its call, once every other destination has it; 1d to 36500d",
         one(_keep),
         default="forever",
     ),

@@ -39,6 +39,10 @@ def test_records_of_before_go_with_their_attempts_oldest_first(writer, written, 
     assert rows(tmp_path, "SELECT ref FROM attempt ORDER BY ref") == rows(tmp_path)
 
 
+def test_an_end_of_more_than_a_thousand_years_removes_nothing(writer, written, epoch):
+    assert writer.forget(epoch - 400_000 * 86_400, None, 100) == 0
+
+
 def test_the_newest_row_stays_so_that_its_number_is_not_given_again(writer, written, tmp_path, record):
     assert writer.forget(FOREVER, None, 100) == 9
     assert writer.forget(FOREVER, None, 100) == 0

@@ -46,6 +46,7 @@ def test_a_token_that_cannot_be_had_is_said_and_keeps_the_program_down(load, wel
         ("hep: {server: 'udp:[ff02::1]:9060'}", "is not one host's address"),
         ("hep: {node: 1}", "has no `server`"),
         ("cdr: {keep: 1h}", "is out of range"),
+        ("cdr: {keep: 400000d}", "is out of range"),
         ("cdr: {postgres: {url: 'postgresql://sbc:hunter2@db/sbc'}}", "the URL holds a password"),
         ("cdr: {postgres: {url: 'postgresql://db/sbc?password=hunter2'}}", "the URL holds a password"),
         ("cdr: {postgres: {url: 'postgresql://db/sbc?p%61ssword=hunter2'}}", "the URL holds a password"),
