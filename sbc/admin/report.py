@@ -8,6 +8,7 @@ from sbc.admin.state import AdminState
 from sbc.cdr.report import make_report
 from sbc.cdr.span import span_of
 from sbc.cdr.store import CdrReader
+from sbc.policy import testcall
 
 
 def report(request: Request, state: AdminState, _name: str) -> AskStore:
@@ -15,11 +16,12 @@ def report(request: Request, state: AdminState, _name: str) -> AskStore:
     engine = state.glance(0)  # of 10,000 calls a whole snapshot takes a tenth of a second, and is not needed
     now = state.now() + engine.wall_at_zero
     trunk = query.get("trunk") or None
-    pbxs = frozenset(peer.name for peer in engine.peers if peer.kind == "pbx" and trunk is None)
+    # The telephone of test calls is a PBX while one lasts.
+    pbxs = frozenset({testcall.NAME, *(peer.name for peer in engine.peers if peer.kind == "pbx")})
 
     def question(reader: CdrReader) -> Reply:
         span = span_of(query.get("since"), query.get("until"), query.get("timezone"), now)  # reads the table of zones
         legs = reader.legs(span.since / 1000, span.until / 1000, trunk)
-        return json_reply(make_report(legs, span.since, span.until, span.zone, pbxs))
+        return json_reply(make_report(legs, span.since, span.until, span.zone, pbxs if trunk is None else frozenset()))
 
     return AskStore(question)

@@ -46,6 +46,7 @@ from sbc.b2bua.reachable import locals_of
 from sbc.b2bua.reception import Reception
 from sbc.b2bua.snapshot import CallView, EngineView, LoadView
 from sbc.b2bua.stamping import stamped
+from sbc.b2bua.strangers import Strangers
 from sbc.b2bua.view import call_view, engine_view, load_view
 from sbc.b2bua.whose import asked, dialog_of, is_of_probe, ref_of, user_of
 from sbc.core.address import Address, Flow, Transport
@@ -103,6 +104,7 @@ class Switch:
         self._living = LivingCalls(self._context, self._in_force.forget)
         self.calls = self._context.calls = self._living.calls
         self._media_news = MediaNews(self._context, self._living)
+        self._strangers = Strangers()
         self._unstored: set[str] = set()  # calls whose records the disk does not take
         self._between = BetweenCalls(self._living, self._context, self._unstored)
         self._drain = Draining(self.calls, self.beside, self.relations)
@@ -126,7 +128,7 @@ class Switch:
             # Deviation: RFC 3261 §8.2 has every request answered; an answer to a stranger tells a scanner that we are
             # here, and a spoofed one would hit a third party.
             self.endpoint.dropped["unknown_source"] += 1
-            return []
+            return [*self._strangers.heard(flow, now)]
         door = None if peer.kind == "trunk" or peer.auth is None else self.reception.door(peer, flow, now)
         message, received = self.endpoint.receive(data, flow, now, door, is_quiet=peer.accepts_any)
         if message is None:
@@ -163,7 +165,7 @@ class Switch:
         peer = self.policy.identify(flow.interface, flow.remote.host, flow.remote.port)
         if peer is None:
             self.endpoint.dropped["unknown_source"] += 1
-            return [CloseFlow(flow)]
+            return [*self._strangers.heard(flow, now), CloseFlow(flow)]
         self.endpoint.dropped["bad_frame"] += 1
         if peer.accepts_any:
             return [CloseFlow(flow)]  # anybody: neither an answer nor a line in the log

@@ -65,11 +65,13 @@ def _from_api(span: Span, trunk: str | None, sbc: Running) -> dict[str, Any]:
 
 
 def _from_disk(data_dir: Path, span: Span, trunk: str | None, sbc: Running) -> dict[str, Any]:
-    pbxs = frozenset[str]() if trunk is not None or not sbc.policy else _pbxs(sbc.policy)
+    from sbc.policy.testcall import NAME
+
+    pbxs = frozenset({NAME}) | (_pbxs(sbc.policy) if sbc.policy else frozenset[str]())
     with CdrReader.open(data_dir) as reader:
         legs = reader.legs(span.since / 1000, span.until / 1000, trunk)
         try:
-            report = make_report(legs, span.since, span.until, span.zone, pbxs)
+            report = make_report(legs, span.since, span.until, span.zone, frozenset() if trunk is not None else pbxs)
         except ValueError as error:
             raise OperatorError(str(error)) from error
     body: dict[str, Any] = msgspec.to_builtins(report)

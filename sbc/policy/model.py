@@ -431,5 +431,8 @@ class Decision(Struct, frozen=True):
     def __str__(self) -> str:
         """For the call's ladder: every rule that was looked at, then what came of it."""
         steps = [f"{target.peer.name} as {target.called}" for target in self.hunt]
-        end = f"reject {self.reject}" if self.reject else f"hunt: {', '.join(steps)}"
+        reject = f"reject {self.reject}" + (
+            ": no route takes this number" if self.route is None and self.reject == 404 else ""
+        )
+        end = reject if self.reject else f"hunt: {', '.join(steps)}"
         return "\n".join([*map(str, self.because), end])

@@ -76,3 +76,18 @@ def _bye_of(phone) -> bytes:
     phone.call.stage = phone.call.stage.TALKING
     phone.call.local_seq += 1
     return message.data
+
+
+def test_who_was_met_with_silence_is_said_once_a_minute(world):
+    sbc = world()
+    for n in range(12):
+        stranger = sbc.phone(f"stranger-{n}.example", f"192.0.2.{60 + n}:5060", through="203.0.113.1:5060")
+        stranger.asks("MESSAGE")
+    sbc.run(70.0)
+    stranger.asks("MESSAGE")
+    first, second = (dict(log.fields) for log in sbc.logs if log.event == "sip.strangers")
+    assert first == {"sources": "192.0.2.60 on outside", "messages": 1}
+    assert second["sources"].split(", ") == [f"192.0.2.{61 + n} on outside" for n in range(8)]
+    assert first["messages"] + second["messages"] == sbc.switch.endpoint.dropped["unknown_source"]
+    sbc.run(40.0)
+    assert sbc.idle()

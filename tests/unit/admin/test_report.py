@@ -16,7 +16,11 @@ from .state import StillState
 def asked(tmp_path, record):
     with CdrWriter.open(tmp_path) as writer:
         writer.write(
-            [record("r1", ingress="office", egress="carrier-a"), record("r2", ingress="gone", egress="carrier-a")]
+            [
+                record("r1", ingress="office", egress="carrier-a"),
+                record("r2", ingress="gone", egress="carrier-a"),
+                record("r3", ingress="testcall", egress="office", attempts=()),  # its door is shut again
+            ]
         )
 
     def ask(**query):

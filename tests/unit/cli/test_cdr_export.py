@@ -142,6 +142,15 @@ def test_a_report_is_a_table_of_days_and_one_of_all_days(folder, capsys):
     ]
 
 
+def test_a_test_call_came_in_by_no_trunk(tmp_path, record, epoch, capsys):
+    with CdrWriter.open(tmp_path) as writer:
+        writer.write([record("r1", ended_at=epoch + 1, ingress="testcall")])
+    command = ["cdr", "report", "--data-dir", str(tmp_path), "--since", "2025-01-31", "--until", "2025-02-01", "--json"]
+
+    assert run_command(command) == 0
+    assert {row["trunk"] for row in json.loads(capsys.readouterr().out)["rows"]} == {"carrier-a"}
+
+
 def test_a_report_as_json_is_the_apis(folder, capsys):
     command = ["cdr", "report", "--data-dir", str(folder), "--since", "2025-01-31", "--until", "2025-02-01", "--json"]
 

@@ -53,6 +53,7 @@ def test_a_route_to_dids_goes_to_the_pbx_that_owns_the_number(policy):
 def test_a_number_that_no_route_takes_is_404_with_every_reason(policy):
     decision = policy.decide(Facts("office", "100", "100"))
     assert (decision.route, decision.reject, decision.called_e164) == (None, 404, "100")
+    assert str(decision).endswith("\nreject 404: no route takes this number")
     assert [str(step) for step in decision.because] == [
         "c.yaml:2:5: no-premium: no match: the called number is not premium",
         "c.yaml:3:5: vip: no match: the called number is not 9.",
