@@ -134,6 +134,9 @@ def answers() -> dict[str, tuple[int, Any]]:
         "GET calls/c-0001/trace": trace(),
         "GET calls/c-0001/ladder": "0.000  office -- INVITE --> sbc\n",
         "GET calls/c-0001/pcap": b"\xd4\xc3\xb2\xa1",
+        "GET peers/carrier-a/trace": beside_calls(),
+        "GET peers/carrier-a/ladder": "01-31 09:00:00.000  |<-- REGISTER --|\n",
+        "GET peers/carrier-a/pcap": b"\xd4\xc3\xb2\xa1",
         "GET history": history(),
         "GET report": report(),
         "POST peers/carrier-a/ping": {"peer": "carrier-a", "results": [
@@ -178,6 +181,16 @@ def trace() -> dict[str, Any]:
     return {"ref": REF, "running": True, "peers": peers, "entries": entries}
 
 
+def beside_calls() -> dict[str, Any]:
+    """A trunk that does not register."""
+    rows = [(0.0, "peer", True, "REGISTER"), (0.1, "peer", False, "401 Unauthorized (REGISTER)")]
+    entries = [_message(*row) for row in rows]
+    note = {"message": None, "label": "", "note": [f"registration.rejected: 401 {HOSTILE}"]}
+    return {
+        "peer": "carrier-a", "peers": {"peer": "carrier-a"}, "entries": [*entries, _message(0.1, "", False, "") | note],
+    }  # fmt: skip
+
+
 def _message(at: float, leg: str, sent: bool, label: str) -> dict[str, Any]:
     start = (
         f"SIP/2.0 {label.partition(' (')[0]}"
@@ -209,7 +222,10 @@ def history() -> dict[str, Any]:
 def report() -> dict[str, Any]:
     trunks = ("carrier-a", "carrier-b")
     rows = [
-        _row(f"2025-01-{day}", trunk, direction) for day in (30, 31) for trunk in trunks for direction in ("inbound", "outbound")
+        _row(f"2025-01-{day}", trunk, direction)
+        for day in (30, 31)
+        for trunk in trunks
+        for direction in ("inbound", "outbound")
     ]
     totals = [_row(None, trunk, direction) for trunk in trunks for direction in ("inbound", "outbound", "both")]
     return {

@@ -18,7 +18,10 @@ from .page_stub import PageStub
 
 pytestmark = [pytest.mark.interop, pytest.mark.slow]
 
-VIEWS = ("", "calls", "calls/c-0001", "peers", "alarms", "records", "records/r-0003", "report", "charts")
+VIEWS = (
+    "", "calls", "calls/c-0001", "peers", "peers/carrier-a/messages", "alarms", "records", "records/r-0003", "report",
+    "charts",
+)  # fmt: skip
 Open = Callable[..., Watched]
 
 
@@ -357,3 +360,18 @@ def test_times_are_local_or_utc_as_one_likes(window: Open):
     expect(first).not_to_have_text(utc)
     page.get_by_label("UTC").check()
     expect(first).to_contain_text(utc)
+
+
+def test_a_peers_messages_beside_calls_are_a_ladder_with_the_time_of_day(window: Open):
+    page = window().goes("peers")
+    page.get_by_role("link", name="Messages beside calls of carrier-a").click()
+    expect(page.get_by_role("heading", name="carrier-a: messages beside calls")).to_be_visible()
+    expect(page.locator(".ladder .arrow")).to_have_count(2)
+    expect(page.locator(".ladder svg.heads text")).to_have_text(["carrier-a", "sbc"])
+    expect(page.locator(".ladder .remark")).to_contain_text("registration.rejected: 401")
+    assert all(re.search(r"\d\d:\d\d:\d\d$", text) for text in page.locator(".ladder text.at").all_text_contents())
+    page.locator(".ladder .arrow").first.click()
+    expect(page.get_by_role("heading", name="sbc to carrier-a", exact=True)).to_be_visible()
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download pcap").click()
+    assert download.value.suggested_filename == "carrier-a.pcap"

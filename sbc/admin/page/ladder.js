@@ -1,9 +1,9 @@
 // The ladder of a call as an SVG picture: a line of life for each peer and the SBC, an arrow for each message, and the
-// SBC's notes where they were made. Every arrow is a button that opens its message; all text can be selected.
+// SBC's notes where they were made; or of a peer's messages beside calls, with the time of day. Every arrow is a button that opens its message; all text can be selected.
 
 import { copyText } from "./handing_out.js";
 import { html, useEffect, useMemo, useRef, useState } from "./vendor/htm-preact.js";
-import { visible, visibleLines } from "./words.js";
+import { moment, visible, visibleLines } from "./words.js";
 
 const ROW = 36;
 const LINE = 16;
@@ -40,7 +40,7 @@ function closed(chosen, setChosen) {
 
 /** A sentence for who cannot see the picture. */
 function inWords(entry, peers) {
-  const at = `${seconds(entry.at)} s: `;
+  const at = `${timeOf(entry, peers)}: `;
   if (entry.message === null) return at + (entry.note ?? []).map((line) => visible(line)).join("; ");
   const peer = visible(peers[entry.leg] ?? entry.leg, 60);
   return `${at}${entry.sent ? `SBC to ${peer}` : `${peer} to SBC`}: ${visible(entry.label, 120)}`;
@@ -48,17 +48,23 @@ function inWords(entry, peers) {
 
 const seconds = (at) => at.toFixed(3);
 
+/** Days may lie between two messages of a peer; those of a call are told by seconds. */
+const isOfPeer = (peers) => "peer" in peers;
+const timeOf = (entry, peers) => (isOfPeer(peers) ? moment(entry.time) : `${seconds(entry.at)} s`);
+
 // --- where everything stands -------------------------------------------------------------------------------------------
 
 /** `{width, height, gutter, columns: [{x, name}], rows}` in pixels, for a box of this width and letters of that. */
 export function lay(trace, available, char) {
   const legs = legsOf(trace);
   const isNarrow = available < NARROW;
-  const gutter = isNarrow ? 46 : 64;
+  const clocks = isOfPeer(trace.peers) ? trace.entries.map((entry) => moment(entry.time)) : null;
+  const gutter = clocks ? Math.ceil(Math.max(0, ...clocks.map((clock) => clock.length)) * char) + 14 : isNarrow ? 46 : 64;
+  const timed = (entry, n) => (clocks ? clocks[n] : isNarrow ? entry.at.toFixed(2) : seconds(entry.at));
   const side = isNarrow ? 34 : 70; // from the outermost lines to the edges: half a name
   const gap = Math.max(isNarrow ? 76 : 150, Math.min(330, (available - gutter - 2 * side) / legs.length));
   const xs = [...legs.keys(), legs.length].map((n) => gutter + side + n * gap);
-  const columns = [{ x: xs[0], name: trace.peers.ingress ?? "ingress" }, { x: xs[1], name: "sbc", isUs: true }, ...legs.slice(1).map((leg, n) => ({ x: xs[n + 2], name: trace.peers[leg] ?? leg }))];
+  const columns = [{ x: xs[0], name: trace.peers[legs[0]] ?? legs[0] }, { x: xs[1], name: "sbc", isUs: true }, ...legs.slice(1).map((leg, n) => ({ x: xs[n + 2], name: trace.peers[leg] ?? leg }))];
   const columnOf = new Map(legs.map((leg, n) => [leg, n === 0 ? 0 : n + 1]));
   const width = Math.max(available, Math.ceil(columns.at(-1).x + side));
   const seen = new Set();
@@ -68,13 +74,13 @@ export function lay(trace, available, char) {
     if (entry.message === null) {
       const left = columns[1].x + (isNarrow ? -gap + 6 : 14);
       const lines = wrapped(entry.note ?? [], Math.max(16, Math.floor((available - left - 12) / char)));
-      rows.push({ n, entry, y, lines, left, height: lines.length * LINE + 10 });
+      rows.push({ n, entry, y, at: timed(entry, n), lines, left, height: lines.length * LINE + 10 });
     } else {
       const [peer, us] = [columns[columnOf.get(entry.leg) ?? 0].x, columns[1].x];
       const key = `${entry.leg} ${entry.sent} ${entry.message}`;
       const isAgain = seen.has(key);
       seen.add(key);
-      rows.push({ n, entry, y, from: entry.sent ? us : peer, to: entry.sent ? peer : us, label: visible(entry.label, 80) + (isAgain ? " (again)" : ""), isAgain, look: lookOf(entry.label), height: ROW });
+      rows.push({ n, entry, y, at: timed(entry, n), from: entry.sent ? us : peer, to: entry.sent ? peer : us, label: visible(entry.label, 80) + (isAgain ? " (again)" : ""), isAgain, look: lookOf(entry.label), height: ROW });
     }
     y += rows.at(-1).height;
   }
@@ -92,8 +98,9 @@ function charWidth(place) {
   return width || 8;
 }
 
-/** In the order in which they stand: the ingress, then each leg on which there was a message. */
+/** In the order in which they stand: the ingress, then each leg on which there was a message; beside calls the peer. */
 function legsOf(trace) {
+  if (isOfPeer(trace.peers)) return ["peer"];
   const legs = new Set(["ingress"]);
   for (const entry of trace.entries) if (entry.message !== null) legs.add(entry.leg);
   if (legs.size === 1) for (const leg of Object.keys(trace.peers).slice(0, 2)) legs.add(leg);
@@ -162,7 +169,7 @@ function Arrow({ row, picture, isChosen, choose }) {
   const middle = Math.min((left + right) / 2, picture.width - long / 2 - 4);
   const start = Math.max(picture.gutter, Math.min(left + 8, picture.width - long - 4));
   const peer = picture.columns.find((column) => column.x === (entry.sent ? to : from))?.name ?? entry.leg;
-  const said = `${row.label}, ${entry.sent ? `sbc to ${visible(peer, 60)}` : `${visible(peer, 60)} to sbc`} at ${seconds(entry.at)} s`;
+  const said = `${row.label}, ${entry.sent ? `sbc to ${visible(peer, 60)}` : `${visible(peer, 60)} to sbc`} at ${row.at}${/[:]/.test(row.at) ? "" : " s"}`;
   const open = () => {
     if (String(getSelection()) === "") choose(isChosen ? null : row.n);
   };
@@ -179,7 +186,7 @@ function Arrow({ row, picture, isChosen, choose }) {
       <path d=${`M${to - way * 1} ${line}l${-way * 8} -4.5v9z`} />
       <text class="label" x=${fits ? middle : start} y=${line - 7} text-anchor=${fits ? "middle" : "start"}>${row.label}</text>
     </g>
-    <text class="at" x=${picture.gutter - 6} y=${line + 4} text-anchor="end">${picture.gutter < 60 ? entry.at.toFixed(2) : seconds(entry.at)}</text>`;
+    <text class="at" x=${picture.gutter - 6} y=${line + 4} text-anchor="end">${row.at}</text>`;
 }
 
 function Note({ row, picture }) {
@@ -188,7 +195,7 @@ function Note({ row, picture }) {
   const us = picture.columns[1].x;
   return html`
     <g class="remark">
-      <text class="at" x=${picture.gutter - 6} y=${y + LINE + 1} text-anchor="end">${picture.gutter < 60 ? row.entry.at.toFixed(2) : seconds(row.entry.at)}</text>
+      <text class="at" x=${picture.gutter - 6} y=${y + LINE + 1} text-anchor="end">${row.at}</text>
       <rect x=${left - 6} y=${y + 3} width=${width} height=${lines.length * LINE + 4} rx="4" />
       <path d=${`M${us} ${y + 8}l5 5l-5 5l-5 -5z`} />
       ${lines.map((line, n) => html`<text x=${left} y=${y + LINE * (n + 1)} xml:space="preserve">${line}</text>`)}

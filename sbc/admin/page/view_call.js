@@ -81,7 +81,7 @@ function Running({ call }) {
 }
 
 /** Copies the text ladder, and takes the messages as a file for Wireshark. A link cannot bring the token; so both ask. */
-function Tools({ of }) {
+export function Tools({ of, kind = "calls" }) {
   const [said, setSaid] = useState("");
   const timer = useRef(0);
   const say = (text) => {
@@ -99,16 +99,16 @@ function Tools({ of }) {
     }
   };
   const copy = attempt(async () => {
-    await copyText(await ask(path("calls", of, "ladder"), { as: "text" }));
+    await copyText(await ask(path(kind, of, "ladder"), { as: "text" }));
     return "Copied as text.";
   });
   const take = attempt(async () => {
-    save(await ask(path("calls", of, "pcap"), { as: "blob" }), `${of}.pcap`);
+    save(await ask(path(kind, of, "pcap"), { as: "blob" }), `${of}.pcap`);
     return "Saved.";
   });
   return html`
     <p class="buttons"><span role="status" class="said">${said}</span>
       <button type="button" onClick=${copy}>Copy as text</button>
-      <a class="button" href=${`api/v1/${path("calls", of, "pcap")}`} download=${`${of}.pcap`} onClick=${take}>Download pcap</a>
+      <a class="button" href=${`api/v1/${path(kind, of, "pcap")}`} download=${`${of}.pcap`} onClick=${take}>Download pcap</a>
     </p>`;
 }

@@ -4,9 +4,12 @@ import { busyOut, drill, ping } from "./actions.js";
 import { useLive } from "./live.js";
 import { PathsBar, Peer, Since, State, Table, Time } from "./parts.js";
 import { html, useEffect } from "./vendor/htm-preact.js";
+import { BesideCalls } from "./view_peer.js";
 import { visible } from "./words.js";
 
-export function Peers({ place }) {
+export const Peers = ({ place }) => (place.parts[2] === "messages" ? html`<${BesideCalls} name=${place.parts[1]} />` : html`<${All} place=${place} />`);
+
+function All({ place }) {
   const trunks = useLive((s) => s.trunks);
   const pbxs = useLive((s) => s.pbxs);
   const wanted = place.parts[1];
@@ -60,7 +63,7 @@ function Pbx({ pbx }) {
 const Head = ({ peer, children }) => html`
   <div class="title">
     <h3 id=${`peer-${peer.name}`}>${visible(peer.name)} <${State} is=${peer.state} /> <span class="since"><${Since} at=${peer.since} /></span></h3>
-    <p class="buttons"><button type="button" onClick=${() => ping(peer)}>Ping</button>${children}</p>
+    <p class="buttons"><a href=${`#/peers/${encodeURIComponent(peer.name)}/messages`}>Messages beside calls<span class="unseen"> of ${visible(peer.name)}</span></a> <button type="button" onClick=${() => ping(peer)}>Ping</button>${children}</p>
   </div>
   ${peer.why && html`<p class="why"><${Peer} longest=${1000}>${peer.why}<//></p>`}`;
 
