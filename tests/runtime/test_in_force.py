@@ -82,14 +82,15 @@ async def test_a_door_that_cannot_be_opened_is_not_laid_over_the_next_policy_eit
 
 async def test_a_tester_that_goes_away_while_a_reload_is_under_way_leaves_no_half_of_a_door():
     """Half of one would be opened by the next reload, and nobody would close it."""
-    program = Program()
+    program, answers = Program(), []
     async with trio.open_nursery() as nursery:
         nursery.start_soon(program.place.reload)
         await trio.testing.wait_all_tasks_blocked()
         with trio.CancelScope() as tester:
             tester.cancel()
-            await program.place.lay_door(door())
-    assert NAME in program.place.policy.peers  # and whoever asked knows, and can close it
+            answers.append(await program.place.lay_door(door()))
+    assert NAME in program.place.policy.peers
+    assert answers == [[]]  # so that whoever asked knows, and can close it
 
 
 async def test_without_files_there_is_nothing_to_reload():
