@@ -51,6 +51,7 @@ class Relations:
         self._where = Whereabouts(locate)
         self._digest = DigestServer(policy.name, bytes.fromhex(ids.call_id()), ids)
         self._registrations: dict[str, Registration] = {}
+        self._has_left = False  # a drain is over: we are to be registered nowhere
         self._due: Schedule[str] = Schedule()  # of registrations: hundreds of them, and asked after every message
         self._credentials: dict[str, tuple[Auth, Authenticator]] = {}
         self._saved: dict[str, bytes] = {}  # Call-ID and CSeq of each trunk that has ever registered
@@ -160,7 +161,7 @@ class Relations:
     def _start_registrations(self, now: float) -> list[Out]:
         outs: list[Out] = []
         for peer in self.policy.peers.values():
-            if peer.register is None or peer.name in self._registrations:
+            if peer.register is None or peer.name in self._registrations or self._has_left:
                 continue
             saved = self._saved.get(peer.name)
             registration = Registration(peer, self.credentials(peer.name), self._ids, saved=saved)
@@ -301,19 +302,21 @@ class Relations:
         return self._absorb(self.health.ping(peer, token, now), now)
 
     def unregister(self, now: float) -> list[Out]:
-        """Only after a completed drain: then nobody shall send us calls any more."""
+        """Only after a completed drain: then nobody shall send us calls any more, whatever a reload brings."""
+        self._has_left = True
         return [
             out for name, one in self._registrations.items() for out in self._follow(name, one.unregister(now), now)
         ]
 
     def register_again(self, now: float) -> list[Out]:
         """The drain was taken back: with the carriers that we had left."""
+        self._has_left = False
         outs: list[Out] = []
         for name, one in self._registrations.items():
             if one.view().state == "unregistered":
                 hops = [hop for _, hop in self.hops(self.policy.peers[name], now) if hop is not None]
                 outs += self._follow(name, one.start(hops, now), now)
-        return outs
+        return outs + self._start_registrations(now)
 
     # --- time ---------------------------------------------------------------------------------------------------------
 

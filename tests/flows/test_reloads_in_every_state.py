@@ -2,7 +2,7 @@
 
 import pytest
 
-from sbc.b2bua.events import InterfaceChanged
+from sbc.b2bua.events import DrainOrdered, DrainRevoked, InterfaceChanged
 from sbc.testing.byhand import ByHand
 from sbc.testing.referring import refer_to_replacing
 from sbc.testing.world import CARRIER, DID, FAR, INSIDE, OUTSIDE, POLICY, with_peers
@@ -351,5 +351,20 @@ def test_a_trunk_that_is_on_another_interface_now_registers_by_it_and_by_no_othe
     sbc.run(40.0)
     sent = [one for one in sbc.net.log[before:] if one.data.startswith(b"REGISTER")]
     assert {str(one.source) for one in sent} == {"192.0.2.1:5060"}
+    view = next(one for one in sbc.switch.snapshot(sbc.now).peers if one.name == "carrier")
+    assert view.registration.state == "registered"
+
+
+def test_a_trunk_that_a_reload_brings_after_a_drain_registers_when_that_is_taken_back(world):
+    sbc = world(POLICY)
+    carrier = sbc.carrier()
+    carrier.becomes_registrar()
+    sbc.tell(DrainOrdered(sbc.now + 60.0, is_leaving=True))
+    sbc.run(10.0)
+    sbc.reload(with_peers(POLICY, REGISTRAR))
+    sbc.run(60.0)
+    assert not any(data.startswith(b"REGISTER") for data in sbc.net.sent_to(carrier.name))
+    sbc.tell(DrainRevoked())
+    sbc.run(10.0)
     view = next(one for one in sbc.switch.snapshot(sbc.now).peers if one.name == "carrier")
     assert view.registration.state == "registered"
