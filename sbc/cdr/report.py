@@ -92,7 +92,8 @@ def make_report(
             continue
         _count(leg, since, until, calendar, counts)
         start, end = max(leg.started_at, since), min(leg.ended_at, until)
-        if leg.held and since <= leg.ended_at and start < until:
+        is_within = since < leg.ended_at or since <= leg.started_at  # what ended as the time began held nothing in it
+        if leg.held and is_within and start < until:
             for direction in (leg.direction, _BOTH):
                 gauge = gauges.get((leg.peer, direction))
                 if gauge is None:

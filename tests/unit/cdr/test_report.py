@@ -132,6 +132,11 @@ def test_one_that_ends_in_the_moment_another_begins_makes_room_for_it():
     assert row(leg(NOON, NOON + 1), leg(NOON + 1, NOON + 2)).peak_paths == 1
 
 
+def test_one_that_ends_as_the_time_begins_holds_nothing_in_it():
+    (found,) = report(leg(NOON - HOUR, NOON + HOUR), leg(NOON - HOUR, NOON), since=NOON, until=NOON + DAY).rows
+    assert (found.peak_paths, found.busy_hour_paths) == (1, 1)
+
+
 def test_what_was_refused_at_the_door_holds_no_path():
     assert row(leg(held=False)).peak_paths == 0
 
