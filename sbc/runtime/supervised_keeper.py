@@ -46,9 +46,13 @@ class SupervisedKeeper:
         return os.getppid()
 
     def listen(self, kind: ListenKind, host: str, port: int, dscp: int) -> socket.socket:
-        _, descriptors = self._ask(wire.Listen(kind, host, port, dscp))
-        if len(descriptors) != 1:
-            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        try:
+            _, descriptors = self._ask(wire.Listen(kind, host, port, dscp))
+            if len(descriptors) != 1:
+                raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))  # noqa: TRY301 - as any other refusal
+        except OSError:
+            self.close_listener(kind, host, port)  # it may be open there: what did not reach us is nobody's
+            raise
         return _sockets(descriptors)[0]
 
     def close_listener(self, kind: ListenKind, host: str, port: int) -> None:

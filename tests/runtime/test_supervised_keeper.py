@@ -60,6 +60,18 @@ def test_a_refusal_is_the_operating_systems_own_error(link):
     assert refusal.value.errno == errno.EADDRINUSE
 
 
+@pytest.mark.parametrize("what", [wire.Opened(), None], ids=["no descriptor", "no answer"])
+def test_a_socket_that_does_not_reach_us_is_not_kept_open_by_the_supervisor(link, what):
+    keeper, theirs = link
+    keeper._control.settimeout(0.01)
+    if what is not None:
+        answer(theirs, 1, what)
+    with pytest.raises(OSError, match=r"open files|timed out"):
+        keeper.listen("udp", "127.0.0.1", 5060, 0)
+    theirs.recv(1000)
+    assert wire.decode_message(theirs.recv(1000)) == wire.CloseListener("udp", "127.0.0.1", 5060)
+
+
 def test_an_answer_that_came_too_late_is_not_taken_for_the_next_one(link):
     keeper, theirs = link
     with udp() as late, udp() as held:
