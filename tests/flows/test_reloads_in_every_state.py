@@ -2,12 +2,13 @@
 
 import pytest
 
-from sbc.b2bua.events import DrainOrdered, DrainRevoked, InterfaceChanged
+from sbc.b2bua.events import BusyOutOrdered, DrainOrdered, DrainRevoked, InterfaceChanged
+from sbc.core.address import Transport
 from sbc.testing.byhand import ByHand
 from sbc.testing.referring import refer_to_replacing
 from sbc.testing.world import CARRIER, DID, FAR, INSIDE, OUTSIDE, POLICY, with_peers
 
-from .test_listeners_that_a_reload_changes import GONE, MOVED, sent_to
+from .test_listeners_that_a_reload_changes import GONE, MOVED, NEW, sent_to
 from .test_subscriptions import WATCHING, subscribed
 from .transferring import BRANCH, called, can_talk, refers
 from .transferring import POLICY as TRANSFERS
@@ -216,6 +217,30 @@ def test_a_call_by_the_second_listener_of_an_interface(world, ender):
     assert sbc.idle()
 
 
+@pytest.mark.parametrize("caller", ["pbx", "carrier"])
+@pytest.mark.parametrize("ender", ["pbx", "carrier"])
+def test_a_call_over_the_connection_of_a_pbx_whose_listener_is_gone(world, caller, ender):
+    sbc = world(REGISTERING)
+    pbx = sbc.phone("pbx-77.office.internal", "10.0.0.5:5060", through=INSIDE, user=DID, transport=Transport.TCP)
+    pbx.has_credentials("office", "0ff1ce")
+    assert pbx.registers("sip:office@10.0.0.1", expires=600).is_registered
+    carrier = sbc.carrier()
+    one, other = (pbx, carrier) if caller == "pbx" else (carrier, pbx)
+    one.invites(FAR if caller == "pbx" else DID)
+    other.answers()
+    sbc.reload(REGISTERING.replace("udp:10.0.0.1:5060, tcp:10.0.0.1:5060", "udp:10.0.0.1:5060"))
+    assert bindings(sbc) == ()
+    sbc.time_passes(3600)
+    carrier.holds()
+    carrier.resumes()
+    assert can_talk(sbc, pbx, carrier)
+    (pbx if ender == "pbx" else carrier).hangs_up()
+    assert (pbx.call.stage, carrier.call.stage) == ("ended", "ended")
+    sbc.time_passes(60)
+    assert sbc.switch.removed_listeners == ()
+    assert sbc.idle()
+
+
 def bindings(sbc):
     return next(view for view in sbc.switch.snapshot(sbc.now).peers if view.name == "office").bindings
 
@@ -329,6 +354,40 @@ def test_an_emergency_call_is_tried_though_every_interface_is_lost(world):
     office.invites("911")
     carrier.answers()
     assert office.is_talking
+    office.hangs_up()
+    assert sbc.idle()
+
+
+def test_the_alarm_of_an_interface_is_raised_once_and_cleared_once_whatever_is_reloaded_meanwhile(world):
+    sbc = world(POLICY)
+    more = POLICY.replace("udp:203.0.113.1:5060,", "udp:203.0.113.1:5060, udp:203.0.113.9:5060,")
+    lost = InterfaceChanged("outside", ("203.0.113.1",), "203.0.113.1 is gone")
+    sbc.tell(lost)
+    sbc.reload(more)  # one address more: it is not lost as a whole, but its media is
+    sbc.tell(lost)
+    sbc.reload(MOVED)
+    sbc.tell(InterfaceChanged("outside", ()))
+    said = [log.event for log in sbc.logs if log.event.startswith("interface.")]
+    assert said == ["interface.down", "interface.up"]
+    office = sbc.office()
+    carrier = sbc.phone("softswitch-3.carrier.net", CARRIER, through=NEW, user=FAR)
+    office.invites(FAR)
+    carrier.answers()
+    office.hangs_up()
+    assert sbc.idle()
+
+
+def test_orders_of_the_operator_outlast_an_outage(world):
+    sbc = world(POLICY)
+    office, carrier = sbc.office(), sbc.carrier()
+    sbc.tell(InterfaceChanged("outside", ("203.0.113.1",), "203.0.113.1 is gone"))
+    sbc.tell(BusyOutOrdered("carrier", on=True))
+    sbc.tell(InterfaceChanged("outside", ()))
+    office.invites(FAR)
+    assert carrier.heard == []
+    sbc.tell(BusyOutOrdered("carrier", on=False))
+    office.invites(FAR)
+    carrier.answers()
     office.hangs_up()
     assert sbc.idle()
 
