@@ -18,6 +18,7 @@ from sbc.cdr.filters import Filters
 from sbc.cli import UsageError
 from sbc.cli.records import every_record
 from sbc.cli.running import Running
+from sbc.core.errors import OperatorError
 
 Format = Literal["csv", "jsonl"]
 _FILE_MODE = 0o640  # who called whom is nobody else's business
@@ -84,7 +85,10 @@ def _whole_file(path: Path) -> Iterator[TextIO]:
         with path.open("w", encoding="utf-8", errors="backslashreplace", newline="") as stream:
             yield stream
         return
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name[:100]}.", suffix=".part", dir=path.resolve().parent)
+    folder = path.resolve().parent
+    if not folder.is_dir():
+        raise OperatorError(f"{path}: there is no folder {folder}")
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name[:100]}.", suffix=".part", dir=folder)
     before = signal.signal(signal.SIGTERM, _interrupt)
     try:
         with open(descriptor, "w", encoding="utf-8", errors="backslashreplace", newline="") as stream:  # noqa: PTH123

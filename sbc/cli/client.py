@@ -169,7 +169,7 @@ def _why_unreachable(error: BaseException) -> str:
             case FileNotFoundError():
                 return "there is no such socket; is sbc running? (--admin names another address)"
             case PermissionError():
-                return "this user may not connect to it"
+                return "this user may not connect to it; ask as root, or as a member of the socket's group"
             case _:
                 cause = cause.__cause__ or cause.__context__
     return f"{str(error) or type(error).__name__}; is sbc running there?"

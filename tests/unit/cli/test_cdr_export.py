@@ -79,6 +79,13 @@ def test_what_fails_leaves_the_old_file_and_no_other(folder, tmp_path, monkeypat
     assert [path.name for path in tmp_path.glob(".*")] == []
 
 
+def test_a_folder_that_is_not_there_is_named_as_it_was_given(folder, tmp_path, capsys):
+    target = tmp_path / "nowhere" / "x.csv"
+
+    assert export(folder, "--output", str(target)) == 1
+    assert capsys.readouterr().err == f"sbc: {target}: there is no folder {target.parent}\n"
+
+
 def test_a_device_is_written_to_and_not_replaced(folder):
     assert export(folder, "--output", "/dev/null") == 0
     assert not Path("/dev/null").is_file()
