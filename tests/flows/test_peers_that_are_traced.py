@@ -1,6 +1,7 @@
 """Why a trunk does not register, why it is down, why a PBX gets 401 for ever: what was said beside calls is shown."""
 
 from sbc.core import limits
+from sbc.sip.serialize import serialize
 from sbc.testing.byhand import ByHand
 from sbc.testing.world import CARRIER, DID, FAR, INSIDE, POLICY
 from sbc.trace.ladder import PEER, draw, moves
@@ -199,3 +200,63 @@ def test_a_tape_stays_within_its_bounds_whatever_comes(world, monkeypatch):
         phone.sends(method, f"sip:{FAR}@10.0.0.1", fields=(("X", "y" * 500),))
     assert 0 < len(text(sbc, "office")) <= 4_000
     assert sbc.idle()
+
+
+TALKING = "methods: [INVITE, OPTIONS, MESSAGE, SUBSCRIBE, NOTIFY]"
+BOTH_TALK = POLICY.replace("address: sip:10.0.0.5:5060", f"address: sip:10.0.0.5:5060, {TALKING}").replace(
+    f'servers: ["sip:{CARRIER}"]', f'servers: ["sip:{CARRIER}"], {TALKING}'
+)
+
+
+def test_a_message_that_crosses_is_on_both_tapes_each_side_as_it_saw_it(world):
+    sbc = world(BOTH_TALK)
+    phone, far = ByHand(sbc, sbc.office()), ByHand(sbc, sbc.carrier())
+    phone.sends("MESSAGE", f"sip:{FAR}@10.0.0.1", fields=(("Content-Type", "text/plain"),), body=b"hello")
+    far.replies(404, to=far.requests("MESSAGE")[0])
+    assert said(sbc, "office") == ["peer > MESSAGE", "peer < 404 Not Found (MESSAGE)"]
+    assert said(sbc, "carrier") == ["peer < MESSAGE", "peer > 404 Not Found (MESSAGE)"]
+    assert b"10.0.0.5" not in text(sbc, "carrier")
+    assert sbc.idle()
+
+
+def test_a_message_that_nobody_answers_says_so(world):
+    sbc = world(BOTH_TALK)
+    office, carrier = sbc.office(), sbc.carrier()
+    carrier.ignores()
+    ByHand(sbc, office).sends("MESSAGE", f"sip:{FAR}@10.0.0.1", fields=(("Content-Type", "text/plain"),), body=b"hello")
+    sbc.run(40)
+    assert any(note.startswith("request.relayed") and "carrier" in note for note in notes(sbc, "office"))
+    assert said(sbc, "carrier")[0] == "peer < MESSAGE"
+    carrier.wakes()
+    assert sbc.idle()
+
+
+def test_a_subscription_that_is_refused_says_why(world):
+    sbc = world(BOTH_TALK)
+    phone, _ = ByHand(sbc, sbc.office()), sbc.carrier()
+    phone.sends("SUBSCRIBE", f"sip:{FAR}@10.0.0.1", fields=(("Event", "teleport"), ("Expires", "60")))
+    assert said(sbc, "office") == ["peer > SUBSCRIBE", "peer < 489 Bad Event (SUBSCRIBE)"]
+    phone.sends("MESSAGE", "sip:+999@10.0.0.1", fields=(("Content-Type", "text/plain"),), body=b"x")
+    assert any(note.startswith("request.refused, method MESSAGE") for note in notes(sbc, "office"))
+    assert sbc.idle()
+
+
+def test_copies_that_a_peer_sends_because_it_does_not_hear_us_are_seen(world):
+    sbc = world()
+    office = sbc.office()
+    asked = ByHand(sbc, office).sends("MESSAGE", f"sip:{FAR}@10.0.0.1")
+    sbc.inject(serialize(asked), office)
+    assert said(sbc, "office") == ["peer > MESSAGE", "peer < 405 Method Not Allowed (MESSAGE)"] * 2
+    assert sbc.idle()
+
+
+def test_a_merged_invite_is_on_the_tape_though_the_call_has_the_other(world):
+    sbc = world()
+    office, carrier = sbc.office(), sbc.carrier()
+    office.invites(FAR)
+    invite = next(data for data in sbc.net.sent_by(office.name) if data.startswith(b"INVITE"))
+    sbc.inject(invite.replace(b"branch=z9hG4bK", b"branch=z9hG4bKother"), office)
+    assert said(sbc, "office")[:2] == ["peer > INVITE sdp", "peer < 482 Loop Detected (INVITE)"]
+    carrier.answers()
+    office.hangs_up()
+    assert sbc.idle(but=("complaints",))
