@@ -115,6 +115,12 @@ def test_both_legs_of_a_call_are_in_the_file_that_sbc_trace_writes(node, started
     assert "media from office" in shown
 
 
+def is_heard(host: str, port: int) -> bool:
+    """Somebody has the UDP port; it is not tried, so that nobody is in its way."""
+    place = f"{socket.inet_aton(host)[::-1].hex()}:{port:04x}".upper()
+    return place in Path("/proc/net/udp").read_text()
+
+
 def test_sngrep_finds_both_legs_of_each_call_in_the_copy_that_hep_sends(node, started, tmp_path, net):
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as reserved:
         reserved.bind((f"{net}.1", 0))
@@ -122,6 +128,7 @@ def test_sngrep_finds_both_legs_of_each_call_in_the_copy_that_hep_sends(node, st
     file = tmp_path / "heard.pcap"
     homer = [program("sngrep"), "-F", "-N", "-q", "-L", f"udp:{net}.1:{port}", "-O", str(file)]
     sngrep = started(Child("sngrep", homer, tmp_path))
+    until(lambda: is_heard(f"{net}.1", port), "sngrep to listen", 20, lambda: sngrep.log)
     sbc = node()
     sbc.write(f"sbc: {{hep: {{server: 'udp:{net}.1:{port}', password: s3cret}}}}")
     sbc.says("reload")
