@@ -285,7 +285,7 @@ async def test_ports_of_an_earlier_life_on_an_address_that_is_gone_are_closed_wh
     keeper.left_over = [pair(INSIDE, port) for port in (20002, 20004)]
     async with bench(keeper) as one:
         await one.start(orphan("x", 20004))
-        await trio.sleep(POLL_SECONDS)
+        await trio.sleep(1.5 * POLL_SECONDS)  # and from here on from the middle between two polls to the next
         one.workers[0].say(wire.Report((orphan("x", 20004),)))
         await settle()
         assert keeper.closed == []
@@ -293,6 +293,7 @@ async def test_ports_of_an_earlier_life_on_an_address_that_is_gone_are_closed_wh
         await trio.sleep(POLL_SECONDS)
         assert keeper.closed == [(INSIDE, (20002,))]
         one.workers[0].say(wire.SessionEnded("x", ()), wire.Report(()))
+        await settle()
         await trio.sleep(POLL_SECONDS)
         assert keeper.closed == [(INSIDE, (20002,)), (INSIDE, (20004,))]
     assert killed == []
