@@ -55,6 +55,7 @@ def test_the_peer_is_down_and_says_why_and_one_alarm_is_raised(world):
     sbc.tell(BACK)
     assert peer(sbc).state == "up"
     assert len(said(sbc, "interface.up")) == 1
+    assert sbc.idle()
 
 
 def test_what_is_said_twice_is_logged_once(world):
@@ -62,6 +63,7 @@ def test_what_is_said_twice_is_logged_once(world):
     for event in (GONE, GONE, BACK, BACK):
         sbc.tell(event)
     assert (len(said(sbc, "interface.down")), len(said(sbc, "interface.up"))) == (1, 1)
+    assert sbc.idle()
 
 
 def test_a_call_that_is_up_is_left_alone(world):
@@ -114,6 +116,7 @@ def test_who_was_down_before_must_answer_first(world):
     sbc.run(30.0)
     assert peer(sbc).state == "up"
     assert sbc.net.sent_to(carrier.name)
+    assert sbc.idle()
 
 
 def test_the_pbxs_of_the_interface_are_out_too(world):
@@ -131,6 +134,7 @@ def test_media_that_is_gone_is_as_bad_as_signalling(world, missing):
     sbc = world(POLICY.replace("media: 203.0.113.1", "media: 198.18.0.1"))
     sbc.tell(InterfaceChanged("outside", missing, "198.18.0.1 is gone"))
     assert peer(sbc).state == "down"
+    assert sbc.idle()
 
 
 def test_of_two_families_one_may_be_lost(world):
@@ -144,6 +148,7 @@ def test_of_two_families_one_may_be_lost(world):
     assert len(said(sbc, "interface.down")) == 1
     sbc.tell(GONE)
     assert peer(sbc).state == "down"
+    assert sbc.idle()
 
 
 def test_a_registration_is_refreshed_when_we_are_back(world):
@@ -155,6 +160,7 @@ def test_a_registration_is_refreshed_when_we_are_back(world):
     sbc.tell(BACK)
     sbc.run(6.0)
     assert len([data for data in sbc.net.sent_by(sbc.host) if data.startswith(b"REGISTER")]) > len(registered)
+    assert sbc.idle()
 
 
 def test_a_reload_without_the_interface_ends_its_alarm(world):
@@ -162,12 +168,14 @@ def test_a_reload_without_the_interface_ends_its_alarm(world):
     sbc.tell(InterfaceChanged("second", ("192.0.2.1",), "192.0.2.1 is gone"))
     sbc.reload(POLICY)
     assert len(said(sbc, "interface.up")) == 1
+    assert sbc.idle()
 
 
 def test_an_interface_that_the_policy_does_not_have_is_nobodys(world):
     sbc = world(POLICY)
     sbc.tell(InterfaceChanged("elsewhere", ("192.0.2.1",), "x"))
     assert said(sbc, "interface.down") == []
+    assert sbc.idle()
 
 
 def test_a_reload_during_an_outage_keeps_it(world):
@@ -175,6 +183,7 @@ def test_a_reload_during_an_outage_keeps_it(world):
     sbc.tell(GONE)
     sbc.tell(PolicyChanged(read_policy(TWO)))
     assert peer(sbc).why == WHY
+    assert sbc.idle()
 
 
 def test_a_trunk_found_by_name_may_speak_after_a_reload(world):
@@ -183,3 +192,4 @@ def test_a_trunk_found_by_name_may_speak_after_a_reload(world):
     sbc.run(5.0)
     sbc.reload(named)
     assert sbc.switch.knows("outside", "198.51.100.7", 5060)
+    assert sbc.idle()
