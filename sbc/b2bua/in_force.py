@@ -98,9 +98,11 @@ class PolicyInForce:
             return []
         context, endpoint = self._context, self._endpoint
         had, locals_ = endpoint.locator.locals, locals_of(after.values())
-        self.listeners.replaced(had, locals_, before.values(), after.values(), context.calls)
+        origins = context.moves.origins()
+        self.listeners.replaced(had, locals_, before.values(), after.values(), context.calls, origins)
         context.set_interfaces({**context.interfaces, **after} if context.calls else after)
-        endpoint.former = self._former_locals if self.listeners else None
+        endpoint.former = self._former_locals
+        self._settle()
         return [
             *endpoint.change_locals(locals_, now),
             *context.ports.change(media_addresses(new), now),
@@ -128,15 +130,20 @@ class PolicyInForce:
         self.former.forget(ref)
         if into is None:
             self.listeners.forget(ref)
+        self._settle()
 
     def lets_go(self, transport: Transport, local: Address) -> bool:
         """Whether nothing needs a removed listener any more; then it counts as closed."""
         if self._endpoint.layer.uses(transport, local) or self._is_used(transport, local):
             return False
         self.listeners.closed(transport, local)
+        self._settle()
+        return True
+
+    def _settle(self) -> None:
+        """Requests are sent without a look at what is former, where nothing is."""
         if not self.listeners:
             self._endpoint.former = None
-        return True
 
     def _is_used(self, transport: Transport, local: Address) -> bool:
         """By a call that goes by it, or that is not set up yet and might."""

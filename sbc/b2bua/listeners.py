@@ -28,15 +28,27 @@ class FormerListeners:
         return bool(self.removed or self._ways)
 
     def replaced(
-        self, old: Locals, new: Locals, before: Iterable[Interface], after: Iterable[Interface], calls: Iterable[str]
+        self,
+        old: Locals,
+        new: Locals,
+        before: Iterable[Interface],
+        after: Iterable[Interface],
+        calls: Iterable[str],
+        moved: Iterable[tuple[str, str]] = (),
     ) -> None:
-        """`calls`: refs of those that are up, which began by the `old` ones, or by older ones still."""
+        """`calls`: refs of those that are up, which began by the `old` ones, or by older ones still. `moved`: refs of
+        those whose legs are another one's by now, each with that other's.
+        """
         is_now = _places(after)
         self.removed = (self.removed | _places(before)) - is_now
         if old != new:
             way = _Way(old)
             for ref in calls:
                 self._ways.setdefault(ref, way)
+            for ref, into in moved:
+                if ref not in self._ways:
+                    self._ways[ref] = way
+                    self.taken_in(ref, into)
         gone = {key: local for key, local in {**self._left, **old}.items() if self._is_open(key, local)}
         self._left = {**gone, **new}
         for way in set(self._ways.values()):

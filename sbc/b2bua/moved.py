@@ -5,7 +5,7 @@ for half a minute and more. The switch looks here before it says that a call is 
 leg is in.
 """
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 
 Place = tuple[str, int]
 """A call's ref and the number of a leg in it."""
@@ -41,6 +41,10 @@ class Moves:
         """In which call that leg began."""
         names = self._arrived.get((ref, leg))
         return ref if names is None else names[0][0]
+
+    def origins(self) -> Iterator[tuple[str, str]]:
+        """Of each leg that has moved: in which call it began, and in which one it is."""
+        return ((names[0][0], place[0]) for place, names in self._arrived.items())
 
     def user_of(self, user: Hashable) -> Hashable:
         """A transaction's user (ref, leg, number) with the place where its leg is now; others as they are."""

@@ -168,6 +168,15 @@ def test_a_call_that_hunts_does_not_go_on_by_an_interface_that_is_gone(world):
     assert sbc.idle()
 
 
+def test_a_listener_that_is_added_costs_requests_nothing_when_the_calls_from_before_are_over(world):
+    sbc, office, _ = talking(world)
+    sbc.reload(POLICY.replace("tcp:203.0.113.1:5060]", "tcp:203.0.113.1:5060, udp:203.0.113.1:5070]"))
+    office.hangs_up()
+    sbc.time_passes(60)
+    assert sbc.switch.endpoint.former is None
+    assert sbc.idle()
+
+
 def test_many_reloads_during_a_call_keep_nothing_when_it_is_over(world):
     sbc, office, carrier = talking(world)
     for n in range(30):

@@ -151,6 +151,29 @@ def test_a_transfer_that_brings_together_what_began_before_and_after(world, part
     assert sbc.idle()
 
 
+@pytest.mark.parametrize("party", ["first", "second"])
+@pytest.mark.parametrize("ender", ["carrier", "branch"])
+def test_a_transfer_that_was_over_before(world, party, ender):
+    sbc, office, carrier, branch = called(world)
+    first = office.call
+    office.holds()
+    office.invites(BRANCH)
+    branch.answers()
+    second = office.call
+    one, other = (first, second) if party == "first" else (second, first)
+    refers(office, party=one, to=refer_to_replacing(other))
+    sbc.time_passes(120)
+    sbc.reload(_transfers_moved())
+    branch.holds()
+    branch.resumes()
+    assert can_talk(sbc, carrier, branch)
+    (carrier if ender == "carrier" else branch).hangs_up()
+    assert {str(sent.source) for sent in sent_to(sbc, carrier)} == {OUTSIDE}
+    sbc.time_passes(100)
+    assert sbc.switch.removed_listeners == ()
+    assert sbc.idle()
+
+
 def _transfers_moved():
     return (TRANSFERS % "terminate").replace(
         "udp:203.0.113.1:5060, tcp:203.0.113.1:5060], media: 203.0.113.1", "udp:203.0.113.2:5070], media: 203.0.113.2"
