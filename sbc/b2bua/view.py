@@ -22,8 +22,7 @@ def engine_view(
     """`newest`: shows at most so many calls, and nobody who holds a call path; None: everything."""
     calls, relations, wall = context.calls, context.relations, context.wall
     is_whole = newest is None
-    if is_whole:
-        relations.paths.reconcile(calls)
+    relations.paths.reconcile(calls)
     every = list(calls.values())
     shown = every if newest is None else every[max(0, len(every) - newest) :]
     return EngineView(

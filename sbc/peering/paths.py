@@ -171,7 +171,8 @@ class PathLedger:
 
     def reconcile(self, alive: Container[str]) -> list[HolderView]:
         """Take back what calls that are not in `alive` hold, and say which that were. There must be none."""
-        leaked = [holder for holder in self._holders() if holder.ref not in alive]
+        gone = [held for ref, held in self._calls.items() if ref not in alive]
+        leaked = [holder for held in gone for holder in held.values()]
         for holder in leaked:
             self._release(holder)
         self._leaked += len(leaked)

@@ -245,3 +245,10 @@ def test_an_attempt_that_goes_on_alone_keeps_its_path_as_it_was(world):
     sbc.run(40.0)
     assert used(sbc) == 0
     assert sbc.idle()
+
+
+def test_a_path_that_has_outlived_its_call_is_found_by_whoever_looks_and_taken_back(world):
+    sbc = world(capped(2))
+    sbc.switch.relations.paths.take("carrier", "gone", 1, "outbound", sbc.now)
+    assert sbc.switch.snapshot(sbc.now, 0).paths_leaked == 1
+    assert used(sbc) == 0
