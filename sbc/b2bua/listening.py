@@ -112,11 +112,6 @@ class Listening:
         """Some stream is to be heard from both ends: silence means something."""
         return any(way.is_two_way for way in self._ways)
 
-    @property
-    def not_heard(self) -> tuple[SideName, ...]:
-        """The sides of which nothing was heard while the other one was, in the order in which that was found."""
-        return tuple(self._not_heard)
-
     def rewired(self, ways: tuple[Way, ...], generation: int) -> None:
         """The relay is put anew. What a stream had counted that is no more, or fax by now, stays for the record."""
         if self._before and len(self._before) == len(self._ways):
