@@ -145,7 +145,7 @@ class _Program:
         writer.notice = self._alerts.notice
         self._in_force = PolicyInForce(policy, read_again, self)
         self._door = CallDoor(lambda: self._in_force.policy, self._in_force.lay_door, self._end_test_calls, ids)
-        self._network = NetworkWatch(policy.interfaces, driver.handle)
+        self._network = NetworkWatch(policy.interfaces, driver.handle, were_here=opened.lost)
         self._view: ProgramView | None = None
         self._hep = HepExport(self._engine.trace, self._drops, now=clock.boot_seconds, wall_at_zero=clock.wall_at_zero)
         self._hep.set_policy(policy.hep)
@@ -158,7 +158,7 @@ class _Program:
             node=node_label(policy.name, opened.store.path.parent),
             own=media_rules.own_hosts(policy),
         )
-        self._ports = PortOpening(self._media, policy.media, driver.handle)
+        self._ports = PortOpening(self._media, policy.media, driver.handle, is_restart=keeper.is_restart)
         self._transports = Transports(opened.listeners, driver, self._engine, self._drops, clock.boot_seconds, keeper)
         driver.performers = {
             SendMessage: self._transports.send,
@@ -335,7 +335,10 @@ def _settle_memory() -> None:
 
 async def _look_at_the_load(view: ProgramView) -> None:
     while True:
-        view.sample()
+        try:
+            view.sample()
+        except Exception as error:  # noqa: BLE001 - a picture for charts is no reason to end calls
+            _escaped(error, "load")
         await trio.sleep(_LOAD_SECONDS)
 
 

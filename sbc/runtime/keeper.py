@@ -24,6 +24,13 @@ class Keeper(Protocol):
         """Its process id; None where there is none."""
         ...
 
+    @property
+    def is_restart(self) -> bool:
+        """Signalling has died, and this is its next life: what is lost of the machine meanwhile must not keep it
+        down.
+        """
+        ...
+
     def listen(self, kind: ListenKind, host: str, port: int, dscp: int) -> socket.socket:
         """A bound (tcp: listening), non-blocking SIP socket; after a death of ours, the one that we had before, with
         what waits in it. Raises OSError as bind(2) and its like do.

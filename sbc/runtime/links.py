@@ -5,7 +5,7 @@ for a while first, longer each time, so that a loose plug does not move every ca
 """
 
 import ipaddress
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Final
 
 from msgspec import Struct
@@ -45,10 +45,11 @@ class Picture(Struct, frozen=True):
 class InterfaceWatch:
     """Fed with pictures, says what changes for the policy's interfaces."""
 
-    def __init__(self, interfaces: Mapping[str, Interface]) -> None:
+    def __init__(self, interfaces: Mapping[str, Interface], were_here: Collection[str] = ()) -> None:
+        """`were_here`: addresses that this machine had before we began to look."""
         self._interfaces = interfaces
         self._states: dict[str, _State] = {}
-        self._seen: set[str] = set()  # addresses that have been here: what never was is not watched
+        self._seen: set[str] = set(were_here)  # addresses that have been here: what never was is not watched
         self._picture: Picture | None = None
 
     def change_interfaces(self, interfaces: Mapping[str, Interface], now: float) -> list[InterfaceChanged]:

@@ -49,6 +49,10 @@ class LocalKeeper:
     def supervisor(self) -> int | None:
         return None
 
+    @property
+    def is_restart(self) -> bool:
+        return False
+
     def listen(self, kind: ListenKind, host: str, port: int, dscp: int) -> socket.socket:
         return open_sip_socket(kind, host, port, dscp)
 

@@ -10,7 +10,7 @@ import errno
 import ipaddress
 import math
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
 
 import structlog
@@ -27,13 +27,16 @@ _AGAIN_SECONDS: Final = (0.1, 1.0, 10.0, 30.0)  # after a reading that failed: d
 _UP: Final = 0x1  # IFF_*: linux/if.h
 _LOOPBACK: Final = 0x8
 _RUNNING: Final = 0x40
+_NOT_WATCHED: Final = "links and addresses are not watched any more"
 _UNUSABLE: Final = 0x08 | 0x40  # IFA_F_DADFAILED, IFA_F_TENTATIVE: linux/if_addr.h
 
 log = structlog.get_logger("network")
 
 
 class NetworkWatch:
-    """`deliver` is told of what changes for these interfaces. `read` gives the machine's state, and may block."""
+    """`deliver` is told of what changes for these interfaces. `read` gives the machine's state, and may block.
+    `were_here`: addresses that are lost, of an earlier life of ours.
+    """
 
     def __init__(
         self,
@@ -41,8 +44,9 @@ class NetworkWatch:
         deliver: Callable[[InterfaceChanged], None],
         *,
         read: Callable[[], Picture] | None = None,
+        were_here: Collection[str] = (),
     ) -> None:
-        self._watch = InterfaceWatch(interfaces)
+        self._watch = InterfaceWatch(interfaces, were_here)
         self._deliver = deliver
         self._read = read or read_picture
         self._wake = trio.Event()
@@ -66,7 +70,10 @@ class NetworkWatch:
         except* (OSError, ImportError, _UnreadableError) as group:
             reasons = "; ".join(str(error) for error in group.exceptions)
             log.warning("network.not_watched", reason=reasons)
-            self._tell(self._watch.forget("links and addresses are not watched any more"))
+            self._tell(self._watch.forget(_NOT_WATCHED))
+        except* Exception as group:  # a bug in it is no reason to end calls
+            log.error("engine.failure", alarm=True, where="network", exc_info=group)
+            self._tell(self._watch.forget(_NOT_WATCHED))
 
     async def _picture(self) -> Picture:
         for pause in _AGAIN_SECONDS:

@@ -22,22 +22,25 @@ from sbc.runtime.state_store import StateStore
 
 
 class Opened(Struct, frozen=True, eq=False):
-    """`admin`: None where it is off."""
+    """`admin`: None where it is off. `lost`: addresses that the machine has lost since an earlier life of ours."""
 
     listeners: tuple[OpenSocket, ...]
     admin: socket.socket | None
     store: CdrWriter
     state: StateStore
+    lost: frozenset[str]
 
 
 def open_all(policy: Policy, admin: str, keeper: Keeper, stack: contextlib.ExitStack) -> Opened:
     """`stack` closes it. Raises one OperatorError with every problem."""
     problems: list[str] = []
     listeners: tuple[OpenSocket, ...] = ()
+    lost: frozenset[str] = frozenset()
     admin_socket: socket.socket | None = None
     store: CdrWriter | None = None
     try:
-        listeners = sockets.open_listeners(policy.interfaces.values(), keeper.listen)
+        lost = _lost(policy) if keeper.is_restart else frozenset()
+        listeners = sockets.open_listeners(policy.interfaces.values(), keeper.listen, but_media=lost)
         stack.callback(sockets.close_all, listeners)
     except OperatorError as error:
         problems.append(str(error))
@@ -55,7 +58,17 @@ def open_all(policy: Policy, admin: str, keeper: Keeper, stack: contextlib.ExitS
         problems.append(str(error))
     if problems or store is None:
         raise OperatorError("\n".join(problems))
-    return Opened(listeners, admin_socket, store, StateStore(store.path.parent))
+    return Opened(listeners, admin_socket, store, StateStore(store.path.parent), lost)
+
+
+def _lost(policy: Policy) -> frozenset[str]:
+    """A next life goes on with the sockets that it had, also where the machine has lost an address meanwhile: the peers
+    on other interfaces need it.
+    """
+    interfaces = policy.interfaces.values()
+    hosts = {listener.address.host for interface in interfaces for listener in interface.listeners}
+    hosts |= {host for interface in interfaces for host in interface.media}
+    return frozenset(host for host in hosts if sockets.refusal_of(host) is not None)
 
 
 def _open_admin(address: str, stack: contextlib.ExitStack, *, has_token: bool) -> socket.socket | None:

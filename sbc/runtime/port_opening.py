@@ -18,13 +18,15 @@ log = structlog.get_logger("media")
 
 
 class PortOpening:
-    """`media`: whose range is for good."""
+    """`media`: whose range is for good. `is_restart`: an address without ports is an alarm, as it is while we run."""
 
-    def __init__(self, pool: MediaPool, media: MediaSettings, deliver: Callable[[PortsOpened], None]) -> None:
+    def __init__(
+        self, pool: MediaPool, media: MediaSettings, deliver: Callable[[PortsOpened], None], *, is_restart: bool = False
+    ) -> None:
         self._pool = pool
         self._media = media
         self._deliver = deliver
-        self._is_started = False
+        self._is_started = is_restart
         self._problems: list[str] = []
         self._lost: set[str] = set()  # addresses that were taken from this machine
 

@@ -101,14 +101,22 @@ def raise_descriptor_limit() -> None:
         )
 
 
+def refusal_of(host: str) -> OSError | None:
+    """Why nothing can be bound to this address; None where it can."""
+    address = Address(host, 0)
+    try:
+        with socket.socket(socket.AF_INET6 if address.is_ipv6 else socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            sock.bind(socket_address(address))
+    except OSError as error:
+        return error
+    return None
+
+
 def _media_problems(interface: Interface, but: Collection[str]) -> list[str]:
     """Media ports are opened later, in batches; but that the address exists must be known before anything starts."""
-    problems = []
-    for host in [host for host in interface.media if host not in but]:
-        address = Address(host, 0)
-        try:
-            with socket.socket(socket.AF_INET6 if address.is_ipv6 else socket.AF_INET, socket.SOCK_DGRAM) as sock:
-                sock.bind(socket_address(address))
-        except OSError as error:
-            problems.append(f"interfaces.{interface.name}.media {bracketed(host)}: {explain(error)}")
-    return problems
+    refused = [(host, refusal_of(host)) for host in interface.media if host not in but]
+    return [
+        f"interfaces.{interface.name}.media {bracketed(host)}: {explain(error)}"
+        for host, error in refused
+        if error is not None
+    ]

@@ -45,6 +45,10 @@ class SupervisedKeeper:
     def supervisor(self) -> int | None:
         return os.getppid()
 
+    @property
+    def is_restart(self) -> bool:
+        return self._after is not None
+
     def listen(self, kind: ListenKind, host: str, port: int, dscp: int) -> socket.socket:
         try:
             _, descriptors = self._ask(wire.Listen(kind, host, port, dscp))

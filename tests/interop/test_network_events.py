@@ -1,6 +1,8 @@
 """The machine loses an address or a link: calls go another way within milliseconds, and come back by themselves."""
 
 import socket
+import os
+import signal
 import time
 
 import pytest
@@ -113,6 +115,28 @@ def test_a_call_that_is_up_is_heard_again_and_tcp_is_taken_again(sbc, lab, loss)
     assert sbc.cdrs()[0]["cause"] == "normal"
     assert options_by_tcp(lab) == "SIP/2.0 200 OK"
     assert sbc.complaints() == []
+
+
+def test_a_signalling_that_dies_meanwhile_comes_back_and_uses_what_is_left(sbc, lab, tmp_path, started, call):
+    """One lost address must not keep all trunks down."""
+    lose, give_back, why = LOSSES["address"]
+    started(Sipp("backup", "uas", tmp_path, local=BACKUP, calls=50, prefix=lab.namespaces.enter("backup")))
+    lab.namespaces.change("sbc", *lose)
+    until(lambda: is_down(sbc), "the trunk to be down", 1)
+    was = sbc.ask("status")["pids"]["signalling"]
+    os.kill(was, signal.SIGKILL)
+
+    def is_back():
+        try:
+            return sbc.ask("status")["pids"]["signalling"] != was and is_down(sbc)
+        except OSError:
+            return False
+
+    until(is_back, "signalling to be back, and to know what is lost", 15)
+    assert carrier_of(sbc)["why"] == f"interface outside: {why}"
+    assert call()[0] == "carrier-b"
+    lab.namespaces.change("sbc", *give_back)
+    until(lambda: not is_down(sbc), "the trunk to be back", 2)
 
 
 def test_a_carrier_that_pulls_the_plug_is_noticed(sbc, lab, tmp_path, started, call):

@@ -48,6 +48,17 @@ def test_no_port_at_the_start_is_a_problem_with_its_range_and_reason():
     assert events == [PortsOpened(INSIDE, ())]
 
 
+def test_in_a_next_life_an_address_without_ports_is_an_alarm_and_stops_nothing():
+    pool, _, _ = opening()
+    ports = PortOpening(pool, MediaSettings(10_000, 10_999), [].append, is_restart=True)
+    pool.error = OSError(99, "Cannot assign requested address")
+    with structlog.testing.capture_logs() as log:
+        ports.perform(OpenPorts(INSIDE, 1))
+
+    assert ports.started() == []
+    assert [(line["event"], line["alarm"]) for line in log] == [("media.no_ports", True)]
+
+
 def test_an_address_that_is_lost_later_is_an_alarm_until_it_is_back():
     pool, events, ports = opening()
     ports.started()
