@@ -48,23 +48,26 @@ class Reloader:
         """All problems, and then nothing has changed; or what has changed."""
         async with self._one_at_a_time:
             try:
-                with _considerately():
-                    policy, changes = await trio.to_thread.run_sync(self._read)
-            except PolicyError as error:
-                return self._refused([str(problem) for problem in error.problems])
+                return await self._reload()
             except Exception as error:
                 log.exception("reload.failed")
-                bug = f"the policy could not be read: {error!r}; this is a bug of the SBC, its log says more"
-                return self._refused([bug])
-            problems = list(needs_restart(self._policy, policy))
-            try:
-                prepared = self._prepare(policy)
-            except OperatorError as error:
-                return self._refused([*problems, *str(error).splitlines()])
-            if problems:
-                prepared.drop()
-                return self._refused(problems)
-            return self._taken(policy, changes, prepared)
+                return self._refused([_bug(error)])
+
+    async def _reload(self) -> list[str] | Changes:
+        try:
+            with _considerately():
+                policy, changes = await trio.to_thread.run_sync(self._read)
+        except PolicyError as error:
+            return self._refused([str(problem) for problem in error.problems])
+        problems = list(needs_restart(self._policy, policy))
+        try:
+            prepared = self._prepare(policy)
+        except OperatorError as error:
+            return self._refused([*problems, *str(error).splitlines()])
+        if problems:
+            prepared.drop()
+            return self._refused(problems)
+        return self._taken(policy, changes, prepared)
 
     async def again(self) -> list[str]:
         """The policy in force once more, because what is laid over it has changed. All problems, and then nothing has;
@@ -75,6 +78,9 @@ class Reloader:
                 self._prepare(self._policy).put_in_force()
             except OperatorError as error:
                 return str(error).splitlines()
+            except Exception as error:
+                log.exception("reload.failed")
+                return [_bug(error)]
             return []
 
     def _read(self) -> tuple[Policy, Changes]:
@@ -94,6 +100,11 @@ class Reloader:
         for n, problem in enumerate(problems):
             log.error("reload.refused", **({"alarm": True, "problems": len(problems)} if n == 0 else {}), text=problem)
         return problems
+
+
+def _bug(error: Exception) -> str:
+    """Whoever has ordered it, a signal too: no bug in it ends calls."""
+    return f"the reload was broken off: {error!r}; this is a bug of the SBC, its log says more"
 
 
 @contextlib.contextmanager

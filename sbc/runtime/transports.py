@@ -175,12 +175,20 @@ class Transports:
             with trio.move_on_after(pause):
                 await self._changed.wait()
             self._changed = trio.Event()
-            for listener in list(self._removed):
-                if self._engine.lets_go(listener.transport, listener.address):
-                    self._close(listener)
-            strangers = self._tcp.close_strangers()
-            seldom = _SELDOM_SECONDS if self._engine.has_former_peers else math.inf
-            pause = _LOOK_SECONDS if self._removed or strangers else seldom
+            try:
+                pause = self._close_what_is_over()
+            except Exception:  # a socket too many is no reason to end calls
+                log.exception("engine.failure", alarm=True, where="listeners")
+                pause = _SELDOM_SECONDS
+
+    def _close_what_is_over(self) -> float:
+        """Seconds until there may be more."""
+        for listener in list(self._removed):
+            if self._engine.lets_go(listener.transport, listener.address):
+                self._close(listener)
+        strangers = self._tcp.close_strangers()
+        seldom = _SELDOM_SECONDS if self._engine.has_former_peers else math.inf
+        return _LOOK_SECONDS if self._removed or strangers else seldom
 
     def _close(self, listener: Listener) -> None:
         del self._removed[listener], self._open[listener]

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import structlog
 import trio
 
 from sbc.admin.testcall import CloseDoor, OpenDoor
@@ -124,3 +125,15 @@ async def test_what_policy_does_not_allow_opens_nothing(program):
     assert reply.status == 409
     assert "emergency" in json.loads(reply.body)["detail"]
     assert program.laid == []
+
+
+async def test_a_bug_in_closing_is_an_alarm_and_no_end_of_the_program(program, monkeypatch, autojump_clock):
+    def broken():
+        raise KeyError("x")
+
+    monkeypatch.setattr(program.door, "_end_calls", broken)
+    await program.door.open(ORDER)
+    with structlog.testing.capture_logs() as lines:
+        await trio.sleep(ORDER.wanted.seconds + GRACE_SECONDS + 1)
+    assert ("engine.failure", "testcall") in [(line["event"], line.get("where")) for line in lines]
+    assert (await program.door.open(ORDER)).status == 201

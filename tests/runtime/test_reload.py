@@ -167,6 +167,17 @@ async def test_a_bug_in_reading_is_a_problem_and_no_end(rig, monkeypatch):
     assert rig.in_force == []
 
 
+async def test_a_bug_in_putting_in_force_is_a_problem_and_no_end(rig, monkeypatch):
+    def broken(policy):
+        raise KeyError("x")
+
+    monkeypatch.setattr(rig.reloader, "_prepare", broken)
+    [problem] = await rig.reload()
+    assert "KeyError('x')" in problem
+    [problem] = await rig.reloader.again()
+    assert "KeyError('x')" in problem
+
+
 async def test_two_reloads_at_once_come_one_after_the_other(rig):
     async with trio.open_nursery() as nursery:
         nursery.start_soon(rig.reload)

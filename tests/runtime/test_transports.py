@@ -6,6 +6,7 @@ from collections import Counter
 from contextlib import asynccontextmanager
 
 import pytest
+import structlog
 import trio
 
 from sbc.core.address import Address, Transport
@@ -47,11 +48,14 @@ class Engine:
     def __init__(self):
         self.needed = set()  # ports
         self.strangers = set()  # interfaces
+        self.broken = set()  # ports, of which it raises
 
     def knows(self, interface, host, port):
         return interface not in self.strangers
 
     def lets_go(self, transport, local):
+        if local.port in self.broken:
+            raise KeyError(local.port)
         return local.port not in self.needed
 
 
@@ -102,6 +106,17 @@ async def test_one_that_is_removed_is_closed_when_nothing_needs_it(rig, autojump
     await trio.sleep(2)
     assert rig.transports.removed == 0
     assert rig.keeper.held == {("udp", 5070)}
+
+
+async def test_an_engine_that_fails_over_one_is_an_alarm_and_is_asked_again(rig, autojump_clock):
+    rig.neighbours.broken = {5060}
+    with structlog.testing.capture_logs() as lines:
+        rig.reload(interface("inside", "udp:5070"))
+        await trio.sleep(5)
+    assert ("engine.failure", "listeners") in [(line["event"], line.get("where")) for line in lines]
+    rig.neighbours.broken.clear()
+    await trio.sleep(20)
+    assert rig.transports.removed == 0
 
 
 async def test_one_that_comes_back_is_not_opened_again_nor_closed(rig, autojump_clock):
