@@ -72,7 +72,7 @@ class NetworkWatch:
             log.warning("network.not_watched", reason=reasons)
             self._tell(self._watch.forget(_NOT_WATCHED))
         except* Exception as group:  # a bug in it is no reason to end calls
-            log.error("engine.failure", alarm=True, where="network", exc_info=group)
+            log.exception("engine.failure", alarm=True, where="network", exc_info=group)
             self._tell(self._watch.forget(_NOT_WATCHED))
 
     async def _picture(self) -> Picture:

@@ -102,6 +102,16 @@ async def test_when_nothing_can_be_read_any_more_what_was_lost_counts_as_well(ne
     assert [line["event"] for line in lines] == ["network.not_watched"]
 
 
+async def test_a_bug_in_it_is_an_alarm_and_no_end_of_the_program(news, monkeypatch):
+    def broken(self, picture, now):
+        raise KeyError("wan")
+
+    monkeypatch.setattr(network.InterfaceWatch, "look", broken)
+    with structlog.testing.capture_logs() as lines:
+        await NetworkWatch({"wan": WAN}, print, read=picture).run()
+    assert [(line["event"], line["where"], line["alarm"]) for line in lines] == [("engine.failure", "network", True)]
+
+
 async def test_a_socket_that_is_not_permitted_is_said_too(monkeypatch):
     def refused():
         raise OSError(97, "Address family not supported by protocol")
