@@ -104,4 +104,12 @@ def pytest_runtest_makereport(item, call):
     report = outcome.get_result()
     if call.when == "call" and report.failed:
         for node in getattr(item, "nodes", ()):
-            report.sections.append(("the SBC", node.story()))
+            report.sections.append(("the SBC", _story(node)))
+
+
+def _story(node):
+    """What it has to say may be gone with it, and must not end the run."""
+    try:
+        return node.story()
+    except Exception as error:  # noqa: BLE001
+        return f"no story: {error!r}"
