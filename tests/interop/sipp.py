@@ -46,12 +46,13 @@ class Sipp:
             "-r", str(rate), "-l", str(max(calls, 100)), "-s", number, "-key", "caller", caller, "-nostdin",
             "-trace_stat", "-stf", self.statistics_path, "-fd", "1", "-trace_err", "-error_file", self.errors_path,
             "-d", str(talk_ms), "-max_socket", "1000", "-recv_timeout", "60000",
+            "-watchdog_interval", "0",  # it would call a busy machine an error, and end after 120 of them
             *(("-trace_msg",) if trace else TRACE), *more,
             *(part for key, value in keys.items() for part in ("-key", key, value)),
         ]  # fmt: skip
         self.child = Child(name, [*argv, remote] if remote else argv, self.folder, prefix=prefix)
         self._socket = "{3:02X}{2:02X}{1:02X}{0:02X}:{4:04X}".format(*map(int, local.split(".")), port)
-        until(lambda: self._is_bound() or not self.child.is_running, f"{name} to listen", 5)
+        until(lambda: self._is_bound() or not self.child.is_running, f"{name} to listen")
 
     def stop(self) -> None:
         self.child.stop()
