@@ -87,8 +87,10 @@ class PeerTapes:
         exchange = self._exchanges.get(user)
         is_answer = data.startswith(b"SIP/")
         if exchange is None or (sent and not is_answer and data != exchange.request):
-            peer = "" if is_answer else self._peer_of(user)
-            exchange = self._begin(user, peer, sent, data, flow) if peer else None
+            peer = self._peer_of(user)
+            exchange = self._begin(user, peer, sent, data, flow) if peer and not is_answer else None
+            if peer and exchange is None:  # there was no room for it, or is none any more: a capture server has it
+                self._recorder.pass_on((at, PEER, sent, data, flow))
         if exchange is None:
             return
         self._append(exchange, at, sent, data, flow)

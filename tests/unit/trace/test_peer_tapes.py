@@ -275,3 +275,16 @@ def test_a_copy_goes_to_the_capture_server_by_its_call_id_if_there_is_one():
     assert correlation == "2"
     assert b"5ec4e7" not in entry.data
     assert entry.flow == flow()
+
+
+def test_a_capture_server_gets_answers_to_what_has_left_the_tape_and_what_finds_no_room(monkeypatch):
+    tape = Tape()
+    tape.recorder.lay_out(on=True)
+    users = [tape.asks(b"MESSAGE") for _ in range(7)]
+    tape.tapes.message(users[0], tape.tick(), False, response(200, b"MESSAGE"), flow())
+    assert len(tape.recorder.fetch(100)) == 8
+    monkeypatch.setattr(limits, "TRACE_PEERS", 1)
+    tape.asks(b"OPTIONS", 500)
+    tape.asks(b"OPTIONS", 200, peer="other")
+    assert len(tape.recorder.fetch(100)) == 4
+    assert tape.tapes.entries("other") == ()
