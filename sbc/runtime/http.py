@@ -45,6 +45,7 @@ from sbc.runtime.admin_socket import door_of, label_of, open_admin_socket, remov
 from sbc.runtime.http_clients import Clients
 from sbc.runtime.http_events import Pictures, send_events
 from sbc.runtime.http_page import Page, is_of_page, page_reply, read_page
+from sbc.runtime.in_force import NOT_FROM_FILES
 from sbc.runtime.seldom import Seldom
 
 STORE_SECONDS: Final = 8.0  # for one question to the store; clients wait for ten
@@ -71,9 +72,8 @@ ReloadPolicy = Callable[[], Awaitable[Sequence[str] | Changes]]
 Performers = Mapping[type, Callable[[Any], Awaitable[Reply]]]
 
 
-async def nothing_to_reload() -> Sequence[str]:
-    """For a program that was not started from files, as the demo."""
-    return ("this program did not read its policy from files",)
+async def _nothing_to_reload() -> Sequence[str]:
+    return (NOT_FROM_FILES,)
 
 
 async def serve_admin(
@@ -82,7 +82,7 @@ async def serve_admin(
     order: Callable[[ControlEvent], None],
     data_dir: Path,
     *,
-    reload: ReloadPolicy = nothing_to_reload,
+    reload: ReloadPolicy = _nothing_to_reload,
     performers: Performers = MappingProxyType({}),
     token: Callable[[], str | None] = lambda: None,
     drops: Counter[str] | None = None,

@@ -20,7 +20,7 @@ from sbc.runtime.sockets import OpenSocket
 
 ReadPolicy = Callable[[], Policy]
 
-_NOT_FROM_FILES = "this program did not read its policy from files"
+NOT_FROM_FILES = "this program did not read its policy from files"
 
 
 class Program(Protocol):
@@ -46,7 +46,7 @@ class PolicyInForce:
     async def reload(self) -> list[str] | Changes:
         """Every problem, and then nothing has changed; or what has changed."""
         if not self._can_reload:
-            return [_NOT_FROM_FILES]
+            return [NOT_FROM_FILES]
         return await self._reloader.reload()
 
     async def lay_door(self, door: Door | None) -> list[str]:
@@ -85,4 +85,4 @@ class _Prepared(Struct, frozen=True, eq=False):
 
 
 def _nothing_to_read() -> Policy:
-    raise OperatorError(_NOT_FROM_FILES)
+    raise OperatorError(NOT_FROM_FILES)
