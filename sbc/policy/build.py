@@ -3,7 +3,7 @@
 Values are made of good fields only; when anything was wrong, all problems are raised and nothing is made.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -17,6 +17,7 @@ from sbc.policy.merge import Draft
 from sbc.policy.methods import allowed_events, allowed_methods
 from sbc.policy.model import (
     EVENTS,
+    FIXED,
     TALK_METHODS,
     CallerId,
     CodecRules,
@@ -43,7 +44,7 @@ from sbc.policy.steps import disaster_steps
 
 def build_policy(draft: Draft, start: Where, files: tuple[str, ...], vault: Vault, problems: Problems) -> Policy:
     """`vault`: the environment and the files that passwords are fetched from."""
-    settings = _settings(draft.settings["sbc"], vault, problems)
+    settings = _settings(draft.settings, vault, problems)
     crosscheck.check_draft(draft, start, problems)
     peercheck.check_peers(draft, problems)
     routecheck.check_routes(draft, problems)
@@ -71,7 +72,8 @@ def build_policy(draft: Draft, start: Where, files: tuple[str, ...], vault: Vaul
     )
 
 
-def _settings(fields: Fields, vault: Vault, problems: Problems) -> Settings:
+def _settings(sections: Mapping[str, Fields], vault: Vault, problems: Problems) -> Settings:
+    fields = sections["sbc"]
     # systemd lists several directories with colons; the first is the main one.
     state = vault.environment.get("STATE_DIRECTORY", "").partition(":")[0]
     alerts: Fields = fields.get("alerts", Fields(fields.where))
@@ -87,7 +89,13 @@ def _settings(fields: Fields, vault: Vault, problems: Problems) -> Settings:
         log=log_rules(fields),
         hep=hep_server(fields, vault, problems),
         cdr=cdr_rules(fields, vault, problems),
+        places=_places(sections),
     )
+
+
+def _places(sections: Mapping[str, Fields]) -> dict[str, Where]:
+    split = [(key, *key.split(".")) for key in FIXED]
+    return {key: sections[section].place(name) for key, section, name in split if name in sections[section].found}
 
 
 def _interface(name: str, fields: Fields) -> Interface:

@@ -4,6 +4,7 @@
 Numbers are E.164 with a leading plus inside; what a peer sees is made by its `numbers` forms.
 """
 
+from collections.abc import Mapping
 from typing import Final, Literal
 
 from msgspec import Struct, field
@@ -345,9 +346,13 @@ class CdrRules(Struct, frozen=True):
     postgres: Postgres | None = None
 
 
+FIXED: Final = ("sbc.name", "sbc.data_dir", "sbc.admin", "media.ports", "media.workers")
+"""What a running program has taken for good."""
+
+
 class Settings(Struct, frozen=True):
     """The section `sbc`. `admin` is `host:port`, `[v6]:port`, `unix:PATH` or `off`; beyond loopback `admin_token` is
-    there.
+    there. `places`: where each of the keys stands that a reload cannot change (`FIXED`), if it is written.
     """
 
     name: str = "sbc"
@@ -361,6 +366,7 @@ class Settings(Struct, frozen=True):
     log: LogRules = LogRules()
     hep: Hep | None = None
     cdr: CdrRules = CdrRules()
+    places: Mapping[str, Where] = {}
 
 
 class Target(Struct, frozen=True):

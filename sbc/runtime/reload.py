@@ -17,10 +17,8 @@ from sbc.core.errors import OperatorError
 from sbc.policy.changes import Changes, changes_between
 from sbc.policy.engine import Policy
 from sbc.policy.load import PolicyError
-from sbc.policy.model import MediaSettings
+from sbc.policy.model import FIXED
 
-# Settings of the section `sbc` that a running program has taken for good.
-_FIXED: Final = ("name", "data_dir", "admin")
 _SWITCH_SECONDS: Final = 0.0005  # the interpreter's own is 5 ms
 
 log = structlog.get_logger("reload")
@@ -124,17 +122,16 @@ def _considerately() -> Iterator[None]:
 
 
 def needs_restart(old: Policy, new: Policy) -> Iterator[str]:
-    """What differs and cannot be changed while the program runs, a line each."""
-    for key in _FIXED:
-        before, after = getattr(old, key), getattr(new, key)
-        if before != after:
-            yield f"sbc.{key}: `{after}` instead of `{before}` needs a restart"
-    before, after = old.media, new.media
-    if (before.first_port, before.last_port) != (after.first_port, after.last_port):
-        yield f"media.ports: {_ports(after)} instead of {_ports(before)} needs a restart"
-    if before.workers != after.workers:
-        yield f"media.workers: {after.workers} instead of {before.workers} needs a restart"
+    """What differs and cannot be changed while the program runs, a line each, with its place where it is written."""
+    before, after = _fixed(old), _fixed(new)
+    for key in FIXED:
+        if before[key] != after[key]:
+            at = new.settings.places.get(key)
+            place = "" if at is None else f"{at}: "
+            yield f"{place}{key}: `{after[key]}` instead of `{before[key]}` needs a restart"
 
 
-def _ports(media: MediaSettings) -> str:
-    return f"{media.first_port}-{media.last_port}"
+def _fixed(policy: Policy) -> dict[str, str | int]:
+    media = policy.media
+    ports = f"{media.first_port}-{media.last_port}"
+    return dict(zip(FIXED, (policy.name, policy.data_dir, policy.admin, ports, media.workers), strict=True))

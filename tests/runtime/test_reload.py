@@ -101,15 +101,15 @@ async def test_every_error_is_said_and_logged_and_nothing_changes(rig, said):
 @pytest.mark.parametrize(
     ("before", "after", "problem"),
     [
-        ("name: hq", "name: other", "sbc.name: `other` instead of `hq` needs a restart"),
-        ("/var/lib/sbc", "/elsewhere", "sbc.data_dir: `/elsewhere` instead of `/var/lib/sbc` needs a restart"),
-        ("127.0.0.1:8088", "off", "sbc.admin: `off` instead of `127.0.0.1:8088` needs a restart"),
-        ("20000-20999", "20000-21999", "media.ports: 20000-21999 instead of 20000-20999 needs a restart"),
-        ("media: {", "media: {workers: 2, ", "media.workers: 2 instead of 1 needs a restart"),
+        ("name: hq", "name: other", "2:13: sbc.name: `other` instead of `hq`"),
+        ("/var/lib/sbc", "/elsewhere", "2:27: sbc.data_dir: `/elsewhere` instead of `/var/lib/sbc`"),
+        ("127.0.0.1:8088", "off", "2:48: sbc.admin: `off` instead of `127.0.0.1:8088`"),
+        ("20000-20999", "20000-21999", "6:16: media.ports: `20000-21999` instead of `20000-20999`"),
+        ("media: {", "media: {workers: 2, ", "6:18: media.workers: `2` instead of `1`"),
     ],
 )  # fmt: skip
 async def test_what_the_program_has_taken_for_good_is_named_and_refused(rig, before, after, problem):
-    assert await rig.reload(before, after) == [problem]
+    assert await rig.reload(before, after) == [f"policy.yaml:{problem} needs a restart"]
     assert rig.in_force == []
     assert rig.dropped == 1
 
@@ -118,7 +118,8 @@ async def test_all_that_needs_a_restart_is_named_at_once_with_what_cannot_be_ope
     rig.taken = "policy.yaml:5:3: interfaces.outside.sip udp:127.0.0.20:5070: address already in use"
     rig.text = rig.text.replace("name: hq", "name: other").replace("media: {", "media: {workers: 2, ")
     problems = await rig.reload("127.0.0.20:5060", "127.0.0.20:5070")
-    assert [problem.split()[0] for problem in problems] == ["sbc.name:", "media.workers:", "policy.yaml:5:3:"]
+    places = [problem.split()[0] for problem in problems]
+    assert places == ["policy.yaml:2:13:", "policy.yaml:6:18:", "policy.yaml:5:3:"]
     assert rig.in_force == []
 
 
