@@ -1,8 +1,8 @@
 """The machine loses an address or a link: calls go another way within milliseconds, and come back by themselves."""
 
-import socket
 import os
 import signal
+import socket
 import time
 
 import pytest
