@@ -219,7 +219,7 @@ class Switch:
             case ClockSet(wall_at_zero):
                 self._context.wall.at_zero = wall_at_zero
                 self.relations.registrar.set_wall(wall_at_zero)
-                self.relations.paths.set_wall(wall_at_zero, now)
+                self.relations.paths.today.set_wall(wall_at_zero, now)
                 return []
 
     def tick(self, now: float) -> list[Command]:

@@ -6,17 +6,16 @@ paths; the rules are the contract's, sections 2 and 7. It does not end calls and
 gives back, and proves the count with `reconcile`.
 """
 
-from collections import Counter
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping
 from typing import Final
 
 from msgspec.structs import replace
 
+from sbc.peering.peaks import DayPeaks
 from sbc.peering.views import Direction, HolderView, PathView
 from sbc.policy.model import PathRules
 
 _UNLIMITED: Final = PathRules()
-_DAY: Final = 86_400.0
 
 
 class PathLedger:
@@ -24,14 +23,12 @@ class PathLedger:
 
     def __init__(self) -> None:
         self._rules: dict[str, PathRules] = {}
+        self._known: frozenset[str] = frozenset()  # trunks of the policy
         self._trunks: dict[str, _Account] = {}
         self._pool_of: dict[str, str] = {}  # trunk -> pool; also of trunks that left the policy with calls up
         self._pools: dict[str, _Pool] = {}
         self._calls: dict[str, dict[tuple[int, str], HolderView]] = {}  # ref -> leg and trunk -> holder
-        self._peaks: Counter[str] = Counter()  # of this day, by trunk
-        self._pool_peaks: Counter[str] = Counter()
-        self._wall_at_zero = 0.0
-        self._day_ends = 0.0  # seconds of the engine's clock
+        self.today = DayPeaks()
         self._leaked = 0
 
     def __len__(self) -> int:
@@ -45,28 +42,24 @@ class PathLedger:
     def peaks(self, now: float) -> dict[str, int]:
         """Most paths held at once on this day (UTC), by trunk; what was taken before midnight and is held counts."""
         self._turn_to(now)
-        return dict(self._peaks)
+        return dict(self.today.trunks)
 
-    def set_wall(self, wall_at_zero: float, now: float) -> None:
-        """Wall-clock seconds (UTC) at zero of the engine's clock: at start, and after the wall clock was stepped."""
-        self._wall_at_zero = wall_at_zero
-        self._day_ends = self._next_midnight(now)
-
-    def set_rules(self, rules: Mapping[str, PathRules], pools: Mapping[str, int]) -> None:
+    def set_rules(
+        self, rules: Mapping[str, PathRules], pools: Mapping[str, int], unlimited: Collection[str] = ()
+    ) -> None:
         """What counts from now on, at start and after a reload. Whoever holds a path keeps it, whatever the caps say.
 
-        A trunk that is not in `rules` has no limit. In a pool, a trunk's own maxima go on counting, and a class's
-        reserve is the largest that any of the pool's trunks asks for.
+        A trunk that is not in `rules` has no limit; `unlimited` are those of the policy. In a pool, a trunk's own
+        maxima go on counting, and a class's reserve is the largest that any of the pool's trunks asks for.
         """
         members = {name: rule.pool for name, rule in rules.items() if rule.pool is not None}
         gone = {name: pool for name, pool in self._pool_of.items() if name not in rules and self._trunks.get(name)}
         self._rules = dict(rules)
+        self._known = frozenset((*rules, *unlimited))
         self._pool_of = gone | members
-        self._trunks = {name: self._trunks.get(name) or _Account() for name in rules} | {
+        self._trunks = {name: self._trunks.get(name) or _Account() for name in (*rules, *unlimited)} | {
             name: account for name, account in self._trunks.items() if account
         }
-        self._peaks = Counter({name: peak for name, peak in self._peaks.items() if name in self._trunks})
-        self._pool_peaks = Counter({name: peak for name, peak in self._pool_peaks.items() if name in pools})
         self._pools = {
             name: _Pool(total, tuple(rule for rule in rules.values() if rule.pool == name))
             for name, total in pools.items()
@@ -97,9 +90,10 @@ class PathLedger:
             return True
         if not emergency and not self.would_fit(trunk, direction):
             return False
-        if now >= self._day_ends:
+        if now >= self.today.day_ends:
             self._turn_to(now)
         self._hold(HolderView(trunk, ref, leg, direction, now, emergency))
+        self.today.wait(now)
         return True
 
     def give_back(self, ref: str, leg: int) -> tuple[HolderView, ...]:
@@ -117,14 +111,9 @@ class PathLedger:
     def move(self, ref: str, leg: int, new_ref: str, new_leg: int) -> None:
         """What this leg holds, it holds as a leg of another call from now on: two calls have become one."""
         for holder in [holder for holder in self._calls.get(ref, {}).values() if holder.leg == leg]:
-            peak, pool = self._peaks[holder.trunk], self._pool_of.get(holder.trunk, "")
-            pool_peak = self._pool_peaks[pool]
             # The new one first: a trunk that has left the policy is forgotten with its last holder.
-            self._hold(replace(holder, ref=new_ref, leg=new_leg))
+            self._add(replace(holder, ref=new_ref, leg=new_leg))
             self._release(holder)
-            self._peaks[holder.trunk] = peak
-            if pool in self._pools:
-                self._pool_peaks[pool] = pool_peak
 
     def give_back_all(self, ref: str) -> None:
         """What any leg of this call still holds: for the call's one exit."""
@@ -148,7 +137,7 @@ class PathLedger:
                 len(account),
                 account.holders() if with_holders else (),
                 pool=self._pool_of.get(name, ""),
-                peak_today=self._peaks[name],
+                peak_today=self.today.trunks[name],
                 inbound=account.used("inbound"),
                 outbound=account.used("outbound"),
             )
@@ -161,7 +150,7 @@ class PathLedger:
                 len(pool.account),
                 pool.account.holders() if with_holders else (),
                 kind="pool",
-                peak_today=self._pool_peaks[name],
+                peak_today=self.today.pools[name],
                 inbound=pool.account.used("inbound"),
                 outbound=pool.account.used("outbound"),
             )
@@ -184,14 +173,9 @@ class PathLedger:
 
     def _turn_to(self, now: float) -> None:
         """A new day begins with what is held."""
-        if now < self._day_ends:
-            return
-        self._day_ends = self._next_midnight(now)
-        self._peaks = Counter({name: len(account) for name, account in self._trunks.items() if account})
-        self._pool_peaks = Counter({name: len(pool.account) for name, pool in self._pools.items()})
-
-    def _next_midnight(self, now: float) -> float:
-        return now + _DAY - (self._wall_at_zero + now) % _DAY
+        if now >= self.today.day_ends:
+            trunks = {name: len(account) for name, account in self._trunks.items() if account}
+            self.today.begin_day(trunks, {name: len(pool.account) for name, pool in self._pools.items()}, now)
 
     def _pool(self, trunk: str) -> "_Pool | None":
         """None also for a pool that left the policy while its trunks' calls are up."""
@@ -202,15 +186,21 @@ class PathLedger:
         return self._rules.get(trunk, _UNLIMITED).total if pool is None else pool.rules.total
 
     def _hold(self, holder: HolderView) -> None:
+        held, pool = self._add(holder)
+        if pool is None:
+            self.today.see(holder.trunk, held, "", 0)
+        else:
+            self.today.see(holder.trunk, held, self._pool_of[holder.trunk], len(pool.account))
+
+    def _add(self, holder: HolderView) -> "tuple[int, _Pool | None]":
+        """How many the trunk holds then, and its pool."""
         self._calls.setdefault(holder.ref, {})[holder.leg, holder.trunk] = holder
         account = self._trunks.setdefault(holder.trunk, _Account())
         account.add(holder)
         pool = self._pool(holder.trunk)
         if pool is not None:
             pool.account.add(holder)
-            name = self._pool_of[holder.trunk]
-            self._pool_peaks[name] = max(self._pool_peaks[name], len(pool.account))
-        self._peaks[holder.trunk] = max(self._peaks[holder.trunk], len(account))
+        return len(account), pool
 
     def _release(self, holder: HolderView) -> None:
         holders = self._calls[holder.ref]
@@ -222,7 +212,7 @@ class PathLedger:
         pool = self._pool(holder.trunk)
         if pool is not None:
             pool.account.discard(holder)
-        if not account and holder.trunk not in self._rules:
+        if not account and holder.trunk not in self._known:
             del self._trunks[holder.trunk]
             self._pool_of.pop(holder.trunk, None)
 

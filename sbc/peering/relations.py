@@ -11,6 +11,7 @@ from sbc.core.address import Flow
 from sbc.core.commands import Log, StoreState
 from sbc.core.ids import IdSource
 from sbc.core.timers import Schedule
+from sbc.peering import peaks
 from sbc.peering.bindings import BindingMoved
 from sbc.peering.closures import KIND_OF_ORDER, Closures, Order
 from sbc.peering.health import HealthTable, PeerChanged
@@ -69,6 +70,8 @@ class Relations:
                 self._closures.restore(kind, name, self.policy.peers.get(name), now)  # type: ignore[arg-type]
             elif kind == "register":
                 self._saved[name] = value
+            elif key == peaks.KEY:
+                self.paths.today.restore(value, now)
             elif kind == KEPT:
                 self.quotas.restore(name, value)
 
@@ -134,8 +137,9 @@ class Relations:
         return [out for peer in self._where.named for out in self._set_hops(peer, now)]
 
     def _set_tables(self, policy: Policy) -> None:
-        self.paths.set_rules(policy.path_rules, policy.path_pools)
         peers = policy.peers.values()
+        unlimited = [peer.name for peer in peers if peer.kind == "trunk" and peer.paths is None]
+        self.paths.set_rules(policy.path_rules, policy.path_pools, unlimited)
         self._where.set_peers(peers)
         for peer in peers:
             auth = peer.auth if peer.kind == "trunk" else None
@@ -325,7 +329,7 @@ class Relations:
         outs += self._bound(self.registrar.tick(now), "its binding has expired", now)
         for name in self._due.pop_due(now):
             outs += self._follow(name, self._registrations[name].tick(now), now)
-        return outs + self.quotas.tick(now)
+        return [*outs, *self.quotas.tick(now), *self.paths.today.tick(now)]
 
     def next_deadline(self) -> float | None:
         deadlines = (
@@ -333,6 +337,7 @@ class Relations:
             self.registrar.next_deadline(),
             self._due.next(),
             self.quotas.next_deadline(),
+            self.paths.today.next_deadline(),
         )
         return min((at for at in deadlines if at is not None), default=None)
 

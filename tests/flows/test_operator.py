@@ -1,7 +1,7 @@
 """What an operator orders: hang up, drain; and what a full disk means."""
 
 from sbc.b2bua.events import BusyOutOrdered, DrainOrdered, DrainRevoked, HangUpOrdered, PolicyChanged
-from sbc.testing.world import DID, FAR, POLICY, read_policy
+from sbc.testing.world import DID, FAR, POLICY, World, read_policy
 
 
 def test_hang_up_ends_an_answered_call_on_both_sides(world):
@@ -83,6 +83,22 @@ def test_nobody_takes_back_a_stop(world):
     office.invites(FAR)
     assert office.call.status == 503
     assert sbc.idle()
+
+
+def test_the_days_peak_is_known_after_a_restart(world):
+    sbc = world()
+    office, carrier = sbc.office(), sbc.carrier()
+    for _ in range(2):
+        office.invites(FAR)
+        carrier.answers()
+    sbc.run(11.0)
+    for call in list(office.agent.parties):
+        office.hangs_up(call=call)
+    assert sbc.idle()
+    again = World(POLICY, seed=9, kept=sbc.kept)
+    peaks = {path.trunk: path.peak_today for path in again.switch.snapshot(again.now).paths}
+    assert peaks["carrier"] == 2
+    assert again.idle()
 
 
 def test_a_call_is_not_forgotten_before_its_record_is_durable(world):

@@ -115,7 +115,7 @@ def pbxs(*, sbc: RunningSbc = LOCAL) -> int:
     help="""The call paths of every trunk, who holds them and for how long.
 
 Below each trunk stand the calls that hold its paths. TODAY is the most that
-were held at once since midnight UTC, or since the start if that was later.
+were held at once since midnight UTC.
 
   sbc paths
   sbc paths --json""",

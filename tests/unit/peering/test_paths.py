@@ -167,7 +167,7 @@ def test_peaks_remember_the_most_that_was_held_at_once():
 
 def test_a_new_day_begins_with_what_is_held():
     ledger = _ledger({"acme": 9}, a=PathRules(pool="acme"))
-    ledger.set_wall(1000 * DAY - 10.0, 0.0)  # ten seconds before midnight
+    ledger.today.set_wall(1000 * DAY - 10.0, 0.0)  # ten seconds before midnight
     _fill(ledger, "a", OUT, 3)
     ledger.give_back("outbound-0", 1)
     assert [view.peak_today for view in ledger.views(9.0)] == [3, 3]
@@ -179,10 +179,10 @@ def test_a_new_day_begins_with_what_is_held():
 
 def test_a_wall_clock_that_is_stepped_moves_midnight():
     ledger = _ledger(a=PathRules(total=9))
-    ledger.set_wall(0.0, 0.0)
+    ledger.today.set_wall(0.0, 0.0)
     _fill(ledger, "a", OUT, 2)
     ledger.give_back("outbound-0", 1)
-    ledger.set_wall(DAY - 60.0, 30.0)
+    ledger.today.set_wall(DAY - 60.0, 30.0)
     assert ledger.peaks(59.0) == {"a": 2}
     assert ledger.peaks(60.0) == {"a": 1}
 
