@@ -1,6 +1,7 @@
 """Fixtures of all tests. A flow test that fails shows the ladder of every call in its world."""
 
 import os
+import signal
 import socket
 
 import pytest
@@ -9,6 +10,10 @@ from hypothesis import HealthCheck, settings
 from sbc.testing.seeds import seeded_ids
 
 CHAOS_SEEDS = range(20)
+
+# What is started in the background of a shell ignores SIGINT, and so would every program that a test starts and ends.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # No test is timed: on a busy machine an example that takes its time proves nothing. What must not take long is held by
 # tests that count, or by limits of their own.
