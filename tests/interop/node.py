@@ -206,9 +206,11 @@ class Node:
     # --- what it said ---------------------------------------------------------------------------------------------
 
     def complaints(self) -> list[str]:
-        """Lines of its log that tell of a bug."""
+        """Lines of its log that tell of a bug, each with what follows it where that is a traceback."""
         signs = ("Traceback", "engine.failure", "call.crashed")
-        return [line for line in self.child.log.splitlines() if any(sign in line for sign in signs)]
+        lines = self.child.log.splitlines()
+        found = [n for n, line in enumerate(lines) if any(sign in line for sign in signs)]
+        return ["\n".join(lines[n : n + 20]) if "Traceback" in lines[n] else lines[n] for n in found]
 
     def story(self) -> str:
         """For a failed test: its log, how calls ended, the ladder of one that did not end well."""

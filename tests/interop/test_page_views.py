@@ -132,6 +132,7 @@ def test_a_list_that_is_held_keeps_its_order_and_says_who_has_gone(window: Open,
 
 def test_only_rows_whose_call_has_changed_are_touched(window: Open, stub: PageStub):
     page = window().goes("calls")
+    page.locator(".calls tbody tr").first.wait_for()
     page.evaluate(
         """() => { window.touched = new Set();
         new MutationObserver((all) => { for (const one of all) {
