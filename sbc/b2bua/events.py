@@ -14,6 +14,7 @@ class MediaReplied(Struct, frozen=True):
         | wire.Report
         | wire.DigitHeard
         | wire.Silent
+        | wire.Keyed
         | wire.StillHeard
         | wire.Refused
     )

@@ -23,7 +23,14 @@ if TYPE_CHECKING:
     from sbc.b2bua.call import Out
 
 News = (
-    wire.EngineReady | wire.SessionEnded | wire.Report | wire.DigitHeard | wire.Silent | wire.StillHeard | wire.Refused
+    wire.EngineReady
+    | wire.SessionEnded
+    | wire.Report
+    | wire.DigitHeard
+    | wire.Silent
+    | wire.Keyed
+    | wire.StillHeard
+    | wire.Refused
 )
 
 _ALARM_SECONDS: Final = 10.0  # between two alarms of foreign packets for one peer
@@ -46,6 +53,8 @@ class MediaNews:
                 return self._living.guarded(ref, lambda call: call.digit_heard(news), now)
             case wire.Silent(ref, seconds):
                 return self._living.guarded(ref, partial(_silent, seconds=seconds, now=now), now)
+            case wire.Keyed(ref):
+                return self._living.guarded(ref, partial(_keyed, news=news, now=now), now)
             case wire.StillHeard(local, port):
                 self._context.ports.heard(local, port, now)
                 return []
@@ -106,6 +115,16 @@ def _line(call: Call, finding: Finding, peer: Peer) -> Log:
         case NotHeard(foreign=foreign, source=source):
             where = (("foreign_packets", foreign), ("source", source or None), ("latching", peer.latching))
             return call.log("media.one_way", of_peer, *where, level="warning")
+
+
+def _keyed(call: Call, news: wire.Keyed, now: float) -> "list[Out]":
+    """What a DTLS handshake came to (RFC 5764). The media client keeps the keys; here it is told."""
+    peer = call.legs[call.pair[0 if news.side == "ingress" else 1]].peer
+    if not news.error:
+        call.context.trace.note(call.ref, now, f"media with {peer.name} is encrypted by DTLS")
+        return []
+    call.context.trace.note(call.ref, now, f"no DTLS with {peer.name}: {news.error}")
+    return [Log("warning", "media.not_keyed", (("ref", call.ref), ("peer", peer.name), ("reason", news.error)))]
 
 
 def _silent(call: Call, seconds: float, now: float) -> "list[Out]":

@@ -42,13 +42,18 @@ class Address(Struct, frozen=True, order=True):
 
 
 class Flow(Struct, frozen=True):
-    """A way to one remote address. `connection` 0 is UDP, or a stream connection still to be found or opened."""
+    """A way to one remote address. `connection` 0 is UDP, or a stream connection still to be found or opened.
+
+    `proved`: TLS only. The names of the profiles (`Policy.tls_profiles`) that the far end's certificate has proved; of
+    a connection still to be opened, the one that it must prove.
+    """
 
     transport: Transport
     interface: str
     local: Address
     remote: Address
     connection: int = 0
+    proved: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.transport}:{self.local}-{self.remote}"

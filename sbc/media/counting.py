@@ -26,11 +26,13 @@ _ADDED: Final = (
     "in_kernel",
     "foreign",
     "excess",
+    "forged",
+    "replayed",
     "lost",
     "reordered",
     "duplicates",
 )
-_LATEST: Final = ("jitter_ms", "round_trip_ms", "far_lost", "far_jitter_ms", "source", "foreign_source")
+_LATEST: Final = ("jitter_ms", "round_trip_ms", "far_lost", "far_jitter_ms", "source", "foreign_source", "suite")
 
 
 class Counts:

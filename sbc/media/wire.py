@@ -12,7 +12,7 @@ from typing import Final, Literal
 import msgspec
 from msgspec import Struct
 
-VERSION: Final = 3  # 2: payload types are rewritten, digits heard and played; 3: engines, latching, statistics
+VERSION: Final = 4  # 2: payload types are rewritten, digits heard and played; 3: engines, latching, statistics; 4: SRTP
 PORT_PAIRS_PER_MESSAGE: Final = 60  # two descriptors each; the kernel passes at most 253 at once (SCM_MAX_FD)
 
 DIGITS: Final = "0123456789*#ABCD!"  # by event code, RFC 4733 §3.2; `!` is the flash, 16, RFC 2833 §3.10
@@ -33,6 +33,58 @@ class Remote(Struct, frozen=True):
     rtcp_port: int
 
 
+class MasterKey(Struct, frozen=True):
+    """Master key and salt in one piece, as `inline:` has them (RFC 4568 §6.1), and the MKI that goes with them, if any.
+
+    Their lengths are the suite's: 16 and 14 octets, with AEAD 16 or 32 and 12.
+    """
+
+    key: bytes
+    mki: bytes = b""
+
+    def __repr__(self) -> str:
+        return "MasterKey(***)"
+
+
+class Crypto(Struct, frozen=True, tag=True):
+    """SRTP and SRTCP of one end (RFC 3711, 7714). `suite`: its name in RFC 4568 §6.2 or RFC 7714 §14.2.
+
+    `send` protects what we send to this end; what comes from it must fit one of `receive`, of which several are there
+    while it is not known whether the far end has changed over to the last one. Empty: nothing from it is let in yet.
+    A key that was there before, in whichever place, keeps its rollover counters and replay list.
+    """
+
+    suite: str
+    send: MasterKey
+    receive: tuple[MasterKey, ...] = ()
+
+
+class Dtls(Struct, frozen=True, tag=True):
+    """SRTP whose keys come of a DTLS handshake on the stream's own port (RFC 5764). `active`: we are the client.
+
+    `fingerprints`: (hash in lower case, "AB:CD:…") of certificates, one of which the far end must show (RFC 8122 §5).
+    `suites`: what we agree to, by the names of `Crypto.suite`. `keys`: what came of the handshake, once there was one
+    (`Keyed`); it is said again after a worker's death and then needs no new handshake. `association`: counts the
+    handshakes that the descriptions ask for; a higher one begins anew (RFC 8842 §5).
+    """
+
+    active: bool
+    fingerprints: tuple[tuple[str, str], ...]
+    suites: tuple[str, ...]
+    association: int = 0
+    keys: Crypto | None = None
+
+
+class DtlsIdentity(Struct, frozen=True):
+    """What we show in handshakes: PEM. Its fingerprint stands in our descriptions."""
+
+    certificate: str
+    key: str
+
+    def __repr__(self) -> str:
+        return "DtlsIdentity(***)"
+
+
 class End(Struct, frozen=True):
     """One leg's end of one stream: our port pair, and the far end as its SDP named it (None: unknown yet, or held off).
 
@@ -43,6 +95,8 @@ class End(Struct, frozen=True):
     before. We send to the SDP's address and port; with nat, to the locked source once there is one.
     `epoch` counts the descriptions of this end's peer: a higher one lets the source be learned once more.
     `mux`: RTCP comes and goes on the RTP port (RFC 5761); `remote.rtcp_port` says nothing then.
+    `secured`: media between us and this end is SRTP; what is not authentic is dropped, counted and never learned from.
+    None: plain RTP.
     """
 
     local: str
@@ -52,6 +106,7 @@ class End(Struct, frozen=True):
     media_from: tuple[str, ...] = ()
     epoch: int = 0
     mux: bool = False
+    secured: Crypto | Dtls | None = None
 
 
 class Transcoding(Struct, frozen=True):
@@ -106,6 +161,7 @@ class Configure(Struct, frozen=True, tag=True):
     `node` names this SBC among others of the machine (the kernel engine's pins). `own`: our addresses, as IP literals,
     from which no media may be learned. `media`: those that port pairs are, or will be, on: the kernel engine listens
     there before the first call. `orphan_seconds`: how long a session lives that no signalling has owned up to.
+    `dtls`: our identity in DTLS handshakes; None: there are none.
     Answered by `EngineReady`, again whenever the engine changes.
     """
 
@@ -116,6 +172,7 @@ class Configure(Struct, frozen=True, tag=True):
     own: tuple[str, ...] = ()
     orphan_seconds: float = 3600.0
     media: tuple[str, ...] = ()
+    dtls: DtlsIdentity | None = None
 
 
 class AddPorts(Struct, frozen=True, tag=True):
@@ -224,6 +281,8 @@ class EndCount(Struct, frozen=True, omit_defaults=True):
     later one, duplicates: that came again; jitter_ms: interarrival jitter (§6.4.1) now, jitter_max_ms: at its worst.
     round_trip_ms: between us and this end, from its latest report that told (§6.4.1), 0: none has; far_lost: the
     fraction, 0 to 1, and far_jitter_ms, that it reported last of what it heard.
+    forged: packets whose tag was wrong, replayed: that came again or were too old to tell (RFC 3711 §3.3.2), both of an
+    end that is SRTP; neither is counted elsewhere. suite: by which it is secured now, empty: it is not.
     source: "host:port" that is locked, empty: none yet; foreign_source: who came last of those that are foreign, empty:
     nobody, or the kernel dropped them. engine: who relays what comes from this end now, empty: nobody;
     why: why not the kernel, where it could.
@@ -249,6 +308,9 @@ class EndCount(Struct, frozen=True, omit_defaults=True):
     round_trip_ms: float = 0.0
     far_lost: float = 0.0
     far_jitter_ms: float = 0.0
+    forged: int = 0
+    replayed: int = 0
+    suite: str = ""
     source: str = ""
     foreign_source: str = ""
     engine: EngineName | Literal[""] = ""
@@ -325,6 +387,21 @@ class Silent(Struct, frozen=True, tag=True):
     seconds: float
 
 
+class Keyed(Struct, frozen=True, tag=True):
+    """A DTLS handshake of this end of this session has ended. `error`: why it came to nothing, for people; else `keys`.
+
+    `generation`: of the session whose put asked for it; `association`: of its `Dtls`.
+    """
+
+    ref: str
+    generation: int
+    stream: int
+    side: SideName
+    association: int
+    keys: Crypto | None = None
+    error: str = ""
+
+
 class StillHeard(Struct, frozen=True, tag=True):
     """The former remote of a pair that rests still sends to it. Said about once a second while it does."""
 
@@ -339,7 +416,7 @@ class Refused(Struct, frozen=True, tag=True):
     reason: str
 
 
-Reply = Running | EngineReady | SessionEnded | Report | DigitHeard | Silent | StillHeard | Refused
+Reply = Running | EngineReady | SessionEnded | Report | DigitHeard | Silent | Keyed | StillHeard | Refused
 
 _encoder = msgspec.msgpack.Encoder()
 _request_decoder: msgspec.msgpack.Decoder[Request] = msgspec.msgpack.Decoder(Request)

@@ -26,6 +26,7 @@ from sbc.policy.model import (
 )
 from sbc.policy.numbers import Number, NumberPlan
 from sbc.policy.problems import Problem
+from sbc.policy.profiles import tls_profiles
 from sbc.policy.rules import Rule
 from sbc.policy.sources import SourceTable
 from sbc.policy.speakers import tell_apart
@@ -59,6 +60,7 @@ class Policy:
         self.log = settings.log
         self.hep = settings.hep
         self.cdr = settings.cdr
+        self.bans = settings.bans
         self.interfaces: Mapping[str, Interface] = {i.name: i for i in interfaces}
         self.media = media or MediaSettings()
         self.peers: Mapping[str, Peer] = {p.name: p for p in peers}
@@ -70,6 +72,7 @@ class Policy:
         self.plan = NumberPlan(settings.country)
         self._owners = DidTable(dids)
         self._sources = SourceTable(peers)
+        self._profiles, self.tls_profiles = tls_profiles(self.peers.values(), self.interfaces)
         rules = [Rule(route, self.plan, self.peers, self._owners) for route in routes]
         self._ordinary = tuple(rule for rule in rules if not rule.route.emergency)
         self._rules = (*(rule for rule in rules if rule.route.emergency), *self._ordinary)
@@ -88,6 +91,10 @@ class Policy:
             warnings=self.warnings,
             unresolved=self.unresolved,
         )
+
+    def tls_profile(self, peer: str) -> str:
+        """Name of the profile that TLS connections to and from this peer are judged by; "": there is no such peer."""
+        return self._profiles.get(peer, "")
 
     @property
     def path_rules(self) -> Mapping[str, PathRules]:

@@ -10,6 +10,8 @@ from typing import Final, Literal
 from msgspec import Struct, field
 
 from sbc.core.address import Address, Transport
+from sbc.core.secret import Secret
+from sbc.policy.secured import BanRules, InterfaceTls, PeerTls, SrtpRules
 
 NumberForm = Literal["e164", "e164-bare", "national", "national-1", "last-4"]
 Algorithm = Literal["md5", "sha-256", "sha-512-256"]
@@ -43,6 +45,7 @@ class Interface(Struct, frozen=True):
     media_advertise: str | None = None  # IP literal, in SDP
     dscp_sip: int = 0
     dscp_media: int = 0
+    tls: InterfaceTls = InterfaceTls()
     where: Where | None = None
 
 
@@ -67,15 +70,6 @@ class Server(Struct, frozen=True):
     transport: Transport = Transport.UDP
     text: str = ""  # as written, for status and CDR
     names_transport: bool = False  # the URI says which; else NAPTR and SRV may choose (RFC 3263 §4.1)
-
-
-class Secret(Struct, frozen=True):
-    """A password that prints as nothing, so that no log, trace or error shows it."""
-
-    text: str
-
-    def __repr__(self) -> str:
-        return "Secret(***)"
 
 
 class Auth(Struct, frozen=True):
@@ -241,7 +235,8 @@ class Peer(Struct, frozen=True):
     a plain 180 instead of the other side's early media. `delayed_offer` convert: this peer's INVITEs always have an
     offer. `reliable`: whether we say that we understand 100rel (RFC 3262). `session_timer` None: none is asked for.
     `media_from`: networks in CIDR text that its media may be learned from, with latching nat. `transcode` auto: it may
-    be offered a G.711 law that the other side has not offered, and what it then sends is recoded.
+    be offered a G.711 law that the other side has not offered, and what it then sends is recoded. `transports`: by
+    which it may speak. `rate`: requests outside of dialogs per second, of all methods; None: no limit.
     """
 
     name: str
@@ -281,6 +276,10 @@ class Peer(Struct, frozen=True):
     early_media: Literal["pass", "ringback"] = "pass"
     delayed_offer: Literal["pass", "convert"] = "pass"
     reliable: Literal["offer", "off"] = "offer"
+    transports: frozenset[Transport] = frozenset(Transport)
+    tls: PeerTls = PeerTls()
+    srtp: SrtpRules = SrtpRules()
+    rate: int | None = None
     where: Where | None = None
 
 
@@ -366,6 +365,7 @@ class Settings(Struct, frozen=True):
     log: LogRules = LogRules()
     hep: Hep | None = None
     cdr: CdrRules = CdrRules()
+    bans: BanRules = BanRules()
     places: Mapping[str, Where] = {}
 
 

@@ -5,8 +5,9 @@ The keys of `sbc:` that need more than one value, as tables, and what becomes of
 
 from typing import Final
 
+from sbc.core.secret import Secret
 from sbc.policy import addresses, values
-from sbc.policy.model import CdrRules, Hep, LogRules, Postgres, Secret
+from sbc.policy.model import CdrRules, Hep, LogRules, Postgres
 from sbc.policy.problems import Problems, UnfitError
 from sbc.policy.schema import Fields, Key, choice, mapping, one
 from sbc.policy.secrets import FORMS, Vault, fetch, read_password

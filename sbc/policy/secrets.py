@@ -11,9 +11,10 @@ from typing import Any, Final, Literal
 
 from msgspec import Struct
 
+from sbc.core.secret import Secret
 from sbc.policy import values
 from sbc.policy.documents import Node
-from sbc.policy.model import Auth, Secret, Where
+from sbc.policy.model import Auth, Where
 from sbc.policy.problems import Problems, UnfitError
 from sbc.policy.schema import Fields, Key, Reader, mapping, one, read_names, some
 

@@ -11,6 +11,7 @@ from typing import Final
 from msgspec import Struct
 
 from sbc.core.address import Address, Transport
+from sbc.core.secret import Secret
 from sbc.policy.engine import Policy
 from sbc.policy.model import (
     Auth,
@@ -20,7 +21,6 @@ from sbc.policy.model import (
     Listener,
     Peer,
     Route,
-    Secret,
     Server,
     Via,
 )

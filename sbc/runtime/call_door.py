@@ -16,8 +16,8 @@ from sbc.admin.exchange import Reply, problem
 from sbc.admin.testcall import CloseDoor, OpenDoor
 from sbc.core.address import Address
 from sbc.core.ids import IdSource
+from sbc.core.secret import Secret
 from sbc.policy.engine import Policy
-from sbc.policy.model import Secret
 from sbc.policy.testcall import HOST, Door, plan_door
 from sbc.runtime import clock
 

@@ -10,7 +10,8 @@ import pytest
 from sbc.cdr import sheet
 from sbc.cdr.record import AttemptRecord, CallRecord
 from sbc.cdr.store import CdrReader, CdrWriter
-from sbc.policy.model import Postgres, Secret
+from sbc.core.secret import Secret
+from sbc.policy.model import Postgres
 from sbc.runtime import cdr_copy, cdr_postgres
 from sbc.runtime.cdr_copy import CdrCopy
 from sbc.runtime.cdr_postgres import CopyError, PostgresCopy

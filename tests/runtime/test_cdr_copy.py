@@ -11,7 +11,8 @@ from sbc.cdr.record import CallRecord
 from sbc.cdr.store import CdrWriter, Place
 from sbc.core import limits
 from sbc.core.errors import OperatorError
-from sbc.policy.model import Postgres, Secret
+from sbc.core.secret import Secret
+from sbc.policy.model import Postgres
 from sbc.runtime import cdr_copy, cdr_postgres
 from sbc.runtime.cdr_copy import CdrCopy
 from sbc.runtime.cdr_postgres import CopyError, need_psycopg

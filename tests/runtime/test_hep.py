@@ -8,7 +8,8 @@ from structlog.testing import capture_logs
 
 from sbc.core import limits
 from sbc.core.address import Address, Flow, Transport
-from sbc.policy.model import Hep, Secret
+from sbc.core.secret import Secret
+from sbc.policy.model import Hep
 from sbc.runtime.hep import HepExport
 from sbc.trace.recorder import Recorder
 

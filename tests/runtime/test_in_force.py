@@ -5,8 +5,8 @@ import trio.testing
 
 from sbc.core.address import Address
 from sbc.core.errors import OperatorError
+from sbc.core.secret import Secret
 from sbc.policy.load import Source, parse_policy
-from sbc.policy.model import Secret
 from sbc.policy.testcall import NAME, TESTER, Wanted, plan_door
 from sbc.runtime.in_force import PolicyInForce
 

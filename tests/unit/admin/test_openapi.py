@@ -14,9 +14,9 @@ from sbc.admin.route import PATH_NAMES
 from sbc.admin.stream import Told, take_picture
 from sbc.cdr.store import CdrReader, CdrWriter
 from sbc.core.address import Address
+from sbc.core.secret import Secret
 from sbc.peering.views import PingView
 from sbc.policy.changes import Change, Changes
-from sbc.policy.model import Secret
 from sbc.policy.testcall import Door
 
 from .json_schema import faults

@@ -9,7 +9,7 @@ from sbc.admin.api import answer
 from sbc.admin.exchange import Perform, Reply, Request
 from sbc.admin.testcall import CloseDoor, OpenDoor
 from sbc.core.address import Address
-from sbc.policy.model import Secret
+from sbc.core.secret import Secret
 from sbc.policy.testcall import TESTER, Door, Wanted
 
 from .state import StillState

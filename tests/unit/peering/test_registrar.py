@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from sbc.core import limits
 from sbc.core.address import Address, Flow, Transport
 from sbc.core.commands import Log, StoreState
+from sbc.core.secret import Secret
 from sbc.peering.bindings import BindingMoved, is_same_number
 from sbc.peering.registrar import Registrar
-from sbc.policy.model import Auth, Peer, Secret
+from sbc.policy.model import Auth, Peer
 from sbc.sip.errors import ParseError
 from sbc.sip.nameaddr import parse_name_addr
 from sbc.testing.build import request

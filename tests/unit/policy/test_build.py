@@ -1,6 +1,7 @@
 import pytest
 
 from sbc.core.address import Address, Transport
+from sbc.core.secret import Secret
 from sbc.policy.engine import Policy
 from sbc.policy.model import (
     Auth,
@@ -15,7 +16,6 @@ from sbc.policy.model import (
     PathRules,
     Postgres,
     Register,
-    Secret,
     Via,
     WhenFull,
 )

@@ -4,9 +4,10 @@
 import pytest
 
 from sbc.app import run
+from sbc.core.secret import Secret
 from sbc.policy.check import summary
 from sbc.policy.load import load_policy
-from sbc.policy.model import Auth, Secret
+from sbc.policy.model import Auth
 from sbc.policy.problems import PolicyError
 
 SOURCES = "expected printable characters, or {file: PATH}, {env: NAME} or {credential: NAME}"

@@ -3,7 +3,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sbc.core.address import Transport
-from sbc.policy.model import Auth, Peer, Secret, Server
+from sbc.core.secret import Secret
+from sbc.policy.model import Auth, Peer, Server
 from sbc.policy.sources import SourceTable
 
 

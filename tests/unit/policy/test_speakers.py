@@ -1,7 +1,8 @@
 """Peers that share one source, told apart by what the request says."""
 
+from sbc.core.secret import Secret
 from sbc.policy.engine import Policy
-from sbc.policy.model import Auth, Peer, Register, Route, Secret, Server, Settings, Via
+from sbc.policy.model import Auth, Peer, Register, Route, Server, Settings, Via
 
 
 def trunk(name, user=None, **more):

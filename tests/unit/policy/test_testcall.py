@@ -3,7 +3,8 @@
 import pytest
 
 from sbc.core.address import Address
-from sbc.policy.model import Facts, Secret
+from sbc.core.secret import Secret
+from sbc.policy.model import Facts
 from sbc.policy.testcall import NAME, TESTER, Wanted, plan_door, with_door
 
 PHONE = Address(TESTER, 40_000)

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sbc.core import limits
-from sbc.policy.model import Auth, Secret
+from sbc.core.secret import Secret
+from sbc.policy.model import Auth
 from sbc.sip.auth import server as module
 from sbc.sip.auth.client import Authenticator
 from sbc.sip.auth.digest import Terms, digest_response
