@@ -83,7 +83,12 @@ Ready = Callable[[str], None]
 
 def run(paths: Sequence[Path | str], *, log_format: LogFormat = "console", keeper: Keeper | None = None) -> int:
     """Signalling: until a signal ends it. Raises OperatorError for what the operator can put right."""
-    read = partial(load_policy, paths, environment=os.environ, wants_secrets=True)
+
+    def read() -> Policy:
+        return load_policy(
+            paths, environment=os.environ, wants_secrets=True, now=clock.boot_seconds() + clock.wall_at_zero()
+        )
+
     trio.run(partial(serve, read(), read_again=read, log_format=log_format, keeper=keeper))
     return 0
 

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, NoReturn
@@ -22,7 +23,7 @@ def check_policy(paths: Sequence[Path], *, json: bool = False) -> int:
     from sbc.policy.load import PolicyError, load_policy
 
     try:
-        policy = load_policy(paths, environment=os.environ)
+        policy = load_policy(paths, environment=os.environ, now=time.time())
     except PolicyError as error:
         if not json:
             raise

@@ -22,7 +22,7 @@ _HOST_NAME: Final = re.compile(
     r"(?=.{1,253}$)(?:[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?\.)*[A-Za-z](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.?"
 )
 _SIP_URI: Final = re.compile(
-    r"sip:(?P<user>[^@;?]*@)?(?P<host>\[[^\]]*\]|[^\[\]:;?]*)(?::(?P<port>[^;?]*))?(?P<params>;[^?]*)?(?P<headers>\?.*)?",
+    r"(?P<scheme>sips?):(?P<user>[^@;?]*@)?(?P<host>\[[^\]]*\]|[^\[\]:;?]*)(?::(?P<port>[^;?]*))?(?P<params>;[^?]*)?(?P<headers>\?.*)?",
     re.IGNORECASE,
 )
 
@@ -65,10 +65,10 @@ def network_or_any(text: str) -> str:
 
 def listener(text: str) -> Listener:
     scheme, colon, rest = text.partition(":")
-    if scheme == "tls":
-        raise UnfitError("`tls` listeners are not built yet", "expected udp:ADDRESS:PORT or tcp:ADDRESS:PORT")
-    if not colon or scheme not in ("udp", "tcp"):
-        raise UnfitError(f"`{text}` is not a listener", "expected udp:ADDRESS:PORT or tcp:ADDRESS:PORT")
+    if not colon or scheme not in ("udp", "tcp", "tls"):
+        raise UnfitError(
+            f"`{text}` is not a listener", "expected udp:ADDRESS:PORT, tcp:ADDRESS:PORT or tls:ADDRESS:PORT"
+        )
     transport = Transport(scheme)
     host, port = _host_and_port(rest)
     return Listener(transport, Address(own_address(host), transport.default_port if port is None else port))
@@ -135,29 +135,30 @@ def advertised(text: str) -> str:
 
 
 def server(text: str) -> Server:
-    if text[:5].lower() == "sips:":
-        raise UnfitError("`sips` is not built yet", "expected sip:HOST[:PORT][;transport=udp|tcp]")
+    """`sips:` asks for TLS whatever else stands there (RFC 5630 §3.1.3: "transport=tcp" then means TLS over TCP)."""
+    expected = "expected sip:HOST[:PORT][;transport=udp|tcp|tls] or sips:HOST[:PORT]"
     found = _SIP_URI.fullmatch(text)
     if found is None or not found["host"]:
-        raise UnfitError(f"`{text}` is not a SIP URI", "expected sip:HOST[:PORT][;transport=udp|tcp]")
+        raise UnfitError(f"`{text}` is not a SIP URI", expected)
     if found["user"] or found["headers"]:
-        raise UnfitError(
-            f"`{text}` names more than a server", "expected sip:HOST[:PORT][;transport=udp|tcp] without a user"
-        )
+        raise UnfitError(f"`{text}` names more than a server", f"{expected} without a user")
     host = _literal(found["host"]) or _host_name(found["host"], text)
     port = None if found["port"] is None else _port(found["port"], text)
     transport = _transport(found["params"] or "", text)
-    return Server(host, port, transport or Transport.UDP, text, names_transport=transport is not None)
+    if found["scheme"].lower() == "sip":
+        return Server(host, port, transport or Transport.UDP, text, names_transport=transport is not None)
+    if transport is Transport.UDP:
+        raise UnfitError(f"`{text}` asks for TLS and for UDP", "expected sips:HOST[:PORT]")
+    return Server(host, port, Transport.TLS, text, names_transport=transport is not None, is_sips=True)
 
 
-def aor(text: str) -> tuple[str, str]:
-    """User (escapes kept) and host of an address of record (RFC 3261 §10.2: "MUST be a SIP URI or SIPS URI").
+def aor(text: str) -> tuple[str, str, bool]:
+    """User (escapes kept), host, and whether it is a SIPS URI.
 
-    Not repeated in errors: the URI may hold a password.
+    RFC 3261 §10.2: an address of record "MUST be a SIP URI or SIPS URI". Not repeated in errors: it may hold a
+    password.
     """
     expected = "expected sip:USER@HOST, such as sip:+14155550100@carrier.example"
-    if text[:5].lower() == "sips:":
-        raise UnfitError("`sips` is not built yet", expected)
     try:
         uri = parse_uri(text)
     except ParseError:
@@ -166,7 +167,7 @@ def aor(text: str) -> tuple[str, str]:
         raise UnfitError("this is no address of record", expected)
     if uri.password is not None or uri.port is not None or uri.params or uri.headers:
         raise UnfitError(f"the AOR of `{uri.user}` has more than user and host", expected)
-    return uri.user, bracketed(_literal(uri.host) or _host_name(uri.host, text))
+    return uri.user, bracketed(_literal(uri.host) or _host_name(uri.host, text)), uri.scheme == "sips"
 
 
 def webhook(text: str) -> str:
@@ -226,9 +227,7 @@ def _transport(params: str, text: str) -> Transport | None:
         key, _, value = param.lower().partition("=")
         if key != "transport":
             raise UnfitError(f"`{text}` has the parameter `{param}`", "expected no parameter but transport")
-        if value == "tls":
-            raise UnfitError("`transport=tls` is not built yet", "expected transport=udp or transport=tcp")
-        if value not in ("udp", "tcp"):
-            raise UnfitError(f"`{text}` has the transport `{value}`", "expected transport=udp or transport=tcp")
+        if value not in ("udp", "tcp", "tls"):
+            raise UnfitError(f"`{text}` has the transport `{value}`", "expected transport=udp, tcp or tls")
         transport = Transport(value)
     return transport

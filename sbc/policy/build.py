@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from sbc.policy import crosscheck, peercheck, routecheck, sourcecheck
+from sbc.policy import crosscheck, peercheck, routecheck, sourcecheck, tlscheck
 from sbc.policy.addresses import ANY
 from sbc.policy.engine import Policy
 from sbc.policy.identity import caller_id
@@ -39,7 +39,9 @@ from sbc.policy.peers import DidEntry
 from sbc.policy.problems import Problems, ordered
 from sbc.policy.schema import At, Fields
 from sbc.policy.secrets import Vault, account
+from sbc.policy.secured import BanRules
 from sbc.policy.steps import disaster_steps
+from sbc.policy.tls import interface_tls, peer_tls, spoken
 
 
 def build_policy(draft: Draft, start: Where, files: tuple[str, ...], vault: Vault, problems: Problems) -> Policy:
@@ -47,12 +49,14 @@ def build_policy(draft: Draft, start: Where, files: tuple[str, ...], vault: Vaul
     settings = _settings(draft.settings, vault, problems)
     crosscheck.check_draft(draft, start, problems)
     peercheck.check_peers(draft, problems)
+    tlscheck.check_tls(draft, problems)
     routecheck.check_routes(draft, problems)
     plan = NumberPlan(settings.country)
     dids = [did for name, fields in draft.named["pbxs"].items() for did in _dids(name, fields, plan, problems)]
     crosscheck.check_dids(dids, problems)
     problems.raise_any(files)
-    made = _Builder(plan, draft.settings["path_pools"], vault, problems)
+    interfaces = {name: _interface(name, of, vault, problems) for name, of in draft.named["interfaces"].items()}
+    made = _Builder(plan, draft.settings["path_pools"], interfaces, vault, problems)
     peers = [made.peer(name, fields, "pbx") for name, fields in draft.named["pbxs"].items()]
     peers += [made.peer(name, fields, "trunk") for name, fields in draft.named["trunks"].items()]
     routes = [made.route(n, fields) for n, fields in enumerate(draft.lists["routes"], 1)]
@@ -61,7 +65,7 @@ def build_policy(draft: Draft, start: Where, files: tuple[str, ...], vault: Vaul
     problems.raise_any(files)
     return Policy(
         settings,
-        interfaces=[_interface(name, fields) for name, fields in draft.named["interfaces"].items()],
+        interfaces=tuple(interfaces.values()),
         media=media_settings(draft.settings["media"]),
         peers=peers,
         routes=routes,
@@ -89,6 +93,7 @@ def _settings(sections: Mapping[str, Fields], vault: Vault, problems: Problems) 
         log=log_rules(fields),
         hep=hep_server(fields, vault, problems),
         cdr=cdr_rules(fields, vault, problems),
+        bans=fields.get("bans", BanRules()),
         places=_places(sections),
     )
 
@@ -98,7 +103,7 @@ def _places(sections: Mapping[str, Fields]) -> dict[str, Where]:
     return {key: sections[section].place(name) for key, section, name in split if name in sections[section].found}
 
 
-def _interface(name: str, fields: Fields) -> Interface:
+def _interface(name: str, fields: Fields, vault: Vault, problems: Problems) -> Interface:
     advertise: Fields = fields.get("advertise", Fields(fields.where))
     dscp: Fields = fields.get("dscp", Fields(fields.where))
     return Interface(
@@ -109,6 +114,7 @@ def _interface(name: str, fields: Fields) -> Interface:
         media_advertise=advertise.get("media"),
         dscp_sip=dscp.get("sip", 0),
         dscp_media=dscp.get("media", 0),
+        tls=interface_tls(fields, vault, problems),
         where=fields.where,
     )
 
@@ -116,9 +122,17 @@ def _interface(name: str, fields: Fields) -> Interface:
 class _Builder:
     """Peers and routes, with what their values need to know of other places."""
 
-    def __init__(self, plan: NumberPlan, pools: Fields, vault: Vault, problems: Problems) -> None:
+    def __init__(
+        self,
+        plan: NumberPlan,
+        pools: Fields,
+        interfaces: Mapping[str, Interface],
+        vault: Vault,
+        problems: Problems,
+    ) -> None:
         self._plan = plan
         self._pools = pools
+        self._interfaces = interfaces
         self._vault = vault
         self._problems = problems
 
@@ -127,11 +141,12 @@ class _Builder:
         accept = tuple(dict.fromkeys(_values(fields, "accept")))
         auth = fields.get("auth")
         register = fields.get("register")
+        servers = _values(fields, "address" if kind == "pbx" else "servers")
         return Peer(
             name=name,
             kind=kind,
             interface=fields.get("interface"),
-            servers=_values(fields, "address" if kind == "pbx" else "servers"),
+            servers=servers,
             accept=() if accept == (ANY,) else accept,
             domain=fields.get("domain", register.host if register else None),
             called_from=fields.get("called_from", "ruri"),
@@ -165,6 +180,9 @@ class _Builder:
             early_media=fields.get("early_media", "pass"),
             delayed_offer=fields.get("delayed_offer", "pass"),
             reliable=fields.get("reliable", "offer"),
+            transports=spoken(fields, servers),
+            tls=peer_tls(fields, self._interfaces[fields.get("interface")].tls, self._vault, self._problems),
+            rate=fields.get("rate"),
             where=fields.where,
         )
 

@@ -20,6 +20,7 @@ from sbc.policy.secrets import Vault
 
 _LARGEST_FILE: Final = 16 * 1024 * 1024  # octets; far beyond any policy written by people
 _LARGEST_SECRET: Final = 4_096  # octets
+_LARGEST_PEM: Final = 4 * 1024 * 1024  # octets; all authorities of the web are a quarter of a MiB, and lists are larger
 
 
 class Source(Struct, frozen=True):
@@ -30,25 +31,32 @@ class Source(Struct, frozen=True):
 
 
 def load_policy(
-    paths: Sequence[Path | str], *, environment: Mapping[str, str] | None = None, wants_secrets: bool = False
+    paths: Sequence[Path | str],
+    *,
+    environment: Mapping[str, str] | None = None,
+    wants_secrets: bool = False,
+    now: float | None = None,
 ) -> Policy:
     """Raises `PolicyError` with all problems. `environment` gives the default of `data_dir`, and passwords.
 
-    `wants_secrets`: the policy is to be run, so that a password that cannot be read is an error.
+    `wants_secrets`: the policy is to be run, so that a password or certificate that cannot be read is an error. `now`:
+    seconds since 1970; with it, certificates that have expired are warned of.
     """
     problems = Problems()
     sources = [source for path in _files(paths, problems) if (source := _read(path, problems)) is not None]
-    policy = _parse(sources, environment or {}, problems)
+    policy = _parse(sources, environment or {}, now, problems)
     if wants_secrets and policy.unresolved:
         raise PolicyError(policy.unresolved)
     return policy
 
 
-def parse_policy(sources: Sequence[Source], *, environment: Mapping[str, str] | None = None) -> Policy:
-    return _parse(sources, environment or {}, Problems())
+def parse_policy(
+    sources: Sequence[Source], *, environment: Mapping[str, str] | None = None, now: float | None = None
+) -> Policy:
+    return _parse(sources, environment or {}, now, Problems())
 
 
-def _parse(sources: Sequence[Source], environment: Mapping[str, str], problems: Problems) -> Policy:
+def _parse(sources: Sequence[Source], environment: Mapping[str, str], now: float | None, problems: Problems) -> Policy:
     files = tuple(source.file for source in sources)
     documents = []
     for source in sources:
@@ -60,7 +68,7 @@ def _parse(sources: Sequence[Source], environment: Mapping[str, str], problems: 
         problems.wrong(start, "the policy is empty", "expected the sections interfaces, pbxs, trunks and routes")
     problems.raise_any(files)
     draft = read_sections(documents, start, problems)
-    return build_policy(draft, start, files, Vault(environment, _read_secret), problems)
+    return build_policy(draft, start, files, Vault(environment, _read_secret, _read_pem, now), problems)
 
 
 def _decode(source: Source, problems: Problems) -> str | None:
@@ -128,13 +136,23 @@ def _read(file: Path, problems: Problems) -> Source | None:
 
 
 def _read_secret(path: Path) -> bytes:
-    """Raises OSError or ValueError. What is no file could keep us waiting."""
+    """Raises OSError or ValueError."""
+    return _read_within(path, _LARGEST_SECRET, "4 KiB")
+
+
+def _read_pem(path: Path) -> bytes:
+    """Raises OSError or ValueError."""
+    return _read_within(path, _LARGEST_PEM, "4 MiB")
+
+
+def _read_within(path: Path, most: int, shown: str) -> bytes:
+    """What is no file could keep us waiting."""
     if path.exists() and not path.is_file():
         raise ValueError("not a file")
     with path.open("rb") as stream:
-        data = stream.read(_LARGEST_SECRET + 1)
-    if len(data) > _LARGEST_SECRET:
-        raise ValueError("larger than 4 KiB")
+        data = stream.read(most + 1)
+    if len(data) > most:
+        raise ValueError(f"larger than {shown}")
     return data
 
 

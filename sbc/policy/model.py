@@ -70,6 +70,7 @@ class Server(Struct, frozen=True):
     transport: Transport = Transport.UDP
     text: str = ""  # as written, for status and CDR
     names_transport: bool = False  # the URI says which; else NAPTR and SRV may choose (RFC 3263 §4.1)
+    is_sips: bool = False  # its URI is a SIPS URI, and so are those of the requests to it (RFC 5630)
 
 
 class Auth(Struct, frozen=True):
@@ -101,7 +102,8 @@ class Health(Struct, frozen=True):
 class Register(Struct, frozen=True):
     """Registration with a carrier. `user` and `host` make the AOR; `gin`: bulk, RFC 6140. Seconds.
 
-    `keepalive`: between the CRLF pairs that keep a NAT open (RFC 5626 §4.4.1 form); 0: none.
+    `keepalive`: between the CRLF pairs that keep a NAT open (RFC 5626 §4.4.1 form); 0: none. `is_sips`: the AOR is a
+    SIPS URI.
     """
 
     user: str
@@ -109,6 +111,7 @@ class Register(Struct, frozen=True):
     expires: float = 600.0
     gin: bool = False
     keepalive: float = 30.0
+    is_sips: bool = False
     where: Where | None = None
 
 

@@ -12,6 +12,7 @@ from sbc.policy.methods import EVENT_METHODS, allowed_methods, meant_by
 from sbc.policy.model import CodecRules, Listener, PathRules, Server
 from sbc.policy.problems import Problems
 from sbc.policy.schema import Fields, nearest
+from sbc.policy.tls import tls_fields
 
 
 def check_peers(draft: Draft, problems: Problems) -> None:
@@ -65,15 +66,19 @@ def _check_accept(name: str, fields: Fields, problems: Problems) -> None:
             continue
         if len(accepted) > 1:
             problems.wrong(at.where, "`any` beside networks", "expected `any` alone, or networks")
-        if "auth" not in fields.written:
-            problems.wrong(at.where, "`accept: any` without `auth`", "expected auth: {username, password}")
+        if "auth" not in fields.written and tls_fields(fields).get("identity") != "certificate":
+            problems.wrong(
+                at.where,
+                "`accept: any` without `auth`",
+                "expected auth: {username, password}, or tls: {identity: certificate}",
+            )
     if not fields.get("registers"):
         return
     if "accept" not in fields.written:
         problems.wrong(
             fields.where,
             f"nothing says from where `{name}` may register",
-            "expected `accept`: networks, or any with `auth`",
+            "expected `accept`: networks, or any with `auth` or with tls: {identity: certificate}",
         )
     elif "auth" not in fields.written and ANY not in [at.value for at in accepted]:
         problems.warn(
@@ -196,7 +201,7 @@ def _check_reachable(name: str, fields: Fields, interface: Fields, problems: Pro
 
 def _reaches(listener: Listener, server: Server) -> bool:
     literal = canonical_ip(server.host)
-    if literal is None and server.port is None and not server.names_transport:
+    if literal is None and server.port is None and not server.names_transport and not server.is_sips:
         return True  # NAPTR and SRV may name any transport (RFC 3263 §4.1)
     if listener.transport is not server.transport:
         return False

@@ -20,6 +20,7 @@ from sbc.policy.schema import At, Key, choice, every, one, read_fields, some
 from sbc.policy.secrets import read_pbx_auth, read_trunk_auth
 from sbc.policy.sessiontimer import read_session_timer
 from sbc.policy.steps import read_disaster
+from sbc.policy.tls import TRANSPORTS, read_peer_tls
 
 
 class DidEntry(Struct, frozen=True):
@@ -159,8 +160,23 @@ _ANY_PEER: Final = (
         read_headers,
         default="no others",
     ),
+    Key(
+        "rate",
+        "a number",
+        "requests outside of dialogs per second that it may send us, of all methods; more get 503, emergencies are "
+        "exempt",
+        one(values.within(1, 100_000)),
+        default="unlimited",
+    ),
     Key("srtp", "a word", "encrypted media", harmless=("off",)),
-    Key("tls", "a word or a mapping", "encrypted signalling", harmless=("off",)),
+    Key(
+        "tls",
+        "a mapping or off",
+        "how it proves who it is where signalling is encrypted; off: it never is",
+        read_peer_tls,
+        default="by the names of its servers",
+    ),
+    TRANSPORTS,
 )
 
 
@@ -209,7 +225,8 @@ PBX_KEYS: Final = (
     Key(
         "accept",
         _ACCEPT_TYPE + ", or any",
-        "who may speak as this peer; `any` requires `auth`: REGISTER and INVITE are challenged, all else is silent",
+        "who may speak as this peer; `any` requires `auth`, so that REGISTER and INVITE are challenged and all else is "
+        "silent, or `tls: {identity: certificate}`",
         some(one(addresses.network_or_any)),
         default="the hosts in address",
     ),

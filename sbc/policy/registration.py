@@ -11,7 +11,7 @@ from sbc.policy.schema import Key, one, read_fields
 _DEFAULT: Final = Register("", "")
 
 REGISTER: Final = (
-    Key("aor", "sip:USER@HOST", "the address of record", one(addresses.aor), required=True),
+    Key("aor", "sip:USER@HOST or sips:USER@HOST", "the address of record", one(addresses.aor), required=True),
     Key(
         "expires",
         "60s to 1d",
@@ -35,13 +35,14 @@ def read_register(node: Node, problems: Problems) -> Register | None:
     if node.pairs is None:
         return one(_false)(node, problems)  # type: ignore[no-any-return]
     fields = read_fields(node, REGISTER, "`register`", problems)
-    user, host = fields.get("aor", ("", ""))
+    user, host, is_sips = fields.get("aor", ("", "", False))
     return Register(
         user=user,
         host=host,
         expires=fields.get("expires", _DEFAULT.expires),
         gin=fields.get("gin", _DEFAULT.gin),
         keepalive=fields.get("keepalive", _DEFAULT.keepalive),
+        is_sips=is_sips,
         where=fields.where,
     )
 

@@ -5,7 +5,7 @@ had is no error of the policy: `check` warns, `run` refuses. No message of this 
 have been meant as one. Files are read by whoever is passed in (`load`); the environment is an argument.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -35,10 +35,15 @@ class PasswordSource(Struct, frozen=True):
 
 
 class Vault(Struct, frozen=True):
-    """What passwords are fetched from."""
+    """What passwords, certificates and keys are fetched from. `read_pem` reads as `read_file` does, and larger files.
+
+    `now`: by the calendar, seconds since 1970, for certificates that have expired; None: nobody looks.
+    """
 
     environment: Mapping[str, str]
     read_file: ReadFile
+    read_pem: ReadFile
+    now: float | None = None
 
     def __repr__(self) -> str:
         return "Vault(***)"  # an environment may hold the passwords of others, too
@@ -50,21 +55,26 @@ def read_password(node: Node, problems: Problems) -> PasswordSource | None:
             problems.wrong(node.where, "this cannot be a password", f"expected printable characters, or {FORMS}")
             return None
         return PasswordSource("literal", node.where, literal=Secret(node.text))
-    named = [] if node.pairs is None else list(read_names(node, "`password`", problems).items())
-    if len(named) != 1 or named[0][0] not in _SOURCES or not named[0][1][1].text:
-        problems.wrong(node.where, "`password` does not say where it is to be had", f"expected {FORMS}")
+    return read_place(node, "password", _SOURCES, FORMS, problems)
+
+
+def read_place(node: Node, what: str, kinds: Sequence[str], forms: str, problems: Problems) -> PasswordSource | None:
+    """`{file: PATH}` and its like, one of `kinds`. `what`: the key's name; `forms`: what it might have been."""
+    named = [] if node.pairs is None else list(read_names(node, f"`{what}`", problems).items())
+    if len(named) != 1 or named[0][0] not in kinds or not named[0][1][1].text:
+        problems.wrong(node.where, f"`{what}` does not say where it is to be had", f"expected {forms}")
         return None
     kind, (_, value) = named[0]
-    return _source(kind, value, problems)
+    return _source(kind, value, forms, problems)
 
 
-def _source(kind: Any, value: Node, problems: Problems) -> PasswordSource | None:
+def _source(kind: Any, value: Node, forms: str, problems: Problems) -> PasswordSource | None:
     name = value.text or ""
     if kind == "credential" and ("/" in name or name in (".", "..")):
         problems.wrong(value.where, "this credential is a path", "expected a name, found in $CREDENTIALS_DIRECTORY")
         return None
     if "\0" in name or (kind == "env" and "=" in name):
-        problems.wrong(value.where, f"this cannot be the name of `{kind}`", f"expected {FORMS}")
+        problems.wrong(value.where, f"this cannot be the name of `{kind}`", f"expected {forms}")
         return None
     return PasswordSource(kind, value.where, name)
 
@@ -155,7 +165,7 @@ def _text(source: PasswordSource, vault: Vault) -> str:
         if found is None:
             raise UnfitError(f"{what} is not set", "expected it to hold the password")
         return _one_line(found, what)
-    path = _path(source, vault)
+    path = path_of(source, vault)
     what = f"the secret `{path}`"
     try:
         data = vault.read_file(path)
@@ -168,7 +178,8 @@ def _text(source: PasswordSource, vault: Vault) -> str:
         raise UnfitError(f"{what} is not UTF-8", "expected a password in UTF-8") from None
 
 
-def _path(source: PasswordSource, vault: Vault) -> Path:
+def path_of(source: PasswordSource, vault: Vault) -> Path:
+    """Of a file or a credential. Raises UnfitError."""
     if source.kind == "file":
         return Path(source.where.file).parent / source.name
     folder = vault.environment.get("CREDENTIALS_DIRECTORY")

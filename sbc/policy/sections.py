@@ -9,6 +9,7 @@ from typing import Final, Literal
 from msgspec import Struct
 
 from sbc.policy import addresses, values
+from sbc.policy.bans import BANS, read_bans
 from sbc.policy.capacity import CALL_PATHS, CPS, LIMITS, RESERVE, WHEN_FULL, read_limits
 from sbc.policy.codecs import CODECS
 from sbc.policy.headers import HEADERS
@@ -22,6 +23,7 @@ from sbc.policy.schema import Key, mapping, one, some
 from sbc.policy.secrets import FORMS, PBX_AUTH, TRUNK_AUTH, read_password
 from sbc.policy.sessiontimer import SESSION_TIMER
 from sbc.policy.steps import STEP, VIA, read_disaster, read_via
+from sbc.policy.tls import INTERFACE_TLS, OTHER, PEER_TLS
 
 
 class Section(Struct, frozen=True):
@@ -83,6 +85,13 @@ SBC: Final = Section(
         Key("log", "a mapping", "what log lines show", mapping(LOG, "`log`")),
         Key("hep", "a mapping", "a Homer server that gets the SIP messages of calls by HEP3", mapping(HEP, "`hep`")),
         Key("cdr", "a mapping", "how long records stay, and where else they go", mapping(CDR, "`cdr`")),
+        Key(
+            "bans",
+            "off or a mapping",
+            "strangers that guess passwords or scan are not heard for a while; peers never are banned",
+            read_bans,
+            default="10 offences in a minute: 10 minutes",
+        ),
     ),
 )
 
@@ -94,7 +103,7 @@ INTERFACES: Final = Section(
         Key(
             "sip",
             "a listener or a list of them",
-            "where SIP is heard: udp:ADDRESS:PORT or tcp:ADDRESS:PORT; tls is not built yet",
+            "where SIP is heard: udp:ADDRESS:PORT, tcp:ADDRESS:PORT or tls:ADDRESS:PORT",
             some(one(addresses.listener)),
             required=True,
         ),
@@ -117,6 +126,9 @@ INTERFACES: Final = Section(
             "a mapping of sip and media",
             "behind static NAT: shown to peers instead of our own addresses",
             mapping(ADVERTISE, "`advertise`"),
+        ),
+        Key(
+            "tls", "a mapping", "of its tls listeners, and of connections that we make", mapping(INTERFACE_TLS, "`tls`")
         ),
     ),
 )
@@ -198,8 +210,11 @@ NESTED: Final = (
     ("sbc.hep", HEP),
     ("sbc.cdr", CDR),
     ("sbc.cdr.postgres", POSTGRES),
+    ("sbc.bans", BANS),
     ("interfaces.NAME.dscp", DSCP),
     ("interfaces.NAME.advertise", ADVERTISE),
+    ("interfaces.NAME.tls", INTERFACE_TLS),
+    ("interfaces.NAME.tls.others[]", OTHER),
     ("pbxs.NAME.auth", PBX_AUTH),
     ("pbxs.NAME.dids[]", DID),
     ("pbxs.NAME.caller_id", CALLER_ID),
@@ -210,6 +225,7 @@ NESTED: Final = (
     ("trunks.NAME.call_paths.reserve", RESERVE),
     ("trunks.NAME.when_full", WHEN_FULL),
     ("pbxs.NAME.health, trunks.NAME.health", HEALTH),
+    ("pbxs.NAME.tls, trunks.NAME.tls", PEER_TLS),
     ("pbxs.NAME.codecs, trunks.NAME.codecs", CODECS),
     ("pbxs.NAME.session_timer, trunks.NAME.session_timer", SESSION_TIMER),
     ("pbxs.NAME.headers, trunks.NAME.headers", HEADERS),

@@ -18,6 +18,7 @@ def wrong(parse, text):
     [
         ("udp:127.0.0.10:5060", Listener(Transport.UDP, Address("127.0.0.10", 5060))),
         ("tcp:127.0.0.10", Listener(Transport.TCP, Address("127.0.0.10", 5060))),
+        ("tls:127.0.0.10", Listener(Transport.TLS, Address("127.0.0.10", 5061))),
         ("udp:[2001:DB8::1]:5070", Listener(Transport.UDP, Address("2001:db8::1", 5070))),
     ],
 )
@@ -28,7 +29,7 @@ def test_a_listener(text, expected):
 @pytest.mark.parametrize(
     "text",
     ["", "127.0.0.1:5060", "sctp:127.0.0.1:5060", "udp", "udp:", "udp:host:5060", "udp:0.0.0.0:5060", "udp:[::]:5060",
-     "udp:224.0.0.1:5060", "udp:127.0.0.1:0", "udp:127.0.0.1:65536", "udp:127.0.0.1:", "udp:::1:5060", "tls:127.0.0.1:5061",
+     "udp:224.0.0.1:5060", "udp:127.0.0.1:0", "udp:127.0.0.1:65536", "udp:127.0.0.1:", "udp:::1:5060", "tls:0.0.0.0:5061",
      "udp:[fe80::1%eth0]:5060"],
 )  # fmt: skip
 def test_no_listener(text):
@@ -40,6 +41,13 @@ def test_no_listener(text):
     [
         ("sip:127.0.0.40:5060", Server("127.0.0.40", 5060, Transport.UDP, "sip:127.0.0.40:5060")),
         ("sip:SIP.Example.com", Server("sip.example.com", None, Transport.UDP, "sip:SIP.Example.com")),
+        ("sip:h;transport=tls", Server("h", None, Transport.TLS, "sip:h;transport=tls", names_transport=True)),
+        ("SIPS:h", Server("h", None, Transport.TLS, "SIPS:h", is_sips=True)),
+        # RFC: 5630 §3.1.4: the transport of a SIPS URI is what TLS is spoken over
+        (
+            "sips:h:5071;transport=tcp",
+            Server("h", 5071, Transport.TLS, "sips:h:5071;transport=tcp", names_transport=True, is_sips=True),
+        ),
         ("sip:h;transport=TCP", Server("h", None, Transport.TCP, "sip:h;transport=TCP", names_transport=True)),
         (
             "sip:[::1]:5070;transport=udp",
@@ -53,7 +61,7 @@ def test_a_server(text, server):
 
 @pytest.mark.parametrize(
     "text",
-    ["", "sip:", "127.0.0.40", "tel:100", "sips:h", "sip:a@h", "sip:h:x", "sip:h:0", "sip:h;lr", "sip:h;transport=tls",
+    ["", "sip:", "127.0.0.40", "tel:100", "sips:h;transport=udp", "sips:", "sip:a@h", "sip:h:x", "sip:h:0", "sip:h;lr",
      "sip:h;transport=", "sip:h?a=b", "sip:::1", "sip:[::g]", "sip:[]", "sip:h h", "sip:-h", "sip:1.2.3", "sip:" + "a" * 300],
 )  # fmt: skip
 def test_no_server(text):
@@ -122,9 +130,10 @@ def test_any_network_is_a_word_of_its_own_for_pbxs():
 @pytest.mark.parametrize(
     ("text", "aor"),
     [
-        ("sip:+14155550100@carrier-a.example", ("+14155550100", "carrier-a.example")),
-        ("SIP:a%20b@Carrier.Example", ("a%20b", "carrier.example")),
-        ("sip:a@[2001:DB8::1]", ("a", "[2001:db8::1]")),
+        ("sip:+14155550100@carrier-a.example", ("+14155550100", "carrier-a.example", False)),
+        ("SIP:a%20b@Carrier.Example", ("a%20b", "carrier.example", False)),
+        ("sip:a@[2001:DB8::1]", ("a", "[2001:db8::1]", False)),
+        ("sips:a@carrier.example", ("a", "carrier.example", True)),
     ],
 )
 def test_an_aor_is_a_user_and_a_host(text, aor):
@@ -133,7 +142,7 @@ def test_an_aor_is_a_user_and_a_host(text, aor):
 
 @pytest.mark.parametrize(
     "text",
-    ["", "carrier.example", "sip:carrier.example", "sips:a@h", "tel:+14155550100", "sip:a@h:5060", "sip:a@h;transport=udp",
+    ["", "carrier.example", "sip:carrier.example", "tel:+14155550100", "sip:a@h:5060", "sip:a@h;transport=udp",
      "sip:a:hunter2@h", "sip:hunter2 x@h", "sip:a@h?Subject=hunter2", "sip:@h", "sip:a@h_.x"],
 )  # fmt: skip
 def test_no_aor_and_no_password_repeated(text):

@@ -13,9 +13,12 @@ WRONG = [
     ("registers: false", "`pbxs.x` has no `address`; expected a SIP URI, a list of them, or `registers: true`"),
     (
         "registers: true, " + AUTH,
-        "nothing says from where `x` may register; expected `accept`: networks, or any with `auth`",
+        "nothing says from where `x` may register; expected `accept`: networks, or any with `auth` or with tls: {identity: certificate}",
     ),
-    ("address: sip:h, accept: any", "`accept: any` without `auth`; expected auth: {username, password}"),
+    (
+        "address: sip:h, accept: any",
+        "`accept: any` without `auth`; expected auth: {username, password}, or tls: {identity: certificate}",
+    ),
     ("address: sip:h, accept: [10.0.0.0/8, any], " + AUTH, "`any` beside networks; expected `any` alone, or networks"),
     ("registers: maybe, accept: 10.0.0.0/8", "`maybe` is neither true nor false; expected true or false"),
 ]

@@ -42,7 +42,7 @@ def test_registering_without_an_account_is_a_warning(load, well):
 
 WRONG = [
     ("true", "`register` without an AOR; expected {aor: sip:USER@HOST}, or false"),
-    ("{}", "`register` has no `aor`; expected sip:USER@HOST"),
+    ("{}", "`register` has no `aor`; expected sip:USER@HOST or sips:USER@HOST"),
     (
         "{aor: sip:h.example}",
         "this is no address of record; expected sip:USER@HOST, such as sip:+14155550100@carrier.example",

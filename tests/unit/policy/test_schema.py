@@ -61,7 +61,7 @@ def test_an_error_says_where_what_and_what_was_expected(errors, well, text, erro
 
 @pytest.mark.parametrize(
     "key",
-    ["srtp: required", "tls: {}"],
+    ["srtp: required"],
 )
 def test_every_other_key_of_a_trunk_is_known_but_not_built(errors, well, key):
     name = key.split(":")[0]

@@ -9,7 +9,7 @@ PEER_ERRORS = [
     (
         "trunks",
         "{interface: inside, servers: h}",
-        "`h` is not a SIP URI; expected sip:HOST[:PORT][;transport=udp|tcp]",
+        "`h` is not a SIP URI; expected sip:HOST[:PORT][;transport=udp|tcp|tls] or sips:HOST[:PORT]",
     ),
     (
         "trunks",
@@ -63,8 +63,8 @@ INTERFACE_ERRORS = [
     ("{sip: udp:127.0.0.50}", "`interfaces.x` has no `media`; expected an IP address, or one per family"),
     ("{media: 127.0.0.50}", "`interfaces.x` has no `sip`; expected a listener or a list of them"),
     (
-        "{sip: tls:127.0.0.50, media: 127.0.0.50}",
-        "`tls` listeners are not built yet; expected udp:ADDRESS:PORT or tcp:ADDRESS:PORT",
+        "{sip: sctp:127.0.0.50, media: 127.0.0.50}",
+        "`sctp:127.0.0.50` is not a listener; expected udp:ADDRESS:PORT, tcp:ADDRESS:PORT or tls:ADDRESS:PORT",
     ),
     (
         "{sip: udp:0.0.0.0, media: 127.0.0.50}",
