@@ -13,7 +13,7 @@ from msgspec.structs import asdict
 from sbc.policy.engine import Policy
 
 _NAMES_IN_TEXT: Final = 8  # of one kind and one way to change; a log line is to be read
-_SETTINGS: Final = ("country", "stop_after", "cps", "webhook", "admin_token", "log", "hep", "cdr")
+_SETTINGS: Final = ("country", "stop_after", "cps", "webhook", "admin_token", "log", "hep", "cdr", "bans")
 
 
 class Change(Struct, frozen=True):
