@@ -106,13 +106,13 @@ class BetweenCalls:
 
     def _place(self, order: PlaceChild, now: float) -> Sequence[Out]:
         failed = ChildFailed(order.parent, order.child, 503)
-        if len(self._living.calls) >= limits.CALLS or len(self._unstored) >= limits.CDR_QUEUE:
+        if self._living.shares.is_full(order.peer.name, limits.CALLS) or len(self._unstored) >= limits.CDR_QUEUE:
             return [failed]
         try:
             child = Call(order.child, order.peer, order.parties, order.call_id, self._context, now, errand=order)
         except Exception as error:  # noqa: BLE001  see `LivingCalls.guarded`
             return [crash_log(order.child, error), failed]
-        self._living.calls[order.child] = child
+        self._living.add(child)
         trace = self._context.trace
         trace.begins(order.child, 0, order.peer.name)
         trace.note(order.child, now, f"placed by a transfer of {order.peer.name} in the call {order.parent}")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from sbc.b2bua.account import WallClock
+from sbc.b2bua.keeping_out import KeepingOut
 from sbc.b2bua.media import MediaRules
 from sbc.b2bua.moved import Moves
 from sbc.b2bua.ports import PortPool
@@ -44,11 +45,13 @@ class Context:
     __slots__ = (
         "calls",
         "dialogs",
+        "dropped",
         "emergencies",
         "full_said",
         "hosts",
         "ids",
         "interfaces",
+        "keeping_out",
         "media_rules",
         "moves",
         "outcomes",
@@ -92,6 +95,8 @@ class Context:
         self.totals = Totals()
         self.session_ids: dict[str, SessionIds] = {}  # of calls that use them
         self.outcomes: Counter[tuple[str, str, str]] = Counter()
+        self.dropped: Counter[str] = Counter()  # what was refused for want of room, by reason; set by the switch
+        self.keeping_out = KeepingOut(policy, self.dropped)  # the switch's has its counter
         self.emergencies = 0
         self.full_said: dict[str, float] = {}
 

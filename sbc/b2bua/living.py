@@ -10,6 +10,7 @@ from sbc.b2bua.call import Call, Out
 from sbc.b2bua.commands import Log
 from sbc.b2bua.context import Context
 from sbc.core.address import Flow
+from sbc.core.shares import Shares
 from sbc.core.timers import Schedule
 from sbc.sip.commands import Respond, SendMessage
 from sbc.sip.transaction.key import ServerKey
@@ -23,9 +24,16 @@ class LivingCalls:
 
     def __init__(self, context: Context, forgotten: Callable[[str], None]) -> None:
         self.calls: dict[str, Call] = {}
+        self.shares = Shares()  # calls, by the peer that began them
+        self._begun_by: dict[str, str] = {}
         self.deadlines: Schedule[str] = Schedule()
         self._context = context
         self._forgotten = forgotten
+
+    def add(self, call: Call) -> None:
+        self.calls[call.ref] = call
+        self._begun_by[call.ref] = call.legs[0].peer.name
+        self.shares.take(call.legs[0].peer.name)
 
     # --- stepping -----------------------------------------------------------------------------------------------------
 
@@ -69,7 +77,8 @@ class LivingCalls:
             context.trace.dialog_over(tag, context.dialogs.pop(tag, None))
         context.moves.forget(call.ref, len(call.legs))
         context.session_ids.pop(call.ref, None)
-        self.calls.pop(call.ref, None)
+        if self.calls.pop(call.ref, None) is not None:
+            self.shares.give_back(self._begun_by.pop(call.ref))
         self._forgotten(call.ref)
 
     # --- tapes: of calls, and of peers --------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ from sbc.b2bua.turned_away import stillborn, turn_away
 from sbc.core import limits
 from sbc.core.address import Flow
 from sbc.core.cause import Cause, cause_of_status
+from sbc.core.shares import Shares
 from sbc.peering.relations import Out as PeerOut
 from sbc.policy.model import Peer
 from sbc.sip.checks import ACCEPT, SUPPORTED, UNRELIABLE, Refusal, allow_field, refusal_of
@@ -137,7 +138,7 @@ class Reception:
         if self._is_full(len(self._unstored), limits.CDR_QUEUE, out.request, peer):
             self._endpoint.dropped["records_full"] += 1  # one more record is what there is no room for
             return [Respond(out.key, 503)]
-        if self._is_full(len(self._living.calls), limits.CALLS, out.request, peer):
+        if self._is_full(len(self._living.calls), limits.CALLS, out.request, peer, self._living.shares):
             self._endpoint.dropped["calls_full"] += 1
             return turn_away(out, peer, Cause.OVERLOAD, Refusal(503), data, context, now)
         ref, invite = context.ids.ref(), out.request
@@ -151,7 +152,7 @@ class Reception:
         context.trace.begins(ref, 0, peer.name)
         try:
             call = Call(ref, peer, parties_of(invite, peer), invite.call_id, context, now, flow=out.flow)
-            self._living.calls[ref] = call
+            self._living.add(call)
         except Exception as error:  # noqa: BLE001  see `LivingCalls.guarded`
             return [crash_log(ref, error), *stillborn(ref, out, peer, error, context, now)]
 
@@ -165,9 +166,9 @@ class Reception:
         outs = self._living.guarded(ref, start, now, out.key)
         return [*outs, *context.ports.replenish(now)]
 
-    def _is_full(self, used: int, most: int, invite: Request, peer: Peer) -> bool:
-        """Emergencies have some room more."""
-        if used < most:
+    def _is_full(self, used: int, most: int, invite: Request, peer: Peer, shares: Shares | None = None) -> bool:
+        """Or the peer's share of it is; emergencies have some room more, and all of it."""
+        if used < most and (shares is None or not shares.is_full(peer.name, most)):
             return False
         return used >= most + limits.EMERGENCIES or not is_emergency(invite, peer, self._context)
 

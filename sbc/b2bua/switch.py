@@ -18,7 +18,7 @@ from sbc.b2bua.call import Out as CallOut
 from sbc.b2bua.commands import Alert, AskMedia, ClosePorts, Command, Log, OpenPorts, StoreState, WriteCdr
 from sbc.b2bua.context import Context
 from sbc.b2bua.draining import Draining
-from sbc.b2bua.entrance import speaker
+from sbc.b2bua.entrance import is_emergency, speaker
 from sbc.b2bua.events import (
     BusyOutOrdered,
     CdrDurable,
@@ -97,6 +97,8 @@ class Switch:
             policy, self.relations, ids=ids, timing=timing, ports=self.ports, media_rules=rules, trace=self.trace
         )
         self.beside = Beside(self._context)
+        self._context.dropped = self.endpoint.dropped
+        self.endpoint.layer.is_spared = self._is_spared
         self.peer_tapes = self._context.peer_tapes
         self.peer_tapes.whom = lambda user: asked(user, self._context, self.beside)
         self._in_force = PolicyInForce(self._context, self.endpoint, self.beside)
@@ -130,7 +132,7 @@ class Switch:
             self.endpoint.dropped["unknown_source"] += 1
             return [*self._strangers.heard(flow, now)]
         door = None if peer.kind == "trunk" or peer.auth is None else self.reception.door(peer, flow, now)
-        message, received = self.endpoint.receive(data, flow, now, door, is_quiet=peer.accepts_any)
+        message, received = self.endpoint.receive(data, flow, now, door, is_quiet=peer.accepts_any, peer=peer.name)
         if message is None:
             self.reception.turned_back(peer, data, flow, received, now, at_door=door is not None)
         outs: list[Out] = [*received] if door is None else [*received, *self.reception.refused.take()]
@@ -155,7 +157,7 @@ class Switch:
         """A reload has taken this peer, its address, or our listener, away; calls that are up stay up, and it may end
         them.
         """
-        message, outs = self.endpoint.receive(data, flow, now, self._in_force.turn_back, is_quiet=True)
+        message, outs = self.endpoint.receive(data, flow, now, self._in_force.turn_back, is_quiet=True, peer=peer.name)
         if message is not None:
             self._living.trace_received(self.endpoint.layer.taken_by, data, flow, now)
         return self._run(outs, now, peer, data)
@@ -430,6 +432,14 @@ class Switch:
                 )
             case _:
                 return end_orphan(user, out, peer, self.relations)
+
+    def _is_spared(self, request: Request, name: str) -> bool:
+        """What must be served though its sender's share of the transactions is used up."""
+        tag = request.to.tag
+        if tag is not None:
+            return tag in self._context.dialogs or tag in self.beside.tags
+        peer = self.policy.peers.get(name)
+        return peer is not None and request.method == "INVITE" and is_emergency(request, peer, self._context)
 
     def _is_from(self, peer: Peer | None, asked: Peer | None) -> bool:
         return peer is not None and asked is not None and self.policy.may_be(peer, asked)

@@ -7,8 +7,13 @@ Hosts are IP literals in one canonical text form, never names; names are resolve
 import enum
 import ipaddress
 from functools import lru_cache
+from typing import Final
 
 from msgspec import Struct
+
+from sbc.core import limits
+
+_LONGEST_LITERAL: Final = 64  # 45 of an IPv6 address, a scope, two brackets
 
 
 class Transport(enum.StrEnum):
@@ -59,12 +64,16 @@ class Flow(Struct, frozen=True):
         return f"{self.transport}:{self.local}-{self.remote}"
 
 
-@lru_cache(maxsize=4096)
 def canonical_ip(host: str) -> str | None:
     """The one text form of an IP literal (brackets allowed), or None where `host` is a name.
 
     IPv4-mapped IPv6 becomes IPv4, so that an address compares equal however a socket reports it.
     """
+    return _canonical(host) if len(host) <= _LONGEST_LITERAL else None
+
+
+@lru_cache(maxsize=limits.REMEMBERED_TEXTS)
+def _canonical(host: str) -> str | None:
     if host.startswith("[") and host.endswith("]"):
         host = host[1:-1]
     try:

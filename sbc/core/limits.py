@@ -13,6 +13,8 @@ HEADER_VALUE_OCTETS: Final = 8_192  # one field after unfolding
 VIA_VALUES: Final = 70  # Max-Forwards starts at 70, so a longer path is no honest one
 ROUTE_VALUES: Final = 30
 URI_OCTETS: Final = 2_048
+REMEMBERED_CHARACTERS: Final = 200  # of a text that came and whose reading is kept; a longer one is read each time
+REMEMBERED_TEXTS: Final = 4_096  # of one kind: URIs, addresses
 DIVERSION_VALUES: Final = 10  # of one request; a call that was sent on more often is lost anyway
 HISTORY_VALUES: Final = 20
 PRIVACY_VALUES: Final = 10
@@ -45,6 +47,9 @@ TTL_FLOOR_SECONDS: Final = 5.0  # a lifetime of 0 must not mean a look-up for ea
 TTL_SECONDS: Final = 3_600.0  # so that a move of a carrier is noticed within the hour, whatever the record says
 NEGATIVE_TTL_SECONDS: Final = 300.0
 GONE_ADDRESS_SECONDS: Final = 3_600.0  # calls are up there still: it may speak so long after the DNS took it back
+LOOK_UPS: Final = 5_000  # under way or waiting; one more has failed
+LOOK_UPS_AT_ONCE: Final = 200  # that are out; others wait for their turn, and their patience runs meanwhile
+CNAMES: Final = 8  # followed, where the name server does not do it
 LOOK_UP_SECONDS: Final = 6.0  # for one look-up; the runtime gives up earlier
 LOOK_UP_RETRY_SECONDS: Final = 5.0  # after a failed look-up; then twice as long each time
 LOOK_UP_RETRY_CEILING_SECONDS: Final = 60.0
@@ -58,9 +63,12 @@ MEDIA_LINES: Final = 16  # m= lines in one description
 FORMATS_PER_MEDIA: Final = 64
 
 # Engine
+PEER_SHARE: Final = 0.5  # of a table that all peers fill, that one of them may have; emergencies may go beyond
 DATAGRAMS_PER_WAKEUP: Final = 64  # drained from one socket before others get their turn
-TRANSACTIONS: Final = 200_000
-CALLS: Final = 50_000
+TRANSACTIONS: Final = 200_000  # of peers that have asked us something; one more request gets 503
+TRANSACTIONS_RESERVED: Final = 20_000  # beyond these: for requests within dialogs, CANCEL, and emergencies
+TRANSACTION_OCTETS: Final = 268_435_456  # of the messages that these keep, together
+CALLS: Final = 50_000  # one more INVITE gets 503
 EMERGENCIES: Final = 1_000  # calls beyond `CALLS`, and records beyond `CDR_QUEUE`, that emergencies may make
 FORMER_POLICIES: Final = 8  # replaced by reloads while calls are up that began under them
 TRANSFERS_PER_CALL: Final = 32  # and replacements, in all calls that have become this one; one more gets 603
@@ -75,6 +83,7 @@ REFER_HEADERS: Final = 16  # of the URI in a Refer-To; with more it cannot be re
 TRACE_MESSAGES_PER_CALL: Final = 200
 TRACE_OCTETS_PER_CALL: Final = 262_144  # messages of one call kept for its ladder; the middle goes first
 TRACE_CALLS: Final = 2_000  # finished calls
+TRACE_OCTETS_RUNNING: Final = 268_435_456  # of all running calls together; beyond, ladders lose their middle sooner
 TRACE_OCTETS: Final = 67_108_864  # of all finished calls together
 TRACE_AT_THE_DOOR: Final = 200  # calls that were challenged and have not come again
 TRACE_OCTETS_AT_THE_DOOR: Final = 2_097_152
@@ -83,6 +92,7 @@ TRACE_PEERS: Final = 1_000  # whose messages beside calls are kept; one more, an
 TRACE_MESSAGES_PER_PEER: Final = 120
 TRACE_OCTETS_PER_PEER: Final = 65_536  # one message always fits
 HEP_QUEUE: Final = 5_000  # messages that wait to be sent to the capture server
+HEP_QUEUE_OCTETS: Final = 16_777_216  # of these together
 
 # What crosses from one side to the other
 CROSSING_FIELDS: Final = 32  # header fields of one message that cross; what is more stays behind
@@ -109,6 +119,19 @@ PINGS: Final = 256  # answers to `sbc ping` that are kept for whoever asked
 # Test calls
 TEST_CALL_SECONDS: Final = 60.0  # of talk; a door that is forgotten closes by itself a little over a minute later
 
+# Keeping out
+BANS: Final = 10_000  # sources; one more, and the one that would end first goes, the operator's own last
+STRUCK_SOURCES: Final = 10_000  # whose offences are counted; one more, and the one that was longest quiet is forgotten
+BAN_WHY_CHARACTERS: Final = 100
+PROVED_SOURCES: Final = 10_000  # addresses and ports from which right credentials came; the oldest is forgotten
+PROVED_SECONDS: Final = 7_200.0  # that such a one is heard as a user, past a ban of its address: as long as a binding
+COUNTED_SOURCES: Final = 10_000  # strangers whose requests of this second are counted
+STRANGER_MESSAGES_PER_SECOND: Final = 20  # from one address that has proved nothing; more are dropped before parsing
+STRANGERS_MESSAGES_PER_SECOND: Final = 200  # from all of these together: some 5 % of the engine's time
+BANNED_EMERGENCIES_PER_SECOND: Final = 2  # INVITEs from a banned address of users that are looked at
+BANS_IN_KERNEL: Final = 20_000  # elements of each nftables set
+BANS_AT_ONCE: Final = 1_000  # in one message to the helper that holds the set
+
 # State
 STATE_KEYS: Final = 100_000  # values that are kept across a restart: bindings, registrations, orders
 ALERTS: Final = 1_000  # that wait for the webhook; the oldest is dropped
@@ -131,6 +154,8 @@ CONTROL_MESSAGE_OCTETS: Final = 65_536  # one message to or from the media worke
 DIGITS_WAITING: Final = 32  # to be played to one end; one more is dropped, as if the caller had dialled too fast
 DIGITS_HEARD_PER_SECOND: Final = 20  # from one end, told to signalling; nobody dials faster than 12 (RFC 4733 §3.1)
 DIGITS_UNSAID: Final = 100  # that wait for the next media worker, all calls together; older ones are dropped
+SRTP_SOURCES: Final = 256  # SSRCs under one key, each way; one more is not heard, or not sent: none may be forgotten
+SRTP_RECORDS: Final = 65_536  # of SRTP sources that outlive a worker, 2 MiB; a call of one stream has four or more
 DIGIT_MILLISECONDS: Final = (70, 8_000)  # that a digit of ours lasts: RFC 4733 §3.1, and what a duration can express
 PORT_QUARANTINE_SECONDS: Final = 30.0  # since the former remote was heard last
 PORT_QUARANTINE_MINIMUM_SECONDS: Final = 2.0

@@ -22,6 +22,7 @@ import dns.ttl
 import structlog
 import trio
 
+from sbc.core import limits
 from sbc.core.address import canonical_ip
 from sbc.core.errors import OperatorError
 from sbc.runtime.hosts_file import HostsFile
@@ -32,9 +33,6 @@ ENVIRONMENT: Final = "SBC_DNS"
 
 _PATIENCE_SECONDS: Final = 5.0  # for one look-up, all name servers together
 _PER_SERVER_SECONDS: Final = 1.5  # then the next name server is asked, and after the last the first again
-_AT_ONCE: Final = 200  # look-ups that are out; others wait for their turn, and their patience runs meanwhile
-_MOST: Final = 5_000  # under way or waiting
-_CNAMES: Final = 8  # followed, where the name server does not do it
 _HOSTS_TTL: Final = 10.0  # seconds until a change of the hosts file counts
 _NO_SOA_TTL: Final = 30.0  # RFC 2308 §5: what is said without a SOA should not be kept; a little, so as not to flood
 _IMPOSSIBLE_TTL: Final = 300.0
@@ -84,7 +82,7 @@ class Resolver:
         self._stub = self._configured()
         self._under_way: set[LookUp] = set()
         self._failing: set[str] = set()
-        self._limiter = trio.CapacityLimiter(_AT_ONCE)
+        self._limiter = trio.CapacityLimiter(limits.LOOK_UPS_AT_ONCE)
         self._nursery: trio.Nursery | None = None
 
     @property
@@ -101,7 +99,7 @@ class Resolver:
         """What is being looked up is not looked up twice."""
         if asked in self._under_way or self._nursery is None:
             return
-        if len(self._under_way) >= _MOST:
+        if len(self._under_way) >= limits.LOOK_UPS:
             self._answer(self._failed(asked, "too many look-ups at once"))
             return
         self._under_way.add(asked)
@@ -159,7 +157,7 @@ class Resolver:
         is_local = len(name) == 1 and asked.kind in ("A", "AAAA")
         if not is_local:
             name = name.concatenate(dns.name.root)
-        for _ in range(_CNAMES):
+        for _ in range(limits.CNAMES):
             try:
                 found = await self._current().resolve(
                     name,

@@ -7,6 +7,7 @@ from sbc.sdp.codecs import STATIC, TELEPHONE_EVENT
 from sbc.sdp.model import Media
 
 USUAL: Final = 8000  # Hz
+_REMEMBERED_CHARACTERS: Final = 4_096  # of all lines of a stream together
 
 _RTPMAP: Final = "a=rtpmap:"
 _STATIC_CLOCKS: Final = {
@@ -18,12 +19,17 @@ _STATIC_CLOCKS: Final = {
 
 def clocks_of(media: Media) -> tuple[tuple[int, int], ...]:
     """(payload type, Hz) of those whose clock is not the usual one."""
-    return _clocks(media.formats, media.lines)
+    return (_clocks if _is_usual(media) else _clocks.__wrapped__)(media.formats, media.lines)
 
 
 def event_format(media: Media) -> tuple[int, int] | None:
     """Payload type and clock of the first telephone-event (RFC 4733); None where there is none."""
-    return _event(media.formats, media.lines)
+    return (_event if _is_usual(media) else _event.__wrapped__)(media.formats, media.lines)
+
+
+def _is_usual(media: Media) -> bool:
+    """Of a longer description nothing is remembered: it would fill the memory."""
+    return sum(map(len, media.lines)) <= _REMEMBERED_CHARACTERS
 
 
 # Remembered, because telephones of one kind say the same in every call.

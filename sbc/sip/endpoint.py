@@ -78,12 +78,12 @@ class Endpoint:
     # --- in -----------------------------------------------------------------------------------------------------------
 
     def receive(
-        self, data: bytes, flow: Flow, now: float, door: Door | None = None, *, is_quiet: bool = False
+        self, data: bytes, flow: Flow, now: float, door: Door | None = None, *, is_quiet: bool = False, peer: str = ""
     ) -> tuple[Request | Response | None, list[Out]]:
         """One whole message. Returns it (None: not readable, or turned away at the door) and what follows.
 
         `door` is asked about every request that belongs to no transaction, before it becomes one. `is_quiet`: what
-        cannot be read is not answered.
+        cannot be read is not answered. `peer`: who sent it, for his share of the table of transactions.
         """
         try:
             message = parse_message(data, stream=flow.transport is not Transport.UDP)
@@ -94,7 +94,7 @@ class Endpoint:
             if refusal is not None:
                 return None, self._turn_away(message, flow, refusal)
             self.counts["received", _counted(message.method), ""] += 1
-            return message, list(self.layer.receive_request(message, flow, now))
+            return message, list(self.layer.receive_request(message, flow, now, peer=peer, octets=len(data)))
         self.counts["received", _counted(message.cseq.method), str(message.status)] += 1
         return message, list(self.layer.receive_response(message, now))
 

@@ -6,6 +6,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from sbc.core.limits import REMEMBERED_CHARACTERS
 from sbc.sip.errors import ParseError
 from sbc.sip.params import Params, param, params_text, parse_params
 from sbc.sip.scan import quoted, unquoted
@@ -16,7 +17,6 @@ from sbc.sip.uri import Uri, parse_uri
 _BRACKETED: Final = re.compile(
     r"""(?:("(?:[^"\\]|\\.)*+")[ \t]*+|([^<>",;\\]*+))<([^<>"\s]++)>[ \t]*+(?:;(.*))?""", re.DOTALL | re.ASCII
 )
-_REMEMBERED_CHARACTERS: Final = 200  # of a longer one there are few, and they would fill the memory
 _BARE: Final = re.compile(r"""([^<>"\s;,?]++)[ \t]*+(?:;(.*))?""", re.DOTALL | re.ASCII)
 
 
@@ -45,7 +45,7 @@ def parse_name_addr(text: str, header: str = "address") -> NameAddr:
 
     The From and To of a dialog come with each of its messages, so that results are remembered for a while.
     """
-    return _remembered(text, header) if len(text) <= _REMEMBERED_CHARACTERS else _parse(text, header)
+    return _remembered(text, header) if len(text) <= REMEMBERED_CHARACTERS else _parse(text, header)
 
 
 def _parse(text: str, header: str) -> NameAddr:

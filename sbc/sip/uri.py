@@ -11,7 +11,7 @@ from urllib.parse import quote, unquote
 from msgspec import Struct
 
 from sbc.core.address import bracketed, canonical_ip
-from sbc.core.limits import URI_OCTETS
+from sbc.core.limits import REMEMBERED_CHARACTERS, REMEMBERED_TEXTS, URI_OCTETS
 from sbc.sip.errors import ParseError
 from sbc.sip.params import Params, param, params_text
 
@@ -40,8 +40,6 @@ _TO_ESCAPE: Final = re.compile(f"[{_TOLERATED}]")
 _PLAIN: Final = re.compile(f"[{_UNRESERVED}]")
 # RFC 3261 §25.1 unreserved and user-unreserved; ";" is escaped, because it misleads.
 _USER_SAFE: Final = "-_.!~*'()&=+$,/?"
-_REMEMBERED: Final = 4096
-_REMEMBERED_OCTETS: Final = 200  # longer ones are read anew each time: what strangers send must not fill the memory
 
 # A difference in one of these counts also where the other URI lacks it (RFC 3261 §19.1.4).
 _ALWAYS_COMPARED: Final = ("user", "ttl", "method", "maddr", "transport")
@@ -121,7 +119,7 @@ Uri = SipUri | TelUri | OtherUri
 
 def parse_uri(text: str) -> Uri:
     """Raises ParseError. The same few URIs come all day, so that results are remembered."""
-    if len(text) <= _REMEMBERED_OCTETS:
+    if len(text) <= REMEMBERED_CHARACTERS:
         return _remembered(text)
     if len(text) > URI_OCTETS:
         raise ParseError("URI Too Long", status=414)
@@ -148,7 +146,7 @@ def _read(text: str) -> Uri:
     return OtherUri(match[1].lower(), text)
 
 
-_remembered: Final = lru_cache(maxsize=_REMEMBERED)(_read)
+_remembered: Final = lru_cache(maxsize=REMEMBERED_TEXTS)(_read)
 
 
 def _sip(text: str) -> SipUri:

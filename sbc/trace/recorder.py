@@ -55,7 +55,17 @@ class LeftOut(Struct, frozen=True):
 class Recorder:
     """One tape per call. `begins`, `message` and `note` only store; everything else is paid by whoever reads."""
 
-    __slots__ = ("_failed", "_former", "_good", "_octets", "_outbox", "_running", "unfetched")
+    __slots__ = (
+        "_failed",
+        "_former",
+        "_good",
+        "_outbox",
+        "_running",
+        "octets_finished",
+        "octets_running",
+        "octets_waiting",
+        "unfetched",
+    )
 
     def __init__(self) -> None:
         self._former: dict[str, tuple[str, int]] = {}
@@ -64,7 +74,9 @@ class Recorder:
         self._running: dict[str, _Tape] = {}
         self._good: dict[str, _Tape] = {}
         self._failed: dict[str, _Tape] = {}
-        self._octets = 0  # of finished calls
+        self.octets_finished = 0  # of finished calls
+        self.octets_running = 0  # of the others
+        self.octets_waiting = 0  # of messages that are laid out
 
     def begins(self, ref: str, leg: int, peer: str) -> None:
         """Leg number `leg` of the call is one with this peer."""
@@ -82,20 +94,27 @@ class Recorder:
     ) -> None:
         """`leg`: "ingress", "egress", "egress-2" and so on, see `leg_name`. `sent`: by us."""
         tape = self._running.get(ref) or self._open(ref)
-        tape.octets += len(data)
+        octets = len(data)
+        tape.octets += octets
+        if tape.is_over:
+            self.octets_finished += octets
+        else:
+            self.octets_running += octets
         row = (at, leg, sent, data, flow)
         tape.rows.append(row)
         if self._outbox is not None:
             self._lay_out(ref, row)
-        if len(tape.rows) > limits.TRACE_MESSAGES_PER_CALL or tape.octets > limits.TRACE_OCTETS_PER_CALL:
-            tape.cut()
+        is_tight = self.octets_running > limits.TRACE_OCTETS_RUNNING
+        most = limits.TRACE_OCTETS_PER_CALL // 8 if is_tight else limits.TRACE_OCTETS_PER_CALL
+        if len(tape.rows) > limits.TRACE_MESSAGES_PER_CALL or tape.octets > most:
+            self._cut(tape)
 
     def note(self, ref: str, at: float, note: object) -> None:
         """Anything with a readable str(), or a tuple of such: one line each."""
         tape = self._running.get(ref) or self._open(ref)
         tape.rows.append((at, "", False, None, note))
         if len(tape.rows) > limits.TRACE_MESSAGES_PER_CALL:
-            tape.cut()
+            self._cut(tape)
 
     def end(self, ref: str, failed: bool, at: float) -> None:  # noqa: ARG002, FBT001 - `now` is last everywhere
         """The call is over. What still comes under its ref is added while it is kept."""
@@ -103,9 +122,10 @@ class Recorder:
         if tape is None:
             return
         (self._failed if failed else self._good)[ref] = tape
-        tape.counted = tape.octets
-        self._octets += tape.octets
-        while len(self._good) + len(self._failed) > limits.TRACE_CALLS or self._octets > limits.TRACE_OCTETS:
+        tape.is_over = True
+        self.octets_running -= tape.octets
+        self.octets_finished += tape.octets
+        while len(self._good) + len(self._failed) > limits.TRACE_CALLS or self.octets_finished > limits.TRACE_OCTETS:
             self._forget_one()
 
     def dialog_over(self, tag: str, place: tuple[str, int] | None) -> None:
@@ -143,6 +163,7 @@ class Recorder:
         """From now on each message is laid out for whoever sends it on, as far as there is room; or none is."""
         if on is (self._outbox is None):
             self._outbox = deque() if on else None
+            self.octets_waiting = 0
 
     def fetch(self, most: int) -> list[tuple[str, Entry]]:
         """The oldest of what is laid out, with the call's ref, or beside calls its Call-ID; masked, at its length."""
@@ -150,6 +171,7 @@ class Recorder:
         if not outbox:
             return []
         rows = [outbox.popleft() for _ in range(min(most, len(outbox)))]
+        self.octets_waiting -= sum(len(row[3] or b"") for _, row in rows)
         return [(ref or _call_id_of(row), _entry(row, masked_in_place)) for ref, row in rows]
 
     def pass_on(self, row: _Row) -> None:
@@ -158,8 +180,11 @@ class Recorder:
             self._lay_out("", row)
 
     def _lay_out(self, ref: str, row: _Row) -> None:
-        if self._outbox is not None and len(self._outbox) < limits.HEP_QUEUE:
-            self._outbox.append((ref, row))
+        octets = len(row[3] or b"")
+        outbox, waiting = self._outbox, self.octets_waiting
+        if outbox is not None and len(outbox) < limits.HEP_QUEUE and waiting + octets <= limits.HEP_QUEUE_OCTETS:
+            outbox.append((ref, row))
+            self.octets_waiting += octets
         else:
             self.unfetched += 1
 
@@ -180,13 +205,21 @@ class Recorder:
         if finished is not None:
             return finished
         if len(self._running) >= limits.CALLS:
-            del self._running[next(iter(self._running))]
+            self.octets_running -= self._running.pop(next(iter(self._running))).octets
         tape = self._running[ref] = _Tape()
         return tape
 
+    def _cut(self, tape: "_Tape") -> None:
+        was = tape.octets
+        tape.cut()
+        if tape.is_over:
+            self.octets_finished -= was - tape.octets
+        else:
+            self.octets_running -= was - tape.octets
+
     def _forget_one(self) -> None:
         ring = self._good if len(self._good) > _KEPT_FOR_GOOD_ONES or not self._failed else self._failed
-        self._octets -= ring.pop(next(iter(ring))).counted
+        self.octets_finished -= ring.pop(next(iter(ring))).octets
 
 
 def leg_name(n: int) -> str:
@@ -207,13 +240,13 @@ def _call_id_of(row: _Row) -> str:
 
 
 class _Tape:
-    __slots__ = ("counted", "head", "octets", "peers", "rows", "skipped")
+    __slots__ = ("head", "is_over", "octets", "peers", "rows", "skipped")
 
     def __init__(self) -> None:
         self.peers: dict[int, str] = {}  # by the number of the leg
         self.rows: list[_Row] = []
         self.octets = 0
-        self.counted = 0  # octets as the recorder's sum has them
+        self.is_over = False
         self.skipped = 0
         self.head = 0  # entries before the gap
 

@@ -9,8 +9,8 @@ import pytest
 import structlog.testing
 import trio
 
+from sbc.core import limits
 from sbc.core.errors import OperatorError
-from sbc.runtime import dns as resolving
 from sbc.runtime.dns import Resolver, name_servers
 from sbc.sip.commands import LookUp
 from sbc.sip.events import LookedUp
@@ -123,15 +123,15 @@ async def test_a_name_server_that_says_nothing_is_given_up(rig, autojump_clock):
 
 async def test_a_look_up_that_finds_no_room_is_answered_in_time_too(rig, autojump_clock):
     rig.stub.error = None
-    for n in range(resolving._AT_ONCE + 50):
+    for n in range(limits.LOOK_UPS_AT_ONCE + 50):
         rig.look_up(LookUp(f"{n}.example", "A"))
     await trio.sleep(5.1)
-    assert len(rig.told) == resolving._AT_ONCE + 50
-    assert len(rig.stub.asked) == resolving._AT_ONCE
+    assert len(rig.told) == limits.LOOK_UPS_AT_ONCE + 50
+    assert len(rig.stub.asked) == limits.LOOK_UPS_AT_ONCE
 
 
 async def test_look_ups_are_bounded(rig, monkeypatch, autojump_clock):
-    monkeypatch.setattr(resolving, "_MOST", 10)
+    monkeypatch.setattr(limits, "LOOK_UPS", 10)
     for n in range(15):
         rig.look_up(LookUp(f"{n}.example", "A"))
     assert [event.failed for event in rig.told] == ["too many look-ups at once"] * 5

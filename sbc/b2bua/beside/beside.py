@@ -21,6 +21,7 @@ from sbc.b2bua.living import crash_log
 from sbc.core import limits
 from sbc.core.address import Flow
 from sbc.core.commands import Log
+from sbc.core.shares import Shares
 from sbc.core.timers import Schedule
 from sbc.policy.model import TALK_METHODS, Peer
 from sbc.sip.commands import Respond
@@ -50,6 +51,8 @@ class Beside:
         self._subscriptions: dict[str, Subscription] = {}
         self._tags: dict[str, tuple[str, int]] = {}  # our tag of each dialog: subscription and leg
         self._deadlines: Schedule[str] = Schedule()
+        self._exchange_shares = Shares()
+        self._subscription_shares = Shares()
 
     # --- what can be seen of it ---------------------------------------------------------------------------------------
 
@@ -119,11 +122,13 @@ class Beside:
         return self._exchange(asked, now)
 
     def _exchange(self, asked: Asked, now: float, tag: str = "", refreshed: Publication | None = None) -> list[Out]:
-        if self.exchanges >= limits.EXCHANGES:
+        if self._exchange_shares.is_full(asked.peer.name, limits.EXCHANGES):
+            self._context.dropped["exchanges_full"] += 1
             return [Respond(asked.received.key, 503, fields=(_RETRY_AFTER,))]
         names = Names(self._context.ids, self._tags)
         exchange = Exchange(asked, names, self._context, self._publications, now, tag=tag, refreshed=refreshed)
         self._machines[names.id] = exchange
+        self._exchange_shares.take(asked.peer.name)
         return self._step(names.id, lambda: exchange.start(now), asked.received.key)
 
     def _publish(self, asked: Asked, now: float) -> list[Out]:
@@ -142,11 +147,15 @@ class Beside:
         return self._exchange(asked, now, tag, refreshed)
 
     def _subscribe(self, asked: Asked, now: float) -> list[Out]:
-        if self.is_draining or len(self._subscriptions) >= limits.SUBSCRIPTIONS:
+        is_full = self._subscription_shares.is_full(asked.peer.name, limits.SUBSCRIPTIONS)
+        if is_full:
+            self._context.dropped["subscriptions_full"] += 1
+        if self.is_draining or is_full:
             return [Respond(asked.received.key, 503, fields=(_RETRY_AFTER,))]
         names = Names(self._context.ids, self._tags)
         subscription = Subscription(asked, names, self._context)
         self._machines[names.id] = self._subscriptions[names.id] = subscription
+        self._subscription_shares.take(asked.peer.name)
         return self._step(names.id, lambda: subscription.start(now), asked.received.key)
 
     def take_in_dialog(self, received: RequestReceived, peer: Peer, now: float) -> list[Out] | None:
@@ -234,8 +243,10 @@ class Beside:
 
     def _forget(self, id_: str) -> None:
         self._deadlines.set(id_, None)
-        self._machines.pop(id_).names.forget()
-        self._subscriptions.pop(id_, None)
+        machine = self._machines.pop(id_)
+        machine.names.forget()
+        shares = self._exchange_shares if self._subscriptions.pop(id_, None) is None else self._subscription_shares
+        shares.give_back(machine.asked_by)
 
 
 def _turned(request: Request, peer: Peer, turned: Turned) -> Log:

@@ -42,6 +42,7 @@ class Exchange:
     ) -> None:
         self.is_over = False
         self.names = names
+        self.asked_by = asked.peer.name
         self.status = 0
         self._asked = asked
         self._context = context
@@ -114,7 +115,7 @@ class Exchange:
         """Our entity-tag for the server's. What 412 is said of is gone (RFC 3903 §5), and so is what was removed."""
         response, event = outcome.response, self._asked.event
         if response.status == 412:
-            self._publications.forget(self._tag)
+            self._publications.forget(self._tag, self._asked.peer.name)
         if response.status >= 300 or event is None:
             return ()
         tag = (response.header("SIP-ETag") or "").strip()

@@ -29,36 +29,49 @@ class Publication(Struct, frozen=True):
 
 
 class Publications:
-    """The oldest is forgotten when there are too many."""
+    """When there are too many, the oldest of the peer that has the most is forgotten: nobody can push out others'."""
 
     def __init__(self, ids: IdSource) -> None:
         self._ids = ids
-        self._of: OrderedDict[str, Publication] = OrderedDict()
+        self._of: dict[str, OrderedDict[str, Publication]] = {}  # by peer
+        self._count = 0
 
     def __len__(self) -> int:
-        return len(self._of)
+        return self._count
 
     def find(self, tag: str, peer: str, package: str, now: float) -> Publication | None:
-        found = self._of.get(tag)
-        if found is None or (found.peer, found.package) != (peer, package) or found.expires_at <= now:
+        theirs = self._of.get(peer)
+        found = None if theirs is None else theirs.get(tag)
+        if found is None or found.package != package or found.expires_at <= now:
             return None
         return found
 
     def published(self, publication: Publication, was: str) -> str:
         """Our tag, which takes the place of the one that it `was` known by (§6: a new one with each 2xx)."""
-        self._of.pop(was, None)
+        peer = publication.peer
+        self.forget(was, peer)
         if len(publication.tag) > _LONGEST_TAG or not is_token(publication.tag):
             return ""
         ours = self._ids.tag()
-        self._of[ours] = publication
-        while len(self._of) > limits.PUBLICATIONS:
-            self._of.popitem(last=False)
+        self._of.setdefault(peer, OrderedDict())[ours] = publication
+        self._count += 1
+        if self._count > limits.PUBLICATIONS:
+            most = max(self._of, key=lambda name: len(self._of[name]))
+            self.forget(next(iter(self._of[most])), most)
         return ours
 
-    def forget(self, tag: str) -> None:
-        self._of.pop(tag, None)
+    def forget(self, tag: str, peer: str) -> None:
+        theirs = self._of.get(peer)
+        if theirs is None or theirs.pop(tag, None) is None:
+            return
+        self._count -= 1
+        if not theirs:
+            del self._of[peer]
 
     def forget_expired(self, now: float) -> None:
-        """From the oldest on, as far as they have expired: one that outlives its neighbours keeps them a while."""
-        while self._of and next(iter(self._of.values())).expires_at <= now:
-            self._of.popitem(last=False)
+        """Of each peer from the oldest on, as far as they have expired: one that outlives its neighbours keeps them a
+        while.
+        """
+        for peer, theirs in list(self._of.items()):
+            while theirs and next(iter(theirs.values())).expires_at <= now:
+                self.forget(next(iter(theirs)), peer)

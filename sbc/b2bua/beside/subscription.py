@@ -54,6 +54,7 @@ class Subscription:
     def __init__(self, asked: Asked, names: Names, context: Context) -> None:
         self.state = State.ASKING
         self.names = names
+        self.asked_by = asked.peer.name
         self._event = asked.event or Event("")  # no SUBSCRIBE comes so far without
         self._key = asked.received.key
         self._wanted = asked.request.expires

@@ -7,6 +7,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from sbc.core.limits import REMEMBERED_CHARACTERS
 from sbc.sip.errors import ParseError
 from sbc.sip.scan import TOKEN_CHARS, number
 
@@ -19,10 +20,16 @@ class CSeq(Struct, frozen=True):
     method: str
 
 
-@lru_cache(maxsize=512)
 def parse_cseq(text: str) -> CSeq:
     """Raises ParseError. The same few come all day, so that results are remembered."""
+    return _remembered(text) if len(text) <= REMEMBERED_CHARACTERS else _parse(text)
+
+
+def _parse(text: str) -> CSeq:
     match = _CSEQ.fullmatch(text)
     if match is None:
         raise ParseError("Malformed CSeq", header="CSeq")
     return CSeq(number(match[1], LARGEST_CSEQ, "CSeq"), match[2])
+
+
+_remembered: Final = lru_cache(maxsize=512)(_parse)

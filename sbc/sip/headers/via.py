@@ -7,6 +7,7 @@ from typing import Final
 from msgspec import Struct
 
 from sbc.core.address import bracketed, canonical_ip
+from sbc.core.limits import REMEMBERED_CHARACTERS
 from sbc.sip.errors import ParseError
 from sbc.sip.params import Params, param, params_text, parse_params
 from sbc.sip.scan import TOKEN_CHARS
@@ -77,11 +78,18 @@ def _via(match: re.Match[str], params: Params) -> Via:
     port = None if match[3] is None else int(match[3])
     if port is not None and not 0 < port <= 65535:
         raise ParseError("Malformed Via", header="Via")
-    return Via(match[1].upper(), _host(match[2]), port, params)
+    return Via(match[1].upper(), canonical_host(match[2]), port, params)
+
+
+def canonical_host(text: str) -> str:
+    """Of a sent-by: an address in its one form, without brackets; a name in lower case."""
+    if len(text) > REMEMBERED_CHARACTERS and not text.startswith("["):
+        return text.lower()
+    return _remembered(text)  # of those in brackets none so long is an address, and a fault is not remembered
 
 
 @lru_cache(maxsize=1024)
-def _host(text: str) -> str:
+def _remembered(text: str) -> str:
     address = canonical_ip(text)
     if address is None and text.startswith("["):
         raise ParseError("Malformed Via", header="Via")

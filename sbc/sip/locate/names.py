@@ -40,6 +40,10 @@ class NameCache:
     def __len__(self) -> int:
         return len(self._known)
 
+    @property
+    def under_way(self) -> int:
+        return len(self._asked)
+
     def look(self, key: Key, now: float) -> Known | None:
         """What is known, old as it may be. None: it must be looked up first. Old or None: `due` asks for it."""
         known = self._known.get(key)
@@ -92,7 +96,8 @@ class NameCache:
         return min(deadlines) if deadlines else None
 
     def _ask(self, key: Key, now: float) -> None:
-        if key not in self._asked:
+        """Names that peers make up wait for room; those of configured servers do not."""
+        if key not in self._asked and (key in self._kept or self.under_way < limits.LOOK_UPS):
             self._to_ask.set(key, now)
 
     def _is_outdated(self, key: Key, known: Known, now: float) -> bool:

@@ -56,6 +56,7 @@ class InviteServer:
         "state",
         "to_tag",
         "user",
+        "weight",
     )
 
     def __init__(
@@ -67,6 +68,7 @@ class InviteServer:
         self.echo = echo
         self.flow = flow
         self.user: Hashable = None
+        self.weight = ("", 0)  # whose share of the table it takes, and octets
         self.state = State.PROCEEDING
         self.data: bytes | None = None
         self.to_tag = ""  # of our responses, once one has gone out

@@ -6,12 +6,13 @@ nobody: what counts is the INVITE's final response, or its absence. It parses no
 """
 
 import hashlib
-from collections.abc import Collection, Hashable
+from collections.abc import Callable, Collection, Hashable
 from typing import Final
 
 from sbc.core import limits
 from sbc.core.address import Address, Flow, Transport
 from sbc.core.ids import IdSource
+from sbc.core.shares import Shares
 from sbc.core.timers import Schedule
 from sbc.sip.build import cancel_for, echo_of, fallback_flow, reply_flow, with_to_tag
 from sbc.sip.commands import SendMessage
@@ -42,6 +43,12 @@ class TransactionLayer:
         self._invites: dict[Hashable, ClientKey] = {}  # by user, to cancel and to acknowledge
         self._schedule: Schedule[tuple[str, ...]] = Schedule()
         self._tag_key = b""  # drawn when first needed
+        self.octets = Shares()  # of the messages that server transactions keep
+        self.places = Shares()  # server transactions
+        # Whether a request may have its place although its sender's share is used up: of a dialog, or an emergency.
+        self.is_spared: Callable[[Request, str], bool] = lambda _, __: False
+        self.refused_full = 0  # requests, for want of room
+        self._weight = ("", 0)  # of the request in hand: its peer and its octets
         self.taken_by: Hashable = None  # user of the transaction that took the last received message; for the trace
 
     def __len__(self) -> int:
@@ -64,7 +71,10 @@ class TransactionLayer:
 
     # --- what came in -------------------------------------------------------------------------------------------------
 
-    def receive_request(self, request: Request, flow: Flow, now: float) -> list[Out]:
+    def receive_request(
+        self, request: Request, flow: Flow, now: float, *, peer: str = "", octets: int = 0
+    ) -> list[Out]:
+        """`peer`: who sent it, for his share of what can be remembered; `octets`: its length."""
         key = server_key(request)
         server = self._servers.get(key)
         self.taken_by = None
@@ -75,8 +85,10 @@ class TransactionLayer:
             return self._settle_server(server, server.receive(request, now))
         if request.method == "ACK":
             return [AckReceived(request, flow)]
-        if len(self._servers) >= limits.TRANSACTIONS:
+        if self._is_full(request, peer):
+            self.refused_full += 1
             return self.refuse(request, flow, 503)
+        self._weight = (peer, octets)
         if request.method == "CANCEL":
             return self._receive_cancel(key, request, flow, now)
         merge = None
@@ -230,6 +242,16 @@ class TransactionLayer:
 
     # --- inside -------------------------------------------------------------------------------------------------------
 
+    def _is_full(self, request: Request, peer: str) -> bool:
+        """What belongs to something that has begun has the whole table and some room more; so has an emergency."""
+        places, octets = self.places, self.octets
+        if not (places.is_full(peer, limits.TRANSACTIONS) or octets.is_full(peer, limits.TRANSACTION_OCTETS)):
+            return False
+        if places.total >= limits.TRANSACTIONS + limits.TRANSACTIONS_RESERVED:
+            return True
+        is_ours = request.method == "CANCEL" and server_key(request, "INVITE") in self._servers
+        return not is_ours and not self.is_spared(request, peer)
+
     def _reroute(self, server: InviteServer | Server) -> list[Out]:
         server.flow = fallback_flow(server.request, server.flow) or server.flow
         return [] if server.data is None else [SendMessage(server.flow, server.data, server.user)]
@@ -261,6 +283,9 @@ class TransactionLayer:
         kind = InviteServer if request.method == "INVITE" else Server
         echo = echo_of(request, flow.remote)
         server = kind(key, merge, request, echo, reply_flow(request, flow), self._timing)
+        server.weight = peer, octets = self._weight
+        self.places.take(peer)
+        self.octets.take(peer, octets)
         self._servers[key] = server
         return server
 
@@ -297,7 +322,10 @@ class TransactionLayer:
 
     def _settle_server(self, server: InviteServer | Server, outs: list[Out]) -> list[Out]:
         if server.is_terminated:
-            self._servers.pop(server.key, None)
+            if self._servers.pop(server.key, None) is not None:
+                peer, octets = server.weight
+                self.places.give_back(peer)
+                self.octets.give_back(peer, octets)
             self._schedule.set(server.key, None)
             if server.merge is not None and self._merges.get(server.merge) == server.key:
                 del self._merges[server.merge]

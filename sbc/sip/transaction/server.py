@@ -49,6 +49,7 @@ class Server:
         "state",
         "to_tag",
         "user",
+        "weight",
     )
 
     def __init__(
@@ -60,6 +61,7 @@ class Server:
         self.echo = echo
         self.flow = flow
         self.user: Hashable = None
+        self.weight = ("", 0)  # whose share of the table it takes, and octets
         self.state = State.TRYING
         self.data: bytes | None = None
         self.to_tag = ""  # of our responses, once one has gone out

@@ -3,6 +3,7 @@
 
 import pytest
 
+from sbc.b2bua.beside.publications import Publication
 from sbc.core import limits
 from sbc.policy.model import Peer, Register
 from sbc.testing.build import request
@@ -339,6 +340,23 @@ def test_a_tag_that_is_none_is_not_given_on(desk, tag):
     assert it.beside.publications == 0
 
 
+def publication(peer):
+    return Publication(peer, "presence", "theirs", None, 50.0)
+
+
+def test_who_publishes_most_loses_its_oldest(desk, monkeypatch):
+    monkeypatch.setattr(limits, "PUBLICATIONS", 3)
+    store = desk().beside._publications
+    [victim] = [store.published(publication("office"), "")]
+    flood = [store.published(publication("carrier"), "") for _ in range(9)]
+    assert store.find(victim, "office", "presence", 0.0) is not None
+    assert [store.find(tag, "carrier", "presence", 0.0) is None for tag in flood] == [True] * 7 + [False] * 2
+    assert store.find(victim, "carrier", "presence", 0.0) is None, "it is another's"
+    store.forget_expired(100.0)
+    assert len(store) == 0
+
+
+# BOUND: PUBLICATIONS
 def test_publications_are_bounded(desk, monkeypatch):
     monkeypatch.setattr(limits, "PUBLICATIONS", 3)
     it = desk()
@@ -389,13 +407,18 @@ def test_what_has_no_meaning_outside_a_dialog_is_refused(desk, method, status):
     assert it.sent == []
 
 
+# BOUND: EXCHANGES
 def test_exchanges_are_bounded(desk, monkeypatch):
-    monkeypatch.setattr(limits, "EXCHANGES", 2)
+    monkeypatch.setattr(limits, "EXCHANGES", 4)
     it = desk()
     for _ in range(3):
         it.asks("MESSAGE")
-    assert it.statuses == [503]
-    assert it.beside.exchanges == 2
+    assert it.statuses == [503], "half of it is the most that one peer may have"
+    for _ in range(3):
+        it.asks("MESSAGE", side="outside")
+    assert it.statuses == [503, 503]
+    assert it.beside.exchanges == 4
+    assert it.context.dropped == {"exchanges_full": 2}
 
 
 # --- OPTIONS ----------------------------------------------------------------------------------------------------------

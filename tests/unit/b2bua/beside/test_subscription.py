@@ -271,12 +271,15 @@ def test_a_carrier_that_challenges_is_answered(story):
     assert one.desk.statuses == [200, 200, 200]
 
 
+# BOUND: SUBSCRIPTIONS
 def test_subscriptions_are_bounded(story, monkeypatch):
-    monkeypatch.setattr(limits, "SUBSCRIPTIONS", 0)
+    monkeypatch.setattr(limits, "SUBSCRIPTIONS", 1)
     one = story()
     one.subscribes()
-    assert one.desk.statuses == [503]
-    assert one.desk.is_idle()
+    one.subscribes()
+    assert one.desk.statuses[-1] == 503
+    assert one.desk.context.dropped == {"subscriptions_full": 1}
+    assert one.desk.beside.subscriptions == 1
 
 
 def test_while_draining_nobody_subscribes(story):
