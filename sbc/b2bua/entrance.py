@@ -25,8 +25,7 @@ _CHALLENGED: Final = frozenset({"INVITE", "REGISTER", "MESSAGE", "SUBSCRIBE", "P
 
 def speaker(peer: Peer, request: Request, flow: Flow, context: Context) -> Peer:
     """Which of the peers that share the source of `peer` this is, whose digest credentials may not be proved yet."""
-    remote = flow.remote
-    several = context.policy.speakers(flow.interface, remote.host, remote.port)
+    several = _speakers(flow, context)
     if len(several) < 2:
         return peer
     place = context.dialogs.get(request.to.tag or "")
@@ -56,17 +55,23 @@ def turn_back(
     may come in. `peer`: who speaks from that source, or may. `beside`: our tags of the dialogs that are no calls.
     """
     tag = request.to.tag
-    if peer.accepts_any and not _may_ask(request, tag, context, layer, beside):
+    if peer.is_anybody and not _may_ask(request, peer, flow, context, layer, beside, now):
         return SILENCE
     if tag is not None or request.method not in _CHALLENGED:
         return None
     claimed = speaker(peer, request, flow, context)
     if claimed.kind != "pbx" or claimed.auth is None:
         return None
-    offered = _offered(context.policy.speakers(flow.interface, flow.remote.host, flow.remote.port))
-    verdict = context.relations.authenticate(claimed, request, offered or claimed.auth.algorithms, now)
+    offered = _offered(_speakers(flow, context))
+    source = flow.remote.host
+    verdict = context.relations.authenticate(claimed, request, offered or claimed.auth.algorithms, source, now)
     if isinstance(verdict, Challenged) and _has_tried(request, verdict, context):
         refused.note(claimed.name, flow.remote, now)
+        if claimed.is_anybody:
+            is_answer = context.relations.was_challenged_there(request, source, now)
+            context.keeping_out.was_refused(flow, now, is_answer=is_answer)
+    elif claimed.is_anybody and not isinstance(verdict, Challenged):
+        context.keeping_out.has_proved(flow, now)
     # "challenge questionable requests with only a single 401 … forgoing the normal response retransmission algorithm,
     # and thus behaving statelessly", RFC 3261 §26.3.2.4: repeated for 32 s, it would flood whom a stranger names.
     return Refusal(401, verdict.fields) if isinstance(verdict, Challenged) else None
@@ -87,6 +92,11 @@ def why_challenged(claimed: Peer, request: Request, answer: bytes, context: Cont
     return "its user name is right, its password or the way that it was hashed is not"
 
 
+def _speakers(flow: Flow, context: Context) -> tuple[Peer, ...]:
+    remote = flow.remote
+    return context.policy.speakers(flow.interface, remote.host, remote.port, flow.transport, flow.proved)
+
+
 def _has_tried(request: Request, verdict: Challenged, context: Context) -> bool:
     """It had credentials for us, and not merely old ones."""
     if username_of(request, context.policy.name) is None:
@@ -105,16 +115,33 @@ def stay_inside(
 
 
 def _may_ask(
-    request: Request, tag: str | None, context: Context, layer: TransactionLayer, beside: Container[str]
+    request: Request,
+    peer: Peer,
+    flow: Flow,
+    context: Context,
+    layer: TransactionLayer,
+    beside: Container[str],
+    now: float,
 ) -> bool:
     """From a source that anybody may have: what will be challenged, and what belongs to a dialog or an INVITE here."""
     if request.method == "CANCEL":
         return layer.knows(request, "INVITE")
     if request.method == "ACK":
         return True  # never answered, never kept
-    if tag is None:
-        return request.method in _CHALLENGED
-    return tag in context.dialogs or tag in beside
+    tag = request.to.tag
+    if tag is not None:
+        return tag in context.dialogs or tag in beside
+    several = _speakers(flow, context)
+    if request.method not in _CHALLENGED or not any(_may_use(request.method, one) for one in several or (peer,)):
+        return False
+    keeping = context.keeping_out
+    if keeping.may_only_cry_for_help(flow, now) and not is_emergency(request, peer, context):
+        return False
+    return not keeping.has_hostile_target(request, flow, now)
+
+
+def _may_use(method: str, peer: Peer) -> bool:
+    return peer.registers if method == "REGISTER" else method in peer.methods
 
 
 def _offered(peers: Iterable[Peer]) -> tuple[Algorithm, ...]:

@@ -7,6 +7,7 @@ It decides nothing; the switch asks it about sources that the policy in force do
 from collections.abc import Iterable
 
 from sbc.core import limits
+from sbc.core.address import Flow, Transport
 from sbc.policy.engine import Policy
 from sbc.policy.model import Peer
 
@@ -41,10 +42,21 @@ class FormerPolicies:
             refs.discard(ref)
         self._policies = [one for one in self._policies if one[1]]
 
-    def identify(self, interface: str, host: str, port: int) -> Peer | None:
+    def identify(self, flow: Flow) -> Peer | None:
         """Who spoke from there when the oldest calls that are up began."""
         for policy, _ in reversed(self._policies):
-            peer = policy.identify(interface, host, port)
+            peer = policy.identify(flow.interface, flow.remote.host, flow.remote.port, flow.transport, flow.proved)
             if peer is not None:
                 return peer
         return None
+
+    def knows(self, interface: str, host: str, port: int, transport: Transport) -> bool:
+        """As `Switch.knows`, of who spoke from there then."""
+        return any(may_connect(policy, interface, host, port, transport) for policy, _ in self._policies)
+
+
+def may_connect(policy: Policy, interface: str, host: str, port: int, transport: Transport) -> bool:
+    """Whether what comes from there by this transport is listened to, once it has proved who it is."""
+    if transport is Transport.TLS:
+        return bool(policy.tls_candidates(interface, host, port))
+    return policy.identify(interface, host, port, transport) is not None

@@ -15,11 +15,23 @@ from sbc.b2bua.beside.beside import Beside
 from sbc.b2bua.between_calls import BetweenCalls
 from sbc.b2bua.call import Call
 from sbc.b2bua.call import Out as CallOut
-from sbc.b2bua.commands import Alert, AskMedia, ClosePorts, Command, Log, OpenPorts, StoreState, WriteCdr
+from sbc.b2bua.commands import (
+    Alert,
+    AskMedia,
+    BlockAll,
+    BlockSource,
+    ClosePorts,
+    Command,
+    Log,
+    OpenPorts,
+    StoreState,
+    WriteCdr,
+)
 from sbc.b2bua.context import Context
 from sbc.b2bua.draining import Draining
 from sbc.b2bua.entrance import is_emergency, speaker
 from sbc.b2bua.events import (
+    BanOrdered,
     BusyOutOrdered,
     CdrDurable,
     CdrFailed,
@@ -30,13 +42,17 @@ from sbc.b2bua.events import (
     Event,
     HangUpOrdered,
     InterfaceChanged,
+    LiftOrdered,
     MediaReplied,
     PingOrdered,
     PolicyChanged,
     PortsOpened,
+    QueueAged,
     StateRestored,
 )
+from sbc.b2bua.former import may_connect
 from sbc.b2bua.in_force import PolicyInForce, media_addresses, media_rules
+from sbc.b2bua.keeping_out import KeepingOut
 from sbc.b2bua.living import LivingCalls, crash_log
 from sbc.b2bua.media_news import MediaNews
 from sbc.b2bua.orders import ChildAnswered, ChildFailed, ChildProgressed, HangUpChild, JoinCalls, PlaceChild
@@ -44,6 +60,8 @@ from sbc.b2bua.orphans import end_orphan
 from sbc.b2bua.ports import PortPool
 from sbc.b2bua.reachable import locals_of
 from sbc.b2bua.reception import Reception
+from sbc.b2bua.securing import Fingerprint
+from sbc.b2bua.shedding import Shedding
 from sbc.b2bua.snapshot import CallView, EngineView, LoadView
 from sbc.b2bua.stamping import stamped
 from sbc.b2bua.strangers import Strangers
@@ -78,10 +96,23 @@ SERVER_NAME: Final = "sbc"
 _ORDERS: Final = frozenset(Order.__args__)
 _REPORTS: Final = frozenset({ResponseReceived, TransactionFailed, CancelReceived, ConnectionLost})
 _COMMANDS: Final = frozenset(
-    {SendMessage, CloseFlow, LookUp, AskMedia, OpenPorts, ClosePorts, WriteCdr, StoreState, Alert, Log}
+    {
+        SendMessage,
+        CloseFlow,
+        LookUp,
+        AskMedia,
+        OpenPorts,
+        ClosePorts,
+        WriteCdr,
+        StoreState,
+        BlockSource,
+        BlockAll,
+        Alert,
+        Log,
+    }
 )
 
-Out = CallOut | PeerOut | SipOut
+Out = CallOut | PeerOut | SipOut | BlockSource | BlockAll
 
 
 class Switch:
@@ -98,6 +129,7 @@ class Switch:
         )
         self.beside = Beside(self._context)
         self._context.dropped = self.endpoint.dropped
+        self.keeping_out = self._context.keeping_out = KeepingOut(policy, self.endpoint.dropped)
         self.endpoint.layer.is_spared = self._is_spared
         self.peer_tapes = self._context.peer_tapes
         self.peer_tapes.whom = lambda user: asked(user, self._context, self.beside)
@@ -110,32 +142,46 @@ class Switch:
         self._unstored: set[str] = set()  # calls whose records the disk does not take
         self._between = BetweenCalls(self._living, self._context, self._unstored)
         self._drain = Draining(self.calls, self.beside, self.relations)
+        self.shedding = Shedding(self._context, self.endpoint, lambda: self._drain.is_on)
+        self.endpoint.layer.report = self.shedding.report
         self.reception = Reception(
             self._context, self.endpoint, self._living, self._between, self.beside, self._drain, self._unstored
         )
 
+    def show_fingerprint(self, fingerprint: Fingerprint) -> None:
+        """Of the certificate that the media workers show in DTLS handshakes."""
+        self._context.fingerprint = fingerprint
+
     # --- what moves it ------------------------------------------------------------------------------------------------
 
     def start(self, now: float) -> list[Command]:
-        return self._run([*self.ports.start(), *self._in_force.watch_names(now), *self.relations.start(now)], now)
+        outs = [*self.ports.start(), *self._in_force.watch_names(now), *self.relations.start(now)]
+        return self._run([*outs, *self.keeping_out.start(now)], now)
 
     def receive(self, data: bytes, flow: Flow, now: float) -> list[Command]:
         """One whole SIP message. A stranger gets silence and leaves no state."""
-        source = (flow.interface, flow.remote.host, flow.remote.port)
-        peer = self.policy.identify(*source)
+        remote = flow.remote
+        peer = self.policy.identify(flow.interface, remote.host, remote.port, flow.transport, flow.proved)
         if peer is None or (self._listeners.removed and self._listeners.is_removed(flow)):
-            peer = self._in_force.former.identify(*source) or peer
+            peer = self._in_force.former.identify(flow) or peer
             if peer is not None:
                 return self._receive_of_former(peer, data, flow, now)
             # Deviation: RFC 3261 §8.2 has every request answered; an answer to a stranger tells a scanner that we are
             # here, and a spoofed one would hit a third party.
             self.endpoint.dropped["unknown_source"] += 1
             return [*self._strangers.heard(flow, now)]
-        door = None if peer.kind == "trunk" or peer.auth is None else self.reception.door(peer, flow, now)
-        message, received = self.endpoint.receive(data, flow, now, door, is_quiet=peer.accepts_any, peer=peer.name)
+        if peer.is_anybody and not self.keeping_out.hears(data, flow, now):
+            return self._run(self.keeping_out.take(), now)
+        if self.shedding.is_on:
+            shed = self.shedding.take(peer, data, flow, now)
+            if shed is not None:
+                return shed
+        is_asked = peer.kind != "trunk" and peer.auth is not None
+        door = self.reception.door(peer, flow, now) if is_asked or peer.rate is not None else None
+        message, received = self.endpoint.receive(data, flow, now, door, is_quiet=peer.is_anybody, peer=peer.name)
         if message is None:
             self.reception.turned_back(peer, data, flow, received, now, at_door=door is not None)
-        outs: list[Out] = [*received] if door is None else [*received, *self.reception.refused.take()]
+        outs: list[Out] = [*received] if door is None else [*received, *self.reception.news()]
         if message is not None:
             taken_by = self.endpoint.layer.taken_by
             self._living.trace_received(taken_by, data, flow, now)
@@ -143,15 +189,18 @@ class Switch:
                 self.reception.answered_at_once(peer, data, flow, received, now)
             # A response that answers nothing may be anybody's, with a forged source: it proves nothing about its peer.
             proves = taken_by is not None or type(message) is Request
-            if proves and not peer.accepts_any and not is_of_probe(taken_by):
+            if proves and not peer.is_anybody and not is_of_probe(taken_by):
                 name = asked(taken_by, self._context, self.beside) or peer.name
                 outs += self.relations.heard(name, flow, message, now)
         return self._run(outs, now, peer, data)
 
-    def knows(self, interface: str, host: str, port: int) -> bool:
-        """Whether anything that comes from there is listened to."""
-        source = (interface, host, port)
-        return self.policy.identify(*source) is not None or self._in_force.former.identify(*source) is not None
+    def knows(self, interface: str, host: str, port: int, transport: Transport = Transport.TCP) -> bool:
+        """Whether anything that comes from there by this transport is listened to; over TLS: may be, by its proof."""
+        if self.keeping_out.refuses(host):
+            return False
+        if may_connect(self.policy, interface, host, port, transport):
+            return True
+        return self._in_force.former.knows(interface, host, port, transport)
 
     def _receive_of_former(self, peer: Peer, data: bytes, flow: Flow, now: float) -> list[Command]:
         """A reload has taken this peer, its address, or our listener, away; calls that are up stay up, and it may end
@@ -164,13 +213,15 @@ class Switch:
 
     def bad_frame(self, data: bytes, flow: Flow, reason: str, now: float) -> list[Command]:
         """A stream whose next message cannot be found: answered if possible, then closed."""
-        peer = self.policy.identify(flow.interface, flow.remote.host, flow.remote.port)
+        remote = flow.remote
+        peer = self.policy.identify(flow.interface, remote.host, remote.port, flow.transport, flow.proved)
         if peer is None:
             self.endpoint.dropped["unknown_source"] += 1
             return [*self._strangers.heard(flow, now), CloseFlow(flow)]
         self.endpoint.dropped["bad_frame"] += 1
-        if peer.accepts_any:
-            return [CloseFlow(flow)]  # anybody: neither an answer nor a line in the log
+        if peer.is_anybody:
+            self.keeping_out.offends(flow, "what is no SIP", now)
+            return [CloseFlow(flow), *self._run(self.keeping_out.take(), now)]  # anybody: no answer, no line in the log
         log = Log("warning", "sip.bad_frame", (("source", str(flow.remote)), ("reason", reason)))
         return [log, *self._run(self.endpoint.bad_frame(data, flow), now)]
 
@@ -209,26 +260,39 @@ class Switch:
                 return self._run(self.relations.order("busyout", trunk, now, on=on), now)
             case PingOrdered(name, token):
                 return self._run(self.relations.ping(name, token, now), now)
+            case QueueAged(seconds, queue):
+                return self._run(self.shedding.queued(seconds, queue, now), now)
             case StateRestored(items):
                 self.relations.restore(items, now, self._context.wall.at_zero)
+                self.keeping_out.restore(items, now, self._context.wall.at_zero)
                 return []
             case PolicyChanged(policy):
                 self.policy = policy
                 self.peer_tapes.keep_only(policy.peers)
-                return self._run(self._in_force.change(policy, now), now)
+                changed = self._in_force.change(policy, now)
+                self.keeping_out.set_policy(policy, now)
+                return self._run([*changed, *self.keeping_out.take()], now)
+            case BanOrdered(source, seconds, why):
+                self.keeping_out.add(source, seconds, why, now)
+                return self._run(self.keeping_out.take(), now)
+            case LiftOrdered(source):
+                self.keeping_out.lift(source, now)
+                return self._run(self.keeping_out.take(), now)
             case InterfaceChanged(name, missing, why):
                 return self._run(self.relations.interface_changed(name, missing, why, now), now)
             case ClockSet(wall_at_zero):
                 self._context.wall.at_zero = wall_at_zero
                 self.relations.registrar.set_wall(wall_at_zero)
+                self.keeping_out.bans.set_wall(wall_at_zero)
                 self.relations.paths.today.set_wall(wall_at_zero, now)
                 return []
 
     def tick(self, now: float) -> list[Command]:
-        outs = self.endpoint.tick(now)
+        outs: list[Out] = [*self.shedding.tick(now), *self.endpoint.tick(now)]
         changed = self._in_force.learn_names(now)  # by look-ups that were given up
         rested = self.ports.close_rested(now)
-        commands = self._run([*changed, *outs, *rested, *self.relations.tick(now), *self.beside.tick(now)], now)
+        known = [*self.relations.tick(now), *self.beside.tick(now), *self.keeping_out.tick(now)]
+        commands = self._run([*changed, *outs, *rested, *known], now)
         drain = self._drain
         if drain.is_on and drain.is_due(now):
             commands += self._run(self.beside.end(now), now)
@@ -243,9 +307,11 @@ class Switch:
             self.endpoint.next_deadline(),
             self.relations.next_deadline(),
             self.beside.next_deadline(),
+            self.keeping_out.bans.next_deadline(),
             self._living.deadlines.next(),
             self.ports.next_deadline(),
             self._drain.next_deadline() if self._drain.is_on else None,
+            self.shedding.next_deadline(),
         )
         return min((at for at in deadlines if at is not None), default=None)
 
@@ -369,7 +435,8 @@ class Switch:
         if request.to.tag is None:
             if request.method != "INVITE":
                 self.reception.keep_on_tape(out, peer, data, now)
-            return self.reception.take(out, peer, data, now)
+            refused = self.shedding.refuse(out, peer) if self.shedding.is_on else None
+            return self.reception.take(out, peer, data, now) if refused is None else refused
         refusal = refusal_of(request, peer.methods, reliable=peer.reliable == "offer")
         if refusal is not None:
             self._trace_refused(out, peer, data, now)

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from urllib.parse import urlsplit
 
+from sbc.core.address import Transport
 from sbc.policy import wording
 from sbc.policy.engine import Policy
 from sbc.policy.model import (
@@ -25,6 +26,7 @@ from sbc.policy.model import (
     Route,
     Via,
 )
+from sbc.policy.profiles import domains_of
 
 
 def summary(policy: Policy) -> str:
@@ -96,13 +98,18 @@ def _interface(interface: Interface) -> Iterator[str]:
     shown = [text for text in (interface.sip_advertise, interface.media_advertise) if text]
     if shown:
         yield f"  shown to peers as {' and '.join(shown)}"
+    if any(one.transport is Transport.TLS for one in interface.listeners):
+        yield f"  {wording.own_certificates(interface.tls)} · {wording.trust(interface.tls.trust)}"
 
 
 def _peer(peer: Peer, policy: Policy) -> Iterator[str]:
     servers = "where it registers" if peer.registers else ", then ".join(server.text for server in peer.servers)
     yield f"{peer.kind} {peer.name} on {peer.interface}: {servers}"
-    accepted = "anywhere, with credentials" if peer.accepts_any else " ".join(policy.accepted(peer))
+    accepted = wording.anywhere(peer) if peer.accepts_any else " ".join(policy.accepted(peer))
     yield f"  speaks from {accepted or 'what its servers resolve to'} · numbers {_forms(peer)}"
+    encrypted = wording.tls(peer, domains_of(peer))
+    if encrypted:
+        yield f"  {encrypted}"
     yield from _registration(peer)
     if peer.health is not None:
         yield f"  {_health(peer.health)}"
@@ -131,7 +138,7 @@ def _registration(peer: Peer) -> Iterator[str]:
     if register is not None:
         bulk = ", all numbers at once" if register.gin else ""
         kept = f" · keep-alive every {_time(register.keepalive)}" if register.keepalive else ""
-        yield f"  registers sip:{register.user}@{register.host} for {_time(register.expires)}{bulk}{kept}"
+        yield f"  registers {register.aor} for {_time(register.expires)}{bulk}{kept}"
 
 
 def _health(health: Health) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from msgspec.structs import replace
 
+from sbc.core.address import Transport
 from sbc.policy.dids import DidTable
 from sbc.policy.disaster import DisasterPlanner, Diverted
 from sbc.policy.model import (
@@ -25,9 +26,11 @@ from sbc.policy.model import (
     Target,
 )
 from sbc.policy.numbers import Number, NumberPlan
+from sbc.policy.patterns import longest_taken
 from sbc.policy.problems import Problem
 from sbc.policy.profiles import tls_profiles
 from sbc.policy.rules import Rule
+from sbc.policy.secured import TlsProfile
 from sbc.policy.sources import SourceTable
 from sbc.policy.speakers import tell_apart
 
@@ -71,11 +74,14 @@ class Policy:
         self.unresolved = tuple(unresolved)  # secrets that could not be read: `check` warns of them, `run` refuses
         self.plan = NumberPlan(settings.country)
         self._owners = DidTable(dids)
-        self._sources = SourceTable(peers)
         self._profiles, self.tls_profiles = tls_profiles(self.peers.values(), self.interfaces)
+        self._sources = SourceTable(peers, self._profiles)
         rules = [Rule(route, self.plan, self.peers, self._owners) for route in routes]
         self._ordinary = tuple(rule for rule in rules if not rule.route.emergency)
         self._rules = (*(rule for rule in rules if rule.route.emergency), *self._ordinary)
+        self._longest_emergency = max(
+            (longest_taken(rule.route.to) for rule in rules if rule.route.emergency), default=0
+        )
         self._disaster = DisasterPlanner(self.plan, self.peers, self._dial)
 
     def extended(self, interfaces: Sequence[Interface], peers: Sequence[Peer], routes: Sequence[Route]) -> "Policy":
@@ -101,21 +107,51 @@ class Policy:
         """By trunk; trunks without a limit are missing."""
         return {name: peer.paths for name, peer in self.peers.items() if peer.paths is not None}
 
-    def identify(self, interface: str, host: str, port: int) -> Peer | None:
-        """The peer that speaks from this address, in canonical text, on this interface; None is a stranger.
+    def tls_candidates(self, interface: str, host: str, port: int) -> tuple[TlsProfile, ...]:  # noqa: ARG002
+        """What a connection from this source to a tls listener may prove, each profile once; asked before the
+        handshake. None: it may not speak TLS here, whatever it has to show.
+
+        Those of its address first, then those of peers with `accept: any`. `port`, the source's, tells nobody apart
+        who connects; it is taken so that whoever has an address need not take it apart.
+        """
+        peers = self._sources.before_proof(interface, host)
+        return tuple([self.tls_profiles[name] for name in dict.fromkeys(self._profiles[p.name] for p in peers)])
+
+    def identify(
+        self,
+        interface: str,
+        host: str,
+        port: int,
+        transport: Transport = Transport.UDP,
+        proved: tuple[str, ...] = (),
+    ) -> Peer | None:
+        """The peer that speaks from this address, in canonical text, on this interface; None is a stranger. `proved`:
+        `Flow.proved`, names of TLS profiles.
 
         Of several that share the source it is the first: `speakers` has them all, and `which` tells them apart.
         """
-        return self._sources.find(interface, host, port)
+        return self._sources.find(interface, host, port, transport, proved)
 
-    def speakers(self, interface: str, host: str, port: int) -> tuple[Peer, ...]:
-        return self._sources.all(interface, host, port)
+    def speakers(
+        self,
+        interface: str,
+        host: str,
+        port: int,
+        transport: Transport = Transport.UDP,
+        proved: tuple[str, ...] = (),
+    ) -> tuple[Peer, ...]:
+        return self._sources.all(interface, host, port, transport, proved)
 
     def may_be(self, speaker: Peer, other: Peer) -> bool:
-        """Whether what comes from `speaker` may as well come from `other`, because they share a source."""
+        """Whether what comes from `speaker` may as well come from `other`, because they share a source. A certificate
+        that tells one of them apart ends that, and so does a transport that the other one does not speak.
+        """
         if speaker.name == other.name:
             return True
-        if speaker.interface != other.interface:
+        if speaker.interface != other.interface or speaker.transports.isdisjoint(other.transports):
+            return False
+        has_proof = "certificate" in (speaker.tls.identity, other.tls.identity)
+        if has_proof and self._profiles.get(speaker.name) != self._profiles.get(other.name):
             return False
         if speaker.accepts_any and other.accepts_any:
             return True
@@ -157,6 +193,15 @@ class Policy:
         """Whether an emergency route takes calls from this peer."""
         routes = (route for route in self.routes if route.emergency)
         return any(not route.from_peers or peer in route.from_peers for route in routes)
+
+    def may_be_emergency(self, peer: str, called: str) -> bool:
+        """Whether any emergency route might take a call of this peer to this number, whoever calls. Quick for what is
+        longer than every emergency number, as the numbers of a flood are.
+        """
+        if len(called) > self._longest_emergency:
+            return False
+        number = self.read_called(Facts(peer, called, ""))
+        return any(rule.route.emergency and rule.takes(number) for rule in self._rules)
 
     def read_called(self, facts: Facts) -> Number:
         return self.plan.read(facts.called, bare=self._writes_bare(facts.peer, "called"))

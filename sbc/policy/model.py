@@ -114,6 +114,10 @@ class Register(Struct, frozen=True):
     is_sips: bool = False
     where: Where | None = None
 
+    @property
+    def aor(self) -> str:
+        return f"{'sips' if self.is_sips else 'sip'}:{self.user}@{self.host}"
+
 
 class PathRules(Struct, frozen=True):
     """Call paths of a trunk. `total` None: unlimited. `pool`: they are shared, and `total` is the pool's.
@@ -229,7 +233,8 @@ TALK_METHODS: Final = frozenset(
 class Peer(Struct, frozen=True):
     """A pbx or a trunk. `accept` are networks in CIDR text; empty means the hosts of `servers`.
 
-    `accepts_any`: any source, each request outside a dialog with credentials. `registers`: it registers to us, and
+    `accepts_any`: any source, each request outside a dialog with credentials, or over TLS with a certificate that
+    proves it. `registers`: it registers to us, and
     has no `servers`. `register`: we register there.
 
     `transfer`: what becomes of a REFER from this peer; pbxs: terminate where the policy says nothing, trunks: refuse.
@@ -284,6 +289,11 @@ class Peer(Struct, frozen=True):
     srtp: SrtpRules = SrtpRules()
     rate: int | None = None
     where: Where | None = None
+
+    @property
+    def is_anybody(self) -> bool:
+        """Whether what speaks as this peer may be anybody at all, until its credentials have shown otherwise."""
+        return self.accepts_any and self.tls.identity == "source"
 
 
 class Route(Struct, frozen=True):

@@ -31,7 +31,7 @@ def _profile(peer: Peer, interface: Interface) -> TlsProfile:
     return TlsProfile(
         "",
         interface.name,
-        rules.domains or _expected(peer),
+        domains_of(peer),
         rules.pins,
         rules.identity,
         interface.tls.pairs if rules.pair is None else (rules.pair,),
@@ -39,9 +39,18 @@ def _profile(peer: Peer, interface: Interface) -> TlsProfile:
     )
 
 
-def _expected(peer: Peer) -> tuple[str, ...]:
-    """A trunk's domain; else the names of its servers. An address is no identity: of addresses alone there is none."""
+def domains_of(peer: Peer) -> tuple[str, ...]:
+    """What its certificate must name, where it has no pins: what `tls` says, else a trunk's domain, else the names of
+    its servers. An address is no identity: of addresses alone there is none.
+    """
+    if peer.tls.domains:
+        return peer.tls.domains
     if peer.domain is not None and canonical_ip(peer.domain) is None:
         return (peer.domain.lower(),)
     hosts = [server.host.lower() for server in peer.servers if canonical_ip(server.host) is None]
     return tuple(dict.fromkeys(hosts))
+
+
+def proofs_of(peer: Peer) -> tuple[str, ...]:
+    """What tells its certificate from others': pins, or else names."""
+    return peer.tls.pins or domains_of(peer)

@@ -1,7 +1,8 @@
 """Peers that speak from the same addresses: allowed where each call shows which of them it is from, else an error.
 
 Two trunks are told apart by the Contacts that we registered, then by the DIDs that their routes take; two PBXs by their
-accounts; and any two by the ports of their servers. `speakers` decides so, call by call.
+accounts; and any two by the ports of their servers, by transports of their own, or by certificates. `speakers` decides
+so, call by call.
 """
 
 import ipaddress
@@ -15,6 +16,7 @@ from sbc.policy.model import DidRange, Peer, Route, Where
 from sbc.policy.numbers import NumberPlan
 from sbc.policy.patterns import Matcher, parse_pattern
 from sbc.policy.problems import Problems
+from sbc.policy.profiles import proofs_of
 from sbc.policy.sources import source_ports
 
 _NOWHERE: Final = Where("policy", 1)
@@ -94,6 +96,8 @@ class _Takers:
 
     def why_ambiguous(self, one: Peer, other: Peer) -> str:
         """Empty where a call shows which of the two it is from."""
+        if one.transports.isdisjoint(other.transports) or _are_proved_apart(one, other):
+            return ""
         if one.kind != other.kind:
             return "nothing in a call tells a pbx from a trunk"
         if one.kind == "pbx":
@@ -146,13 +150,28 @@ def _why_pbxs_are_ambiguous(one: Peer, other: Peer) -> str:
     return ""
 
 
+def _are_proved_apart(one: Peer, other: Peer) -> bool:
+    """Where either has to show a certificate, and none proves to be both."""
+    if "certificate" not in (one.tls.identity, other.tls.identity):
+        return False
+    return set(proofs_of(one)).isdisjoint(proofs_of(other))
+
+
 def _check_any(anywhere: Sequence[Peer], problems: Problems) -> None:
     """Peers from anywhere are told apart by who they say they are, and prove to be."""
-    seen: dict[tuple[str, str], Peer] = {}
+    seen: dict[tuple[str, str], list[Peer]] = {}
     for peer in anywhere:
         username = peer.auth.username if peer.auth else ""
-        other = seen.setdefault((peer.interface, username), peer)
-        if other is not peer:
+        before = seen.setdefault((peer.interface, username), [])
+        other = next((one for one in before if not _are_proved_apart(peer, one)), None)
+        before.append(peer)
+        if other is not None and not username:
+            problems.wrong(
+                peer.where or _NOWHERE,
+                f"`{peer.name}` and `{other.name}` accept any source on `{peer.interface}` with the same certificate",
+                f"expected domains that differ; other at {other.where}",
+            )
+        elif other is not None:
             problems.wrong(
                 peer.auth.where if peer.auth and peer.auth.where else peer.where or _NOWHERE,
                 f"`{peer.name}` and `{other.name}` accept any source on `{peer.interface}` as the user `{username}`",

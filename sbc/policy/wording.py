@@ -5,9 +5,10 @@ For `sbc why` and the summary of `sbc check`.
 Each function gives one phrase, or an empty text where nothing was set. Pure.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, Literal
 
+from sbc.core.address import Transport
 from sbc.policy.methods import IMPLIED_EVENTS, IMPLIED_METHODS
 from sbc.policy.model import (
     EVENTS,
@@ -23,6 +24,7 @@ from sbc.policy.model import (
     Route,
     SessionTimerRules,
 )
+from sbc.policy.secured import InterfaceTls, PeerTls, Trust
 
 Direction = Literal["inbound", "outbound"]
 
@@ -86,7 +88,7 @@ def registration(register: Register | None) -> str:
     if register is None:
         return ""
     bulk = ", in bulk (RFC 6140)" if register.gin else ""
-    return f"registers as sip:{register.user}@{register.host} for {duration(register.expires)}{bulk}"
+    return f"registers as {register.aor} for {duration(register.expires)}{bulk}"
 
 
 def caller_id(peer: Peer) -> str:
@@ -162,6 +164,40 @@ def _headers(rules: HeaderRules) -> Iterator[str]:
 def _listed(what: str, names: Iterable[str]) -> str:
     text = ", ".join(sorted(names))
     return f"{what} {text}" if text else ""
+
+
+def own_certificates(tls: InterfaceTls) -> str:
+    if not tls.pairs:
+        return "makes TLS connections and accepts none: there is no certificate"
+    return f"shows {', '.join(pair.name for pair in tls.pairs)}"
+
+
+def trust(rules: Trust) -> str:
+    whose = "authorities of its own" if rules.authorities else "the system's authorities"
+    lists = ", revocation lists" if rules.crl else ""
+    revoked = f", {_times(len(rules.revoked), 'fingerprint')} revoked" if rules.revoked else ""
+    return f"TLS {rules.minimum} and later, {whose}{lists}{revoked}"
+
+
+def anywhere(peer: Peer) -> str:
+    proofs = ("credentials" if peer.auth else "", "a certificate" if peer.tls.identity == "certificate" else "")
+    return f"anywhere, with {' and '.join(filter(None, proofs))}"
+
+
+def tls(peer: Peer, domains: Sequence[str]) -> str:
+    """By which transports it is heard, and how it proves who it is. "" where any will do and it never need."""
+    by = " and ".join(one for one in Transport if one in peer.transports)
+    heard = "" if peer.transports == frozenset(Transport) else f"heard by {by} only"
+    calls_by_tls = any(server.transport is Transport.TLS for server in peer.servers)
+    if Transport.TLS not in peer.transports or not (calls_by_tls or peer.tls != PeerTls()):
+        return heard
+    if peer.tls.pins:
+        proof = f"known by {_times(len(peer.tls.pins), 'pinned fingerprint')}"
+    else:
+        proof = f"its certificate must name {' or '.join(domains)}" if domains else ""
+    always = "which it must always show" if peer.tls.identity == "certificate" else ""
+    own = f"gets {peer.tls.pair.name}" if peer.tls.pair is not None else ""
+    return " · ".join(filter(None, (heard, ", ".join(filter(None, (proof, always))), own)))
 
 
 def hunting(route: Route) -> str:

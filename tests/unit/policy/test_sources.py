@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from sbc.core.address import Transport
 from sbc.core.secret import Secret
 from sbc.policy.model import Auth, Peer, Server
+from sbc.policy.secured import PeerTls
 from sbc.policy.sources import SourceTable
 
 
@@ -114,8 +115,8 @@ def test_a_flood_of_strangers_does_not_push_known_peers_out_where_any_is_accepte
     assert find(table, "192.0.2.1") == "a"
     for n in range(20_000):
         assert table.find("outside", f"10.0.{n >> 8}.{n & 255}", 5060)
-    assert list(table._known["outside"]) == ["192.0.2.1"]
-    assert len(table._strangers["outside"]) <= 16_384
+    assert list(table._known[Transport.UDP]["outside"]) == ["192.0.2.1"]
+    assert len(table._strangers[Transport.UDP, "outside"]) <= 16_384
 
 
 def test_the_default_port_of_a_server_is_its_transports():
@@ -152,7 +153,7 @@ def test_a_flood_of_strangers_takes_bounded_memory_and_forgets_no_peer():
     table = SourceTable([A])
     for n in range(20_000):
         table.find("outside", f"10.0.{n >> 8}.{n & 255}", 5060)
-    assert len(table._strangers["outside"]) <= 16_384
+    assert len(table._strangers[Transport.UDP, "outside"]) <= 16_384
     assert find(table, "192.0.2.1") == "a"
 
 
@@ -160,7 +161,7 @@ def test_a_flood_from_a_wide_accept_takes_bounded_memory():
     table = SourceTable([peer("a", ("h", None), accept=("10.0.0.0/8",))])
     for n in range(20_000):
         table.find("outside", f"10.0.{n >> 8}.{n & 255}", 5060)
-    assert len(table._known["outside"]) <= 16_384
+    assert len(table._known[Transport.UDP]["outside"]) <= 16_384
 
 
 @given(st.ip_addresses(), st.lists(st.integers(0, 32), min_size=1, max_size=5))
@@ -181,3 +182,78 @@ def test_nonsense_is_nobody(host):
 
 def test_a_network_accepted_twice_is_one_peers():
     assert find(SourceTable([peer("a", ("h", None), accept=("10.0.0.1/32", "10.0.0.1/32"))]), "10.0.0.1", 9) == "a"
+
+
+# --- by transport and certificate --------------------------------------------------------------------------------------
+
+UDP, TCP, TLS = Transport
+
+
+def over(name, *transports, identity="source", accept=("192.0.2.1/32",), accepts_any=False):
+    rules = PeerTls((f"{name}.example",), identity=identity)
+    accept = () if accepts_any else accept
+    return Peer(
+        name, "pbx", "outside", (), accept, accepts_any=accepts_any, transports=frozenset(transports), tls=rules
+    )
+
+
+def who(table, host, transport, *proved):
+    return [found.name for found in table.all("outside", host, 5060, transport, proved)]
+
+
+def made(*peers):
+    return SourceTable(peers, {one.name: one.name for one in peers})
+
+
+def test_a_source_speaks_by_the_transports_of_its_peer_alone():
+    table = made(over("a", TLS))
+    for _ in range(2):
+        assert who(table, "192.0.2.1", TLS) == ["a"]
+        assert who(table, "192.0.2.1", UDP) == []
+        assert who(table, "192.0.2.1", TCP) == []
+
+
+def test_the_narrowest_network_is_searched_once_and_for_all_transports():
+    """Who is a TLS peer's address is not taken for its wider neighbour where it speaks by UDP."""
+    table = made(over("narrow", TLS), over("wide", UDP, TLS, accept=("192.0.2.0/24",)))
+    assert who(table, "192.0.2.1", UDP) == []
+    assert who(table, "192.0.2.2", UDP) == ["wide"]
+
+
+def test_peers_at_one_source_are_told_apart_by_transport():
+    table = made(over("a", TLS), over("b", UDP, TCP))
+    assert [who(table, "192.0.2.1", transport) for transport in Transport] == [["b"], ["b"], ["a"]]
+
+
+def test_who_must_show_a_certificate_is_nobody_without():
+    table = made(over("a", TLS, identity="certificate"))
+    assert who(table, "192.0.2.1", TLS) == []
+    assert who(table, "192.0.2.1", TLS, "b") == []
+    assert who(table, "192.0.2.1", TLS, "a") == ["a"]
+    assert who(table, "192.0.2.2", TLS, "a") == []
+
+
+def test_who_has_proved_to_be_somebody_is_none_of_its_neighbours():
+    table = made(over("a", TLS), over("b", TLS, identity="certificate"), over("c", TLS))
+    assert who(table, "192.0.2.1", TLS, "b") == ["b"]
+    assert who(table, "192.0.2.1", TLS, "c") == ["c"]
+    assert [one.name for one in table.before_proof("outside", "192.0.2.1")] == ["a", "b", "c"]
+
+
+def test_a_certificate_from_any_address():
+    table = made(over("near", UDP, TCP, TLS), over("far", TLS, identity="certificate", accepts_any=True))
+    assert who(table, "198.51.100.9", TLS) == []
+    assert who(table, "198.51.100.9", TLS, "far") == ["far"]
+    assert who(table, "198.51.100.9", UDP) == []
+    assert who(table, "192.0.2.1", TLS) == ["near"]
+    assert who(table, "192.0.2.1", TLS, "far") == ["far"]
+    assert [one.name for one in table.before_proof("outside", "198.51.100.9")] == ["far"]
+
+
+def test_a_flood_of_proofs_takes_bounded_memory():
+    table = made(over("a", TLS, accept=("0.0.0.0/0",)))
+    for n in range(20_000):
+        assert who(table, f"10.0.{n >> 8}.{n & 255}", TLS, "a") == ["a"]
+        assert who(table, "2001:db8::1", TLS, f"x{n}") == []
+    assert len(table._known[TLS]["outside"]) <= 16_384
+    assert len(table._strangers[TLS, "outside"]) <= 16_384

@@ -89,7 +89,7 @@ def test_a_key_that_is_not_there_is_a_warning_of_check_and_an_error_of_run(polic
         f"the key `{tmp_path}/own.key` cannot be read: No such file or directory; expected a readable file in PEM"
     ]
     assert found.interfaces["outside"].tls.pairs == ()
-    with pytest.raises(PolicyError, match="own.key` cannot be read"):
+    with pytest.raises(PolicyError, match=r"own\.key` cannot be read"):
         policy(wants_secrets=True)
 
 
