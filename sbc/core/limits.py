@@ -11,17 +11,17 @@ HEADER_SECTION_OCTETS: Final = 32_768  # start line and all header fields
 HEADER_FIELDS: Final = 200  # fields in one message
 HEADER_VALUE_OCTETS: Final = 8_192  # one field after unfolding
 VIA_VALUES: Final = 70  # Max-Forwards starts at 70, so a longer path is no honest one
-ROUTE_VALUES: Final = 30
-URI_OCTETS: Final = 2_048
+ROUTE_VALUES: Final = 30  # proxies on the way of one dialog (513)
+URI_OCTETS: Final = 2_048  # more is no address that anybody dials (414)
 REMEMBERED_CHARACTERS: Final = 200  # of a text that came and whose reading is kept; a longer one is read each time
 REMEMBERED_TEXTS: Final = 4_096  # of one kind: URIs, addresses
 DIVERSION_VALUES: Final = 10  # of one request; a call that was sent on more often is lost anyway
-HISTORY_VALUES: Final = 20
-PRIVACY_VALUES: Final = 10
+HISTORY_VALUES: Final = 20  # entries of one History-Info that are read; the rest is left
+PRIVACY_VALUES: Final = 10  # that are read; the rest is left
 DISPLAY_CHARACTERS: Final = 100  # of a caller's name that cross; no screen shows more
-GEOLOCATION_VALUES: Final = 5
+GEOLOCATION_VALUES: Final = 5  # of an emergency call, that are read; the rest is left
 BODY_PARTS: Final = 16  # of a multipart body
-BODY_PART_HEADER_OCTETS: Final = 4_096
+BODY_PART_HEADER_OCTETS: Final = 4_096  # header fields of one part (413)
 
 # Digest authentication
 CHALLENGES_PER_RESPONSE: Final = 8  # that are looked at, of each kind; more are ignored
@@ -33,9 +33,22 @@ SERVER_NONCES: Final = 10_000  # of ours that somebody used; the oldest is forgo
 # Streams
 INCOMPLETE_MESSAGE_SECONDS: Final = 10.0  # a started message must be complete by then, or the connection is closed
 OUTBOX_OCTETS: Final = 1_048_576  # unsent bytes per stream connection before it is closed
-CONNECT_SECONDS: Final = 4.0
-IDLE_CONNECTION_SECONDS: Final = 900.0
-CONNECTIONS_PER_LISTENER: Final = 1_000
+CONNECT_SECONDS: Final = 4.0  # until a server has taken our connection; then the next server is tried
+IDLE_CONNECTION_SECONDS: Final = 900.0  # without a message either way; then the connection is closed
+CONNECTIONS_PER_LISTENER: Final = 1_000  # accepted ones; one more is closed at once
+CONNECTIONS_PER_PEER: Final = 250  # of these, of one peer; one more is closed at once
+CONNECTIONS_OF_STRANGERS: Final = 500  # of these, of all who are known by `accept: any` alone
+CONNECTIONS_PER_STRANGER: Final = 10  # of these, from one host (IPv6: its /64)
+FIRST_MESSAGE_SECONDS: Final = 10.0  # that a stranger's connection may say nothing; then it is closed
+STRANGER_OUTBOX_OCTETS: Final = 131_072  # as OUTBOX_OCTETS, to a stranger
+UNREAD_SECONDS: Final = 30.0  # that a peer may take nothing of what waits for it; then its connection is closed
+HANDSHAKE_SECONDS: Final = 5.0  # for all of a TLS handshake; then its connection is closed
+HANDSHAKES_PER_LISTENER: Final = 256  # of TLS that are not finished; one more is closed at once
+HANDSHAKES_PER_PEER: Final = 64  # of these, of one peer
+HANDSHAKES_OF_STRANGERS: Final = 64  # of these, of all strangers
+HANDSHAKES_PER_STRANGER: Final = 4  # of these, from one host (IPv6: its /64)
+STRANGER_HANDSHAKES_PER_SECOND: Final = 20  # of a listener; 4 ms of a processor each with an RSA key of 4,096 bits
+HANDSHAKE_THREADS: Final = 1  # that reckon for peers, and as many for strangers
 
 # Names
 NAMES: Final = 10_000  # record sets that are remembered, besides those of configured servers
@@ -45,22 +58,25 @@ ADDRESSES_PER_NAME: Final = 8  # of one host
 WATCHED_ADDRESSES: Final = 256  # that may speak as one server, those of the last hour included
 TTL_FLOOR_SECONDS: Final = 5.0  # a lifetime of 0 must not mean a look-up for each call
 TTL_SECONDS: Final = 3_600.0  # so that a move of a carrier is noticed within the hour, whatever the record says
-NEGATIVE_TTL_SECONDS: Final = 300.0
+NEGATIVE_TTL_SECONDS: Final = 300.0  # that a "there is no such name" is believed at most
 GONE_ADDRESS_SECONDS: Final = 3_600.0  # calls are up there still: it may speak so long after the DNS took it back
 LOOK_UPS: Final = 5_000  # under way or waiting; one more has failed
 LOOK_UPS_AT_ONCE: Final = 200  # that are out; others wait for their turn, and their patience runs meanwhile
 CNAMES: Final = 8  # followed, where the name server does not do it
 LOOK_UP_SECONDS: Final = 6.0  # for one look-up; the runtime gives up earlier
 LOOK_UP_RETRY_SECONDS: Final = 5.0  # after a failed look-up; then twice as long each time
-LOOK_UP_RETRY_CEILING_SECONDS: Final = 60.0
+LOOK_UP_RETRY_CEILING_SECONDS: Final = 60.0  # the longest pause between two tries of a failed look-up
 NAME_WAIT_SECONDS: Final = 8.0  # that a request waits for all look-ups for its next hop together
 REQUESTS_AWAITING_NAMES: Final = 1_000  # one more fails at once
 
 # SDP
-SDP_OCTETS: Final = 32_768
-SDP_LINES: Final = 1_000
+SDP_OCTETS: Final = 32_768  # one description (488)
+SDP_LINES: Final = 1_000  # of one description (488)
 MEDIA_LINES: Final = 16  # m= lines in one description
-FORMATS_PER_MEDIA: Final = 64
+FORMATS_PER_MEDIA: Final = 64  # payload types of one m= line (488)
+CRYPTO_LINES_PER_MEDIA: Final = 16  # a=crypto; one for each suite that there is, and as many unknown ones
+KEYS_PER_CRYPTO_LINE: Final = 4  # each with an MKI of its own
+FINGERPRINTS_PER_MEDIA: Final = 8
 
 # Engine
 PEER_SHARE: Final = 0.5  # of a table that all peers fill, that one of them may have; emergencies may go beyond
@@ -73,23 +89,25 @@ EMERGENCIES: Final = 1_000  # calls beyond `CALLS`, and records beyond `CDR_QUEU
 FORMER_POLICIES: Final = 8  # replaced by reloads while calls are up that began under them
 TRANSFERS_PER_CALL: Final = 32  # and replacements, in all calls that have become this one; one more gets 603
 ATTEMPTS_PER_CALL: Final = 32  # INVITEs of one hunt, all addresses of all servers together
+REDIRECT_CONTACTS: Final = 5  # of one 3xx that are tried, the best first
+REDIRECT_CONTACTS_READ: Final = 20  # of one 3xx that are looked at
 REDIRECTS_PER_CALL: Final = 5  # numbers that 3xx responses name and that are looked up, all of one call together
 OPEN_REQUESTS_PER_LEG: Final = 16  # that cross a call and have no answer yet, both ways together
-EARLY_DIALOGS_PER_LEG: Final = 16
+EARLY_DIALOGS_PER_LEG: Final = 16  # forks of one INVITE that are told apart; of more, provisional responses are ignored
 PROVISIONALS_WAITING: Final = 8  # behind one without its PRACK; from then on the newest takes the last one's place
 SESSION_SECONDS: Final = 86_400  # longest interval that a session timer of ours asks for or agrees to unasked
 REFUSED_SESSION_INTERVALS: Final = 3  # 422s to one request that are answered by sending it again
 REFER_HEADERS: Final = 16  # of the URI in a Refer-To; with more it cannot be read
-TRACE_MESSAGES_PER_CALL: Final = 200
+TRACE_MESSAGES_PER_CALL: Final = 200  # kept for its ladder; the middle goes first
 TRACE_OCTETS_PER_CALL: Final = 262_144  # messages of one call kept for its ladder; the middle goes first
 TRACE_CALLS: Final = 2_000  # finished calls
 TRACE_OCTETS_RUNNING: Final = 268_435_456  # of all running calls together; beyond, ladders lose their middle sooner
 TRACE_OCTETS: Final = 67_108_864  # of all finished calls together
 TRACE_AT_THE_DOOR: Final = 200  # calls that were challenged and have not come again
-TRACE_OCTETS_AT_THE_DOOR: Final = 2_097_152
+TRACE_OCTETS_AT_THE_DOOR: Final = 2_097_152  # of these calls together; the oldest goes
 TRACE_FORMER_DIALOGS: Final = 4_000  # of calls that are over: what comes for them late stands in their ladders
 TRACE_PEERS: Final = 1_000  # whose messages beside calls are kept; one more, and one that has no trouble goes
-TRACE_MESSAGES_PER_PEER: Final = 120
+TRACE_MESSAGES_PER_PEER: Final = 120  # kept of it beside calls; what went well goes first
 TRACE_OCTETS_PER_PEER: Final = 65_536  # one message always fits
 HEP_QUEUE: Final = 5_000  # messages that wait to be sent to the capture server
 HEP_QUEUE_OCTETS: Final = 16_777_216  # of these together
@@ -107,10 +125,12 @@ SUBSCRIPTIONS: Final = 20_000  # one more gets 503
 REQUESTS_PER_SUBSCRIPTION: Final = 16  # that wait for their answer; one more gets 500 with Retry-After
 SUBSCRIPTION_SECONDS: Final = 86_400  # granted at most, so that what nobody refreshes is gone within the day
 PUBLICATIONS: Final = 20_000  # entity-tags that are remembered; a forgotten one gets 412, and its state is sent anew
-PUBLICATION_SECONDS: Final = 86_400
+PUBLICATION_SECONDS: Final = 86_400  # remembered at most, whatever the server grants
 
 # Registration
 BINDINGS_PER_AOR: Final = 10  # contacts of one address of record; one more, and the oldest goes
+CONTACT_CHARACTERS: Final = 1_024  # of one Contact of a REGISTER with its parameters; all of an AOR go into one 200
+PATH_CHARACTERS: Final = 2_048  # of all Path values of a REGISTER together
 AORS_PER_PBX: Final = 5_000  # one more gets 503
 LOST_BINDINGS: Final = 1_000  # contacts whose connection is gone, remembered for the calls that are up
 
@@ -128,6 +148,7 @@ PROVED_SECONDS: Final = 7_200.0  # that such a one is heard as a user, past a ba
 COUNTED_SOURCES: Final = 10_000  # strangers whose requests of this second are counted
 STRANGER_MESSAGES_PER_SECOND: Final = 20  # from one address that has proved nothing; more are dropped before parsing
 STRANGERS_MESSAGES_PER_SECOND: Final = 200  # from all of these together: some 5 % of the engine's time
+USERS_MESSAGES_PER_SECOND: Final = 200  # from other ports of an address where somebody has logged in lately
 BANNED_EMERGENCIES_PER_SECOND: Final = 2  # INVITEs from a banned address of users that are looked at
 BANS_IN_KERNEL: Final = 20_000  # elements of each nftables set
 BANS_AT_ONCE: Final = 1_000  # in one message to the helper that holds the set
@@ -137,7 +158,17 @@ STATE_KEYS: Final = 100_000  # values that are kept across a restart: bindings, 
 ALERTS: Final = 1_000  # that wait for the webhook; the oldest is dropped
 ALARMS: Final = 1_000  # on the board, past ones included; one more, and the one that matters least goes
 
+LOG_LINES: Final = 10_000  # that wait for whoever reads the log; one more is dropped and counted
+LOG_FIELD_CHARACTERS: Final = 4_000  # of one field; journald splits lines of 48 KiB (LineMax=)
+LOG_EXCEPTION_CHARACTERS: Final = 20_000
+
 # Admin API
+ADMIN_BODY_OCTETS: Final = 4_096  # of a request; the longest that means anything is a deadline (413)
+ADMIN_BODY_SECONDS: Final = 10.0  # until it is there
+ADMIN_STUCK_SECONDS: Final = 10.0  # that a client may take for the next piece of an answer; then it is closed
+ADMIN_ANSWER_SECONDS: Final = 120.0  # and for a whole one
+CDR_READERS: Final = 2  # questions to the store of records at a time; more wait
+CDR_QUESTION_SECONDS: Final = 8.0  # for one of them; clients wait for ten (503)
 ADMIN_CLIENTS: Final = 64  # connections; one more is closed at once
 ADMIN_CLIENTS_PER_HOST: Final = 32  # from one host beyond loopback (IPv6: its /64), that could keep the others out
 EVENT_READERS: Final = 16  # of the event stream; one more gets 503
@@ -151,6 +182,10 @@ CDR_QUEUE: Final = 10_000  # records waiting for the disk before new calls are r
 
 # Media
 CONTROL_MESSAGE_OCTETS: Final = 65_536  # one message to or from the media worker
+MEDIA_REPORTS_WAITING: Final = 1_000  # to signalling, before it is not told any more what it did not ask for
+LATCH_CANDIDATES: Final = 8  # sources on probation at once; one more takes the place of that which was heard longest ago
+LATCH_KEPT_OCTETS: Final = 2_048  # a larger packet is no voice, and is not kept while its source is on probation
+MEDIA_REQUESTS_WAITING: Final = 10_000  # unsent to one media worker, beyond its start; with more it is taken for dead
 DIGITS_WAITING: Final = 32  # to be played to one end; one more is dropped, as if the caller had dialled too fast
 DIGITS_HEARD_PER_SECOND: Final = 20  # from one end, told to signalling; nobody dials faster than 12 (RFC 4733 §3.1)
 DIGITS_UNSAID: Final = 100  # that wait for the next media worker, all calls together; older ones are dropped
@@ -158,7 +193,7 @@ SRTP_SOURCES: Final = 256  # SSRCs under one key, each way; one more is not hear
 SRTP_RECORDS: Final = 65_536  # of SRTP sources that outlive a worker, 2 MiB; a call of one stream has four or more
 DIGIT_MILLISECONDS: Final = (70, 8_000)  # that a digit of ours lasts: RFC 4733 §3.1, and what a duration can express
 PORT_QUARANTINE_SECONDS: Final = 30.0  # since the former remote was heard last
-PORT_QUARANTINE_MINIMUM_SECONDS: Final = 2.0
+PORT_QUARANTINE_MINIMUM_SECONDS: Final = 2.0  # that a pair rests even where pairs run short
 PORT_QUARANTINE_MAXIMUM_SECONDS: Final = 300.0  # where pairs run short: a former remote may send for ever
 ONE_WAY_SECONDS: Final = 5.0  # of hearing one side alone, before it is called one-way audio
 FELL_SILENT_SECONDS: Final = 10.0  # nothing more from a side that was heard, while the other one is
