@@ -6,9 +6,9 @@ INVITE says who redirected, and why (`forwarded`). Used by `setup`, which dials.
 """
 
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from sbc.core.limits import REDIRECTS_PER_CALL
+from sbc.core.limits import REDIRECT_CONTACTS, REDIRECT_CONTACTS_READ, REDIRECTS_PER_CALL
 from sbc.policy.model import Facts, Target
 from sbc.sip.errors import ParseError
 from sbc.sip.headers.identity import identity_of, number_of
@@ -19,8 +19,6 @@ from sbc.sip.params import param
 if TYPE_CHECKING:
     from sbc.b2bua.call import Call
 
-_CONTACTS: Final = 5  # of one response that are tried, the best first
-_READ: Final = 20  # of one response that are looked at
 
 
 class Redirects:
@@ -66,12 +64,12 @@ def numbers_of(response: Response) -> list[str]:
     read is left out."""
     ordered = sorted(_contacts(response), key=_preference, reverse=True)
     numbers = [number for contact in ordered if (number := number_of(contact.uri))]
-    return list(dict.fromkeys(numbers))[:_CONTACTS]
+    return list(dict.fromkeys(numbers))[:REDIRECT_CONTACTS]
 
 
 def _contacts(response: Response) -> list[NameAddr]:
     found: list[NameAddr] = []
-    for text in response.values("Contact")[:_READ]:
+    for text in response.values("Contact")[:REDIRECT_CONTACTS_READ]:
         with suppress(ParseError):
             found.append(parse_name_addr(text, "Contact"))
     return found

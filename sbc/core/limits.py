@@ -81,6 +81,7 @@ FINGERPRINTS_PER_MEDIA: Final = 8
 # Engine
 PEER_SHARE: Final = 0.5  # of a table that all peers fill, that one of them may have; emergencies may go beyond
 DATAGRAMS_PER_WAKEUP: Final = 64  # drained from one socket before others get their turn
+DRAIN_SECONDS: Final = 0.01  # likewise: so many calls may begin in one turn
 TRANSACTIONS: Final = 200_000  # of peers that have asked us something; one more request gets 503
 TRANSACTIONS_RESERVED: Final = 20_000  # beyond these: for requests within dialogs, CANCEL, and emergencies
 TRANSACTION_OCTETS: Final = 268_435_456  # of the messages that these keep, together
@@ -183,7 +184,7 @@ CDR_QUEUE: Final = 10_000  # records waiting for the disk before new calls are r
 # Media
 CONTROL_MESSAGE_OCTETS: Final = 65_536  # one message to or from the media worker
 MEDIA_REPORTS_WAITING: Final = 1_000  # to signalling, before it is not told any more what it did not ask for
-LATCH_CANDIDATES: Final = 8  # sources on probation at once; one more takes the place of that which was heard longest ago
+LATCH_CANDIDATES: Final = 8  # sources on probation at once; one more takes the place of the one that was silent longest
 LATCH_KEPT_OCTETS: Final = 2_048  # a larger packet is no voice, and is not kept while its source is on probation
 MEDIA_REQUESTS_WAITING: Final = 10_000  # unsent to one media worker, beyond its start; with more it is taken for dead
 DIGITS_WAITING: Final = 32  # to be played to one end; one more is dropped, as if the caller had dialled too fast

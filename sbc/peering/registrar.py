@@ -31,8 +31,6 @@ DEFAULT_EXPIRES: Final = 3_600  # seconds, where the PBX names none, or none tha
 SHORTEST_EXPIRES: Final = 60  # shorter ones get 423
 LONGEST_EXPIRES: Final = 7_200  # more is not granted
 _SUPPORTED: Final = frozenset(("gin", "path"))
-_CONTACT_CHARACTERS: Final = 1_024  # of one Contact with its parameters: all of an AOR's go into one 200
-_PATH_CHARACTERS: Final = 2_048  # of all Path values together
 _SEPARATORS: Final = str.maketrans("", "", "-.() ")  # RFC 3966 §5.1.1
 _QVALUE: Final = re.compile(r"[01](?:\.[0-9]{0,3})?")
 
@@ -271,7 +269,8 @@ def _aor_of(peer: Peer, request: Request, owned: Callable[[str], bool]) -> str |
 def _likeness(aor: str, request: Request, flow: Flow, now: float, *, is_main: bool) -> Binding:
     """What all bindings of this REGISTER have in common. Raises ParseError for what cannot be kept."""
     path = tuple(request.values("Path"))
-    if sum(map(len, path)) > _PATH_CHARACTERS or not all(_is_kept_well(text) for text in (*path, request.call_id)):
+    is_long = sum(map(len, path)) > limits.PATH_CHARACTERS
+    if is_long or not all(_is_kept_well(text) for text in (*path, request.call_id)):
         raise ParseError("Cannot Be Kept", header="Path")
     uris = tuple([str(parse_name_addr(value, "Path").uri) for value in path])
     return Binding(aor, "", flow, now, now, request.call_id, request.cseq.number, uris, is_main=is_main)
@@ -330,7 +329,7 @@ def _q(text: str | None) -> float:
 
 
 def _is_kept_well(text: str) -> bool:
-    return len(text) <= _CONTACT_CHARACTERS and text.isascii()
+    return len(text) <= limits.CONTACT_CHARACTERS and text.isascii()
 
 
 def _restored(value: bytes, aor: str, now: float, wall_at_zero: float) -> tuple[Binding, ...]:

@@ -40,6 +40,7 @@ from sbc.admin.exchange import (
 from sbc.admin.state import AdminState
 from sbc.b2bua.events import PingOrdered
 from sbc.cdr.store import CdrReader, StoreError
+from sbc.core import limits
 from sbc.policy.changes import Changes
 from sbc.runtime.admin_socket import door_of, label_of, open_admin_socket, remove_socket
 from sbc.runtime.http_clients import Clients
@@ -48,10 +49,6 @@ from sbc.runtime.http_page import Page, is_of_page, page_reply, read_page
 from sbc.runtime.in_force import NOT_FROM_FILES
 from sbc.runtime.seldom import Seldom
 
-STORE_SECONDS: Final = 8.0  # for one question to the store; clients wait for ten
-CDR_READERS: Final = 2  # questions to the store at a time; more wait
-BODY_OCTETS: Final = 4_096  # of a request; the longest that means anything is a deadline
-BODY_SECONDS: Final = 10.0  # until it is there
 _OF_CALLER: Final = ("host", "authorization", "origin", "sec-fetch-site", "sec-fetch-dest")
 _VERSIONS: Final = ("1.0", "1.1")  # of HTTP
 _LOOK_SECONDS: Final = (0.02, 0.25)  # how often the answers to a ping are looked for: at first, and later
@@ -129,7 +126,7 @@ class _Endpoint:
         self._page = page
         self._pictures = pictures
         self._pings = itertools.count(1)
-        self._readers = trio.CapacityLimiter(CDR_READERS)
+        self._readers = trio.CapacityLimiter(limits.CDR_READERS)
         self._wrong_tokens = Seldom(_WRONG_TOKENS_SECONDS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -159,12 +156,12 @@ class _Endpoint:
         path = http.scope["path"]  # and not that of `http.url`, which a Host field can change
         if is_of_page(path):
             return page_reply(self._page, http.method, path, http.headers.get("if-none-match", ""))
-        with trio.move_on_after(BODY_SECONDS) as patience:
+        with trio.move_on_after(limits.ADMIN_BODY_SECONDS) as patience:
             body = await _body(http)
         if patience.cancelled_caught:
-            return problem(408, f"the body was not there within {BODY_SECONDS:.0f} s")
+            return problem(408, f"the body was not there within {limits.ADMIN_BODY_SECONDS:.0f} s")
         if body is None:
-            return problem(413, f"expected a body of at most {BODY_OCTETS} octets")
+            return problem(413, f"expected a body of at most {limits.ADMIN_BODY_OCTETS} octets")
         query = tuple(http.query_params.multi_items())
         return await self._answer(Request(http.method, path, query, http.headers.get("accept", ""), body))
 
@@ -248,7 +245,7 @@ async def _body(http: HttpRequest) -> bytes | None:
     async with contextlib.aclosing(http.stream()) as chunks:
         async for chunk in chunks:
             body += chunk
-            if len(body) > BODY_OCTETS:
+            if len(body) > limits.ADMIN_BODY_OCTETS:
                 return None
     return body
 
@@ -262,7 +259,7 @@ def _ask_store(data_dir: Path, question: Callable[[CdrReader], Reply]) -> Reply:
     """In a thread: SQLite blocks."""
     try:
         with CdrReader.open(data_dir) as reader:
-            deadline = time.monotonic() + STORE_SECONDS
+            deadline = time.monotonic() + limits.CDR_QUESTION_SECONDS
             reader.be_considerate(is_late=lambda: time.monotonic() > deadline, breathe=_breathe)
             return question(reader)
     except ValueError as error:

@@ -26,8 +26,6 @@ from sbc.core import limits
 from sbc.runtime.seldom import Seldom
 from sbc.runtime.sockets import explain
 
-STUCK_SECONDS: Final = 10.0  # that a client may take for the next piece of an answer
-ANSWER_SECONDS: Final = 120.0  # and for a whole one
 _PIECE_OCTETS: Final = 65_536
 _SAY_SECONDS: Final = 60.0
 _REST_SECONDS: Final = 0.1  # when no client can be accepted, as without descriptors
@@ -94,7 +92,7 @@ class Clients:
         self._drops["admin_slow_client"] += 1
         host = self._clients.get(client) or "the Unix socket"
         if times := self._due("slow"):
-            reason = f"read nothing for {STUCK_SECONDS:.0f} s"
+            reason = f"read nothing for {limits.ADMIN_STUCK_SECONDS:.0f} s"
             log.warning("admin.slow_client", alarm=True, times=times, client=host, reason=reason)
 
     async def _drop_all_at_the_end(self) -> None:
@@ -150,12 +148,12 @@ class _Client:
 
     async def send_all(self, data: bytes) -> None:
         """In pieces: who takes one in time may have the next."""
-        end = trio.current_time() + ANSWER_SECONDS
+        end = trio.current_time() + limits.ADMIN_ANSWER_SECONDS
         view = memoryview(data)
         for start in range(0, len(view), _PIECE_OCTETS):
             if self._is_given_up:
                 raise trio.BrokenResourceError
-            with trio.move_on_at(min(end, trio.current_time() + STUCK_SECONDS)) as scope:
+            with trio.move_on_at(min(end, trio.current_time() + limits.ADMIN_STUCK_SECONDS)) as scope:
                 await self._send(view[start : start + _PIECE_OCTETS])
             if scope.cancelled_caught:
                 self._is_given_up = True

@@ -22,18 +22,16 @@ import structlog
 import trio
 
 from sbc.b2bua.commands import Log
+from sbc.core import limits
 from sbc.policy.model import LogRules
 from sbc.runtime.notify import PRIORITIES, is_journal
 
 LogFormat = Literal["console", "json"]
 
-QUEUE_LINES: Final = 10_000
 _GATHER_SECONDS: Final = 0.02  # between batches of lines: a thread that wakes up for each takes turns from the loop
 STALLED_SECONDS: Final = 3.0  # that one line takes to be written, before it is called stalled
 _AGAIN_SECONDS: Final = 10.0  # between two words about a log that stays stalled; and without a loss before it flows
 _LOOK_SECONDS: Final = 1.0
-_TEXT_CHARACTERS: Final = 4_000  # of one field; journald splits lines of 48 KiB (LineMax=)
-_EXCEPTION_CHARACTERS: Final = 20_000
 _NUMBER_KEYS: Final = frozenset({"caller", "called", "called_as_sent", "number"})
 _SHOWN_DIGITS: Final = 2
 # A number in running text: seven digits or more, or a plus and five. Dots end it, so that addresses stay readable.
@@ -64,7 +62,7 @@ def masked(key: str, value: Any, *, whole: bool = False) -> Any:
         if value is None or isinstance(value, float) or (isinstance(value, int) and abs(value) < 2**63):
             return value
         value = str(value)
-    value = value[: _EXCEPTION_CHARACTERS if key == "exception" else _TEXT_CHARACTERS]
+    value = value[: limits.LOG_EXCEPTION_CHARACTERS if key == "exception" else limits.LOG_FIELD_CHARACTERS]
     if whole:
         return printable(value)
     if key in _NUMBER_KEYS and sum(character.isdigit() for character in value) > _SHOWN_DIGITS + 1:
@@ -128,7 +126,7 @@ class LogWriter:
         self.notice(event, fields)
         if _LEVELS[level] < self._threshold:
             return
-        if self._queue.qsize() >= QUEUE_LINES:
+        if self._queue.qsize() >= limits.LOG_LINES:
             self.dropped += 1
             return
         self._queue.put({"at": time.time(), "level": level, "event": event, "fields": fields})

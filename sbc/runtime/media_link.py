@@ -14,10 +14,9 @@ from typing import Final
 import structlog
 import trio
 
-from sbc.core.limits import CONTROL_MESSAGE_OCTETS
+from sbc.core.limits import CONTROL_MESSAGE_OCTETS, MEDIA_REQUESTS_WAITING
 from sbc.media.client import Outgoing
 
-QUEUE_MESSAGES: Final = 10_000  # unsent to one worker, beyond what it had to be told at its start
 _MESSAGES_PER_TURN: Final = 64
 
 _log = structlog.get_logger()
@@ -37,7 +36,7 @@ class MediaLink:
         self._control = control
         self._descriptors = descriptors
         self._outbox: deque[Outgoing] = deque()
-        self._limit: float = QUEUE_MESSAGES
+        self._limit: float = MEDIA_REQUESTS_WAITING
         self._stuck = trio.Event()  # set when the kernel did not take everything
         self._scope = trio.CancelScope()
 

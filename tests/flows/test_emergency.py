@@ -169,6 +169,7 @@ def test_an_emergency_number_that_no_rule_calls_one_is_a_number_like_others(worl
     assert sbc.idle()
 
 
+# BOUND: EMERGENCIES
 def test_a_node_that_is_full_of_calls_has_room_for_emergencies(world, monkeypatch):
     monkeypatch.setattr(limits, "CALLS", 1)
     sbc, office, carrier, _spare = three(world)
@@ -189,6 +190,7 @@ def test_a_node_that_is_full_of_calls_has_room_for_emergencies(world, monkeypatc
     assert sbc.idle()
 
 
+# BOUND: CDR_QUEUE
 def test_a_node_whose_disk_takes_no_records_has_room_for_emergencies(world, monkeypatch):
     monkeypatch.setattr(limits, "CDR_QUEUE", 0)
     sbc, office, carrier, _spare = three(world)

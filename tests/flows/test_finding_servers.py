@@ -165,6 +165,7 @@ def test_a_carrier_that_moves_is_followed_within_its_ttl_and_its_calls_stay_up(w
     assert sbc.idle()
 
 
+# BOUND: NAME_WAIT_SECONDS
 def test_a_slow_name_of_one_trunk_delays_no_call_of_another(world, names):
     policy = NAMED.replace(
         "routes:\n",

@@ -177,6 +177,7 @@ def test_who_answers_shows_only_numbers_of_his_pbx_to_another_pbx(world):
 # --- records ----------------------------------------------------------------------------------------------------------
 
 
+# BOUND: CDR_QUEUE
 def test_nobody_is_called_by_a_transfer_while_there_is_no_room_for_a_record(world, monkeypatch):
     monkeypatch.setattr(limits, "CDR_QUEUE", 1)
     sbc, office, carrier, branch = called(world)

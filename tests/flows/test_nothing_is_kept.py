@@ -9,6 +9,7 @@ from sbc.testing.byhand import ByHand
 from sbc.testing.world import DID, FAR
 
 
+# BOUND: TRACE_CALLS
 def test_what_comes_for_a_call_that_nobody_remembers_opens_no_trace(world, monkeypatch):
     """Its tape has left the ring of finished calls; a late repetition must not begin one that nobody ends."""
     monkeypatch.setattr(limits, "TRACE_CALLS", 2)
@@ -33,6 +34,7 @@ def test_what_comes_for_a_call_that_nobody_remembers_opens_no_trace(world, monke
     assert sbc.idle()
 
 
+# BOUND: TRACE_CALLS
 def test_a_call_whose_record_waits_for_the_disk_keeps_one_trace(world, monkeypatch):
     monkeypatch.setattr(limits, "TRACE_CALLS", 1)
     sbc = world()

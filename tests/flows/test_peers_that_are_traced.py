@@ -190,6 +190,7 @@ def test_a_peer_that_a_reload_takes_away_has_no_tape_any_more(world):
     assert sbc.idle()
 
 
+# BOUND: TRACE_OCTETS_PER_PEER
 def test_a_tape_stays_within_its_bounds_whatever_comes(world, monkeypatch):
     monkeypatch.setattr(limits, "TRACE_OCTETS_PER_PEER", 4_000)
     sbc = world()

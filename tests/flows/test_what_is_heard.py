@@ -71,6 +71,7 @@ def test_one_way_audio_says_where_the_packets_went(world):
     assert sbc.idle()
 
 
+# BOUND: ONE_WAY_PACKETS
 def test_a_call_that_is_over_before_it_was_noticed_has_it_in_its_record(world):
     sbc, office, carrier = talking(world)
     counted(sbc)
@@ -104,6 +105,7 @@ def test_a_side_that_is_on_hold_need_not_be_heard(world):
     assert sbc.idle()
 
 
+# BOUND: ONE_WAY_SECONDS
 def test_early_media_is_heard_one_way_and_no_fault(world):
     sbc = world()
     office, carrier = sbc.office(), sbc.carrier()
@@ -121,6 +123,7 @@ def test_early_media_is_heard_one_way_and_no_fault(world):
     assert sbc.idle()
 
 
+# BOUND: FELL_SILENT_SECONDS
 def test_a_side_that_falls_silent_is_named_once_and_shown_while_it_is(world):
     sbc, office, _ = talking(world)
     goes_on(sbc, office, ingress=50, egress=50)
@@ -142,6 +145,7 @@ def test_a_side_that_falls_silent_is_named_once_and_shown_while_it_is(world):
     assert sbc.idle()
 
 
+# BOUND: FELL_SILENT_SECONDS
 def test_both_sides_silent_or_on_hold_is_not_falling_silent(world):
     sbc, office, _ = talking(world)
     goes_on(sbc, office, ingress=50, egress=50)
@@ -181,6 +185,7 @@ def test_old_news_of_a_relay_that_has_changed_are_passed_over(world):
     assert sbc.idle()
 
 
+# BOUND: ONE_WAY_PACKETS, FOREIGN_PACKETS_PER_SECOND
 def test_packets_of_strangers_are_an_alarm_and_it_is_not_repeated_at_once(world):
     sbc, office, _ = talking(world)
     foreign = 0
@@ -216,6 +221,7 @@ def test_who_sprays_many_calls_gets_one_line_and_a_note_in_each_ladder(world):
     assert sbc.idle()
 
 
+# BOUND: FOREIGN_PACKETS_PER_SECOND
 def test_a_stray_packet_is_no_alarm(world):
     sbc, office, _ = talking(world)
     counted(sbc)

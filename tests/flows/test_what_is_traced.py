@@ -40,6 +40,7 @@ def test_a_call_that_was_challenged_begins_with_the_challenge(world):
     assert sbc.idle()
 
 
+# BOUND: TRACE_AT_THE_DOOR
 def test_what_is_challenged_and_never_comes_again_is_bounded(world, monkeypatch):
     monkeypatch.setattr(limits, "TRACE_AT_THE_DOOR", 3)
     sbc = world(CHALLENGED_PBX)

@@ -224,6 +224,7 @@ async def test_what_changes_is_told_to_all_who_listen(tmp_path):
             assert ([shown["ref"] for shown in status["calls"]], status["gone"]) == (["r2"], ["r1"])
 
 
+# BOUND: STREAMED_CALLS
 async def test_no_picture_is_taken_while_nobody_listens(tmp_path):
     class Watched(State):
         looks = 0
@@ -242,6 +243,7 @@ async def test_no_picture_is_taken_while_nobody_listens(tmp_path):
         assert 1 <= state.looks <= 2
 
 
+# BOUND: EVENT_READERS
 async def test_so_many_may_listen_and_one_more_is_told_so(tmp_path, monkeypatch):
     monkeypatch.setattr(limits, "EVENT_READERS", 1)
     async with serving(tmp_path) as served:
@@ -257,6 +259,7 @@ async def test_so_many_may_listen_and_one_more_is_told_so(tmp_path, monkeypatch)
                         break
 
 
+# BOUND: EVENT_READERS
 async def test_no_more_may_listen_when_all_ask_at_once(tmp_path, monkeypatch):
     monkeypatch.setattr(limits, "EVENT_READERS", 2)
     async with serving(tmp_path) as served, contextlib.AsyncExitStack() as stack:
@@ -290,7 +293,7 @@ async def test_a_head_for_the_stream_ends(tmp_path):
 @pytest.mark.parametrize("kind", ["tcp", "unix"])
 @pytest.mark.parametrize("path", ["/api/v1/events", "/api/v1/calls?limit=10000"])
 async def test_a_client_that_does_not_read_is_dropped_and_is_an_alarm(tmp_path, monkeypatch, kind, path):
-    monkeypatch.setattr("sbc.runtime.http_clients.STUCK_SECONDS", 0.3)
+    monkeypatch.setattr("sbc.core.limits.ADMIN_STUCK_SECONDS", 0.3)
     monkeypatch.setattr("sbc.runtime.http_events.PICTURE_SECONDS", 0.01)
     monkeypatch.setattr("sbc.runtime.http_events._SHARE", 0)
 
@@ -320,6 +323,7 @@ async def test_a_client_that_does_not_read_is_dropped_and_is_an_alarm(tmp_path, 
     assert [(line["event"], line["alarm"]) for line in lines] == [("admin.slow_client", True)]
 
 
+# BOUND: ADMIN_CLIENTS
 async def test_there_are_only_so_many_connections(tmp_path, monkeypatch):
     monkeypatch.setattr(limits, "ADMIN_CLIENTS", 3)
     async with serving(tmp_path) as served, trio.open_nursery() as nursery:
@@ -345,7 +349,7 @@ async def test_there_are_only_so_many_connections(tmp_path, monkeypatch):
 
 
 async def test_a_body_that_does_not_come_is_not_waited_for(tmp_path, monkeypatch):
-    monkeypatch.setattr("sbc.runtime.http.BODY_SECONDS", 0.1)
+    monkeypatch.setattr("sbc.core.limits.ADMIN_BODY_SECONDS", 0.1)
     async with serving(tmp_path) as served:
         stream = await trio.open_tcp_stream("127.0.0.1", served.port)
         await stream.send_all(b"POST /api/v1/drain HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n")

@@ -15,10 +15,10 @@ import trio
 from msgspec import Struct
 
 from sbc.b2bua.events import MediaReplied
+from sbc.core.limits import MEDIA_REQUESTS_WAITING
 from sbc.media import wire
 from sbc.policy.model import MediaSettings
 from sbc.runtime.local_keeper import LocalKeeper
-from sbc.runtime.media_link import QUEUE_MESSAGES
 from sbc.runtime.media_pool import MediaPool, MediaWorkerError
 from sbc.runtime.media_sockets import is_short_of_descriptors, open_media_socket, open_pairs
 
@@ -296,7 +296,7 @@ async def test_a_worker_that_does_not_read_is_replaced_before_its_queue_eats_the
         hung = worker.pool.pid
         assert hung
         os.kill(hung, signal.SIGSTOP)
-        for i in range(QUEUE_MESSAGES + 2000):
+        for i in range(MEDIA_REQUESTS_WAITING + 2000):
             worker.pool.ask(wire.Query(f"call-{i}"))
         await worker.until(lambda: worker.pool.pid not in (None, hung))
 

@@ -61,6 +61,7 @@ def order(user, uri):
     return SendRequest(user, bare, "outside", uri)
 
 
+# BOUND: NAME_WAIT_SECONDS
 @settings(max_examples=150, deadline=None)
 @given(st.data())
 def test_every_request_is_sent_or_fails_in_time(data):

@@ -245,6 +245,7 @@ async def test_a_refusal_for_good_holds_up_no_others(alerts, autojump_clock, web
     assert alerts._drops == {"alerts_not_posted": 1}
 
 
+# BOUND: ALERTS
 async def test_the_queue_is_bounded_and_the_oldest_goes_first(alerts, autojump_clock, webhook, monkeypatch):
     monkeypatch.setattr("sbc.core.limits.ALERTS", 3)
     webhook.says = 503
@@ -257,6 +258,7 @@ async def test_the_queue_is_bounded_and_the_oldest_goes_first(alerts, autojump_c
     assert alerts._drops == {"alerts_not_posted": 2}
 
 
+# BOUND: ALARMS
 async def test_remembered_subjects_are_bounded(alerts, autojump_clock, monkeypatch):
     monkeypatch.setattr("sbc.core.limits.ALARMS", 5)
     for n in range(50):

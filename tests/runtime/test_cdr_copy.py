@@ -255,6 +255,7 @@ async def test_at_the_end_a_server_that_hangs_is_left(copy, writer, server):
     assert writer.copied_to(HERE.url) is None
 
 
+# BOUND: CDR_COPY_BEHIND
 async def test_many_more_than_at_the_start_is_an_alarm_and_its_end_is_said(copy, writer, server, logs, monkeypatch):
     monkeypatch.setattr(limits, "CDR_COPY_BEHIND", 10)
     write(writer, copy, *(f"old{n}" for n in range(100)))

@@ -121,6 +121,7 @@ async def test_a_name_server_that_says_nothing_is_given_up(rig, autojump_clock):
     assert rig.told == [LookedUp("carrier.example", "A", failed="no answer within 5 s")]
 
 
+# BOUND: LOOK_UPS_AT_ONCE
 async def test_a_look_up_that_finds_no_room_is_answered_in_time_too(rig, autojump_clock):
     rig.stub.error = None
     for n in range(limits.LOOK_UPS_AT_ONCE + 50):
@@ -130,6 +131,7 @@ async def test_a_look_up_that_finds_no_room_is_answered_in_time_too(rig, autojum
     assert len(rig.stub.asked) == limits.LOOK_UPS_AT_ONCE
 
 
+# BOUND: LOOK_UPS
 async def test_look_ups_are_bounded(rig, monkeypatch, autojump_clock):
     monkeypatch.setattr(limits, "LOOK_UPS", 10)
     for n in range(15):

@@ -123,6 +123,7 @@ async def test_a_long_queue_leaves_the_loop_its_turns(stage):
     assert len(turns) >= 5
 
 
+# BOUND: HEP_QUEUE
 async def test_what_does_not_fit_is_dropped_and_counted(stage, monkeypatch):
     monkeypatch.setattr(limits, "HEP_QUEUE", 3)
     stage.export.set_policy(SERVER)

@@ -25,6 +25,7 @@ def test_each_address_of_ipv4_is_a_host():
     assert network_of("192.0.2.1") != network_of("192.0.2.2")
 
 
+# BOUND: ADMIN_CLIENTS_PER_HOST
 async def test_one_network_of_ipv6_does_not_keep_the_others_out():
     with socket.socket() as listener:
         clients = Clients(None, listener, Counter())

@@ -153,7 +153,7 @@ class Stalled(io.StringIO):
 
 
 def test_a_stalled_pipe_costs_lines_and_not_time(monkeypatch):
-    monkeypatch.setattr("sbc.runtime.logging.QUEUE_LINES", 10)
+    monkeypatch.setattr("sbc.core.limits.LOG_LINES", 10)
     stream = Stalled()
     writer = LogWriter(stream, "json")
     with writer:
@@ -355,7 +355,7 @@ def drained(pipe):
 
 
 def test_a_pipe_that_nobody_reads_is_an_alarm_without_a_line_and_its_end_is_said(pipe, monkeypatch):
-    monkeypatch.setattr("sbc.runtime.logging.QUEUE_LINES", 500)
+    monkeypatch.setattr("sbc.core.limits.LOG_LINES", 500)
     with pipe.writer as writer:
         pipe.fill()
         pipe.wait_until(lambda: writer._writing_since is not None and writer._queue.qsize() > 100)

@@ -197,6 +197,7 @@ async def test_the_end_does_not_wait_for_ever_and_says_how_much_is_lost(tmp_path
     assert not store._thread.is_alive()
 
 
+# BOUND: STATE_KEYS
 async def test_keys_are_bounded_and_known_ones_still_change(tmp_path, said, monkeypatch):
     monkeypatch.setattr("sbc.core.limits.STATE_KEYS", 2)
     await kept(tmp_path, ("a", b"1"))
@@ -225,6 +226,7 @@ async def test_what_could_not_be_read_and_is_written_at_once_is_over_too(tmp_pat
     assert [line["event"] for line in said] == ["state.not_read", "state.stored_again"]
 
 
+# BOUND: STATE_KEYS
 async def test_when_there_is_room_again_that_is_said_once(tmp_path, said, monkeypatch):
     monkeypatch.setattr("sbc.core.limits.STATE_KEYS", 40)
     store, _ = opened(tmp_path)

@@ -127,6 +127,7 @@ async def test_a_stranger_is_closed_without_a_byte(rig):
     assert rig.tcp.connections == 0
 
 
+# BOUND: CONNECTIONS_PER_LISTENER
 async def test_more_connections_than_the_cap_are_closed(rig, monkeypatch):
     monkeypatch.setattr(limits, "CONNECTIONS_PER_LISTENER", 1)
     first, second = await connect(rig), await connect(rig)
@@ -250,6 +251,7 @@ async def test_a_remote_that_refuses_is_said_once_in_a_while(rig, monkeypatch):
     await until(lambda: len(said) == 2)
 
 
+# BOUND: CONNECT_SECONDS
 async def test_nobody_answers_the_connection_attempt(rig, monkeypatch):
     monkeypatch.setattr(limits, "CONNECT_SECONDS", 0.01)
     monkeypatch.setattr(socket.socket, "connect", lambda *_: (_ for _ in ()).throw(BlockingIOError()))

@@ -78,6 +78,7 @@ async def test_a_datagram_is_received_with_its_flow_and_answered_on_it(rig, nurs
         assert peer.recv(100) == b"200"
 
 
+# BOUND: DATAGRAMS_PER_WAKEUP
 async def test_a_burst_is_drained_in_one_wake_up_up_to_the_bound(rig):
     host = rig.local.host
     with peer_socket(host) as peer:

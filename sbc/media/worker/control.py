@@ -11,13 +11,12 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from sbc.core.limits import CONTROL_MESSAGE_OCTETS
+from sbc.core.limits import CONTROL_MESSAGE_OCTETS, MEDIA_REPORTS_WAITING
 from sbc.media import wire
 from sbc.media.worker.breakage import say_once
 from sbc.media.worker.service import Service
 
 _MESSAGES_PER_TURN: Final = 64  # requests served before packets get their turn
-_UNREAD_AT_MOST: Final = 1_000  # messages to signalling, before it is not told any more what it did not ask for
 _DESCRIPTORS: Final = 2 * wire.PORT_PAIRS_PER_MESSAGE
 
 
@@ -63,7 +62,7 @@ class Control:
     def tell(self, news: Iterable[wire.Reply]) -> None:
         """What nobody has asked for; dropped where signalling does not read what was sent before."""
         for reply in news:
-            if len(self._outbox) < _UNREAD_AT_MOST:
+            if len(self._outbox) < MEDIA_REPORTS_WAITING:
                 self.send(reply)
 
     def _answer(self, data: bytes, descriptors: list[int]) -> None:

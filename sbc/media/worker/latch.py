@@ -18,13 +18,12 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable
 from typing import Final
 
+from sbc.core import limits
 from sbc.media.wire import End
 
 PROBATION: Final = 4
 LEARNING_SECONDS: Final = 10.0
 _RESUMING_SECONDS: Final = 2.0  # in which a stream that flowed before the worker's death would have gone on
-_CANDIDATES: Final = 8  # sources on probation at once; one more takes the place of the one that was heard longest ago
-_KEPT_OCTETS: Final = 2048  # a larger packet is no voice, and is not kept
 _LONGEST_PREFIX: Final = {4: 32, 16: 128}
 
 # What `hears` finds
@@ -117,6 +116,17 @@ class Latch:
         """Whether a packet from there may be ours, now or when it has been on probation."""
         return source == self.source or self.may_be(*origin(source))
 
+    def may_learn(self, source: Source, now: float) -> bool:
+        """Whether `hears` may find anything but FOREIGN: it is worth it to find out whether a packet is authentic."""
+        at = origin(source)
+        if at == self.locked:
+            return True
+        if self._end is None or self._end.remote is None or (self.source is not None and now >= self._open_until):
+            return False
+        if at[0] in self._own or not all(at):
+            return False
+        return at == (self._host, self._port) or (not self._is_exact_due and self._may_be(at[0]))
+
     def relock(self, source: Source) -> None:
         """That one was locked before, as the engine tells; where it may be, and nobody is locked yet."""
         at = origin(source)
@@ -148,7 +158,7 @@ class Latch:
         if at == (self._host, self._port):
             self._lock(source, at)
             return LOCKED
-        if self._is_exact_due or not self._may_be(at[0]) or size > _KEPT_OCTETS:
+        if self._is_exact_due or not self._may_be(at[0]) or size > limits.LATCH_KEPT_OCTETS:
             return FOREIGN
         if self._continues is not None:
             if self._continues(int.from_bytes(packet[2:4]), int.from_bytes(packet[8:12])):
@@ -192,7 +202,7 @@ class Latch:
         candidates = self._candidates
         candidate = candidates.get(source)
         if candidate is None:
-            if len(candidates) >= _CANDIDATES:
+            if len(candidates) >= limits.LATCH_CANDIDATES:
                 self.foreign += len(candidates.popitem(last=False)[1].kept)
             candidate = candidates[source] = Candidate()
         candidates.move_to_end(source)

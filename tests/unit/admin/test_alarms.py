@@ -94,6 +94,7 @@ def test_the_same_line_without_alarm_can_be_its_end():
     assert active(board, 4.0) == []
 
 
+# BOUND: ALARMS
 def test_the_board_is_bounded_and_what_stands_goes_last(monkeypatch):
     monkeypatch.setattr("sbc.core.limits.ALARMS", 4)
     board = AlarmBoard()

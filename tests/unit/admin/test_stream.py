@@ -82,6 +82,7 @@ def test_calls_that_come_change_and_go_are_told_and_no_others():
     assert (gone["calls"], gone["gone"], gone["reset"]) == ([], [CALL.ref], False)
 
 
+# BOUND: STREAMED_CALLS
 def test_only_the_newest_calls_are_shown_and_all_are_counted():
     many = tuple(structs.replace(CALL, ref=f"r{n}") for n in range(limits.STREAMED_CALLS + 3))
 

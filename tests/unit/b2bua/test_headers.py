@@ -50,6 +50,7 @@ def test_of_a_plain_invite_nothing_crosses():
     assert _answered() == ()
 
 
+# BOUND: SUBJECT_CHARACTERS
 @pytest.mark.parametrize(
     ("name", "value", "told"),
     [
@@ -162,6 +163,7 @@ def test_it_is_compiled_once_until_a_peer_changes():
     assert crossing(PBX, TRUNK) is not crossing(PBX, replace(TRUNK, headers=HeaderRules(removed=("Subject",))))
 
 
+# BOUND: CROSSING_FIELDS, CROSSING_VALUE_CHARACTERS
 def test_what_crosses_is_bounded():
     open_ = replace(PBX, headers=HeaderRules(passed=("X-*",)))
     assert len(_crossed(*[(f"X-{i}", "1") for i in range(200)], from_=open_)) == CROSSING_FIELDS

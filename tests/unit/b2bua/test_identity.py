@@ -141,6 +141,7 @@ def test_a_user_part_that_is_no_utf8_crosses_as_it_came():
     assert escaped(parties.called) == "a%FFb"
 
 
+# BOUND: GEOLOCATION_VALUES
 def test_where_a_caller_is_is_told_value_by_value():
     fields = (
         ("Geolocation", '"Home" <cid:a@x>;p=1, <not a uri>'),

@@ -252,6 +252,7 @@ def test_no_replacement_while_a_transfer_is_under_way(consulting):
     assert take_over(Found("one", 1), one, two, "offer", 9.0) == ([], Refusal(491))
 
 
+# BOUND: TRANSFERS_PER_CALL
 def test_no_replacement_without_end(consulting):
     one, two = _newcomer(consulting)
     one.transfer.count = TRANSFERS_PER_CALL - 1

@@ -43,6 +43,7 @@ def test_taking_more_than_there_is_takes_nothing():
     assert pool.take(LOCAL, 1, 0.0) == [20000]
 
 
+# BOUND: PORT_QUARANTINE_SECONDS
 def test_a_pair_rests_before_it_is_used_again():
     pool = _pool()
     pool.opened(LOCAL, (20000, 20002), 0.0)
@@ -51,6 +52,7 @@ def test_a_pair_rests_before_it_is_used_again():
     assert pool.take(LOCAL, 1, 10.0 + PORT_QUARANTINE_SECONDS / 2) == [20002 if port == 20000 else 20000]
 
 
+# BOUND: PORT_QUARANTINE_MINIMUM_SECONDS
 def test_when_nothing_else_is_left_the_pair_that_rested_longest_is_taken():
     pool = _pool()
     pool.opened(LOCAL, (20000, 20002), 0.0)
@@ -88,6 +90,7 @@ def test_asks_for_more_when_few_are_ready_and_not_twice_at_once():
     assert pool.replenish(0.0) == [OpenPorts(LOCAL, order.pairs)]
 
 
+# BOUND: PORT_QUARANTINE_SECONDS, PORT_QUARANTINE_MINIMUM_SECONDS
 def test_a_former_peer_that_goes_on_sending_prolongs_the_rest():
     pool = _pool(20000, 20003)
     pool.opened(LOCAL, (20000, 20002), 0.0)
@@ -111,6 +114,7 @@ def test_the_pair_that_has_been_silent_longest_goes_first():
     assert pool.take(LOCAL, 1, 5.0) == [other]
 
 
+# BOUND: PORT_QUARANTINE_MAXIMUM_SECONDS
 def test_former_peers_that_never_fall_silent_do_not_take_all_ports_away():
     pool = _pool(20000, 20003)
     pool.opened(LOCAL, (20000, 20002), 0.0)

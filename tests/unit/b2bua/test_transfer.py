@@ -278,6 +278,7 @@ def test_one_transfer_at_a_time(talking):
     assert _status(call.refers(1, TO_TARGET)) == 202
 
 
+# BOUND: TRANSFERS_PER_CALL
 def test_a_call_is_transferred_only_so_often(talking):
     call = talking()
     call.transfer.count = TRANSFERS_PER_CALL

@@ -76,6 +76,7 @@ def test_there_and_back_again(said):
     assert [(each.number, each.reason) for each in back] == [(each.number, each.reason) for each in diversions]
 
 
+# BOUND: HISTORY_VALUES
 @given(st.lists(st.integers(0, 99), max_size=10))
 def test_a_history_is_bounded(counters):
     history = history_of(parse_diversions([f"<sip:+12@x>;counter={n}" for n in counters]), "+1")

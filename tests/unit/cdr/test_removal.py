@@ -101,6 +101,7 @@ def test_room_of_removed_records_is_used_again(tmp_path, record, epoch):
     assert rows(tmp_path, "PRAGMA page_count")[0] <= pages * 1.1
 
 
+# BOUND: CDR_SET_ASIDE
 def test_more_uncopied_ones_than_are_looked_at_do_not_make_it_slow(writer, record, epoch, monkeypatch):
     monkeypatch.setattr("sbc.core.limits.CDR_SET_ASIDE", 5)
     writer.write([record(f"r{n}", ended_at=epoch + n) for n in range(50)])

@@ -305,6 +305,7 @@ def test_a_digit_waits_for_a_worker_and_is_said_once() -> None:
     assert digit not in started(client)
 
 
+# BOUND: DIGITS_UNSAID
 def test_only_the_newest_digits_wait_for_a_worker() -> None:
     client = MediaClient()
     for n in range(DIGITS_UNSAID + 5):

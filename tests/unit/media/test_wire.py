@@ -68,6 +68,7 @@ def test_a_request_of_a_client_before_resuming_was_known_is_understood() -> None
     assert wire.decode_request(old) == wire.PutSession("a", 1, (), resumed=False)
 
 
+# BOUND: CONTROL_MESSAGE_OCTETS
 @pytest.mark.parametrize("n", [1, 16])
 def test_the_largest_report_fits_a_control_message(n: int) -> None:
     most = wire.EndCount(*[2**63] * 9)

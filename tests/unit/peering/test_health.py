@@ -612,6 +612,7 @@ def test_a_ping_to_a_peer_without_addresses_says_so():
     assert (view.token, view.status, view.why) == ("t1", 0, "no server address is known")
 
 
+# BOUND: PINGS
 def test_the_table_of_pings_is_bounded_and_forgotten_ones_harm_nobody(monkeypatch):
     monkeypatch.setattr("sbc.core.limits.PINGS", 3)
     pings = Pings()

@@ -277,6 +277,7 @@ def test_contacts_are_compared_as_rfc_3261_compares_uris():
     assert len(desk.listed) == 2
 
 
+# BOUND: BINDINGS_PER_AOR
 def test_the_oldest_contact_makes_room_and_too_many_at_once_are_refused():
     desk = Desk()
     for n in range(limits.BINDINGS_PER_AOR + 3):
@@ -288,6 +289,7 @@ def test_the_oldest_contact_makes_room_and_too_many_at_once_are_refused():
     assert desk.registers(*many) == 400
 
 
+# BOUND: AORS_PER_PBX
 def test_the_table_of_one_pbx_is_bounded(monkeypatch):
     monkeypatch.setattr(limits, "AORS_PER_PBX", 2)
     desk = Desk()
@@ -618,6 +620,7 @@ def test_a_contact_whose_connection_is_gone_is_known_when_it_comes_again():
     assert desk.moved == [BindingMoved("office", TCP, again)]
 
 
+# BOUND: LOST_BINDINGS
 def test_contacts_whose_connections_are_gone_are_forgotten_when_they_are_many(monkeypatch):
     monkeypatch.setattr(limits, "LOST_BINDINGS", 1)
     desk = Desk()

@@ -163,6 +163,7 @@ def test_the_highest_port_is_a_port():
     assert with_media("m=audio 65535 RTP/AVP 0").media[0].port == 65535
 
 
+# BOUND: SDP_OCTETS, SDP_LINES, MEDIA_LINES, FORMATS_PER_MEDIA
 @pytest.mark.parametrize(
     "tail",
     [
@@ -180,6 +181,7 @@ def test_what_is_valid_but_beyond_us_is_488(tail):
     assert refusal(HEAD + tail)[0] == 488
 
 
+# BOUND: SDP_LINES, MEDIA_LINES, FORMATS_PER_MEDIA
 def test_bounds_are_inclusive():
     offer = parse_sdp(HEAD + (b"m=audio 4000 RTP/AVP" + b" 0" * FORMATS_PER_MEDIA + b"\r\n") * MEDIA_LINES)
     assert len(offer.media) == MEDIA_LINES

@@ -252,6 +252,7 @@ def test_steps_that_take_long_each_do_not_add_up(endpoint):
     assert endpoint.handle(LookedUp("a.example.com", "A", ("192.0.2.9",)), 9.0) == []
 
 
+# BOUND: REQUESTS_AWAITING_NAMES
 def test_requests_that_wait_are_bounded(endpoint, monkeypatch):
     monkeypatch.setattr(limits, "REQUESTS_AWAITING_NAMES", 5)
     for n in range(5):

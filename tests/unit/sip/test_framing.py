@@ -48,6 +48,7 @@ def test_a_folded_length_is_read():
     assert frames(data) == [data]
 
 
+# BOUND: MESSAGE_OCTETS
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
@@ -67,6 +68,7 @@ def test_a_stream_that_cannot_be_framed_is_broken_at_once(data, reason):
     assert frames(*octet_by_octet(data + ONE)) == [BadFrame(head, reason)]
 
 
+# BOUND: HEADER_SECTION_OCTETS
 @pytest.mark.parametrize("excess", [-1, 0, 1])
 def test_a_header_section_has_an_end_or_the_stream_is_broken(excess):
     start = request("X: ", body=b"")
@@ -86,6 +88,7 @@ def test_a_broken_stream_keeps_nothing_that_follows():
     assert not framer._buffer
 
 
+# BOUND: INCOMPLETE_MESSAGE_SECONDS
 def test_a_message_must_be_complete_ten_seconds_after_its_first_octet():
     framer = StreamFramer()
     assert framer.deadline is None
@@ -96,6 +99,7 @@ def test_a_message_must_be_complete_ten_seconds_after_its_first_octet():
     assert framer.deadline is None
 
 
+# BOUND: INCOMPLETE_MESSAGE_SECONDS
 def test_the_time_of_a_message_starts_when_the_one_before_is_complete():
     framer = StreamFramer()
     framer.feed(ONE[:50], 100.0)

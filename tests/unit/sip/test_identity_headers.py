@@ -126,6 +126,7 @@ def test_a_diversion_that_cannot_be_read_hides_no_other():
     assert [diversion.number for diversion in found] == ["2", "4"]
 
 
+# BOUND: DIVERSION_VALUES
 def test_only_so_many_diversions_are_read():
     values = [", ".join(["<sip:1@x>"] * 7)] * 5
     assert len(parse_diversions(values)) == limits.DIVERSION_VALUES
@@ -163,6 +164,7 @@ def test_an_entry_that_has_no_place_is_left_out(index):
     assert [entry.index for entry in parse_history([f"<sip:1@x>{index}, <sip:2@x>;index=1"])] == ["1"]
 
 
+# BOUND: HISTORY_VALUES
 def test_only_so_many_entries_are_read():
     assert len(parse_history(["<sip:1@x>;index=1"] * 100)) == limits.HISTORY_VALUES
 

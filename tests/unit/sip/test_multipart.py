@@ -63,6 +63,7 @@ def test_any_other_body_is_one_part():
     assert not is_multipart(None)
 
 
+# BOUND: BODY_PARTS, BODY_PART_HEADER_OCTETS
 @pytest.mark.parametrize(
     ("content_type", "body"),
     [
@@ -85,6 +86,7 @@ def test_what_is_not_what_it_says_is_refused(content_type, body):
         parts_of(body, content_type)
 
 
+# BOUND: BODY_PARTS
 def test_as_many_parts_as_are_allowed_are_read():
     assert len(parts_of(_body(*[b"\r\nx"] * limits.BODY_PARTS), MIXED)) == limits.BODY_PARTS
 

@@ -100,6 +100,7 @@ def test_a_uri_of_unknown_scheme_is_let_in():
     assert parse(request(line="INVITE news:alt.test SIP/2.0")).uri.scheme == "news"
 
 
+# BOUND: URI_OCTETS
 def test_a_long_uri_is_answered_414():
     assert refused(request(line=f"INVITE sip:{'a' * limits.URI_OCTETS}@b SIP/2.0")).status == 414
 
@@ -222,10 +223,12 @@ def test_the_header_section_must_end():
 # --- bounds -----------------------------------------------------------------------------------------------------------
 
 
+# BOUND: MESSAGE_OCTETS
 def test_too_large_a_message_is_answered_513():
     assert refused(request(body=b"x" * limits.MESSAGE_OCTETS)).status == 513
 
 
+# BOUND: HEADER_FIELDS, HEADER_VALUE_OCTETS, VIA_VALUES, ROUTE_VALUES
 @pytest.mark.parametrize(
     "lines",
     [

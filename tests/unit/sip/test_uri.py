@@ -64,6 +64,7 @@ def test_what_is_no_uri_is_refused(text):
         parse_uri(text)
 
 
+# BOUND: URI_OCTETS
 def test_a_uri_has_a_largest_length():
     assert isinstance(parse_uri("sip:" + "a" * (URI_OCTETS - 6) + "@b"), SipUri)
     with pytest.raises(ParseError) as caught:

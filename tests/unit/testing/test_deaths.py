@@ -51,6 +51,7 @@ def test_a_dead_machine_says_nothing():
     assert alice.heard[-1] == "200 OPTIONS"
 
 
+# BOUND: CONNECT_SECONDS
 def test_over_streams_a_dead_process_resets_and_a_dead_machine_times_out():
     net, alice, bob = phones(Transport.TCP)
     bob.ignores("INVITE")

@@ -47,6 +47,7 @@ def test_an_ack_of_nothing_is_not_kept_nor_what_has_no_call_id():
     assert len(door) == 0
 
 
+# BOUND: TRACE_AT_THE_DOOR, TRACE_OCTETS_AT_THE_DOOR
 def test_it_is_bounded_in_calls_in_messages_and_in_octets(monkeypatch):
     monkeypatch.setattr(limits, "TRACE_AT_THE_DOOR", 3)
     monkeypatch.setattr(limits, "TRACE_OCTETS_AT_THE_DOOR", 3000)

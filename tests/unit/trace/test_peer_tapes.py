@@ -190,6 +190,7 @@ def test_dialled_digits_are_not_shown():
     assert b"4711" not in entry.data
 
 
+# BOUND: TRACE_MESSAGES_PER_PEER
 def test_octets_and_messages_of_a_peer_are_bounded_and_what_went_well_goes_first(monkeypatch):
     monkeypatch.setattr(limits, "TRACE_MESSAGES_PER_PEER", 8)
     tape = Tape()
@@ -208,6 +209,7 @@ def test_the_largest_messages_fit_one_by_one():
     assert tape.shown() == ["> MESSAGE", "< 405 Word (MESSAGE)"]
 
 
+# BOUND: TRACE_PEERS
 def test_of_too_many_peers_one_without_trouble_makes_room(monkeypatch):
     monkeypatch.setattr(limits, "TRACE_PEERS", 3)
     tape = Tape()
@@ -237,6 +239,7 @@ def test_a_number_that_is_used_again_begins_another_exchange():
     assert not any(entry.note for entry in tape.tapes.entries("carrier"))
 
 
+# BOUND: TRACE_PEERS, TRACE_MESSAGES_PER_PEER, TRACE_OCTETS_PER_PEER
 @pytest.mark.parametrize("seed", range(20))
 def test_whatever_comes_it_stays_within_its_bounds_and_keeps_its_order(seed, monkeypatch):
     monkeypatch.setattr(limits, "TRACE_OCTETS_PER_PEER", 3_000)

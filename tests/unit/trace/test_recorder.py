@@ -28,6 +28,7 @@ def test_finished_call_keeps_its_entries_and_takes_late_ones():
     assert len(recorder) == 1
 
 
+# BOUND: TRACE_MESSAGES_PER_CALL
 def test_long_call_keeps_its_beginning_and_its_end_and_says_what_is_missing():
     recorder = Recorder()
     for n in range(1000):
@@ -43,6 +44,7 @@ def test_long_call_keeps_its_beginning_and_its_end_and_says_what_is_missing():
     assert numbers == sorted(numbers)
 
 
+# BOUND: TRACE_OCTETS_PER_CALL
 def test_huge_messages_are_bounded_in_octets_too():
     recorder = Recorder()
     for n in range(50):
@@ -77,6 +79,7 @@ def test_a_flood_of_failed_calls_leaves_room_for_good_ones():
     assert recorder.entries("0") == ()
 
 
+# BOUND: TRACE_OCTETS
 def test_finished_calls_are_bounded_in_octets_together(monkeypatch):
     monkeypatch.setattr(limits, "TRACE_OCTETS", 10_000)
     recorder = Recorder()
@@ -135,6 +138,7 @@ def test_messages_are_fetched_once_masked_and_in_their_order():
     assert recorder.fetch(10) == []
 
 
+# BOUND: HEP_QUEUE
 def test_what_nobody_fetches_is_counted_and_the_call_keeps_it(monkeypatch):
     monkeypatch.setattr(limits, "HEP_QUEUE", 2)
     recorder = Recorder()
@@ -158,6 +162,7 @@ def test_laying_out_can_be_ended_and_is_not_begun_twice():
     assert recorder.fetch(10) == []
 
 
+# BOUND: TRACE_FORMER_DIALOGS
 def test_dialogs_that_are_over_are_known_for_a_while(monkeypatch):
     monkeypatch.setattr(limits, "TRACE_FORMER_DIALOGS", 2)
     recorder = Recorder()

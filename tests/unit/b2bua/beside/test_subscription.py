@@ -562,6 +562,7 @@ def test_an_unknown_dialog_is_nobodys(story, wrong):
     assert one.desk.asks("SUBSCRIBE", in_dialog=True, fields=(MWI,), cseq=5, **options) is None
 
 
+# BOUND: REQUESTS_PER_SUBSCRIPTION
 def test_a_notifier_that_does_not_wait_is_told_to(story, monkeypatch):
     monkeypatch.setattr(limits, "REQUESTS_PER_SUBSCRIPTION", 2)
     one = up(story)

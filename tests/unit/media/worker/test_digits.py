@@ -231,6 +231,7 @@ def test_events_that_are_no_digits_cross_though_digits_are_reported() -> None:
     assert worker.heard() == []
 
 
+# BOUND: DIGITS_WAITING
 def test_a_flood_of_digits_is_not_told_faster_than_one_can_dial() -> None:
     worker = Worker(reporting())
     for n in range(1000):
@@ -395,6 +396,7 @@ def test_digits_wait_for_one_another_and_all_come(worker: Worker) -> None:
     assert len({packet.timestamp for packet in packets if packet.events}) == 17
 
 
+# BOUND: DIGITS_WAITING
 def test_a_jam_of_digits_is_bounded(worker: Worker) -> None:
     for _ in range(100):
         worker.plays("1", 70)

@@ -226,6 +226,7 @@ def test_news_of_a_connection_that_is_over_is_nobodys(worker: Worker) -> None:
     assert worker.service.news == []
 
 
+# BOUND: CONTROL_MESSAGE_OCTETS
 def test_a_report_fits_in_a_message_when_everything_in_it_is_at_its_largest() -> None:
     far, local = "[2001:db8:1111:2222:3333:4444:5555:6666]:65535", "2001:db8:1111:2222:3333:4444:5555:6666"
     most: dict[str, object] = {}

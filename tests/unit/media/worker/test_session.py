@@ -125,6 +125,7 @@ def test_names_are_hidden_in_rtcp_that_comes_on_the_port_of_rtp_unasked(rig: Rig
     assert b"pbx" not in data
 
 
+# BOUND: RTCP_PACKETS_PER_SECOND
 @pytest.mark.parametrize("mux", [False, True])
 def test_rtcp_has_a_packet_rate_of_its_own(rig: Rig, mux: bool) -> None:
     """Each report may cost more than a packet of sound; nobody needs so many."""

@@ -157,6 +157,7 @@ def test_two_realms_in_one_response_are_both_answered():
     ]  # fmt: skip
 
 
+# BOUND: CREDENTIALS_PER_REQUEST
 def test_realms_beyond_the_bound_are_left():
     many = challenge(*[digest(realm=f"r{n}") for n in range(50)])
     assert len(client().answer(many, INVITE, 0).headers("Authorization")) == limits.CREDENTIALS_PER_REQUEST
@@ -168,6 +169,7 @@ def test_a_nonce_that_comes_again_is_counted():
     assert counts == ["00000001", "00000002", "00000003"]
 
 
+# BOUND: CLIENT_NONCES
 def test_memory_of_nonces_is_bounded():
     one = client()
     for n in range(3 * limits.CLIENT_NONCES):

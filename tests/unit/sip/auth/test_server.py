@@ -97,6 +97,7 @@ def test_anything_wrong_is_challenged_anew_without_stale(changes):
     assert not is_stale(challenged(one, signed(nonce_of(one), **changes), now=NOW + 1))
 
 
+# BOUND: SERVER_NONCE_SECONDS
 def test_an_old_nonce_is_stale_and_a_young_one_is_not():
     one = server()
     nonce = nonce_of(one)
@@ -168,6 +169,7 @@ def test_without_qop_a_nonce_is_good_once():
     assert is_stale(challenged(one, signed(nonce)))
 
 
+# BOUND: SERVER_NONCES
 def test_memory_is_bounded_and_what_was_forgotten_cannot_be_replayed(monkeypatch):
     monkeypatch.setattr(module, "SERVER_NONCES", 4)
     one = server()
@@ -181,6 +183,7 @@ def test_memory_is_bounded_and_what_was_forgotten_cannot_be_replayed(monkeypatch
     assert one.check(signed(newest), OFFICE, ("md5",), NOW + 9) == Accepted("office")
 
 
+# BOUND: SERVER_NONCE_SECONDS
 def test_used_nonces_are_forgotten_when_they_have_expired():
     one = server()
     one.check(signed(nonce_of(one)), OFFICE, ("md5",), NOW)

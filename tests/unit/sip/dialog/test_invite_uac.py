@@ -35,6 +35,7 @@ def test_100_says_nothing_and_every_other_provisional_names_its_fork():
     assert set(machine.early) == {"a", "b"}
 
 
+# BOUND: EARLY_DIALOGS_PER_LEG
 def test_early_dialogs_are_bounded():
     machine = uac()
     for n in range(3 * EARLY_DIALOGS_PER_LEG):

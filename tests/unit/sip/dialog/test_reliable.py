@@ -121,6 +121,7 @@ def test_a_waiting_description_is_kept():
     assert summary(machine.take_prack(prack(FIRST + 1), 2.0)[1]) == [(180, "1002", b"")]
 
 
+# BOUND: PROVISIONALS_WAITING
 def test_only_so_many_wait():
     machine = sender(RINGING)
     for number in range(PROVISIONALS_WAITING + 5):
@@ -244,6 +245,7 @@ def test_numbers_do_not_wrap_around_nor_get_lost(rseq):
     assert arrivals(provisional(2**32 - 1), provisional(rseq))[1] in (Arrival.OUT_OF_ORDER, Arrival.REPEATED)
 
 
+# BOUND: EARLY_DIALOGS_PER_LEG
 def test_only_so_many_forks_are_acknowledged():
     found = arrivals(*[provisional(5, tag=f"t{n}") for n in range(EARLY_DIALOGS_PER_LEG + 1)])
     assert found == [Arrival.NEW] * EARLY_DIALOGS_PER_LEG + [Arrival.OUT_OF_ORDER]

@@ -76,6 +76,7 @@ def test_a_min_se_below_90_counts_as_90():
     assert machine.request_fields() == (("Session-Expires", "1800"), ("Min-SE", "90"))
 
 
+# BOUND: SESSION_SECONDS
 def test_an_enormous_min_se_is_not_followed():
     machine = timer()
     machine.take_request(said(min_se=SESSION_SECONDS + 1))
@@ -91,6 +92,7 @@ def test_a_422_raises_what_we_ask_for():
     assert machine.request_fields() == (("Session-Expires", "3600"), ("Min-SE", "3600"))
 
 
+# BOUND: SESSION_SECONDS
 @pytest.mark.parametrize("min_se", [None, 0, 90, 1800, SESSION_SECONDS + 1, "9" * 40, "x"])
 def test_a_422_that_cannot_be_satisfied_takes_the_timer_out_of_the_request(min_se):
     machine = timer()
@@ -99,6 +101,7 @@ def test_a_422_that_cannot_be_satisfied_takes_the_timer_out_of_the_request(min_s
     assert not machine.is_too_small(reply(422, min_se=min_se))
 
 
+# BOUND: REFUSED_SESSION_INTERVALS
 def test_a_422_to_ever_more_does_not_go_on_for_ever():
     machine = timer()
     answers = [machine.is_too_small(reply(422, min_se=2000 + 100 * number)) for number in range(20)]

@@ -102,6 +102,7 @@ def test_a_refer_to_can_be_called_or_is_not_there(text, value):
     assert parse_refer_to(text) == value
 
 
+# BOUND: REFER_HEADERS
 @pytest.mark.parametrize(("count", "is_read"), [(REFER_HEADERS, True), (REFER_HEADERS + 1, False)])
 def test_only_so_many_headers_are_read(count, is_read):
     headers = "&".join(f"X-{number}=y" for number in range(count))

@@ -144,6 +144,7 @@ def test_a_host_speaks_from_all_addresses_of_all_servers_that_bear_its_name(rig,
     assert {"192.0.2.10", "192.0.2.98"} <= set(news.addresses["gw.example"])
 
 
+# BOUND: GONE_ADDRESS_SECONDS
 def test_who_is_gone_may_speak_for_another_hour_because_of_its_calls(rig, dns):
     rig.locator.watch([WATCHED], 0.0)
     rig.answers()

@@ -42,6 +42,7 @@ def test_the_same_answer_again_is_no_change(names):
     assert names.learn(answer(), 50.0)
 
 
+# BOUND: TTL_FLOOR_SECONDS, TTL_SECONDS, NEGATIVE_TTL_SECONDS
 @pytest.mark.parametrize(
     ("ttl", "addresses", "expires_at"),
     [
@@ -83,6 +84,7 @@ def test_a_failure_about_what_was_never_known_is_known_as_one(names):
     assert names.look(KEY, 1.0).failed == "time-out"
 
 
+# BOUND: NEGATIVE_TTL_SECONDS
 def test_an_old_no_is_asked_anew_and_awaited(names):
     names.learn(answer(ttl=10.0), 0.0)
     assert names.look(KEY, 11.0) is not None
@@ -125,6 +127,7 @@ def test_what_is_kept_from_now_on_is_asked_for_only_when_it_grows_old(names):
     assert names.due(91.0) == [LookUp(*KEY)]
 
 
+# BOUND: LOOK_UP_SECONDS
 def test_a_look_up_that_nobody_answers_has_failed_after_a_while(names):
     names.look(KEY, 0.0)
     names.due(0.0)
@@ -136,6 +139,7 @@ def test_a_look_up_that_nobody_answers_has_failed_after_a_while(names):
     assert names.overdue(100.0) == []
 
 
+# BOUND: LOOK_UP_SECONDS
 def test_an_answer_may_come_after_all(names):
     names.look(KEY, 0.0)
     names.due(0.0)
@@ -145,6 +149,7 @@ def test_an_answer_may_come_after_all(names):
     assert names.look(KEY, 7.0).records == ("192.0.2.1",)
 
 
+# BOUND: NAMES
 def test_what_is_remembered_is_bounded_and_what_is_kept_stays(names, monkeypatch):
     monkeypatch.setattr(limits, "NAMES", 50)
     names.keep(KEY, 0.0)
@@ -157,6 +162,7 @@ def test_what_is_remembered_is_bounded_and_what_is_kept_stays(names, monkeypatch
     assert names.look(("0.example", "A"), 1.0) is None
 
 
+# BOUND: RECORDS_PER_SET
 def test_a_record_set_is_cut_to_what_is_looked_at(names):
     srv = tuple(SrvRecord(n, 0, 5060, f"{n}.example") for n in range(500))
     names.learn(LookedUp("_sip._udp.example", "SRV", srv=srv), 0.0)

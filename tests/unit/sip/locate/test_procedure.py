@@ -259,6 +259,7 @@ def test_a_later_target_is_waited_for_by_nobody(rig, dns):
     assert rig.found("sip:gw.example;transport=udp") == (udp("192.0.2.10"),)
 
 
+# BOUND: SERVERS_PER_NAME, ADDRESSES_PER_NAME
 def test_targets_and_addresses_are_bounded(rig, dns):
     dns.srv("_sip._udp.gw.example", *((n, 0, 5060, f"{n}.example") for n in range(60)))
     for n in range(60):

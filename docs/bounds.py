@@ -1,0 +1,226 @@
+"""Makes `reference/limits.md` from `sbc/core/limits.py`: every bound with its reason, what shows it, and its test.
+
+A test that holds a bound has the mark `# BOUND: NAME, NAME` right above it. A bound that no test holds, that no code
+reads, or of which nothing is said here that shows it, is an error. Run by `generate.py`.
+"""
+
+import ast
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parent.parent
+LIMITS = ROOT / "sbc" / "core" / "limits.py"
+_MARK = re.compile(r"^# BOUND: ([A-Z][A-Z_0-9]*(?:, [A-Z][A-Z_0-9]*)*)$")
+_TEST = re.compile(r"^(?:async )?def (test_\w+)")
+_NAME = re.compile(r"\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*\b")
+
+_TABLE = "table"  # `sbc_table_used` and `sbc_table_limit`
+_DROPPED = "dropped"  # `sbc_dropped_total`
+_SIP = "status"  # `sbc_sip_messages_total`
+_RECORD = "record"  # the call's own: its ladder, and `cause` and `why` of its record
+_FAMILY = "family"  # a metric of its own
+
+# What shows that a bound is near, or was reached.
+SHOWN = {
+    # SIP messages
+    "MESSAGE_OCTETS HEADER_SECTION_OCTETS": (_DROPPED, "unreadable", "bad_frame"),
+    "HEADER_FIELDS HEADER_VALUE_OCTETS VIA_VALUES ROUTE_VALUES URI_OCTETS": (_DROPPED, "unreadable"),
+    "REMEMBERED_CHARACTERS REMEMBERED_TEXTS": "nothing: a text that is not remembered is read again",
+    "DIVERSION_VALUES HISTORY_VALUES PRIVACY_VALUES DISPLAY_CHARACTERS GEOLOCATION_VALUES": (_RECORD,),
+    "BODY_PARTS BODY_PART_HEADER_OCTETS": (_SIP, "400", "413"),
+    # authentication
+    "CHALLENGES_PER_RESPONSE CREDENTIALS_PER_REQUEST CLIENT_NONCES": (_SIP, "401", "407"),
+    "SERVER_NONCE_SECONDS": (_SIP, "401"),
+    "SERVER_NONCES": (_TABLE, "nonces"),
+    # streams
+    "INCOMPLETE_MESSAGE_SECONDS": (_DROPPED, "tcp_timed_out"),
+    "OUTBOX_OCTETS": (_DROPPED, "tcp_outbox_full"),
+    "CONNECT_SECONDS": (_FAMILY, "sbc_server_up"),
+    "IDLE_CONNECTION_SECONDS": (_TABLE, "connections"),
+    "CONNECTIONS_PER_LISTENER": (_DROPPED, "tcp_connections_full"),
+    # names
+    "NAMES": (_TABLE, "names"),
+    "RECORDS_PER_SET SERVERS_PER_NAME ADDRESSES_PER_NAME WATCHED_ADDRESSES GONE_ADDRESS_SECONDS": (
+        _FAMILY,
+        "sbc_server_up",
+    ),
+    "TTL_FLOOR_SECONDS TTL_SECONDS NEGATIVE_TTL_SECONDS LOOK_UP_RETRY_SECONDS LOOK_UP_RETRY_CEILING_SECONDS": (
+        _DROPPED,
+        "dns_failed",
+    ),
+    "LOOK_UPS LOOK_UPS_AT_ONCE": (_TABLE, "look_ups"),
+    "CNAMES LOOK_UP_SECONDS": (_DROPPED, "dns_failed"),
+    "NAME_WAIT_SECONDS REQUESTS_AWAITING_NAMES": (_TABLE, "requests_awaiting_names"),
+    # SDP
+    "SDP_OCTETS SDP_LINES MEDIA_LINES FORMATS_PER_MEDIA": (_SIP, "488"),
+    # engine
+    "PEER_SHARE": (_DROPPED, "calls_full", "transactions_full", "exchanges_full", "subscriptions_full"),
+    "DATAGRAMS_PER_WAKEUP": (_FAMILY, "sbc_engine_lag_seconds"),
+    "TRANSACTIONS TRANSACTIONS_RESERVED": (_TABLE, "transactions"),
+    "TRANSACTION_OCTETS": (_TABLE, "transaction_octets"),
+    "CALLS EMERGENCIES": (_TABLE, "calls"),
+    "FORMER_POLICIES": (_TABLE, "former_policies"),
+    "TRANSFERS_PER_CALL": (_FAMILY, "sbc_transfers_total"),
+    "ATTEMPTS_PER_CALL REDIRECTS_PER_CALL OPEN_REQUESTS_PER_LEG EARLY_DIALOGS_PER_LEG PROVISIONALS_WAITING": (_RECORD,),
+    "SESSION_SECONDS REFUSED_SESSION_INTERVALS": (_SIP, "422"),
+    "REFER_HEADERS": (_FAMILY, "sbc_transfers_total"),
+    "TRACE_MESSAGES_PER_CALL TRACE_OCTETS_PER_CALL": "the ladder: it says how many entries were left out",
+    "TRACE_OCTETS_RUNNING": (_TABLE, "trace_octets_running"),
+    "TRACE_CALLS": (_TABLE, "trace_calls"),
+    "TRACE_OCTETS": (_TABLE, "trace_octets"),
+    "TRACE_AT_THE_DOOR TRACE_OCTETS_AT_THE_DOOR": (_TABLE, "trace_at_the_door"),
+    "TRACE_FORMER_DIALOGS": (_TABLE, "trace_former_dialogs"),
+    "TRACE_PEERS": (_TABLE, "trace_peers"),
+    "TRACE_MESSAGES_PER_PEER TRACE_OCTETS_PER_PEER": "the peer's ladder: it says how many entries were left out",
+    "HEP_QUEUE": (_TABLE, "hep"),
+    "HEP_QUEUE_OCTETS": (_TABLE, "hep_octets"),
+    # what crosses
+    "CROSSING_FIELDS CROSSING_VALUE_CHARACTERS NAMES_PER_MESSAGE SUBJECT_CHARACTERS USER_TO_USER_CHARACTERS": (
+        _RECORD,
+    ),
+    # beside calls
+    "EXCHANGES": (_TABLE, "exchanges"),
+    "SUBSCRIPTIONS": (_TABLE, "subscriptions"),
+    "REQUESTS_PER_SUBSCRIPTION": (_SIP, "500"),
+    "SUBSCRIPTION_SECONDS": (_FAMILY, "sbc_subscriptions"),
+    "PUBLICATIONS PUBLICATION_SECONDS": (_TABLE, "publications"),
+    # registration
+    "BINDINGS_PER_AOR": (_SIP, "403"),
+    "AORS_PER_PBX": (_TABLE, "aors"),
+    "LOST_BINDINGS": (_TABLE, "lost_bindings"),
+    "PINGS": (_TABLE, "pings"),
+    "TEST_CALL_SECONDS": (_RECORD,),
+    # state, API
+    "STATE_KEYS": (_TABLE, "state_keys"),
+    "ALERTS": (_TABLE, "alerts"),
+    "ALARMS": (_TABLE, "alarms"),
+    "ADMIN_CLIENTS ADMIN_CLIENTS_PER_HOST": (_DROPPED, "admin_clients"),
+    "EVENT_READERS": "the answer, 503",
+    "STREAMED_CALLS LISTED_CALLS": (_FAMILY, "sbc_calls"),
+    # records
+    "CDR_SET_ASIDE CDR_COPY_BEHIND": (_FAMILY, "sbc_cdr_copy_pending"),
+    "CDR_QUEUE": (_TABLE, "records"),
+    # media
+    "CONTROL_MESSAGE_OCTETS": "the log: `media.worker_died` names it",
+    "DIGITS_WAITING DIGITS_HEARD_PER_SECOND DIGITS_UNSAID DIGIT_MILLISECONDS": (_RECORD,),
+    "PORT_QUARANTINE_SECONDS PORT_QUARANTINE_MINIMUM_SECONDS PORT_QUARANTINE_MAXIMUM_SECONDS": (
+        _FAMILY,
+        "sbc_media_ports_resting",
+    ),
+    "ONE_WAY_SECONDS ONE_WAY_PACKETS FELL_SILENT_SECONDS PAST_STREAMS": (_RECORD,),
+    "FOREIGN_PACKETS_PER_SECOND": (_FAMILY, "sbc_rtp_foreign_total"),
+    "AUDIO_PACKETS_PER_SECOND RTCP_PACKETS_PER_SECOND VIDEO_PACKETS_PER_SECOND OTHER_PACKETS_PER_SECOND": (_RECORD,),
+}
+
+
+class Bound(NamedTuple):
+    section: str
+    name: str
+    value: str
+    reason: str
+
+
+def page() -> str:
+    tests, shown = marked(), what_shows()
+    lines = [
+        "# Limits",
+        "",
+        "Every bound of this program: how much a peer, a stranger, an operator or a disk can make it spend. What goes",
+        "beyond is refused, cut or forgotten as the table says, and nobody else is the worse for it. They stand in",
+        "`sbc/core/limits.py`, not keys of the policy: none needs tuning to a site. What a site may want otherwise",
+        "(call paths, rates, calls a second) is [policy](policy.md). Made by `docs/generate.py`.",
+        "",
+        "The unit is the last word of a name, else it is a number of things. A test is named by its file and function.",
+        "`sbc_table_used` and `sbc_table_limit` are [metrics](metrics.md) of every table; of those marked there, four",
+        "fifths are an alarm, `table.filling`.",
+    ]
+    section = ""
+    for bound in bounds():
+        if bound.section != section:
+            section = bound.section
+            lines += ["", f"## {section}", "", "| name | value | why, and what happens beyond | seen by | test |"]
+            lines += ["|---|---|---|---|---|"]
+        where = "<br>".join(f"`{path}` `{test}`" for path, test in tests[bound.name][:2])
+        lines.append(f"| `{bound.name}` | {bound.value} | {bound.reason} | {shown[bound.name]} | {where} |")
+    return "\n".join([*lines, ""])
+
+
+def bounds() -> list[Bound]:
+    """In the order of the file. ValueError where one has no reason and no section."""
+    text = LIMITS.read_text("utf-8")
+    lines = text.splitlines()
+    found = []
+    for node in ast.parse(text).body:
+        if not isinstance(node, ast.AnnAssign) or not isinstance(node.target, ast.Name) or node.value is None:
+            continue
+        reason = lines[node.lineno - 1].partition("  # ")[2] or _above(lines, node.lineno - 1)
+        section = next(line[2:] for line in reversed(lines[: node.lineno]) if line.startswith("# "))
+        found.append(Bound(section, node.target.id, _written(node.value), reason.replace("|", "\\|")))
+    return found
+
+
+def _above(lines: list[str], at: int) -> str:
+    return "" if at == 0 or not lines[at - 1].startswith("#: ") else lines[at - 1][3:]
+
+
+def _written(value: ast.expr) -> str:
+    number = ast.literal_eval(value)
+    numbers = number if isinstance(number, tuple) else (number,)
+    return " to ".join(f"{one:,}".removesuffix(".0") for one in numbers)
+
+
+def marked() -> dict[str, list[tuple[str, str]]]:
+    """By bound, the tests that have its mark: file and function. KeyError for an unknown bound, or one without."""
+    known: dict[str, list[tuple[str, str]]] = {bound.name: [] for bound in bounds()}
+    for path in sorted((ROOT / "tests").rglob("test_*.py")):
+        if "# BOUND: " not in (text := path.read_text("utf-8")):
+            continue
+        lines = text.splitlines()
+        for at, line in enumerate(lines):
+            mark = _MARK.match(line)
+            if mark is None:
+                continue
+            test = next(found[1] for later in lines[at:] if (found := _TEST.match(later)))
+            for name in mark[1].split(", "):
+                known[name].append((str(path.relative_to(ROOT)), test))
+    missing = [name for name, tests in known.items() if not tests]
+    if missing:
+        raise KeyError(f"no test has the mark of {', '.join(missing)}")
+    return known
+
+
+def what_shows() -> dict[str, str]:
+    """By bound, in words. KeyError for one of which nothing is said."""
+    found = {name: _words(said) for names, said in SHOWN.items() for name in names.split()}
+    missing = {bound.name for bound in bounds()} ^ set(found)
+    if missing:
+        raise KeyError(f"docs/bounds.py does not say what shows {', '.join(sorted(missing))}")
+    return found
+
+
+def _words(said: str | tuple[str, ...]) -> str:
+    if isinstance(said, str):
+        return said
+    kind, *names = said
+    if kind == _TABLE:
+        return " ".join(f'`sbc_table_used{{table="{name}"}}`' for name in names)
+    if kind == _DROPPED:
+        return " ".join(f'`sbc_dropped_total{{reason="{name}"}}`' for name in names)
+    if kind == _SIP:
+        return " ".join(f'`sbc_sip_messages_total{{status="{name}"}}`' for name in names)
+    return "the call's ladder and record" if kind == _RECORD else " ".join(f"`{name}`" for name in names)
+
+
+def shown(kind: str) -> set[str]:
+    """The tables, or the reasons, that are named here."""
+    return {name for said in SHOWN.values() if not isinstance(said, str) and said[0] == kind for name in said[1:]}
+
+
+def read_in_code() -> set[str]:
+    """Every name that production code has and that could be a bound's."""
+    found: set[str] = set()
+    for path in (ROOT / "sbc").rglob("*.py"):
+        if path != LIMITS and "testing" not in path.parts:
+            found |= set(_NAME.findall(path.read_text("utf-8")))
+    return found
