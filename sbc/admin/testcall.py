@@ -73,7 +73,7 @@ class CloseDoor(Struct, frozen=True):
 def open_door(request: Request, _state: AdminState, _name: str) -> Reply | Perform:
     try:
         return Perform(OpenDoor(_wanted(request.body)))
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:  # msgspec lets the second through
         return problem(400, str(error))
 
 

@@ -429,9 +429,15 @@ def encode(message: Request | Reply) -> bytes:
 
 def decode_request(data: bytes) -> Request:
     """Raises msgspec.DecodeError (or its child ValidationError) on anything that is no request."""
-    return _request_decoder.decode(data)
+    try:
+        return _request_decoder.decode(data)
+    except UnicodeDecodeError as error:  # which msgspec lets through
+        raise msgspec.DecodeError(str(error)) from error
 
 
 def decode_reply(data: bytes) -> Reply:
     """Raises msgspec.DecodeError (or its child ValidationError) on anything that is no reply."""
-    return _reply_decoder.decode(data)
+    try:
+        return _reply_decoder.decode(data)
+    except UnicodeDecodeError as error:
+        raise msgspec.DecodeError(str(error)) from error

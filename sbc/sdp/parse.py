@@ -1,8 +1,8 @@
 """Bytes to `Session` (RFC 8866 §5 and §9), bounded by core/limits, in one pass.
 
 Lenient where real peers are sloppy and nothing is at stake: line ends of LF only, blank lines at the end or no line end
-there, no s= or t= (put back in their RFC form), blanks at the end of a line (dropped), text that is not UTF-8 (read as
-Latin-1), lines out of order.
+there, no s= or t=, or a t= that is none (put back in their RFC form), blanks at the end of a line (dropped), text that
+is not UTF-8 (read as Latin-1), lines out of order.
 Everything else that RFC 8866 does not allow is `SdpError`, and nothing else is ever raised.
 What a valid description means, and whether we want it, is decided elsewhere.
 """
@@ -73,6 +73,8 @@ def _session(lines: list[str], media: tuple[Media, ...]) -> Session:
             connection = _connection(line)
         elif letter in "vosc":
             raise SdpError(f"second {letter}= line")
+        elif letter == "t" and not _is_time(line):
+            continue  # it says nothing, and as it is it would not cross: "t=0 0" says as much
         else:
             has_time = has_time or letter == "t"
             kept.append(line.rstrip())
@@ -108,7 +110,8 @@ def _media(lines: list[str]) -> Media:
 def _letter(line: str) -> str:
     """The type of a line: one letter and "=", without "whitespace on either side" of it (RFC 8866 §5)."""
     if line[1:2] != "=" or line[0] not in _LETTERS:
-        raise SdpError(f"not a session description line: {line[:20]!r}")
+        # No more of it: a key may stand in a line that was folded.
+        raise SdpError(f"not a session description line: {line[:2]!r}…")
     return line[0]
 
 
@@ -117,6 +120,12 @@ def _origin(line: str) -> str:
     if len(line.split(None, 5)) != 6:
         raise SdpError("o= line without six fields")
     return line[2:]
+
+
+def _is_time(line: str) -> bool:
+    """Two numbers (RFC 8866 §5.9)."""
+    times = line[2:].split()
+    return len(times) == 2 and all(time.isascii() and time.isdigit() for time in times)
 
 
 def _connection(line: str) -> Connection:

@@ -131,7 +131,8 @@ def _partial(method: str, parts: list[str], fields: Fields) -> Request | None:
     # An answer repeats the Via; it repeats what we could read, never what we could not.
     kept = [("Via", str(via)) for via in vias[: limits.VIA_VALUES]]
     kept += [(name, value) for name, value in fields if name != "Via"]
-    return Request(method, parts[1] if len(parts) > 1 else "", tuple(kept))
+    uri_text = parts[1] if len(parts) > 1 and not has_stray_control(parts[1]) else ""
+    return Request(method, uri_text, tuple(kept))
 
 
 # --- responses --------------------------------------------------------------------------------------------------------

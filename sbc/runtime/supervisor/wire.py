@@ -143,9 +143,15 @@ def encode(message: Message | Answered) -> bytes:
 
 def decode_message(data: bytes) -> Message:
     """Raises msgspec.DecodeError (or its child ValidationError)."""
-    return _message_decoder.decode(data)
+    try:
+        return _message_decoder.decode(data)
+    except UnicodeDecodeError as error:  # which msgspec lets through
+        raise msgspec.DecodeError(str(error)) from error
 
 
 def decode_answer(data: bytes) -> Answered:
     """Raises msgspec.DecodeError (or its child ValidationError)."""
-    return _answer_decoder.decode(data)
+    try:
+        return _answer_decoder.decode(data)
+    except UnicodeDecodeError as error:
+        raise msgspec.DecodeError(str(error)) from error
