@@ -3,8 +3,9 @@
 import math
 import struct
 import wave
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Literal
 
 from .children import Child, program
 
@@ -31,9 +32,16 @@ module aufile.so
 module aubridge.so
 module sndfile.so
 snd_path {folder}
+{encryption}
 module_tmp account.so
 module_app menu.so
 """
+_TLS = """
+sip_certificate {certificate}
+sip_cafile {authority}
+sip_verify_server yes
+"""
+MediaEncryption = Literal["", "srtp", "srtp-mand", "dtls_srtp"]
 
 
 class Baresip:
@@ -48,15 +56,25 @@ class Baresip:
         hertz: int,
         prefix: Sequence[str] = (),
         registers: str = "",
+        tls: tuple[Path, Path] | None = None,
+        media: MediaEncryption = "",
     ) -> None:
-        """`registers`: the parameters of its account with `through`; without them it is called where it is."""
+        """`registers`: the parameters of its account with `through`; without them it is called where it is.
+
+        `tls`: its certificate with its key, and the authority that it trusts; it then speaks TLS alone, at port 5061.
+        """
         self.folder = folder / name
         self.folder.mkdir()
-        _write_tone(self.folder / "tone.wav", hertz)
-        (self.folder / "config").write_text(_CONFIG.format(address=address, folder=self.folder, modules=_modules()))
-        account = f"<sip:{user}@{through if registers else address}>;{registers or 'regint=0'}"
+        write_tone(self.folder / "tone.wav", hertz)
+        encryption = "" if tls is None else _TLS.format(certificate=tls[0], authority=tls[1])
+        encryption += f"module {'dtls_srtp' if media == 'dtls_srtp' else 'srtp'}.so" if media else ""
+        text = _CONFIG.format(address=address, folder=self.folder, modules=_modules(), encryption=encryption)
+        (self.folder / "config").write_text(text)
+        transport, port = (";transport=tls", 5061) if tls is not None else ("", 5060)
+        account = f"<sip:{user}@{through if registers else address}{transport}>;{registers or 'regint=0'}"
         account += ";answermode=auto;audio_codecs=PCMU"
-        account += "" if "outbound" in registers else f';outbound="sip:{through}:5060"'
+        account += f";mediaenc={media}" if media else ""
+        account += "" if "outbound" in registers else f';outbound="sip:{through}:{port}{transport}"'
         (self.folder / "accounts").write_text(account + "\n")
         (self.folder / "contacts").write_text("")
         argv = [program("baresip"), "-f", self.folder, "-p", self.folder]
@@ -80,21 +98,25 @@ class Baresip:
 def loudest(folder: Path, hertz: int) -> float:
     """Of all that a telephone has written there of what it heard: how loud one pitch was in its loudest second."""
     seconds = [second for path in folder.glob("dump-*-dec.wav") for second in _seconds(path)]
-    return max((_loudness(second, hertz) for second in seconds), default=0.0)
+    return max((loudness(second, hertz) for second in seconds), default=0.0)
 
 
 def _seconds(path: Path) -> list[tuple[int, ...]]:
     with wave.open(str(path)) as file:
         assert (file.getframerate(), file.getnchannels(), file.getsampwidth()) == (RATE, 1, 2)
         frames = file.readframes(file.getnframes())
-    return [
-        struct.unpack(f"<{RATE}h", frames[n : n + 2 * RATE]) for n in range(0, len(frames) - 2 * RATE + 1, 2 * RATE)
-    ]
+    return list(seconds_of(frames, RATE))
 
 
-def _loudness(samples: Sequence[int], hertz: int) -> float:
+def seconds_of(frames: bytes, rate: int) -> Iterator[tuple[int, ...]]:
+    """Whole seconds of samples of 16 bits."""
+    for n in range(0, len(frames) - 2 * rate + 1, 2 * rate):
+        yield struct.unpack(f"<{rate}h", frames[n : n + 2 * rate])
+
+
+def loudness(samples: Sequence[int], hertz: int, rate: int = RATE) -> float:
     """Amplitude of one frequency, by Goertzel's method."""
-    factor = 2 * math.cos(2 * math.pi * hertz / RATE)
+    factor = 2 * math.cos(2 * math.pi * hertz / rate)
     before = now = 0.0
     for sample in samples:
         before, now = now, sample / 32768 + factor * now - before
@@ -102,7 +124,7 @@ def _loudness(samples: Sequence[int], hertz: int) -> float:
     return 2 * math.sqrt(max(0.0, power)) / len(samples)
 
 
-def _write_tone(path: Path, hertz: int, seconds: int = 60) -> None:
+def write_tone(path: Path, hertz: int, seconds: int = 60) -> None:
     one = struct.pack(f"<{RATE}h", *(round(16000 * math.sin(2 * math.pi * hertz * n / RATE)) for n in range(RATE)))
     with wave.open(str(path), "wb") as file:
         file.setnchannels(1)
