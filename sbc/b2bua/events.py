@@ -84,6 +84,30 @@ class PingOrdered(Struct, frozen=True):
     token: str
 
 
+class BanOrdered(Struct, frozen=True):
+    """Do not hear this source (`bans.source_of`) for so long. Nothing happens where it is a peer's."""
+
+    source: str
+    seconds: float
+    why: str
+
+
+class LiftOrdered(Struct, frozen=True):
+    """Hear this source again."""
+
+    source: str
+
+
+class QueueAged(Struct, frozen=True):
+    """The oldest message of this queue had waited so many seconds when it was read; 0: there is no queue any more.
+
+    `queue`: a listener, or "loop" for how late the engine's turn was.
+    """
+
+    seconds: float
+    queue: str
+
+
 class StateRestored(Struct, frozen=True):
     """What `StoreState` kept before the last stop, said before `start`."""
 
@@ -126,6 +150,9 @@ Event = (
     | DrillOrdered
     | BusyOutOrdered
     | PingOrdered
+    | BanOrdered
+    | LiftOrdered
+    | QueueAged
     | StateRestored
     | PolicyChanged
     | InterfaceChanged

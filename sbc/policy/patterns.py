@@ -6,6 +6,7 @@ dialled, then as E.164. Regular expressions that could take more than linear tim
 """
 
 import difflib
+import math
 import re
 import warnings
 from collections.abc import Callable, Sequence
@@ -26,6 +27,8 @@ _FORM: Final = (
 _LONGEST_REGEX: Final = 200  # characters
 _LONGEST_SUBJECT: Final = 40  # characters of a number that a regular expression is shown
 _NEARLY: Final = 0.8  # how alike, from 0 to 1, letters are to a word until they are taken for it
+_LONGEST_SHORT_CODE: Final = 6  # digits of an emergency number
+_DISGUISE: Final = 4  # characters that may stand in or before a number that means the same: +1, 1-1-2
 _OPEN_REPEATS: Final = 2  # unbounded repetitions in one expression: with 40 characters at most 1,600 ways to match
 
 
@@ -207,3 +210,19 @@ def _check_repeats(source: str) -> None:
         elif char in "*+{?|" and open_groups:
             open_groups[-1] = True
         at += 1
+
+
+def longest_taken(texts: Sequence[str]) -> float:
+    """Characters of the longest number, as somebody may dial it, that any of these patterns takes; all that are no
+    numbers of one length take any.
+    """
+    return max((_longest(text) for text in texts), default=math.inf)
+
+
+def _longest(text: str) -> float:
+    pattern = parse_pattern(text)
+    if pattern.word == "emergency":
+        return _LONGEST_SHORT_CODE + _DISGUISE
+    if pattern.word is not None or pattern.regex is not None or text.endswith("."):
+        return math.inf
+    return len(text) + _DISGUISE  # a set is longer than what it stands for

@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol
 import trio
 
 from sbc.b2bua.commands import Command
-from sbc.b2bua.events import ClockSet, Event
+from sbc.b2bua.events import ClockSet, Event, QueueAged
 from sbc.core.address import Flow
 from sbc.runtime import clock
 
@@ -21,6 +21,8 @@ BEAT_SECONDS: Final = 1.0  # the longest sleep: proof of life, and where a stepp
 # Between two turns: the timers of dead transactions come one by one, and a wake-up costs as much as what it serves.
 # No timer of SIP is shorter than half a second, so that a hundredth more or less is nothing to a peer.
 _GRAIN_SECONDS: Final = 0.01
+_LATE_SECONDS: Final = 0.02  # what a busy turn takes; later than that says that the loop does not keep up
+_FADING: Final = 0.9
 
 
 class Engine(Protocol):
@@ -51,7 +53,9 @@ class Driver:
         self.performers: Performers = {}
         self.failures = 0
         self.lag = 0.0  # how late the loop came to its deadlines lately, seconds
+        self.queue_age = 0.0  # how long the oldest message had waited in the kernel lately, seconds
         self.beat_at = -math.inf
+        self._is_late = False
         self._engine = engine
         self._escaped = escaped
         self._now = now
@@ -80,6 +84,11 @@ class Driver:
 
     def handle(self, event: Event) -> None:
         self.feed(self._engine.handle, event)
+
+    def queued(self, age: float, queue: str) -> None:
+        """The oldest message of a queue has waited so long; 0: there is none any more."""
+        self.queue_age = age if age > self.queue_age else max(age, self.queue_age * _FADING)
+        self.handle(QueueAged(age, queue))
 
     def feed(self, step: Callable[..., list[Command]], *args: Any) -> None:
         """One step of the engine and everything it orders. What performing brings about waits its turn."""
@@ -142,8 +151,12 @@ class Driver:
         now = self._now()
         late = now - planned
         # A peak that fades: a scrape every few seconds still sees it.
-        self.lag = late if late > self.lag else max(late, 0.0, self.lag * 0.9)
+        self.lag = late if late > self.lag else max(late, 0.0, self.lag * _FADING)
+        self.queue_age *= _FADING
         self.beat_at = now
+        if late > _LATE_SECONDS or self._is_late:
+            self._is_late = late > _LATE_SECONDS
+            self.handle(QueueAged(max(0.0, late), "loop"))
         self._watch_wall()
         deadline = self._next_deadline()
         if deadline is not None and deadline <= now:

@@ -143,7 +143,7 @@ class Transports:
         self._changed.set()
 
     def _udp_of(self, entry: OpenSocket) -> UdpSocket:
-        return UdpSocket(entry, self._driver.receive, self._driver.handle, self._drops)
+        return UdpSocket(entry, self._driver.receive, self._driver.handle, self._drops, self._driver.queued)
 
     def _add(self, entry: OpenSocket) -> None:
         self._open[entry.listener] = entry

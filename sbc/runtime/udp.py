@@ -2,14 +2,17 @@
 
 A readable socket is drained by plain non-blocking calls, up to a bound, because a task switch per datagram costs more
 than the datagram. A send that would block waits in a short backlog; what does not fit is lost, as datagrams may be.
-It does not know SIP. Used by `app`, which hands it sockets that are already open.
+Where more than a few datagrams wait, the driver is told how long: the kernel stamps each on arrival, and is asked once
+a drain. It does not know SIP. Used by `app`, which hands it sockets that are already open.
 """
 
 import errno
+import fcntl
 import math
 import os
 import socket
 import struct
+import time
 from collections import Counter, deque
 from collections.abc import Callable
 from typing import Final
@@ -36,6 +39,15 @@ _ICMP_FRAGMENTATION_NEEDED: Final = 4
 _ICMP6_UNREACHABLE: Final = 1
 
 # A local firewall dropped it, or memory is short for a moment: the same to us as a loss on the way.
+_SIOCGSTAMPNS: Final = 0x8907  # linux/sockios.h: when the datagram that was read last had arrived
+_TIMESPEC: Final = struct.Struct("ll")
+_A_QUEUE: Final = 3  # datagrams read in one drain; the next one's age is worth asking for
+_LONGEST_AGE: Final = 30.0  # seconds; beyond that the wall clock was set, not the datagram late
+_LOOKS_AT_CLOCK: Final = 8  # datagrams between two looks
+_SO_MEMINFO: Final = 55  # linux/socket.h
+_MEMINFO: Final = struct.Struct("9I")
+_MEMINFO_USED, _MEMINFO_LIMIT, _MEMINFO_DROPS = 0, 1, 8  # linux/sock_diag.h
+
 _LOST: Final = frozenset({errno.EPERM, errno.ENOBUFS, errno.ENOMEM})
 
 log = structlog.get_logger("udp")
@@ -50,6 +62,7 @@ class UdpSocket:
         receive: Callable[[bytes, Flow], None],
         failed: Callable[[FlowFailed], None],
         drops: Counter[str],
+        queued: Callable[[float, str], None] = lambda _, __: None,
     ) -> None:
         self.interface = opened.interface
         self.local = opened.listener.address
@@ -57,6 +70,10 @@ class UdpSocket:
         self._receive = receive
         self._failed = failed
         self._drops = drops
+        self._queued = queued
+        self._name = f"udp:{self.local}"
+        self._has_queue = False
+        self._overflown = 0
         self._flows: dict[object, Flow] = {}
         self._said_at: dict[Address, float] = {}
         self._backlog: deque[tuple[bytes, Flow]] = deque()
@@ -86,21 +103,58 @@ class UdpSocket:
     # --- receiving ------------------------------------------------------------------------------------------------
 
     def _drain(self) -> None:
+        """Ends when there is nothing more, or when others must have their turn."""
         receive_into, buffer, flows = self._socket.recvfrom_into, self._buffer, self._flows
+        end = time.monotonic() + limits.DRAIN_SECONDS
         for n in range(limits.DATAGRAMS_PER_WAKEUP):
             try:
                 size, source = receive_into(buffer)
             except BlockingIOError:
                 if n == 0:  # readable, but no datagram: the error queue wakes us until it is empty
                     self._drain_errors()
+                if self._has_queue:
+                    self._has_queue = False
+                    self._queued(0.0, self._name)
                 return
             except OSError:  # an ICMP error's echo; what it means stands in the error queue
                 self._drain_errors()
                 continue
-            if size <= _KEEP_ALIVE_OCTETS:
-                continue
-            flow = flows.get(source) or self._flow(source)
-            self._receive(bytes(buffer[:size]), flow)
+            if n == _A_QUEUE:
+                self._has_queue = True
+                self._queued(self._age(), self._name)
+            if size > _KEEP_ALIVE_OCTETS:
+                flow = flows.get(source) or self._flow(source)
+                self._receive(bytes(buffer[:size]), flow)
+            if n % _LOOKS_AT_CLOCK == _A_QUEUE and time.monotonic() >= end:
+                return
+
+    def _age(self) -> float:
+        """Seconds that the datagram that was read last has waited in the kernel."""
+        try:
+            stamp = fcntl.ioctl(self._socket, _SIOCGSTAMPNS, bytes(_TIMESPEC.size))
+        except OSError:
+            return 0.0  # it came before the kernel was asked for the first time: from now on each has its stamp
+        seconds, nanoseconds = _TIMESPEC.unpack(stamp)
+        age = time.time() - seconds - nanoseconds / 1e9
+        return age if 0.0 < age < _LONGEST_AGE else 0.0
+
+    def look(self) -> tuple[int, int]:
+        """Octets of the kernel's buffer that wait in it, and how many fit. Counts what did not fit since the last look.
+
+        The kernel counts its own keeping of each datagram, too.
+        """
+        try:
+            text = self._socket.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMINFO.size)
+        except OSError:
+            return 0, 0
+        if len(text) < _MEMINFO.size:
+            return 0, 0
+        info = _MEMINFO.unpack(text)
+        lost = (info[_MEMINFO_DROPS] - self._overflown) % 2**32
+        if lost:
+            self._overflown = info[_MEMINFO_DROPS]
+            self._drops["udp_queue_full"] += lost
+        return info[_MEMINFO_USED], info[_MEMINFO_LIMIT]
 
     def _flow(self, source: tuple[str, int]) -> Flow:
         if len(self._flows) >= _KNOWN_SOURCES:

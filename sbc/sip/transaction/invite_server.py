@@ -56,6 +56,7 @@ class InviteServer:
         "state",
         "to_tag",
         "user",
+        "wants_report",
         "weight",
     )
 
@@ -68,6 +69,7 @@ class InviteServer:
         self.echo = echo
         self.flow = flow
         self.user: Hashable = None
+        self.wants_report = False  # of overload, in every response (RFC 7339)
         self.weight = ("", 0)  # whose share of the table it takes, and octets
         self.state = State.PROCEEDING
         self.data: bytes | None = None

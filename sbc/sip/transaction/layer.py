@@ -17,7 +17,9 @@ from sbc.core.timers import Schedule
 from sbc.sip.build import cancel_for, echo_of, fallback_flow, reply_flow, with_to_tag
 from sbc.sip.commands import SendMessage
 from sbc.sip.message import Fields, Request, Response
+from sbc.sip.overload_params import OFFERED, Asked, asked, asks, reported
 from sbc.sip.serialize import serialize, serialize_request
+from sbc.sip.small import fitting
 from sbc.sip.status import reason_phrase
 from sbc.sip.timing import DEFAULT_TIMING, Timing
 from sbc.sip.transaction.client import Client
@@ -49,6 +51,11 @@ class TransactionLayer:
         self.is_spared: Callable[[Request, str], bool] = lambda _, __: False
         self.refused_full = 0  # requests, for want of room
         self._weight = ("", 0)  # of the request in hand: its peer and its octets
+        # Overload control with neighbours (RFC 7339): what a peer that asked is told, "" where nothing; whether to ask
+        # who is at the end of a flow; and what he has said.
+        self.report: Callable[[str], str] = lambda _: ""
+        self.offers: Callable[[Flow], bool] | None = None
+        self.was_asked: Callable[[Flow, Asked, float], None] = lambda _, __, ___: None
         self.taken_by: Hashable = None  # user of the transaction that took the last received message; for the trace
 
     def __len__(self) -> int:
@@ -108,6 +115,10 @@ class TransactionLayer:
             self.taken_by = None
             return []
         self.taken_by = client.user
+        if client.via.endswith(OFFERED):
+            said = asked(response.via)
+            if said is not None:
+                self.was_asked(client.flow, said, now)
         return self._settle_client(client, client.receive(response, now), now)
 
     def fail_flow(self, flow: Flow, reason: str, now: float) -> list[Out]:
@@ -157,6 +168,8 @@ class TransactionLayer:
         """Start a client transaction. `request` has no Via: one with a new branch is put first."""
         branch = self._ids.branch()
         via = f"{_VIA_TRANSPORT[flow.transport]}{sent_by};branch={branch};rport"
+        if self.offers is not None and self.offers(flow):
+            via += OFFERED
         return self._start_client((branch, request.method), request, via, flow, user, now)
 
     def cancel(self, user: Hashable, now: float, reason: str | None = None) -> list[Out]:
@@ -220,6 +233,8 @@ class TransactionLayer:
             # "the same To tag MUST be used for all responses to that request" but 100, §8.2.6.2
             server.to_tag = to_tag or server.to_tag or self._ids.tag()
             echo = with_to_tag(server.request, echo, server.to_tag)
+        if server.wants_report:
+            echo = self._reporting(server, echo)
         response = Response(status, reason_phrase(status) if reason is None else reason, echo + fields, body)
         return self._settle_server(server, server.send(status, serialize(response), now))
 
@@ -227,11 +242,21 @@ class TransactionLayer:
         """Whether it belongs to a server transaction; with `method` INVITE: whether what this CANCEL is about does."""
         return server_key(request, method) in self._servers
 
-    def refuse(self, request: Request, flow: Flow, status: int, fields: Fields = ()) -> list[Out]:
-        """One answer, nothing remembered and nothing repeated (§8.2.7). Not for ACK."""
+    def has(self, key: ServerKey) -> bool:
+        """Whether this is a server transaction's key."""
+        return key in self._servers
+
+    def refuse(
+        self, request: Request, flow: Flow, status: int, fields: Fields = (), *, octets: int | None = None
+    ) -> list[Out]:
+        """One answer, nothing remembered and nothing repeated (§8.2.7). Not for ACK. `octets`: how long it may be at
+        most; nothing where it cannot be made to fit."""
         echo = with_to_tag(request, echo_of(request, flow.remote), self._tag_for(request))
-        response = Response(status, reason_phrase(status), echo + fields)
-        return [SendMessage(reply_flow(request, flow), serialize(response))]
+        if octets is None:
+            data: bytes | None = serialize(Response(status, reason_phrase(status), echo + fields))
+        else:
+            data = fitting(status, reason_phrase(status), echo, fields, octets)
+        return [] if data is None else [SendMessage(reply_flow(request, flow), data)]
 
     def resend(self, key: ServerKey) -> list[Out]:
         """The last response again: a 2xx is repeated by its user until the ACK comes (§13.3.1.4)."""
@@ -241,6 +266,14 @@ class TransactionLayer:
         return [SendMessage(server.flow, server.data, server.user)]
 
     # --- inside -------------------------------------------------------------------------------------------------------
+
+    def _reporting(self, server: InviteServer | Server, echo: Fields) -> Fields:
+        """What the client may send us is said in the top Via of every response to it (RFC 7339 §5.2)."""
+        said = self.report(server.weight[0])
+        if not said:
+            return echo
+        top = next(n for n, (name, _) in enumerate(echo) if name == "Via")
+        return (*echo[:top], ("Via", reported(echo[top][1], said)), *echo[top + 1 :])
 
     def _is_full(self, request: Request, peer: str) -> bool:
         """What belongs to something that has begun has the whole table and some room more; so has an emergency."""
@@ -284,6 +317,7 @@ class TransactionLayer:
         echo = echo_of(request, flow.remote)
         server = kind(key, merge, request, echo, reply_flow(request, flow), self._timing)
         server.weight = peer, octets = self._weight
+        server.wants_report = asks(request.header("Via") or "")
         self.places.take(peer)
         self.octets.take(peer, octets)
         self._servers[key] = server

@@ -49,6 +49,7 @@ class Server:
         "state",
         "to_tag",
         "user",
+        "wants_report",
         "weight",
     )
 
@@ -61,6 +62,7 @@ class Server:
         self.echo = echo
         self.flow = flow
         self.user: Hashable = None
+        self.wants_report = False  # of overload, in every response (RFC 7339)
         self.weight = ("", 0)  # whose share of the table it takes, and octets
         self.state = State.TRYING
         self.data: bytes | None = None
