@@ -3,7 +3,7 @@
 from msgspec import Struct
 
 from sbc.cdr.record import CallRecord
-from sbc.core.commands import Alert, Log, StoreState
+from sbc.core.commands import Alert, BlockAll, BlockSource, Log, StoreState
 from sbc.media import wire
 from sbc.sip.commands import CloseFlow, LookUp, SendMessage
 
@@ -34,6 +34,30 @@ class WriteCdr(Struct, frozen=True):
     record: CallRecord
 
 
-Command = SendMessage | CloseFlow | LookUp | AskMedia | OpenPorts | ClosePorts | WriteCdr | StoreState | Alert | Log
+Command = (
+    SendMessage
+    | CloseFlow
+    | LookUp
+    | AskMedia
+    | OpenPorts
+    | ClosePorts
+    | WriteCdr
+    | StoreState
+    | BlockSource
+    | BlockAll
+    | Alert
+    | Log
+)
 
-__all__ = ["Alert", "AskMedia", "ClosePorts", "Command", "Log", "OpenPorts", "StoreState", "WriteCdr"]
+__all__ = [
+    "Alert",
+    "AskMedia",
+    "BlockAll",
+    "BlockSource",
+    "ClosePorts",
+    "Command",
+    "Log",
+    "OpenPorts",
+    "StoreState",
+    "WriteCdr",
+]

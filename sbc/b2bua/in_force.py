@@ -55,6 +55,8 @@ class PolicyInForce:
         news = self._endpoint.news()
         for host, addresses in news.addresses.items():
             self._context.policy.learn_addresses(host, addresses)
+        if news.addresses:
+            self._context.keeping_out.names_changed()
         return bool(news.servers)
 
     # --- another policy -----------------------------------------------------------------------------------------------

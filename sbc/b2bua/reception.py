@@ -22,6 +22,7 @@ from sbc.b2bua.turned_away import stillborn, turn_away
 from sbc.core import limits
 from sbc.core.address import Flow
 from sbc.core.cause import Cause, cause_of_status
+from sbc.core.commands import BlockAll, BlockSource
 from sbc.core.shares import Shares
 from sbc.peering.relations import Out as PeerOut
 from sbc.policy.model import Peer
@@ -65,11 +66,33 @@ class Reception:
         layer, tags = self._endpoint.layer, self._beside.tags
 
         def judge(request: Request) -> Refusal | None:
-            refusal = turn_back(peer, request, flow, self._context, layer, self.refused, now, beside=tags)
+            refusal = None if peer.accepts_any else self._over_rate(peer, request, flow, now)
+            if refusal is None:
+                refusal = turn_back(peer, request, flow, self._context, layer, self.refused, now, beside=tags)
+            if refusal is None and peer.accepts_any:
+                refusal = self._over_rate(peer, request, flow, now)  # counted when it is known who he is
             self._challenged = None if refusal is None else request
             return refusal
 
         return judge
+
+    def _over_rate(self, peer: Peer, request: Request, flow: Flow, now: float) -> Refusal | None:
+        """`rate` of a peer: a 503 without Retry-After, by which he has failed with this request alone (RFC 3261
+        §21.5.4: "it MUST act as if it had received a 500"), and without any state of ours."""
+        keeping = self._context.keeping_out
+        if not keeping.has_rates or request.to.tag is not None or request.method in ("ACK", "CANCEL"):
+            return None
+        claimed = speaker(peer, request, flow, self._context)
+        if not keeping.over_rate(claimed, now):
+            return None
+        if request.method == "INVITE" and is_emergency(request, claimed, self._context):
+            return None
+        self._endpoint.dropped["peer_over_rate"] += 1
+        return Refusal(503)
+
+    def news(self) -> "Sequence[PeerOut | SipOut | BlockSource | BlockAll]":
+        """What has been found out at the door."""
+        return [*self.refused.take(), *self._context.keeping_out.take()]
 
     def turned_back(
         self, peer: Peer, data: bytes, flow: Flow, outs: Sequence[SipOut], now: float, *, at_door: bool
@@ -78,6 +101,8 @@ class Reception:
         shown none as yet is no news of its peer.
         """
         request, self._challenged = self._challenged, None
+        if request is None and peer.accepts_any:
+            self._context.keeping_out.offends(flow, "a message that cannot be read", now)
         rows = _said(data, flow, outs, now)
         if not rows:
             return

@@ -25,6 +25,22 @@ class Alert(Struct, frozen=True):
     fields: tuple[tuple[str, object], ...] = ()
 
 
+class BlockSource(Struct, frozen=True):
+    """This source (an address, or the /64 of an IPv6 one) is banned for so many seconds; 0: it is not any more.
+
+    Its connections are closed, and the kernel may drop what it sends. Who performs it keeps the time himself.
+    """
+
+    source: str
+    seconds: float
+
+
+class BlockAll(Struct, frozen=True):
+    """As `BlockSource`: these are banned, and no others."""
+
+    sources: tuple[tuple[str, float], ...]
+
+
 class Log(Struct, frozen=True):
     """One structured log line. `fields` are key and value pairs; the runtime masks telephone numbers among them."""
 

@@ -277,13 +277,19 @@ class Relations:
     # --- who speaks ---------------------------------------------------------------------------------------------------
 
     def authenticate(
-        self, peer: Peer, request: Request, algorithms: tuple[Algorithm, ...], now: float
+        self, peer: Peer, request: Request, algorithms: tuple[Algorithm, ...], source: str, now: float
     ) -> Accepted | Challenged:
-        """Whether the request has the credentials of this peer and no other. `algorithms`: what is offered."""
+        """Whether the request has the credentials of this peer and no other. `algorithms`: what is offered.
+        `source`: the host that it came from.
+        """
         auth = peer.auth
         if auth is None:
             raise ValueError(f"{peer.name} has no auth")
-        return self._digest.check(request, {auth.username: auth}, algorithms, now)
+        return self._digest.check(request, {auth.username: auth}, algorithms, now, source=source)
+
+    def was_challenged_there(self, request: Request, source: str, now: float) -> bool:
+        """Whether its credentials answer a challenge that we sent to this host: then it is where it claims to be."""
+        return self._digest.was_sent_to(request, source, now)
 
     def register(self, peer: Peer, request: Request, flow: Flow, now: float) -> tuple[int, Fields, list[Out]]:
         """An authenticated REGISTER of a PBX."""

@@ -13,6 +13,16 @@ RegistrationState = Literal["registering", "registered", "failing", "rejected", 
 Direction = Literal["inbound", "outbound"]
 
 
+class BanView(Struct, frozen=True):
+    """A source that is not heard. `source`: an address, or the /64 of an IPv6 one. `by`: sbc or operator."""
+
+    source: str
+    since: float
+    until: float
+    by: Literal["sbc", "operator"]
+    why: str
+
+
 class ServerView(Struct, frozen=True):
     """One address of one server. `why` is a sentence: what brought it into this state."""
 

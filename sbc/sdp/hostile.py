@@ -3,13 +3,13 @@
 "Never loop": two of our own ports relaying to each other would never stop. Multicast and broadcast would make us an
 amplifier. Loopback is allowed where we are there ourselves, because whole installations run on 127/8; of whoever comes
 by a network, it would be this machine's own services that he points us at (`is_out_of_reach`).
+What is hostile, `core.hostile` says, for signalling too.
 Used by the call on every description that it receives, before it takes a port for it.
 """
 
-import ipaddress
 from collections.abc import Collection
-from functools import lru_cache
 
+from sbc.core.hostile import fault_of
 from sbc.sdp.model import SdpError, Session
 from sbc.sdp.remotes import MediaRemote, media_remotes
 
@@ -28,7 +28,7 @@ def check_hostile_remote(remote: MediaRemote, own: Collection[str], ports: tuple
     if host is None:
         # Deviation: RFC 3264 allows a name; resolving it would let a peer point media at any host it has a name for.
         raise SdpError("media address is a name", 488)
-    fault = _fault(host)
+    fault = fault_of(host, host)  # of loopback and the like `is_out_of_reach` knows more
     if fault is not None:
         raise SdpError(f"media address is {fault}", 488)
     first, last = ports
@@ -37,24 +37,5 @@ def check_hostile_remote(remote: MediaRemote, own: Collection[str], ports: tuple
 
 
 def is_out_of_reach(host: str, local: str) -> bool:
-    """Whether a peer's address is a loopback one, and ours towards it is not. Both are canonical IP literals."""
-    return _is_loopback(host) and not _is_loopback(local)
-
-
-def _is_loopback(host: str) -> bool:
-    return host.startswith("127.") or host == "::1"
-
-
-@lru_cache(maxsize=4096)
-def _fault(host: str) -> str | None:
-    """What is wrong with sending to an address. Remembered, because the same few come all day."""
-    address = ipaddress.ip_address(host)
-    if address.is_multicast:
-        return "multicast"
-    if isinstance(address, ipaddress.IPv6Address):
-        if address.scope_id is not None:
-            return "bound to a scope"  # the peer's interface names mean nothing here
-        return "unspecified" if address.is_unspecified else None
-    if address.packed[0] == 0:
-        return "unspecified"
-    return "broadcast or reserved" if address.packed[0] >= 240 else None
+    """Whether a peer's address is a loopback or link-local one, and ours towards it is not. Both are canonical."""
+    return fault_of(host, local) is not None

@@ -5,12 +5,13 @@ It decides nothing about calls; its user is the switch.
 """
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Container, Hashable, Iterable, Mapping
 from typing import Final
 
 from sbc.core import limits
-from sbc.core.address import Flow, Transport
+from sbc.core.address import Address, Flow, Transport
 from sbc.core.commands import Log
+from sbc.core.hostile import fault_of
 from sbc.core.ids import IdSource
 from sbc.sip.build import echo_of, reply_flow, with_to_tag
 from sbc.sip.checks import SILENCE, Refusal
@@ -70,6 +71,7 @@ class Endpoint:
         self._ids = ids
         # By whose listeners a user's requests leave, where they are not those of now: a reload has removed some.
         self.former: Callable[[Hashable], Listeners] | None = None
+        self.own: Container[Address] = frozenset()  # our listeners as they are known, which are no next hops
         self.is_renamed = False  # policy gives some peers another User-Agent or Server, which takes the place of ours
         self._user_agent: Fields = (("User-Agent", server_name),)
         self._server: Fields = (("Server", server_name),)
@@ -92,7 +94,9 @@ class Endpoint:
         if isinstance(message, Request):
             refusal = None if door is None or self.layer.knows(message) else door(message)
             if refusal is not None:
-                return None, self._turn_away(message, flow, refusal)
+                # Who has proved nothing may have written another's address into his request.
+                octets = len(data) if is_quiet and flow.transport is Transport.UDP else None
+                return None, self._turn_away(message, flow, refusal, octets)
             self.counts["received", _counted(message.method), ""] += 1
             return message, list(self.layer.receive_request(message, flow, now, peer=peer, octets=len(data)))
         self.counts["received", _counted(message.cseq.method), str(message.status)] += 1
@@ -179,6 +183,10 @@ class Endpoint:
         flow = order.flow or self.locator.locate(order.next_hop, order.interface, now, locals_)
         if isinstance(flow, Unlocated):
             return self._wait_or_fail(order, flow, now)
+        fault = self._why_not_to(flow)
+        if fault is not None:
+            self.dropped["hostile_target"] += 1
+            return self._fail(order, f"{flow.remote} is {fault}: nothing is sent there")
         local = locals_.get((flow.interface, flow.transport, flow.remote.is_ipv6))
         if local is None:
             return self._fail(order, f"interface {flow.interface} has no listener for {flow}")
@@ -194,6 +202,15 @@ class Endpoint:
         request = Request(request.method, request.uri_text, request.fields + extra, request.body)
         _, outs = self.layer.send_request(request, flow, local.sent_by, order.user, now)
         return list(outs)
+
+    def _why_not_to(self, flow: Flow) -> str | None:
+        """Whoever wrote the next hop: a peer's Contact or Route, or a name that a name server gave this address."""
+        remote = flow.remote
+        if flow.connection:
+            return None  # who is at its other end has come there himself
+        if remote in self.own:
+            return "a listener of our own"
+        return fault_of(remote.host, flow.local.host)
 
     # --- requests whose next hop is being looked up -------------------------------------------------------------------
 
@@ -258,14 +275,19 @@ class Endpoint:
         transport = "" if flow.transport is Transport.UDP else f";transport={flow.transport}"
         return f"<sip:{address}{transport}{f';{params}' if params else ''}>"
 
-    def _turn_away(self, request: Request, flow: Flow, refusal: Refusal) -> list[Out]:
+    def _turn_away(self, request: Request, flow: Flow, refusal: Refusal, octets: int | None) -> list[Out]:
         if refusal is SILENCE:
             self.dropped["unauthenticated"] += 1
             return []
         method = _counted(request.method)
         self.counts["received", method, ""] += 1
+        fields = self._server + refusal.fields
+        outs = self.layer.refuse(request, flow, refusal.status, fields, octets=octets)
+        if not outs:
+            self.dropped["would_amplify"] += 1
+            return []
         self.counts["sent", method, str(refusal.status)] += 1
-        return list(self.layer.refuse(request, flow, refusal.status, self._server + refusal.fields))
+        return list(outs)
 
     def _refuse_unreadable(self, error: ParseError, flow: Flow, *, is_quiet: bool = False) -> list[Out]:
         """A bad response is dropped, a bad ACK too; a bad request is answered without keeping any state (§8.2.7)."""

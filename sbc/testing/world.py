@@ -13,7 +13,18 @@ from urllib.parse import unquote
 
 import yaml
 
-from sbc.b2bua.commands import Alert, AskMedia, ClosePorts, Command, Log, OpenPorts, StoreState, WriteCdr
+from sbc.b2bua.commands import (
+    Alert,
+    AskMedia,
+    BlockAll,
+    BlockSource,
+    ClosePorts,
+    Command,
+    Log,
+    OpenPorts,
+    StoreState,
+    WriteCdr,
+)
 from sbc.b2bua.events import (
     CdrDurable,
     CdrFailed,
@@ -115,6 +126,7 @@ class World:
         self.logs: list[Log] = []
         self.alerts: list[Alert] = []
         self.kept = dict(kept or {})  # what survives a restart
+        self.blocked: dict[str, float] = {}  # sources that the kernel is told to drop, and until when
         self.names = names if isinstance(names, Names) else Names(names)
         self.disk_is_full = False
         self.unwritten: list[CallRecord] = []
@@ -449,6 +461,12 @@ class _SbcHost:
                         world.kept.pop(key, None)
                     else:
                         world.kept[key] = value
+                case BlockSource(source=source, seconds=seconds):
+                    world.blocked.pop(source, None)
+                    if seconds:
+                        world.blocked[source] = world.net.now + seconds
+                case BlockAll(sources=sources):
+                    world.blocked = {source: world.net.now + seconds for source, seconds in sources}
                 case Alert():
                     world.alerts.append(command)
                 case Log():

@@ -24,7 +24,8 @@ def message(method, *, branch="z9hG4bK1", to_tag="", fields="", cseq=1, version=
     return (
         f"{method} sip:{FAR}@10.0.0.1 {version}\r\nVia: SIP/2.0/UDP 192.0.2.66:5060;branch={branch};rport\r\n"
         f"Max-Forwards: 70\r\nFrom: <sip:office@10.0.0.1>;tag=a\r\nTo: <sip:{FAR}@10.0.0.1>{tag}\r\nCall-ID: x@y\r\n"
-        f"CSeq: {cseq} {method}\r\nContact: <sip:office@192.0.2.66>\r\n{fields}Content-Length: 0\r\n\r\n"
+        f"CSeq: {cseq} {method}\r\nContact: <sip:office@192.0.2.66>\r\n{fields}"
+        "User-Agent: phone/1.0\r\nAllow: INVITE, ACK, BYE, CANCEL, OPTIONS\r\nContent-Length: 0\r\n\r\n"
     ).encode()
 
 
@@ -98,7 +99,8 @@ def test_the_challenge_does_not_tell_which_users_there_are(world, algorithms):
         who = f'username="{user}", realm="{sbc.policy.name}"'
         given = f'Authorization: Digest {who}, nonce="n", uri="sip:x", response="0"\r\n'
         sbc.inject(message("REGISTER", branch=f"z9hG4bK{n}", fields=given), stranger)
-    sbc.inject(message("REGISTER", branch="z9hG4bKnone"), stranger)
+    # As long as the others: a challenge is never longer than what it answers, and may offer less for that.
+    sbc.inject(message("REGISTER", branch="z9hG4bKnone", fields=f"Subject: {'x' * 100}\r\n"), stranger)
     answers = [parse_message(data, stream=False) for data in sbc.net.sent_to(stranger.name)]
     shapes = {tuple(text.partition("algorithm=")[2] for text in a.headers("WWW-Authenticate")) for a in answers}
     assert len(answers) == 4

@@ -1,6 +1,7 @@
 """Challenging a peer and checking its credentials (RFC 3261 §22.1, §22.2; RFC 7616 §3.3 to §3.6; RFC 8760 §2.3).
 
-A nonce is a time, a salt and an HMAC over both with a secret: giving one out takes no memory. All challenges of one
+A nonce is a time, a salt and an HMAC over both with a secret: giving one out takes no memory. It is short, because a
+challenge must not be longer than the request of a stranger (`sip.small`). All challenges of one
 response share one nonce, as in RFC 7616 §3.9.1; it is an algorithm's own by what is hashed with it.
 
 Every request with credentials costs the same hashes, whether its user is known, its nonce ours or its response right,
@@ -11,6 +12,7 @@ Only 401 and Authorization: we are a UAS, no proxy. No auth-int, no session vari
 Who uses it: the switch, for PBXs with `auth`.
 """
 
+import base64
 import hmac
 import re
 from collections import OrderedDict
@@ -29,8 +31,10 @@ from sbc.sip.scan import quoted
 from sbc.sip.uri import SipUri, TelUri, parse_uri
 
 _NC: Final = re.compile("[0-9A-Fa-f]{1,8}")
-_NONCE: Final = re.compile("([0-9a-f]{12})[0-9a-f]{16}[0-9a-f]{32}")
-_STAMPED: Final = 28  # characters of a nonce that its HMAC is over: milliseconds and salt
+_NONCE: Final = re.compile("[0-9A-Za-z_-]{30}")  # 22 octets in base64 (RFC 4648 §5): every character of it is sent
+_MADE: Final = 6  # octets that say when it was made, in milliseconds
+_SALTED: Final = 10  # with the first half of its salt
+_STAMPED: Final = 14  # that its HMAC is over: with the second half
 _WINDOW: Final = 64  # counts
 _USED_UP: Final = 1 << 40  # no count is near it
 _NOBODY: Final = "\x00"  # what is hashed for a user that we do not know; a password that nobody can have
@@ -72,25 +76,43 @@ class DigestServer:
         self._floor = -1  # milliseconds: nonces up to here are old, for one of them had to be forgotten
 
     def check(
-        self, request: Request, accounts: Mapping[str, Account], algorithms: tuple[Algorithm, ...], now: float
+        self,
+        request: Request,
+        accounts: Mapping[str, Account],
+        algorithms: tuple[Algorithm, ...],
+        now: float,
+        *,
+        source: str = "",
     ) -> Accepted | Challenged:
         """`accounts` by user name: of all that the sender may be. `algorithms`: what is offered, in this order.
+        `source`: the host that the request came from, for `was_sent_to`.
 
         Not for ACK and CANCEL: "servers MUST NOT attempt to challenge" them, RFC 3261 §22.1.
         """
         found = _credentials(request, self.realm)
         if found is None:
-            return self._challenge(algorithms, now, stale=False)
+            return self._challenge(algorithms, source, now, stale=False)
         username = found.value("username") or ""
         account = accounts.get(username)
         password = None if account is None else account.password
         is_right = self._is_right(found, request, username, password, algorithms)
         is_good = self._is_fresh(found.value("nonce") or "", now)
         if not is_right or password is None:
-            return self._challenge(algorithms, now, stale=False)
+            return self._challenge(algorithms, source, now, stale=False)
         if not is_good or not self._count(found, now):
-            return self._challenge(algorithms, now, stale=True)
+            return self._challenge(algorithms, source, now, stale=True)
         return Accepted(username)
+
+    def was_sent_to(self, request: Request, source: str, now: float) -> bool:
+        """Whether the credentials in it have a fresh nonce that we sent to this host: who sent them hears what we send
+        there, or knows somebody who does. A nonce is good from any source, since networks change; it proves only one.
+        """
+        found = _credentials(request, self.realm)
+        nonce = "" if found is None else found.value("nonce") or ""
+        if not self._is_fresh(nonce, now):
+            return False
+        raw = _octets_of(nonce)
+        return hmac.compare_digest(self._mark(raw[:_SALTED], source), raw[_SALTED:_STAMPED])
 
     def _is_right(
         self,
@@ -123,12 +145,9 @@ class DigestServer:
 
     def _is_fresh(self, nonce: str, now: float) -> bool:
         """Whether we made this nonce, and not too long ago. The HMAC is made for any text."""
-        is_ours = hmac.compare_digest(octets(self._signed(nonce[:_STAMPED])), octets(nonce))
-        match = _NONCE.fullmatch(nonce)
-        if not is_ours or match is None:
-            return False
-        age = _milliseconds(now) - int(match[1], 16)
-        return 0 <= age <= _milliseconds(self._lifetime)
+        raw = _octets_of(nonce)
+        is_ours = hmac.compare_digest(octets(self._signed(raw[:_STAMPED])), octets(nonce))
+        return is_ours and 0 <= _milliseconds(now) - _made_at(raw) <= _milliseconds(self._lifetime)
 
     def _count(self, found: AuthValue, now: float) -> bool:
         """Note one more use of a nonce of ours by somebody who has the password; False for one seen before."""
@@ -137,20 +156,21 @@ class DigestServer:
             self._used.popitem(last=False)
         counts = self._used.get(nonce)
         if counts is None:
-            if int(nonce[:12], 16) <= self._floor:
+            if _made_at(_octets_of(nonce)) <= self._floor:
                 return False
             counts = self._used[nonce] = _Counts(now + self._lifetime + 1.0)
             if len(self._used) > SERVER_NONCES:
                 forgotten, _ = self._used.popitem(last=False)
-                self._floor = max(self._floor, int(forgotten[:12], 16))
+                self._floor = max(self._floor, _made_at(_octets_of(forgotten)))
         if found.value("qop") is None:
             return counts.take_uncounted()
         return counts.take(int(found.value("nc") or "0", 16))
 
-    def _challenge(self, algorithms: tuple[Algorithm, ...], now: float, *, stale: bool) -> Challenged:
+    def _challenge(self, algorithms: tuple[Algorithm, ...], source: str, now: float, *, stale: bool) -> Challenged:
         """ "each of these header fields MUST use a different digest algorithm … starting with the most preferred",
         RFC 8760 §2.3."""
-        nonce = self._signed(f"{_milliseconds(now):012x}{self._ids.tag()}")
+        salted = _milliseconds(now).to_bytes(_MADE, "big") + bytes.fromhex(self._ids.tag()[:8])
+        nonce = self._signed(salted + self._mark(salted, source))
         realm, suffix = quoted(self.realm), ", stale=true" if stale else ""
         return Challenged(
             tuple(
@@ -164,10 +184,14 @@ class DigestServer:
             )
         )
 
-    def _signed(self, stamped: str) -> str:
+    def _signed(self, stamped: bytes) -> str:
         # The realm is in it so that servers that share a secret do not take each other's nonces.
-        mac = hmac.digest(self._secret, octets(f"{stamped}:{self.realm}"), "sha256")
-        return f"{stamped}{mac[:16].hex()}"
+        mac = hmac.digest(self._secret, stamped + octets(f":{self.realm}"), "sha256")
+        return base64.urlsafe_b64encode(stamped + mac[:8]).decode("ascii").rstrip("=")
+
+    def _mark(self, salted: bytes, source: str) -> bytes:
+        """The second half of the salt says for whom the nonce is, to us alone."""
+        return hmac.digest(self._secret, salted + octets(f"@{source}"), "sha256")[:4]
 
 
 class _Counts:
@@ -241,6 +265,16 @@ def _user_of(text: str) -> str | None:
             return uri.number
         case _:
             return None
+
+
+def _octets_of(nonce: str) -> bytes:
+    """Zeros for what cannot be one of ours."""
+    return base64.urlsafe_b64decode(f"{nonce}==") if _NONCE.fullmatch(nonce) else bytes(_STAMPED + 8)
+
+
+def _made_at(raw: bytes) -> int:
+    """Milliseconds."""
+    return int.from_bytes(raw[:_MADE], "big")
 
 
 def _milliseconds(seconds: float) -> int:
