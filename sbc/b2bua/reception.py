@@ -66,10 +66,10 @@ class Reception:
         layer, tags = self._endpoint.layer, self._beside.tags
 
         def judge(request: Request) -> Refusal | None:
-            refusal = None if peer.accepts_any else self._over_rate(peer, request, flow, now)
+            refusal = None if peer.is_anybody else self._over_rate(peer, request, flow, now)
             if refusal is None:
                 refusal = turn_back(peer, request, flow, self._context, layer, self.refused, now, beside=tags)
-            if refusal is None and peer.accepts_any:
+            if refusal is None and peer.is_anybody:
                 refusal = self._over_rate(peer, request, flow, now)  # counted when it is known who he is
             self._challenged = None if refusal is None else request
             return refusal
@@ -101,7 +101,7 @@ class Reception:
         shown none as yet is no news of its peer.
         """
         request, self._challenged = self._challenged, None
-        if request is None and peer.accepts_any:
+        if request is None and peer.is_anybody:
             self._context.keeping_out.offends(flow, "a message that cannot be read", now)
         rows = _said(data, flow, outs, now)
         if not rows:

@@ -1,5 +1,6 @@
 """Challenges of ours, and what we make of the answers."""
 
+import base64
 import hashlib
 import hmac
 import re
@@ -128,7 +129,9 @@ def test_a_nonce_of_another_secret_or_realm_is_not_ours():
 def test_a_nonce_cannot_be_made_younger():
     one = server()
     nonce = nonce_of(one)
-    later = f"{int(nonce[:12], 16) + 90_000:012x}{nonce[12:]}"
+    raw = base64.urlsafe_b64decode(f"{nonce}==")
+    later = (int.from_bytes(raw[:6], "big") + 90_000).to_bytes(6, "big") + raw[6:]
+    later = base64.urlsafe_b64encode(later).decode().rstrip("=")
     assert is_stale(challenged(one, signed(later), now=NOW + 90))
 
 
@@ -284,3 +287,19 @@ def test_garbage_never_raises(text):
     for value in (text, f"Digest {text}", f'Digest realm="sbc.example", nonce="{text}", response={text}'):
         asked = Request("INVITE", URI, (("Authorization", value),))
         assert isinstance(server().check(asked, OFFICE, ALL, NOW), Challenged)
+
+
+def test_whom_a_nonce_was_sent_to_is_known_though_it_is_good_from_anywhere():
+    one = server()
+    given = one.check(signed("x"), OFFICE, ("md5",), NOW, source="192.0.2.1")
+    nonce = given.fields[0][1].partition('nonce="')[2].partition('"')[0]
+    answer = signed(nonce, password="wrong")
+    assert one.was_sent_to(answer, "192.0.2.1", NOW + 1)
+    assert not one.was_sent_to(answer, "192.0.2.2", NOW + 1)
+    assert not one.was_sent_to(answer, "192.0.2.1", NOW + limits.SERVER_NONCE_SECONDS + 1)
+    assert one.check(signed(nonce), OFFICE, ("md5",), NOW, source="192.0.2.2") == Accepted("office")
+
+
+def test_a_nonce_of_nobody_was_sent_to_nobody():
+    assert not server().was_sent_to(signed("A" * 30), "192.0.2.1", NOW)
+    assert not server().was_sent_to(signed("no nonce"), "192.0.2.1", NOW)
