@@ -105,6 +105,8 @@ class Call:
             media_from=peer.media_from,
             recodes=peer.transcode == "auto",
             others=[(other.local, other.shown) for other in others],
+            # An errand's offer is of another call's side, which takes its keys along when the two are joined.
+            securing=context.securing(peer.srtp) if errand is None else None,
         )
         self.media = CallMedia(ref, side, context.media_rules, context.ports, context.ids, context.totals)
         self.media.waits = errand is not None

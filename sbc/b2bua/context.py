@@ -15,12 +15,14 @@ from sbc.b2bua.media import MediaRules
 from sbc.b2bua.moved import Moves
 from sbc.b2bua.ports import PortPool
 from sbc.b2bua.reachable import host_of
+from sbc.b2bua.securing import Fingerprint, Securing
 from sbc.b2bua.session_ids import SessionIds
 from sbc.b2bua.totals import Totals
 from sbc.core.ids import IdSource
 from sbc.peering.relations import Relations
 from sbc.policy.engine import Policy
 from sbc.policy.model import Interface
+from sbc.policy.secured import SrtpRules
 from sbc.sip.timing import Timing
 from sbc.trace.peer_tapes import PeerTapes
 from sbc.trace.recorder import Recorder
@@ -39,7 +41,8 @@ class MediaAddress(Struct, frozen=True):
 class Context:
     """Tables that calls write in: `dialogs`, our tag of every dialog to (call ref, leg number); `outcomes`, how many
     calls ended how, by ingress, egress and cause; `full_said`, when it was last said of a peer that calls are refused
-    for want of call paths. `policy` is replaced by a reload.
+    for want of call paths. `policy` is replaced by a reload. `fingerprint`: of our certificate in DTLS handshakes,
+    set by the switch; None: there are none.
     """
 
     __slots__ = (
@@ -47,6 +50,7 @@ class Context:
         "dialogs",
         "dropped",
         "emergencies",
+        "fingerprint",
         "full_said",
         "hosts",
         "ids",
@@ -98,11 +102,16 @@ class Context:
         self.dropped: Counter[str] = Counter()  # what was refused for want of room, by reason; set by the switch
         self.keeping_out = KeepingOut(policy, self.dropped)  # the switch's has its counter
         self.emergencies = 0
+        self.fingerprint: Fingerprint | None = None
         self.full_said: dict[str, float] = {}
 
     def set_interfaces(self, interfaces: Mapping[str, Interface]) -> None:
         self.interfaces = interfaces
         self.hosts = {name: host_of(interface) for name, interface in interfaces.items()}
+
+    def securing(self, rules: SrtpRules) -> Securing | None:
+        """For a side of a call whose peer has these; None: plain RTP is all that it has."""
+        return None if rules.mode == "off" else Securing(rules, self.ids, self.fingerprint)
 
     def media_addresses(self, interface: str, *, ipv6: bool) -> tuple[MediaAddress, ...]:
         """The media addresses of an interface, that of the wanted family first, where there is one."""

@@ -14,6 +14,7 @@ from sbc.b2bua.listening import Listening, Way, ways_of
 from sbc.b2bua.offers import Offer, answered, answers, reply_for, says_enough, shaped
 from sbc.b2bua.ports import PortPool
 from sbc.b2bua.relaying import early_streams, streams_between
+from sbc.b2bua.securing import Securing
 from sbc.b2bua.sides import ALL_CODECS, Agreed, Dtmf, Side, SideName
 from sbc.b2bua.totals import Totals
 from sbc.core.ids import IdSource
@@ -27,6 +28,7 @@ from sbc.sdp.negotiate import check_answer
 from sbc.sdp.own_offer import own_stream
 from sbc.sdp.parse import parse_sdp
 from sbc.sdp.remotes import MediaRemote, media_remotes
+from sbc.sdp.secured import says_keys, unsecured, without_keys
 from sbc.sdp.serialize import serialize_sdp
 
 __all__ = ["CallMedia", "MediaRules", "Offer", "OutOfPortsError", "Side", "SideName"]
@@ -78,11 +80,18 @@ class CallMedia:
         """The media worker has been told of this call."""
         return self._generation > 0
 
+    @property
+    def offered_to(self) -> SideName:
+        """Whose peer has an offer, and owes its answer."""
+        return "egress" if self.offer is None else _other(self.offer.by)
+
     # --- descriptions -------------------------------------------------------------------------------------------------
 
-    def read(self, body: bytes) -> Session:
-        """A peer's description. Raises SdpError with the status that it deserves."""
+    def read(self, body: bytes, by: SideName = "ingress") -> Session:
+        """The description of that side's peer. Raises SdpError with the status that it deserves."""
         session = parse_sdp(body)
+        if says_keys(body):
+            session = without_keys(session) if self.sides[by].securing is None else unsecured(session)
         remotes = media_remotes(session)
         for remote in remotes:
             check_hostile_remote(remote, self._rules.own, self._rules.ports)
@@ -102,6 +111,7 @@ class CallMedia:
         media_from: tuple[str, ...] = (),
         recodes: bool = True,
         others: Sequence[tuple[str, str]] = (),
+        securing: Securing | None = None,
     ) -> None:
         """A new egress leg: a description of its own; the ports are kept where the address is the same."""
         old = self.sides.get("egress")
@@ -116,6 +126,7 @@ class CallMedia:
             media_from=media_from,
             recodes=recodes,
             others=others,
+            securing=securing,
         )
         if old is not None and old.local == local:
             side.ports, side.epoch = old.ports, old.epoch + 1  # to the media worker it is one end with a new peer
@@ -142,6 +153,8 @@ class CallMedia:
         remotes = self._remotes(session)
         offerer, answerer = self.sides[offer.by], self.sides[_other(offer.by)]
         answerer.check_family(remotes)
+        if answerer.securing is not None:
+            answerer.securing.check_answer(offer.forwarded, session)
         passed = None if offer.is_ours else self._answer(offer, session, remotes)
         answerer.numbers.said(session)
         answerer.now = Agreed(session, offer.forwarded, remotes)
@@ -188,7 +201,13 @@ class CallMedia:
         """
         side = self.sides[by]
         said, told = side.now.said, side.now.told
-        if self.offer is not None or said is None or not same_except_origin(session, said):
+        if self.offer is not None or said is None:
+            return False
+        if side.securing is not None:
+            session = side.securing.admitted(session, told)
+            if not side.securing.is_unchanged(session, told, said):
+                return False
+        elif not same_except_origin(session, said):
             return False
         return told is not None and _answers(told, session)
 
@@ -197,18 +216,25 @@ class CallMedia:
         elsewhere from now on. The relay goes by it then.
         """
         side = self.sides[by]
-        now = side.now
-        if now.said is None or now.said.origin == session.origin:
+        now, told = side.now, side.now.told
+        if side.securing is not None and told is not None:
+            session = side.securing.admitted(session, told)
+            told = side.securing.answering(told, session, told, now.said)  # of the keys that it named, those in force
+        if now.said is None or (now.said.origin == session.origin and told == now.told):
             return False
         was_settled = side.settled is now
-        side.now = Agreed(session, now.told, now.remotes)
+        side.now = Agreed(session, told, now.remotes)
         if was_settled:
             side.settled = side.now
         return True
 
     def only_turns(self, by: SideName, session: Session) -> bool:
         """That side's peer says what it said last, but for o= and directions: a hold, a resume, or nothing new."""
-        said = self.sides[by].now.said
+        side = self.sides[by]
+        said = side.now.said
+        if side.securing is not None and said is not None:
+            session = undirected(side.securing.admitted(session, side.now.told))
+            return side.securing.is_unchanged(session, side.now.told, undirected(said))
         return said is not None and same_except_origin(undirected(session), undirected(said))
 
     # --- descriptions that no peer has asked us to pass ---------------------------------------------------------------
@@ -271,11 +297,13 @@ class CallMedia:
         Raises SdpError 488 where the two have nothing in common, OutOfPortsError.
         """
         side, to = self.sides[by], _other(by)
+        if side.securing is not None:
+            session = side.securing.admitted(session, side.now.told)
         side.numbers.said(session)  # also where it comes to nothing: its peer may hold on to them
         side.meet_family(self._remotes(session))
         self._ensure_ports(side, session, now)
         known = side.now.told
-        if known is not None and self.fits(to, session) and answers(known, session):
+        if known is not None and side.securing is None and self.fits(to, session) and answers(known, session):
             told = side.describe_again(known)
         else:
             reply = reply_for(session, side, self.sides[to])
@@ -301,6 +329,8 @@ class CallMedia:
         if side.sent is None or side.settled.told is side.sent:
             return
         check_answer(side.sent, session)
+        if side.securing is not None:
+            side.securing.check_answer(side.sent, session)
         side.check_family(self._remotes(session))
         side.numbers.said(session)
         side.now = Agreed(session, side.sent, self._remotes(session))
@@ -376,6 +406,8 @@ class CallMedia:
 
     def _make_offer(self, by: SideName, session: Session, now: float, *, is_ours: bool = False) -> bytes:
         from_, to = self.sides[by], self.sides[_other(by)]
+        if from_.securing is not None and not is_ours:
+            session = from_.securing.admitted(session, from_.now.told)
         remotes = self._remotes(session)
         if not is_ours:
             from_.numbers.said(session)  # also where it comes to nothing: its peer may hold on to them

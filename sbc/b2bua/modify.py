@@ -97,7 +97,8 @@ class Modification:
         if leg not in self._call.pair:
             return list(acked)
         try:
-            self._call.media.hear_answer(self._call.side_of(leg), self._call.media.read(report.body))
+            side = self._call.side_of(leg)
+            self._call.media.hear_answer(side, self._call.media.read(report.body, side))
         except SdpError:
             return [*acked, *self._call.fail(Cause.FAILED, now)]
         self._rounds = 0
@@ -112,7 +113,8 @@ class Modification:
         """
         call, media = self._call, self._call.media
         try:
-            answer = media.answer_locally(call.side_of(leg), media.read(body), now)
+            side = call.side_of(leg)
+            answer = media.answer_locally(side, media.read(body, side), now)
         except (SdpError, OutOfPortsError):
             return call.fail(Cause.FAILED, now)
         self._rounds = 0
@@ -126,7 +128,8 @@ class Modification:
         if not body or uas is None or uas.has_offer or leg not in call.pair:
             return []
         try:
-            call.media.hear_answer(call.side_of(leg), call.media.read(body))
+            side = call.side_of(leg)
+            call.media.hear_answer(side, call.media.read(body, side))
         except SdpError:
             return call.fail(Cause.FAILED, now)
         return self.renegotiate(now, call.opposite(leg), leg)
@@ -192,7 +195,8 @@ class Modification:
             self._give_way(self._change, now)
         if report.body and not (self._change and leg in (self._change.by, self._change.to)):
             try:
-                side, session = call.side_of(leg), call.media.read(report.body)
+                side = call.side_of(leg)
+                session = call.media.read(report.body, side)
                 if call.media.is_same(side, session):
                     relay = [AskMedia(call.media.relay())] if call.media.is_said_anew(side, session) else []
                     return [*relay, *asking.answer(call.media.last_sent(side), now)]
@@ -231,7 +235,7 @@ class Modification:
         call, media, asked = self._call, self._call.media, self._call.legs[change.to]
         side, offer = call.side_of(change.to), media.offer
         try:
-            session = media.read(report.body) if report.body and asked.offer_waits else None
+            session = media.read(report.body, side) if report.body and asked.offer_waits else None
             if session is None or not media.only_turns(side, session):
                 return list(asked.refuse_offer(491, now))
             if asked.is_offer_unsaid:
@@ -282,7 +286,8 @@ class Modification:
         passed = b""
         if offered.body:
             try:
-                passed = call.media.pass_offer(call.side_of(leg), call.media.read(offered.body), now)
+                side = call.side_of(leg)
+                passed = call.media.pass_offer(side, call.media.read(offered.body, side), now)
             except SdpError as error:
                 return list(asking.refuse_offer(error.status, now))
             except OutOfPortsError:
@@ -309,7 +314,7 @@ class Modification:
         call, media, leg = self._call, self._call.media, report.leg
         asking, asked = call.legs[change.by], call.legs[leg]
         try:
-            session = media.read(report.body)
+            session = media.read(report.body, call.side_of(leg))
             if change.late:
                 call.timers.stop("change")  # from now on the ACK is awaited, and the leg watches that
                 return list(asking.answer(media.pass_offer(call.side_of(leg), session, now), now))
@@ -325,7 +330,7 @@ class Modification:
     def _late_answer(self, change: Change, body: bytes, now: float) -> "list[Out]":
         media = self._call.media
         try:
-            passed = media.pass_answer(media.read(body))
+            passed = media.pass_answer(media.read(body, media.offered_to))
         except SdpError:
             return self._call.fail(Cause.FAILED, now)
         self._finish(now)
@@ -401,7 +406,7 @@ class Modification:
         call, media, asked = self._call, self._call.media, self._call.legs[change.to]
         acked = [] if report.by_update else asked.acknowledge()
         try:
-            media.pass_answer(media.read(report.body))
+            media.pass_answer(media.read(report.body, media.offered_to))
         except SdpError:
             return [*acked, *call.fail(Cause.FAILED, now)]
         self._finish(now)

@@ -100,7 +100,7 @@ class Progress:
             self._waiting.append(report)
         if report.reliable and self.crossed is not None:
             try:
-                self.early.note(report.tag, self.crossed, call.media.read(report.body))
+                self.early.note(report.tag, self.crossed, call.media.read(report.body, "egress"))
             except SdpError as error:
                 call.context.trace.note(call.ref, now, f"early session description ignored: {error}")
         return []
@@ -114,7 +114,7 @@ class Progress:
     def _description(self, report: LegProgressed, now: float) -> bytes:
         """What it describes, as the caller is told; nothing where it concerns the callee alone."""
         media, early = self._call.media, self.early
-        session = media.read(report.body)
+        session = media.read(report.body, "egress")
         if self._offers(report):
             passed = media.pass_offer("egress", session, now)
             self._offered, self._offerer = media.offer, report.tag

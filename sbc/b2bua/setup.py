@@ -166,6 +166,7 @@ class Setup:
             media_from=peer.media_from,
             recodes=peer.transcode == "auto",
             others=[(other.local, other.shown) for other in others],
+            securing=context.securing(peer.srtp),
         )
         try:
             body = self._describe(peer, now)
@@ -359,7 +360,7 @@ class Setup:
             self._progress.early.turn_back(report.tag)
             return media.last_sent("ingress")  # "any SDP in subsequent responses" is ignored, RFC 6337 §3.1.1
         if report.body:
-            return media.pass_answer(media.read(report.body), self._progress.crossed)
+            return media.pass_answer(media.read(report.body, "egress"), self._progress.crossed)
         if media.is_answered:
             return media.last_sent("ingress")  # its provisional carried the answer
         raise SdpError("2xx without an answer", 488)
@@ -373,7 +374,7 @@ class Setup:
             return [*self._call.legs[-1].acknowledge(), AskMedia(media.relay()), *self._talk(b"", report, now)]
         if not report.body:
             return [*self._call.legs[-1].acknowledge(), *self._talk(b"", report, now)]
-        passed = media.pass_offer("egress", media.read(report.body), now)
+        passed = media.pass_offer("egress", media.read(report.body, "egress"), now)
         self._progress.forks.turn_to(report.tag, passed, final=True)
         return self._talk(passed, report, now)
 

@@ -12,6 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from sbc.b2bua.numbers import Numbers
+from sbc.b2bua.securing import Securing, protection
 from sbc.media import wire
 from sbc.policy.model import CodecRules, Latching
 from sbc.sdp.allowed import allowed, ordered, without_fax
@@ -22,6 +23,7 @@ from sbc.sdp.hostile import is_out_of_reach
 from sbc.sdp.model import Media, Origin, SdpError, Session, same_except_origin
 from sbc.sdp.mux import has_mux, muxed_streams
 from sbc.sdp.remotes import MediaRemote
+from sbc.sdp.secured import plain
 
 SideName = Literal["ingress", "egress"]
 Dtmf = Literal["pass", "rfc4733", "info"]
@@ -47,12 +49,13 @@ class Side:
 
     `now` is what the relay follows; `settled` is what a rejected offer comes back to. `wills`: what the peer itself
     wants of each stream, whatever the other side's holds have made it answer; empty: to send and receive. `recodes`:
-    its peer may be offered a G.711 law that the other side has not. `epoch`: see `wire.End`.
+    its peer may be offered a G.711 law that the other side has not. `epoch`: see `wire.End`. `securing`: its peer may,
+    or must, have SRTP; None: it has none.
     """
 
     __slots__ = (
         "_before", "_followed", "_others", "codecs", "dtmf", "epoch", "fax", "is_plain", "latching", "local",
-        "media_from", "now", "numbers", "origin", "ports", "recodes", "sent", "settled", "shown", "wills",
+        "media_from", "now", "numbers", "origin", "ports", "recodes", "securing", "sent", "settled", "shown", "wills",
     )  # fmt: skip
 
     def __init__(
@@ -68,17 +71,19 @@ class Side:
         media_from: tuple[str, ...] = (),
         recodes: bool = True,
         others: Sequence[tuple[str, str]] = (),
+        securing: Securing | None = None,
     ) -> None:
         self.local = local
         self.shown = shown
         self.latching = latching
         self.media_from = media_from
         self.recodes = recodes
+        self.securing = securing
         self.epoch = 0
         self._followed: Session | None = None
         self._others = others
         self.codecs = codecs
-        self.fax = fax
+        self.fax = fax = fax and not (securing is not None and securing.is_required)  # nothing encrypts T.38
         self.dtmf = dtmf
         self.is_plain = fax and dtmf == "pass" and not codecs.allow and not codecs.order
         self.origin = Origin(session_id, 0, shown)
@@ -100,7 +105,8 @@ class Side:
         """
         origin = self._next_origin()
         muxed = self._muxing() if offer is None else muxed_streams(offer)
-        return self._send(anchor(session, origin, self.shown, ports, muxed), origin)
+        text = anchor(session, origin, self.shown, ports, muxed)
+        return self._send(text if self.securing is None else self._secured(text, offer), origin)
 
     def describe_again(self, told: Session) -> Session:
         """What was said earlier, once more: the version says whether something else was said in between."""
@@ -113,7 +119,16 @@ class Side:
         """What `describe` would give; nothing is remembered. A stream that has no port yet shows some other one."""
         ports = [*self.ports, *([0] * len(session.media))]
         shown = [(port or _SOME_PORT) if media.port else 0 for port, media in zip(ports, session.media, strict=False)]
-        return anchor(session, self.origin, self.shown, shown, self._muxing())
+        text = anchor(session, self.origin, self.shown, shown, self._muxing())
+        return text if self.securing is None else self._secured(text, None)
+
+    def _secured(self, text: Session, offer: Session | None) -> Session:
+        """The last step on the way out. Until the first exchange is complete, what was sent is what there is."""
+        if self.securing is None:
+            return text
+        if offer is not None:
+            return self.securing.answering(text, offer, self.now.told, self.now.said)
+        return self.securing.offering(text, self.now.told or self.sent)
 
     def _next_origin(self) -> Origin:
         return Origin(self.origin.session_id, self.origin.version + 1, self.shown)
@@ -175,6 +190,8 @@ class Side:
     def wanted(self) -> Session | None:
         """What its peer said last, as it would say it to somebody who does not hold it."""
         said = self.now.said
+        if said is not None and self.securing is not None:
+            said = plain(said)  # keys never cross
         if said is None or not self.wills:
             return said
         streams = [
@@ -188,6 +205,8 @@ class Side:
 
     def settle(self, asked: Sequence[MediaRemote]) -> None:
         """`asked`: the streams of the offer that this side has answered; none: it has made the offer."""
+        if self.securing is not None and self.settled is NOTHING:
+            self.securing.established()
         self.settled = self.now
         remotes = self.now.remotes
         for remote in remotes:
@@ -273,4 +292,12 @@ class Side:
         if remote is not None and remote.host is not None:
             where = wire.Remote(remote.host, remote.port, remote.rtcp_port)
         is_muxed = self.is_muxed(i)
-        return wire.End(self.local, self.ports[i], where, self.latching, self.media_from, self.epoch, is_muxed)
+        end = wire.End(self.local, self.ports[i], where, self.latching, self.media_from, self.epoch, is_muxed)
+        if self.securing is None or (remote is not None and not remote.rtp):
+            return end
+        secured = self.securing.end(i, (self.told_stream(i), self.said_stream(i)), where)
+        return end if secured is None else replace(end, secured=secured)
+
+    def protection(self, i: int) -> str:
+        """By what stream `i` is secured, for people; empty: it is not."""
+        return "" if self.securing is None else protection(self.told_stream(i), self.said_stream(i))

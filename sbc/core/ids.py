@@ -49,6 +49,10 @@ class IdSource:
         """A uniform integer in [0, below); `below` up to 2**48."""
         return int(self._take(16), 16) % below
 
+    def key(self, octets: int) -> bytes:
+        """A master key and salt of SRTP, which no other one is like (RFC 4568 §6.1)."""
+        return bytes.fromhex(self._take(2 * octets))
+
     def session_id(self) -> int:
         """For o= (RFC 8866 §5.2): fits a signed 63-bit integer, which some peers insist on."""
         return self.number(1 << 48)

@@ -39,7 +39,7 @@ from sbc.policy.peers import DidEntry
 from sbc.policy.problems import Problems, ordered
 from sbc.policy.schema import At, Fields
 from sbc.policy.secrets import Vault, account
-from sbc.policy.secured import BanRules
+from sbc.policy.secured import BanRules, SrtpRules
 from sbc.policy.steps import disaster_steps
 from sbc.policy.tls import interface_tls, peer_tls, spoken
 
@@ -182,6 +182,7 @@ class _Builder:
             reliable=fields.get("reliable", "offer"),
             transports=spoken(fields, servers),
             tls=peer_tls(fields, self._interfaces[fields.get("interface")].tls, self._vault, self._problems),
+            srtp=fields.get("srtp", SrtpRules()),
             rate=fields.get("rate"),
             where=fields.where,
         )

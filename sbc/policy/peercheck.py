@@ -12,6 +12,7 @@ from sbc.policy.methods import EVENT_METHODS, allowed_methods, meant_by
 from sbc.policy.model import CodecRules, Listener, PathRules, Server
 from sbc.policy.problems import Problems
 from sbc.policy.schema import Fields, nearest
+from sbc.policy.srtp import check_srtp
 from sbc.policy.tls import tls_fields
 
 
@@ -23,6 +24,7 @@ def check_peers(draft: Draft, problems: Problems) -> None:
         _check_methods(fields, problems)
         _check_events(fields, problems)
         check_latching(fields, interfaces.get(fields.get("interface")), problems)
+        check_srtp(fields, interfaces.get(fields.get("interface")), problems)
         if "register" in fields.found and "auth" not in fields.written:
             problems.warn(fields.where, f"`{name}` registers without `auth`", "a carrier that challenges refuses it")
     for name, fields in draft.named["pbxs"].items():
@@ -34,6 +36,7 @@ def check_peers(draft: Draft, problems: Problems) -> None:
         _check_methods(fields, problems)
         _check_events(fields, problems)
         check_latching(fields, interfaces.get(fields.get("interface")), problems)
+        check_srtp(fields, interfaces.get(fields.get("interface")), problems)
     _check_pools(draft, problems)
 
 

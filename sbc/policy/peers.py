@@ -19,6 +19,7 @@ from sbc.policy.registration import read_register
 from sbc.policy.schema import At, Key, choice, every, one, read_fields, some
 from sbc.policy.secrets import read_pbx_auth, read_trunk_auth
 from sbc.policy.sessiontimer import read_session_timer
+from sbc.policy.srtp import read_srtp
 from sbc.policy.steps import read_disaster
 from sbc.policy.tls import TRANSPORTS, read_peer_tls
 
@@ -168,7 +169,13 @@ _ANY_PEER: Final = (
         one(values.within(1, 100_000)),
         default="unlimited",
     ),
-    Key("srtp", "a word", "encrypted media", harmless=("off",)),
+    Key(
+        "srtp",
+        "off, optional or required, or a mapping of mode, keying and suites",
+        "whether its media is encrypted (RFC 3711), whatever the other side's is",
+        read_srtp,
+        default="off",
+    ),
     Key(
         "tls",
         "a mapping or off",

@@ -9,6 +9,7 @@ from typing import Final
 from msgspec import Struct
 
 from sbc.core.errors import TheirFaultError
+from sbc.sdp.security import Security
 
 RTP_PROTOS: Final = frozenset({"RTP/AVP", "RTP/AVPF"})
 _OPAQUE_PROTOS: Final = frozenset({"UDP", "UDPTL"})
@@ -45,7 +46,10 @@ class Connection(Struct, frozen=True):
 
 
 class Media(Struct, frozen=True):
-    """One m= line and the lines below it. Port 0 is a refused or removed stream (RFC 3264 §6, §8.2)."""
+    """One m= line and the lines below it. Port 0 is a refused or removed stream (RFC 3264 §6, §8.2).
+
+    `security`: it is secured RTP by that; `proto` is then that of plain RTP (see `secured`).
+    """
 
     kind: str
     port: int
@@ -53,10 +57,11 @@ class Media(Struct, frozen=True):
     formats: tuple[str, ...]
     connection: Connection | None = None
     lines: tuple[str, ...] = ()
+    security: Security | None = None
 
     @property
     def is_rtp(self) -> bool:
-        """Plain RTP, which the relay reads. Secured RTP is another protocol here."""
+        """RTP, which the relay reads; secured RTP where `security` says so, else that is another protocol here."""
         return self.proto in RTP_PROTOS or self.proto.upper() in RTP_PROTOS
 
     @property

@@ -6,6 +6,7 @@ It checks nothing: a value that came from `parse` or from our own modules cannot
 from typing import Final
 
 from sbc.sdp.model import Connection, Session
+from sbc.sdp.secured import security_lines
 
 _BEFORE_CONNECTION: Final = ("i=", "u=", "e=", "p=")
 
@@ -14,8 +15,12 @@ def serialize_sdp(session: Session) -> bytes:
     out = ["v=0", f"o={session.origin}", f"s={session.name}"]
     _section(out, session.connection, session.lines)
     for media in session.media:
-        out.append(f"m={media.kind} {media.port} {media.proto} {' '.join(media.formats)}")
+        security = media.security
+        proto = media.proto if security is None else security.proto or media.proto
+        out.append(f"m={media.kind} {media.port} {proto} {' '.join(media.formats)}")
         _section(out, media.connection, media.lines)
+        if security is not None and media.port:
+            out += security_lines(security)
     out.append("")
     return "\r\n".join(out).encode()
 

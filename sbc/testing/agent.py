@@ -44,6 +44,7 @@ from sbc.testing.referring import Referring
 from sbc.testing.refreshing import Refreshing
 from sbc.testing.registrar import Registrar
 from sbc.testing.reliably import Reliably
+from sbc.testing.secure_sdp import PhoneSrtp
 from sbc.testing.subscribing import Subscribing
 from sbc.testing.updating import Updating
 from sbc.testing.voice import Voice
@@ -70,12 +71,13 @@ class UserAgent:
         fax_port: int | None = None,
         numbers: Mapping[str, int] | None = None,
         domain: str | None = None,
+        srtp: PhoneSrtp | None = None,
     ) -> None:
         self.name = name
         self.address = address
         self.timing = timing
         me = Identity(name, user, domain or str(address), address, transport, interface)
-        voice = Voice(media or Address(address.host, 4000), codecs, video_port, fax_port, numbers or {})
+        voice = Voice(media or Address(address.host, 4000), codecs, video_port, fax_port, numbers or {}, srtp)
         self.bench = bench = Bench(me, ids, timing, voice)
         self.script = bench.script
         self.parties = bench.parties

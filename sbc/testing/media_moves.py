@@ -89,6 +89,12 @@ def offers_codecs(phone: "Phone", *codecs: str, by: By = "INVITE", call: Party |
     phone.changes(codecs=codecs, by=by, call=call)
 
 
+def rekeys(phone: "Phone", *, by: By = "INVITE", call: Party | None = None) -> None:
+    """It has new keys from now on, and offers them (RFC 4568 §7.1.4)."""
+    (phone._talking(call) if by == "INVITE" else phone._in_dialog(call)).talk.keys_made += 1
+    phone.changes(by=by, call=call)
+
+
 def reinvites(phone: "Phone", *, sdp: bool = True, fields: Fields = (), call: Party | None = None) -> None:
     """A re-INVITE that changes nothing, or one without offer."""
     phone.agent.calling.reinvite(phone._talking(call), phone.net.now, sdp=sdp, fields=fields)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from sbc.sdp import SdpError, Session, parse_sdp, same_except_origin
+from sbc.sdp.secured import unsecured
 from sbc.testing.inspect_sdp import (
     complaints_about_answer,
     complaints_about_meanings,
@@ -15,6 +16,7 @@ from sbc.testing.inspect_sdp import (
     complaints_about_sdp,
 )
 from sbc.testing.party import Party, Wish
+from sbc.testing.secure_sdp import complaints_about_keys
 from sbc.testing.voice import Voice
 
 Take = Callable[[Party, bytes], list[str]]
@@ -110,7 +112,7 @@ def take_answer(party: Party, body: bytes) -> list[str]:
     session, found = _read(party, body)
     talk.our_offer = talk.before = None
     talk.exchanged = True
-    return found + complaints_about_answer(asked, session)
+    return found + complaints_about_answer(asked, session) + complaints_about_keys(asked, session)
 
 
 def take_preview(party: Party, body: bytes) -> list[str]:
@@ -122,7 +124,7 @@ def take_preview(party: Party, body: bytes) -> list[str]:
 
 def take_repetition(party: Party, body: bytes) -> list[str]:
     """A description where the exchange is over: it may only say the same once more (RFC 3261 §13.2.1)."""
-    session = parse_sdp(body)
+    session = unsecured(parse_sdp(body))
     known = party.talk.remote
     if known is not None and same_except_origin(known, session) and known.origin == session.origin:
         return []
@@ -139,7 +141,7 @@ def judged(take: Take, party: Party, body: bytes) -> tuple[bool, list[str]]:
 
 def _read(party: Party, body: bytes) -> tuple[Session, list[str]]:
     talk = party.talk
-    session = parse_sdp(body)
+    session = unsecured(parse_sdp(body))
     found = complaints_about_sdp(talk.remote_sent, session, may_skip=talk.may_skip)
     found += complaints_about_meanings(talk.meanings, session)
     talk.remote = talk.remote_sent = session

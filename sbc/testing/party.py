@@ -51,6 +51,7 @@ class Talk(Struct, eq=False):
     remote_sent: Session | None = None  # the last that came, refused or not: versions count from it
     may_skip: bool = False  # … but not from all that was sent: we have refused it, or were deaf, or it may be lost
     lossy: bool = False  # what is said may be lost on its way
+    keys_made: int = 0  # how often the phone has taken new keys for SRTP
     meanings: dict[tuple[int, str, str], str] = {}  # (m= line, its kind, payload type): encoding
 
 

@@ -10,7 +10,7 @@ The phone's knowledge of SIP is in `agent`; what it does unasked is its `script`
                 acks()  repeats_200()  pracks(offer=)           for what its manners hold back, and once more
     session     holds(direction, old=)  resumes()  reinvites(sdp=)  updates(sdp=)  adds_video()  removes_video()
                 offers_fax(beside=)  returns_to_voice()  offers_codecs("PCMA", …)  changes(direction=, kinds=, …)
-                each with by="INVITE" or by="UPDATE"            changes_contact("10.0.0.5:5070", by=)
+                rekeys()  each with by="INVITE" or by="UPDATE"  changes_contact("10.0.0.5:5070", by=)
     transfer    transfers(number)  transfers(attended=party)  refers("<sip:…>")  then call.progress == [100, 180, 200]
     in dialogs  requests(method, fields=, body=)  presses("5")
     beside      subscribes(event, number, expires=) -> Subscription  resubscribes(expires=)  unsubscribes()
@@ -44,6 +44,7 @@ from sbc.testing.net import Network
 from sbc.testing.party import Party, Stage
 from sbc.testing.referring import refer_to, refer_to_replacing
 from sbc.testing.script import Script
+from sbc.testing.secure_sdp import PhoneSrtp
 
 By = Literal["INVITE", "UPDATE"]
 
@@ -51,7 +52,8 @@ By = Literal["INVITE", "UPDATE"]
 class Phone:
     """`through` is where it sends its calls: the SBC, a proxy, or another phone.
 
-    `video_port`, `fax_port`: it knows such streams. `numbers`: payload types of its own choice, by codec name.
+    `video_port`, `fax_port`: it knows such streams. `numbers`: payload types of its own choice, by codec name. `srtp`:
+    its media is encrypted, as far as its descriptions go.
     """
 
     def __init__(
@@ -70,6 +72,7 @@ class Phone:
         codecs: Sequence[str] = ("PCMU", "PCMA", "telephone-event"),
         numbers: Mapping[str, int] | None = None,
         domain: str | None = None,
+        srtp: PhoneSrtp | None = None,
     ) -> None:
         self.name = name
         self.net = net
@@ -79,7 +82,7 @@ class Phone:
         self._ids = ids
         self.agent = UserAgent(
             name, self.address, ids, user=user, transport=transport, timing=timing, video_port=video_port,
-            fax_port=fax_port, codecs=tuple(codecs), numbers=numbers, domain=domain,
+            fax_port=fax_port, codecs=tuple(codecs), numbers=numbers, domain=domain, srtp=srtp,
         )  # fmt: skip
         self.agent.line.outbound = self.through
         self.agent.is_calm = lambda: net.conditions.is_in_order
@@ -184,6 +187,7 @@ class Phone:
     offers_fax = media_moves.offers_fax
     returns_to_voice = media_moves.returns_to_voice
     offers_codecs = media_moves.offers_codecs
+    rekeys = media_moves.rekeys
     reinvites = media_moves.reinvites
     updates = media_moves.updates
     changes_contact = media_moves.changes_contact

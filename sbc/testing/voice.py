@@ -13,6 +13,7 @@ from sbc.core.address import Address
 from sbc.sdp import Connection, Media, Origin, Session, answer, same_except_origin, serialize_sdp
 from sbc.sdp.codecs import STATIC
 from sbc.testing.party import Party, Talk, Wish
+from sbc.testing.secure_sdp import PhoneSrtp, answered, offered
 
 _NUMBERS: Final = {name.partition("/")[0]: int(number) for number, name in reversed(STATIC.items())}
 _DYNAMIC: Final = {
@@ -37,6 +38,7 @@ class Voice(Struct, frozen=True):
     video_port: int | None = None
     fax_port: int | None = None
     numbers: Mapping[str, int] = {}
+    srtp: PhoneSrtp | None = None
 
     def wish(self) -> Wish:
         """What it offers before anybody has said anything else."""
@@ -46,14 +48,15 @@ class Voice(Struct, frozen=True):
         """Streams that were there keep their places; those that are not wanted any more get port 0 (RFC 3264 §8)."""
         talk = party.talk
         streams = tuple([self._offered(i, kind, talk, alive=alive) for i, (kind, alive) in enumerate(_slots(talk))])
-        return self._session(party, streams)
+        session = self._session(party, streams)
+        return session if self.srtp is None else offered(self.srtp, party, self.media.host, session)
 
     def answer(self, party: Party, offer: Session) -> Session:
         """SdpError where nothing of the offer can be taken."""
         wish = party.talk.wish
         kinds = [kind for kind in ("audio", "video", "image") if self._port(kind)]
         streams = tuple([self._stream(kind, wish, alive=True) for kind in kinds])
-        made = answer(offer, self._session(party, streams))
+        made = answered(self.srtp, party, self.media.host, offer, answer(offer, self._session(party, streams)))
         alive = tuple([media.kind for media in made.media if media.port])
         party.talk.wish = replace(wish, kinds=alive or wish.kinds)
         return made
