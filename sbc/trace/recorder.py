@@ -108,6 +108,8 @@ class Recorder:
         most = limits.TRACE_OCTETS_PER_CALL // 8 if is_tight else limits.TRACE_OCTETS_PER_CALL
         if len(tape.rows) > limits.TRACE_MESSAGES_PER_CALL or tape.octets > most:
             self._cut(tape)
+        while tape.is_over and self.octets_finished > limits.TRACE_OCTETS:
+            self._forget_one()
 
     def note(self, ref: str, at: float, note: object) -> None:
         """Anything with a readable str(), or a tuple of such: one line each."""

@@ -104,6 +104,7 @@ def test_reloads_that_change_nothing_about_its_peers_are_nothing_to_a_call(world
     assert sbc.idle()
 
 
+# BOUND: FORMER_POLICIES
 def test_many_reloads_are_not_kept(world):
     sbc, office, _carrier = talking(world, GONE)
     for n in range(20):

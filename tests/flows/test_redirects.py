@@ -236,6 +236,7 @@ def test_two_phones_that_point_at_each_other_end(world):
     assert sbc.idle()
 
 
+# BOUND: REDIRECTS_PER_CALL
 def test_a_chain_of_phones_ends(world):
     sbc = world(OFFICE)
     office, carrier = sbc.office(), sbc.carrier()

@@ -281,6 +281,7 @@ def test_an_answer_after_that_goes_nowhere(world):
     assert ends(sbc, office)
 
 
+# BOUND: OPEN_REQUESTS_PER_LEG
 def test_one_more_than_may_be_open_is_put_off(world):
     sbc, office, carrier = talking(world)
     carrier.ignores("MESSAGE")

@@ -290,6 +290,7 @@ async def test_a_head_for_the_stream_ends(tmp_path):
 # --- clients that misbehave -------------------------------------------------------------------------------------------
 
 
+# BOUND: ADMIN_STUCK_SECONDS
 @pytest.mark.parametrize("kind", ["tcp", "unix"])
 @pytest.mark.parametrize("path", ["/api/v1/events", "/api/v1/calls?limit=10000"])
 async def test_a_client_that_does_not_read_is_dropped_and_is_an_alarm(tmp_path, monkeypatch, kind, path):
@@ -348,6 +349,7 @@ async def test_there_are_only_so_many_connections(tmp_path, monkeypatch):
     assert served.drops["admin_clients"] >= 1
 
 
+# BOUND: ADMIN_BODY_SECONDS
 async def test_a_body_that_does_not_come_is_not_waited_for(tmp_path, monkeypatch):
     monkeypatch.setattr("sbc.core.limits.ADMIN_BODY_SECONDS", 0.1)
     async with serving(tmp_path) as served:
@@ -451,3 +453,26 @@ async def test_every_reply_may_only_be_what_it_says_it_is(tmp_path):
             assert headers["referrer-policy"] == "no-referrer"
             assert headers["cross-origin-resource-policy"] == "same-origin"
             assert "default-src 'none'" in headers["content-security-policy"]
+
+
+# BOUND: ADMIN_ANSWER_SECONDS
+async def test_a_client_that_takes_one_piece_after_the_other_is_dropped_in_the_end(tmp_path, monkeypatch):
+    """Each piece in time, and the whole not: a client cannot hold its place by reading a little now and then."""
+    monkeypatch.setattr("sbc.core.limits.ADMIN_ANSWER_SECONDS", 0.5)
+    monkeypatch.setattr("sbc.runtime.http_clients._PIECE_OCTETS", 1_024)
+    state = State(call(f"r{n}") for n in range(10_000))
+    with structlog.testing.capture_logs() as lines, socket.socket() as slow:
+        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        async with serving(tmp_path, "127.0.0.1:0", state) as served:
+            slow.connect(("127.0.0.1", served.port))
+            slow.sendall(b"GET /api/v1/calls?limit=10000 HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            slow.setblocking(False)
+            with trio.fail_after(10):
+                while not served.drops:
+                    await trio.sleep(0.02)
+                    with contextlib.suppress(BlockingIOError):
+                        slow.recv(1_000)
+            assert (await served.get("/healthz")).status_code == 200
+
+    assert served.drops == {"admin_slow_client": 1}
+    assert [line["event"] for line in lines] == ["admin.slow_client"]

@@ -291,6 +291,7 @@ async def test_a_slow_worker_is_told_everything_in_the_end() -> None:
         assert worker.pool.pid == slow
 
 
+# BOUND: MEDIA_REQUESTS_WAITING
 async def test_a_worker_that_does_not_read_is_replaced_before_its_queue_eats_the_memory() -> None:
     async with running(poll_seconds=PATIENCE) as worker:
         hung = worker.pool.pid

@@ -1,9 +1,11 @@
 """The resolver without a network: whom it asks, what it asks for, and that it answers, whatever happens."""
 
 from collections import Counter
+from types import SimpleNamespace
 
 import dns.exception
 import dns.message
+import dns.name
 import dns.resolver
 import pytest
 import structlog.testing
@@ -23,11 +25,14 @@ class Stub:
 
     def __init__(self):
         self.asked = []
+        self.follows = False
         self.error = dns.resolver.NoNameservers(errors=[], request=dns.message.make_query("x.", "A"))
 
     async def resolve(self, name, kind, *, search, **_):
         self.asked.append((name.to_text(), kind, search))
         await trio.sleep(0.1)
+        if self.follows:  # the name is an alias of another, which is one of another
+            return SimpleNamespace(rrset=None, canonical_name=dns.name.from_text(f"n{len(self.asked)}."), qname=name)
         if self.error is None:
             await trio.sleep_forever()
         raise self.error
@@ -194,3 +199,12 @@ def test_the_environment_may_name_other_name_servers(text, servers):
 def test_what_is_no_name_server_is_said(text):
     with pytest.raises(OperatorError, match="SBC_DNS"):
         name_servers({"SBC_DNS": text})
+
+
+# BOUND: CNAMES
+async def test_names_that_stand_for_each_other_are_not_followed_for_ever(rig, autojump_clock):
+    rig.stub.follows = True
+    rig.look_up(CARRIER)
+    await trio.sleep(4)
+    assert len(rig.stub.asked) == limits.CNAMES
+    assert [event.addresses for event in rig.told] == [()]

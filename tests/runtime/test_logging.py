@@ -12,9 +12,10 @@ import pytest
 import structlog
 
 from sbc.b2bua.commands import Log
+from sbc.core import limits
 from sbc.policy.model import LogRules
 from sbc.runtime import logging as logging_module
-from sbc.runtime.logging import LogWriter, mask
+from sbc.runtime.logging import LogWriter, mask, masked
 
 
 def written(log_format="json", **how):
@@ -152,6 +153,7 @@ class Stalled(io.StringIO):
         return super().write(text)
 
 
+# BOUND: LOG_LINES
 def test_a_stalled_pipe_costs_lines_and_not_time(monkeypatch):
     monkeypatch.setattr("sbc.core.limits.LOG_LINES", 10)
     stream = Stalled()
@@ -458,3 +460,9 @@ def test_a_line_that_was_torn_does_not_spoil_the_next_one(monkeypatch):
     room[0] = 1_000
     descriptor.write('{"event": "second"}\n')
     assert taken.decode().splitlines() == ['{"event": ', '{"event": "second"}']
+
+
+# BOUND: LOG_FIELD_CHARACTERS, LOG_EXCEPTION_CHARACTERS
+def test_a_field_is_cut():
+    assert len(masked("why", "x" * 100_000)) == limits.LOG_FIELD_CHARACTERS
+    assert len(masked("exception", "x" * 100_000)) == limits.LOG_EXCEPTION_CHARACTERS

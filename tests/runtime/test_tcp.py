@@ -11,6 +11,7 @@ import trio.testing
 from sbc.core import limits
 from sbc.core.address import Address, Flow, Transport
 from sbc.policy.model import Interface, Listener
+from sbc.runtime import connecting
 from sbc.runtime import tcp as tcp_module
 from sbc.runtime.sockets import close_all, open_listeners
 from sbc.runtime.tcp import TcpTransport
@@ -57,7 +58,7 @@ async def rig(request, nursery):
     driver = FakeDriver()
     drops = Counter()
     strangers = set()
-    tcp = TcpTransport(opened, driver, lambda _interface, host, _port: host not in strangers, drops, trio.current_time)
+    tcp = TcpTransport(opened, driver, lambda _interface, host, *_: host not in strangers, drops, trio.current_time)
     driver.tcp = tcp
     await nursery.start(tcp.run)
     tcp.listen()
@@ -238,7 +239,7 @@ async def test_a_refused_connection_is_a_failed_flow(rig):
 
 async def test_a_remote_that_refuses_is_said_once_in_a_while(rig, monkeypatch):
     said = []
-    monkeypatch.setattr(tcp_module.log, "info", lambda event, **fields: said.append((event, fields["remote"])))
+    monkeypatch.setattr(connecting.log, "info", lambda event, **fields: said.append((event, fields["remote"])))
     with socket.socket(rig.family) as gone:
         gone.bind((rig.local.host, 0))
         flow = flow_to(rig, gone.getsockname())
@@ -246,7 +247,7 @@ async def test_a_remote_that_refuses_is_said_once_in_a_while(rig, monkeypatch):
         rig.tcp.send(b"OPTIONS", flow)
         await until(lambda attempt=attempt: len(rig.driver.failed) == attempt)
     assert said == [("tcp.connect_failed", str(flow.remote))]
-    monkeypatch.setattr(tcp_module, "_SAID_AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr(connecting, "SAID_AGAIN_SECONDS", 0.0)
     rig.tcp.send(b"OPTIONS", flow)
     await until(lambda: len(said) == 2)
 
@@ -281,6 +282,7 @@ async def test_a_connection_that_is_gone_is_a_failed_flow(rig):
     assert rig.driver.failed == [FlowFailed(flow, "the connection is closed")]
 
 
+# BOUND: OUTBOX_OCTETS
 async def test_a_peer_that_does_not_read_is_closed_when_its_outbox_is_full(rig):
     rig.driver.on_receive = lambda _data, _flow: None
     stream = await connect(rig)

@@ -51,6 +51,7 @@ def test_status_has_the_contracts_keys_and_the_processes():
         "dialogs": 2,
         "ports": 4,
         "tasks": 17,
+        "bans": 1,
         "rates": {"calls_per_second": 1.5, "answered_per_second": 0.25},
         "pids": {"supervisor": 70, "signalling": 71},
         "media": [
@@ -82,6 +83,7 @@ def test_calls_have_the_contracts_keys_and_the_quality():
     }
 
 
+# BOUND: LISTED_CALLS
 def test_a_list_of_calls_has_the_newest_and_says_how_many_run():
     many = tuple(structs.replace(CALL, ref=f"r{n}") for n in range(1_200))
     state = StillState(EngineView("hq", ready=True, calls=many, states=(("answered", 1_200),)))

@@ -2,6 +2,7 @@
 
 import socket
 import stat
+import threading
 from contextlib import asynccontextmanager, closing
 from functools import partial
 
@@ -10,9 +11,11 @@ import pytest
 import trio
 from msgspec import structs
 
+from sbc.admin.exchange import problem
 from sbc.b2bua.events import DrainOrdered, DrillOrdered, HangUpOrdered
 from sbc.b2bua.snapshot import EngineView
 from sbc.cdr.store import CdrWriter
+from sbc.core import limits
 from sbc.core.errors import OperatorError
 from sbc.peering.views import PingView
 from sbc.policy.changes import Change, Changes
@@ -81,6 +84,7 @@ async def test_an_order_reaches_the_engine(tmp_path):
     assert served.orders == [HangUpOrdered(CALL.ref)]
 
 
+# BOUND: ADMIN_BODY_OCTETS
 async def test_a_drain_takes_its_deadline_from_the_query_or_the_body(tmp_path):
     async with serving(tmp_path) as served:
         assert (await served.ask("/api/v1/drain?deadline=1m", "POST")).status_code == 202
@@ -283,3 +287,37 @@ def test_a_file_at_the_sockets_path_is_left_as_it_is(tmp_path):
 def test_a_folder_that_does_not_exist_is_said(tmp_path):
     with pytest.raises(OperatorError, match="the folder does not exist"):
         open_admin_socket(f"unix:{tmp_path}/nowhere/admin")
+
+
+# BOUND: CDR_QUESTION_SECONDS
+async def test_a_question_that_takes_too_long_is_ended(tmp_path, record, monkeypatch):
+    monkeypatch.setattr(limits, "CDR_QUESTION_SECONDS", -1.0)
+    with CdrWriter.open(tmp_path) as writer:
+        writer.write([record(f"r{n}") for n in range(3000)])
+        async with serving(tmp_path) as served:
+            reply = await served.ask("/api/v1/cdrs?number=nobody")
+    assert reply.status_code == 503
+    assert "takes too long" in reply.json()["detail"]
+
+
+# BOUND: CDR_READERS
+async def test_only_so_many_questions_are_asked_at_a_time_and_more_wait(tmp_path, monkeypatch):
+    monkeypatch.setattr(limits, "CDR_READERS", 2)
+    go_on, at_once, lock = threading.Event(), [], threading.Lock()
+
+    def ask_store(_folder, _question):
+        with lock:
+            at_once.append(1)
+        go_on.wait(5)
+        return problem(503, "as this test wants it")
+
+    monkeypatch.setattr("sbc.runtime.http._ask_store", ask_store)
+    async with serving(tmp_path) as served, trio.open_nursery() as nursery:
+        for _ in range(5):
+            nursery.start_soon(served.ask, "/api/v1/cdrs")
+        while len(at_once) < 2:
+            await trio.sleep(0.01)
+        assert (await served.ask("/healthz")).status_code == 200, "and nothing else waits for them"
+        assert len(at_once) == 2
+        go_on.set()
+    assert len(at_once) == 5

@@ -8,6 +8,7 @@ from sbc.admin import testcall
 from sbc.admin.api import answer
 from sbc.admin.exchange import Perform, Reply, Request
 from sbc.admin.testcall import CloseDoor, OpenDoor
+from sbc.core import limits
 from sbc.core.address import Address
 from sbc.core.secret import Secret
 from sbc.policy.testcall import TESTER, Door, Wanted
@@ -67,3 +68,9 @@ def test_the_tester_is_told_all_that_it_needs():
         "password": "s",
         "closes_at": "2025-01-31T09:00:00.000Z",
     }
+
+
+# BOUND: TEST_CALL_SECONDS
+@pytest.mark.parametrize(("seconds", "status"), [(limits.TEST_CALL_SECONDS, None), (limits.TEST_CALL_SECONDS + 1, 400)])
+def test_a_test_call_has_an_end(seconds, status):
+    assert getattr(asked(ASKED | {"seconds": seconds}), "status", None) == status

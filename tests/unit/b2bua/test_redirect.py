@@ -3,6 +3,7 @@
 import pytest
 
 from sbc.b2bua.redirect import numbers_of, reason_of
+from sbc.core import limits
 from sbc.sip.message import Response
 
 
@@ -28,6 +29,7 @@ def test_numbers_in_their_order_and_what_cannot_be_read_left_out(contacts, numbe
     assert numbers_of(response(*contacts)) == numbers
 
 
+# BOUND: REDIRECT_CONTACTS
 def test_no_more_than_a_few_are_tried():
     assert len(numbers_of(response(*[f"<sip:+1{n}@x>" for n in range(500)]))) == 5
 
@@ -47,3 +49,10 @@ def test_no_more_than_a_few_are_tried():
 def test_why_is_what_it_says_or_what_can_be_seen(diversion, rang, reason):
     fields = () if diversion is None else (("Diversion", diversion),)
     assert reason_of(response(fields=fields), rang=rang) == reason
+
+
+# BOUND: REDIRECT_CONTACTS_READ
+def test_what_stands_behind_many_that_say_nothing_is_not_looked_at():
+    nothing = ["<mailto:a@x>"] * limits.REDIRECT_CONTACTS_READ
+    assert numbers_of(response(*nothing[1:], "<sip:+12@x>")) == ["+12"]
+    assert numbers_of(response(*nothing, "<sip:+12@x>")) == []

@@ -632,3 +632,14 @@ def test_contacts_whose_connections_are_gone_are_forgotten_when_they_are_many(mo
         "<sip:office@192.168.1.10:5060;transport=tcp>", "<sip:office@192.168.1.11:5060;transport=tcp>", flow=again
     )
     assert len(desk.moved) == 1
+
+
+# BOUND: CONTACT_CHARACTERS, PATH_CHARACTERS
+def test_what_is_too_long_to_be_kept_is_refused():
+    desk = Desk()
+    room = limits.CONTACT_CHARACTERS
+    assert desk.registers(f"<sip:{'a' * 200}@192.0.2.9>;x={'y' * (room - 300)}") == 200
+    assert desk.registers(f"<sip:{'a' * 200}@192.0.2.9>;x={'y' * room}") == 400
+    path = [("Path", f"<sip:{'p' * 200}{n}@192.0.2.{n};lr>") for n in range(limits.PATH_CHARACTERS // 200)]
+    assert desk.registers(CONTACT, fields=tuple(path[:3])) == 200
+    assert desk.registers(CONTACT, fields=tuple(path)) == 400

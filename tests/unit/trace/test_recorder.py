@@ -170,3 +170,44 @@ def test_dialogs_that_are_over_are_known_for_a_while(monkeypatch):
     for n in range(3):
         recorder.dialog_over(f"t{n}", ("a", n))
     assert [recorder.former_dialog(tag) for tag in ("unknown", "t0", "t1", "t2")] == [None, None, ("a", 1), ("a", 2)]
+
+
+# BOUND: TRACE_OCTETS_RUNNING
+def test_where_running_calls_keep_too_much_the_long_ones_lose_their_middle(monkeypatch):
+    monkeypatch.setattr(limits, "TRACE_OCTETS_RUNNING", 100_000)
+    recorder = Recorder()
+    for n in range(10):
+        recorder.message(f"short{n}", 0.0, "ingress", False, b"x" * 1_000)
+    for n in range(1_000):
+        recorder.message(f"long{n % 10}", float(n), "ingress", False, b"x" * 4_000)
+    assert recorder.octets_running < 10 * limits.TRACE_OCTETS_PER_CALL // 8 + 100_000
+    assert all(len(recorder.entries(f"short{n}")) == 1 for n in range(10))
+    for ref in recorder.refs():
+        recorder.end(ref, failed=False, at=0.0)
+    assert recorder.octets_running == 0
+
+
+def test_what_comes_late_for_a_finished_call_is_counted_too(monkeypatch):
+    monkeypatch.setattr(limits, "TRACE_OCTETS", 50_000)
+    recorder = Recorder()
+    for n in range(5):
+        recorder.message(f"c{n}", 0.0, "ingress", False, b"x" * 1_000)
+        recorder.end(f"c{n}", failed=False, at=0.0)
+    while "c4" in recorder:
+        recorder.message("c4", 1.0, "ingress", False, b"x" * 4_000)
+    assert recorder.octets_finished <= 50_000
+    assert "c4" not in recorder, "it alone is more than all may have"
+    assert recorder.octets_running == 0
+
+
+# BOUND: HEP_QUEUE_OCTETS
+def test_what_waits_for_the_capture_server_is_bounded_in_octets(monkeypatch):
+    monkeypatch.setattr(limits, "HEP_QUEUE_OCTETS", 10_000)
+    recorder = Recorder()
+    recorder.lay_out(on=True)
+    for n in range(5):
+        recorder.message("a", float(n), "ingress", False, b"x" * 4_000)
+    assert (recorder.unfetched, recorder.octets_waiting) == (3, 8_000)
+    assert len(recorder.fetch(1)) == 1
+    recorder.message("a", 9.0, "ingress", False, b"x" * 4_000)
+    assert (recorder.unfetched, len(recorder.fetch(10)), recorder.octets_waiting) == (3, 2, 0)

@@ -462,3 +462,14 @@ def test_options_are_answered_with_what_we_can_and_not_what_they_can(desk):
     assert "THEIRS" not in str(answer.fields).upper()
     assert answer.contact == ""
     assert answer.body == b""
+
+
+# BOUND: PUBLICATION_SECONDS
+def test_a_publication_is_remembered_for_a_day_at_most(desk):
+    it = desk()
+    it.asks("PUBLISH", fields=(*PRESENCE, ("Expires", "999999")))
+    it.answered(200, fields=(("SIP-ETag", "theirs"), ("Expires", "999999")))
+    assert it.beside.publications == 1
+    it.now = limits.PUBLICATION_SECONDS + 1.0
+    it.asks("PUBLISH", fields=PRESENCE)
+    assert it.beside.publications == 0

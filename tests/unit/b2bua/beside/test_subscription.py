@@ -632,3 +632,11 @@ def test_a_bug_ends_the_one_subscription_that_it_meets(story, monkeypatch, broke
 
 def fail(*_args, **_options):
     raise RuntimeError("planted")
+
+
+# BOUND: SUBSCRIPTION_SECONDS
+def test_nobody_is_granted_more_than_a_day(story):
+    one = story()
+    one.subscribes(expires=10**6)
+    one.accepted(expires=10**6)
+    assert dict(one.desk.answers[-1].fields)["Expires"] == str(limits.SUBSCRIPTION_SECONDS)

@@ -166,6 +166,7 @@ def test_it_is_over_when_signalling_has_closed(line: Line) -> None:
     assert not line.control.turn()
 
 
+# BOUND: MEDIA_REPORTS_WAITING
 def test_answers_wait_for_a_signalling_that_is_slow_and_news_do_not_pile_up(line: Line) -> None:
     answer, news = wire.Refused("a", "x" * 1000), wire.DigitHeard("a", 0, "ingress", "5", 100)
     for _ in range(3000):

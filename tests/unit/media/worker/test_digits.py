@@ -231,7 +231,7 @@ def test_events_that_are_no_digits_cross_though_digits_are_reported() -> None:
     assert worker.heard() == []
 
 
-# BOUND: DIGITS_WAITING
+# BOUND: DIGITS_WAITING, DIGITS_HEARD_PER_SECOND
 def test_a_flood_of_digits_is_not_told_faster_than_one_can_dial() -> None:
     worker = Worker(reporting())
     for n in range(1000):

@@ -145,6 +145,7 @@ def test_a_spray_of_single_packets_does_not_end_a_probation() -> None:
     assert latch.source == OTHER_PORT
 
 
+# BOUND: LATCH_CANDIDATES
 def test_a_spray_keeps_little_and_what_it_was_is_foreign() -> None:
     latch = made(end("nat"))
     for port in range(1024, 11024):
@@ -154,6 +155,7 @@ def test_a_spray_keeps_little_and_what_it_was_is_foreign() -> None:
     assert latch.foreign == 10_000
 
 
+# BOUND: LATCH_KEPT_OCTETS
 def test_a_packet_too_large_to_be_voice_is_not_kept() -> None:
     latch = made(end("address"))
     assert latch.hears(rtp(1) + bytes(4096), 4096, OTHER_PORT, 0) == FOREIGN

@@ -45,6 +45,7 @@ def test_a_digit_that_comes_just_after_another_waits_for_the_pause() -> None:
     assert playing.due == pytest.approx(ended + 0.04)
 
 
+# BOUND: DIGIT_MILLISECONDS
 @pytest.mark.parametrize(
     ("asked", "rate", "lasts"), [(0, 8000, 70), (-5, 8000, 70), (10**9, 8000, 8000), (9999, 48_000, 1365)]
 )

@@ -221,3 +221,10 @@ def test_garbage_never_raises(texts):
     bad = type(response)(401, "", fields)
     again = client().answer(bad, INVITE, 0)
     assert again is None or isinstance(again, Request)
+
+
+# BOUND: CHALLENGES_PER_RESPONSE
+def test_a_challenge_behind_many_that_cannot_be_answered_is_not_looked_at():
+    odd = [digest(algorithm="ROT13", realm=f"r{n}") for n in range(limits.CHALLENGES_PER_RESPONSE)]
+    assert client().answer(challenge(*odd[1:], digest()), INVITE, 0) is not None
+    assert client().answer(challenge(*odd, digest()), INVITE, 0) is None

@@ -242,3 +242,16 @@ def test_what_is_remembered_of_next_hops_is_bounded(rig):
     for n in range(25_000):
         rig.candidates(f"sip:10.{n >> 8}.{n & 255}.1")
     assert len(rig.locator._literals) <= 10_000
+
+
+# BOUND: WATCHED_ADDRESSES
+def test_who_may_speak_as_one_server_is_bounded(rig, monkeypatch):
+    monkeypatch.setattr(limits, "WATCHED_ADDRESSES", 3)
+    rig.dns["gw.example"] = ["192.0.2.1", "192.0.2.2"]
+    rig.locator.watch([("sip:gw.example:5060", "outside")], 0.0)
+    rig.answers()
+    for n in range(3, 8):
+        move(rig, "gw.example", f"192.0.2.{n}", f"192.0.2.1{n}")
+    (speakers,) = rig.locator.news().addresses.values()
+    assert set(speakers) >= {"192.0.2.7", "192.0.2.17"}, "those of now come first"
+    assert len(speakers) == 3

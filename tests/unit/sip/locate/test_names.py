@@ -58,6 +58,7 @@ def test_lifetimes_have_a_floor_and_a_ceiling(names, ttl, addresses, expires_at)
     assert names.look(KEY, 0.0).expires_at == expires_at
 
 
+# BOUND: LOOK_UP_RETRY_SECONDS, LOOK_UP_RETRY_CEILING_SECONDS
 def test_a_failure_leaves_what_was_known_and_is_repeated_less_and_less_often(names):
     names.learn(answer("192.0.2.1"), 0.0)
     now, pauses = 60.0, []
@@ -167,3 +168,18 @@ def test_a_record_set_is_cut_to_what_is_looked_at(names):
     srv = tuple(SrvRecord(n, 0, 5060, f"{n}.example") for n in range(500))
     names.learn(LookedUp("_sip._udp.example", "SRV", srv=srv), 0.0)
     assert len(names.look(("_sip._udp.example", "SRV"), 0.0).records) == limits.RECORDS_PER_SET
+
+
+# BOUND: LOOK_UPS
+def test_names_that_peers_make_up_wait_for_room_and_those_of_servers_do_not(names, monkeypatch):
+    monkeypatch.setattr(limits, "LOOK_UPS", 3)
+    for n in range(10):
+        names.look((f"{n}.example", "A"), 0.0)
+        names.due(0.0)
+    assert names.under_way == 3
+    names.keep(KEY, 0.0)
+    assert names.due(0.0) == [LookUp(*KEY)]
+    names.learn(LookedUp("0.example", "A", ("192.0.2.1",), ttl=60.0), 1.0)
+    names.learn(LookedUp(*KEY, ("192.0.2.2",), ttl=60.0), 1.0)
+    names.look(("9.example", "A"), 1.0)
+    assert names.due(1.0) == [LookUp("9.example", "A")]
