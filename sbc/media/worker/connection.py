@@ -17,9 +17,9 @@ from typing import Final
 from sbc.media.worker.carry import take_in
 from sbc.media.worker.far_end import FarEnd
 from sbc.media.worker.inlet import BUFFER, Inlet
-from sbc.media.worker.lane import Lane
+from sbc.media.worker.lane import Lane, RecvFrom
 from sbc.media.worker.latch import NOWHERE, Target, canonical
-from sbc.media.worker.ports import QUEUED_AT_MOST, Udp
+from sbc.media.worker.ports import QUEUED_AT_MOST
 from sbc.media.worker.relay import empty
 from sbc.media.worker.surroundings import Connected, Connector, Surroundings
 
@@ -62,7 +62,7 @@ class Connection:
         if not self._is_right() or self._connector.is_short():
             self._undo()
         elif self._coming.lane.recv is None and empty(self._coming, int(now * 1e9)) and self._is_right():
-            self._coming.hear_only(connected.peer, self._far.pair.rtp.recv_into)
+            self._coming.hear_only(connected.peer, self._far.hearing_only(self._coming, self._far.pair.rtp.recv_into))
         self._around.agenda.book(now + (_SETTLED_SECONDS if self._coming.lane.recv is None else _PAUSE_SECONDS), self)
 
     def moved(self) -> None:
@@ -94,11 +94,12 @@ class Connection:
             return False
         self._connected = connected
         empty(coming, int(now * 1e9))  # what came before is heard before what comes aside
-        lane = Lane(coming, connected.aside.recvfrom_into, coming.lane.memory, coming.lane.offset)
+        recv_from = self._far.hearing(coming, connected.aside.recvfrom_into)
+        lane = Lane(coming, recv_from, coming.lane.memory, coming.lane.offset)
         self._around.watch.beside(connected.aside, lane)
         for inlet in self._going:
             if inlet.target == connected.target:
-                inlet.send_by(rtp.send)
+                inlet.send_by(self._far.saying(rtp.send))
         return True
 
     def _undo(self) -> None:
@@ -113,7 +114,7 @@ class Connection:
             # Who is heard, or will be, is heard aside: what comes from now on is queued behind what has come there.
             self._disconnect()
             self._connector.retire(connected.aside)
-        self._hear_out(connected.aside)
+        self._hear_out(self._far.hearing(self._coming, connected.aside.recvfrom_into))
         connected.aside.close()
         self._disconnect()
 
@@ -122,13 +123,15 @@ class Connection:
         if not self._far.pair.is_leaving:
             self._connector.disconnect(self._far.pair.rtp)
 
-    def _hear_out(self, aside: Udp) -> None:
+    def _hear_out(self, recv_from: RecvFrom) -> None:
         now_ns = int(self._around.clock() * 1e9)
         for _ in repeat(None, QUEUED_AT_MOST):
             try:
-                size, source = aside.recvfrom_into(BUFFER)
-            except OSError:
+                size, source = recv_from(BUFFER)
+            except BlockingIOError:
                 return
+            except OSError:
+                continue
             take_in(self._coming, size, source, now_ns)
 
 

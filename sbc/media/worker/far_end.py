@@ -7,16 +7,22 @@ session's `Tally` of that end.
 
 from collections import deque
 from collections.abc import Collection
+from typing import TYPE_CHECKING
 
 from sbc.media import wire
 from sbc.media.worker import slots
 from sbc.media.worker.events import EVENT_PACKET_OCTETS
 from sbc.media.worker.inlet import Inlet
+from sbc.media.worker.lane import Recv, RecvFrom, Send, SendTo
 from sbc.media.worker.latch import NOWHERE, Latch, Target, canonical, origin
 from sbc.media.worker.ports import Pair
 from sbc.media.worker.rtcp import RoundTrip
 from sbc.media.worker.rtcp_latch import RtcpLatch
 from sbc.media.worker.statistics import Statistics
+
+if TYPE_CHECKING:
+    from sbc.media.worker.securing import Security
+    from sbc.media.worker.srtp_keyring import Keyring
 
 Key = tuple[str, int]  # local address and RTP port of a pair
 
@@ -47,9 +53,20 @@ class Latches:
 
 
 class FarEnd:
-    """`tally`: the session's, of this end. `inlets`: RTP and RTCP, as wired now."""
+    """`tally`: the session's, of this end. `inlets`: RTP and RTCP, as wired now. `security`: None: it is plain RTP."""
 
-    __slots__ = ("end", "inlets", "installs", "latches", "owner", "pair", "round_trip", "statistics", "tally")
+    __slots__ = (
+        "end",
+        "inlets",
+        "installs",
+        "latches",
+        "owner",
+        "pair",
+        "round_trip",
+        "security",
+        "statistics",
+        "tally",
+    )
 
     def __init__(self, pair: Pair, end: wire.End, latches: Latches, tally: Tally, owner: int, slot: Statistics) -> None:
         self.pair = pair
@@ -61,6 +78,7 @@ class FarEnd:
         self.round_trip = RoundTrip()
         self.installs: deque[float] = deque()
         self.inlets: tuple[Inlet, ...] = ()
+        self.security: Security | None = None
 
     def counts(self) -> dict[str, int]:
         """What the slot says, by the names of `wire.EndCount`."""
@@ -68,6 +86,7 @@ class FarEnd:
         packets, octets = slot[:2]
         lost, reordered, duplicates, foreign, excess, _, _, in_kernel = slot[11:19]
         rtcp, dropped, digits, rtcp_sent, digits_sent, played = slot[19:25]
+        forged, replayed = (0, 0) if self.security is None else self.security.refused.counts
         return {
             "received": packets,
             "received_octets": octets,
@@ -81,6 +100,8 @@ class FarEnd:
             "in_kernel": in_kernel,
             "foreign": foreign,
             "excess": excess,
+            "forged": forged,
+            "replayed": replayed,
             "lost": lost,
             "reordered": reordered,
             "duplicates": duplicates,
@@ -129,6 +150,40 @@ class FarEnd:
         if self.latches.rtp.foreign:
             self.statistics.add(slots.FOREIGN, self.latches.rtp.foreign)
             self.latches.rtp.foreign = 0
+
+    def secure(self, keyring: "Keyring", ref: str, *, is_resumed: bool) -> None:
+        """As `end` says, which is secured. What was refused is counted on, also where the end is secured no more."""
+        from sbc.media.worker.securing import Security  # noqa: PLC0415 - takes long, and plain calls need none of it
+
+        if self.security is None:
+            self.security = Security(keyring.counter(self.owner))
+        self.security.put(self.end, ref, keyring, is_resumed=is_resumed)
+
+    @property
+    def shield(self) -> "Security | None":
+        """What stands before the sockets; None: nothing does."""
+        return None if self.end.secured is None else self.security
+
+    def hearing(self, inlet: Inlet, recv_from: RecvFrom) -> RecvFrom:
+        """How the inlet reads what comes from here."""
+        return recv_from if self.shield is None else self.shield.hearing(inlet, recv_from)
+
+    def hearing_only(self, inlet: Inlet, recv: Recv) -> Recv:
+        """The same of a socket that is connected."""
+        return recv if self.shield is None else self.shield.hearing_only(inlet, recv)
+
+    def saying_to(self, inlet: Inlet, sendto: SendTo) -> SendTo:
+        """How the inlet sends what goes here."""
+        return sendto if self.shield is None else self.shield.saying_to(sendto, is_rtcp=inlet.is_rtcp)
+
+    def saying(self, send: Send) -> Send:
+        """The same by a socket that is connected."""
+        return send if self.shield is None else self.shield.saying(send)
+
+    @property
+    def suite(self) -> str:
+        """Empty: it is not secured, or not yet."""
+        return "" if self.end.secured is None or self.security is None else self.security.rtp.suite
 
     def fold(self) -> None:
         """The slot is given up: what it says is the tally's from now on."""

@@ -11,7 +11,7 @@ from typing import Final, Protocol
 
 from msgspec import Struct
 
-from sbc.media.worker.lane import Lane, Recv, RecvFrom, Send
+from sbc.media.worker.lane import Lane, Recv, RecvFrom, Send, SendTo
 from sbc.media.worker.latch import NOWHERE, Kept, Source, Target
 from sbc.media.worker.ports import Udp
 from sbc.media.worker.statistics import Statistics
@@ -24,7 +24,7 @@ NO_SOURCE: Final[Source] = ("", 0)
 
 _UNLIMITED: Final = 1 << 62
 # What a connected socket is told of ICMP: no port, no protocol, filtered, too large, malformed.
-_REPORTED: Final = frozenset(
+REPORTED: Final = frozenset(
     {
         errno.ECONNREFUSED,
         errno.ENOPROTOOPT,
@@ -54,6 +54,7 @@ class Gate(Protocol):
     stranger: Source | None
 
     def may_hear(self, source: Source, /) -> bool: ...
+    def may_learn(self, source: Source, now: float, /) -> bool: ...
     def hears(self, packet: bytearray, size: int, source: Source, now_ns: int, /) -> int: ...
     def take_kept(self) -> list[Kept]: ...
 
@@ -138,7 +139,7 @@ class Inlet:
         limit: int = 0,
     ) -> None:
         statistics.load()  # the way before may have counted in the slot alone
-        self.send = outlet.sendto
+        self.send: SendTo = outlet.sendto
         self.lane = Lane(self, socket.recvfrom_into, statistics.memory, statistics.offset)
         self.peer = NO_SOURCE
         self.gate = gate
@@ -222,7 +223,7 @@ def _sent_again(inlet: Inlet, data: bytes | memoryview, error: OSError) -> bool:
     """What the network reported of an earlier packet is told on a send, and this one was not tried yet. Anything else
     is final.
     """
-    if error.errno not in _REPORTED:
+    if error.errno not in REPORTED:
         return False
     try:
         inlet.send(data, inlet.target or NOWHERE)

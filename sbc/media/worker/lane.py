@@ -24,6 +24,7 @@ _SECOND_NS: Final = 1_000_000_000
 RecvFrom = Callable[[bytearray], "tuple[int, Source]"]
 Recv = Callable[[bytearray], int]
 Send = Callable[[memoryview], int]
+SendTo = Callable[["bytes | memoryview", "tuple[str, int]"], int]
 
 
 class Lane:

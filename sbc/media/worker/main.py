@@ -31,6 +31,7 @@ from sbc.media.worker.poller import Poller
 from sbc.media.worker.relay import relay_ready
 from sbc.media.worker.service import Service
 from sbc.media.worker.slots import SLOT_OCTETS, SLOTS, Memory
+from sbc.media.worker.srtp_memory import BEHIND, OCTETS
 from sbc.media.worker.stand_by import Parent
 
 if TYPE_CHECKING:
@@ -280,11 +281,10 @@ def _worker(memory_fd: int | None) -> Worker:
     """On the counters that were handed to us. Memory without a size is new: nobody has counted in it."""
     if memory_fd is None:
         return Worker(None, continues=False)
-    octets = SLOTS * SLOT_OCTETS
-    is_used = os.fstat(memory_fd).st_size >= octets
-    if not is_used:
+    size, counters, octets = os.fstat(memory_fd).st_size, SLOTS * SLOT_OCTETS, BEHIND + OCTETS
+    if size < octets:
         os.ftruncate(memory_fd, octets)
-    return Worker(mmap.mmap(memory_fd, octets), continues=is_used)
+    return Worker(mmap.mmap(memory_fd, octets), continues=size >= counters)
 
 
 def _end(number: int, _frame: object) -> NoReturn:
@@ -312,6 +312,8 @@ def _import_the_rest() -> None:
     """
     import ctypes  # noqa: F401, PLC0415
     import traceback  # noqa: F401, PLC0415
+
+    import sbc.media.worker.securing  # noqa: PLC0415
 
     if may_use_bpf(_status()):
         import sbc.media.worker.kernel.engine  # noqa: F401, PLC0415

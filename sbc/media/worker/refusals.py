@@ -10,9 +10,12 @@ from sbc.media import wire
 from sbc.media.worker.codecs import can_recode
 from sbc.media.worker.latch import canonical
 from sbc.media.worker.ports import Ports
+from sbc.media.worker.srtp_suite import fits
 
 STREAMS_AT_MOST: Final = 40  # of a session: they fit in one report, and are more than a description may have
 _REF_OCTETS: Final = 256
+KEYS_AT_MOST: Final = 4  # that an end's packets are tried with
+_MKI_OCTETS: Final = 128  # RFC 4568 §6.1
 _RATES: Final = range(1000, 192_001)  # Hz
 
 
@@ -23,6 +26,8 @@ def problem(put: wire.PutSession, ends: Sequence[wire.End], ports: Ports) -> str
     if len(put.ref.encode()) > _REF_OCTETS or len(put.streams) > STREAMS_AT_MOST:
         return f"a session has {STREAMS_AT_MOST} streams at most, and a name of {_REF_OCTETS} octets"
     for stream in put.streams:
+        if not stream.rtp and (stream.ingress.secured or stream.egress.secured):
+            return "only RTP can be secured"
         for number in _types(stream):
             if not 0 <= number < 128:  # seven bits, RFC 3550 §5.1
                 return f"no payload type: {number}"
@@ -44,8 +49,20 @@ def _problem_of_ends(ends: Sequence[wire.End], ports: Ports) -> str:
         if key in seen:
             return f"a media port is named twice: {end.local} {end.port}"
         seen.add(key)
+        wrong = _problem_of_keys(end.secured) if isinstance(end.secured, wire.Crypto) else ""
+        if wrong:
+            return wrong
         if end.remote is not None and not _is_usable(end.remote, end.local):
             return f"no remote address for {end.local}: {end.remote.host!r} {end.remote.port} {end.remote.rtcp_port}"
+    return ""
+
+
+def _problem_of_keys(crypto: wire.Crypto) -> str:
+    keys = (crypto.send, *crypto.receive)
+    if len(crypto.receive) > KEYS_AT_MOST:
+        return f"{KEYS_AT_MOST} keys at most are tried at one end"
+    if not all(fits(crypto.suite, one.key) and len(one.mki) <= _MKI_OCTETS for one in keys):
+        return f"no keys for {crypto.suite!r}"
     return ""
 
 

@@ -50,6 +50,9 @@ class RtcpLatch:
     def may_hear(self, source: Source) -> bool:
         return self._end is not None and (source == self.source or self._is_ours(self._end, source))
 
+    def may_learn(self, source: Source, _now: float) -> bool:
+        return self.may_hear(source)
+
     def hears(self, packet: bytearray, size: int, source: Source, _now_ns: int) -> int:
         """With strict from the SDP's RTCP port, with address from its address, with nat from RTP's host, any port.
 
@@ -100,6 +103,9 @@ class MuxLatch:
         self.stranger: Source | None = None
 
     def may_hear(self, source: Source) -> bool:
+        return self._rtp.hears_rtcp(source)
+
+    def may_learn(self, source: Source, _now: float) -> bool:
         return self._rtp.hears_rtcp(source)
 
     def hears(self, _packet: bytearray, _size: int, source: Source, _now_ns: int) -> int:

@@ -64,7 +64,9 @@ class Service:
         self.news: list[wire.Reply] = []  # for signalling, unasked; whoever sends them clears the list
         self._watch = watch
         self._clock = clock
-        self._around = Surroundings(self._pair, watch, self.agenda, clock, self._say, dscp=dscp, connector=connector)
+        self._around = Surroundings(
+            self._pair, watch, self.agenda, clock, self._say, dscp=dscp, connector=connector, memory=memory
+        )
         self._choice = EngineChoice(self._around, memory, open_engine)
         self._ports = Ports(None if connector is None else connector.disconnect)
         self._lives: dict[str, Life] = {}
@@ -271,7 +273,9 @@ class Service:
             if pair.key in self._added and pair.rest is None:
                 pair.mute()  # the worker before us may have left it open
         ends = [(ref, key) for ref, life in self._lives.items() for key in life.keys]
-        self._choice.clear_away({key for _, key in ends}, {owner_of(ref, *key) for ref, key in ends})
+        owners = {owner_of(ref, *key) for ref, key in ends}
+        self._choice.clear_away({key for _, key in ends}, owners)
+        self._around.forget_secrets(owners)
         self._attach()
 
     def _attach(self) -> None:

@@ -109,6 +109,8 @@ class Session:
             voice.close()
         self._give_up(set(self._ends), set())
         self._ways = []
+        for keyring in () if self._around is None else self._around.secrets:
+            keyring.release(self.put.ref)
         for key, described in last.items():
             self._tallies[key].last = described
 
@@ -151,12 +153,21 @@ class Session:
                 self._ends[key] = self._made(key, end, around, moved)
                 fresh.add(self._ends[key])
             self._ends[key].put(end, around.own, now, is_rtp=is_rtp)
+            if end.secured is not None:
+                self._ends[key].secure(around.keyring(), self.put.ref, is_resumed=self.put.resumed)
         for one, other in pairs:
             if one in self._ends and other in self._ends and (one, other) not in self._links:
                 frm = self._ends[one]
                 self._links[one, other] = Link(frm, self._ends[other], is_fresh=frm in fresh)
         self._take_over(fresh, around)
+        for keyring in around.secrets:
+            keyring.tidy(self.put.ref, self._secrets())
         return fresh
+
+    def _secrets(self) -> list[wire.Crypto]:
+        """Those that this session uses now."""
+        cryptos = (far.end.secured for far in self._ends.values())
+        return [crypto for crypto in cryptos if isinstance(crypto, wire.Crypto)]
 
     def _made(self, key: Key, end: wire.End, around: Surroundings, moved: Sequence[Pair]) -> FarEnd:
         pair = around.find(end)
@@ -200,6 +211,8 @@ class Session:
             self._former[key] = far.former()
             if self._around is not None and self._around.slots is not None:
                 self._around.slots.give_back(far.owner)
+            if self._around is not None and far.security is not None:
+                self._around.keyring().forget_counter(far.owner)
             del self._ends[key]
 
     # --- ways ---------------------------------------------------------------------------------------------------------
@@ -301,6 +314,7 @@ class Session:
             round_trip_ms=told.round_trip_ms,
             far_lost=told.far_lost,
             far_jitter_ms=told.far_jitter / rate * 1000,
+            suite=far.suite,
             source=far.source,
             foreign_source=far.stranger,
             engine=coming.engine if coming is not None and is_relayed else "",

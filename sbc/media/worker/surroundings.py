@@ -4,8 +4,8 @@
 them.
 """
 
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Collection
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 from msgspec import Struct
@@ -18,7 +18,11 @@ from sbc.media.worker.inlet import Clock, Inlet
 from sbc.media.worker.lane import Lane
 from sbc.media.worker.latch import Source, Target
 from sbc.media.worker.ports import Pair, Udp
-from sbc.media.worker.slots import Slots
+from sbc.media.worker.slots import Memory, Slots
+from sbc.media.worker.srtp_memory import forget
+
+if TYPE_CHECKING:
+    from sbc.media.worker.srtp_keyring import Keyring
 
 
 class Watch(Protocol):
@@ -61,6 +65,7 @@ class Surroundings(Struct):
     `clock`: seconds of CLOCK_MONOTONIC, as the slots have it. `slots`: None: counters that die with us. `engine` and
     `own` (`wire.Configure.own`, canonical) may be set anew; every session is to be rewired then. `dscp`: of what leaves
     by a socket. `latches`: of each pair that a session has, or had last. `connector`: None: no socket is connected.
+    `memory`: of a worker's own, whatever engine there is; SRTP's share of it is behind the slots.
     """
 
     find: Callable[[wire.End], Pair]
@@ -74,3 +79,20 @@ class Surroundings(Struct):
     dscp: Callable[[Udp], int] = _unmarked
     latches: dict[Key, Latches] = msgspec.field(default_factory=dict)
     connector: Connector | None = None
+    memory: Memory | None = None
+    secrets: "list[Keyring]" = msgspec.field(default_factory=list)
+
+    def keyring(self) -> "Keyring":
+        """Made when the first key comes: what it needs takes long to import, and most workers need none of it."""
+        if not self.secrets:
+            from sbc.media.worker.srtp_keyring import Keyring  # noqa: PLC0415
+
+            self.secrets.append(Keyring(self.memory))
+        return self.secrets[0]
+
+    def forget_secrets(self, owners: Collection[int]) -> None:
+        """What former workers wrote of keys that nobody holds, and of ends that are none of `owners`."""
+        for keyring in self.secrets:
+            keyring.clear_away(owners)
+        if not self.secrets and self.memory is not None:
+            forget(self.memory)

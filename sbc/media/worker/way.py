@@ -27,6 +27,7 @@ from sbc.media.worker.slots import DROPPED
 from sbc.media.worker.surroundings import Surroundings
 from sbc.media.worker.voice import Voice, VoiceRules
 
+ENCRYPTED: Final = "encrypted"
 DIGITS_CONVERTED: Final = "digits are converted"
 RECODED: Final = "recoded"
 OTHER_FAMILY: Final = "address families differ"
@@ -98,6 +99,10 @@ class Way:
             route = self._route(is_bent=is_bent)
             self._handover = Handover(self.rtp, rules, frm.latches.rtp, route, around.engine, frm.installs)
         self.rtp.source = frm.latches.rtp.source
+        for inlet in (self.rtp, self.rtcp):
+            inlet.recv = frm.hearing(inlet, inlet.recv)
+            if to is not None:
+                inlet.send = to.saying_to(inlet, inlet.send)
         frm.inlets = (self.rtp, self.rtcp)
 
     def watch(self, ref: str) -> None:
@@ -216,7 +221,9 @@ class Way:
     def _route(self, *, is_bent: bool) -> Route:
         pair, opposite = self.frm.pair, self.opposite
         obstacle = ""
-        if is_bent:
+        if any(far is not None and far.shield is not None for far in (self.frm, self.to)):
+            obstacle = ENCRYPTED
+        elif is_bent:
             obstacle = DIGITS_CONVERTED
         elif self.plan.recoded:
             obstacle = RECODED

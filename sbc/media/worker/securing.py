@@ -1,0 +1,189 @@
+"""SRTP at one end of a stream: what comes is opened before anybody looks at it, what goes is protected last.
+
+It stands between the sockets and the inlets: it wraps the functions that read and write. So the rest of the worker
+knows plain RTP alone, and where an end is not secured nothing is in the way. A packet is looked at in this order: may
+its source send here at all; is it new; is it authentic. What is not is counted and gone: nothing learns from it, a
+silence is not broken by it, and no call ends by it.
+`far_end` makes one for each end that is secured; `srtp_keyring` has the keys.
+"""
+
+from typing import Final
+
+from sbc.media import wire
+from sbc.media.worker import slots
+from sbc.media.worker.inlet import REPORTED, RTCP_OCTETS, RTP_OCTETS, VIEW, Inlet
+from sbc.media.worker.lane import Recv, RecvFrom, Send, SendTo
+from sbc.media.worker.latch import Source
+from sbc.media.worker.rtcp import is_rtcp
+from sbc.media.worker.srtp import REPLAYED, Receiver, Sender, UnsendableError
+from sbc.media.worker.srtp_cipher import FORGED
+from sbc.media.worker.srtp_keyring import Keyring
+from sbc.media.worker.srtp_memory import Record
+from sbc.media.worker.srtp_numbers import NONE
+
+_REPORTS: Final = range(200, 205)  # RTCP on the port of RTP where it is not agreed on, see `carry`
+
+
+class NotMediaError(OSError):
+    """There was a packet, and it has been dealt with. To those who read, the error of an earlier packet: they go on."""
+
+
+class Shield:
+    """The keys of one port, or of both. Without any, nothing passes. `suite`: by its name."""
+
+    __slots__ = ("_receivers", "_send_mki", "_sender", "suite")
+
+    def __init__(self) -> None:
+        self.suite = ""
+        self._sender: Sender | None = None
+        self._send_mki = b""
+        self._receivers: list[tuple[Receiver, bytes]] = []
+
+    def put(self, crypto: wire.Crypto | None, ref: str, keyring: Keyring, *, is_resumed: bool) -> None:
+        """These from now on. The key that the far end used last is tried first, wherever it stands."""
+        before = self._receivers[0][0] if self._receivers else None
+        if crypto is None:
+            self.suite, self._sender, self._receivers = "", None, []
+            return
+        self.suite, self._send_mki = crypto.suite, crypto.send.mki
+        self._sender = keyring.sender(ref, crypto, is_resumed=is_resumed)
+        receivers = keyring.receivers(ref, crypto)
+        self._receivers = [(one, key.mki) for one, key in zip(receivers, crypto.receive, strict=True)]
+        self._receivers.sort(key=lambda one: one[0] is not before)
+
+    def open(self, size: int, *, is_report: bool) -> int:
+        """Opens the packet in the buffer; its size then, FORGED, or REPLAYED."""
+        found = FORGED
+        for n, (receiver, mki) in enumerate(self._receivers):
+            if is_report:
+                left = receiver.open_rtcp(VIEW, size, len(mki))
+            else:
+                left = receiver.open(VIEW, size, len(mki), self._before(receiver) if n or self._is_plural else NONE)
+            if left >= 0:
+                if n:
+                    self._receivers.insert(0, self._receivers.pop(n))
+                return left
+            found = min(found, left)
+        return found
+
+    def protect(self, data: bytes | memoryview, *, is_report: bool) -> memoryview:
+        """Raises UnsendableError."""
+        if self._sender is None:
+            raise UnsendableError
+        return (self._sender.protect_rtcp if is_report else self._sender.protect)(data, self._send_mki)
+
+    @property
+    def _is_plural(self) -> bool:
+        return len(self._receivers) > 1
+
+    def _before(self, but: Receiver) -> int:
+        """Where the source of the packet in the buffer stands under another key."""
+        ssrc = int.from_bytes(VIEW[8:12])
+        return max((one.highest(ssrc) for one, _ in self._receivers if one is not but), default=NONE)
+
+
+class Security:
+    """`rtp`, `rtcp`: the shields of both ports, which SDES makes one. `refused`: what was forged and replayed."""
+
+    __slots__ = ("_is_mux", "refused", "rtcp", "rtp")
+
+    def __init__(self, refused: Record) -> None:
+        self.refused = refused
+        self.rtp = self.rtcp = Shield()
+        self._is_mux = False
+
+    def put(self, end: wire.End, ref: str, keyring: Keyring, *, is_resumed: bool) -> None:
+        """The end as it is from now on; it is secured."""
+        self._is_mux = end.mux
+        secured = end.secured
+        if isinstance(secured, wire.Crypto):
+            self.rtcp = self.rtp
+            self.rtp.put(secured, ref, keyring, is_resumed=is_resumed)
+
+    # --- what comes ---------------------------------------------------------------------------------------------------
+
+    def hearing(self, inlet: Inlet, recv_from: RecvFrom) -> RecvFrom:
+        """Reads by `recv_from` what comes to the inlet's socket, or to another of the same port."""
+        take = self._take
+
+        def recv(buffer: bytearray) -> tuple[int, Source]:
+            size, source = recv_from(buffer)
+            if source != inlet.source and not self._may_be(inlet, size, source):
+                raise NotMediaError
+            return take(inlet, buffer, size, source), source
+
+        return recv
+
+    def hearing_only(self, inlet: Inlet, recv: Recv) -> Recv:
+        """Reads by `recv`, from the inlet's peer alone."""
+        take = self._take
+
+        def recv_opened(buffer: bytearray) -> int:
+            return take(inlet, buffer, recv(buffer), inlet.peer)
+
+        return recv_opened
+
+    def _take(self, inlet: Inlet, buffer: bytearray, size: int, source: Source) -> int:
+        """Opens the packet in the buffer. Raises NotMediaError where nothing is left of it."""
+        is_report = inlet.is_rtcp or self._is_report(buffer[1])
+        if not 128 <= buffer[0] < 192 or size < (RTCP_OCTETS if is_report else RTP_OCTETS):
+            self._take_other(inlet, size, source)
+            raise NotMediaError
+        left = (self.rtcp if inlet.is_rtcp else self.rtp).open(size, is_report=is_report)
+        if left >= 0:
+            return left
+        if left == REPLAYED:
+            self.refused.count_replayed()
+        else:
+            self.refused.count_forged()
+        raise NotMediaError
+
+    def _take_other(self, inlet: Inlet, _size: int, _source: Source) -> None:
+        inlet.statistics.add(slots.DROPPED)
+
+    def _may_be(self, inlet: Inlet, size: int, source: Source) -> bool:
+        """Whether it is worth the work. Where nobody is let in, what comes is opened all the same, and dropped then: a
+        far end that sends on while it is held counts on, and we with it.
+        """
+        if inlet.rtcp is not None and size > 1 and is_rtcp(VIEW[1]):
+            inlet = inlet.rtcp
+        gate = inlet.gate
+        if gate is None or gate.may_learn(source, inlet.clock()):
+            return True
+        inlet.statistics.add(slots.FOREIGN)
+        gate.stranger = source
+        return False
+
+    def _is_report(self, second: int) -> bool:
+        return is_rtcp(second) if self._is_mux else second in _REPORTS
+
+    # --- what goes ----------------------------------------------------------------------------------------------------
+
+    def saying_to(self, sendto: SendTo, *, is_rtcp: bool) -> SendTo:
+        shield = self.rtcp if is_rtcp and not self._is_mux else self.rtp
+
+        def send(data: bytes | memoryview, address: tuple[str, int]) -> int:
+            packet = shield.protect(data, is_report=is_rtcp or self._is_report(data[1]))
+            try:
+                return sendto(packet, address)
+            except OSError as error:
+                if error.errno not in REPORTED:
+                    raise
+            return sendto(packet, address)  # it told of an earlier packet; see `inlet`
+
+        return send
+
+    def saying(self, raw: Send) -> Send:
+        """By a connected socket of RTP."""
+        shield = self.rtp
+
+        def send(data: memoryview) -> int:
+            packet = shield.protect(data, is_report=self._is_report(data[1]))
+            try:
+                return raw(packet)
+            except OSError as error:
+                if error.errno not in REPORTED:
+                    raise
+            return raw(packet)
+
+        return send
