@@ -69,6 +69,19 @@ KINDS: Final[Mapping[str, Kind]] = {
     ),
     # networks
     "tcp.no_socket": Kind("A TCP connection was not taken[: {reason}]."),
+    # keeping out
+    "ban.many": Kind("{bans} sources are banned at once, of {room} that there is room for.", (), ("ban.few_again",)),
+    "ban.not_mirrored": Kind(
+        "Banned sources are not kept out by the kernel[: {reason}]; we drop what they send ourselves.",
+        (),
+        ("ban.mirrored", "ban.mirror_ended"),
+    ),
+    # room
+    "table.filling": Kind(
+        "The table `{table}` is filling: {used} of {most}; beyond, what is new is refused.",
+        ("table",),
+        ("table.room_again",),
+    ),
     # records and state
     "cdr.not_stored": Kind(
         "{records} call records could not be written to the disk[: {reason}]; they are kept in memory, "

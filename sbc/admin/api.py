@@ -12,6 +12,7 @@ from msgspec import Meta
 from sbc import __version__
 from sbc.admin import (
     alarm_views,
+    bans,
     control,
     documents,
     figures,
@@ -180,6 +181,16 @@ OPERATIONS: Final = (
     Operation(
         "GET", "/api/v1/alarms", "alarms", "What is wrong now, and what was within the last hour", alarm_views.alarms,
         Returns(documents.Alarms),
+    ),
+    Operation("GET", "/api/v1/bans", "bans", "Sources that are not heard, the newest first", bans.bans,
+        Returns(documents.Bans)),
+    Operation(
+        "POST", "/api/v1/bans/{address}", "ban", "Do not hear a source for a while; of IPv6 its whole /64", bans.add,
+        Returns(documents.Ban, 201, "the ban"), body=documents.BanBody, problems=(400, 409),
+    ),
+    Operation(
+        "DELETE", "/api/v1/bans/{address}", "lift_ban", "Hear a source again", bans.lift,
+        Returns(documents.Ban, text="the ban that was"), problems=(400, 404),
     ),
     Operation(
         "POST", "/api/v1/drain", "drain", "Take no new calls, and end what is left at the deadline", control.drain,

@@ -82,6 +82,7 @@ class Status(Document, frozen=True):
     dialogs: Count
     ports: Count
     tasks: Count
+    bans: Count
     rates: Rates
     pids: Pids
     media: list[Worker]
@@ -248,6 +249,28 @@ class Alarms(Document, frozen=True):
     alarms: list[Alarm]
 
 
+class Ban(Document, frozen=True):
+    """`address`: of IPv6 the /64, such as 2001:db8:0:1::/64. `by`: who has banned it."""
+
+    address: str
+    since: Time | None
+    until: Time | None
+    by: Literal["sbc", "operator"]
+    why: str
+
+
+class Bans(Document, frozen=True):
+    bans: list[Ban]
+    total: Count
+
+
+class BanBody(Document, frozen=True, rename={"lasts": "for"}):
+    """1h where it is missing; 30d at most."""
+
+    lasts: Duration | None = None
+    why: str | None = None
+
+
 class Holder(Document, frozen=True):
     """Who holds a call path: leg `leg` of call `ref`."""
 
@@ -333,6 +356,7 @@ class StateEvent(Document, frozen=True):
     paths: list[SharedPath] | None = None
     limits: list[Limit] | None = None
     alarms: list[Alarm] | None = None
+    bans: Bans | None = None
 
 
 class PingResult(Document, frozen=True):

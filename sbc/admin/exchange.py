@@ -10,7 +10,16 @@ import msgspec
 from msgspec import Struct
 
 from sbc.admin.state import AdminState
-from sbc.b2bua.events import BusyOutOrdered, DrainOrdered, DrainRevoked, DrillOrdered, HangUpOrdered, PingOrdered
+from sbc.b2bua.events import (
+    BanOrdered,
+    BusyOutOrdered,
+    DrainOrdered,
+    DrainRevoked,
+    DrillOrdered,
+    HangUpOrdered,
+    LiftOrdered,
+    PingOrdered,
+)
 from sbc.cdr.store import CdrReader
 
 JSON: Final = "application/json"
@@ -36,7 +45,16 @@ class Reply(Struct, frozen=True):
 
 
 # What this API may tell the engine.
-ControlEvent = HangUpOrdered | DrainOrdered | DrainRevoked | DrillOrdered | BusyOutOrdered | PingOrdered
+ControlEvent = (
+    HangUpOrdered
+    | DrainOrdered
+    | DrainRevoked
+    | DrillOrdered
+    | BusyOutOrdered
+    | PingOrdered
+    | BanOrdered
+    | LiftOrdered
+)
 
 
 class Order(Struct, frozen=True):

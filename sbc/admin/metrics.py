@@ -3,7 +3,7 @@
 The names are the contract's. Only what is truly counted is shown; a metric whose feature is not built does not appear.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from sbc.admin.alarm_kinds import KINDS
@@ -11,6 +11,7 @@ from sbc.admin.peer_views import DIRECTIONS, paths_of, used_in
 from sbc.admin.state import AlarmView, RuntimeView
 from sbc.b2bua.snapshot import EngineView
 from sbc.core.histogram import Counted
+from sbc.core.tables import Table
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 TRANSFERS: Final = ("transferred", "failed", "refused")
@@ -50,6 +51,8 @@ def render(engine: EngineView, runtime: RuntimeView, alarms: Iterable[AlarmView]
             ),
             _family("sbc_subscriptions", "gauge", "Subscriptions across the SBC", (), [((), engine.subscriptions)]),
             *_node_families(engine, runtime),
+            _family("sbc_bans", "gauge", "Sources that are banned", (), [((), len(engine.bans))]),
+            *_table_families((*engine.tables, *runtime.tables)),
             _family("sbc_alarms", "gauge", "Active alarms", ("event",), _alarms(alarms)),
             _family(
                 "sbc_cdr_copy_pending",
@@ -87,6 +90,25 @@ def _node_families(engine: EngineView, runtime: RuntimeView) -> tuple[str, ...]:
             "Minutes of this day (UTC) that count against `minutes_per_day` of a PBX or route",
             ("limit",),
             _samples((one.name, one.minutes_today) for one in engine.limits if one.minutes_per_day is not None),
+        ),
+    )
+
+
+def _table_families(tables: Sequence[Table]) -> tuple[str, ...]:
+    return (
+        _family(
+            "sbc_table_used",
+            "gauge",
+            "How much of a table, a queue or a buffer is in use, in places or, where its name says so, in octets",
+            ("table",),
+            _samples((table.name, table.used) for table in tables),
+        ),
+        _family(
+            "sbc_table_limit",
+            "gauge",
+            "How much of it there may be",
+            ("table",),
+            _samples((table.name, table.most) for table in tables),
         ),
     )
 

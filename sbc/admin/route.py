@@ -21,6 +21,7 @@ PATH_NAMES: Final = {
     "trunk": "a trunk's name in the policy",
     "pbx": "a PBX's name in the policy",
     "peer": "a trunk's or a PBX's name in the policy",
+    "address": "an IP address; of IPv6 any one of a /64",
 }
 
 

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from sbc.admin.alarm_views import alarm_objects
+from sbc.admin.bans import ban_objects
 from sbc.admin.peer_views import limit_object, path_object, paths_of, pbx_objects, trunk_objects
 from sbc.admin.state import AdminState
 from sbc.admin.views import call_object, status_object
@@ -39,6 +40,7 @@ def take_picture(state: AdminState) -> Picture:
         "paths": [{key: value for key, value in path.items() if key != "holders"} for path in paths],
         "limits": [limit_object(limit) for limit in engine.limits],
         "alarms": alarm_objects(state),
+        "bans": {"bans": ban_objects(engine, limits.STREAMED_BANS), "total": len(engine.bans)},
     }
     texts = {name: msgspec.json.encode(value) for name, value in members.items()}
     still = {key: value for key, value in status.items() if key != "uptime_seconds"}

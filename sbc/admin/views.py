@@ -23,6 +23,7 @@ def status_object(engine: EngineView, runtime: RuntimeView) -> dict[str, Any]:
         "dialogs": engine.dialogs,
         "ports": engine.ports,
         "tasks": runtime.tasks,
+        "bans": len(engine.bans),
         "rates": {
             "calls_per_second": round(runtime.calls_per_second, 2),
             "answered_per_second": round(runtime.answered_per_second, 2),

@@ -105,12 +105,14 @@ class KeepingOut:
             return True
         source = _source(flow.remote.host)
         if self.bans.is_banned(source) and not self._is_emergency_try(source, data, now):
-            return self._drop("banned")
+            self._dropped["banned"] += 1
+            return False
         if not self._has_time_for(source, flow, now):
             return False
         if self._scanner.search(data, 0, _LOOKED_AT) is not None:
             self.offends(flow, "the signature of a scanner", now, weight=self.bans.rules.strikes)
-            return self._drop("scanner")
+            self._dropped["scanner"] += 1
+            return False
         return True
 
     def refuses(self, host: str) -> bool:
@@ -133,15 +135,18 @@ class KeepingOut:
         self._turn(now)
         count = self._of_second.get(source, 0) + 1
         if count == 1 and len(self._of_second) >= limits.COUNTED_SOURCES:
-            return self._drop("strangers_over_rate")
+            self._dropped["strangers_over_rate"] += 1
+            return False
         self._of_second[source] = count
         if self._users[source] and count <= limits.USERS_MESSAGES_PER_SECOND:
             return True
         if count > limits.STRANGER_MESSAGES_PER_SECOND:
             self.offends(flow, "too many messages", now)
-            return self._drop("stranger_over_rate")
+            self._dropped["stranger_over_rate"] += 1
+            return False
         if self._all_of_second >= limits.STRANGERS_MESSAGES_PER_SECOND:
-            return self._drop("strangers_over_rate")
+            self._dropped["strangers_over_rate"] += 1
+            return False
         self._all_of_second += 1
         return True
 
@@ -150,10 +155,6 @@ class KeepingOut:
             self._second = now
             self._of_second.clear()
             self._all_of_second = 0
-
-    def _drop(self, reason: str) -> bool:
-        self._dropped[reason] += 1
-        return False
 
     # --- at the door, when it has been parsed -------------------------------------------------------------------------
 

@@ -9,7 +9,8 @@ from typing import Literal
 from msgspec import Struct
 
 from sbc.core.histogram import Counted
-from sbc.peering.views import LimitView, PathView, PeerView, PingView
+from sbc.core.tables import Table
+from sbc.peering.views import BanView, LimitView, PathView, PeerView, PingView
 
 CallState = Literal["trying", "ringing", "answered", "ending"]
 
@@ -86,11 +87,13 @@ class EngineView(Struct, frozen=True):
     paths: tuple[PathView, ...] = ()  # of every trunk and pool, limited or not
     limits: tuple[LimitView, ...] = ()  # of PBXs and routes that have some
     pings: tuple[PingView, ...] = ()
+    bans: tuple[BanView, ...] = ()  # the newest first
     wall_at_zero: float = 0.0  # add it to a time of the engine's clock
     emergencies: int = 0  # calls since the start
     media: MediaView = MediaView()
     now: float = 0.0  # of the engine's clock
     transfers: tuple[tuple[str, int], ...] = ()  # by what came of them: transferred, failed, refused
+    tables: tuple[Table, ...] = ()  # how full each is
     paths_leaked: int = 0  # call paths that outlived their call, since the start: must be none
 
     @property

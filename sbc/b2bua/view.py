@@ -43,6 +43,7 @@ def engine_view(
         limits=relations.quotas.views(now, wall.of(now)),
         paths_leaked=relations.paths.leaked,
         pings=relations.health.pings(),
+        bans=context.keeping_out.bans.views(),
         wall_at_zero=wall.at_zero,
         now=now,
         emergencies=context.emergencies,

@@ -48,6 +48,7 @@ HANDSHAKES_PER_PEER: Final = 64  # of these, of one peer
 HANDSHAKES_OF_STRANGERS: Final = 64  # of these, of all strangers
 HANDSHAKES_PER_STRANGER: Final = 4  # of these, from one host (IPv6: its /64)
 STRANGER_HANDSHAKES_PER_SECOND: Final = 20  # of a listener; 4 ms of a processor each with an RSA key of 4,096 bits
+TLS_CONNECTIONS_REMEMBERED: Final = 4_096  # that messages came by, and aliases of them (RFC 5923)
 HANDSHAKE_THREADS: Final = 1  # that reckon for peers, and as many for strangers
 
 # Names
@@ -174,6 +175,7 @@ ADMIN_CLIENTS: Final = 64  # connections; one more is closed at once
 ADMIN_CLIENTS_PER_HOST: Final = 32  # from one host beyond loopback (IPv6: its /64), that could keep the others out
 EVENT_READERS: Final = 16  # of the event stream; one more gets 503
 STREAMED_CALLS: Final = 500  # the newest, in the event stream: no screen shows more
+STREAMED_BANS: Final = 200  # the newest, in the event stream
 LISTED_CALLS: Final = 1_000  # the newest, in one list of calls unless more are asked for
 
 # CDR

@@ -107,6 +107,20 @@ export function reload() {
   });
 }
 
+export function lift(ban) {
+  const address = visible(ban.address);
+  confirm({
+    title: `Lift the ban of ${address}?`,
+    will: [`What comes from ${address} is heard again at once, as that of any stranger.`, "What it has done until now is forgotten; if it goes on so, it is banned again."],
+    not: ["No other ban is touched."],
+    verb: "Lift",
+    perform: async () => {
+      await ask(path("bans", ban.address.replace(/\/64$/, "")), { method: "DELETE" });
+      return `${address} is not banned any more.`;
+    },
+  });
+}
+
 /** Touches nothing, so it does not ask; its answers stand in the dialog. */
 export function ping(peer) {
   confirm({

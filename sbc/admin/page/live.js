@@ -16,6 +16,7 @@ export const live = {
   paths: [],
   limits: [],
   alarms: [],
+  bans: { bans: [], total: 0 }, // the newest
   calls: new Map(),
   version: 0, // of `calls`
   total: 0,
@@ -126,7 +127,7 @@ export function parser(give) {
   };
 }
 
-const STATE = ["status", "trunks", "pbxs", "paths", "limits", "alarms"];
+const STATE = ["status", "trunks", "pbxs", "paths", "limits", "alarms", "bans"];
 
 function receive(event, data) {
   if (event === "state") {

@@ -1,5 +1,6 @@
 // Alarms: what is wrong now, what was until an hour ago; and the words that a screen reader hears when one comes.
 
+import { lift } from "./actions.js";
 import { live, useLive } from "./live.js";
 import { Lasting, Peer, Time } from "./parts.js";
 import { html, useEffect, useRef, useState } from "./vendor/htm-preact.js";
@@ -9,6 +10,7 @@ const QUIET_MS = 10_000; // between two announcements
 
 export function Alarms() {
   const alarms = useLive((s) => s.alarms);
+  const bans = useLive((s) => s.bans);
   const [active, over] = [alarms.filter((alarm) => alarm.active), alarms.filter((alarm) => !alarm.active)];
   return html`
     <h1 tabindex="-1">Alarms</h1>
@@ -17,8 +19,21 @@ export function Alarms() {
     </section>
     <section aria-labelledby="over"><h2 id="over">Over, within the last hour <span class="dim">${over.length}</span></h2>
       ${over.length ? html`<${AlarmList} alarms=${over} />` : html`<p class="empty">None.</p>`}
+    </section>
+    <section aria-labelledby="bans"><h2 id="bans">Banned sources <span class="dim">${bans.total}</span></h2>
+      ${bans.total ? html`<${BanList} bans=${bans} />` : html`<p class="empty">None.</p>`}
     </section>`;
 }
+
+const BanList = ({ bans }) => html`
+  <ul class="alarms">
+    ${bans.bans.map((ban) => html`
+      <li key=${`${ban.address} ${ban.since}`} class="past">
+        <p class="what"><strong><code>${visible(ban.address)}</code></strong> <${Peer}>${ban.why}<//> <button type="button" onClick=${() => lift(ban)}>Lift</button></p>
+        <p class="dim">by ${ban.by === "sbc" ? "the SBC" : "an operator"} since <${Time} at=${ban.since} />, until <${Time} at=${ban.until} /></p>
+      </li>`)}
+  </ul>
+  ${bans.total > bans.bans.length && html`<p class="dim">The newest ${bans.bans.length} are shown; <code>sbc bans list</code> has all.</p>`}`;
 
 const keyOf = (alarm) => `${alarm.event} ${alarm.subject}`;
 

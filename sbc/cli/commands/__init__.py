@@ -3,7 +3,7 @@
 A command is added in one of the modules here, in the order in which help shows them within their group.
 """
 
-from sbc.cli.commands import local, looks, measure, orders, records
+from sbc.cli.commands import bans, local, looks, measure, orders, records
 from sbc.cli.commands.root import app
 
-__all__ = ["app", "local", "looks", "measure", "orders", "records"]
+__all__ = ["app", "bans", "local", "looks", "measure", "orders", "records"]

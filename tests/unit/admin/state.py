@@ -7,7 +7,7 @@ from sbc.admin.state import RuntimeView, TraceView, Why, WorkerView
 from sbc.b2bua.snapshot import CallView, EngineView, MediaView
 from sbc.core.address import Address, Flow, Transport
 from sbc.core.histogram import Counted
-from sbc.peering.views import BindingView, HolderView, LimitView, PathView, PeerView, RegistrationView, ServerView
+from sbc.peering.views import BanView, BindingView, HolderView, LimitView, PathView, PeerView, RegistrationView, ServerView
 from sbc.trace.recorder import Entry
 
 WALL_AT_ZERO = 1_738_314_000.0  # 2025-01-31T09:00:00Z
@@ -92,6 +92,7 @@ ENGINE = EngineView(
     wall_at_zero=WALL_AT_ZERO,
     emergencies=2,
     limits=(LimitView("pbx office", 1, 40, 12.5, 6000, None),),
+    bans=(BanView("192.0.2.7", 50.0, 650.0, "sbc", "wrong credentials"),),
 )
 
 

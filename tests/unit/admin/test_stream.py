@@ -29,7 +29,7 @@ def test_at_first_everything_is_told():
     (state, members), (calls, news) = events(Told().news(picture()))
 
     assert (state, calls) == ("state", "calls")
-    assert list(members) == ["status", "trunks", "pbxs", "paths", "limits", "alarms"]
+    assert list(members) == ["status", "trunks", "pbxs", "paths", "limits", "alarms", "bans"]
     assert members["status"]["name"] == "hq"
     assert (news["reset"], news["gone"], news["total"], news["shown"]) == (True, [], 1, 1)
     assert [call["ref"] for call in news["calls"]] == [CALL.ref]

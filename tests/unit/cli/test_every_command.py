@@ -39,6 +39,9 @@ ARGUMENTS = {
     "busyout": "carrier-a",
     "restore": "carrier-a",
     "drill": "office on",
+    "bans list": "",
+    "bans add": "192.0.2.7",
+    "bans lift": "192.0.2.7",
     "drain": "",
     "reload": "",
     "cdr list": "",
@@ -169,7 +172,7 @@ PAGE = (Path(__file__).parents[3] / "docs" / "reference" / "commands.md").read_t
 def on_page() -> set[str]:
     """Commands in the first column of its table."""
     first_cells = [line.split(" | ")[0] for line in PAGE.splitlines() if line.startswith("| `sbc ")]
-    return {name for cell in first_cells for name in re.findall(r"`sbc ((?:cdr )?[a-z]+)", cell)}
+    return {name for cell in first_cells for name in re.findall(r"`sbc ((?:(?:cdr|bans) )?[a-z]+)", cell)}
 
 
 def test_the_page_lists_exactly_the_commands():
