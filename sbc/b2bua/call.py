@@ -83,6 +83,8 @@ class Call:
             credentials=context.relations.credentials(peer.name),
             flow=flow if peer.registers or peer.accepts_any else None,
         )
+        if flow is not None:
+            self.ingress.speaks_from(flow)
         self.legs: list[Leg] = [self.ingress]
         self.pair = (0, 1)  # the legs that talk, or are to talk, with each other
         self.context = context

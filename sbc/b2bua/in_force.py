@@ -6,7 +6,7 @@ know.
 """
 
 from collections.abc import Hashable, Iterator, Sequence
-from functools import cache
+from functools import cache, partial
 
 from sbc.b2bua.beside.beside import Beside
 from sbc.b2bua.call import Out as CallOut
@@ -17,6 +17,7 @@ from sbc.b2bua.listeners import FormerListeners
 from sbc.b2bua.media import MediaRules
 from sbc.b2bua.reachable import locals_of
 from sbc.b2bua.states import Talking
+from sbc.b2bua.ways import has_tls, proof_of, way_of
 from sbc.b2bua.whose import ref_of
 from sbc.core.address import Address, Transport
 from sbc.peering.hop import server_uri
@@ -38,6 +39,8 @@ class PolicyInForce:
         self._endpoint = endpoint
         self._beside = beside
         endpoint.is_renamed = _renames(context.policy)
+        endpoint.layer.proof = lambda peer: proof_of(peer, context.policy)
+        self._find_ways()
 
     # --- names --------------------------------------------------------------------------------------------------------
 
@@ -69,6 +72,7 @@ class PolicyInForce:
         moved = self._change_interfaces(old, policy, now)
         context.media_rules = media_rules(policy)
         self._endpoint.is_renamed = _renames(policy)
+        self._find_ways()
         outs = [
             *moved,
             *self.watch_names(now),
@@ -79,6 +83,11 @@ class PolicyInForce:
         for host, addresses in self._endpoint.locator.speakers().items():
             policy.learn_addresses(host, addresses)  # it has never heard of them, and the DNS need not say it again
         return outs
+
+    def _find_ways(self) -> None:
+        """Nobody is asked how a request goes over TLS where nothing ever has spoken it."""
+        if has_tls(self._context.policy):
+            self._endpoint.way = partial(way_of, context=self._context, beside=self._beside)
 
     def _calls_of_changed(self, old: Policy, new: Policy) -> Iterator[str]:
         """Refs of those with a peer that the new policy does not have as the old one had it; and of those that are not

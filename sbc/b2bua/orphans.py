@@ -5,6 +5,7 @@ RFC 3261 §13.2.2.4. Used by the switch.
 
 from collections.abc import Hashable, Sequence
 
+from sbc.core.address import Transport
 from sbc.peering.relations import Relations
 from sbc.policy.model import Peer
 from sbc.sip.auth.client import credentials_of
@@ -20,8 +21,10 @@ def end_orphan(user: Hashable, out: ResponseReceived, peer: Peer | None, relatio
     if out.request.method == "BYE" and status in (401, 407) and peer is not None:
         return _end_again(user, out, peer, relations)
     if out.request.method == "INVITE" and 200 <= status < 300:
-        # A PBX that has registered with us is where our INVITE went, whatever its Contact says.
-        flow = out.flow if peer is not None and peer.registers else None
+        # A PBX that has registered with us is where our INVITE went, whatever its Contact says. So is who answered over
+        # TLS: on that connection it has proved who it is, and nobody knows any more what another one would have to.
+        stays = (peer is not None and peer.registers) or out.flow.transport is Transport.TLS
+        flow = out.flow if stays else None
         return end_unwanted(user, out.request, out.response, out.flow.interface, flow)
     return []
 

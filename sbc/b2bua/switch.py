@@ -65,11 +65,13 @@ from sbc.b2bua.shedding import Shedding
 from sbc.b2bua.snapshot import CallView, EngineView, LoadView
 from sbc.b2bua.stamping import stamped
 from sbc.b2bua.strangers import Strangers
+from sbc.b2bua.tables import engine_tables
 from sbc.b2bua.view import call_view, engine_view, load_view
 from sbc.b2bua.whose import asked, dialog_of, is_of_probe, ref_of, user_of
 from sbc.core.address import Address, Flow, Transport
 from sbc.core.cause import Cause
 from sbc.core.ids import IdSource
+from sbc.core.tables import Table
 from sbc.peering.bindings import BindingMoved
 from sbc.peering.relations import Out as PeerOut
 from sbc.peering.relations import Relations
@@ -231,6 +233,7 @@ class Switch:
                 failed = self.endpoint.handle(event, now)
                 return self._run([*self.relations.flow_failed(flow, now), *failed], now)
             case FlowClosed(flow):
+                self.endpoint.connections.gone(flow)
                 return self._run(self.relations.flow_closed(flow, now), now)
             case LookedUp():
                 outs = self.endpoint.handle(event, now)
@@ -328,7 +331,13 @@ class Switch:
 
     def snapshot(self, now: float, newest: int | None = None) -> EngineView:
         """`newest`: shows at most so many calls, and nobody who holds a call path; for whoever looks often."""
-        return engine_view(self._context, self.endpoint, self.beside, newest, now, is_ready=not self._drain.is_on)
+        view = engine_view(self._context, self.endpoint, self.beside, newest, now, is_ready=not self._drain.is_on)
+        return replace(view, tables=self.tables())
+
+    def tables(self) -> tuple[Table, ...]:
+        """How full each is; cheap."""
+        former, doorstep = self._in_force.former, self.reception.doorstep
+        return engine_tables(self._context, self.endpoint, self.beside, former, doorstep, self._unstored)
 
     def call_view(self, ref: str) -> CallView | None:
         """The running call of this ref, or the one that has taken it in."""

@@ -30,5 +30,7 @@ class Hop(Struct, frozen=True):
 def server_uri(server: Server) -> str:
     """The next hop as the policy names it. Without a transport of its own, NAPTR and SRV may choose one (RFC 3263)."""
     port = "" if server.port is None else f":{server.port}"
+    if server.is_sips:
+        return f"sips:{bracketed(server.host)}{port}"
     is_plain = server.transport is Transport.UDP and not server.names_transport
     return f"sip:{bracketed(server.host)}{port}{'' if is_plain else f';transport={server.transport}'}"

@@ -95,7 +95,7 @@ class Registration:
         register, binding = self._register, self._binding
         return RegistrationView(
             self._state,
-            f"sip:{register.user}@{register.host}" if register.user else f"sip:{register.host}",
+            register.aor,
             self._since,
             self._why,
             None if binding is None else binding.expires_at,
@@ -350,7 +350,7 @@ class Registration:
         self._set_keep_alive(now)
         # Deviation: RFC 5626 §4.4.1 has this "ping" on connections only, and awaits a pong. Registrars without RFC 5626
         # ignore it, over UDP too, and a NAT needs no more than that something passes.
-        return [KeepAlive(self._binding.hop.flow)]
+        return [KeepAlive(self._binding.hop.flow, ("register", self._peer.name, 0))]
 
     def _set_keep_alive(self, now: float) -> None:
         """ "a random number between … an upper bound and a lower bound, where the lower bound is 20% less", §4.4.1."""

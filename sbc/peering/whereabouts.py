@@ -37,7 +37,9 @@ class Whereabouts:
         for server in peer.servers:
             flows = self._locate(server_uri(server), peer.interface, now)
             if not isinstance(flows, Unlocated):
-                found += [(server, Hop(peer.name, server, flow)) for flow in flows]
+                # By a transport that it may not speak by, its answers would be a stranger's.
+                by = peer.transports
+                found += [(server, Hop(peer.name, server, flow)) for flow in flows if flow.transport in by]
             elif flows.wanted:
                 found.append((server, None))
         return tuple(found)

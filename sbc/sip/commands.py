@@ -100,9 +100,10 @@ class Adopt(Struct, frozen=True):
 
 
 class KeepAlive(Struct, frozen=True):
-    """Send a CRLF pair on this flow, so that a NAT keeps it open (RFC 5626 §3.5.1, without awaiting a pong)."""
+    """Send a CRLF pair on this flow, so that a NAT keeps it open (RFC 5626 §3.5.1). `user`: on whose behalf."""
 
     flow: Flow
+    user: Hashable = None
 
 
 class ResendResponse(Struct, frozen=True):

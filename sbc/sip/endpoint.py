@@ -8,6 +8,8 @@ from collections import Counter
 from collections.abc import Callable, Container, Hashable, Iterable, Mapping
 from typing import Final
 
+from msgspec.structs import replace
+
 from sbc.core import limits
 from sbc.core.address import Address, Flow, Transport
 from sbc.core.commands import Log
@@ -28,12 +30,14 @@ from sbc.sip.commands import (
     SendMessage,
     SendRequest,
 )
+from sbc.sip.connections import Connections, Way, secured
 from sbc.sip.events import FlowFailed, LookedUp
 from sbc.sip.locate import Local, LocalKey, Locator, News, Unlocated
 from sbc.sip.message import Fields, Request, Response
 from sbc.sip.method import KNOWN_METHODS
 from sbc.sip.parse import ParseError, parse_message
 from sbc.sip.serialize import serialize
+from sbc.sip.sips import asks_for_sips, wants_sips_back
 from sbc.sip.status import reason_phrase
 from sbc.sip.timing import DEFAULT_TIMING, Timing
 from sbc.sip.transaction.layer import TransactionLayer
@@ -68,9 +72,13 @@ class Endpoint:
         self.locator = Locator(locals_, ids)
         self.counts: Counter[tuple[str, str, str]] = Counter()  # (direction, method or "other", status)
         self.dropped: Counter[str] = Counter()
+        self.layer.dropped = self.dropped
         self._ids = ids
         # By whose listeners a user's requests leave, where they are not those of now: a reload has removed some.
         self.former: Callable[[Hashable], Listeners] | None = None
+        # How a user's requests go over TLS; None: nothing here speaks it.
+        self.way: Callable[[Hashable], Way] | None = None
+        self.connections = Connections()
         self.own: Container[Address] = frozenset()  # our listeners as they are known, which are no next hops
         self.is_renamed = False  # policy gives some peers another User-Agent or Server, which takes the place of ours
         self._user_agent: Fields = (("User-Agent", server_name),)
@@ -91,6 +99,8 @@ class Endpoint:
             message = parse_message(data, stream=flow.transport is not Transport.UDP)
         except ParseError as error:
             return None, self._refuse_unreadable(error, flow, is_quiet=is_quiet)
+        if flow.transport is Transport.TLS:
+            self.connections.heard(message, flow)
         if isinstance(message, Request):
             refusal = None if door is None or self.layer.knows(message) else door(message)
             if refusal is not None:
@@ -114,6 +124,7 @@ class Endpoint:
 
     def handle(self, event: FlowFailed | LookedUp, now: float) -> list[Out]:
         if isinstance(event, FlowFailed):
+            self.connections.gone(event.flow)
             return list(self.layer.fail_flow(event.flow, event.reason, now))
         self.locator.learn(event, now)
         return [*self._go_on(event, now), *self.locator.due(now)]
@@ -140,6 +151,11 @@ class Endpoint:
         deadlines = (self.layer.next_deadline(), self.locator.next_deadline(), min(waiting, default=None))
         return min((at for at in deadlines if at is not None), default=None)
 
+    @property
+    def waiting(self) -> int:
+        """Requests that wait for names."""
+        return sum(len(one.orders) for one in self._waiting.values())
+
     def change_locals(self, locals_: Listeners, now: float) -> list[Out]:
         """Other listeners from now on; see `former` for what began by those before."""
         self.locator.change_locals(locals_, now)
@@ -160,8 +176,9 @@ class Endpoint:
                 return []
             case ResendResponse(key):
                 return list(self.layer.resend(key))
-            case KeepAlive(flow):
-                return [SendMessage(flow, _PING)]
+            case KeepAlive(flow, user):
+                flows = self._by_tls(flow, user) if flow.transport is Transport.TLS else (flow,)
+                return [SendMessage(flows[0], _PING)]
 
     def _respond(self, order: Respond, now: float) -> list[Out]:
         fields = order.fields
@@ -169,7 +186,9 @@ class Endpoint:
             flow = self.layer.flow_of(order.key)
             if flow is not None:
                 locals_ = self.locator.locals if self.former is None else self.former(self.layer.user_of(order.key))
-                fields = (("Contact", self._contact(order.contact, flow, locals_) + order.features), *fields)
+                is_sips = flow.transport is Transport.TLS and self._wants_sips(order.key)
+                contact = self._contact(order.contact, flow, locals_, is_sips=is_sips)
+                fields = (("Contact", contact + order.features), *fields)
         if order.status > 100 and not (self.is_renamed and _names_software(order.fields)):
             fields = self._server + fields
         self.counts["sent", _counted(order.key[-1]), str(order.status)] += 1
@@ -180,6 +199,8 @@ class Endpoint:
     def _send(self, order: SendRequest | SendAck, now: float) -> list[Out]:
         flow: Flow | Unlocated
         locals_ = self.locator.locals if self.former is None else self.former(order.user)
+        if self.way is not None and order.flow is None:
+            order = self._secured(order)
         flow = order.flow or self.locator.locate(order.next_hop, order.interface, now, locals_)
         if isinstance(flow, Unlocated):
             return self._wait_or_fail(order, flow, now)
@@ -190,6 +211,10 @@ class Endpoint:
         local = locals_.get((flow.interface, flow.transport, flow.remote.is_ipv6))
         if local is None:
             return self._fail(order, f"interface {flow.interface} has no listener for {flow}")
+        spare: Flow | None = None
+        if flow.transport is Transport.TLS:
+            flow, *others = self._by_tls(flow, order.user)
+            spare = others[0] if others else None
         request = order.request
         self.counts["sent", request.method, ""] += 1
         if isinstance(order, SendAck):
@@ -197,10 +222,12 @@ class Endpoint:
             return list(self.layer.send_ack(request, flow, local.sent_by, order.user))
         extra = () if self.is_renamed and _names_software(request.fields) else self._user_agent
         if order.contact is not None:
-            contact = self._contact(order.contact, flow, locals_, order.contact_params) + order.features
+            is_sips = flow.transport is Transport.TLS and asks_for_sips(request)
+            contact = self._contact(order.contact, flow, locals_, order.contact_params, is_sips=is_sips)
+            contact += order.features
             extra = (("Contact", contact), *extra)
         request = Request(request.method, request.uri_text, request.fields + extra, request.body)
-        _, outs = self.layer.send_request(request, flow, local.sent_by, order.user, now)
+        _, outs = self.layer.send_request(request, flow, local.sent_by, order.user, now, spare=spare)
         return list(outs)
 
     def _why_not_to(self, flow: Flow) -> str | None:
@@ -212,14 +239,30 @@ class Endpoint:
             return "a listener of our own"
         return fault_of(remote.host, flow.local.host)
 
+    def _by_tls(self, flow: Flow, user: Hashable) -> tuple[Flow, ...]:
+        """The flow, and the one that takes its place if it is lost."""
+        return (flow,) if self.way is None else tuple(self.connections.choose(flow, self.way(user)))
+
+    def _secured(self, order: SendRequest | SendAck) -> SendRequest | SendAck:
+        """Who speaks by TLS alone gets nothing by anything else, whatever his Contact says; nor does a SIPS URI."""
+        is_sips = order.request.uri_text[:5].lower() == "sips:"
+        if not is_sips and (self.way is None or not self.way(order.user).is_secure):
+            return order
+        hop = secured(order.next_hop)
+        return order if hop == order.next_hop else replace(order, next_hop=hop)
+
     # --- requests whose next hop is being looked up -------------------------------------------------------------------
 
     def _wait_or_fail(self, order: SendRequest | SendAck, unlocated: Unlocated, now: float) -> list[Out]:
         if not unlocated.is_pending:
             return self._fail(order, unlocated.reason)
-        if sum(len(one.orders) for one in self._waiting.values()) >= limits.REQUESTS_AWAITING_NAMES:
-            return self._fail(order, "too many requests wait for names")
         place = (order.next_hop, order.interface)
+        most = limits.REQUESTS_AWAITING_NAMES
+        if not self.locator.is_watched(*place):
+            most = int(most * limits.PEER_SHARE)  # a name that a peer has made up leaves room for those of servers
+        if self.waiting >= most:
+            self.dropped["names_full"] += 1
+            return self._fail(order, "too many requests wait for names")
         waiting = self._waiting.get(place)
         if waiting is None:
             waiting = self._waiting[place] = _Waiting(now + limits.NAME_WAIT_SECONDS)
@@ -268,11 +311,19 @@ class Endpoint:
 
     # --- what messages of ours have in common -------------------------------------------------------------------------
 
-    def _contact(self, user: str, flow: Flow, locals_: Listeners, params: str = "") -> str:
+    def _wants_sips(self, key: tuple[str, ...]) -> bool:
+        request = self.layer.request_of(key)
+        return request is not None and wants_sips_back(request)
+
+    def _contact(self, user: str, flow: Flow, locals_: Listeners, params: str = "", *, is_sips: bool = False) -> str:
         local = locals_.get((flow.interface, flow.transport, flow.local.is_ipv6))
         sent_by = local.sent_by if local is not None else str(flow.local)
         address = f"{user}@{sent_by}" if user else sent_by
         transport = "" if flow.transport is Transport.UDP else f";transport={flow.transport}"
+        if is_sips:
+            return f"<sips:{address}{f';{params}' if params else ''}>"
+        # Deviation: "UAs MUST NOT use the "transport=tls" parameter", RFC 5630 §5.1.1. Without it a sip URI means UDP
+        # to peers, and they would answer in the clear; with it, RFC 3261 §26.2.2 has them come by TLS.
         return f"<sip:{address}{transport}{f';{params}' if params else ''}>"
 
     def _turn_away(self, request: Request, flow: Flow, refusal: Refusal, octets: int | None) -> list[Out]:

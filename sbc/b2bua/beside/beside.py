@@ -79,6 +79,11 @@ class Beside:
         machine = self._machines.get(id_)
         return None if machine is None else machine.asked(n)
 
+    def came_by(self, id_: str, n: int) -> Flow | None:
+        """The TLS connection by which he has spoken last, in the dialog of that request."""
+        machine = self._machines.get(id_)
+        return machine.came_by(n) if isinstance(machine, Subscription) else None
+
     # --- requests -----------------------------------------------------------------------------------------------------
 
     def relays_options(self, request: Request, peer: Peer) -> bool:

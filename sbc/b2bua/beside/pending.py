@@ -13,6 +13,7 @@ from sbc.core.address import Flow
 from sbc.core.timers import TimerTable
 from sbc.policy.model import Peer
 from sbc.sip.commands import Respond, SendRequest
+from sbc.sip.connections import spoken_by
 from sbc.sip.dialog.dialog import Dialog
 from sbc.sip.message import Fields, Request, Response
 from sbc.sip.transaction.key import ServerKey
@@ -22,18 +23,20 @@ from sbc.sip.transaction.outputs import ResponseReceived
 class Side:
     """One dialog. `flow`: where a peer that has registered with us is reached; `contact`: user part of our Contact."""
 
-    __slots__ = ("contact", "dialog", "flow", "peer")
+    __slots__ = ("came_by", "contact", "dialog", "flow", "peer")
 
     def __init__(self, peer: Peer, contact: str, flow: Flow | None, dialog: Dialog | None = None) -> None:
         self.peer = peer
         self.contact = contact
         self.flow = flow
+        self.came_by: Flow | None = None  # the TLS connection by which the peer has spoken last
         self.dialog = dialog
 
     def speaks(self, request: Request, flow: Flow) -> None:
         """SUBSCRIBE and NOTIFY say where their sender is from now on (RFC 3261 §12.2, RFC 6665 §4.5.1)."""
         if self.dialog is not None:
             self.dialog.refresh_target(request)
+        self.came_by = spoken_by(flow, self.came_by)
         if self.flow is not None:
             self.flow = flow
 
@@ -66,6 +69,10 @@ class Pending:
     def peer(self, n: int) -> Peer | None:
         sent = self._sent.get(n)
         return None if sent is None else sent.side.peer
+
+    def came_by(self, n: int) -> Flow | None:
+        sent = self._sent.get(n)
+        return None if sent is None else sent.side.came_by
 
     def ask(
         self,

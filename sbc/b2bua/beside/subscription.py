@@ -98,6 +98,10 @@ class Subscription:
         errand = self._errand
         return errand.peer if errand is not None and n == errand.n else self._pending.peer(n)
 
+    def came_by(self, n: int) -> Flow | None:
+        """The TLS connection by which he has spoken last."""
+        return self._pending.came_by(n)
+
     def is_of(self, leg: int, request: Request) -> bool:
         """Whether it belongs to the dialog of this leg. The notifier's has no other end until it has notified."""
         remote = request.from_.tag or ""

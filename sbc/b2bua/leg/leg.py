@@ -29,6 +29,7 @@ from sbc.core.timers import earlier
 from sbc.policy.model import Peer
 from sbc.sip.auth.client import Authenticator
 from sbc.sip.commands import Order
+from sbc.sip.connections import spoken_by
 from sbc.sip.dialog import invite_uac
 from sbc.sip.dialog.dialog import Dialog
 from sbc.sip.dialog.invite_uas import AckMissing, InviteUas
@@ -50,6 +51,7 @@ class Leg:
         "abilities",
         "answering",
         "asked",
+        "came_by",
         "contact",
         "dialling",
         "dialog",
@@ -87,6 +89,7 @@ class Leg:
         self.contact = contact
         self.features = ""  # of who is on the other side, as our Contact here shows them
         self.flow = flow
+        self.came_by: Flow | None = None  # the TLS connection by which the peer has spoken last
         self.heard = False
         self.state = State.SETUP
         self.dialog: Dialog | None = None
@@ -297,7 +300,10 @@ class Leg:
     # --- what the peer does -------------------------------------------------------------------------------------------
 
     def speaks_from(self, flow: Flow) -> None:
-        """A peer that has registered with us, and speaks in this dialog, is now where that came from."""
+        """A peer that has registered with us, and speaks in this dialog, is now where that came from. Requests over TLS
+        go by the connection that it uses, as long as that leads where its Contact says.
+        """
+        self.came_by = spoken_by(flow, self.came_by)
         if self.flow is not None:
             self.flow = flow
 

@@ -45,6 +45,7 @@ class Client:
         "flow",
         "key",
         "request",
+        "spare",
         "state",
         "user",
         "via",
@@ -58,6 +59,7 @@ class Client:
         self.via = via
         self.data = data
         self.flow = flow
+        self.spare: Flow | None = None  # where it goes if that connection is lost
         self.user = user
         self.state = State.TRYING
         self._timing = timing

@@ -61,6 +61,7 @@ class InviteClient:
         "flow",
         "key",
         "request",
+        "spare",
         "state",
         "user",
         "via",
@@ -74,6 +75,7 @@ class InviteClient:
         self.via = via
         self.data = data
         self.flow = flow
+        self.spare: Flow | None = None  # where it goes if that connection is lost
         self.user = user
         self.state = State.CALLING
         self.acks: dict[str | None, SendMessage] = {}  # by To tag; None: the ACK of a failure

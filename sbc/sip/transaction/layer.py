@@ -6,8 +6,11 @@ nobody: what counts is the INVITE's final response, or its absence. It parses no
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Collection, Hashable
 from typing import Final
+
+from msgspec.structs import replace
 
 from sbc.core import limits
 from sbc.core.address import Address, Flow, Transport
@@ -30,7 +33,13 @@ from sbc.sip.transaction.outputs import AckReceived, CancelDue, CancelReceived, 
 from sbc.sip.transaction.server import Server
 
 _NO_KEY: Final[ClientKey] = ("", "")
-_VIA_TRANSPORT: Final = {"udp": "SIP/2.0/UDP ", "tcp": "SIP/2.0/TCP ", "tls": "SIP/2.0/TLS "}
+# By sent-by and branch. Over TLS "the client … wants to create a transport layer alias", RFC 5923 §8.1: our listener
+# and the connection are one, and who has proved us may ask back by it.
+_VIA: Final = {
+    "udp": "SIP/2.0/UDP {};branch={};rport",
+    "tcp": "SIP/2.0/TCP {};branch={};rport",
+    "tls": "SIP/2.0/TLS {};branch={};rport;alias",
+}
 
 
 class TransactionLayer:
@@ -49,13 +58,15 @@ class TransactionLayer:
         self.places = Shares()  # server transactions
         # Whether a request may have its place although its sender's share is used up: of a dialog, or an emergency.
         self.is_spared: Callable[[Request, str], bool] = lambda _, __: False
-        self.refused_full = 0  # requests, for want of room
+        self.dropped: Counter[str] = Counter()  # what was refused for want of room, by reason; shared with the endpoint
         self._weight = ("", 0)  # of the request in hand: its peer and its octets
         # Overload control with neighbours (RFC 7339): what a peer that asked is told, "" where nothing; whether to ask
         # who is at the end of a flow; and what he has said.
         self.report: Callable[[str], str] = lambda _: ""
         self.offers: Callable[[Flow], bool] | None = None
         self.was_asked: Callable[[Flow, Asked, float], None] = lambda _, __, ___: None
+        # What a TLS connection must prove that is opened for a response to this peer.
+        self.proof: Callable[[str], tuple[str, ...]] = lambda _: ()
         self.taken_by: Hashable = None  # user of the transaction that took the last received message; for the trace
 
     def __len__(self) -> int:
@@ -93,7 +104,7 @@ class TransactionLayer:
         if request.method == "ACK":
             return [AckReceived(request, flow)]
         if self._is_full(request, peer):
-            self.refused_full += 1
+            self.dropped["transactions_full"] += 1
             return self.refuse(request, flow, 503)
         self._weight = (peer, octets)
         if request.method == "CANCEL":
@@ -126,16 +137,12 @@ class TransactionLayer:
 
         A response whose connection is gone is sent again on a new one.
         """
-        # Not the connection: ours are known by it only once they are open. But the interface: networks may overlap.
-        way = (flow.remote, flow.transport, flow.interface)
-        hit = [
-            client
-            for client in self._clients.values()
-            if (client.flow.remote, client.flow.transport, client.flow.interface) == way
-        ]
+        hit = [client for client in self._clients.values() if _goes_by(client.flow, flow)]
         outs: list[Out] = []
         for client in hit:
-            if client.is_waiting:
+            if client.spare is not None and client.flow.connection == flow.connection:
+                outs += _change_over(client)
+            elif client.is_waiting:
                 outs += self._settle_client(client, client.fail(reason, now), now)
             elif isinstance(client, InviteClient) and client.is_doubtful:
                 outs.append(ConnectionLost(client.user, reason))
@@ -163,14 +170,16 @@ class TransactionLayer:
     # --- what shall go out --------------------------------------------------------------------------------------------
 
     def send_request(
-        self, request: Request, flow: Flow, sent_by: str, user: Hashable, now: float
+        self, request: Request, flow: Flow, sent_by: str, user: Hashable, now: float, *, spare: Flow | None = None
     ) -> tuple[ClientKey, list[Out]]:
-        """Start a client transaction. `request` has no Via: one with a new branch is put first."""
+        """Start a client transaction. `request` has no Via: one with a new branch is put first. `spare`: where it goes
+        once more if the connection of `flow` is lost.
+        """
         branch = self._ids.branch()
-        via = f"{_VIA_TRANSPORT[flow.transport]}{sent_by};branch={branch};rport"
+        via = _VIA[flow.transport].format(sent_by, branch)
         if self.offers is not None and self.offers(flow):
             via += OFFERED
-        return self._start_client((branch, request.method), request, via, flow, user, now)
+        return self._start_client((branch, request.method), request, via, flow, user, now, spare)
 
     def cancel(self, user: Hashable, now: float, reason: str | None = None) -> list[Out]:
         """Cancel the INVITE of `user` as soon as that is allowed (§9.1); after its final response nothing happens."""
@@ -184,7 +193,7 @@ class TransactionLayer:
 
         The INVITE transaction of `user` repeats it for every repetition of that 2xx.
         """
-        via = f"{_VIA_TRANSPORT[flow.transport]}{sent_by};branch={self._ids.branch()};rport"
+        via = _VIA[flow.transport].format(sent_by, self._ids.branch())
         data = serialize_request("ACK", ack.uri_text, ack.fields, ack.body, via)
         message = SendMessage(flow, data, user)
         invite = self._clients.get(self._invites.get(user, _NO_KEY))
@@ -207,6 +216,10 @@ class TransactionLayer:
         """Who sent the INVITE with this branch, if it was one of us."""
         client = self._clients.get((branch, "INVITE"))
         return None if client is None else client.user
+
+    def request_of(self, key: ServerKey) -> Request | None:
+        server = self._servers.get(key)
+        return None if server is None else server.request
 
     def flow_of(self, key: ServerKey) -> Flow | None:
         """Where the response to the request of `key` goes."""
@@ -286,7 +299,10 @@ class TransactionLayer:
         return not is_ours and not self.is_spared(request, peer)
 
     def _reroute(self, server: InviteServer | Server) -> list[Out]:
-        server.flow = fallback_flow(server.request, server.flow) or server.flow
+        way = fallback_flow(server.request, server.flow)
+        if way is not None and way.transport is Transport.TLS:
+            way = replace(way, proved=self.proof(server.weight[0]))
+        server.flow = way or server.flow
         return [] if server.data is None else [SendMessage(server.flow, server.data, server.user)]
 
     def _receive_cancel(self, key: ServerKey, cancel: Request, flow: Flow, now: float) -> list[Out]:
@@ -324,11 +340,19 @@ class TransactionLayer:
         return server
 
     def _start_client(
-        self, key: ClientKey, request: Request, via: str, flow: Flow, user: Hashable, now: float
+        self,
+        key: ClientKey,
+        request: Request,
+        via: str,
+        flow: Flow,
+        user: Hashable,
+        now: float,
+        spare: Flow | None = None,
     ) -> tuple[ClientKey, list[Out]]:
         data = serialize_request(request.method, request.uri_text, request.fields, request.body, via)
         kind = InviteClient if request.method == "INVITE" else Client
         client = kind(key, request, via, data, flow, user, self._timing)
+        client.spare = spare
         self._clients[key] = client
         if kind is InviteClient:
             self._invites[user] = key
@@ -366,3 +390,20 @@ class TransactionLayer:
         else:
             self._schedule.set(server.key, server.next_deadline())
         return outs
+
+
+def _goes_by(ours: Flow, failed: Flow) -> bool:
+    """Not the connection: ours are known by it only once they are open. But the interface: networks may overlap; and
+    over TLS what is proved: another certificate's failure is another connection's.
+    """
+    if (ours.remote, ours.transport, ours.interface) != (failed.remote, failed.transport, failed.interface):
+        return False
+    return not ours.proved or not failed.proved or not set(ours.proved).isdisjoint(failed.proved)
+
+
+def _change_over(client: InviteClient | Client) -> list[Out]:
+    """ "the server MUST open a new connection to the resolved address", RFC 5923 §8.2; CANCEL and the ACK of a failure
+    go there as well (§8.1).
+    """
+    client.flow, client.spare = client.spare or client.flow, None
+    return [SendMessage(client.flow, client.data, client.user)] if client.is_waiting else []

@@ -683,7 +683,7 @@ def test_keep_alives_go_out_while_registered(ids, transport):
     assert trunk.passes(0.0) == []
     trunk.registered(3600)
     seen = trunk.passes(600.0)
-    assert {out for _, out in seen} == {KeepAlive(far.flow)}
+    assert {out for _, out in seen} == {KeepAlive(far.flow, ("register", "carrier", 0))}
     times = [0.0, *(at for at, _ in seen)]
     gaps = [after - before for before, after in itertools.pairwise(times)]
     assert all(24.0 <= gap <= 30.0 for gap in gaps)

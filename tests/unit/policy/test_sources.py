@@ -184,7 +184,7 @@ def test_a_network_accepted_twice_is_one_peers():
     assert find(SourceTable([peer("a", ("h", None), accept=("10.0.0.1/32", "10.0.0.1/32"))]), "10.0.0.1", 9) == "a"
 
 
-# --- by transport and certificate --------------------------------------------------------------------------------------
+# --- by transport and certificate -------------------------------------------------------------------------------------
 
 UDP, TCP, TLS = Transport
 

@@ -1,0 +1,50 @@
+"""How the requests of one user go over TLS: which certificate the far end must show, and by which connection it speaks.
+
+The endpoint asks, wherever the policy has TLS listeners. A request in a dialog proves its leg's peer, whatever address
+the peer's Contact names (RFC 5922 §7.2). It reads the tables of the switch, and changes nothing.
+"""
+
+from collections.abc import Hashable
+from typing import Final
+
+from sbc.b2bua.beside.beside import Beside
+from sbc.b2bua.context import Context
+from sbc.core.address import Flow, Transport
+from sbc.policy.engine import Policy
+from sbc.policy.model import Peer
+from sbc.sip.connections import Way
+
+_NO_WAY: Final = Way()
+_TLS_ALONE: Final = frozenset((Transport.TLS,))
+
+
+def way_of(user: Hashable, context: Context, beside: Beside) -> Way:
+    while isinstance(user, tuple) and user and isinstance(user[0], tuple):
+        user = user[0]  # of a request that follows from another one's answer
+    policy = context.policy
+    match context.moves.user_of(user):
+        case ("health" | "register", str(name), int()):
+            peer = policy.peers.get(name)
+            return _NO_WAY if peer is None else _way(peer, policy)
+        case ("beside", str(id_), int(n)):
+            peer = beside.asked(id_, n)
+            return _NO_WAY if peer is None else _way(peer, policy, beside.came_by(id_, n))
+        case (str(ref), int(n), int()) if ref in context.calls:
+            call = context.calls[ref]
+            leg = call.legs[n]
+            return _way(leg.peer, policy if leg.peer.name in policy.peers else call.policy, leg.came_by)
+    return _NO_WAY
+
+
+def proof_of(peer: str, policy: Policy) -> tuple[str, ...]:
+    """What a connection must prove that is opened for a response to this peer."""
+    name = policy.tls_profile(peer)
+    return (name,) if name else ()
+
+
+def has_tls(policy: Policy) -> bool:
+    return any(one.transport is Transport.TLS for face in policy.interfaces.values() for one in face.listeners)
+
+
+def _way(peer: Peer, policy: Policy, in_use: Flow | None = None) -> Way:
+    return Way(policy.tls_profile(peer.name), peer.transports == _TLS_ALONE, in_use)
