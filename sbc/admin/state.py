@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from sbc.admin.history import Sample
 from sbc.b2bua.snapshot import CallView, EngineView
+from sbc.core.tables import Table
 from sbc.trace.recorder import Entry
 
 
@@ -43,6 +44,7 @@ class RuntimeView(Struct, frozen=True):
     calls_per_second: float = 0.0
     answered_per_second: float = 0.0
     supervisor: int | None = None
+    tables: tuple[Table, ...] = ()  # besides those of the engine
     copy_pending: int | None = None  # call records that another database has not yet; None: there is none
     workers: tuple[WorkerView, ...] = ()
 

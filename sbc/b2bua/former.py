@@ -21,6 +21,9 @@ class FormerPolicies:
     def __bool__(self) -> bool:
         return bool(self._policies)
 
+    def __len__(self) -> int:
+        return len(self._policies)
+
     def replaced(self, policy: Policy, calls: Iterable[str]) -> None:
         """`calls`: refs of those that are up."""
         refs = set(calls)

@@ -59,6 +59,11 @@ class PortPool:
         return sum(len(address.used) for address in self._addresses.values())
 
     @property
+    def in_all(self) -> int:
+        """Pairs that there may be, those of removed addresses not counted."""
+        return self._capacity * sum(not address.is_removed for address in self._addresses.values())
+
+    @property
     def resting(self) -> int:
         return sum(len(address.resting) for address in self._addresses.values())
 

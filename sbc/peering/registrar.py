@@ -54,6 +54,15 @@ class Registrar:
         self._outdated: list[str] = []  # keys that were kept and are good for nothing
         self._wall_at_zero = 0.0
 
+    @property
+    def most_aors(self) -> int:
+        """Addresses of record of the PBX that has the most."""
+        return max(map(len, self._locations.values()), default=0)
+
+    @property
+    def lost_bindings(self) -> int:
+        return len(self._lost)
+
     # --- across restarts ----------------------------------------------------------------------------------------------
 
     def set_wall(self, wall_at_zero: float) -> None:

@@ -58,6 +58,11 @@ class Relations:
         self._saved: dict[str, bytes] = {}  # Call-ID and CSeq of each trunk that has ever registered
         self._set_tables(policy)
 
+    @property
+    def nonces(self) -> int:
+        """Of ours, that somebody has used."""
+        return len(self._digest)
+
     # --- beginning, and change of policy ------------------------------------------------------------------------------
 
     def restore(self, items: Iterable[tuple[str, bytes]], now: float, wall_at_zero: float) -> None:

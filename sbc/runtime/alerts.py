@@ -110,6 +110,11 @@ class Alerts:
         elif event in CLEARS:
             self._clear(event, fields)
 
+    @property
+    def remembered(self) -> int:
+        """Alarms on the board, past ones included."""
+        return len(self._board)
+
     def alarms(self) -> tuple[AlarmView, ...]:
         with self._lock:
             return self._board.view(self._now())

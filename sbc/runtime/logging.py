@@ -118,6 +118,11 @@ class LogWriter:
 
     # --- in front -------------------------------------------------------------------------------------------------
 
+    @property
+    def waiting(self) -> int:
+        """Lines."""
+        return self._queue.qsize()
+
     def perform(self, command: Log) -> None:
         """The engine's own log command."""
         self.put(command.level, command.event, dict(command.fields))

@@ -52,6 +52,11 @@ class MediaLink:
             raise
         return cls(control, descriptors)
 
+    @property
+    def waiting(self) -> int:
+        """Requests that the worker has not taken yet."""
+        return len(self._outbox)
+
     def close(self) -> None:
         self._control.close()
 

@@ -82,6 +82,11 @@ class MediaPool:
         self._known = trio.Event()
 
     @property
+    def most_waiting(self) -> int:
+        """Requests that the worker with the longest queue has not taken yet."""
+        return max((link.waiting for link in self._links if link), default=0)
+
+    @property
     def pids(self) -> tuple[int | None, ...]:
         """Of each worker; None: it does not run now."""
         return tuple(link.pid if link else None for link in self._links)

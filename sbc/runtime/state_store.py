@@ -54,6 +54,11 @@ class StateStore:
         self._is_failing = False  # the last try to read or to write
         self._thread = threading.Thread(target=self._write_all, name="state-writer", daemon=True)
 
+    @property
+    def keys(self) -> int:
+        """Values that are kept or on their way."""
+        return len(self._keys)
+
     def load(self) -> Items:
         """What was kept. Never raises: what cannot be read is moved aside, and the program begins without it."""
         try:

@@ -14,6 +14,7 @@ from sbc.admin.live import live_texts
 from sbc.admin.state import AlarmView, RuntimeView, TraceView, Why, WorkerView
 from sbc.b2bua.snapshot import CallView, EngineView, LoadView
 from sbc.core.errors import OperatorError
+from sbc.core.tables import Table
 from sbc.policy.engine import Policy
 from sbc.policy.explain import dry_run
 from sbc.policy.model import Facts
@@ -42,6 +43,8 @@ class Viewed(Protocol):
     def call_view(self, ref: str) -> CallView | None: ...
 
     def load(self) -> LoadView: ...
+
+    def tables(self) -> tuple[Table, ...]: ...
 
 
 def worker_views(media: MediaPool) -> tuple[WorkerView, ...]:
@@ -74,6 +77,7 @@ class ProgramView:
         workers: Callable[[], tuple[WorkerView, ...]] = tuple,
         alarms: Callable[[], tuple[AlarmView, ...]] = tuple,
         copy_pending: Callable[[], int | None] = lambda: None,
+        tables: Callable[[], tuple[Table, ...]] = tuple,
         supervisor: int | None = None,
     ) -> None:
         self._engine = engine
@@ -87,6 +91,7 @@ class ProgramView:
         self._workers = workers
         self._alarms = alarms
         self._copy_pending = copy_pending
+        self._tables = tables
         self._supervisor = supervisor
         self._started = now()
         self._history = History()
@@ -131,6 +136,7 @@ class ProgramView:
             answered_per_second=answered_per_second,
             supervisor=self._supervisor,
             copy_pending=self._copy_pending(),
+            tables=self._tables(),
             workers=self._workers(),
         )
 

@@ -196,6 +196,20 @@ class Recorder:
         """Every call of which something is known: finished ones first, oldest first."""
         return (*self._failed, *self._good, *self._running)
 
+    @property
+    def finished(self) -> int:
+        """Calls."""
+        return len(self._good) + len(self._failed)
+
+    @property
+    def former_dialogs(self) -> int:
+        return len(self._former)
+
+    @property
+    def waiting(self) -> int:
+        """Messages that are laid out."""
+        return len(self._outbox or ())
+
     def __contains__(self, ref: str) -> bool:
         return ref in self._running or ref in self._good or ref in self._failed
 

@@ -81,7 +81,7 @@ def test_a_flood_of_requests_leaves_room_for_other_peers_emergencies_and_what_go
     assert carrier.call.status == 503
     office.hangs_up()
     assert office.call.stage == "ended", "no call is kept up because there is no room to end it"
-    assert layer.refused_full == 2
+    assert layer.dropped["transactions_full"] == 2
     shares.give_back("carrier", half)
     shares.give_back("office", half)
     assert sbc.idle()

@@ -75,6 +75,10 @@ class DigestServer:
         self._used: OrderedDict[str, _Counts] = OrderedDict()
         self._floor = -1  # milliseconds: nonces up to here are old, for one of them had to be forgotten
 
+    def __len__(self) -> int:
+        """Nonces that somebody has used."""
+        return len(self._used)
+
     def check(
         self,
         request: Request,

@@ -73,6 +73,18 @@ class Locator:
         self._changed: dict[Place, None] = {}
         self._said: list[Log] = []
 
+    @property
+    def names(self) -> int:
+        """Record sets that are remembered."""
+        return len(self._names)
+
+    @property
+    def look_ups(self) -> int:
+        return self._names.under_way
+
+    def is_watched(self, next_hop: str, interface: str) -> bool:
+        return (next_hop, interface) in self._watched
+
     # --- where to send ------------------------------------------------------------------------------------------------
 
     def candidates(self, next_hop: str, interface: str, now: float) -> tuple[Flow, ...] | Unlocated:
