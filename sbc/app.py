@@ -23,9 +23,11 @@ from sbc.admin.testcall import CloseDoor, OpenDoor
 from sbc.b2bua.commands import Alert, AskMedia, ClosePorts, Log, OpenPorts, StoreState, WriteCdr
 from sbc.b2bua.events import HangUpOrdered, PolicyChanged, StateRestored
 from sbc.b2bua.switch import Switch
+from sbc.core import limits
 from sbc.core.address import Address, Transport
 from sbc.core.errors import OperatorError
 from sbc.core.ids import IdSource
+from sbc.core.tables import Table
 from sbc.policy.engine import Policy
 from sbc.policy.load import load_policy
 from sbc.policy.testcall import NAME
@@ -39,6 +41,8 @@ from sbc.runtime.cdr_sink import CdrSink
 from sbc.runtime.data_dir import node_label
 from sbc.runtime.dns import Resolver, name_servers
 from sbc.runtime.driver import Driver, Engine
+from sbc.runtime.fullness import SECONDS as FULLNESS_SECONDS
+from sbc.runtime.fullness import Fullness
 from sbc.runtime.hep import HepExport
 from sbc.runtime.in_force import PolicyInForce, ReadPolicy
 from sbc.runtime.keeper import Keeper
@@ -51,6 +55,8 @@ from sbc.runtime.port_opening import PortOpening
 from sbc.runtime.signals import watch_signals
 from sbc.runtime.sockets import OpenSocket
 from sbc.runtime.stopping import Stop, Stoppable, Stopping
+from sbc.runtime.tls_gate import TlsGate
+from sbc.runtime.tls_rules import TlsRules
 from sbc.runtime.transports import Transports
 from sbc.runtime.until import until
 from sbc.runtime.view import ProgramView, Viewed, worker_views
@@ -71,7 +77,7 @@ log = structlog.get_logger("app")
 class RunningEngine(Engine, Viewed, Stoppable, Protocol):
     """What the app needs of `b2bua.switch.Switch`; tests bring their own."""
 
-    def knows(self, interface: str, host: str, port: int) -> bool: ...
+    def knows(self, interface: str, host: str, port: int, transport: Transport) -> bool: ...
     def lets_go(self, transport: Transport, local: Address) -> bool: ...
     @property
     def has_former_peers(self) -> bool: ...
@@ -148,7 +154,10 @@ class _Program:
         self._sink = CdrSink(opened.store, driver.handle, stored=self._copy.stored, tidy=self._retention.step)
         self._alerts = Alerts(policy.name, policy.webhook, self._drops, is_whole=policy.log.numbers == "full")
         writer.notice = self._alerts.notice
-        self._in_force = PolicyInForce(policy, read_again, self)
+        self._tls = TlsRules(policy)
+        self._tls.prepare(policy)
+        self._gate = TlsGate(self._tls, self._drops, clock.boot_seconds)
+        self._in_force = PolicyInForce(policy, None if read_again is None else partial(self._read, read_again), self)
         self._door = CallDoor(lambda: self._in_force.policy, self._in_force.lay_door, self._end_test_calls, ids)
         self._network = NetworkWatch(policy.interfaces, driver.handle, were_here=opened.lost)
         self._view: ProgramView | None = None
@@ -164,7 +173,9 @@ class _Program:
             own=media_rules.own_hosts(policy),
         )
         self._ports = PortOpening(self._media, policy.media, driver.handle, is_restart=keeper.is_restart)
-        self._transports = Transports(opened.listeners, driver, self._engine, self._drops, clock.boot_seconds, keeper)
+        self._transports = Transports(
+            opened.listeners, driver, self._engine, self._drops, clock.boot_seconds, keeper, self._gate
+        )
         driver.performers = {
             SendMessage: self._transports.send,
             CloseFlow: self._transports.close,
@@ -223,6 +234,7 @@ class _Program:
         nursery.start_soon(self._driver.run)
         await self._first_look_ups()
         self._transports.listen()
+        nursery.start_soon(self._look_at_tables)
         label = await self._start_admin(nursery)
         _settle_memory()
         if ready is not None:
@@ -263,6 +275,7 @@ class _Program:
             workers=partial(worker_views, self._media),
             alarms=self._alerts.alarms,
             copy_pending=lambda: self._copy.pending,
+            tables=self._tables,
             supervisor=self._keeper.supervisor,
         )
         data_dir = self._opened.store.path.parent
@@ -281,6 +294,26 @@ class _Program:
         )
         label: str = await nursery.start(serving)
         return label
+
+    def _tables(self) -> tuple[Table, ...]:
+        """Those of the runtime."""
+        return (
+            Table("log_lines", self._writer.waiting, limits.LOG_LINES),
+            Table("alerts", self._alerts.waiting, limits.ALERTS, is_ring=True),
+            Table("alarms", self._alerts.remembered, limits.ALARMS, is_ring=True),
+            Table("state_keys", self._opened.state.keys, limits.STATE_KEYS),
+            Table("media_requests", self._media.most_waiting, limits.MEDIA_REQUESTS_WAITING),
+            *self._transports.tables(),
+        )
+
+    async def _look_at_tables(self) -> None:
+        fullness = Fullness()
+        while True:
+            try:
+                fullness.look((*self._engine.tables(), *self._tables()))
+            except Exception as error:  # noqa: BLE001 - as of the load
+                _escaped(error, "tables")
+            await trio.sleep(FULLNESS_SECONDS)
 
     def _admin_token(self) -> str | None:
         token = self._in_force.policy.admin_token
@@ -301,8 +334,16 @@ class _Program:
             if NAME in (call.ingress, call.egress):
                 self._driver.handle(HangUpOrdered(call.ref))
 
+    def _read(self, read_again: ReadPolicy) -> Policy:
+        """In a thread; and so is made what takes time to make of it. What is wrong with that, `open_for` says."""
+        policy = read_again()
+        with contextlib.suppress(OperatorError):
+            self._tls.prepare(policy)
+        return policy
+
     def open_for(self, policy: Policy) -> tuple[OpenSocket, ...]:
         need_psycopg(policy.cdr.postgres)
+        self._tls.check(policy)
         return self._transports.open(policy.interfaces.values(), media_rules.marks_of(self._in_force.policy))
 
     def put_in_force(self, policy: Policy, opened: Sequence[OpenSocket]) -> None:
@@ -314,8 +355,11 @@ class _Program:
         self._copy.change(policy.cdr.postgres)
         self._retention.change(policy.cdr)
         self._media.change(media_rules.settings_of(policy), media_rules.marks_of(policy), media_rules.own_hosts(policy))
+        profiles = self._tls.policy.tls_profiles
+        self._tls.set_policy(policy)
         self._transports.change(policy.interfaces.values(), opened)
         self._driver.handle(PolicyChanged(policy))
+        self._transports.judge_again(profiles)
         self._network.change_interfaces(policy.interfaces)
 
     def drop(self, opened: Sequence[OpenSocket]) -> None:

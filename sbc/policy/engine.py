@@ -72,6 +72,8 @@ class Policy:
         self.path_pools: Mapping[str, int] = dict(path_pools or {})
         self.warnings = tuple(warnings)
         self.unresolved = tuple(unresolved)  # secrets that could not be read: `check` warns of them, `run` refuses
+        self.files: tuple[str, ...] = ()  # that it was read from; `load` says
+        self.certificate_files: tuple[str, ...] = ()  # with certificates, keys, authorities and revocation lists
         self.plan = NumberPlan(settings.country)
         self._owners = DidTable(dids)
         self._profiles, self.tls_profiles = tls_profiles(self.peers.values(), self.interfaces)
@@ -86,7 +88,7 @@ class Policy:
 
     def extended(self, interfaces: Sequence[Interface], peers: Sequence[Peer], routes: Sequence[Route]) -> "Policy":
         """One with more in it, whose routes are looked at first; what DNS taught this one it learns again."""
-        return Policy(
+        extended = Policy(
             self.settings,
             interfaces=(*self.interfaces.values(), *interfaces),
             media=self.media,
@@ -97,6 +99,8 @@ class Policy:
             warnings=self.warnings,
             unresolved=self.unresolved,
         )
+        extended.files, extended.certificate_files = self.files, self.certificate_files
+        return extended
 
     def tls_profile(self, peer: str) -> str:
         """Name of the profile that TLS connections to and from this peer are judged by; "": there is no such peer."""

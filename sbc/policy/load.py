@@ -68,7 +68,15 @@ def _parse(sources: Sequence[Source], environment: Mapping[str, str], now: float
         problems.wrong(start, "the policy is empty", "expected the sections interfaces, pbxs, trunks and routes")
     problems.raise_any(files)
     draft = read_sections(documents, start, problems)
-    return build_policy(draft, start, files, Vault(environment, _read_secret, _read_pem, now), problems)
+    certificates: dict[str, None] = {}
+
+    def read_pem(path: Path) -> bytes:
+        certificates[str(path)] = None
+        return _read_pem(path)
+
+    policy = build_policy(draft, start, files, Vault(environment, _read_secret, read_pem, now), problems)
+    policy.files, policy.certificate_files = files, tuple(certificates)
+    return policy
 
 
 def _decode(source: Source, problems: Problems) -> str | None:

@@ -1,7 +1,8 @@
 """One stream connection: reads and frames, writes from a bounded outbox, closes in order (RFC 3261 §18.3, §18.4).
 
 Three ends: `finish` (send what is queued, then close), the peer's end of file, `abort` (now). Nothing is ever read
-after a frame that cannot be trusted. Used by `tcp`, which owns the table of connections and the tasks.
+after a frame that cannot be trusted. Over TLS, what it sends and receives goes through a `TlsSession`, and its end is
+a close_notify besides. Used by `tcp`, which owns the table of connections and the tasks.
 """
 
 import math
@@ -12,9 +13,12 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 import trio
+from msgspec.structs import replace
 
 from sbc.core import limits
 from sbc.core.address import Flow
+from sbc.runtime.tls import CutOffError, TlsError, TlsSession
+from sbc.runtime.tls_proof import Shown
 from sbc.sip.events import FlowClosed, FlowFailed
 from sbc.sip.framing import BadFrame, Ping, StreamFramer
 
@@ -35,15 +39,28 @@ class Receiver(Protocol):
 
 
 class Connection:
-    """`flow` names it for ever, but that a reload may rename its interface. `senders` are the flows under which the
-    engine has sent here.
+    """`flow` names it for ever, but that a reload may rename its interface, or take a proof away. `senders` are the
+    flows under which the engine has sent here. `is_stranger`: our patience with it is short. `shown`: over TLS;
+    `tls_failure`: why that could not go on, for people.
     """
 
     def __init__(
-        self, sock: socket.socket, flow: Flow, driver: Receiver, drops: Counter[str], now: Callable[[], float]
+        self,
+        sock: socket.socket,
+        flow: Flow,
+        driver: Receiver,
+        drops: Counter[str],
+        now: Callable[[], float],
+        *,
+        is_stranger: bool = False,
     ) -> None:
         self.socket = sock
         self.flow = flow
+        self.shown: Shown | None = None
+        self.tls_failure = ""
+        self._session: TlsSession | None = None
+        self._is_stranger = is_stranger
+        self._mute_until = math.inf
         self._driver = driver
         self._drops = drops
         self._now = now
@@ -54,11 +71,21 @@ class Connection:
         self._is_connected = False
         self._is_finishing = False
         self._is_dead = False
+        self._has_said_end = False
         self._heard_at = now()
         self._asked_at = -math.inf
         self._more = trio.Event()
         self._written = trio.Event()
         self._ended = trio.CancelScope()
+
+    @property
+    def queued(self) -> int:
+        """Octets that the peer has not taken yet."""
+        return self._queued
+
+    @property
+    def is_finishing(self) -> bool:
+        return self._is_finishing or self._is_dead
 
     # --- sending --------------------------------------------------------------------------------------------------
 
@@ -70,6 +97,16 @@ class Connection:
             if flow is not None:
                 self._driver.handle(FlowFailed(flow, "the connection is closed"))
             return
+        if self._is_connected and self._session is not None:
+            try:
+                data = self._session.seal(data)
+            except TlsError as error:
+                self.abort(str(error))
+                return
+        self._pass_on(data)
+
+    def _pass_on(self, data: bytes) -> None:
+        """As it is to be on the wire; but that TLS still has to seal what waits for the connection to stand."""
         rest: bytes | memoryview = data
         if self._is_connected and not self._outbox:
             try:
@@ -82,7 +119,7 @@ class Connection:
             if sent == len(data):
                 return
             rest = memoryview(data)[sent:]
-        if self._queued + len(rest) > limits.OUTBOX_OCTETS:
+        if self._queued + len(rest) > (limits.STRANGER_OUTBOX_OCTETS if self._is_stranger else limits.OUTBOX_OCTETS):
             self._drops["tcp_outbox_full"] += 1
             self.abort("the peer does not read: outbox full")
             return
@@ -90,9 +127,24 @@ class Connection:
         self._queued += len(rest)
         self._more.set()
 
+    def secured(self, session: TlsSession, shown: Shown, proved: tuple[str, ...]) -> None:
+        """The handshake is done; `connected` follows."""
+        self._session, self.shown = session, shown
+        self.flow = replace(self.flow, proved=proved)
+
     def connected(self) -> None:
         self._is_connected = True
         self._heard_at = self._now()
+        if self._is_stranger:
+            self._mute_until = self._heard_at + limits.FIRST_MESSAGE_SECONDS
+        if self._session is None or not self._outbox:
+            return
+        try:
+            self._outbox = deque(self._session.seal(data) for data in self._outbox)
+        except TlsError as error:
+            self.abort(str(error))
+            return
+        self._queued = sum(map(len, self._outbox))
 
     async def write(self) -> None:
         """The one writer. Ends when everything is out and no more may come."""
@@ -100,13 +152,35 @@ class Connection:
             while self._outbox:
                 if not self._write_some():
                     return
-                if self._outbox:
-                    await trio.lowlevel.wait_writable(self.socket)
+                if self._outbox and not await self._until_writable():
+                    return
+            if self._is_finishing and self._says_end():
+                continue
             if self._is_finishing:
                 self._shut_down()
                 return
             self._more = trio.Event()
             await self._more.wait()
+
+    async def _until_writable(self) -> bool:
+        """False when the connection was ended, because nothing was taken for long."""
+        with trio.move_on_after(limits.UNREAD_SECONDS) as patience:
+            await trio.lowlevel.wait_writable(self.socket)
+        if patience.cancelled_caught:
+            self._drops["tcp_unread"] += 1
+            self.abort(f"the peer does not read: it took nothing for {limits.UNREAD_SECONDS:g} s")
+        return not self._is_dead
+
+    def _says_end(self) -> bool:
+        """Whether there is still something to write before the end: over TLS, once, that it is the end."""
+        if self._session is None or self._has_said_end:
+            return False
+        self._has_said_end = True
+        octets = self._session.end()
+        if octets:
+            self._outbox.append(octets)
+            self._queued += len(octets)
+        return bool(octets)
 
     def _write_some(self) -> bool:
         """False when the connection died of it."""
@@ -169,8 +243,20 @@ class Connection:
                 stop_reuse()
                 self._driver.handle(FlowClosed(self.flow))
                 await self._read_nothing()
-            except (OSError, trio.ClosedResourceError) as error:
-                self.abort("" if isinstance(error, trio.ClosedResourceError) else _words(error))
+            except trio.ClosedResourceError:
+                self.abort("")
+            except TlsError as error:
+                self._tls_failed(error)
+            except OSError as error:
+                self.abort(_words(error))
+
+    def _tls_failed(self, error: TlsError) -> None:
+        """Of a stream that was cut nothing is lost that was whole; but who waits for an answer waits in vain."""
+        if isinstance(error, CutOffError):
+            self._drops["tls_cut_off"] += 1
+        else:
+            self.tls_failure = str(error)
+        self.abort(str(error))
 
     async def _read_messages(self) -> None:
         while not self._is_finishing:
@@ -197,17 +283,33 @@ class Connection:
 
     async def _receive(self) -> bytes | None:
         """Some octets; none at the end of the stream; None when a deadline passed."""
-        deadline = self._heard_at + limits.IDLE_CONNECTION_SECONDS
+        deadline = min(self._heard_at + limits.IDLE_CONNECTION_SECONDS, self._mute_until)
         if self._framer.deadline is not None:
             deadline = min(deadline, self._framer.deadline)
         with trio.move_on_after(max(0.0, deadline - self._now())):
             while True:
+                opened = None if self._session is None else self._open(self._session)
+                if opened is not None:
+                    return opened
                 await trio.lowlevel.wait_readable(self.socket)
                 try:
-                    return self.socket.recv(_READ_OCTETS)
+                    octets = self.socket.recv(_READ_OCTETS)
                 except BlockingIOError:
                     continue
+                if self._session is None:
+                    return octets
+                self._session.feed(octets)
         return None
+
+    def _open(self, session: TlsSession) -> bytes | None:
+        """None where more must come first. What TLS itself has to answer goes out, in the same bounds as all else."""
+        try:
+            opened = session.open()
+        finally:
+            answer = session.take()
+            if answer and not self._is_dead:
+                self._pass_on(answer)
+        return opened
 
     def _feed(self, data: bytes) -> bool:
         """False after a frame that leaves no way to find the next one."""
@@ -222,6 +324,7 @@ class Connection:
                     self.send(_PONG)
                 case _:
                     self._asked_at = now
+                    self._mute_until = math.inf
                     self._driver.receive(item, self.flow)
             if self._is_dead:
                 return False

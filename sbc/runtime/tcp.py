@@ -1,4 +1,5 @@
-"""SIP over TCP: connections accepted and opened, reused, bounded, closed in order (RFC 3261 §18, RFC 5626 §4.4.1).
+"""SIP over TCP and TLS: connections accepted and opened, reused, bounded, closed in order (RFC 3261 §18, RFC 5626
+§4.4.1). Over TLS they are heard, and used, when their handshake is done (`tls_gate`).
 
 One reader task per connection feeds the framer; what is sent goes out at once or waits in a bounded outbox for the one
 writer. A stranger is closed without a byte. It does not know SIP beyond `sip.framing`; the driver gets whole messages.
@@ -9,11 +10,10 @@ import contextlib
 import errno
 import itertools
 import math
-import os
 import resource
 import socket
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import structlog
@@ -22,48 +22,72 @@ from msgspec.structs import replace
 
 from sbc.core import limits
 from sbc.core.address import Address, Flow, Transport, canonical_ip
+from sbc.core.tables import Table
+from sbc.policy.secured import TlsProfile
+from sbc.runtime.connecting import SAID_AGAIN_SECONDS, Connecting, tune, words
 from sbc.runtime.connection import Connection, Receiver
-from sbc.runtime.sip_sockets import set_dscp, socket_address
+from sbc.runtime.reuse import Pool
+from sbc.runtime.sip_sockets import set_dscp
 from sbc.runtime.sockets import OpenSocket
+from sbc.runtime.stream_bounds import StreamBounds, Whose
+from sbc.runtime.tls_gate import TlsGate
 from sbc.sip.events import FlowFailed
 
 _ACCEPT_PAUSE_SECONDS: Final = 0.2
 _KEPT_FREE: Final = 32  # descriptors that no peer's connection takes: the admin API and the next media worker need some
-_SAID_AGAIN_SECONDS: Final = 60.0
-_KNOWN_REMOTES: Final = 1_024  # that refused us; forgotten together
 _NO_ROOM: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 log = structlog.get_logger("tcp")
 
 
 class TcpTransport:
-    """Every TCP listener and connection. `is_known(interface, host, port)` tells peers from strangers."""
+    """Every TCP and TLS listener and connection. `is_known(interface, host, port, transport)` tells peers from
+    strangers. `gate` None: there are no TLS listeners, and connections are counted by their source.
+    """
 
     def __init__(
         self,
         opened: Sequence[OpenSocket],
         driver: Receiver,
-        is_known: Callable[[str, str, int], bool],
+        is_known: Callable[[str, str, int, Transport], bool],
         drops: Counter[str],
         now: Callable[[], float],
+        gate: TlsGate | None = None,
     ) -> None:
-        self.connecting = 0  # attempts under way
         self._listeners = {entry.listener.address: _Listener(entry) for entry in opened}
         self._driver = driver
+        self._gate = gate
         self._is_known = is_known
         self._drops = drops
         self._now = now
         self._ceiling = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - _KEPT_FREE
         self._no_socket_said_at = -math.inf
-        self._failed_said_at: dict[Address, float] = {}
+        self._connecting = Connecting(now)
         self._connections: dict[int, Connection] = {}
-        self._reusable: dict[tuple[str, Address, Address], Connection] = {}  # by interface, local and remote address
+        self._pool = Pool()
         self._numbers = itertools.count(1)
         self._nursery: trio.Nursery | None = None
 
     @property
+    def connecting(self) -> int:
+        """Connection attempts under way."""
+        return self._connecting.under_way
+
+    @property
     def connections(self) -> int:
         return len(self._connections)
+
+    def tables(self) -> tuple[Table, ...]:
+        """Of the listener that has the most, and of the connection whose peer reads slowest."""
+        bounds = [listener.bounds for listener in self._listeners.values()]
+        accepted = max((one.connections.total for one in bounds), default=0)
+        handshakes = max((one.handshakes.total for one in bounds), default=0)
+        unsent = max((connection.queued for connection in self._connections.values()), default=0)
+        return (
+            Table("connections", accepted, limits.CONNECTIONS_PER_LISTENER),
+            Table("handshakes", handshakes, limits.HANDSHAKES_PER_LISTENER),
+            Table("outbox_octets", unsent, limits.OUTBOX_OCTETS),
+        )
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Started when connections can be opened; accepting begins with `listen`."""
@@ -98,11 +122,27 @@ class TcpTransport:
 
     def _rename(self, connection: Connection, interface: str) -> None:
         """Who has connected before the reload need not connect anew to be heard."""
-        is_reusable = self._reusable.get(_place(connection.flow)) is connection
-        self._forget_for_reuse(connection)
+        is_reusable = self._pool.has(connection)
+        self._pool.forget(connection)
         connection.flow = replace(connection.flow, interface=interface)
         if is_reusable:
-            self._reusable.setdefault(_place(connection.flow), connection)
+            self._pool.put(connection, connection.flow)
+
+    def judge_again(self, before: Mapping[str, TlsProfile]) -> None:
+        """The policy has changed. TLS connections stay, but those that are revoked; what begins goes out by those alone
+        that the policy would still open. `before`: its profiles until now.
+        """
+        if self._gate is None:
+            return
+        for connection in [c for c in self._connections.values() if c.shown is not None]:
+            judged = self._gate.judge_again(connection, before)
+            if judged.proved != connection.flow.proved:
+                connection.flow = replace(connection.flow, proved=judged.proved)
+            for name in judged.stale:
+                self._pool.forget_profile(connection, name)
+            if judged.is_revoked:
+                self._pool.forget(connection)
+                connection.finish()
 
     def remove(self, local: Address) -> None:
         """Close a listener, and its connections after what is already queued has been sent."""
@@ -111,14 +151,14 @@ class TcpTransport:
         trio.lowlevel.notify_closing(listener.entry.socket)
         listener.entry.socket.close()
         for connection in self._of(local):
-            self._forget_for_reuse(connection)
+            self._pool.forget(connection)
             connection.finish()
 
     def close_strangers(self) -> int:
         """The connections of those that are no peers any more; those of calls that are up are. How many there were."""
-        strangers = [c for c in self._connections.values() if not self._is_known(*_source(c.flow))]
+        strangers = [c for c in self._connections.values() if not self._hears(c.flow)]
         for connection in strangers:
-            self._forget_for_reuse(connection)
+            self._pool.forget(connection)
             connection.finish()
         return len(strangers)
 
@@ -132,21 +172,29 @@ class TcpTransport:
         if connection is None and not flow.connection:
             connection = self._open(flow)
         if connection is None:
-            self._driver.handle(FlowFailed(flow, "the connection is closed"))
+            self._driver.handle(FlowFailed(flow, self._why_not(flow)))
             return
         connection.send(data, flow)
+
+    def _why_not(self, flow: Flow) -> str:
+        if flow.transport is Transport.TLS and not flow.connection and not flow.proved:
+            return "TLS: no peer's rules say who must be there"
+        listener = self._listeners.get(flow.local)
+        if not flow.connection and (listener is None or listener.entry.listener.transport is not flow.transport):
+            return f"no {flow.transport} listener on {flow.local}"
+        return "the connection is closed"
 
     def close(self, flow: Flow) -> None:
         """After what is already queued has been sent."""
         connection = self._find(flow)
         if connection is not None:
-            self._forget_for_reuse(connection)
+            self._pool.forget(connection)
             connection.finish()
 
     def _find(self, flow: Flow) -> Connection | None:
         if flow.connection:
             return self._connections.get(flow.connection)
-        return self._reusable.get((flow.interface, flow.local, flow.remote))
+        return self._pool.find(flow)
 
     def _spawn(self, task: Callable[..., object], *args: object) -> None:
         if self._nursery is None:
@@ -158,42 +206,35 @@ class TcpTransport:
     def _open(self, flow: Flow) -> Connection | None:
         """At once there is a connection to queue on; it may turn out that nobody answers."""
         listener = self._listeners.get(flow.local)
-        if listener is None:
+        is_tls = flow.transport is Transport.TLS
+        if listener is None or listener.entry.listener.transport is not flow.transport:
+            return None
+        if is_tls and (self._gate is None or not flow.proved):
             return None
         remote = flow.remote
         try:
             sock = socket.socket(socket.AF_INET6 if remote.is_ipv6 else socket.AF_INET, socket.SOCK_STREAM)
         except OSError as error:
-            self._no_socket(_words(error))
+            self._no_socket(words(error))
             return None
-        connection = self._add(sock, flow)
-        self._reusable[_place(flow)] = connection
-        self._spawn(self._connect_and_serve, connection, listener.entry)
+        connection = self._add(sock, replace(flow, proved=()))
+        self._pool.put(connection, flow)
+        self._spawn(self._connect_and_serve, connection, listener.entry, flow)
         return connection
 
-    async def _connect_and_serve(self, connection: Connection, entry: OpenSocket) -> None:
-        self.connecting += 1
-        try:
-            reason = await _connect(connection.socket, entry, connection.flow.remote)
-        finally:
-            self.connecting -= 1
+    async def _connect_and_serve(self, connection: Connection, entry: OpenSocket, flow: Flow) -> None:
+        reason = await self._connecting.connect(connection.socket, entry, flow.remote)
+        if not reason and flow.transport is Transport.TLS and self._gate is not None:
+            reason = await self._gate.meet_server(connection, flow)
         if reason:
-            self._say_failed(connection.flow.remote, reason)
             self._drop(connection)
             connection.abort(reason)
             return
-        connection.connected()
+        if flow.transport is Transport.TLS:
+            self._reuse(connection)
+        else:
+            connection.connected()
         await self._serve(connection)
-
-    def _say_failed(self, remote: Address, reason: str) -> None:
-        """The engine hears of each attempt, the operator of a remote's first one in a while."""
-        now = self._now()
-        if now - self._failed_said_at.get(remote, -math.inf) < _SAID_AGAIN_SECONDS:
-            return
-        if len(self._failed_said_at) >= _KNOWN_REMOTES:
-            self._failed_said_at.clear()
-        self._failed_said_at[remote] = now
-        log.info("tcp.connect_failed", remote=str(remote), reason=reason)
 
     # --- connections that we accept -------------------------------------------------------------------------------
 
@@ -208,7 +249,7 @@ class TcpTransport:
                 except OSError as error:
                     # The connection was gone before we took it, or there is no room for it: it waits in the kernel.
                     if error.errno in _NO_ROOM:
-                        self._no_socket(_words(error))
+                        self._no_socket(words(error))
                         await trio.sleep(_ACCEPT_PAUSE_SECONDS)
                     continue
                 self._accept(sock, source, listener)
@@ -216,42 +257,75 @@ class TcpTransport:
     def _accept(self, sock: socket.socket, source: tuple[str, int], listener: "_Listener") -> None:
         entry = listener.entry
         remote = Address(canonical_ip(source[0]) or source[0], source[1])
-        if not self._is_known(entry.interface, remote.host, remote.port):
-            self._drops["tcp_unknown_source"] += 1
+        flow = Flow(entry.listener.transport, entry.interface, entry.listener.address, remote)
+        whose = Whose(remote.host) if self._gate is None else self._gate.whose(flow)
+        refused = self._refused(sock, flow, listener, whose)
+        if refused:
+            self._drops[refused] += 1
             sock.close()
             return
-        if listener.accepted >= limits.CONNECTIONS_PER_LISTENER:
-            self._drops["tcp_connections_full"] += 1
-            sock.close()
+        connection = self._add(sock, flow, whose)
+        if flow.transport is Transport.TLS:
+            self._spawn(self._shake_and_serve, connection, listener, whose)
             return
-        if sock.fileno() >= self._ceiling:
-            sock.close()
-            self._no_socket("too many open files")
-            return
-        try:
-            _tune(sock, entry.dscp)
-        except OSError:
-            sock.close()
-            return
-        flow = Flow(Transport.TCP, entry.interface, entry.listener.address, remote)
-        connection = self._add(sock, flow)
         connection.connected()
-        # A peer that connects from its own listening port can be reached on this connection.
-        self._reusable.setdefault(_place(flow), connection)
-        listener.accepted += 1
-        self._spawn(self._serve_accepted, connection, listener)
+        self._reuse(connection)
+        self._spawn(self._serve_accepted, connection, listener, whose)
 
-    async def _serve_accepted(self, connection: Connection, listener: "_Listener") -> None:
+    def _refused(self, sock: socket.socket, flow: Flow, listener: "_Listener", whose: Whose) -> str:
+        """Why it is closed without a byte, as it is counted; "": it is counted as one that lives."""
+        if not self._hears(flow):
+            return "tcp_unknown_source"
+        if sock.fileno() >= self._ceiling:
+            self._say_no_socket("too many open files")
+            return "tcp_no_socket"
+        try:
+            tune(sock, listener.entry.dscp)
+        except OSError:
+            return "tcp_gone"
+        bounds = listener.bounds
+        if not bounds.connections.take(whose):
+            return "tcp_connections_full"
+        if flow.transport is Transport.TLS and not bounds.begin_handshake(whose, self._now()):
+            bounds.connections.give_back(whose)
+            return "tls_handshakes_full"
+        return ""
+
+    async def _shake_and_serve(self, connection: Connection, listener: "_Listener", whose: Whose) -> None:
+        is_well = False
+        try:
+            is_well = self._gate is not None and await self._gate.meet_client(connection, is_stranger=whose.is_stranger)
+        finally:
+            listener.bounds.handshakes.give_back(whose)
+            if not is_well:
+                listener.bounds.connections.give_back(whose)
+                self._drop(connection)
+                connection.abort("")
+        if is_well:
+            self._reuse(connection)
+            await self._serve_accepted(connection, listener, whose)
+
+    async def _serve_accepted(self, connection: Connection, listener: "_Listener", whose: Whose) -> None:
         try:
             await self._serve(connection)
         finally:
-            listener.accepted -= 1
+            listener.bounds.connections.give_back(whose)
+
+    def _reuse(self, connection: Connection) -> None:
+        """A peer that connects from its own listening port can be reached on this connection."""
+        if self._connections.get(connection.flow.connection) is connection and not connection.is_finishing:
+            self._pool.put(connection, connection.flow)
 
     # --- all connections ------------------------------------------------------------------------------------------
 
-    def _add(self, sock: socket.socket, flow: Flow) -> Connection:
+    def _hears(self, flow: Flow) -> bool:
+        return self._is_known(flow.interface, flow.remote.host, flow.remote.port, flow.transport)
+
+    def _add(self, sock: socket.socket, flow: Flow, whose: Whose | None = None) -> Connection:
         number = next(self._numbers)
-        connection = Connection(sock, replace(flow, connection=number), self._driver, self._drops, self._now)
+        is_stranger = whose is not None and whose.is_stranger
+        numbered = replace(flow, connection=number)
+        connection = Connection(sock, numbered, self._driver, self._drops, self._now, is_stranger=is_stranger)
         self._connections[number] = connection
         return connection
 
@@ -259,76 +333,33 @@ class TcpTransport:
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(connection.write)
-                await connection.read(lambda: self._forget_for_reuse(connection))
+                await connection.read(lambda: self._pool.forget(connection))
                 nursery.cancel_scope.cancel()
         finally:
             self._drop(connection)
             connection.abort("")
+            if self._gate is not None:
+                self._gate.broke(connection)
 
     def _no_socket(self, reason: str) -> None:
         self._drops["tcp_no_socket"] += 1
+        self._say_no_socket(reason)
+
+    def _say_no_socket(self, reason: str) -> None:
         now = self._now()
-        if now - self._no_socket_said_at >= _SAID_AGAIN_SECONDS:
+        if now - self._no_socket_said_at >= SAID_AGAIN_SECONDS:
             self._no_socket_said_at = now
             log.error("tcp.no_socket", alarm=True, reason=reason)
 
     def _drop(self, connection: Connection) -> None:
         self._connections.pop(connection.flow.connection, None)
-        self._forget_for_reuse(connection)
-
-    def _forget_for_reuse(self, connection: Connection) -> None:
-        key = _place(connection.flow)
-        if self._reusable.get(key) is connection:
-            del self._reusable[key]
+        self._pool.forget(connection)
 
 
 class _Listener:
-    """`accepted`: connections that live."""
-
-    __slots__ = ("accepted", "ended", "entry")
+    __slots__ = ("bounds", "ended", "entry")
 
     def __init__(self, entry: OpenSocket) -> None:
         self.entry = entry
-        self.accepted = 0
+        self.bounds = StreamBounds()
         self.ended = trio.CancelScope()
-
-
-def _place(flow: Flow) -> tuple[str, Address, Address]:
-    return flow.interface, flow.local, flow.remote
-
-
-def _source(flow: Flow) -> tuple[str, str, int]:
-    return flow.interface, flow.remote.host, flow.remote.port
-
-
-async def _connect(sock: socket.socket, entry: OpenSocket, remote: Address) -> str:
-    """Empty when connected, else why not. The source address is the listener's, so that the peer knows us by it."""
-    try:
-        _tune(sock, entry.dscp)
-        if remote.is_ipv6 == entry.listener.address.is_ipv6:
-            sock.bind(socket_address(Address(entry.listener.address.host, 0)))
-        with trio.move_on_after(limits.CONNECT_SECONDS) as patience:
-            try:
-                sock.connect(socket_address(remote))
-            except BlockingIOError:
-                await trio.lowlevel.wait_writable(sock)
-            number = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-            if number:
-                return os.strerror(number).lower()
-    except trio.ClosedResourceError:
-        return "closed before it was connected"
-    except (OSError, ValueError, OverflowError) as error:
-        return _words(error)
-    return "no answer to the connection attempt" if patience.cancelled_caught else ""
-
-
-def _tune(sock: socket.socket, dscp: int) -> None:
-    sock.setblocking(False)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    set_dscp(sock, dscp)
-
-
-def _words(error: Exception) -> str:
-    number = getattr(error, "errno", None)
-    return os.strerror(number).lower() if number else str(error)

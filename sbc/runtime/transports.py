@@ -6,7 +6,7 @@ the engine lets go of it, and is closed then.
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, Protocol
 
 import structlog
@@ -14,12 +14,15 @@ import trio
 from msgspec.structs import replace
 
 from sbc.core.address import Address, Transport
+from sbc.core.tables import Table
 from sbc.policy.model import Interface, Listener
+from sbc.policy.secured import TlsProfile
 from sbc.runtime.driver import Driver
 from sbc.runtime.keeper import Keeper
 from sbc.runtime.sip_sockets import set_dscp
 from sbc.runtime.sockets import OpenSocket, kind_of, open_listeners
 from sbc.runtime.tcp import TcpTransport
+from sbc.runtime.tls_gate import TlsGate
 from sbc.runtime.udp import UdpSocket
 from sbc.sip.commands import CloseFlow, SendMessage
 from sbc.sip.events import FlowFailed
@@ -33,14 +36,16 @@ log = structlog.get_logger("listeners")
 class Neighbours(Protocol):
     """The engine, as far as sockets ask it."""
 
-    def knows(self, interface: str, host: str, port: int) -> bool: ...
+    def knows(self, interface: str, host: str, port: int, transport: Transport) -> bool: ...
     def lets_go(self, transport: Transport, local: Address) -> bool: ...
     @property
     def has_former_peers(self) -> bool: ...
 
 
 class Transports:
-    """Every SIP socket of this process, given open. `engine` tells peers from strangers, and what is needed no more."""
+    """Every SIP socket of this process, given open. `engine` tells peers from strangers, and what is needed no more.
+    `gate`: the TLS handshakes; without one there is no TLS.
+    """
 
     def __init__(
         self,
@@ -50,6 +55,7 @@ class Transports:
         drops: Counter[str],
         now: Callable[[], float],
         keeper: Keeper,
+        gate: TlsGate | None = None,
     ) -> None:
         self._driver = driver
         self._engine = engine
@@ -60,8 +66,8 @@ class Transports:
         self._changed = trio.Event()
         udp = [self._udp_of(entry) for entry in opened if entry.listener.transport is Transport.UDP]
         self._udp: dict[Address, UdpSocket] = {one.local: one for one in udp}
-        streams = [entry for entry in opened if entry.listener.transport is Transport.TCP]
-        self._tcp = TcpTransport(streams, driver, engine.knows, drops, now)
+        streams = [entry for entry in opened if entry.listener.transport is not Transport.UDP]
+        self._tcp = TcpTransport(streams, driver, engine.knows, drops, now, gate)
 
     @property
     def connecting(self) -> int:
@@ -71,6 +77,9 @@ class Transports:
     @property
     def sockets(self) -> int:
         return len(self._open) + self._tcp.connections
+
+    def tables(self) -> tuple[Table, ...]:
+        return self._tcp.tables()
 
     @property
     def removed(self) -> int:
@@ -84,7 +93,7 @@ class Transports:
             if udp is not None:
                 udp.send(command.data, flow)
                 return
-        elif flow.transport is Transport.TCP:
+        else:
             self._tcp.send(command.data, flow)
             return
         self._driver.handle(FlowFailed(flow, f"no {flow.transport} listener on {flow.local}"))
@@ -142,6 +151,10 @@ class Transports:
                 log.info("listener.removed", listener=_text(listener))
         self._changed.set()
 
+    def judge_again(self, before: Mapping[str, TlsProfile]) -> None:
+        """After `change`: the rules of TLS may be others. `before`: the profiles until now."""
+        self._tcp.judge_again(before)
+
     def _udp_of(self, entry: OpenSocket) -> UdpSocket:
         return UdpSocket(entry, self._driver.receive, self._driver.handle, self._drops, self._driver.queued)
 
@@ -163,7 +176,7 @@ class Transports:
         if (changed.interface, changed.dscp) == (entry.interface, entry.dscp):
             return
         self._open[entry.listener] = changed
-        if entry.listener.transport is Transport.TCP:
+        if entry.listener.transport is not Transport.UDP:
             self._tcp.change(changed)
         elif changed.interface != entry.interface:
             self._udp[entry.listener.address].reopen(changed)

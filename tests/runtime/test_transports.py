@@ -50,7 +50,7 @@ class Engine:
         self.strangers = set()  # interfaces
         self.broken = set()  # ports, of which it raises
 
-    def knows(self, interface, host, port):
+    def knows(self, interface, host, port, transport):
         return interface not in self.strangers
 
     def lets_go(self, transport, local):

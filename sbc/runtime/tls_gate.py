@@ -1,0 +1,233 @@
+"""The TLS handshakes of all connections: by whose rules, what became of them, and who is told.
+
+A connection goes on only where its handshake is done and the certificate, where one was needed or shown, is right; its
+flow then says which profiles it has proved. A peer's refusal is one log line a minute and, of a trunk, an alarm;
+strangers get silence. Used by `tcp`.
+"""
+
+import socket
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final
+
+import structlog
+import trio
+from msgspec import Struct
+
+from sbc.core import limits
+from sbc.core.address import Flow
+from sbc.core.errors import OperatorError
+from sbc.policy.secured import TlsProfile
+from sbc.runtime.connecting import Sayings, words
+from sbc.runtime.connection import Connection
+from sbc.runtime.stream_bounds import Whose
+from sbc.runtime.tls import TlsError, TlsSession, shake
+from sbc.runtime.tls_proof import Shown, is_revoked, refusal
+from sbc.runtime.tls_rules import TlsRules, Way
+
+_READ_OCTETS: Final = 16_384  # a handshake has some thousand; and a flood of them is not to be taken at once
+_HANDSHAKE_OCTETS: Final = 262_144  # of one handshake; long chains and lists of authorities fit
+_EXPIRIES: Final = 1_000  # certificates of peers, whose end is remembered
+
+log = structlog.get_logger("tls")
+
+
+class TlsGate:
+    """`expiries`: of certificates that peers have shown, by profile; seconds since 1970."""
+
+    def __init__(
+        self,
+        rules: TlsRules,
+        drops: Counter[str],
+        now: Callable[[], float],
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self.expiries: dict[str, float] = {}
+        self._rules = rules
+        self._drops = drops
+        self._wall = wall
+        self._sayings = Sayings(now)
+        self._refused: set[str] = set()  # profiles whose alarm stands
+        self._turns = {is_stranger: trio.CapacityLimiter(limits.HANDSHAKE_THREADS) for is_stranger in (False, True)}
+
+    def whose(self, flow: Flow) -> Whose:
+        return Whose(*self._rules.whose(flow))
+
+    # --- handshakes -----------------------------------------------------------------------------------------------
+
+    async def meet_server(self, connection: Connection, flow: Flow) -> str:
+        """Of a connection that was opened for this flow. Empty where it stands, else why not."""
+        remote = flow.remote
+        profile = ""
+        try:
+            way = self._rules.to_server(flow.proved, flow.interface, remote.host, remote.port)
+            profile = way.profiles[0].name
+            session, shown = await self._begin(connection, way, is_stranger=False, is_server=False)
+            why = self._refusal(way.profiles[0], shown)
+        except (TlsError, OperatorError) as error:
+            why = str(error)
+        except trio.ClosedResourceError:
+            return "closed before it was connected"
+        except OSError as error:
+            why = f"the TLS handshake was broken off: {words(error)}"
+        if why:
+            self._say(connection.flow, profile, why, "out")
+            return f"TLS: {why}"
+        self._stands(connection, session, shown, [profile, *self._proved(way.profiles[1:], shown)])
+        return ""
+
+    async def meet_client(self, connection: Connection, *, is_stranger: bool) -> bool:
+        """Of a connection that was accepted. Whether it may go on."""
+        remote = connection.flow.remote
+        way: Way | None = None
+        try:
+            way = self._rules.from_client(connection.flow.interface, remote.host, remote.port)
+            session, shown = await self._begin(connection, way, is_stranger=is_stranger, is_server=True)
+            proved = self._proved(way.profiles, shown)
+            why = "" if proved else self._unproved(way, shown)
+        except (TlsError, OperatorError) as error:
+            why = str(error)
+        except (OSError, trio.ClosedResourceError):
+            self._drops["tls_handshake_failed"] += 1
+            return False  # a look whether anybody is there
+        if why:
+            self._drops["tls_handshake_failed"] += 1
+            if not is_stranger:
+                self._say(connection.flow, self._name(way), why, "in")
+            return False
+        self._stands(connection, session, shown, proved)
+        return True
+
+    async def _begin(
+        self, connection: Connection, way: Way, *, is_stranger: bool, is_server: bool
+    ) -> tuple[TlsSession, Shown]:
+        session = TlsSession(way.context, server_name=way.server_name, is_server=is_server)
+        stream = _Stream(connection.socket)
+        await shake(session, stream.receive, stream.send, self._turns[is_stranger])
+        shown = session.shown(way.lists)
+        if shown.version < way.minimum:
+            raise TlsError(f"it speaks TLS {shown.version}, and {way.minimum} is the oldest that is allowed")
+        return session, shown
+
+    def _stands(self, connection: Connection, session: TlsSession, shown: Shown, proved: list[str]) -> None:
+        connection.secured(session, shown, tuple(proved))
+        connection.connected()
+        for name in proved:
+            if shown.certificate is not None and (name in self.expiries or len(self.expiries) < _EXPIRIES):
+                self.expiries[name] = shown.certificate.ends
+            if name in self._refused:
+                self._refused.discard(name)
+                log.info("tls.proved", peer=name, remote=connection.flow.remote.host)
+
+    # --- judgement ------------------------------------------------------------------------------------------------
+
+    def _refusal(self, profile: TlsProfile, shown: Shown) -> str:
+        return refusal(profile, shown, self._rules.contexts.authorities, self._wall())
+
+    def _proved(self, profiles: Iterable[TlsProfile], shown: Shown) -> list[str]:
+        if shown.certificate is None:
+            return []
+        return [profile.name for profile in profiles if not self._refusal(profile, shown)]
+
+    def _unproved(self, way: Way, shown: Shown) -> str:
+        """Why somebody who has proved nothing is refused; "": he may be who needs not."""
+        if shown.certificate is None:
+            by_source = [one for one in way.profiles if one.identity == "source"]
+            if not way.profiles or any(shown.version >= one.trust.minimum for one in by_source):
+                return ""
+        elif way.lax:
+            return ""
+        return next(self._refusal(profile, shown) for profile in way.profiles)
+
+    def judge_again(self, connection: Connection, before: Mapping[str, TlsProfile]) -> "Judged":
+        """After a reload. `before`: the profiles as they were.
+
+        A connection that stands keeps its proof while the policy means the same peer by it, for certificates and
+        authorities are exchanged under running calls; also of a peer that is taken away, whose calls are still up.
+        """
+        shown, flow = connection.shown, connection.flow
+        if shown is None:
+            return Judged((), ())
+        known = self._rules.policy.tls_profiles
+        kept: list[str] = []
+        stale: list[str] = []
+        for name in flow.proved:
+            now, was = known.get(name), before.get(name)
+            if now is not None and now.interface == flow.interface and not self._refusal(now, shown):
+                kept.append(name)
+                continue
+            stale.append(name)
+            if now is None or (was is not None and (now.domains, now.pins) == (was.domains, was.pins)):
+                kept.append(name)
+        remote = flow.remote
+        others = self._rules.policy.tls_candidates(flow.interface, remote.host, remote.port)
+        gained = [name for name in self._proved(others, shown) if name not in kept]
+        revoked = any(is_revoked(known[name], shown) for name in flow.proved if name in known)
+        return Judged((*kept, *gained), tuple(stale), revoked)
+
+    # --- what is said ---------------------------------------------------------------------------------------------
+
+    def broke(self, connection: Connection) -> None:
+        """A session that stood could not go on: in TLS 1.3 a server's refusal of our certificate comes so late."""
+        if connection.flow.proved and connection.tls_failure:
+            self._say(connection.flow, connection.flow.proved[0], connection.tls_failure, "out")
+
+    def _say(self, flow: Flow, profile: str, why: str, direction: str) -> None:
+        alarm = self._rules.is_trunk(profile)
+        if profile and alarm:
+            self._refused.add(profile)
+        if not self._sayings.is_due(f"{flow.remote.host} {profile}"):
+            return
+        log.warning(
+            "tls.refused",
+            peer=profile or None,
+            remote=flow.remote.host,
+            interface=flow.interface,
+            direction=direction,
+            reason=why,
+            **({"alarm": True} if alarm else {}),
+        )
+
+    def _name(self, way: Way | None) -> str:
+        """Of who may have come from there, a trunk's name first: somebody is woken for its sake."""
+        if way is None or not way.profiles:
+            return ""
+        trunks = [profile.name for profile in way.profiles if self._rules.is_trunk(profile.name)]
+        return (trunks or [way.profiles[0].name])[0]
+
+
+class Judged(Struct, frozen=True):
+    """`proved`: as it stands in the flow from now on. `stale`: what has to be proved anew before anything is begun."""
+
+    proved: tuple[str, ...]
+    stale: tuple[str, ...]
+    is_revoked: bool = False
+
+
+class _Stream:
+    """A socket, as a handshake needs it."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._socket = sock
+        self._left = _HANDSHAKE_OCTETS
+
+    async def receive(self) -> bytes:
+        while True:
+            await trio.lowlevel.wait_readable(self._socket)
+            try:
+                octets = self._socket.recv(_READ_OCTETS)
+            except BlockingIOError:
+                continue
+            self._left -= len(octets)
+            if self._left < 0:
+                raise TlsError("its handshake has no end")
+            return octets
+
+    async def send(self, octets: bytes) -> None:
+        rest = memoryview(octets)
+        while rest:
+            try:
+                rest = rest[self._socket.send(rest) :]
+            except BlockingIOError:
+                await trio.lowlevel.wait_writable(self._socket)
