@@ -12,10 +12,12 @@ from contextlib import contextmanager
 from typing import Literal, Protocol
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from sbc.core.address import Address, Flow, Transport
 from sbc.core.limits import CONNECT_SECONDS
 from sbc.sip.commands import CloseFlow, SendMessage
+from sbc.testing.proofs import Proofs
 from sbc.testing.stream import Connection, Connections
 from sbc.testing.timeline import Timeline
 
@@ -87,6 +89,7 @@ class Network:
         self._refusing: set[str] = set()  # machines that are there, but nobody listens
         self._gone: set[str] = set()  # machines that answer nothing at all
         self.streams = Connections()
+        self.proofs: dict[str, Proofs] = {}  # by name of the host that asks for certificates
 
     @property
     def now(self) -> float:
@@ -278,12 +281,12 @@ class Network:
             self._note(host, None, flow, data, "lost")
             self._later(CONNECT_SECONDS, lambda: self._fail(host, flow, "timed out"))
             return
-        connection = self.streams.find(host.name, flow)
+        connection: Connection | str | None = self.streams.find(host.name, flow)
         if connection is None:
-            connection = self._connect(host, flow) if flow.connection == 0 else None
-        if connection is None:
+            connection = self._connect(host, flow) if flow.connection == 0 else "connection is gone"
+        if isinstance(connection, str):
             self._note(host, None, flow, data, "refused")
-            reason = "connection refused" if flow.connection == 0 else "connection is gone"
+            reason = connection
             self._later(self.conditions.delay, lambda: self._fail(host, flow, reason))
             return
         end = connection.far_end(host.name, flow)
@@ -310,12 +313,34 @@ class Network:
 
         return arrive
 
-    def _connect(self, host: Host, flow: Flow) -> Connection | None:
+    def _connect(self, host: Host, flow: Flow) -> Connection | str:
+        """The connection, or why there is none."""
         target = self._listeners.get((flow.transport, flow.remote))
         if target is None or flow.remote.host in self.blackholes:
-            return None
+            return "connection refused"
         receiver, interface = target
-        return self.streams.open(host.name, flow, receiver.name, interface)
+        connection = self.streams.open(host.name, flow, receiver.name, interface)
+        if flow.transport is not Transport.TLS:
+            return connection
+        why = self._shake_hands(flow, connection)
+        if why:
+            self.streams.forget(connection)
+        return why or connection
+
+    def _shake_hands(self, flow: Flow, connection: Connection) -> str:
+        """What each end has proved to the other stands in their flows; or why there is no connection."""
+        opener, called = connection.ends
+        if opener.host in self.proofs:
+            found = self.proofs[opener.host].opened(flow, called.host)
+            if isinstance(found, str):
+                return found
+            opener.flow = replace(opener.flow, proved=found)
+        if called.host in self.proofs:
+            found = self.proofs[called.host].accepted(called.flow, opener.host)
+            if isinstance(found, str):
+                return "connection closed"
+            called.flow = replace(called.flow, proved=found)
+        return ""
 
     def _close(self, flow: Flow) -> None:
         """After what is already on its way has arrived."""

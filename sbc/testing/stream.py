@@ -80,12 +80,13 @@ class Connections:
         return connection
 
     def find(self, host: str, flow: Flow) -> Connection | None:
-        """By number, or where that is 0 any connection of this host to that address."""
+        """By number, or where that is 0 any connection of this host to that address that has proved what it must."""
         if flow.connection:
             return self._open.get(flow.connection)
         for connection in self._open.values():
             for end in connection.ends:
-                if end.host == host and end.flow.remote == flow.remote and end.flow.transport is flow.transport:
+                is_there = end.host == host and end.flow.remote == flow.remote and end.flow.transport is flow.transport
+                if is_there and set(flow.proved) <= set(end.flow.proved):
                     return connection
         return None
 

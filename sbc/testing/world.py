@@ -7,6 +7,7 @@ Every story ends with `world.idle()`. Who uses it: tests/flows, and whoever want
 import re
 from collections import deque
 from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote
@@ -55,6 +56,7 @@ from sbc.testing.names import Names
 from sbc.testing.net import Conditions, Network
 from sbc.testing.party import Party
 from sbc.testing.phone import Phone
+from sbc.testing.proofs import Proofs
 from sbc.testing.rtp import Tone, event_packets
 from sbc.testing.seeds import seeded_ids
 from sbc.trace.ladder import draw, moves
@@ -133,6 +135,8 @@ class World:
         self.phones: list[Phone] = []
         self._sides: dict[str, str] = {}
         self.host = _SbcHost(self)
+        self.proofs = Proofs(lambda: self.switch.policy, partial(self._knows, Transport.TLS))
+        self.net.proofs[self.host.name] = self.proofs
         self._tones = 0
         self._listens: dict[tuple[Transport, Address], str] = {}  # by interface; those that are gone too
         self._listen()
@@ -152,9 +156,11 @@ class World:
         user: str = "1000",
         transport: Transport = Transport.UDP,
         side: str | None = None,
+        certificate: str | Sequence[str] = (),
         **options: Any,
     ) -> Phone:
-        """`side`: the interface that it is behind; needed where `through` is not the SBC itself.
+        """`side`: the interface that it is behind; needed where `through` is not the SBC itself. `certificate`: the
+        domains that its certificate names, for TLS.
 
         `options`: what else a `Phone` has: domain, codecs, numbers, video_port, fax_port.
         """
@@ -163,6 +169,7 @@ class World:
             timing=self.timing, **options,
         )  # fmt: skip
         self.phones.append(phone)
+        self.proofs.certificates[phone.name] = (certificate,) if isinstance(certificate, str) else tuple(certificate)
         self._sides[phone.name] = side or self._interface_of(address_of(through))
         return phone
 
@@ -383,6 +390,9 @@ class World:
         for record in records:
             self.cdr.append(record)
             self.tell(CdrDurable(record.ref))
+
+    def _knows(self, transport: Transport, interface: str, host: str, port: int) -> bool:
+        return self.switch.knows(interface, host, port, transport)
 
     def _listening(self) -> list[Address]:
         return [address for _, address in self._listens]
