@@ -1,7 +1,7 @@
 """Writes the pages of docs/reference that follow from the code. `--check` fails where one is stale.
 
-Deviations and causes are made here; the policy reference and the state diagrams beside what they describe, the metrics
-and the RFCs in `metrics.py` and `rfcs.py`.
+Deviations and causes are made here; the policy reference and the state diagrams beside what they describe, the metrics,
+the RFCs and the limits in `metrics.py`, `rfcs.py` and `bounds.py`.
 """
 
 import importlib.util
@@ -12,6 +12,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import bounds
 import metrics
 import rfcs
 
@@ -73,6 +74,7 @@ def pages() -> dict[str, Callable[[], str]]:
         "causes.md": causes,
         "metrics.md": metrics.page,
         "rfcs.md": rfcs.page,
+        "limits.md": bounds.page,
     }
     from sbc.policy.reference import render
 

@@ -64,6 +64,11 @@ class KeepingOut:
         self._names_changed = False
         self._set(policy)
 
+    @property
+    def proved(self) -> int:
+        """Addresses and ports from which right credentials came."""
+        return len(self._proved)
+
     # --- the policy ---------------------------------------------------------------------------------------------------
 
     def set_policy(self, policy: Policy, now: float) -> None:

@@ -24,7 +24,7 @@ def engine_tables(
     unstored: Sized,
 ) -> tuple[Table, ...]:
     """`unstored`: calls whose records the disk does not take."""
-    layer, relations, ports = endpoint.layer, context.relations, context.ports
+    layer, relations, ports, keeping_out = endpoint.layer, context.relations, context.ports, context.keeping_out
     return (
         Table("calls", len(context.calls), limits.CALLS),
         Table("records", len(unstored), limits.CDR_QUEUE),
@@ -42,6 +42,10 @@ def engine_tables(
         Table("media_ports", ports.in_use, ports.in_all),
         Table("pings", len(relations.health.pings()), limits.PINGS, is_ring=True),
         Table("former_policies", len(former), limits.FORMER_POLICIES, is_ring=True),
+        Table("bans", len(keeping_out.bans), limits.BANS),
+        Table("struck_sources", keeping_out.bans.struck, limits.STRUCK_SOURCES, is_ring=True),
+        Table("proved_sources", keeping_out.proved, limits.PROVED_SOURCES, is_ring=True),
+        Table("tls_connections", len(endpoint.connections), limits.TLS_CONNECTIONS_REMEMBERED, is_ring=True),
         *_traces(context, doorstep),
     )
 

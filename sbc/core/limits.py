@@ -77,7 +77,7 @@ MEDIA_LINES: Final = 16  # m= lines in one description
 FORMATS_PER_MEDIA: Final = 64  # payload types of one m= line (488)
 CRYPTO_LINES_PER_MEDIA: Final = 16  # a=crypto; one for each suite that there is, and as many unknown ones
 KEYS_PER_CRYPTO_LINE: Final = 4  # each with an MKI of its own
-FINGERPRINTS_PER_MEDIA: Final = 8
+FINGERPRINTS_PER_MEDIA: Final = 8  # a=fingerprint lines of one m= line; more cannot be read (488)
 
 # Engine
 PEER_SHARE: Final = 0.5  # of a table that all peers fill, that one of them may have; emergencies may go beyond
@@ -144,7 +144,7 @@ TEST_CALL_SECONDS: Final = 60.0  # of talk; a door that is forgotten closes by i
 # Keeping out
 BANS: Final = 10_000  # sources; one more, and the one that would end first goes, the operator's own last
 STRUCK_SOURCES: Final = 10_000  # whose offences are counted; one more, and the one that was longest quiet is forgotten
-BAN_WHY_CHARACTERS: Final = 100
+BAN_WHY_CHARACTERS: Final = 100  # of the reason that an operator gives; the rest is cut
 PROVED_SOURCES: Final = 10_000  # addresses and ports from which right credentials came; the oldest is forgotten
 PROVED_SECONDS: Final = 7_200.0  # that such a one is heard as a user, past a ban of its address: as long as a binding
 COUNTED_SOURCES: Final = 10_000  # strangers whose requests of this second are counted
@@ -162,7 +162,7 @@ ALARMS: Final = 1_000  # on the board, past ones included; one more, and the one
 
 LOG_LINES: Final = 10_000  # that wait for whoever reads the log; one more is dropped and counted
 LOG_FIELD_CHARACTERS: Final = 4_000  # of one field; journald splits lines of 48 KiB (LineMax=)
-LOG_EXCEPTION_CHARACTERS: Final = 20_000
+LOG_EXCEPTION_CHARACTERS: Final = 20_000  # of a traceback
 
 # Admin API
 ADMIN_BODY_OCTETS: Final = 4_096  # of a request; the longest that means anything is a deadline (413)

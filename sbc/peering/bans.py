@@ -79,6 +79,11 @@ class Bans:
     def __len__(self) -> int:
         return len(self._bans)
 
+    @property
+    def struck(self) -> int:
+        """Sources whose offences are counted."""
+        return len(self._strikes)
+
     def is_banned(self, source: str) -> bool:
         """`source`: as `source_of` gives it."""
         return source in self._bans

@@ -1,9 +1,16 @@
 """Which tables are an alarm, once, and when that is over."""
 
 import pytest
+from structlog.testing import capture_logs
 
 from sbc.core.tables import Table
 from sbc.runtime.fullness import Fullness
+
+
+@pytest.fixture
+def log_lines():
+    with capture_logs() as lines:
+        yield lines
 
 
 @pytest.mark.parametrize("used", [80, 100, 1_000])

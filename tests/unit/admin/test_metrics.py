@@ -5,6 +5,7 @@ from msgspec import structs
 from sbc.admin.metrics import render
 from sbc.admin.state import RuntimeView
 from sbc.b2bua.snapshot import EngineView
+from sbc.core.tables import Table
 from sbc.peering.views import LimitView, PeerView, ServerView
 
 from . import state
@@ -116,6 +117,8 @@ def test_every_metric_is_announced_once_with_its_type():
         ["sbc_build_info", "gauge"],
         ["sbc_limit_minutes_today", "gauge"],
         ["sbc_bans", "gauge"],
+        ["sbc_table_used", "gauge"],
+        ["sbc_table_limit", "gauge"],
         ["sbc_alarms", "gauge"],
         ["sbc_cdr_copy_pending", "gauge"],
         ["sbc_engine_lag_seconds", "gauge"],
@@ -164,3 +167,14 @@ def test_label_values_cannot_break_out_of_their_quotes():
 
 def test_the_text_ends_with_a_newline():
     assert render(ENGINE, RuntimeView()).endswith("\n")
+
+
+def test_tables_of_the_engine_and_of_the_runtime_are_shown_alike():
+    engine = structs.replace(ENGINE, tables=(Table("calls", 3, 50_000),))
+    lines = render(engine, RuntimeView(tables=(Table("log_lines", 0, 10_000),))).splitlines()
+    assert [line for line in lines if line.startswith("sbc_table_")] == [
+        'sbc_table_used{table="calls"} 3',
+        'sbc_table_used{table="log_lines"} 0',
+        'sbc_table_limit{table="calls"} 50000',
+        'sbc_table_limit{table="log_lines"} 10000',
+    ]

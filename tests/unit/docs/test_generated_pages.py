@@ -15,7 +15,7 @@ def _generator():
     return module
 
 
-PAGES = ["deviations.md", "causes.md", "policy.md", "state-diagrams.md", "metrics.md", "rfcs.md"]
+PAGES = ["deviations.md", "causes.md", "policy.md", "state-diagrams.md", "metrics.md", "rfcs.md", "limits.md"]
 
 
 @pytest.mark.parametrize("page", PAGES)
