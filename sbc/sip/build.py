@@ -45,9 +45,10 @@ def stamped_via(request: Request, text: str, source: Address) -> str:
     wants_port = via.rport is not None
     # "If the host portion of the "sent-by" parameter contains a domain name, or if it contains an IP address that
     # differs from the packet source address, the server MUST add a "received" parameter", §18.2.1; with rport always.
-    if not wants_port and via.host == source.host and via.received is None:
+    is_new = "received" not in text and "received" not in text.lower()  # also one without a value would be a second
+    if not wants_port and via.host == source.host and is_new:
         return text
-    if "," not in text and '"' not in text and via.received is None:
+    if "," not in text and '"' not in text and is_new:
         stamped = f"{text};received={source.host}"
         return _RPORT.sub(f";rport={source.port}", stamped, count=1) if wants_port else stamped
     # Rare: several values in one field, quotes, or a `received` that is not ours and would mislead. Printed anew.

@@ -40,6 +40,8 @@ def stamped(via, source=SOURCE):
         ("SIP/2.0/UDP 192.0.2.30;rport", "SIP/2.0/UDP 192.0.2.30;rport=40000;received=192.0.2.30"),
         ("SIP/2.0/UDP h;RPORT ;branch=z9hG4bKa", "SIP/2.0/UDP h;rport=40000 ;branch=z9hG4bKa;received=192.0.2.30"),
         # what only looks like rport is left alone
+        ("SIP/2.0/UDP h;received=;rport", "SIP/2.0/UDP h;received=192.0.2.30;rport=40000"),
+        ("SIP/2.0/UDP 192.0.2.30;received", "SIP/2.0/UDP 192.0.2.30;received=192.0.2.30"),
         ("SIP/2.0/UDP h;xrport;rport", "SIP/2.0/UDP h;xrport;rport=40000;received=192.0.2.30"),
         ("SIP/2.0/UDP rport;rport", "SIP/2.0/UDP rport;rport=40000;received=192.0.2.30"),
         ('SIP/2.0/UDP h;x=";rport";rport', 'SIP/2.0/UDP h;x=";rport";received=192.0.2.30;rport=40000'),
