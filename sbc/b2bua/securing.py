@@ -173,7 +173,7 @@ class Securing:
         """
         answers = self.answers(received, told, said)
         streams = [
-            media if one is None else replace(media, security=one if media.port else Security(one.proto))
+            media if one is None else replace(media, security=one if media.port else _refused(one))
             for media, one in zip(text.media, answers, strict=False)
         ]
         return replace(text, media=(*streams, *text.media[len(streams) :]))
@@ -205,7 +205,7 @@ class Securing:
                 role: Literal["active", "passive"] = "active" if setup in ("actpass", "passive") else "passive"
                 return Security(security.proto, dtls=self._our_dtls(role))
             case _:
-                return Security(security.proto)
+                return _refused(security)
 
     def _offered(self, media: Media, told: Media | None) -> Media:
         if not media.port:
@@ -296,6 +296,11 @@ class Securing:
             count += 1
         self._associations[i] = (mark, count)
         return wire.Dtls(active, theirs.fingerprints, self._rules.suites, count)
+
+
+def _refused(security: Security) -> Security | None:
+    """Of a stream with port 0: what is left is the name of its protocol."""
+    return Security(security.proto) if security.proto else None
 
 
 def _stream(session: Session | None, i: int) -> Media | None:
