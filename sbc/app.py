@@ -20,7 +20,17 @@ import structlog
 import trio
 
 from sbc.admin.testcall import CloseDoor, OpenDoor
-from sbc.b2bua.commands import Alert, AskMedia, ClosePorts, Log, OpenPorts, StoreState, WriteCdr
+from sbc.b2bua.commands import (
+    Alert,
+    AskMedia,
+    BlockAll,
+    BlockSource,
+    ClosePorts,
+    Log,
+    OpenPorts,
+    StoreState,
+    WriteCdr,
+)
 from sbc.b2bua.events import HangUpOrdered, PolicyChanged, StateRestored
 from sbc.b2bua.switch import Switch
 from sbc.core import limits
@@ -33,6 +43,7 @@ from sbc.policy.load import load_policy
 from sbc.policy.testcall import NAME
 from sbc.runtime import clock, media_rules, sockets
 from sbc.runtime.alerts import Alerts
+from sbc.runtime.ban_mirror import BanMirror
 from sbc.runtime.call_door import CallDoor
 from sbc.runtime.cdr_copy import CdrCopy
 from sbc.runtime.cdr_postgres import need_psycopg
@@ -176,6 +187,7 @@ class _Program:
         self._transports = Transports(
             opened.listeners, driver, self._engine, self._drops, clock.boot_seconds, keeper, self._gate
         )
+        self._bans = BanMirror(policy, clock.boot_seconds)
         driver.performers = {
             SendMessage: self._transports.send,
             CloseFlow: self._transports.close,
@@ -185,6 +197,8 @@ class _Program:
             ClosePorts: lambda command: self._media.close_ports(command.local, command.ports),
             WriteCdr: self._sink.write,
             StoreState: opened.state.store,
+            BlockSource: self._bans.perform,
+            BlockAll: self._bans.perform,
             Alert: self._alerts.perform,
             Log: writer.perform,
         }
@@ -227,6 +241,7 @@ class _Program:
         await nursery.start(self._resolver.run)
         await nursery.start(self._hep.run)
         await nursery.start(self._transports.run)
+        nursery.start_soon(self._bans.run)
         self._driver.start(StateRestored(kept))
         portless = self._ports.started()
         if portless:
@@ -352,6 +367,7 @@ class _Program:
         self._writer.set_rules(policy.log)
         self._alerts.set_policy(policy)
         self._hep.set_policy(policy.hep)
+        self._bans.set_policy(policy)
         self._copy.change(policy.cdr.postgres)
         self._retention.change(policy.cdr)
         self._media.change(media_rules.settings_of(policy), media_rules.marks_of(policy), media_rules.own_hosts(policy))
