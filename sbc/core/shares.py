@@ -33,4 +33,7 @@ class Shares:
 
     def is_full(self, peer: str, most: int) -> bool:
         """Whether this peer may have no more of a table that holds `most`: it is full, or his share is."""
-        return self.total >= most or self._of.get(peer, 0) >= max(1, int(most * limits.PEER_SHARE))
+        share = most * limits.PEER_SHARE
+        if self.total < share:
+            return False  # nobody has so much: what nearly always is
+        return self.total >= most or self._of.get(peer, 0) >= max(1, int(share))

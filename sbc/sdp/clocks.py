@@ -7,7 +7,7 @@ from sbc.sdp.codecs import STATIC, TELEPHONE_EVENT
 from sbc.sdp.model import Media
 
 USUAL: Final = 8000  # Hz
-_REMEMBERED_CHARACTERS: Final = 4_096  # of all lines of a stream together
+_REMEMBERED: Final = 128  # streams; each may have `limits.SDP_OCTETS`, so that more might fill the memory
 
 _RTPMAP: Final = "a=rtpmap:"
 _STATIC_CLOCKS: Final = {
@@ -19,23 +19,18 @@ _STATIC_CLOCKS: Final = {
 
 def clocks_of(media: Media) -> tuple[tuple[int, int], ...]:
     """(payload type, Hz) of those whose clock is not the usual one."""
-    return (_clocks if _is_usual(media) else _clocks.__wrapped__)(media.formats, media.lines)
+    return _clocks(media.formats, media.lines)
 
 
 def event_format(media: Media) -> tuple[int, int] | None:
     """Payload type and clock of the first telephone-event (RFC 4733); None where there is none."""
-    return (_event if _is_usual(media) else _event.__wrapped__)(media.formats, media.lines)
-
-
-def _is_usual(media: Media) -> bool:
-    """Of a longer description nothing is remembered: it would fill the memory."""
-    return sum(map(len, media.lines)) <= _REMEMBERED_CHARACTERS
+    return _event(media.formats, media.lines)
 
 
 # Remembered, because telephones of one kind say the same in every call.
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=_REMEMBERED)
 def _clocks(formats: tuple[str, ...], lines: tuple[str, ...]) -> tuple[tuple[int, int], ...]:
     found: dict[str, int] = {number: _STATIC_CLOCKS[number] for number in formats if number in _STATIC_CLOCKS}
     for line in lines:
@@ -45,7 +40,7 @@ def _clocks(formats: tuple[str, ...], lines: tuple[str, ...]) -> tuple[tuple[int
     return tuple([(int(n), rate) for n, rate in found.items() if rate != USUAL and n in formats and _is_number(n)])
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=_REMEMBERED)
 def _event(formats: tuple[str, ...], lines: tuple[str, ...]) -> tuple[int, int] | None:
     clocks: dict[str, int] = {}
     for line in lines:

@@ -19,6 +19,7 @@ from sbc.trace.masking import masked, masked_in_place
 
 # The beginning of a call says why it was routed so; of a long one the middle is left out.
 _HEAD: Final = limits.TRACE_MESSAGES_PER_CALL // 4
+_OCTETS_ALWAYS: Final = limits.TRACE_OCTETS_PER_CALL // 8  # of one call, however much others have
 _CUT: Final = limits.TRACE_MESSAGES_PER_CALL // 4
 # However many calls fail, this part of the ring stays for those that did not.
 _KEPT_FOR_GOOD_ONES: Final = limits.TRACE_CALLS // 4
@@ -96,27 +97,22 @@ class Recorder:
         tape = self._running.get(ref) or self._open(ref)
         octets = len(data)
         tape.octets += octets
-        if tape.is_over:
-            self.octets_finished += octets
-        else:
-            self.octets_running += octets
+        self.octets_running += octets
         row = (at, leg, sent, data, flow)
         tape.rows.append(row)
         if self._outbox is not None:
             self._lay_out(ref, row)
-        is_tight = self.octets_running > limits.TRACE_OCTETS_RUNNING
-        most = limits.TRACE_OCTETS_PER_CALL // 8 if is_tight else limits.TRACE_OCTETS_PER_CALL
-        if len(tape.rows) > limits.TRACE_MESSAGES_PER_CALL or tape.octets > most:
-            self._cut(tape)
-        while tape.is_over and self.octets_finished > limits.TRACE_OCTETS:
-            self._forget_one()
+        if tape.octets > _OCTETS_ALWAYS or len(tape.rows) > limits.TRACE_MESSAGES_PER_CALL:
+            self._bound(tape)
+        if tape.is_over:
+            self._came_late(octets)
 
     def note(self, ref: str, at: float, note: object) -> None:
         """Anything with a readable str(), or a tuple of such: one line each."""
         tape = self._running.get(ref) or self._open(ref)
         tape.rows.append((at, "", False, None, note))
         if len(tape.rows) > limits.TRACE_MESSAGES_PER_CALL:
-            self._cut(tape)
+            self._bound(tape)
 
     def end(self, ref: str, failed: bool, at: float) -> None:  # noqa: ARG002, FBT001 - `now` is last everywhere
         """The call is over. What still comes under its ref is added while it is kept."""
@@ -225,13 +221,24 @@ class Recorder:
         tape = self._running[ref] = _Tape()
         return tape
 
-    def _cut(self, tape: "_Tape") -> None:
+    def _bound(self, tape: "_Tape") -> None:
+        is_tight = self.octets_running > limits.TRACE_OCTETS_RUNNING
+        is_long = len(tape.rows) > limits.TRACE_MESSAGES_PER_CALL or tape.octets > limits.TRACE_OCTETS_PER_CALL
+        if not is_long and not is_tight:
+            return
         was = tape.octets
         tape.cut()
         if tape.is_over:
             self.octets_finished -= was - tape.octets
         else:
             self.octets_running -= was - tape.octets
+
+    def _came_late(self, octets: int) -> None:
+        """For a call that is over: there it counts."""
+        self.octets_running -= octets
+        self.octets_finished += octets
+        while self.octets_finished > limits.TRACE_OCTETS:
+            self._forget_one()
 
     def _forget_one(self) -> None:
         ring = self._good if len(self._good) > _KEPT_FOR_GOOD_ONES or not self._failed else self._failed
