@@ -39,6 +39,7 @@ routes:
 """
 READ: Final = parse_policy([Source("arena.yaml", POLICY.encode())])
 CALLED: Final = "+4930123456"
+OURS: Final = ("10.0.0.1", "203.0.113.1")
 ROGUE, CROOK, STRANGER = "10.0.0.66", "198.51.100.66", "10.0.0.99"
 SECRETS: Final = {"rogue": ("10.0.0.66", "10.0.0.5", "rogueid", "roguetag"), "crook": ("198.51.100", "crooktag")}
 # One message in: an answer, what it makes the other side be told, and a retransmission of something older each.
@@ -112,6 +113,8 @@ class Arena:
             leaked = [secret for secret in SECRETS[other] if secret in told]
             assert not leaked, f"{leaked} in {sent.data!r}"
             assert re.search(rb"[\r\n]X-Injected", sent.data) is None, sent.data
+            # Who answers an answer has put our own Via on it.
+            assert isinstance(message, Request) or message.via.host not in OURS, sent.data
             self.heard[who].append(message)
             if isinstance(message, Request) and (who == "rogue" or self._answers):
                 self._obeys(who, message)
