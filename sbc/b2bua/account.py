@@ -10,6 +10,7 @@ from msgspec import Struct
 from sbc.b2bua.hunt import Attempt
 from sbc.cdr.record import AttemptRecord, CallRecord
 from sbc.core.cause import Cause
+from sbc.sip.message import Fields
 
 Who = Literal["caller", "callee", "sbc"]
 
@@ -42,6 +43,7 @@ class Ending(Struct, frozen=True):
     status: int
     q850: int
     by: Who
+    fields: Fields = ()  # of the final response, besides what others put there
 
 
 class Account:

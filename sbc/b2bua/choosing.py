@@ -13,6 +13,7 @@ from sbc.b2bua.opening import emergency_order, open_target, why_closed_since
 from sbc.core.cause import Cause, q850_of_status
 from sbc.core.limits import ATTEMPTS_PER_CALL
 from sbc.policy.model import Decision, Facts
+from sbc.sip.sips import NOT_ALLOWED, warning
 
 if TYPE_CHECKING:
     from sbc.b2bua.call import Call
@@ -22,6 +23,11 @@ _UNREACHABLE: Final = Ending(Cause.UNREACHABLE, 503, Cause.UNREACHABLE.q850, "sb
 _BUSIED_OUT: Final = Ending(Cause.OPERATOR, 503, Cause.OPERATOR.q850, "sbc")
 # What a carrier hears: by a 503 it may take us, and every number that we have, out of service (RFC 3261 §21.5.4).
 _ABSENT: Final = Ending(Cause.UNREACHABLE, 480, 20, "sbc")  # Q.850: subscriber absent
+# "MUST reject it with a 480 (Temporarily Unavailable)", with Warning 380: who was asked for by a SIPS URI is not called
+# in the clear (RFC 5630 §5.3). Q.850: incompatible destination.
+_NOT_SECURE: Final = Ending(Cause.UNREACHABLE, 480, 88, "sbc", warning(NOT_ALLOWED, "sbc"))
+# "they will need to reject these requests with a "503 (Service Unavailable)" response", RFC 7339 §5.10
+_OVERLOADED: Final = Ending(Cause.OVERLOAD, 503, Cause.OVERLOAD.q850, "sbc")
 _RATE_LIMITED: Final = Ending(Cause.RATE_LIMITED, 503, Cause.RATE_LIMITED.q850, "sbc")
 
 
@@ -92,6 +98,13 @@ class Choosing:
                 if why:
                     self._pass_over(lead.target.peer.name, why, _UNREACHABLE, now)
                     continue
+                # Deviation: an emergency goes on in the clear where it cannot go otherwise, whatever RFC 5630 says.
+                if self._call.parties.is_sips and not lead.can_be_secure and not self._decision.emergency:
+                    why = "the call was asked for by a SIPS URI, and there is no TLS to it"
+                    self._pass_over(lead.target.peer.name, why, _NOT_SECURE, now)
+                    continue
+                if not why and self._is_too_much(lead, now):
+                    continue
                 if self._admits(lead, now):
                     self._call.account.disaster |= lead.target.diverted_from != "" and not lead.target.redirected
                     return lead, leads
@@ -104,6 +117,18 @@ class Choosing:
                 verdict = _BUSIED_OUT if relations.is_busied_out(lead.peer.name) else _UNREACHABLE
                 self._pass_over(lead.peer.name, opened.why, verdict, now)
             leads = (*opened.attempts, *leads)
+
+    def _is_too_much(self, attempt: Attempt, now: float) -> bool:
+        """This server asks for fewer calls (RFC 7339 §5.5), and this is one of those that it does not get."""
+        context, hop = self._call.context, attempt.hop
+        throttle = context.relations.throttle
+        if hop is None or self._decision.emergency or not throttle.is_used:
+            return False
+        if not throttle.turns_away(hop.flow.remote, now, context.ids.number):
+            return False
+        why = f"{hop.flow.remote} is overloaded and asks for {throttle.loss(hop.flow.remote, now)} % fewer requests"
+        self._pass_over(attempt.target.peer.name, why, _OVERLOADED, now)
+        return True
 
     def _pass_over(self, peer: str, why: str, verdict: Ending, now: float) -> None:
         """What an attempt really met says more than why another was not made, and a full trunk more than a dead one."""

@@ -43,7 +43,7 @@ class Exit:
             outs.append(ChildFailed(call.errand.parent, call.ref, ending.status))
         for one in call.legs:
             fields = () if one.is_closed else call.passing.last_words(one, ending.q850, leg, message)
-            outs += one.release(ending.status, fields)
+            outs += one.release(ending.status, (*fields, *ending.fields) if one is call.ingress else fields)
         call.media.release(now)
         call.holdings.give_back(now)
         for joined in call.joined:

@@ -8,8 +8,10 @@ from typing import Final
 
 from msgspec import Struct
 
+from sbc.core.address import Transport
 from sbc.peering.hop import Hop, server_uri
 from sbc.policy.model import Route, Server, Target
+from sbc.sip.sips import is_sips
 
 _CONTINUE_ON: Final = frozenset({401, 403, 407, 408, 430, 500, 502, 503, 504})
 # Q.850: unallocated, and what says that the called party was found and will not or cannot talk.
@@ -33,6 +35,15 @@ class Attempt(Struct, frozen=True):
     @property
     def next_hop(self) -> str:
         return server_uri(self.server) if self.hop is None else self.hop.uri
+
+    @property
+    def can_be_secure(self) -> bool:
+        """Whether a SIPS URI can be kept there: over TLS, and to a contact that is itself one (RFC 5630 §5.3)."""
+        if self.uri and not is_sips(self.uri):
+            return False
+        if self.hop is not None:
+            return self.hop.flow.transport is Transport.TLS
+        return self.server.transport is Transport.TLS or not self.server.names_transport
 
     @property
     def label(self) -> str:

@@ -32,6 +32,7 @@ from sbc.sip.headers.identity import (
 from sbc.sip.headers.reason import crossing_reasons
 from sbc.sip.message import Fields, Request, Response
 from sbc.sip.nameaddr import NameAddr, parse_name_addr
+from sbc.sip.sips import is_sips
 from sbc.sip.uri import SipUri, TelUri
 from sbc.sip.uri import escaped_user as escaped
 
@@ -61,7 +62,8 @@ class Parties(Struct, frozen=True):
     `caller`: as From has it, or as screening made it; it is the number that policy is asked about. `display`: without
     control characters, bounded. `asserted`, `preferred`: of P-Asserted-Identity and P-Preferred-Identity, "" where
     there is none. `is_anonymous`: his number is not to be shown. `identity`: what we vouch for towards trunks, made by
-    screening. `screened`: what screening has changed and why, a sentence for the ladder.
+    screening. `screened`: what screening has changed and why, a sentence for the ladder. `is_sips`: the call was asked
+    for by a SIPS URI, and may go on over TLS alone (RFC 5630 §5.1.1).
     """
 
     called: str
@@ -76,6 +78,7 @@ class Parties(Struct, frozen=True):
     history: tuple[HistoryEntry, ...] = ()
     identity: str = ""
     screened: str = ""
+    is_sips: bool = False
 
 
 def parties_of(invite: Request, peer: Peer) -> Parties:
@@ -89,8 +92,9 @@ def parties_of(invite: Request, peer: Peer) -> Parties:
     called, display = _called(invite, peer), _clean(from_.display)
     is_anonymous = _is_anonymous(from_)
     caller = ANONYMOUS if is_anonymous else number_of(from_.uri)
+    secure = is_sips(invite.uri_text)
     if said is NOTHING:
-        return Parties(called, caller, display, max_forwards, is_anonymous=is_anonymous)
+        return Parties(called, caller, display, max_forwards, is_anonymous=is_anonymous, is_sips=secure)
     # "User agents MUST NOT populate any other priv-values … in a Privacy header that contains a value of 'none'", §4.2
     privacy = frozenset(("none",)) if "none" in said.privacy else said.privacy
     return Parties(
@@ -104,6 +108,7 @@ def parties_of(invite: Request, peer: Peer) -> Parties:
         is_anonymous=is_anonymous or not privacy.isdisjoint(_WITHHOLDING),
         diversions=said.diversions,
         history=said.history,
+        is_sips=secure,
     )
 
 
@@ -140,14 +145,15 @@ def egress_invite(
     port = "" if host or server.port is None else f":{server.port}"
     authority = (host or bracketed(server.host)) + port
     from_host = our_host if peer.kind == "pbx" else host or bracketed(server.host)
-    transport = "" if host or server.transport == "udp" else f";transport={server.transport}"
+    scheme = "sips" if server.is_sips or (parties.is_sips and attempt.can_be_secure) else "sip"
+    transport = "" if host or server.transport == "udp" or scheme == "sips" else f";transport={server.transport}"
     called = escaped(target.called)
-    uri = attempt.uri or f"sip:{called}@{authority}{transport}"
-    from_ = _ANONYMOUS_FROM if parties.is_anonymous else _from(caller, parties.display, from_host)
+    uri = attempt.uri or f"{scheme}:{called}@{authority}{transport}"
+    from_ = _ANONYMOUS_FROM if parties.is_anonymous else _from(caller, parties.display, from_host, scheme)
     fields: list[tuple[str, str]] = [
         ("Max-Forwards", str(parties.max_forwards - 1)),
         ("From", f"{from_};tag={tag}"),
-        ("To", f"<sip:{called}@{authority}>"),
+        ("To", f"<{scheme}:{called}@{authority}>"),
         ("Call-ID", call_id),
         ("CSeq", "1 INVITE"),
         allow_field(peer.methods),
@@ -284,15 +290,15 @@ def _vouch_to_pbx(fields: list[tuple[str, str]], parties: Parties, host: str, wr
         fields.append(("Privacy", privacy))
 
 
-def _from(caller: str, display: str, host: str) -> str:
+def _from(caller: str, display: str, host: str, scheme: str) -> str:
     if not caller or caller.lower() == ANONYMOUS:
         return _ANONYMOUS_FROM
-    return _named(caller, display, host)
+    return _named(caller, display, host, scheme)
 
 
-def _named(number: str, display: str, host: str) -> str:
+def _named(number: str, display: str, host: str, scheme: str = "sip") -> str:
     # No `user=phone`: the user part tells, and some peers compare URIs by their text. It is understood where it comes.
-    uri = f"<sip:{escaped(number)}@{host}>"
+    uri = f"<{scheme}:{escaped(number)}@{host}>"
     if not display:
         return uri
     quoted = display.replace("\\", "\\\\").replace('"', '\\"')

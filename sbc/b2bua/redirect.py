@@ -8,6 +8,8 @@ INVITE says who redirected, and why (`forwarded`). Used by `setup`, which dials.
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from sbc.core.limits import REDIRECT_CONTACTS, REDIRECT_CONTACTS_READ, REDIRECTS_PER_CALL
 from sbc.policy.model import Facts, Target
 from sbc.sip.errors import ParseError
@@ -15,10 +17,10 @@ from sbc.sip.headers.identity import identity_of, number_of
 from sbc.sip.message import Response
 from sbc.sip.nameaddr import NameAddr, parse_name_addr
 from sbc.sip.params import param
+from sbc.sip.uri import SipUri
 
 if TYPE_CHECKING:
     from sbc.b2bua.call import Call
-
 
 
 class Redirects:
@@ -41,7 +43,10 @@ class Redirects:
         self._seen.add(by)
         why = reason_of(response, rang=rang)
         found: list[Target] = []
-        for number in numbers_of(response):
+        for number, secure in numbers_of(response):
+            if call.parties.is_sips and not secure:
+                trace.note(call.ref, now, f"{peer.name} redirects to a SIP URI a call that a SIPS URI asked for")
+                continue  # "MUST NOT recurse", RFC 5630 §5.3
             if self._count >= REDIRECTS_PER_CALL:
                 trace.note(call.ref, now, f"redirected {self._count} times: no further")
                 break
@@ -54,17 +59,28 @@ class Redirects:
             trace.note(call.ref, now, f"{peer.name} redirects to {number}" + ("" if new else ", which was tried"))
             self._seen.update([one.called_e164 or one.called for one in new])
             found += new
+            if new and secure and not call.parties.is_sips:
+                # "If a 3XX response includes a SIPS Contact …, the UAC does not replace it", RFC 5630 §5.1.1.
+                call.parties = replace(call.parties, is_sips=True)
         if not found:
             call.explain(f"nobody can be called where {peer.name} redirects to", now)
         return tuple(found)
 
 
-def numbers_of(response: Response) -> list[str]:
-    """The numbers of its Contacts, the preferred first (RFC 3261 §20.10: q, 1 where there is none). One that cannot be
-    read is left out."""
+def numbers_of(response: Response) -> list[tuple[str, bool]]:
+    """The numbers of its Contacts, the preferred first (RFC 3261 §20.10: q, 1 where there is none), and whether a SIPS
+    URI names them. One that cannot be read is left out."""
     ordered = sorted(_contacts(response), key=_preference, reverse=True)
-    numbers = [number for contact in ordered if (number := number_of(contact.uri))]
-    return list(dict.fromkeys(numbers))[:REDIRECT_CONTACTS]
+    found: dict[str, bool] = {}
+    for contact in ordered:
+        number = number_of(contact.uri)
+        if number:
+            found.setdefault(number, _is_sips(contact))
+    return list(found.items())[:REDIRECT_CONTACTS]
+
+
+def _is_sips(contact: NameAddr) -> bool:
+    return isinstance(contact.uri, SipUri) and contact.uri.scheme == "sips"
 
 
 def _contacts(response: Response) -> list[NameAddr]:

@@ -20,6 +20,7 @@ from sbc.sip.checks import Refusal
 from sbc.sip.headers.identity import number_of
 from sbc.sip.headers.transfer import Replaces, parse_refer_to, parse_referred_by
 from sbc.sip.message import Fields, Request
+from sbc.sip.uri import SipUri
 
 if TYPE_CHECKING:
     from sbc.b2bua.call import Call
@@ -36,6 +37,7 @@ class Wish(Struct, frozen=True):
     is_quiet: bool
     cseq: int
     max_forwards: int
+    is_sips: bool = False
 
 
 def read_refer(request: Request) -> Wish | Refusal:
@@ -58,19 +60,31 @@ def read_refer(request: Request) -> Wish | Refusal:
         quiet,
         request.cseq.number,
         DEFAULT_MAX_FORWARDS if hops is None else hops,
+        isinstance(target.uri, SipUri) and target.uri.scheme == "sips",
     )
 
 
 def parties_for(call: "Call", leg: "Leg", wish: Wish) -> Parties:
-    """The transferor calls the target: his number and his privacy, which his peer's rules will judge once more."""
+    """The transferor calls the target: his number and his privacy, which his peer's rules will judge once more.
+
+    "If that initial dialog was established using SIPS, then the UAC MUST NOT establish a new one using SIP", RFC 5630
+    §5.1.1.3.
+    """
+    secure = wish.is_sips or call.parties.is_sips
     if leg.n == 0:
         return replace(
-            call.parties, called=wish.number, max_forwards=wish.max_forwards, diversions=(), history=(), screened=""
+            call.parties,
+            called=wish.number,
+            max_forwards=wish.max_forwards,
+            diversions=(),
+            history=(),
+            screened="",
+            is_sips=secure,
         )
     is_hidden = not shown_number(call, leg.n)
     privacy = frozenset(("id",)) if is_hidden else frozenset[str]()
     number = number_of_party(call, leg.n) or ANONYMOUS
-    return Parties(wish.number, number, "", wish.max_forwards, privacy=privacy, is_anonymous=is_hidden)
+    return Parties(wish.number, number, "", wish.max_forwards, privacy=privacy, is_anonymous=is_hidden, is_sips=secure)
 
 
 def referrer(call: "Call", leg: "Leg", wish: Wish) -> str:

@@ -31,7 +31,10 @@ def register_request(register: Register, call_id: str, cseq: int, tag: str, expi
     # "The Request-URI names the domain of the location service for which the registration is meant … The "userinfo"
     # and "@" components of the SIP URI MUST NOT be present", RFC 3261 §10.2
     host = bracketed(register.host)
-    aor = f"<sip:{register.user}@{host}>" if register.user else f"<sip:{host}>"
+    # "If all the Contact header fields in a REGISTER request are SIPS, the UAC MUST use SIPS AORs in the From and To",
+    # RFC 5630 §5.1.1.1; the endpoint makes the Contact of the Request-URI's scheme.
+    scheme = "sips" if register.is_sips else "sip"
+    aor = f"<{scheme}:{register.user}@{host}>" if register.user else f"<{scheme}:{host}>"
     fields: Fields = (
         ("Max-Forwards", "70"),
         ("From", f"{aor};tag={tag}"),
@@ -46,7 +49,7 @@ def register_request(register: Register, call_id: str, cseq: int, tag: str, expi
     if register.gin:
         # "it MUST contain an option tag of "gin" in both a "Require" header field and a "Proxy-Require" header field"
         fields = (*fields, ("Require", "gin"), ("Proxy-Require", "gin"))
-    return Request("REGISTER", f"sip:{host}", fields)
+    return Request("REGISTER", f"{scheme}:{host}", fields)
 
 
 def with_cseq(request: Request, cseq: int) -> Request:
@@ -115,7 +118,7 @@ def _is_same(one: SipUri, ours: SipUri) -> bool:
 
 
 def _port(uri: SipUri) -> int:
-    return uri.port or (5061 if uri.transport == "tls" else 5060)
+    return uri.port or (5061 if uri.transport == "tls" or uri.scheme == "sips" else 5060)
 
 
 def _expires_of(binding: NameAddr, response: Response, asked: int) -> int:

@@ -25,6 +25,7 @@ from sbc.sip.errors import ParseError
 from sbc.sip.message import Fields, Request
 from sbc.sip.nameaddr import NameAddr, Star, parse_name_addr
 from sbc.sip.params import has_param, param
+from sbc.sip.sips import is_sips
 from sbc.sip.uri import OtherUri, SipUri, TelUri
 
 DEFAULT_EXPIRES: Final = 3_600  # seconds, where the PBX names none, or none that can be read (RFC 3261 §10.2)
@@ -127,6 +128,8 @@ class Registrar:
         before = self._bindings(peer.name, aor)
         likeness = _likeness(aor, request, flow, now, is_main=aor == main_aor(peer))
         contacts = request.contacts
+        if _binds_insecurely(request):
+            return _Refused(400)
         if not contacts and not isinstance(contacts, Star):
             return 200, self._fields(before, request, now), []  # a question, §10.2.3
         if isinstance(contacts, Star):
@@ -273,6 +276,18 @@ def _aor_of(peer: Peer, request: Request, owned: Callable[[str], bool]) -> str |
     # One number is one AOR, however it is written: without its parameters, and without what is only to be looked at.
     number = user.partition(";")[0].translate(_SEPARATORS)
     return number if number and owned(number) else None
+
+
+def _binds_insecurely(request: Request) -> bool:
+    """ "A registrar MUST accept a binding to a SIPS Contact header field only if all the appropriate URIs are of the
+    SIPS scheme …. This includes the Request-URI and the Contacts and all the Path header fields", RFC 5630 §5.2.
+    """
+    contacts = request.contacts
+    schemes = [] if isinstance(contacts, Star) else [str(contact.uri).partition(":")[0] for contact in contacts]
+    if "sips" not in schemes:
+        return False
+    path = [parse_name_addr(value).uri for value in request.values("Path")]
+    return any(not is_sips(text) for text in (request.uri_text, *map(str, path))) or set(schemes) != {"sips"}
 
 
 def _likeness(aor: str, request: Request, flow: Flow, now: float, *, is_main: bool) -> Binding:

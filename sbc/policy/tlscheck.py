@@ -9,7 +9,7 @@ from typing import Final
 
 from sbc.core.address import Transport, canonical_ip
 from sbc.policy.merge import Draft
-from sbc.policy.model import Listener, Server
+from sbc.policy.model import Listener, Register, Server
 from sbc.policy.problems import Problems
 from sbc.policy.schema import At, Fields
 from sbc.policy.tls import is_off, spoken, tls_fields
@@ -61,6 +61,7 @@ def _check_peer(name: str, fields: Fields, interface: Fields | None, problems: P
     _check_transports(fields, servers, problems)
     _check_identity(name, fields, interface, problems)
     _check_pins(written, interface, problems)
+    _check_sips(fields, servers, problems)
     if not _names(fields) and "domain" not in written.written and "pin" not in written.written:
         for at in by_tls:
             problems.wrong(
@@ -130,6 +131,19 @@ def _check_identity(name: str, fields: Fields, interface: Fields | None, problem
         problems.wrong(
             place, f"`{name}` proves who it is over TLS, and its interface has no tls listener", "expected one"
         )
+
+
+def _check_sips(fields: Fields, servers: list[At], problems: Problems) -> None:
+    register: Register | None = fields.get("register")
+    if register is None or not register.is_sips:
+        return
+    for at in servers:
+        if at.value.transport is not Transport.TLS and not _is_open(at.value):
+            problems.wrong(
+                at.where,
+                f"`{at.value.text}` is no way to register `{register.aor}`",
+                "expected sips:HOST, or transport=tls",
+            )
 
 
 def _check_pins(written: Fields, interface: Fields | None, problems: Problems) -> None:

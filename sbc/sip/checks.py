@@ -11,6 +11,7 @@ from msgspec import Struct
 from sbc.sip.errors import ParseError
 from sbc.sip.message import Fields, Request
 from sbc.sip.multipart import PIDF, description_of, is_multipart
+from sbc.sip.sips import is_contradictory
 from sbc.sip.uri import SipUri, TelUri
 
 ACCEPT: Final = ("Accept", "application/sdp, multipart/mixed")
@@ -25,6 +26,7 @@ _KNOWN: Final = (
     "PUBLISH", "REGISTER",
 )  # fmt: skip
 _DESCRIBING: Final = frozenset({"INVITE", "UPDATE", "PRACK"})
+_TARGETING: Final = frozenset({"INVITE", "SUBSCRIBE"})  # their Contact is where the dialog goes
 
 
 class Refusal(Struct, frozen=True):
@@ -62,6 +64,8 @@ def refusal_of(request: Request, methods: frozenset[str], *, reliable: bool = Tr
         unsupported = [tag for tag in required if tag.lower() not in understood]
         if unsupported:
             return Refusal(420, (("Unsupported", ", ".join(unsupported)),))
+    if method in _TARGETING and is_contradictory(request):
+        return Refusal(400)
     return _refusal_of_description(request) if method in _DESCRIBING else None
 
 

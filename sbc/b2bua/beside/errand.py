@@ -62,7 +62,7 @@ Outcome = Answered | Unanswered
 class Errand:
     """`prepare` makes the request of each attempt; `next_user` names each transaction anew. `outcome`: once it is over.
 
-    `first`: tried before all others, as far as the decision has them.
+    `first`: tried before all others, as far as the decision has them. `is_sips`: over TLS alone (RFC 5630).
     """
 
     __slots__ = (
@@ -71,6 +71,7 @@ class Errand:
         "_context",
         "_decision",
         "_ingress",
+        "_is_sips",
         "_leads",
         "_next_user",
         "_prepare",
@@ -91,6 +92,7 @@ class Errand:
         context: Context,
         *,
         first: Sequence[Lead] = (),
+        is_sips: bool = False,
     ) -> None:
         self.outcome: Outcome | None = None
         self.n = 0  # of the transaction that counts; what belongs to an earlier one comes too late
@@ -105,6 +107,7 @@ class Errand:
         self._sent: Prepared | None = None
         self._tries = 0
         self._verdict: Outcome = self._absence(_UNREACHABLE, "nobody who takes it can be reached")
+        self._is_sips = is_sips
         self._timers: TimerTable[str] = TimerTable()
 
     @property
@@ -190,7 +193,9 @@ class Errand:
         while self._leads and self._attempts < ATTEMPTS_PER_CALL:
             lead, self._leads = self._leads[0], self._leads[1:]
             if isinstance(lead, Attempt):
-                if not why_closed_since(lead, relations):
+                if self._is_sips and not lead.can_be_secure:
+                    self._verdict = self._absence(480, f"{lead.target.peer.name}: no TLS for what a SIPS URI asks for")
+                elif not why_closed_since(lead, relations):
                     return lead
                 continue
             opened = open_target(lead, relations, now)

@@ -50,7 +50,15 @@ class Exchange:
         self._tag = tag
         self._refreshed = refreshed
         first = () if refreshed is None else _same_server(refreshed.attempt, asked.decision)
-        self._errand = Errand(asked.peer, asked.decision, self._prepare, names.next_user, context, first=first)
+        self._errand = Errand(
+            asked.peer,
+            asked.decision,
+            self._prepare,
+            names.next_user,
+            context,
+            first=first,
+            is_sips=asked.parties.is_sips,
+        )
         self._try_at: float | None = now + trying_after(context.timing)
 
     def asked(self, n: int) -> Peer | None:

@@ -26,6 +26,7 @@ from sbc.core.commands import Log
 from sbc.core.timers import TimerTable
 from sbc.policy.model import Peer
 from sbc.sip.commands import Respond
+from sbc.sip.connections import spoken_by
 from sbc.sip.dialog.dialog import dialog_of_uac, dialog_of_uas
 from sbc.sip.headers.event import Event, SubscriptionState, parse_event, parse_subscription_state
 from sbc.sip.message import Fields, Request, Response
@@ -69,7 +70,10 @@ class Subscription:
         self._has_answer = False  # of the first SUBSCRIBE, or nobody gives one
         self._is_confirmed = False  # a NOTIFY has made the dialog with the notifier
         prepare = partial(self._prepare, asked)
-        self._errand: Errand | None = Errand(peer, asked.decision, prepare, names.next_user, context)
+        self._subscriber.came_by = spoken_by(received.flow, None)
+        self._errand: Errand | None = Errand(
+            peer, asked.decision, prepare, names.next_user, context, is_sips=asked.parties.is_sips
+        )
         self._pending = Pending(names, context)
         self._timers: TimerTable[str] = TimerTable()
 

@@ -26,7 +26,12 @@ def response(*contacts, fields=()):
     ],
 )
 def test_numbers_in_their_order_and_what_cannot_be_read_left_out(contacts, numbers):
-    assert numbers_of(response(*contacts)) == numbers
+    assert [number for number, _ in numbers_of(response(*contacts))] == numbers
+
+
+# RFC: 5630
+def test_a_sips_uri_is_known_as_one():
+    assert numbers_of(response("<sips:+12@x>, <sip:+13@x>", "<sip:+12@x>")) == [("+12", True), ("+13", False)]
 
 
 # BOUND: REDIRECT_CONTACTS
@@ -54,5 +59,5 @@ def test_why_is_what_it_says_or_what_can_be_seen(diversion, rang, reason):
 # BOUND: REDIRECT_CONTACTS_READ
 def test_what_stands_behind_many_that_say_nothing_is_not_looked_at():
     nothing = ["<mailto:a@x>"] * limits.REDIRECT_CONTACTS_READ
-    assert numbers_of(response(*nothing[1:], "<sip:+12@x>")) == ["+12"]
+    assert numbers_of(response(*nothing[1:], "<sip:+12@x>")) == [("+12", False)]
     assert numbers_of(response(*nothing, "<sip:+12@x>")) == []
