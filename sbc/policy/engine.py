@@ -121,6 +121,10 @@ class Policy:
         peers = self._sources.before_proof(interface, host)
         return tuple([self.tls_profiles[name] for name in dict.fromkeys(self._profiles[p.name] for p in peers)])
 
+    def tls_peers(self, interface: str, host: str) -> tuple[Peer, ...]:
+        """Whose profiles `tls_candidates` are, in the same order."""
+        return self._sources.before_proof(interface, host)
+
     def identify(
         self,
         interface: str,

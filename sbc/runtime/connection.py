@@ -5,6 +5,7 @@ after a frame that cannot be trusted. Over TLS, what it sends and receives goes 
 a close_notify besides. Used by `tcp`, which owns the table of connections and the tasks.
 """
 
+import contextlib
 import math
 import os
 import socket
@@ -224,6 +225,9 @@ class Connection:
             return
         self._is_dead = True
         unsent = bool(self._outbox)
+        if not unsent and self._session is not None and not self._has_said_end:
+            with contextlib.suppress(OSError):  # that it is no cut is worth a try
+                self.socket.send(self._session.end())
         self._outbox.clear()
         self._queued = 0
         self._ended.cancel()

@@ -58,12 +58,11 @@ class TlsGate:
 
     async def meet_server(self, connection: Connection, flow: Flow) -> str:
         """Of a connection that was opened for this flow. Empty where it stands, else why not."""
-        remote = flow.remote
-        profile = ""
+        profile = flow.proved[0] if flow.proved else ""
         try:
-            way = self._rules.to_server(flow.proved, flow.interface, remote.host, remote.port)
-            profile = way.profiles[0].name
+            way = self._rules.to_server(flow)
             session, shown = await self._begin(connection, way, is_stranger=False, is_server=False)
+            way = self._rules.to_server(flow)  # a reload may have come between
             why = self._refusal(way.profiles[0], shown)
         except (TlsError, OperatorError) as error:
             why = str(error)
@@ -79,11 +78,11 @@ class TlsGate:
 
     async def meet_client(self, connection: Connection, *, is_stranger: bool) -> bool:
         """Of a connection that was accepted. Whether it may go on."""
-        remote = connection.flow.remote
         way: Way | None = None
         try:
-            way = self._rules.from_client(connection.flow.interface, remote.host, remote.port)
+            way = self._rules.from_client(connection.flow)
             session, shown = await self._begin(connection, way, is_stranger=is_stranger, is_server=True)
+            way = self._rules.from_client(connection.flow)
             proved = self._proved(way.profiles, shown)
             why = "" if proved else self._unproved(way, shown)
         except (TlsError, OperatorError) as error:

@@ -30,7 +30,8 @@ class PolicyOfTls(Protocol):
     def tls_profiles(self) -> Mapping[str, TlsProfile]: ...
     def tls_profile(self, peer: str) -> str: ...
     def tls_candidates(self, interface: str, host: str, port: int) -> tuple[TlsProfile, ...]: ...
-    def identify(self, interface: str, host: str, port: int, transport: Transport) -> Peer | None: ...
+    def tls_peers(self, interface: str, host: str) -> tuple[Peer, ...]: ...
+    def speakers(self, interface: str, host: str, port: int, transport: Transport) -> tuple[Peer, ...]: ...
 
 
 class Way(Struct, frozen=True, eq=False):
@@ -81,23 +82,23 @@ class TlsRules:
 
     # --- one connection -------------------------------------------------------------------------------------------
 
-    def to_server(self, names: tuple[str, ...], interface: str, host: str, port: int) -> Way:
-        """`names`: the profile that the engine asks for. Raises OperatorError where there is no way."""
-        profile = self.policy.tls_profiles.get(names[0]) if names else None
+    def to_server(self, flow: Flow) -> Way:
+        """By the profile that the flow names. Raises OperatorError where there is no way."""
+        profile = self.policy.tls_profiles.get(flow.proved[0]) if flow.proved else None
         if profile is None:
             raise OperatorError("no peer's rules say who must be there")
         if not (profile.pins or profile.domains):
             raise OperatorError("the policy says neither a domain that its certificate must hold, nor its fingerprint")
         rules = _client_rules(profile)
-        others = [one for one in self.policy.tls_candidates(interface, host, port) if one.name != profile.name]
+        others = [one for one in self._candidates(flow) if one.name != profile.name]
         name = profile.domains[0] if profile.domains else None
         context = self.contexts.get(rules)
         return Way(context, (profile, *others), _lists(rules), name, lax=False, minimum=profile.trust.minimum)
 
-    def from_client(self, interface: str, host: str, port: int) -> Way:
+    def from_client(self, flow: Flow) -> Way:
         """Raises OperatorError where there is no certificate to show."""
-        profiles = self.policy.tls_candidates(interface, host, port)
-        of_interface = self.policy.interfaces.get(interface)
+        profiles = self._candidates(flow)
+        of_interface = self.policy.interfaces.get(flow.interface)
         if not profiles and of_interface is None:
             raise OperatorError("there is no such interface")
         rules = self._server_rules(profiles, of_interface)
@@ -110,14 +111,16 @@ class TlsRules:
         """By which connections are counted: a peer's name, or the source of a stranger; and whether it is one."""
         interface, host, port = flow.interface, flow.remote.host, flow.remote.port
         if flow.transport is Transport.TLS:
-            known = [self.policy.peers.get(one.name) for one in self.policy.tls_candidates(interface, host, port)]
+            peers = self.policy.tls_peers(interface, host)
         else:
-            known = [self.policy.identify(interface, host, port, flow.transport)]
-        peers = [peer for peer in known if peer is not None]
+            peers = self.policy.speakers(interface, host, port, flow.transport)
         if not peers:
             return network_of(host), False  # of a policy that was replaced while its calls are up
         is_stranger = all(peer.accepts_any for peer in peers)
         return (network_of(host) if is_stranger else peers[0].name), is_stranger
+
+    def _candidates(self, flow: Flow) -> tuple[TlsProfile, ...]:
+        return self.policy.tls_candidates(flow.interface, flow.remote.host, flow.remote.port)
 
     def is_trunk(self, profile: str) -> bool:
         peer = self.policy.peers.get(profile)
