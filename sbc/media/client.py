@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from sbc.media import wire
 from sbc.media.counting import Counts, Key, ends_of
+from sbc.media.handshakes import with_keys
 from sbc.media.link import Link
 
 POLL_SECONDS: Final = 2.0
@@ -78,6 +79,7 @@ class MediaClient:
         self._homes: dict[Key, int | None] = {}  # every open pair: the worker that has it
         self._users: dict[Key, str] = {}  # the session that put it last
         self._sessions: dict[str, _Session] = {}
+        self._keys: dict[Key, wire.Dtls] = {}  # what came of the handshakes of ports that sessions use
 
     # --- what signalling wants ------------------------------------------------------------------------------------
 
@@ -206,6 +208,9 @@ class MediaClient:
                 return [self._ended(ref, streams, worker)]
             case wire.Report():
                 return [self._report(reply, worker)]
+            case wire.Keyed():
+                self._learn_keys(reply)
+                return [msgspec.structs.replace(reply, keys=None)]
             case _:
                 return [reply]
 
@@ -242,7 +247,8 @@ class MediaClient:
 
     # --- sessions -------------------------------------------------------------------------------------------------
 
-    def _put(self, request: wire.PutSession) -> list[Outgoing]:
+    def _put(self, asked: wire.PutSession) -> list[Outgoing]:
+        request = with_keys(asked, self._keys)
         session = self._sessions.pop(request.ref, None)
         if session is None or session.deleted:
             session = _Session(request, self._choose(request) if session is None else session.worker)
@@ -253,6 +259,7 @@ class MediaClient:
         self._sessions[request.ref] = session  # at the end: the order of the latest words, should two want one port
         moving = {key for key in session.pairs if self._users.get(key, request.ref) != request.ref}
         self._users.update(dict.fromkeys(session.pairs, request.ref))
+        self._forget_keys()
         messages = self._lend(session, moving)
         if self._links[session.worker].is_running:
             session.relayed = True
@@ -275,7 +282,25 @@ class MediaClient:
             return wire.SessionEnded(ref, streams)  # asked twice and answered twice, or an orphan's end
         del self._sessions[ref]
         self._let_go(session)
+        self._forget_keys()
         return wire.SessionEnded(ref, session.counts.totals(session.put.generation, streams))
+
+    def _learn_keys(self, keyed: wire.Keyed) -> None:
+        """Keys of a handshake that is asked for still: the session is said again with them."""
+        session = self._sessions.get(keyed.ref)
+        if session is None or keyed.keys is None or keyed.stream not in range(len(session.put.streams)):
+            return
+        stream = session.put.streams[keyed.stream]
+        end = stream.ingress if keyed.side == "ingress" else stream.egress
+        if isinstance(end.secured, wire.Dtls) and end.secured.association == keyed.association:
+            changes = {"rtcp_keys" if keyed.is_rtcp else "keys": keyed.keys}
+            self._keys[end.local, end.port] = msgspec.structs.replace(end.secured, **changes)
+            session.put = with_keys(session.put, self._keys)
+
+    def _forget_keys(self) -> None:
+        """Of ports that nobody uses."""
+        for key in [key for key in self._keys if key not in self._users]:
+            del self._keys[key]
 
     def _report(self, report: wire.Report, worker: int) -> wire.Report:
         strangers = {count.ref: count.ports for count in report.sessions if count.ref not in self._sessions}

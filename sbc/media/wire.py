@@ -64,8 +64,9 @@ class Dtls(Struct, frozen=True, tag=True):
 
     `fingerprints`: (hash in lower case, "AB:CD:…") of certificates, one of which the far end must show (RFC 8122 §5).
     `suites`: what we agree to, by the names of `Crypto.suite`. `keys`: what came of the handshake, once there was one
-    (`Keyed`); it is said again after a worker's death and then needs no new handshake. `association`: counts the
-    handshakes that the descriptions ask for; a higher one begins anew (RFC 8842 §5).
+    (`Keyed`); it is said again after a worker's death and then needs no new handshake. `rtcp_keys`: the same for RTCP's
+    own port, which has its own handshake (RFC 5764 §3), unless it is multiplexed. `media.client` fills in both, nobody
+    else does. `association`: counts the handshakes that descriptions ask for; another one begins anew (RFC 8842 §5).
     """
 
     active: bool
@@ -73,6 +74,7 @@ class Dtls(Struct, frozen=True, tag=True):
     suites: tuple[str, ...]
     association: int = 0
     keys: Crypto | None = None
+    rtcp_keys: Crypto | None = None
 
 
 class DtlsIdentity(Struct, frozen=True):
@@ -337,11 +339,13 @@ class EngineReady(Struct, frozen=True, tag=True):
     """Which engine relays what it can from now on. `reason`: why it is not the kernel, or not at some of our addresses,
     for people; BEGINNING: the kernel engine is there, and is being brought to its devices; empty: nothing keeps it, or
     nobody asked for it. `devices`: where the kernel engine listens.
+    `dtls`: why there are no DTLS handshakes here, for people: sessions with `Dtls` are refused then. Empty: there are.
     """
 
     engine: EngineName
     reason: str = ""
     devices: tuple[str, ...] = ()
+    dtls: str = ""
 
 
 class SessionEnded(Struct, frozen=True, tag=True):
@@ -388,9 +392,10 @@ class Silent(Struct, frozen=True, tag=True):
 
 
 class Keyed(Struct, frozen=True, tag=True):
-    """A DTLS handshake of this end of this session has ended. `error`: why it came to nothing, for people; else `keys`.
+    """A DTLS handshake of this end of this session has ended. `error`: why it came to nothing so far, for people, said
+    once; it is tried on, and `keys` may follow. Else `keys`, which `media.client` keeps to itself.
 
-    `generation`: of the session whose put asked for it; `association`: of its `Dtls`.
+    `generation`: of the session as last put; `association`: of its `Dtls`. `is_rtcp`: it was that of RTCP's own port.
     """
 
     ref: str
@@ -400,6 +405,7 @@ class Keyed(Struct, frozen=True, tag=True):
     association: int
     keys: Crypto | None = None
     error: str = ""
+    is_rtcp: bool = False
 
 
 class StillHeard(Struct, frozen=True, tag=True):

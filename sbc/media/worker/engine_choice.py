@@ -132,12 +132,14 @@ class EngineChoice:
 
     def _ready(self) -> wire.EngineReady:
         engine, attaching = self._around.engine, self._attaching
+        dtls = "" if self._around.dtls is None else self._around.dtls_obstacle()
         if attaching is not None and attaching.devices:
-            return wire.EngineReady("kernel", attaching.reason, attaching.devices)
+            return wire.EngineReady("kernel", attaching.reason, attaching.devices, dtls)
         if attaching is not None:
-            return wire.EngineReady("userland", attaching.reason or wire.BEGINNING)
+            return wire.EngineReady("userland", attaching.reason or wire.BEGINNING, dtls=dtls)
         is_asked_for = self._asked is not None and self._asked.engine != "userland"
-        return wire.EngineReady("userland", engine.why if isinstance(engine, NoEngine) and is_asked_for else "")
+        why = engine.why if isinstance(engine, NoEngine) and is_asked_for else ""
+        return wire.EngineReady("userland", why, dtls=dtls)
 
 
 def _none_to_open(_configure: wire.Configure) -> tuple[Engine, None]:

@@ -21,6 +21,7 @@ from sbc.media.worker.rtcp_latch import RtcpLatch
 from sbc.media.worker.statistics import Statistics
 
 if TYPE_CHECKING:
+    from sbc.media.worker.association import Association
     from sbc.media.worker.securing import Security
     from sbc.media.worker.srtp_keyring import Keyring
 
@@ -151,12 +152,15 @@ class FarEnd:
             self.statistics.add(slots.FOREIGN, self.latches.rtp.foreign)
             self.latches.rtp.foreign = 0
 
-    def secure(self, keyring: "Keyring", ref: str, *, is_resumed: bool) -> None:
+    def secure(
+        self, keyring: "Keyring", ref: str, associations: "dict[bool, Association]", *, is_resumed: bool
+    ) -> None:
         """As `end` says, which is secured. What was refused is counted on, also where the end is secured no more."""
         from sbc.media.worker.securing import Security  # noqa: PLC0415 - takes long, and plain calls need none of it
 
         if self.security is None:
             self.security = Security(keyring.counter(self.owner))
+        self.security.associations = associations
         self.security.put(self.end, ref, keyring, is_resumed=is_resumed)
 
     @property

@@ -315,6 +315,9 @@ def _import_the_rest() -> None:
 
     import sbc.media.worker.securing  # noqa: PLC0415
 
+    with contextlib.suppress(ImportError):  # an extra
+        import sbc.media.worker.keying  # noqa: PLC0415
+
     if may_use_bpf(_status()):
         import sbc.media.worker.kernel.engine  # noqa: F401, PLC0415
 

@@ -3,24 +3,24 @@
 Used by `service`. What only this SBC's own mistakes could cause is looked at too: the worker outlives them.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
+from sbc.core.limits import DTLS_FINGERPRINTS, SRTP_KEYS_TRIED
 from sbc.media import wire
 from sbc.media.worker.codecs import can_recode
 from sbc.media.worker.latch import canonical
 from sbc.media.worker.ports import Ports
-from sbc.media.worker.srtp_suite import fits
+from sbc.media.worker.srtp_suite import SUITES, fits
 
 STREAMS_AT_MOST: Final = 40  # of a session: they fit in one report, and are more than a description may have
 _REF_OCTETS: Final = 256
-KEYS_AT_MOST: Final = 4  # that an end's packets are tried with
 _MKI_OCTETS: Final = 128  # RFC 4568 §6.1
 _RATES: Final = range(1000, 192_001)  # Hz
 
 
-def problem(put: wire.PutSession, ends: Sequence[wire.End], ports: Ports) -> str:
-    """In words, or empty. `ends`: those of `put`."""
+def problem(put: wire.PutSession, ends: Sequence[wire.End], ports: Ports, no_dtls: Callable[[], str]) -> str:
+    """In words, or empty. `ends`: those of `put`. `no_dtls`: why there are no handshakes, or empty."""
     if not put.ref:
         return "a session needs a name"
     if len(put.ref.encode()) > _REF_OCTETS or len(put.streams) > STREAMS_AT_MOST:
@@ -37,7 +37,7 @@ def problem(put: wire.PutSession, ends: Sequence[wire.End], ports: Ports) -> str
         for one in stream.transcodings:
             if not can_recode(one.source, one.target):
                 return f"no way from {one.source!r} to {one.target!r}"
-    return _problem_of_ends(ends, ports)
+    return _problem_of_ends(ends, ports) or next(filter(None, (_problem_of_keys(end, no_dtls) for end in ends)), "")
 
 
 def _problem_of_ends(ends: Sequence[wire.End], ports: Ports) -> str:
@@ -49,18 +49,30 @@ def _problem_of_ends(ends: Sequence[wire.End], ports: Ports) -> str:
         if key in seen:
             return f"a media port is named twice: {end.local} {end.port}"
         seen.add(key)
-        wrong = _problem_of_keys(end.secured) if isinstance(end.secured, wire.Crypto) else ""
-        if wrong:
-            return wrong
         if end.remote is not None and not _is_usable(end.remote, end.local):
             return f"no remote address for {end.local}: {end.remote.host!r} {end.remote.port} {end.remote.rtcp_port}"
     return ""
 
 
-def _problem_of_keys(crypto: wire.Crypto) -> str:
+def _problem_of_keys(end: wire.End, no_dtls: Callable[[], str]) -> str:
+    match end.secured:
+        case wire.Crypto() as crypto:
+            return _problem_of_crypto(crypto)
+        case wire.Dtls(suites=suites, fingerprints=fingerprints, keys=keys, rtcp_keys=rtcp_keys):
+            if not suites or any(suite not in SUITES for suite in suites):
+                return f"no suites for a handshake: {suites}"
+            if not 0 < len(fingerprints) <= DTLS_FINGERPRINTS:
+                return f"a handshake needs fingerprints, {DTLS_FINGERPRINTS} at most"
+            known = [_problem_of_crypto(one) for one in (keys, rtcp_keys) if one is not None]
+            return next(filter(None, known), "") or no_dtls()
+        case None:
+            return ""
+
+
+def _problem_of_crypto(crypto: wire.Crypto) -> str:
     keys = (crypto.send, *crypto.receive)
-    if len(crypto.receive) > KEYS_AT_MOST:
-        return f"{KEYS_AT_MOST} keys at most are tried at one end"
+    if len(crypto.receive) > SRTP_KEYS_TRIED:
+        return f"{SRTP_KEYS_TRIED} keys at most are tried at one end"
     if not all(fits(crypto.suite, one.key) and len(one.mki) <= _MKI_OCTETS for one in keys):
         return f"no keys for {crypto.suite!r}"
     return ""

@@ -7,7 +7,7 @@ silence is not broken by it, and no call ends by it.
 `far_end` makes one for each end that is secured; `srtp_keyring` has the keys.
 """
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from sbc.media import wire
 from sbc.media.worker import slots
@@ -20,6 +20,9 @@ from sbc.media.worker.srtp_cipher import FORGED
 from sbc.media.worker.srtp_keyring import Keyring
 from sbc.media.worker.srtp_memory import Record
 from sbc.media.worker.srtp_numbers import NONE
+
+if TYPE_CHECKING:
+    from sbc.media.worker.association import Association
 
 _REPORTS: Final = range(200, 205)  # RTCP on the port of RTP where it is not agreed on, see `carry`
 
@@ -83,22 +86,32 @@ class Shield:
 
 
 class Security:
-    """`rtp`, `rtcp`: the shields of both ports, which SDES makes one. `refused`: what was forged and replayed."""
+    """`rtp`, `rtcp`: the shields of both ports, which are one but where each has its own handshake. `refused`: what was
+    forged and replayed. `associations`: the handshakes, by whether they are RTCP's port's; none with SDES.
+    """
 
-    __slots__ = ("_is_mux", "refused", "rtcp", "rtp")
+    __slots__ = ("_is_mux", "associations", "refused", "rtcp", "rtp")
 
     def __init__(self, refused: Record) -> None:
         self.refused = refused
         self.rtp = self.rtcp = Shield()
+        self.associations: dict[bool, Association] = {}
         self._is_mux = False
 
     def put(self, end: wire.End, ref: str, keyring: Keyring, *, is_resumed: bool) -> None:
-        """The end as it is from now on; it is secured."""
+        """The end as it is from now on; it is secured, and its `associations` have been set."""
         self._is_mux = end.mux
-        secured = end.secured
-        if isinstance(secured, wire.Crypto):
+        if isinstance(end.secured, wire.Crypto):
             self.rtcp = self.rtp
-            self.rtp.put(secured, ref, keyring, is_resumed=is_resumed)
+            self.rtp.put(end.secured, ref, keyring, is_resumed=is_resumed)
+            return
+        rtp, rtcp = self.associations.get(False), self.associations.get(True)
+        self.rtp.put(None if rtp is None else rtp.keys, ref, keyring, is_resumed=is_resumed)
+        if rtcp is None:
+            self.rtcp = self.rtp
+        else:
+            self.rtcp = Shield() if self.rtcp is self.rtp else self.rtcp
+            self.rtcp.put(rtcp.keys, ref, keyring, is_resumed=is_resumed)
 
     # --- what comes ---------------------------------------------------------------------------------------------------
 
@@ -138,8 +151,12 @@ class Security:
             self.refused.count_forged()
         raise NotMediaError
 
-    def _take_other(self, inlet: Inlet, _size: int, _source: Source) -> None:
-        inlet.statistics.add(slots.DROPPED)
+    def _take_other(self, inlet: Inlet, size: int, source: Source) -> None:
+        """ "19 < B < 64": DTLS (RFC 7983 §7). STUN and all else has no business here."""
+        association = self.associations.get(inlet.is_rtcp)
+        is_dtls = size > 0 and 19 < VIEW[0] < 64 and association is not None and inlet.gate is not None
+        if not is_dtls or association is None or not association.receive(bytes(VIEW[:size]), source, inlet.clock()):
+            inlet.statistics.add(slots.DROPPED)
 
     def _may_be(self, inlet: Inlet, size: int, source: Source) -> bool:
         """Whether it is worth the work. Where nobody is let in, what comes is opened all the same, and dropped then: a

@@ -142,6 +142,7 @@ class Service:
     def _configure(self, configure: wire.Configure) -> wire.EngineReady:
         self._sweep.orphan_seconds = configure.orphan_seconds
         self._media = frozenset(configure.media)
+        self._around.dtls = configure.dtls
         ready = self._choice.configure(configure, [life.session for life in self._lives.values()])
         if self._is_synced:
             self._attach()
@@ -168,6 +169,7 @@ class Service:
             pair.owner, pair.is_leaving = "", True
             self._added.discard(pair.key)
             self._around.latches.pop(pair.key, None)
+            self._around.forget_associations(pair.key)
             self._watch.unset(pair.rtp)
             self._watch.unset(pair.rtcp)
         for ref in owners:
@@ -180,7 +182,7 @@ class Service:
         if life is not None and put.generation < life.session.put.generation:
             return []
         ends = _ends(put)
-        wrong = problem(put, ends, self._ports)
+        wrong = problem(put, ends, self._ports, self._around.dtls_problem)
         if wrong:
             return [wire.Refused(put.ref, wrong)]
         if self._around.slots is None:
@@ -250,6 +252,7 @@ class Service:
                 continue
             pair.owner = ""
             pair.closed_at = now
+            self._around.forget_associations(pair.key)
             self._watch.unset(pair.rtp)
             self._watch.unset(pair.rtcp)
             host = next((host for host, _ in session.former(*pair.key)), "")

@@ -91,6 +91,13 @@ class Session:
             if was_early or way.frm.pair in moved:
                 way.catch_up()
         self._connect(around)
+        if not self.put.early:
+            self._begin_handshakes()
+
+    def _begin_handshakes(self) -> None:
+        for far in self._ends.values():
+            for association in () if far.shield is None else far.shield.associations.values():
+                association.start()
 
     def play(self, play: wire.PlayDigit, code: int) -> None:
         """Towards an end without a way to it, or without a payload type for digits: nothing."""
@@ -153,8 +160,7 @@ class Session:
                 self._ends[key] = self._made(key, end, around, moved)
                 fresh.add(self._ends[key])
             self._ends[key].put(end, around.own, now, is_rtp=is_rtp)
-            if end.secured is not None:
-                self._ends[key].secure(around.keyring(), self.put.ref, is_resumed=self.put.resumed)
+            self._secure(self._ends[key], around)
         for one, other in pairs:
             if one in self._ends and other in self._ends and (one, other) not in self._links:
                 frm = self._ends[one]
@@ -163,6 +169,38 @@ class Session:
         for keyring in around.secrets:
             keyring.tidy(self.put.ref, self._secrets())
         return fresh
+
+    def _secure(self, far: FarEnd, around: Surroundings) -> None:
+        secured = far.end.secured
+        if not isinstance(secured, wire.Dtls):
+            around.forget_associations(far.pair.key)
+        if isinstance(secured, wire.Crypto):
+            far.secure(around.keyring(), self.put.ref, {}, is_resumed=self.put.resumed)
+        elif secured is not None:
+            from sbc.media.worker.keying import settle  # noqa: PLC0415 - few need it, and it takes long
+
+            associations = settle(far, secured, around, self._told(far, secured.association, around))
+            far.secure(around.keyring(), self.put.ref, associations, is_resumed=self.put.resumed)
+
+    def _told(
+        self, far: FarEnd, association: int, around: Surroundings
+    ) -> Callable[[bool, wire.Crypto | None, str], None]:
+        """What is done when a handshake of this end has come to something."""
+
+        def told(is_rtcp: bool, keys: wire.Crypto | None, error: str) -> None:  # noqa: FBT001 - see `keying.Told`
+            if keys is not None and far.security is not None:
+                far.security.put(far.end, self.put.ref, around.keyring(), is_resumed=False)
+            for n, side in self._places(far.pair.key):
+                of = (self.put.ref, self.put.generation, n, side, association)
+                around.say(wire.Keyed(*of, keys, error, is_rtcp))
+
+        return told
+
+    def _places(self, key: Key) -> Iterator[tuple[int, wire.SideName]]:
+        for n, stream in enumerate(self.put.streams):
+            for side in _SIDES:
+                if _key(stream.ingress if side == "ingress" else stream.egress) == key:
+                    yield n, side
 
     def _secrets(self) -> list[wire.Crypto]:
         """Those that this session uses now."""

@@ -1,19 +1,17 @@
 """Every SRTP key of a worker, each with its one `Sender` or `Receiver`, and the sessions that hold it.
 
 So a key that stays keeps its counters and replay lists, through re-INVITEs, in whichever of an end's places it stands,
-and on a port that goes on in another session. A session holds each key that it ever had, KEYS_AT_MOST of each kind
+and on a port that goes on in another session. A session holds each key that it ever had, SRTP_KEYS of each kind
 besides those it has now, until it is over: a key that comes back must not begin anew. Used by `securing`.
 """
 
 from collections.abc import Collection
-from typing import Final
 
+from sbc.core.limits import SRTP_KEYS
 from sbc.media.wire import Crypto
 from sbc.media.worker.slots import Memory
 from sbc.media.worker.srtp import Receiver, Sender
 from sbc.media.worker.srtp_memory import BEHIND, Record, Records, has_room
-
-KEYS_AT_MOST: Final = 64  # that a session had and has no more; one more, and the one that was put longest ago is gone
 
 Name = tuple[str, bytes, bool]  # suite, key, whether we send under it
 
@@ -73,12 +71,12 @@ class Keyring:
     def tidy(self, ref: str, used: Collection[Crypto]) -> None:
         """Of what this session holds, keep what it uses and the latest of what it has used."""
         held = self._held.get(ref)
-        if held is None or len(held) <= KEYS_AT_MOST:
+        if held is None or len(held) <= SRTP_KEYS:
             return
         names = {(crypto.suite, crypto.send.key, True) for crypto in used}
         names |= {(crypto.suite, one.key, False) for crypto in used for one in crypto.receive}
         spare = [name for name in held if name not in names]
-        for name in spare[:-KEYS_AT_MOST]:
+        for name in spare[:-SRTP_KEYS]:
             del held[name]
             self._let_go(ref, name)
 

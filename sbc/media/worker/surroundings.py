@@ -5,7 +5,8 @@ them.
 """
 
 from collections.abc import Callable, Collection
-from typing import TYPE_CHECKING, Protocol
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
 from msgspec import Struct
@@ -22,7 +23,13 @@ from sbc.media.worker.slots import Memory, Slots
 from sbc.media.worker.srtp_memory import forget
 
 if TYPE_CHECKING:
+    from sbc.media.worker.association import Association
+    from sbc.media.worker.dtls import Identity
     from sbc.media.worker.srtp_keyring import Keyring
+
+
+NO_IDENTITY: Final = "no DTLS identity was given"
+NO_MODULE: Final = "pyOpenSSL is not installed"
 
 
 class Watch(Protocol):
@@ -65,7 +72,8 @@ class Surroundings(Struct):
     `clock`: seconds of CLOCK_MONOTONIC, as the slots have it. `slots`: None: counters that die with us. `engine` and
     `own` (`wire.Configure.own`, canonical) may be set anew; every session is to be rewired then. `dscp`: of what leaves
     by a socket. `latches`: of each pair that a session has, or had last. `connector`: None: no socket is connected.
-    `memory`: of a worker's own, whatever engine there is; SRTP's share of it is behind the slots.
+    `memory`: of a worker's own, whatever engine there is; SRTP's share of it is behind the slots. `dtls`: what we show
+    in handshakes. `associations`: those of a pair, of RTP's port and of RTCP's.
     """
 
     find: Callable[[wire.End], Pair]
@@ -81,6 +89,41 @@ class Surroundings(Struct):
     connector: Connector | None = None
     memory: Memory | None = None
     secrets: "list[Keyring]" = msgspec.field(default_factory=list)
+    dtls: wire.DtlsIdentity | None = None
+    identities: "list[Identity]" = msgspec.field(default_factory=list)
+    associations: "dict[Key, dict[bool, Association]]" = msgspec.field(default_factory=dict)
+
+    def forget_associations(self, key: Key) -> None:
+        """That pair is nobody's, or its end has no handshakes any more."""
+        for association in self.associations.pop(key, {}).values():
+            association.close()
+
+    def identity(self) -> "Identity":
+        """Made when the first handshake is asked for. Raises ValueError where it cannot be used."""
+        from sbc.media.worker.dtls import Identity  # noqa: PLC0415 - as above
+
+        if self.dtls is None:
+            raise ValueError(NO_IDENTITY)
+        if not self.identities or self.identities[0].given != self.dtls:
+            self.identities[:] = [Identity(self.dtls)]
+        return self.identities[0]
+
+    def dtls_problem(self) -> str:
+        """The same as `dtls_obstacle`, looked at to the end, as a session needs it."""
+        found = self.dtls_obstacle()
+        if found:
+            return found
+        try:
+            self.identity()
+        except (ImportError, ValueError) as error:
+            return f"no DTLS: {error}"
+        return ""
+
+    def dtls_obstacle(self) -> str:
+        """Why there are no handshakes; empty: there are."""
+        if self.dtls is None:
+            return NO_IDENTITY
+        return "" if find_spec("OpenSSL") is not None else NO_MODULE
 
     def keyring(self) -> "Keyring":
         """Made when the first key comes: what it needs takes long to import, and most workers need none of it."""
