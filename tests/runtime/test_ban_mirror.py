@@ -54,7 +54,7 @@ class Helper:
 
 
 @pytest.fixture
-async def told(nursery, autojump_clock):
+async def told(nursery):
     """`told(helper)`: a mirror that runs."""
 
     def start(helper, rules="true"):
@@ -70,7 +70,7 @@ async def settled():
     await trio.sleep(1.0)
 
 
-async def test_the_whole_list_then_what_changes(told):
+async def test_the_whole_list_then_what_changes(autojump_clock, told):
     helper = Helper()
     mirror = told(helper)
     mirror.perform(BlockAll((("192.0.2.1", 60.0),)))
@@ -82,7 +82,7 @@ async def test_the_whole_list_then_what_changes(told):
     assert helper.heard[1:] == [Change(("192.0.2.1",), (Banned("192.0.2.2", 600),))]
 
 
-async def test_peers_and_we_ourselves_are_never_said(told):
+async def test_peers_and_we_ourselves_are_never_said(autojump_clock, told):
     helper = Helper()
     mirror = told(helper)
     mirror.perform(BlockAll(tuple((host, 60.0) for host in ("10.0.0.5", "10.0.0.1", "127.0.0.9", "192.0.2.1"))))
@@ -90,7 +90,7 @@ async def test_peers_and_we_ourselves_are_never_said(told):
     assert helper.heard == [Replace((5060, 5061), (Banned("192.0.2.1", 60),))]
 
 
-async def test_a_list_longer_than_a_message_comes_in_several(told):
+async def test_a_list_longer_than_a_message_comes_in_several(autojump_clock, told):
     helper = Helper()
     mirror = told(helper)
     sources = tuple((f"192.{a}.{b}.1", 60.0) for a in range(10, 14) for b in range(250, 255) for _ in (0,))
@@ -102,7 +102,7 @@ async def test_a_list_longer_than_a_message_comes_in_several(told):
     assert all(len(ban_wire.encode(message)) < ban_wire.MESSAGE_OCTETS for message in helper.heard)
 
 
-async def test_where_it_is_off_nobody_is_asked(told):
+async def test_where_it_is_off_nobody_is_asked(autojump_clock, told):
     helper = Helper()
     mirror = told(helper, "false")
     mirror.perform(BlockAll((("192.0.2.1", 60.0),)))
@@ -116,7 +116,7 @@ async def test_where_it_is_off_nobody_is_asked(told):
     assert helper.heard[1:] == [Clear()]
 
 
-async def test_no_helper_is_one_alarm_and_it_is_tried_again(told, capsys):
+async def test_no_helper_is_one_alarm_and_it_is_tried_again(autojump_clock, told, capsys):
     helper = Helper()
     helper.is_there = False
     mirror = told(helper)
@@ -130,7 +130,7 @@ async def test_no_helper_is_one_alarm_and_it_is_tried_again(told, capsys):
     assert (said.count("ban.not_mirrored"), said.count("ban.mirrored")) == (1, 1)
 
 
-async def test_a_kernel_that_refuses_is_told_all_again(told):
+async def test_a_kernel_that_refuses_is_told_all_again(autojump_clock, told):
     helper = Helper(["Error: No such file or directory"])
     mirror = told(helper)
     mirror.perform(BlockSource("192.0.2.1", 600.0))
@@ -139,7 +139,7 @@ async def test_a_kernel_that_refuses_is_told_all_again(told):
     assert helper.connections == 2
 
 
-async def test_all_is_said_again_when_nothing_has_changed_for_long(told):
+async def test_all_is_said_again_when_nothing_has_changed_for_long(autojump_clock, told):
     helper = Helper()
     told(helper)
     await trio.sleep(1000.0)
