@@ -117,7 +117,9 @@ def _partial(method: str, parts: list[str], fields: Fields) -> Request | None:
         return None  # never answered
     vias: list[Via] = []
     for value in [value for name, value in fields if name == "Via"][: limits.VIA_VALUES]:
-        for text in split_list(value):
+        if len(vias) >= limits.VIA_VALUES:
+            break
+        for text in split_list(value)[: limits.VIA_VALUES]:
             try:
                 vias.append(parse_via(text))
             except ParseError:
