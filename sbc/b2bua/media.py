@@ -28,7 +28,7 @@ from sbc.sdp.negotiate import check_answer
 from sbc.sdp.own_offer import own_stream
 from sbc.sdp.parse import parse_sdp
 from sbc.sdp.remotes import MediaRemote, media_remotes
-from sbc.sdp.secured import says_keys, unsecured, without_keys
+from sbc.sdp.secured import unsecured
 from sbc.sdp.serialize import serialize_sdp
 
 __all__ = ["CallMedia", "MediaRules", "Offer", "OutOfPortsError", "Side", "SideName"]
@@ -90,8 +90,8 @@ class CallMedia:
     def read(self, body: bytes, by: SideName = "ingress") -> Session:
         """The description of that side's peer. Raises SdpError with the status that it deserves."""
         session = parse_sdp(body)
-        if says_keys(body):
-            session = without_keys(session) if self.sides[by].securing is None else unsecured(session)
+        if self.sides[by].securing is not None:
+            session = unsecured(session)
         remotes = media_remotes(session)
         for remote in remotes:
             check_hostile_remote(remote, self._rules.own, self._rules.ports)

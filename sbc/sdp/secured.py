@@ -28,26 +28,11 @@ _KEYS: Final = frozenset({"crypto", "key-mgmt"})
 _ALL: Final = _KEYS | NAMES
 
 
-def says_keys(body: bytes) -> bool:
-    """A quick look: whether a description may hold anything of what this module is for."""
-    return b"SAVP" in body or b"crypto" in body or b"fingerprint" in body or _is_rare(body)
-
-
-def _is_rare(body: bytes) -> bool:
-    return b"key-mgmt" in body or b"\nk=" in body or b"savp" in body
-
-
 def unsecured(session: Session) -> Session:
     """The same with plain RTP; what it says of keys is in each stream's `security`. SdpError 488 beyond the bounds."""
     said = _said(session.lines)
     streams = tuple([_unsecured(media, said) for media in session.media])
     return replace(session, lines=_without_keys(session.lines), media=streams)
-
-
-def without_keys(session: Session) -> Session:
-    """The same less its keys; secured streams stay what they are, and cannot be relayed."""
-    streams = [replace(media, lines=_without_keys(media.lines)) for media in session.media]
-    return replace(session, lines=_without_keys(session.lines), media=tuple(streams))
 
 
 def plain(session: Session) -> Session:
