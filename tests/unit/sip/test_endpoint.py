@@ -254,11 +254,18 @@ def test_steps_that_take_long_each_do_not_add_up(endpoint):
 
 # BOUND: REQUESTS_AWAITING_NAMES
 def test_requests_that_wait_are_bounded(endpoint, monkeypatch):
-    monkeypatch.setattr(limits, "REQUESTS_AWAITING_NAMES", 5)
-    for n in range(5):
+    """Half of them for names that a peer has made up; those of the policy's servers have all."""
+    monkeypatch.setattr(limits, "REQUESTS_AWAITING_NAMES", 4)
+    for n in range(2):
         endpoint.perform(order(user=n, next_hop=f"sip:{n}.example.com"), 0.0)
     [out] = endpoint.perform(order(user=5, next_hop="sip:0.example.com"), 0.0)
     assert (type(out), out.user) == (TransactionFailed, 5)
+    endpoint.watch([(NAME, "inside")], 0.0)
+    for n in range(6, 8):
+        assert endpoint.perform(order(user=n, next_hop=NAME), 0.0) == []
+    [out] = endpoint.perform(order(user=8, next_hop=NAME), 0.0)
+    assert (type(out), out.user) == (TransactionFailed, 8)
+    assert (endpoint.waiting, endpoint.dropped["names_full"]) == (4, 2)
 
 
 def test_an_invite_that_is_cancelled_while_its_name_is_looked_up_is_never_sent_and_reported_over(endpoint):
