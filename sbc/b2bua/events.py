@@ -4,7 +4,7 @@ from msgspec import Struct
 
 from sbc.media import wire
 from sbc.policy.engine import Policy
-from sbc.sip.events import FlowClosed, FlowFailed, LookedUp
+from sbc.sip.events import FlowClosed, FlowFailed, LookedUp, Ponged
 
 
 class MediaReplied(Struct, frozen=True):
@@ -139,6 +139,7 @@ class ClockSet(Struct, frozen=True):
 Event = (
     FlowFailed
     | FlowClosed
+    | Ponged
     | LookedUp
     | MediaReplied
     | PortsOpened

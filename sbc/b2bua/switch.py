@@ -81,7 +81,7 @@ from sbc.sip.checks import refusal_of
 from sbc.sip.commands import CloseFlow, LookUp, Order, ResendResponse, Respond, SendMessage
 from sbc.sip.endpoint import Endpoint
 from sbc.sip.endpoint import Out as SipOut
-from sbc.sip.events import FlowClosed, FlowFailed, LookedUp
+from sbc.sip.events import FlowClosed, FlowFailed, LookedUp, Ponged
 from sbc.sip.message import Request
 from sbc.sip.timing import DEFAULT_TIMING, Timing
 from sbc.sip.transaction.outputs import (
@@ -145,7 +145,7 @@ class Switch:
         self._between = BetweenCalls(self._living, self._context, self._unstored)
         self._drain = Draining(self.calls, self.beside, self.relations)
         self.shedding = Shedding(self._context, self.endpoint, lambda: self._drain.is_on)
-        self.endpoint.layer.report = self.shedding.report
+        self.shedding.speak_by(self.endpoint.layer)
         self.reception = Reception(
             self._context, self.endpoint, self._living, self._between, self.beside, self._drain, self._unstored
         )
@@ -235,6 +235,9 @@ class Switch:
             case FlowClosed(flow):
                 self.endpoint.connections.gone(flow)
                 return self._run(self.relations.flow_closed(flow, now), now)
+            case Ponged(flow):
+                self.relations.ponged(flow)
+                return []
             case LookedUp():
                 outs = self.endpoint.handle(event, now)
                 return self._run([*self._in_force.learn_names(now), *outs], now)
@@ -310,7 +313,7 @@ class Switch:
             self.endpoint.next_deadline(),
             self.relations.next_deadline(),
             self.beside.next_deadline(),
-            self.keeping_out.bans.next_deadline(),
+            self.keeping_out.next_deadline(),
             self._living.deadlines.next(),
             self.ports.next_deadline(),
             self._drain.next_deadline() if self._drain.is_on else None,
@@ -332,7 +335,7 @@ class Switch:
     def snapshot(self, now: float, newest: int | None = None) -> EngineView:
         """`newest`: shows at most so many calls, and nobody who holds a call path; for whoever looks often."""
         view = engine_view(self._context, self.endpoint, self.beside, newest, now, is_ready=not self._drain.is_on)
-        return replace(view, tables=self.tables())
+        return replace(view, tables=self.tables(), overload=self.shedding.view())
 
     def tables(self) -> tuple[Table, ...]:
         """How full each is; cheap."""

@@ -21,16 +21,17 @@ from sbc.peering.register_round import Out as RoundOut
 from sbc.peering.views import RegistrationState, RegistrationView
 from sbc.policy.model import Peer, Register
 from sbc.sip.auth.client import Authenticator
-from sbc.sip.commands import KeepAlive, SendRequest
+from sbc.sip.commands import CloseFlow, KeepAlive, SendRequest
 from sbc.sip.message import Request, Response
 
 SOON: Final = 5.0  # seconds: the first retry, and the least time between REGISTERs that news of a registrar asks for
 BASE_WAIT: Final = 30.0  # seconds; RFC 5626 §4.5, "base-time (if all failed)"
 LONGEST_WAIT: Final = 600.0  # seconds; the RFC has 1800, too long for a business without calls
 REJECTED_WAIT: Final = 600.0  # seconds
+PONG_SECONDS: Final = 10.0  # "If a pong is not received within 10 seconds after sending a ping", RFC 5626 §4.4.1
 STABLE: Final = 60.0  # seconds that a registrar's connection lasts where it means to keep them
 
-Out = SendRequest | Log | StoreState | KeepAlive | RegistrarFailed
+Out = SendRequest | Log | StoreState | KeepAlive | CloseFlow | RegistrarFailed
 
 __all__ = ["Out", "RegistrarFailed", "Registration"]
 
@@ -40,6 +41,7 @@ class _Timer(enum.StrEnum):
 
     REGISTER = "register"  # the next refresh or retry
     KEEPALIVE = "keepalive"
+    PONG = "pong"  # that is awaited
     EXPIRY = "expiry"  # of the binding
 
 
@@ -63,6 +65,7 @@ class Registration:
         self._is_doubted = False  # a refresh was refused, which may have been a slip
         self._closes = 0  # connections in a row that the registrar closed soon after a REGISTER
         self._binding: _Binding | None = None
+        self._answering: Flow | None = None  # the connection on which the registrar has answered a keep-alive
         self._timers: TimerTable[_Timer] = TimerTable()
         self._state: RegistrationState = "unregistered"
         self._since = 0.0
@@ -184,7 +187,10 @@ class Registration:
 
         Only while all is well: the REGISTER that follows says more, and its failure waits as any other.
         """
-        return [] if self._failures or not self.goes_by(flow) else self._hurry(now)
+        if self._failures or not self.goes_by(flow):
+            return []
+        self._forget_pongs()
+        return self._hurry(now)
 
     def flow_closed(self, flow: Flow, now: float) -> list[Out]:
         """The registrar has ended its connection in order: it has gone, or it keeps none.
@@ -194,8 +200,17 @@ class Registration:
         """
         if self._failures or not self.goes_by(flow):
             return []
+        self._forget_pongs()
         self._closes = self._closes + 1 if now - self._round.sent_at < STABLE else 0
         return self._hurry(now, SOON * 2.0 ** min(max(self._closes - 1, 0), 10))
+
+    def ponged(self, flow: Flow) -> None:
+        """A keep-alive was answered by this connection. Who does so once does so always: its silence means that it is
+        gone, though nobody has said so (RFC 5626 §4.4.1).
+        """
+        if self.goes_by(flow):
+            self._answering = flow
+            self._timers.stop(_Timer.PONG)
 
     def goes_by(self, flow: Flow) -> bool:
         """Whether our binding is with the registrar at the end of this flow."""
@@ -222,6 +237,8 @@ class Registration:
             outs += self._begin_round(now)
         if _Timer.KEEPALIVE in due:
             outs += self._keep_alive(now)
+        if _Timer.PONG in due:
+            outs += self._unanswered(now)
         if _Timer.EXPIRY in due:
             outs += self._expired(now)
         return outs
@@ -263,6 +280,7 @@ class Registration:
         self._timers.set(_Timer.REGISTER, now + self._refresh_after(seconds))
         self._timers.set(_Timer.EXPIRY, now + seconds)
         if is_new:
+            self._forget_pongs()
             self._set_keep_alive(now)
         self._become("registered", f"for {seconds} s", now)
         if not is_new:
@@ -348,9 +366,25 @@ class Registration:
         if self._binding is None:
             return []
         self._set_keep_alive(now)
-        # Deviation: RFC 5626 §4.4.1 has this "ping" on connections only, and awaits a pong. Registrars without RFC 5626
-        # ignore it, over UDP too, and a NAT needs no more than that something passes.
+        # Deviation: RFC 5626 §4.4.1 has this "ping" on connections only, and always awaits a pong. Registrars without
+        # RFC 5626 ignore it, over UDP too, and a NAT needs no more than that something passes: a pong is awaited of
+        # those alone that have sent one by this connection.
+        if self._answering is not None and not self._timers.is_set(_Timer.PONG):
+            self._timers.set(_Timer.PONG, now + PONG_SECONDS)
         return [KeepAlive(self._binding.hop.flow, ("register", self._peer.name, 0))]
+
+    def _forget_pongs(self) -> None:
+        """Another connection's registrar has yet to show that it answers."""
+        self._answering = None
+        self._timers.stop(_Timer.PONG)
+
+    def _unanswered(self, now: float) -> list[Out]:
+        """ "the client MUST treat the flow as failed", §4.4.1: the next REGISTER goes by a new connection."""
+        flow, self._answering = self._answering, None
+        if flow is None or self._binding is None:
+            return []
+        fields = (("trunk", self._peer.name), ("registrar", str(self._binding.hop)))
+        return [CloseFlow(flow), Log("warning", "registration.no_pong", fields), *self._hurry(now)]
 
     def _set_keep_alive(self, now: float) -> None:
         """ "a random number between … an upper bound and a lower bound, where the lower bound is 20% less", §4.4.1."""

@@ -23,16 +23,17 @@ from sbc.peering.presence import Presence
 from sbc.peering.quotas import KEPT, Quotas
 from sbc.peering.registrar import Registrar
 from sbc.peering.registration import RegistrarFailed, Registration
+from sbc.peering.throttle import Throttle
 from sbc.peering.views import PeerState, PeerView
 from sbc.peering.whereabouts import Hops, Locate, Whereabouts
 from sbc.policy.engine import Policy
 from sbc.policy.model import Algorithm, Auth, Peer
 from sbc.sip.auth.client import Authenticator
 from sbc.sip.auth.server import Accepted, Challenged, DigestServer
-from sbc.sip.commands import KeepAlive, SendRequest
+from sbc.sip.commands import CloseFlow, KeepAlive, SendRequest
 from sbc.sip.message import Fields, Request, Response
 
-Out = SendRequest | KeepAlive | Log | StoreState | BindingMoved
+Out = SendRequest | KeepAlive | CloseFlow | Log | StoreState | BindingMoved
 _Inner = Out | PeerChanged | RegistrarFailed
 
 
@@ -46,6 +47,7 @@ class Relations:
         self.paths = PathLedger()
         self.registrar = Registrar(ids)
         self.quotas = Quotas(policy)
+        self.throttle = Throttle(policy)
         self._presence = Presence()
         self._ids = ids
         self._closures = Closures()
@@ -92,6 +94,7 @@ class Relations:
         old, self.policy = self.policy, policy
         self._set_tables(policy)
         self.quotas.set_policy(policy)
+        self.throttle.set_policy(policy)
         self.quotas.start(now)
         outs: list[Out] = [*self._outages.change_policy(policy.interfaces)]
         for was in old.peers.values():
@@ -278,6 +281,11 @@ class Relations:
             if registration.goes_by(flow):
                 outs += self._follow(name, registration.flow_closed(flow, now), now)
         return outs
+
+    def ponged(self, flow: Flow) -> None:
+        """A registrar has answered a keep-alive by this connection."""
+        for registration in self._registrations.values():
+            registration.ponged(flow)
 
     # --- who speaks ---------------------------------------------------------------------------------------------------
 

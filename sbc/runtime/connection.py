@@ -20,7 +20,7 @@ from sbc.core import limits
 from sbc.core.address import Flow
 from sbc.runtime.tls import CutOffError, TlsError, TlsSession
 from sbc.runtime.tls_proof import Shown
-from sbc.sip.events import FlowClosed, FlowFailed
+from sbc.sip.events import FlowClosed, FlowFailed, Ponged
 from sbc.sip.framing import BadFrame, Ping, StreamFramer
 
 _READ_OCTETS: Final = 65_536
@@ -28,6 +28,7 @@ _FLUSH_SECONDS: Final = 10.0  # for a peer that reads slowly, to get what was qu
 _LINGER_SECONDS: Final = 2.0  # after our end: reading on keeps the kernel from resetting what the peer has not read yet
 _HALF_CLOSED_SECONDS: Final = 10.0  # after what a peer asked before its end: time for the answer
 _RESET_LOOK_SECONDS: Final = 0.05  # how soon a refusal by a peer that had ended its half is noticed
+_PING: Final = b"\r\n\r\n"
 _PONG: Final = b"\r\n"
 
 
@@ -36,7 +37,7 @@ class Receiver(Protocol):
 
     def receive(self, data: bytes, flow: Flow) -> None: ...
     def bad_frame(self, data: bytes, flow: Flow, reason: str) -> None: ...
-    def handle(self, event: FlowFailed | FlowClosed) -> None: ...
+    def handle(self, event: FlowFailed | FlowClosed | Ponged) -> None: ...
 
 
 class Connection:
@@ -73,6 +74,7 @@ class Connection:
         self._is_finishing = False
         self._is_dead = False
         self._has_said_end = False
+        self._awaits_pong = False
         self._heard_at = now()
         self._asked_at = -math.inf
         self._more = trio.Event()
@@ -98,6 +100,7 @@ class Connection:
             if flow is not None:
                 self._driver.handle(FlowFailed(flow, "the connection is closed"))
             return
+        self._awaits_pong = self._awaits_pong or data == _PING
         if self._is_connected and self._session is not None:
             try:
                 data = self._session.seal(data)
@@ -332,6 +335,9 @@ class Connection:
                     self._driver.receive(item, self.flow)
             if self._is_dead:
                 return False
+        if self._awaits_pong and self._framer.take_pong():
+            self._awaits_pong = False
+            self._driver.handle(Ponged(self.flow))
         return True
 
     async def _read_nothing(self) -> None:

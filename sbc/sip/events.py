@@ -22,6 +22,12 @@ class FlowClosed(Struct, frozen=True):
     flow: Flow
 
 
+class Ponged(Struct, frozen=True):
+    """A keep-alive of ours on this connection was answered, or something else has come by it (RFC 5626 §3.5.1)."""
+
+    flow: Flow
+
+
 class SrvRecord(Struct, frozen=True):
     """RFC 2782."""
 

@@ -39,6 +39,15 @@ class StreamFramer:
         self._started_at: float | None = None
         self._is_broken = False
 
+    def take_pong(self) -> bool:
+        """Whether a single CRLF came last, which is taken out: for whoever awaits the answer to a ping of his. For all
+        others it may be half a `Ping`.
+        """
+        if self._buffer != b"\r\n":
+            return False
+        self._buffer.clear()
+        return True
+
     @property
     def deadline(self) -> float | None:
         """When the message that has begun must be complete."""

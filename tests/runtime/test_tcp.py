@@ -15,7 +15,7 @@ from sbc.runtime import connecting
 from sbc.runtime import tcp as tcp_module
 from sbc.runtime.sockets import close_all, open_listeners
 from sbc.runtime.tcp import TcpTransport
-from sbc.sip.events import FlowClosed, FlowFailed
+from sbc.sip.events import FlowClosed, FlowFailed, Ponged
 
 OPTIONS = b"OPTIONS sip:sbc@127.0.0.1 SIP/2.0\r\nContent-Length: %d\r\n\r\n%b"
 
@@ -367,6 +367,10 @@ async def test_a_keep_alive_of_ours_goes_out_as_it_is(rig):
         await until(lambda: rig.driver.received)
         rig.tcp.send(b"\r\n\r\n", rig.driver.received[0][1])
         assert await receive(stream, 4) == b"\r\n\r\n"
+        for _ in range(2):  # one answer, and one that nobody has asked for
+            await stream.send_all(b"\r\n")
+            await trio.testing.wait_all_tasks_blocked()
+        assert [type(event) for event in rig.driver.failed] == [Ponged]
         await stream.send_all(b"\r\n")  # the pong is no message
         await stream.send_all(message())
         await until(lambda: len(rig.driver.received) == 2)

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from sbc.core.address import Address, Flow, Transport
 from sbc.core.commands import Log, StoreState
@@ -14,7 +15,7 @@ from sbc.peering.register_message import granted
 from sbc.peering.registration import RegistrarFailed, Registration
 from sbc.policy.model import Peer, Register, Server
 from sbc.sip.auth.client import Authenticator
-from sbc.sip.commands import KeepAlive, SendRequest
+from sbc.sip.commands import CloseFlow, KeepAlive, SendRequest
 from sbc.sip.message import Request, Response
 from sbc.sip.status import reason_phrase
 from sbc.testing.seeds import seeded_ids
@@ -674,6 +675,46 @@ def test_a_registrar_that_keeps_no_connections_is_asked_less_and_less_often(ids)
 
 
 # --- keep-alive -------------------------------------------------------------------------------------------------------
+
+
+# RFC: 5626
+def test_a_registrar_that_answers_keep_alives_and_stops_is_registered_with_anew_by_another_connection(ids):
+    """§4.4.1: "If a pong is not received within 10 seconds … the client MUST treat the flow as failed"."""
+    far = hop(transport=Transport.TLS)
+    trunk = Trunk(ids, Register("a", "carrier.example", expires=3600.0, keepalive=30.0), hops=(far,))
+    trunk.registered(3600)
+    connection = replace(far.flow, connection=7, proved=("carrier",))
+    ((_, ping),) = trunk.passes(30.0)
+    assert isinstance(ping, KeepAlive)
+    trunk.machine.ponged(connection)
+    seen = trunk.passes(70.0)
+    second = next(at for at, out in seen if isinstance(out, KeepAlive))
+    after = [(when, out) for when, out in seen if when >= second + 10.0]
+    assert [type(out) for _, out in after[:3]] == [CloseFlow, Log, SendRequest]
+    assert after[0] == (pytest.approx(second + 10.0), CloseFlow(connection))
+    assert trunk.logs("warning") == ["registration.no_pong"]
+    trunk.answers(200, expires=3600)
+    assert not [out for _, out in trunk.passes(300.0) if isinstance(out, CloseFlow)]  # the new one has yet to answer
+
+
+# RFC: 5626
+def test_a_registrar_that_answers_every_keep_alive_is_left_alone(ids):
+    far = hop(transport=Transport.TLS)
+    trunk = Trunk(ids, Register("a", "carrier.example", expires=3600.0, keepalive=30.0), hops=(far,))
+    trunk.registered(3600)
+    for _ in range(120):
+        if any(isinstance(out, KeepAlive) for _, out in trunk.passes(5.0)):
+            trunk.machine.ponged(replace(far.flow, connection=7))
+    assert len(trunk.sent) == 1
+
+
+def test_a_pong_of_another_connection_says_nothing(ids):
+    far = hop(transport=Transport.TLS)
+    trunk = Trunk(ids, Register("a", "carrier.example", expires=3600.0, keepalive=30.0), hops=(far,))
+    trunk.registered(3600)
+    trunk.machine.ponged(replace(far.flow, remote=Address("198.51.100.99", 5061), connection=8))
+    trunk.passes(300.0)
+    assert len(trunk.sent) == 1
 
 
 @pytest.mark.parametrize("transport", [Transport.UDP, Transport.TCP])

@@ -129,3 +129,16 @@ class _Counting(bytearray):
     def find(self, sub, start=0, end=None):
         self.sought += len(self) - start
         return super().find(sub, start, len(self) if end is None else end)
+
+
+# RFC: 5626
+def test_a_pong_is_taken_by_whoever_awaits_it():
+    """§3.5.1: a single CRLF. The next one is one as well, and not the second half of a ping."""
+    framer = StreamFramer()
+    for _ in range(3):
+        assert framer.feed(b"\r\n", 0.0) == []
+        assert framer.take_pong()
+    assert not framer.take_pong()
+    assert framer.feed(b"\r\n", 0.0) == []
+    assert framer.feed(b"\r\n", 0.0) == [Ping()]
+    assert not framer.take_pong()
