@@ -1,5 +1,5 @@
-"""Attackers fill every table that a peer can fill, in one process, with bounds far below the real ones: each table stays
-within its bound, others' calls go on meanwhile, and when the attackers are gone the memory is as it was.
+"""Attackers fill every table that a peer can fill, in one process, with bounds far below the real ones: each table
+stays within its bound, others' calls go on meanwhile, and when the attackers are gone the memory is as it was.
 """
 
 import gc
