@@ -53,6 +53,7 @@ class MediaPool:
         *,
         node: str = "sbc",
         own: Collection[str] = (),
+        dtls: wire.DtlsIdentity | None = None,
         poll_seconds: float = POLL_SECONDS,
         start_seconds: float = FIRST_START_SECONDS,
     ) -> None:
@@ -70,6 +71,7 @@ class MediaPool:
                 own=tuple(sorted(own)),
                 orphan_seconds=media.orphan_timeout,
                 media=tuple(sorted(self._dscp)),
+                dtls=dtls,
             )
         )
         self._pairs: dict[str, dict[int, Pair]] = {}

@@ -16,6 +16,7 @@ from sbc.runtime import sockets
 from sbc.runtime.admin_socket import label_of, open_admin_socket, remove_socket
 from sbc.runtime.cdr_postgres import need_psycopg
 from sbc.runtime.data_dir import make_data_dir
+from sbc.runtime.dtls_identity import need_dtls
 from sbc.runtime.keeper import Keeper
 from sbc.runtime.sockets import OpenSocket
 from sbc.runtime.state_store import StateStore
@@ -54,6 +55,10 @@ def open_all(policy: Policy, admin: str, keeper: Keeper, stack: contextlib.ExitS
         problems.append(str(error))
     try:
         need_psycopg(policy.cdr.postgres)
+    except OperatorError as error:
+        problems.append(str(error))
+    try:
+        need_dtls(policy)
     except OperatorError as error:
         problems.append(str(error))
     if problems or store is None:
