@@ -57,14 +57,16 @@ def owner_of(ref: str, local: str, port: int) -> int:
 
 
 class Slots:
-    """Which slot has which owner. `memory` is writable and SLOTS * SLOT_OCTETS long; `first` and `count`: our share."""
+    """Which slot has which owner. `memory` is writable and SLOTS * SLOT_OCTETS long at least; what is behind is not ours
+    (`srtp_memory`). `first` and `count`: our share.
+    """
 
     __slots__ = ("_free", "_of", "_share", "memory")
 
     def __init__(self, memory: Memory, first: int = 0, count: int = SLOTS) -> None:
         self.memory = memory
         with memoryview(memory) as octets, octets.cast("Q") as cells:
-            owners = cells[OWNER // 8 :: SLOT_OCTETS // 8].tolist()
+            owners = cells[OWNER // 8 : SLOTS * SLOT_OCTETS // 8 : SLOT_OCTETS // 8].tolist()
         self._of = {owner: slot for slot, owner in enumerate(owners) if owner}
         taken = set(self._of.values())
         self._share = range(first, first + count)
