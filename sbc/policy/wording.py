@@ -24,7 +24,7 @@ from sbc.policy.model import (
     Route,
     SessionTimerRules,
 )
-from sbc.policy.secured import InterfaceTls, PeerTls, Trust
+from sbc.policy.secured import SUITES, InterfaceTls, PeerTls, SrtpRules, Trust
 
 Direction = Literal["inbound", "outbound"]
 
@@ -115,6 +115,7 @@ def calls(peer: Peer) -> str:
         if peer.redirect != ("follow" if is_pbx else "refuse")
         else "",
         _media_source(peer),
+        srtp(peer.srtp),
         codecs(peer.codecs),
         "G.711 is not recoded" if peer.transcode == "off" else "",
         "no fax streams" if peer.t38 == "refuse" else "",
@@ -128,6 +129,13 @@ def calls(peer: Peer) -> str:
         *_headers(peer.headers),
     )
     return " · ".join(filter(None, phrases))
+
+
+def srtp(rules: SrtpRules) -> str:
+    if rules.mode == "off":
+        return ""
+    suites = "" if rules.suites == SUITES else f", {' and '.join(rules.suites)} alone"
+    return f"SRTP {rules.mode} by {', then '.join(name.upper() for name in rules.keying)}{suites}"
 
 
 def _media_source(peer: Peer) -> str:
@@ -186,7 +194,7 @@ def anywhere(peer: Peer) -> str:
 
 def tls(peer: Peer, domains: Sequence[str]) -> str:
     """By which transports it is heard, and how it proves who it is. "" where any will do and it never need."""
-    by = " and ".join(one for one in Transport if one in peer.transports)
+    by = " and ".join(sorted(peer.transports))
     heard = "" if peer.transports == frozenset(Transport) else f"heard by {by} only"
     calls_by_tls = any(server.transport is Transport.TLS for server in peer.servers)
     if Transport.TLS not in peer.transports or not (calls_by_tls or peer.tls != PeerTls()):

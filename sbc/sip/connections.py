@@ -96,8 +96,12 @@ class Connections:
 
 
 def spoken_by(flow: Flow, before: Flow | None) -> Flow | None:
-    """By which connection a peer speaks, after it has spoken by `flow`."""
-    return flow if flow.transport is Transport.TLS and flow.connection else before
+    """By which connection a peer speaks, after it has spoken by `flow`. What has proved nothing does not take the place
+    of one that has: from the same address others may speak, too.
+    """
+    if flow.transport is not Transport.TLS or not flow.connection:
+        return before
+    return before if before is not None and before.proved and not flow.proved else flow
 
 
 def secured(next_hop: str) -> str:

@@ -4,6 +4,7 @@
 import pytest
 
 from sbc.core.address import Transport
+from sbc.policy.check import summary
 from sbc.policy.load import load_policy
 from sbc.policy.problems import PolicyError
 from sbc.policy.secured import InterfaceTls, PeerTls, Trust
@@ -261,11 +262,103 @@ def test_a_server_by_tls_needs_a_tls_listener(policy):
     assert found.startswith("no tls listener on `outside` to reach `sip:x.example;transport=tls` from")
 
 
+def test_a_sips_aor_is_registered_over_tls(policy):
+    keys = "servers: sip:192.0.2.1, register: {aor: sips:a@x.example}, auth: {username: a, password: {env: P}}"
+    assert errors(policy, keys, environment={"P": "s3cret"}) == [
+        "`sip:192.0.2.1` is no way to register `sips:a@x.example`; expected sips:HOST, or transport=tls"
+    ]
+    found = policy(keys.replace("sip:192.0.2.1", "sips:h.example"), environment={"P": "s3cret"}).peers["x"]
+    assert found.register.aor == "sips:a@x.example"
+    assert found.servers[0].is_sips
+
+
+TWO = """\
+trunks:
+  x: {interface: outside, servers: sip:h.example;transport=tls, FIRST}
+  y: {interface: outside, servers: sip:h.example;transport=tls, SECOND}
+routes: [{to: dids, from: [x, y]}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "is_told_apart"),
+    [
+        ("domain: a.example", "domain: b.example", False),
+        ("domain: a.example", "domain: b.example, tls: {identity: certificate}", True),
+        ("domain: a.example", "domain: a.example, tls: {identity: certificate}", False),
+        (
+            "tls: {domain: [a.example, c.example]}",
+            "tls: {domain: [b.example, c.example], identity: certificate}",
+            False,
+        ),
+        (f"tls: {{pin: '{PIN}', identity: certificate}}", "domain: a.example", True),
+    ],
+)
+def test_peers_at_one_source_may_be_told_apart_by_their_certificates(policy, tmp_path, first, second, is_told_apart):
+    text = INTERFACES + TWO.replace("FIRST", first).replace("SECOND", second)
+    (tmp_path / "a.yaml").write_text(text)
+    if is_told_apart:
+        assert set(load_policy([tmp_path / "a.yaml"]).peers) == {"x", "y"}
+        return
+    with pytest.raises(PolicyError, match="both accept"):
+        load_policy([tmp_path / "a.yaml"])
+
+
+def test_peers_at_one_source_may_be_told_apart_by_transport(policy, tmp_path):
+    policy()
+    text = (
+        INTERFACES
+        + "trunks:\n"
+        + "".join(
+            f"  {name}: {{interface: outside, servers: 'sip:192.0.2.1;transport={by}', transports: {by}, tls: {tls}}}\n"
+            for name, by, tls in (("x", "udp", "off"), ("y", "tls", "{domain: y.example}"))
+        )
+    )
+    (tmp_path / "a.yaml").write_text(text)
+    found = load_policy([tmp_path / "a.yaml"])
+    assert found.identify("outside", "192.0.2.1", 40_000, Transport.TLS).name == "y"
+    assert found.identify("outside", "192.0.2.1", 40_000, Transport.UDP).name == "x"
+
+
+def test_what_a_source_may_prove_before_its_handshake(policy):
+    found = policy("servers: sip:192.0.2.1;transport=tls, tls: {domain: x.example}")
+    assert [one.name for one in found.tls_candidates("outside", "192.0.2.1", 40_000)] == ["x"]
+    assert found.tls_candidates("outside", "192.0.2.2", 40_000) == ()
+    assert found.tls_candidates("inside", "192.0.2.1", 40_000) == ()
+    assert policy("servers: sip:192.0.2.1, tls: off").tls_candidates("outside", "192.0.2.1", 40_000) == ()
+
+
+def test_what_comes_from_one_may_not_come_from_another_that_has_to_prove_itself(policy, tmp_path):
+    policy()
+    text = INTERFACES + TWO.replace("FIRST", "domain: a.example").replace("SECOND", "tls: {domain: b.example, KEY}")
+    (tmp_path / "a.yaml").write_text(text.replace("KEY", "identity: certificate"))
+    found = load_policy([tmp_path / "a.yaml"])
+    found.learn_addresses("h.example", ["192.0.2.1"])
+    x, y = found.peers["x"], found.peers["y"]
+    assert not found.may_be(x, y)
+    assert not found.may_be(y, x)
+    assert found.may_be(y, y)
+
+
+def test_the_summary_says_who_is_heard_how_and_what_is_shown(policy):
+    found = policy("servers: sip:x.example;transport=tls, tls: {identity: certificate, minimum: '1.3'}")
+    lines = summary(found).splitlines()
+    assert any(line.endswith("own.pem · TLS 1.2 and later, the system's authorities") for line in lines)
+    assert "  heard by tls only · its certificate must name x.example, which it must always show" in lines
+    pinned = policy(f"servers: sip:192.0.2.1;transport=tls, tls: {{pin: '{PIN}'}}")
+    assert "  heard by tls only · known by 1 pinned fingerprint" in summary(pinned).splitlines()
+    assert "  heard by tcp and udp only" in summary(policy("servers: sip:192.0.2.1, tls: off")).splitlines()
+    plain = summary(policy("servers: sip:192.0.2.1"))
+    assert "heard by" not in plain
+
+
 def test_anywhere_with_a_certificate(policy):
     keys = "registers: true, accept: any, tls: {identity: certificate, domain: pbx.example}"
     found = policy(keys, kind="pbxs").peers["x"]
     assert found.accepts_any
+    assert not found.is_anybody
     assert found.transports == {Transport.TLS}
+    assert "anywhere, with a certificate" in summary(policy(keys, kind="pbxs"))
     nameless = keys.replace(", domain: pbx.example", "")
     assert errors(policy, nameless, kind="pbxs") == [
         'nothing says what the certificate of `x` must hold; expected tls: {domain: HOST}, or tls: {pin: "sha256:…"}'

@@ -130,6 +130,13 @@ def test_only_connections_over_tls_are_in_use():
     assert spoken_by(TARGET, CAME) == CAME
 
 
+def test_a_connection_that_has_proved_nothing_does_not_take_the_place_of_one_that_has():
+    unproved = replace(CAME, connection=9, proved=())
+    assert spoken_by(unproved, CAME) == CAME
+    assert spoken_by(unproved, None) == unproved
+    assert spoken_by(replace(CAME, connection=9), CAME).connection == 9
+
+
 @pytest.mark.parametrize(
     ("hop", "over_tls"),
     [
