@@ -39,6 +39,8 @@ REASONS = {
     "tcp_unread": "TCP and TLS connections closed because the peer took nothing of what waited for it",
     "tcp_timed_out": "TCP connections closed because a message was not complete in time",
     "tcp_unknown_source": "TCP connections from addresses that are no peer's",
+    "tls_cut_off": "TLS connections whose stream ended and nobody had said that it would (no close_notify)",
+    "tls_handshake_failed": "TLS connections to us whose handshake was refused, broken off or too slow",
     "tls_handshakes_full": "TLS connections closed because too many handshakes were under way",
     "transactions_full": "requests refused with 503: too many are remembered, all or of one peer",
     "udp_backlog_full": "datagrams that the kernel did not take in time",

@@ -49,6 +49,7 @@ from sbc.runtime.cdr_copy import CdrCopy
 from sbc.runtime.cdr_postgres import need_psycopg
 from sbc.runtime.cdr_retention import CdrRetention
 from sbc.runtime.cdr_sink import CdrSink
+from sbc.runtime.certificates import CertificateWatch
 from sbc.runtime.data_dir import node_label
 from sbc.runtime.dns import Resolver, name_servers
 from sbc.runtime.driver import Driver, Engine
@@ -169,6 +170,7 @@ class _Program:
         self._tls.prepare(policy)
         self._gate = TlsGate(self._tls, self._drops, clock.boot_seconds)
         self._in_force = PolicyInForce(policy, None if read_again is None else partial(self._read, read_again), self)
+        self._certificates = CertificateWatch(lambda: self._in_force.policy, self._gate.expiries, self._in_force.reload)
         self._door = CallDoor(lambda: self._in_force.policy, self._in_force.lay_door, self._end_test_calls, ids)
         self._network = NetworkWatch(policy.interfaces, driver.handle, were_here=opened.lost)
         self._view: ProgramView | None = None
@@ -260,6 +262,7 @@ class _Program:
         self._keeper.ready(label)
         self._keeper.has_pulse(self._pulse)
         nursery.start_soon(self._network.run)
+        nursery.start_soon(self._certificates.run)
 
     async def _keep(self, stop: Stop, *, task_status: trio.TaskStatus[None]) -> None:
         await self._keeper.run(task_status=task_status)
@@ -292,6 +295,7 @@ class _Program:
             copy_pending=lambda: self._copy.pending,
             tables=self._tables,
             supervisor=self._keeper.supervisor,
+            certificates=self._certificates.expiries,
         )
         data_dir = self._opened.store.path.parent
         nursery.start_soon(_look_at_the_load, view)
@@ -376,6 +380,7 @@ class _Program:
         self._transports.change(policy.interfaces.values(), opened)
         self._driver.handle(PolicyChanged(policy))
         self._transports.judge_again(profiles)
+        self._certificates.policy_changed()
         self._network.change_interfaces(policy.interfaces)
 
     def drop(self, opened: Sequence[OpenSocket]) -> None:

@@ -41,6 +41,20 @@ KINDS: Final[Mapping[str, Kind]] = {
         (*_REGISTERED, "registration.rejected"),
     ),
     "interface.down": Kind("The interface {interface} cannot be used[: {why}].", ("interface",), ("interface.up",)),
+    # certificates
+    "tls.refused": Kind(
+        "An encrypted connection with {peer}[ at {remote}] was refused[: {reason}].", ("peer",), ("tls.proved",)
+    ),
+    "certificate.expires": Kind(
+        "The certificate {certificate} ends on {ends}[, in {days} days].",
+        ("certificate",),
+        ("certificate.renewed", "certificate.unused", "certificate.expired"),
+    ),
+    "certificate.expired": Kind(
+        "The certificate {certificate} has ended on {ends}: encrypted connections are refused.",
+        ("certificate",),
+        ("certificate.renewed", "certificate.unused"),
+    ),
     # calls
     "call.emergency": Kind("An emergency call to {called}[ from {caller}][ of {ingress}][, over {egress}].", ("ref",)),
     "paths.full": Kind("Calls of or to {peer} are refused for want of call paths[: {why}].", ("peer",)),

@@ -51,6 +51,13 @@ def render(engine: EngineView, runtime: RuntimeView, alarms: Iterable[AlarmView]
             ),
             _family("sbc_subscriptions", "gauge", "Subscriptions across the SBC", (), [((), engine.subscriptions)]),
             *_node_families(engine, runtime),
+            _family(
+                "sbc_certificate_expiry_timestamp_seconds",
+                "gauge",
+                "When a certificate ends: of ours by its file, of one that a peer has shown as `peer NAME`",
+                ("name",),
+                _samples(runtime.certificates),
+            ),
             _family("sbc_bans", "gauge", "Sources that are banned", (), [((), len(engine.bans))]),
             *_table_families((*engine.tables, *runtime.tables)),
             _family("sbc_alarms", "gauge", "Active alarms", ("event",), _alarms(alarms)),

@@ -47,6 +47,7 @@ class RuntimeView(Struct, frozen=True):
     tables: tuple[Table, ...] = ()  # besides those of the engine
     copy_pending: int | None = None  # call records that another database has not yet; None: there is none
     workers: tuple[WorkerView, ...] = ()
+    certificates: tuple[tuple[str, float], ...] = ()  # name, end in seconds since 1970; of peers' `peer NAME`
 
 
 class AlarmView(Struct, frozen=True):

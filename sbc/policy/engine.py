@@ -72,8 +72,9 @@ class Policy:
         self.path_pools: Mapping[str, int] = dict(path_pools or {})
         self.warnings = tuple(warnings)
         self.unresolved = tuple(unresolved)  # secrets that could not be read: `check` warns of them, `run` refuses
-        self.files: tuple[str, ...] = ()  # that it was read from; `load` says
-        self.certificate_files: tuple[str, ...] = ()  # with certificates, keys, authorities and revocation lists
+        # What it was read from, with marks that tell a file that was changed since; `load` says.
+        self.files: Mapping[str, tuple[int, ...] | None] = {}
+        self.certificate_files: Mapping[str, tuple[int, ...] | None] = {}  # keys, authorities and revocation lists, too
         self.plan = NumberPlan(settings.country)
         self._owners = DidTable(dids)
         self._profiles, self.tls_profiles = tls_profiles(self.peers.values(), self.interfaces)

@@ -23,11 +23,16 @@ _LARGEST_SECRET: Final = 4_096  # octets
 _LARGEST_PEM: Final = 4 * 1024 * 1024  # octets; all authorities of the web are a quarter of a MiB, and lists are larger
 
 
+Stamp = tuple[int, ...] | None
+"""By which a file that was changed is told from itself; None: it cannot be looked at."""
+
+
 class Source(Struct, frozen=True):
-    """One file's name, as cited in errors, and its octets."""
+    """One file's name, as cited in errors, and its octets. `stamp`: from before it was read."""
 
     file: str
     data: bytes
+    stamp: Stamp = None
 
 
 def load_policy(
@@ -68,15 +73,25 @@ def _parse(sources: Sequence[Source], environment: Mapping[str, str], now: float
         problems.wrong(start, "the policy is empty", "expected the sections interfaces, pbxs, trunks and routes")
     problems.raise_any(files)
     draft = read_sections(documents, start, problems)
-    certificates: dict[str, None] = {}
+    certificates: dict[str, Stamp] = {}
 
     def read_pem(path: Path) -> bytes:
-        certificates[str(path)] = None
+        certificates[str(path)] = stamp_of(path)
         return _read_pem(path)
 
     policy = build_policy(draft, start, files, Vault(environment, _read_secret, read_pem, now), problems)
-    policy.files, policy.certificate_files = files, tuple(certificates)
+    policy.files = {source.file: source.stamp for source in sources}
+    policy.certificate_files = certificates
     return policy
+
+
+def stamp_of(path: Path) -> Stamp:
+    """Of a file as it is now."""
+    try:
+        found = path.stat()
+    except (OSError, ValueError):
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
 
 
 def _decode(source: Source, problems: Problems) -> str | None:
@@ -130,6 +145,7 @@ def _in_folder(folder: Path, problems: Problems) -> list[Path]:
 
 
 def _read(file: Path, problems: Problems) -> Source | None:
+    stamp = stamp_of(file)
     try:
         with file.open("rb") as stream:
             data = stream.read(_LARGEST_FILE + 1)
@@ -140,7 +156,7 @@ def _read(file: Path, problems: Problems) -> Source | None:
     if len(data) > _LARGEST_FILE:
         problems.wrong(Where(str(file), 1), "larger than 16 MiB", "expected a policy")
         return None
-    return Source(str(file), data)
+    return Source(str(file), data, stamp)
 
 
 def _read_secret(path: Path) -> bytes:

@@ -259,9 +259,7 @@ class TcpTransport:
         remote = Address(canonical_ip(source[0]) or source[0], source[1])
         flow = Flow(entry.listener.transport, entry.interface, entry.listener.address, remote)
         whose = Whose(remote.host) if self._gate is None else self._gate.whose(flow)
-        refused = self._refused(sock, flow, listener, whose)
-        if refused:
-            self._drops[refused] += 1
+        if self._is_one_too_many(sock, flow, listener, whose):
             sock.close()
             return
         connection = self._add(sock, flow, whose)
@@ -272,24 +270,27 @@ class TcpTransport:
         self._reuse(connection)
         self._spawn(self._serve_accepted, connection, listener, whose)
 
-    def _refused(self, sock: socket.socket, flow: Flow, listener: "_Listener", whose: Whose) -> str:
-        """Why it is closed without a byte, as it is counted; "": it is counted as one that lives."""
+    def _is_one_too_many(self, sock: socket.socket, flow: Flow, listener: "_Listener", whose: Whose) -> bool:
+        """Whether it is to be closed without a byte; else it is counted as one that lives."""
+        bounds = listener.bounds
         if not self._hears(flow):
-            return "tcp_unknown_source"
+            self._drops["tcp_unknown_source"] += 1
+            return True
         if sock.fileno() >= self._ceiling:
-            self._say_no_socket("too many open files")
-            return "tcp_no_socket"
+            self._no_socket("too many open files")
+            return True
         try:
             tune(sock, listener.entry.dscp)
         except OSError:
-            return "tcp_gone"
-        bounds = listener.bounds
+            return True  # gone already
         if not bounds.connections.take(whose):
-            return "tcp_connections_full"
+            self._drops["tcp_connections_full"] += 1
+            return True
         if flow.transport is Transport.TLS and not bounds.begin_handshake(whose, self._now()):
+            self._drops["tls_handshakes_full"] += 1
             bounds.connections.give_back(whose)
-            return "tls_handshakes_full"
-        return ""
+            return True
+        return False
 
     async def _shake_and_serve(self, connection: Connection, listener: "_Listener", whose: Whose) -> None:
         is_well = False
@@ -343,9 +344,6 @@ class TcpTransport:
 
     def _no_socket(self, reason: str) -> None:
         self._drops["tcp_no_socket"] += 1
-        self._say_no_socket(reason)
-
-    def _say_no_socket(self, reason: str) -> None:
         now = self._now()
         if now - self._no_socket_said_at >= SAID_AGAIN_SECONDS:
             self._no_socket_said_at = now

@@ -79,6 +79,7 @@ class ProgramView:
         copy_pending: Callable[[], int | None] = lambda: None,
         tables: Callable[[], tuple[Table, ...]] = tuple,
         supervisor: int | None = None,
+        certificates: Callable[[], tuple[tuple[str, float], ...]] = tuple,
     ) -> None:
         self._engine = engine
         self._driver = driver
@@ -93,6 +94,7 @@ class ProgramView:
         self._copy_pending = copy_pending
         self._tables = tables
         self._supervisor = supervisor
+        self._certificates = certificates
         self._started = now()
         self._history = History()
 
@@ -136,6 +138,7 @@ class ProgramView:
             answered_per_second=answered_per_second,
             supervisor=self._supervisor,
             copy_pending=self._copy_pending(),
+            certificates=self._certificates(),
             tables=self._tables(),
             workers=self._workers(),
         )
