@@ -15,7 +15,7 @@ from sbc.b2bua.entrance import stay_inside
 from sbc.b2bua.former import FormerPolicies
 from sbc.b2bua.listeners import FormerListeners
 from sbc.b2bua.media import MediaRules
-from sbc.b2bua.reachable import locals_of
+from sbc.b2bua.reachable import locals_of, own_places
 from sbc.b2bua.states import Talking
 from sbc.b2bua.ways import has_tls, proof_of, way_of
 from sbc.b2bua.whose import ref_of
@@ -39,6 +39,7 @@ class PolicyInForce:
         self._endpoint = endpoint
         self._beside = beside
         endpoint.is_renamed = _renames(context.policy)
+        endpoint.own = own_places(context.policy)
         endpoint.layer.proof = lambda peer: proof_of(peer, context.policy)
         self._find_ways()
 
@@ -72,6 +73,7 @@ class PolicyInForce:
         moved = self._change_interfaces(old, policy, now)
         context.media_rules = media_rules(policy)
         self._endpoint.is_renamed = _renames(policy)
+        self._endpoint.own = own_places(policy)
         self._find_ways()
         outs = [
             *moved,

@@ -61,7 +61,7 @@ class KeepingOut:
         self._second = 0.0
         self._of_second: dict[str, int] = {}
         self._all_of_second = 0
-        self._names_changed = False
+        self._trusts: TrustedSources | None = None
         self._set(policy)
 
     @property
@@ -77,19 +77,24 @@ class KeepingOut:
         self._free_peers(now)
 
     def names_changed(self) -> None:
-        """The DNS says something else of who is a peer; at the next tick that counts."""
-        self._names_changed = True
+        """The DNS says something else of who is a peer: it counts when it matters, and for bans at once."""
+        self._trusts = None
 
     def _free_peers(self, now: float) -> None:
-        self._names_changed = False
-        self._trusted = TrustedSources(self._policy)
+        self._trusts = None
         self._outs += self.bans.lift_trusted(self.is_trusted, now)
         self._outs.append(self._everyone(now))
+
+    @property
+    def _trusted(self) -> TrustedSources:
+        if self._trusts is None:
+            self._trusts = TrustedSources(self._policy)
+        return self._trusts
 
     def _set(self, policy: Policy) -> None:
         self._policy = policy
         self.bans.rules = policy.bans
-        self._trusted = TrustedSources(policy)
+        self._trusts = None
         words = "|".join(re.escape(word) for word in dict.fromkeys((*SIGNATURES, *policy.bans.signatures)))
         self._scanner = re.compile(words.encode(), re.IGNORECASE)
         rates = {peer.name: peer.rate for peer in policy.peers.values() if peer.rate is not None}
@@ -249,9 +254,12 @@ class KeepingOut:
 
     def tick(self, now: float) -> list[Out | CloseFlow]:
         self._outs += self.bans.tick(now)
-        if self._names_changed:
+        if self._trusts is None and len(self.bans):
             self._free_peers(now)
         return self.take()
+
+    def next_deadline(self) -> float | None:
+        return 0.0 if self._outs or (self._trusts is None and len(self.bans)) else self.bans.next_deadline()
 
     def take(self) -> list[Out | CloseFlow]:
         """What has come of everything since this was asked last."""

@@ -5,7 +5,8 @@ Pure; read once at the start. Where an address is advertised (static NAT), that 
 
 from collections.abc import Iterable
 
-from sbc.core.address import bracketed, canonical_ip
+from sbc.core.address import Address, bracketed, canonical_ip
+from sbc.policy.engine import Policy
 from sbc.policy.model import Interface, Listener
 from sbc.sip.locate import Local, LocalKey
 
@@ -18,6 +19,24 @@ def locals_of(interfaces: Iterable[Interface]) -> dict[LocalKey, Local]:
             key = (interface.name, listener.transport, listener.address.is_ipv6)
             locals_.setdefault(key, Local(listener.address, _sent_by(interface, listener)))
     return locals_
+
+
+def own_places(policy: Policy) -> frozenset[Address]:
+    """Where we listen, for SIP and for the operator, and as what that is shown: no peer may have us send there."""
+    places: set[Address] = set()
+    for interface in policy.interfaces.values():
+        for listener in interface.listeners:
+            places.add(listener.address)
+            shown = _sent_by(interface, listener)
+            host, _, port = shown.rpartition(":")
+            ip = canonical_ip(host)
+            if ip is not None and port.isdigit():
+                places.add(Address(ip, int(port)))
+    host, _, port = policy.admin.rpartition(":")
+    ip = canonical_ip(host)
+    if ip is not None and port.isdigit():
+        places.add(Address(ip, int(port)))
+    return frozenset(places)
 
 
 def _sent_by(interface: Interface, listener: Listener) -> str:
