@@ -98,6 +98,13 @@ SDP says and nowhere else. A phone or PBX behind a router names an address in it
 here: it needs `latching: nat`, and `media_from`, the networks that its packets come from. A new session description of
 that peer, and nothing else, lets a new source be learned.
 
+**Encrypted media**: each side of a call is for itself, plain RTP on one and SRTP on the other if need be; what is not
+authentic crosses nowhere. With `srtp: required` plain RTP gets 488 both ways, in the peer's offers and its answers, and
+so does fax by T.38, which nothing encrypts. With `optional` the peer is offered plain RTP with keys beside it (RFC
+8643) and takes them or not; what it offers is taken as it comes. With `off` an offer of SRTP alone gets 488. `keying:
+sdes` puts keys into the session description, so that TLS has to carry it; `dtls` needs pyOpenSSL. A stream keeps its
+keys for as long as it lasts, unless the peer comes with new ones.
+
 **Silence**: a call whose two sides send neither RTP nor RTCP for `media.silence_timeout` is ended; its CDR has the
 cause `media_timeout`. Held calls may be silent.
 

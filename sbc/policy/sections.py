@@ -22,6 +22,7 @@ from sbc.policy.registration import REGISTER
 from sbc.policy.schema import Key, mapping, one, some
 from sbc.policy.secrets import FORMS, PBX_AUTH, TRUNK_AUTH, read_password
 from sbc.policy.sessiontimer import SESSION_TIMER
+from sbc.policy.srtp import SRTP
 from sbc.policy.steps import STEP, VIA, read_disaster, read_via
 from sbc.policy.tls import INTERFACE_TLS, OTHER, PEER_TLS
 
@@ -226,6 +227,7 @@ NESTED: Final = (
     ("trunks.NAME.when_full", WHEN_FULL),
     ("pbxs.NAME.health, trunks.NAME.health", HEALTH),
     ("pbxs.NAME.tls, trunks.NAME.tls", PEER_TLS),
+    ("pbxs.NAME.srtp, trunks.NAME.srtp", SRTP),
     ("pbxs.NAME.codecs, trunks.NAME.codecs", CODECS),
     ("pbxs.NAME.session_timer, trunks.NAME.session_timer", SESSION_TIMER),
     ("pbxs.NAME.headers, trunks.NAME.headers", HEADERS),

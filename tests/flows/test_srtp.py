@@ -58,6 +58,7 @@ def test_what_a_caller_may_offer_and_that_each_side_is_for_itself(world, mode, c
     assert sbc.idle()
 
 
+# RFC: 8643
 @pytest.mark.parametrize("callee", PHONES)
 @pytest.mark.parametrize("mode", ["off", "optional", "required"])
 @pytest.mark.parametrize("keying", ["sdes", "dtls"])

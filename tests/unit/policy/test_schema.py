@@ -59,16 +59,6 @@ def test_an_error_says_where_what_and_what_was_expected(errors, well, text, erro
     assert error in errors(text.replace("{W}", well).replace("{W1}", "a"))
 
 
-@pytest.mark.parametrize(
-    "key",
-    ["srtp: required"],
-)
-def test_every_other_key_of_a_trunk_is_known_but_not_built(errors, well, key):
-    name = key.split(":")[0]
-    found = errors(well, f"trunks:\n  x: {{interface: outside, servers: sip:h, {key}}}\n")
-    assert [line.split(";")[0] for line in found] == [f"b.yaml:2:43: `{name}` is not built yet"]
-
-
 MISPLACED = [
     (
         "trunks",
