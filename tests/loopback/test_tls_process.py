@@ -1,0 +1,115 @@
+"""`sbc run` with encrypted listeners: certificates out of files, exchanged while connections stand."""
+
+import datetime as dt
+import signal
+import socket
+import ssl
+
+import pytest
+
+from sbc.testing.certificates import BEGINS, Authority
+
+pytestmark = pytest.mark.loopback
+
+POLICY = """
+sbc: {{name: test, data_dir: {data_dir}, admin: "{admin}", stop_after: 1s{sbc}}}
+interfaces:
+  inside: {{sip: ["udp:{host}.10:5060"], media: {host}.10}}
+  outside:
+    sip: ["tls:{host}.20:5061"]
+    media: {host}.20
+    tls: {{certificate: ours.pem, key: ours.key, authorities: ca.pem}}
+media: {{ports: {ports}}}
+pbxs:
+  office: {{interface: inside, address: "sip:{host}.30:5060", dids: ["+14155550100"]}}
+trunks:
+  carrier:
+    interface: outside
+    servers: ["sip:{host}.40:5061;transport=tls"]
+    tls: {{domain: sip.carrier.example, identity: certificate}}
+routes:
+  - {{name: out, from: office, to: ["+X."], via: [carrier]}}
+"""
+SOON = dt.datetime.now(dt.UTC) + dt.timedelta(days=5)
+OPTIONS = (
+    "OPTIONS sip:sbc.example SIP/2.0\r\nVia: SIP/2.0/TLS {host}.40:5061;branch=z9hG4bK{branch}\r\nMax-Forwards: 70\r\n"
+    "From: <sip:sip.carrier.example>;tag=1\r\nTo: <sip:sbc.example>\r\nCall-ID: {branch}\r\nCSeq: 1 OPTIONS\r\n"
+    "Content-Length: 0\r\n\r\n"
+)
+
+
+@pytest.fixture
+def authority():
+    return Authority()
+
+
+@pytest.fixture
+def process(start, authority, tmp_path):
+    authority.issue("sbc.example", dates=(BEGINS, SOON)).write(tmp_path, "ours")
+    (tmp_path / "ca.pem").write_text(authority.pem)
+    template = POLICY
+    for name in ("ours.pem", "ours.key", "ca.pem"):
+        template = template.replace(name, str(tmp_path / name))
+    return start(template=template).ready()
+
+
+def connect(process, tmp_path, authority, issued=None):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_verify_locations(cadata=authority.pem)
+    if issued is not None:
+        context.load_cert_chain(*issued.write(tmp_path, "carrier"))
+    plain = socket.create_connection((f"{process.host}.20", 5061), 10, (f"{process.host}.40", 0))
+    try:
+        return context.wrap_socket(plain, server_hostname="sbc.example")
+    except BaseException:
+        plain.close()
+        raise
+
+
+def answer(secured, process, branch):
+    secured.sendall(OPTIONS.format(host=process.host, branch=branch).encode())
+    return secured.recv(65_536).decode()
+
+
+def is_refused(process, tmp_path, authority, issued):
+    """In TLS 1.3 a client has done its handshake before its certificate was looked at."""
+    try:
+        with connect(process, tmp_path, authority, issued) as secured:
+            return not answer(secured, process, "refused")
+    except OSError:
+        return True
+
+
+def test_a_trunk_is_heard_by_its_certificate_and_new_files_touch_no_connection(process, tmp_path, authority):
+    good = authority.issue("sip.carrier.example")
+    with connect(process, tmp_path, authority, good) as old:
+        assert answer(old, process, "one").startswith("SIP/2.0 200 ")
+        before = old.getpeercert()["serialNumber"]
+        assert "certificate.expires" in [alarm["event"] for alarm in process.get("/api/v1/alarms")["alarms"]]
+
+        authority.issue("sbc.example").write(tmp_path, "ours")
+        process.process.send_signal(signal.SIGHUP)
+        process.until(lambda: process.events("certificate.renewed"))
+        with connect(process, tmp_path, authority, good) as new:
+            assert answer(new, process, "two").startswith("SIP/2.0 200 ")
+            assert new.getpeercert()["serialNumber"] != before
+        assert answer(old, process, "three").startswith("SIP/2.0 200 ")
+
+
+def test_a_wrong_certificate_is_an_alarm_that_names_what_is_wrong(process, tmp_path, authority):
+    assert is_refused(process, tmp_path, authority, authority.issue("other.example"))
+    process.until(lambda: process.events("tls.refused"))
+    refused = process.events("tls.refused")[0]
+    assert (refused["peer"], refused["alarm"]) == ("carrier", True)
+    assert refused["reason"] == "its certificate is for [other.example], not for sip.carrier.example"
+    with connect(process, tmp_path, authority, authority.issue("sip.carrier.example")) as right:
+        assert answer(right, process, "two").startswith("SIP/2.0 200 ")
+    process.until(lambda: process.events("tls.proved"))
+
+
+def test_a_pair_that_does_not_fit_is_refused_and_the_old_one_stays(process, tmp_path, authority):
+    (tmp_path / "ours.key").write_text(authority.issue("sbc.example").key)
+    process.process.send_signal(signal.SIGHUP)
+    process.until(lambda: process.events("reload.refused"))
+    with connect(process, tmp_path, authority, authority.issue("sip.carrier.example")) as secured:
+        assert answer(secured, process, "one").startswith("SIP/2.0 200 ")
