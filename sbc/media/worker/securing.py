@@ -56,28 +56,42 @@ class Shield:
 
     def open(self, size: int, *, is_report: bool) -> int:
         """Opens the packet in the buffer; its size then, FORGED, or REPLAYED."""
+        if is_report:
+            return self._open_report(size)
+        receivers = self._receivers
+        if len(receivers) == 1:
+            receiver, mki = receivers[0]
+            return receiver.open(VIEW, size, len(mki))
         found = FORGED
-        for n, (receiver, mki) in enumerate(self._receivers):
-            if is_report:
-                left = receiver.open_rtcp(VIEW, size, len(mki))
-            else:
-                left = receiver.open(VIEW, size, len(mki), self._before(receiver) if n or self._is_plural else NONE)
+        for receiver, mki in receivers:
+            left = receiver.open(VIEW, size, len(mki), self._before(receiver))
             if left >= 0:
-                if n:
-                    self._receivers.insert(0, self._receivers.pop(n))
-                return left
+                return self._used(receiver, left)
             found = min(found, left)
         return found
+
+    def _open_report(self, size: int) -> int:
+        found = FORGED
+        for receiver, mki in self._receivers:
+            left = receiver.open_rtcp(VIEW, size, len(mki))
+            if left >= 0:
+                return self._used(receiver, left)
+            found = min(found, left)
+        return found
+
+    def _used(self, receiver: Receiver, left: int) -> int:
+        """This one is tried first from now on."""
+        if receiver is not self._receivers[0][0]:
+            self._receivers = sorted(self._receivers, key=lambda one: one[0] is not receiver)
+        return left
 
     def protect(self, data: bytes | memoryview, *, is_report: bool) -> memoryview:
         """Raises UnsendableError."""
         if self._sender is None:
             raise UnsendableError
-        return (self._sender.protect_rtcp if is_report else self._sender.protect)(data, self._send_mki)
-
-    @property
-    def _is_plural(self) -> bool:
-        return len(self._receivers) > 1
+        if is_report:
+            return self._sender.protect_rtcp(data, self._send_mki)
+        return self._sender.protect(data, self._send_mki)
 
     def _before(self, but: Receiver) -> int:
         """Where the source of the packet in the buffer stands under another key."""

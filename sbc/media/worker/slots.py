@@ -57,8 +57,8 @@ def owner_of(ref: str, local: str, port: int) -> int:
 
 
 class Slots:
-    """Which slot has which owner. `memory` is writable and SLOTS * SLOT_OCTETS long at least; what is behind is not ours
-    (`srtp_memory`). `first` and `count`: our share.
+    """Which slot has which owner. `memory` is writable and SLOTS * SLOT_OCTETS long at least; what is behind that is
+    `srtp_memory`'s. `first` and `count`: our share.
     """
 
     __slots__ = ("_free", "_of", "_share", "memory")

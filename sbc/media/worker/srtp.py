@@ -31,13 +31,6 @@ RTP_OCTETS: Final = 12
 RTCP_OCTETS: Final = 8
 _EXTENDED: Final = 0x10
 _JUMP: Final = 1 << 10  # SRTCP indices that are left out when a worker follows another
-_LARGEST: Final = 65_536
-_ROOM: Final = 512  # for tag, MKI and index behind the largest packet
-_CUT: Final = 1_600
-
-# One buffer for all packets that leave: each is sent before the next is made.
-_OUT: Final = memoryview(bytearray(_LARGEST + _ROOM))
-_CUTS: Final = tuple(_OUT[:size] for size in range(_CUT))  # cutting costs more than looking up
 _words = struct.Struct("!III").unpack_from
 
 
@@ -86,6 +79,8 @@ class Sender:
         if len(data) < RTP_OCTETS:
             raise UnsendableError
         word, _, ssrc = _words(data)
+        if self.is_spent:
+            raise UnsendableError
         said = self._said
         if ssrc != self._ssrc or said is None:
             said = self._source(ssrc)
@@ -94,13 +89,12 @@ class Sender:
             head = head_octets(data, len(data))
             if head < 0:
                 raise UnsendableError
-        index = NONE if self.is_spent else said.next(word & 0xFFFF)
+        index = said.next(word & 0xFFFF)
         if index == NONE:
             raise UnsendableError
         if said.shift:
             data = _renumbered(data, index & 0xFFFF)
-        size = self._rtp.seal(data, _OUT, head, said.base, index, mki)
-        return _CUTS[size] if size < _CUT else _OUT[:size]
+        return self._rtp.seal(data, head, said.base, index, mki)
 
     def protect_rtcp(self, data: bytes | memoryview, mki: bytes) -> memoryview:
         """The same of RTCP."""
@@ -111,8 +105,7 @@ class Sender:
             raise UnsendableError
         self._record.note_rtcp(index)
         base = self._rtcp.base_of(int.from_bytes(data[4:8]))
-        size = self._rtcp.seal_rtcp(data, _OUT, RTCP_OCTETS, base, index, mki)
-        return _OUT[:size]
+        return self._rtcp.seal_rtcp(data, RTCP_OCTETS, base, index, mki)
 
     def _source(self, ssrc: int) -> Said:
         said = self._sources.get(ssrc)
@@ -121,7 +114,7 @@ class Sender:
             if is_unknown or len(self._sources) >= SRTP_SOURCES:
                 raise UnsendableError
             record = self._records.take(self.owner, ssrc + 1)
-            said = self._sources[ssrc] = Said(record, self._rtp.base_of(ssrc), self._rtcp.base_of(ssrc))
+            said = self._sources[ssrc] = Said(record, self._rtp.base_of(ssrc))
         self._ssrc, self._said = ssrc, said
         return said
 
@@ -143,7 +136,7 @@ class Receiver:
     def highest(self, ssrc: int) -> int:
         """The highest index of a source, NONE: it is not known."""
         heard = self._sources.get(ssrc)
-        return NONE if heard is None else heard.window.highest
+        return NONE if heard is None else heard.highest
 
     def open(self, packet: memoryview, size: int, mki: int, before: int = NONE) -> int:
         """Opens the SRTP packet in the first `size` octets in place, `mki` octets of which are MKI. Returns the size
@@ -160,13 +153,16 @@ class Receiver:
         heard = self._heard
         if ssrc != self._ssrc or heard is None:
             heard = self._known(ssrc)
-            if heard is None or heard.window.highest == NONE:
+            if heard is None or heard.highest == NONE:
                 return self._open_first(packet, size, head, mki, before, heard)
-        index = heard.guess(word & 0xFFFF)
-        if index == NONE:
-            return FORGED
-        if heard.window.has(index):
-            return REPLAYED
+        sequence = word & 0xFFFF
+        index = heard.highest + 1
+        if sequence != index & 0xFFFF:
+            index = guess(heard.highest, sequence)
+            if index == NONE:
+                return FORGED
+            if heard.has(index):
+                return REPLAYED
         left = self._rtp.open(packet, size, head, heard.base, index, mki)
         if left >= 0:
             heard.took(index)

@@ -24,22 +24,28 @@ _ENCRYPTED: Final = 0x80  # the E flag, RFC 3711 §3.4
 _INDEX_OCTETS: Final = 4
 
 
-class Protection(Protocol):
-    """`head`: octets that stay readable. `base`: of the source, from `base_of`. Sizes in octets, all without MKI.
+# One buffer for all packets that leave: each is sent before the next is made. What is cut often is cut once.
+_OUT: Final = memoryview(bytearray(66_048))  # the largest datagram, and tag, index and MKI behind it
+_RTP: Final = 12
+_BODY: Final = _OUT[_RTP:]
+_CUTS: Final = tuple(_OUT[:size] for size in range(1_600))
 
-    `seal` writes into `out` and returns how much; `open` leaves the plain packet in place and returns its size, or
-    FORGED, and then the packet is as it was. The `rtcp` ones put E flag and index behind what they protect, and read
-    it there. `trailer`: how far from the end these begin, without MKI.
+
+class Protection(Protocol):
+    """`head`: octets that stay readable. `base`: of the source, from `base_of`. Sizes in octets.
+
+    `seal` returns the packet as it leaves, in a buffer that the next one uses again; `open` leaves the plain packet in
+    place and returns its size, or FORGED, and then the packet is as it was. There `mki` is how long that is. The `rtcp`
+    ones put E flag and index behind what they protect, and read it there. `trailer`: how far from the end these begin,
+    without MKI.
     """
 
     trailer: int
 
     def base_of(self, ssrc: int) -> int: ...
-    def seal(self, data: bytes | memoryview, out: memoryview, head: int, base: int, index: int, mki: bytes) -> int: ...
+    def seal(self, data: bytes | memoryview, head: int, base: int, index: int, mki: bytes) -> memoryview: ...
     def open(self, packet: memoryview, size: int, head: int, base: int, index: int, mki: int) -> int: ...
-    def seal_rtcp(
-        self, data: bytes | memoryview, out: memoryview, head: int, base: int, index: int, mki: bytes
-    ) -> int: ...
+    def seal_rtcp(self, data: bytes | memoryview, head: int, base: int, index: int, mki: bytes) -> memoryview: ...
     def open_rtcp(self, packet: memoryview, size: int, head: int, base: int, word: int, mki: int) -> int: ...
 
 
@@ -63,60 +69,60 @@ class CounterMode:
         """ "IV = (k_s * 2^16) XOR (SSRC * 2^64) XOR (i * 2^16)" RFC 3711 §4.1.1, but for i."""
         return self._salt ^ ssrc << 64
 
-    def seal(self, data: bytes | memoryview, out: memoryview, head: int, base: int, index: int, mki: bytes) -> int:
-        size = len(data)
-        out[:head] = data[:head]
-        self._restart((base ^ index << 16).to_bytes(16))
-        self._stream(data[head:], out[head:])
-        return self._finish(out, size, (index >> 16).to_bytes(4), mki)
+    def seal(self, data: bytes | memoryview, head: int, base: int, index: int, mki: bytes) -> memoryview:
+        self._encrypt(data, head, base, index)
+        return self._finished(len(data), (index >> 16).to_bytes(4), mki)
 
     def open(self, packet: memoryview, size: int, head: int, base: int, index: int, mki: int) -> int:
         tag = size - self._tag
         end = tag - mki
-        if end < head or not self._is_authentic(packet, end, (index >> 16).to_bytes(4), tag):
+        if end < head:
+            return FORGED
+        inner = self._inner.copy()
+        inner.update(packet[:end])
+        inner.update((index >> 16).to_bytes(4))
+        outer = self._outer.copy()
+        outer.update(inner.digest())
+        if not compare_digest(outer.digest()[: self._tag], packet[tag:size]):
             return FORGED
         self._restart((base ^ index << 16).to_bytes(16))
-        body = packet[head:end]
-        body[:] = self._decrypted(body)
+        self._stream(packet[head:end], packet[head:])
         return end
 
-    def seal_rtcp(self, data: bytes | memoryview, out: memoryview, head: int, base: int, index: int, mki: bytes) -> int:
-        size = len(data)
-        out[:head] = data[:head]
-        self._restart((base ^ index << 16).to_bytes(16))
-        self._stream(data[head:], out[head:])
-        out[size : size + _INDEX_OCTETS] = (_ENCRYPTED << 24 | index).to_bytes(_INDEX_OCTETS)
-        return self._finish(out, size + _INDEX_OCTETS, b"", mki)
+    def seal_rtcp(self, data: bytes | memoryview, head: int, base: int, index: int, mki: bytes) -> memoryview:
+        self._encrypt(data, head, base, index)
+        size = len(data) + _INDEX_OCTETS
+        _OUT[len(data) : size] = (_ENCRYPTED << 24 | index).to_bytes(_INDEX_OCTETS)
+        return self._finished(size, b"", mki)
 
     def open_rtcp(self, packet: memoryview, size: int, head: int, base: int, word: int, mki: int) -> int:
         tag = size - self._tag
         end = tag - mki - _INDEX_OCTETS
-        if end < head or not self._is_authentic(packet, end + _INDEX_OCTETS, b"", tag):
+        if end < head:
+            return FORGED
+        digest = self._digest(packet[: end + _INDEX_OCTETS], b"")
+        if not compare_digest(digest[: self._tag], packet[tag:size]):
             return FORGED
         if word >> 31:
             self._restart((base ^ (word & 0x7FFFFFFF) << 16).to_bytes(16))
-            body = packet[head:end]
-            body[:] = self._decrypted(body)
+            self._stream(packet[head:end], packet[head:])
         return end
 
-    def _decrypted(self, body: memoryview) -> bytearray:
-        plain = bytearray(len(body) + 15)  # what `update_into` may ask for
-        self._stream(body, plain)
-        return plain[: len(body)]
+    def _encrypt(self, data: bytes | memoryview, head: int, base: int, index: int) -> None:
+        self._restart((base ^ index << 16).to_bytes(16))
+        _OUT[:head] = data[:head]
+        self._stream(data[head:], _BODY if head == _RTP else _OUT[head:])
 
-    def _finish(self, out: memoryview, size: int, behind: bytes, mki: bytes) -> int:
-        digest = self._digest(out[:size], behind)
+    def _finished(self, size: int, behind: bytes, mki: bytes) -> memoryview:
+        digest = self._digest(_CUTS[size] if size < len(_CUTS) else _OUT[:size], behind)
         if mki:
-            out[size : size + len(mki)] = mki
+            _OUT[size : size + len(mki)] = mki
             size += len(mki)
         end = size + self._tag
-        out[size:end] = digest[: self._tag]
-        return end
+        _OUT[size:end] = digest[: self._tag]
+        return _CUTS[end] if end < len(_CUTS) else _OUT[:end]
 
-    def _is_authentic(self, packet: memoryview, end: int, behind: bytes, tag: int) -> bool:
-        return compare_digest(self._digest(packet[:end], behind)[: self._tag], packet[tag : tag + self._tag])
-
-    def _digest(self, data: memoryview, behind: bytes) -> bytes:
+    def _digest(self, data: bytes | memoryview, behind: bytes) -> bytes:
         inner = self._inner.copy()
         inner.update(data)
         inner.update(behind)
@@ -141,33 +147,33 @@ class Gcm:
         """Two zero octets, SSRC, ROC and SEQ (or two zero octets and the SRTCP index), with the salt, §8.1, §9.1."""
         return self._salt ^ ssrc << 48
 
-    def seal(self, data: bytes | memoryview, out: memoryview, head: int, base: int, index: int, mki: bytes) -> int:
-        end = len(data) + self._tag
-        out[:head] = data[:head]
-        out[head:end] = self._encrypt((base ^ index).to_bytes(12), data[head:], data[:head])
+    def seal(self, data: bytes | memoryview, head: int, base: int, index: int, mki: bytes) -> memoryview:
+        known = data[:head]
+        sealed = self._encrypt((base ^ index).to_bytes(12), data[head:], known)
+        end = head + len(sealed)
+        _OUT[:head] = known
+        _OUT[head:end] = sealed
         if mki:
-            out[end : end + len(mki)] = mki
-        return end + len(mki)
+            _OUT[end : end + len(mki)] = mki
+            end += len(mki)
+        return _CUTS[end] if end < len(_CUTS) else _OUT[:end]
 
     def open(self, packet: memoryview, size: int, head: int, base: int, index: int, mki: int) -> int:
         end = size - mki
-        if end - self._tag < head:
+        left = end - self._tag
+        if left < head:
             return FORGED
         try:
-            plain = self._decrypt((base ^ index).to_bytes(12), packet[head:end], packet[:head])
+            packet[head:left] = self._decrypt((base ^ index).to_bytes(12), packet[head:end], packet[:head])
         except InvalidTag:
             return FORGED
-        packet[head : end - self._tag] = plain
-        return end - self._tag
+        return left
 
-    def seal_rtcp(self, data: bytes | memoryview, out: memoryview, head: int, base: int, index: int, mki: bytes) -> int:
-        word = (_ENCRYPTED << 24 | index).to_bytes(_INDEX_OCTETS)
-        end = len(data) + self._tag
-        out[:head] = data[:head]
-        out[head:end] = self._encrypt((base ^ index).to_bytes(12), data[head:], bytes(data[:head]) + word)
-        behind = word + mki
-        out[end : end + len(behind)] = behind
-        return end + len(behind)
+    def seal_rtcp(self, data: bytes | memoryview, head: int, base: int, index: int, mki: bytes) -> memoryview:
+        word, known = (_ENCRYPTED << 24 | index).to_bytes(_INDEX_OCTETS), bytes(data[:head])
+        packet = known + self._encrypt((base ^ index).to_bytes(12), data[head:], known + word) + word + mki
+        _OUT[: len(packet)] = packet
+        return _OUT[: len(packet)]
 
     def open_rtcp(self, packet: memoryview, size: int, head: int, base: int, word: int, mki: int) -> int:
         end = size - mki - _INDEX_OCTETS

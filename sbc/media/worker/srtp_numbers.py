@@ -21,13 +21,16 @@ _RUN_NEAR: Final = 8  # of such as are perhaps doubles, of a network that double
 
 
 class Window:
-    """`highest`: the highest index that was used, NONE: none. Bit n of the window: `highest` - n was."""
+    """`highest`: the highest index that was used, NONE: none. Bit n of the window: `highest` - n was.
+
+    Begun with an index, nothing at or below it is free.
+    """
 
     __slots__ = ("_window", "highest")
 
     def __init__(self, highest: int = NONE) -> None:
         self.highest = highest
-        self._window = _FULL  # nothing at or below the first one is free; with the first one it begins anew
+        self._window = _FULL
 
     def has(self, index: int) -> bool:
         """Whether it was used, or is too old to tell."""
@@ -39,33 +42,34 @@ class Window:
         ahead = index - self.highest
         if ahead < 0:
             self._window |= 1 << -ahead
-        else:
-            if self.highest == NONE:
-                self._window = 1  # what was sent before, and overtaken, may still come
-            elif ahead != 1 or self._window != _FULL:
-                self._window = (self._window << min(ahead, WINDOW) | 1) & _FULL
-            self.highest = index
+            return
+        if self.highest == NONE:
+            self._window = 1  # what was sent before, and overtaken, may still come
+        elif ahead != 1 or self._window != _FULL:
+            self._window = (self._window << min(ahead, WINDOW) | 1) & _FULL
+        self.highest = index
 
 
-class Heard:
-    """What came from one source under one key. `base`, `rtcp_base`: for `srtp_cipher`."""
+class Heard(Window):
+    """What came from one source under one key: SRTP itself, and in `rtcp` its SRTCP. `base`, `rtcp_base`: for
+    `srtp_cipher`.
+    """
 
-    __slots__ = ("_record", "base", "rtcp", "rtcp_base", "window")
+    __slots__ = ("_record", "base", "rtcp", "rtcp_base")
 
     def __init__(self, record: Record, base: int, rtcp_base: int) -> None:
+        super().__init__(record.index)
         self._record = record
         self.base, self.rtcp_base = base, rtcp_base
-        self.window = Window(record.index)
         self.rtcp = Window(record.rtcp_index)
 
-    def guess(self, sequence: int) -> int:
-        """The index that is meant, or NONE where there cannot be one."""
-        return guess(self.window.highest, sequence)
-
     def took(self, index: int) -> None:
-        """An authentic packet came."""
-        self.window.take(index)
-        self._record.note(self.window.highest)
+        """An authentic packet came, whose index was new."""
+        if index == self.highest + 1 and self._window == _FULL:
+            self.highest = index
+        else:
+            self.take(index)
+        self._record.note(self.highest)
 
     def took_rtcp(self, index: int) -> None:
         self.rtcp.take(index)
@@ -73,7 +77,9 @@ class Heard:
 
 
 def guess(highest: int, sequence: int) -> int:
-    """ "i = 2^16 * v + SEQ", with v of ROC - 1, ROC, ROC + 1 the one that brings it nearest, RFC 3711 §3.3.1."""
+    """The index that is meant, NONE where there cannot be one: "i = 2^16 * v + SEQ", with v of ROC - 1, ROC and ROC + 1
+    the one that brings it nearest to `highest` (RFC 3711 §3.3.1).
+    """
     if highest == NONE:
         return sequence
     last, roc = highest & 0xFFFF, highest >> 16
@@ -82,52 +88,54 @@ def guess(highest: int, sequence: int) -> int:
     return index if 0 <= index <= LAST else NONE
 
 
-class Said:
-    """What goes as one source under one key. `shift` is added to the sequence numbers that come.
+class Said(Window):
+    """What goes as one source under one key. `shift` is added to the sequence numbers that come. `base`: as above.
 
     A number that follows within reach gets the index that the receiver will guess. One that was used, or is too old to
     tell, gets none. Where the source goes on from there all the same, because it began anew, it is renumbered: what it
     sends follows the highest index then, and the receiver sees one stream without a gap.
     """
 
-    __slots__ = ("_record", "_run", "_run_at", "_runs_to", "base", "rtcp_base", "shift", "window")
+    __slots__ = ("_record", "_run", "_run_at", "_runs_to", "base", "shift")
 
-    def __init__(self, record: Record, base: int, rtcp_base: int) -> None:
+    def __init__(self, record: Record, base: int) -> None:
+        super().__init__(record.index)
         self._record = record
-        self.base, self.rtcp_base = base, rtcp_base
-        self.window = Window(record.index)
+        self.base = base
         self.shift = record.shift
         self._run = 0  # refused packets in a row, the next number of the row, and `highest` when it began
         self._runs_to = self._run_at = NONE
 
     def next(self, sequence: int) -> int:
         """The index for a packet that came with this number, noted as used; NONE: it must not be sent."""
-        window = self.window
-        highest = window.highest
-        ahead = (sequence + self.shift - highest) & 0xFFFF
-        index = highest + 1 if ahead == 1 and highest != NONE else self._placed(sequence, ahead)
+        index = self.highest + 1
+        if not index or (sequence + self.shift - index) & 0xFFFF:
+            index = self._placed(sequence)
         if index == NONE or index > LAST:
             return NONE
-        window.take(index)
-        self._record.note(window.highest)
+        if index == self.highest + 1 and self._window == _FULL and index:
+            self.highest = index
+        else:
+            self.take(index)
+        self._record.note(self.highest)
         return index
 
-    def _placed(self, sequence: int, ahead: int) -> int:
-        window = self.window
-        if window.highest == NONE:
+    def _placed(self, sequence: int) -> int:
+        highest = self.highest
+        if highest == NONE:
             return sequence
-        if ahead < 0x8000:
-            index = window.highest + ahead
-        else:
-            index = window.highest + ahead - 0x10000
-            if index < 0 or window.highest - index >= WINDOW:
-                return self._begun_anew(sequence, _RUN_FAR)
-        return self._begun_anew(sequence, _RUN_NEAR) if window.has(index) else index
+        ahead = (sequence + self.shift - highest + 0x8000 & 0xFFFF) - 0x8000
+        if ahead > 0:
+            return highest + ahead
+        index = highest + ahead
+        if index < 0 or -ahead >= WINDOW:
+            return self._begun_anew(sequence, _RUN_FAR)
+        return self._begun_anew(sequence, _RUN_NEAR) if self.has(index) else index
 
     def _begun_anew(self, sequence: int, run: int) -> int:
         """ "If the other side restarted": believed when others agree, as RFC 3550 §A.1 has it; not while it goes on."""
         # Deviation: RFC 3550 §7.2 has reports of a stream that is renumbered corrected. Ours are relayed as they are.
-        highest = self.window.highest
+        highest = self.highest
         runs_to, is_row = (sequence + 1) & 0xFFFF, highest == self._run_at
         if is_row and runs_to == self._runs_to:
             return NONE  # the same packet once more: `relay` tries twice

@@ -163,7 +163,7 @@ def indices(one, packets):
         except UnsendableError:
             continue
         ssrc = int.from_bytes(packet[8:12])
-        used.append((ssrc, one._sources[ssrc].window.highest))
+        used.append((ssrc, one._sources[ssrc].highest))
     return used
 
 
@@ -229,7 +229,7 @@ def test_doubles_are_sent_once():
 def test_a_key_has_a_last_packet():  # RFC: 3711
     ours = sender()
     ours.protect(rtp_packet(0), b"")
-    ours._sources[7].window.highest = (1 << 48) - 2
+    ours._sources[7].highest = (1 << 48) - 2
     ours.protect(rtp_packet(0xFFFF), b"")
     with pytest.raises(UnsendableError):
         ours.protect(rtp_packet(0x10000), b"")
