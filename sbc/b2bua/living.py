@@ -14,6 +14,7 @@ from sbc.core.shares import Shares
 from sbc.core.timers import Schedule
 from sbc.sip.commands import Respond, SendMessage
 from sbc.sip.transaction.key import ServerKey
+from sbc.trace.masking import shown_error
 from sbc.trace.recorder import leg_name
 
 Step = Callable[[Call], Sequence[Out]]
@@ -52,7 +53,7 @@ class LivingCalls:
 
     def crashed(self, call: Call, error: Exception, now: float) -> list[Out]:
         """A bug has met this call: it ends, by its one exit if that still works."""
-        self._context.trace.note(call.ref, now, f"internal error: {error!r}")
+        self._context.trace.note(call.ref, now, f"internal error: {shown_error(error)}")
         outs: list[Out] = [crash_log(call.ref, error)]
         try:
             outs += call.abort(now)
@@ -115,4 +116,6 @@ def crash_log(ref: str, error: Exception) -> Log:
     while place is not None and place.tb_next is not None:
         place = place.tb_next
     where = "" if place is None else f"{place.tb_frame.f_code.co_filename}:{place.tb_lineno}"
-    return Log("error", "call.crashed", (("alarm", True), ("ref", ref), ("error", repr(error)), ("where", where)))
+    return Log(
+        "error", "call.crashed", (("alarm", True), ("ref", ref), ("error", shown_error(error)), ("where", where))
+    )

@@ -14,6 +14,7 @@ from sbc.policy.model import Peer
 from sbc.sip.checks import Refusal
 from sbc.sip.commands import Adopt, Order, Respond
 from sbc.sip.transaction.outputs import RequestReceived
+from sbc.trace.masking import shown_error
 
 _SHOWN: Final = 80  # characters of what a caller requires
 
@@ -62,7 +63,7 @@ def stillborn(
     ref: str, out: RequestReceived, peer: Peer, error: Exception, context: Context, now: float
 ) -> "list[Order | Command]":
     """A call that could not even be made has its answer and its record all the same."""
-    context.trace.note(ref, now, f"internal error: {error!r}")
+    context.trace.note(ref, now, f"internal error: {shown_error(error)}")
     context.trace.end(ref, failed=True, at=now)
     ending = Ending(Cause.INTERNAL, Cause.INTERNAL.status, Cause.INTERNAL.q850, "sbc")
     record = Account(ref, peer.name, out.request.call_id, now).record(ending, now, context.wall)

@@ -84,8 +84,8 @@ routes:
 WALL_AT_ZERO: Final = 1_735_689_600.0  # 2025-01-01, so that CDRs in tests have honest dates
 _PEERS_FAULT: Final = ("peer.", "server.", "registration.", "interface.", "paths.")  # alarms that are part of a story
 _ALNUM: Final = re.compile(r"[0-9a-z]{8,}")
-# Tags, branches, Call-IDs and sessions' ids, in lower case. Branches of what is written by hand are alike everywhere.
-_MARK: Final = re.compile(r"(?:;tag=|;branch=(?!z9hg4bkbyhand)|\ncall-id: |\no=- )([0-9a-z]{8,})")
+# Tags, branches, Call-IDs, keys and ids of sessions, in lower case. Branches written by hand are alike everywhere.
+_MARK: Final = re.compile(r"(?:;tag=|;branch=(?!z9hg4bkbyhand)|\ncall-id: |\no=- | inline:)([0-9a-z]{8,})")
 _QUIET: Final = 80.0  # after so long every transaction, retransmission and lingering timer is over
 
 

@@ -36,15 +36,19 @@ _SECRETS: Final = tuple(
         rb"[?&](?:proxy-)?authorization=(?P<secret>[^&>\s]+)",
         rb"sips?:[^@:/?\s<>\"]{0,200}:(?P<secret>[^@/\s<>\"]{1,200})@",
         rb"(?:;|%3b)postd(?:=|%3d)(?P<secret>[^;>\s]+)",
-        rb"\binline[ \t]*:[ \t]*(?P<secret>[^|;\r\n]+)",
-        rb"[\r\n]a=(?:key-mgmt|ice-pwd)[ \t]*:[ \t]*(?P<secret>[^\r\n]*)",
-        rb"[\r\n]k=(?P<secret>[^\r\n]*)",
+        # A key is hidden, and not its lifetime and MKI; of a line without `inline:` all that stands behind the suite.
+        rb"inline[ \t]*:[ \t]*(?P<secret>[^|;\r\n]*(?:(?:\r?\n|\r)[ \t][^|;\r\n]*)*)",
+        rb"inline(?:%20|%09)*%3a(?P<secret>[^|;&>\s]+)",
+        rb"[\r\n]a[ \t]*=[ \t]*crypto[ \t]*:[ \t]*[^ \t\r\n]*[ \t]+[^ \t\r\n]*[ \t]+(?!inline[ \t]*:)" + _VALUE,
+        rb"[\r\n]a[ \t]*=[ \t]*(?:key-mgmt|ice-pwd)[ \t]*:[ \t]*" + _VALUE,
+        rb"[\r\n]k[ \t]*=" + _VALUE,
     )
 )
 # A quick look first, at lower case: hardly any message has anything to be hidden, and a busy system sends many on.
 _SUSPECT_WORDS: Final = (
-    b"authorization", b"authentication-info", b"postd", b"inline", b"key-mgmt", b"ice-pwd", b"\nk=", b"\rk=",
+    b"authorization", b"authentication-info", b"postd", b"inline", b"crypto", b"key-mgmt", b"ice-pwd", b"\nk=", b"\rk=",
 )  # fmt: skip
+_ESCAPED_BREAK: Final = re.compile(r"\\{1,64}([rn])")  # once for each repr within a repr
 _URI_PASSWORD: Final = re.compile(rb"sips?:[^@:/?\s<>\"]{0,200}:[^@/\s<>\"]{1,200}@")
 _DIALLING_WORDS: Final = (b"info", b"dtmf", b"digit", b"kpml", b"telephone-event", b"flash")
 
@@ -57,6 +61,13 @@ def masked(data: bytes) -> bytes:
 def masked_in_place(data: bytes) -> bytes:
     """As `masked`, with `x` for every character that is hidden: lengths and lines stay as they were."""
     return _masked(data, _filled, _fill)
+
+
+def shown_error(error: BaseException) -> str:
+    """Its repr, which may hold a whole message: of a bug that nobody has thought of."""
+    lines = _ESCAPED_BREAK.sub(lambda found: "\r" if found[1] == "r" else "\n", repr(error))
+    shown = masked(lines.encode("utf-8", "backslashreplace")).decode("utf-8", "replace")
+    return shown.replace("\r", "\\r").replace("\n", "\\n")
 
 
 def _masked(data: bytes, hide: Callable[["re.Match[bytes]"], bytes], hide_body: Callable[[bytes], bytes]) -> bytes:

@@ -1,8 +1,9 @@
 """What nobody may read in a trace."""
 
 import pytest
+from msgspec import Struct
 
-from sbc.trace.masking import MASKED, masked, masked_in_place
+from sbc.trace.masking import MASKED, masked, masked_in_place, shown_error
 from sbc.trace.recorder import Recorder
 
 INFO = b"INFO sip:a@b SIP/2.0\r\nContent-Type: application/dtmf-relay\r\n\r\nSignal=7\r\nDuration=160\r\n"
@@ -73,6 +74,18 @@ SECRETS = [
     b"REFER sip:a@b SIP/2.0\r\nRefer-To: <sip:c@d?Authorization=Digest%20response%3D%226629fae4%22>\r\n\r\n",
     b'SIP/2.0 200 OK\r\nAuthentication-Info: rspauth="6629fae4", nc=1\r\n\r\n',
     REQUEST + CRYPTO + b"m=audio 1 RTP/SAVP 0\r\n",
+    REQUEST + CRYPTO.replace(b"inline", b"INLINE").replace(b"a=crypto", b"A=CRYPTO"),
+    REQUEST + CRYPTO.replace(b"JFhQ", b"\r\n JFhQ"),
+    REQUEST + CRYPTO.replace(b" inline", b"\r\n\tinline"),
+    REQUEST + CRYPTO.replace(b"inline:", b"inline : "),
+    REQUEST + CRYPTO.replace(b"inline:", b"uri:"),
+    REQUEST + CRYPTO.replace(b"inline:", b""),
+    REQUEST + CRYPTO.replace(b"a=crypto:", b"a = crypto : "),
+    REQUEST
+    + CRYPTO.replace(b"|2^20|1:32", b"|1:4;inline:d0RmdmcmVCspeEc3QGZiNWpVLFJhQX1cfHAwHAwJ|2:4 FEC_KEY=inline:d0Rm"),
+    REQUEST + b"--x\r\nContent-Type: application/sdp\r\n\r\nv=0\r\n" + CRYPTO + b"--x--\r\n",
+    b"REFER sip:a@b SIP/2.0\r\nRefer-To: <sip:c@d?body=a%3Dcrypto%3A1%20X%20inline%3Ad0RmHAwJ%7C2>\r\n\r\n",
+    REQUEST + b"a=key-mgmt:mikey\r\n AQAFgM0X\r\n",
     REQUEST + b"k=clear:opensesame\r\na=key-mgmt:mikey AQAFgM0X\r\na=ice-pwd:asd88fgpdd77\r\n",
     SIPFRAG + b'AUTHorization: Digest response="6629fae4"\r\n',
     b"BYE sip:a@b SIP/2.0\rAuthorization: Basic aHVudGVyMg==\r\n\r\n",
@@ -96,6 +109,17 @@ def test_masked_in_place_a_message_keeps_its_length_and_its_lines(data):
     assert [i for i, octet in enumerate(shown) if octet in b"\r\n"] == [
         i for i, octet in enumerate(data) if octet in b"\r\n"
     ]
+
+
+@pytest.mark.parametrize("data", SECRETS)
+def test_a_crash_that_has_a_whole_message_in_its_words_shows_no_secret_either(data):
+    class Report(Struct):
+        body: bytes
+
+    shown = shown_error(AssertionError(f"{Report(data)} in Hunting"))
+    assert not any(word.decode() in shown for word in WORDS)
+    assert shown.startswith("AssertionError(")
+    assert shown_error(ValueError("no\nsecret")) == repr(ValueError("no\nsecret"))
 
 
 def test_what_is_no_secret_of_a_message_stays():
