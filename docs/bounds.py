@@ -44,6 +44,7 @@ SHOWN = {
     ),
     "STRANGER_OUTBOX_OCTETS": (_DROPPED, "tcp_outbox_full"),
     "UNREAD_SECONDS": (_DROPPED, "tcp_unread"),
+    "HANDSHAKE_OCTETS": (_DROPPED, "tls_handshake_failed"),
     "HANDSHAKE_SECONDS HANDSHAKE_THREADS": (_TABLE, "handshakes"),
     "HANDSHAKES_PER_LISTENER HANDSHAKES_PER_PEER HANDSHAKES_OF_STRANGERS HANDSHAKES_PER_STRANGER": (
         _DROPPED,
@@ -70,6 +71,9 @@ SHOWN = {
     # engine
     "PEER_SHARE": (_DROPPED, "calls_full", "transactions_full", "exchanges_full", "subscriptions_full"),
     "DATAGRAMS_PER_WAKEUP DRAIN_SECONDS": (_FAMILY, "sbc_engine_lag_seconds"),
+    "UDP_QUEUE_OCTETS": (_TABLE, "udp_queue_octets"),
+    "REFUSED_REMEMBERED": (_FAMILY, "sbc_overload_shed_total"),
+    "THROTTLED_SERVERS": "the ladder of a call that passed a server over, which says what the server asked for",
     "TRANSACTIONS TRANSACTIONS_RESERVED": (_TABLE, "transactions"),
     "TRANSACTION_OCTETS": (_TABLE, "transaction_octets"),
     "CALLS EMERGENCIES": (_TABLE, "calls"),

@@ -44,6 +44,7 @@ REASONS = {
     "tls_handshakes_full": "TLS connections closed because too many handshakes were under way",
     "transactions_full": "requests refused with 503: too many are remembered, all or of one peer",
     "udp_backlog_full": "datagrams that the kernel did not take in time",
+    "udp_queue_full": "datagrams that came faster than they were read, and that the kernel's buffer had no room for",
     "udp_send_failed": "datagrams that could not be sent; the call was told",
     "udp_send_lost": "datagrams that the machine had no room for; SIP sends again",
     "unauthenticated": "requests met with silence, as the policy has it for those without an account",

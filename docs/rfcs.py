@@ -28,6 +28,7 @@ WHAT = (
             ("5922", "certificates are matched against the domains of the policy"),
             ("5923", "one connection both ways, and a new one in the place of a lost one"),
             ("6026", "the state Accepted"),
+            ("7339", "loss-based overload control, as a server and as a client"),
             ("7616", "digest, both ways"),
         ),
     ),

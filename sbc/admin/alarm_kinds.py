@@ -63,6 +63,11 @@ KINDS: Final[Mapping[str, Kind]] = {
     "hep.unreachable": Kind(
         "Copies of messages do not reach the capture server {server}[: {reason}].", ("server",), ("hep.reachable",)
     ),
+    "overload.began": Kind(
+        "More arrives than this machine can serve: {percent} % of the new calls are refused[, most of them of {most}].",
+        (),
+        ("overload.ended",),
+    ),
     # media
     "media.worker_died": Kind("Media worker {worker} has died; it is being replaced.", ("worker",), _STARTED),
     "media.worker_killed": Kind("Media worker {worker} had to be ended[: {reason}].", ("worker",), _STARTED),

@@ -68,6 +68,16 @@ class Rates(Document, frozen=True):
     answered_per_second: Seconds
 
 
+class Overload(Document, frozen=True):
+    """`refused_percent`: of new work, now. `waited_ms`: how long the oldest message had waited. `refused`: requests
+    since the start, which leave no records.
+    """
+
+    refused_percent: Count
+    waited_ms: Count
+    refused: Count
+
+
 class Status(Document, frozen=True):
     """`ports`: media port pairs that calls hold. `tasks`: what works for calls in the background; 0 when idle."""
 
@@ -84,6 +94,7 @@ class Status(Document, frozen=True):
     tasks: Count
     bans: Count
     rates: Rates
+    overload: Overload
     pids: Pids
     media: list[Worker]
 

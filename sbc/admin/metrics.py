@@ -75,6 +75,7 @@ def render(engine: EngineView, runtime: RuntimeView, alarms: Iterable[AlarmView]
                 (),
                 [((), runtime.lag_seconds)],
             ),
+            *_overload_families(engine, runtime),
             _family(
                 "sbc_dropped_total",
                 "counter",
@@ -116,6 +117,33 @@ def _table_families(tables: Sequence[Table]) -> tuple[str, ...]:
             "How much of it there may be",
             ("table",),
             _samples((table.name, table.most) for table in tables),
+        ),
+    )
+
+
+def _overload_families(engine: EngineView, runtime: RuntimeView) -> tuple[str, ...]:
+    overload = engine.overload
+    return (
+        _family(
+            "sbc_queue_age_seconds",
+            "gauge",
+            "How long the oldest message that was read last had waited in the kernel; a peak that fades",
+            (),
+            [((), runtime.queue_age_seconds)],
+        ),
+        _family(
+            "sbc_overload_level",
+            "gauge",
+            "The fraction of new work that is refused now for want of time: 0 none, 1 all",
+            (),
+            [((), overload.level)],
+        ),
+        _family(
+            "sbc_overload_shed_total",
+            "counter",
+            "Requests that were refused with 503, or dropped, for want of time; they leave no call records",
+            ("peer", "method", "how"),
+            _counted(overload.shed),
         ),
     )
 

@@ -35,6 +35,7 @@ class RuntimeView(Struct, frozen=True):
 
     tasks: int = 0
     lag_seconds: float = 0.0  # how late the engine's loop last woke up
+    queue_age_seconds: float = 0.0  # how long the oldest message had waited in the kernel lately
     alive: bool = True  # False: the engine's loop does not turn
     dropped: tuple[tuple[str, int], ...] = ()  # reason, how many; besides what the engine dropped
     pid: int = 0

@@ -28,6 +28,11 @@ def status_object(engine: EngineView, runtime: RuntimeView) -> dict[str, Any]:
             "calls_per_second": round(runtime.calls_per_second, 2),
             "answered_per_second": round(runtime.answered_per_second, 2),
         },
+        "overload": {
+            "refused_percent": round(100 * engine.overload.level),
+            "waited_ms": round(1000 * engine.overload.age),
+            "refused": sum(count for *_, count in engine.overload.shed),
+        },
         "pids": {"supervisor": runtime.supervisor, "signalling": runtime.pid},
         "media": [worker_object(worker) for worker in runtime.workers],
     }

@@ -16,12 +16,12 @@ from typing import Final
 from msgspec import Struct
 
 INTERVAL: Final = 0.1  # between two judgements
-TARGET: Final = 0.05  # age that is aimed at: a call's messages wait as long each, and no peer repeats any of them
-LATE: Final = 0.25  # whoever has more than his share gets nothing more until the queue is shorter
+TARGET: Final = 0.1  # age that is aimed at: a call's messages wait as long each, and no peer repeats any of them
+LATE: Final = 0.3  # whoever has more than his share gets nothing more until the queue is shorter
 TOO_LATE: Final = 0.5  # peers repeat by now what waits (T1, RFC 3261 §17): a refusal would not come in time either
 CALM_SECONDS: Final = 2.0  # without anything to refuse, until it is over
 _BY_GROWTH: Final = 0.5  # of the rate, by seconds that the queue has grown in a second
-_BY_LENGTH: Final = 0.8  # of the rate, by seconds that the queue is longer than it should be
+_BY_LENGTH: Final = 0.6  # of the rate, by seconds that the queue is longer than it should be
 _LARGEST_DECREASE: Final = 0.4
 _LARGEST_INCREASE: Final = 0.06
 _LEAST_RATE: Final = 5.0  # units a second that are always let in

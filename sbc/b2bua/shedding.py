@@ -16,20 +16,21 @@ from sbc.b2bua.commands import Command, Log
 from sbc.b2bua.context import Context
 from sbc.b2bua.entrance import is_emergency
 from sbc.b2bua.overload import Kind, Overload, OverloadView, Verdict
+from sbc.core import limits
 from sbc.core.address import Flow
 from sbc.policy.model import Peer
 from sbc.sip.checks import ACCEPT, SUPPORTED, UNRELIABLE, allow_field
 from sbc.sip.commands import Respond
 from sbc.sip.endpoint import Endpoint
 from sbc.sip.glance import Glance, answer, glance
-from sbc.sip.overload_params import report
+from sbc.sip.overload_params import Asked, report
+from sbc.sip.transaction.layer import TransactionLayer
 from sbc.sip.transaction.outputs import RequestReceived
 
 VALIDITY: Final = 0.5  # seconds that what a client is told holds (RFC 7339 §4.3); each response says it anew
 _RETRY_AFTER: Final = 4  # seconds at most, drawn for each: all at once would be the next overload
 _TAKES_THE_TRUNK_AWAY: Final = 0.5  # admitted fraction below which a peer had better go elsewhere with everything
 _SAID_SECONDS: Final = 1.0  # refusing for so long is told to the operator
-_REMEMBERED: Final = 20_000  # refused transactions, twice as many at most
 _REMEMBERED_SECONDS: Final = 4.0
 _SPEAKERS_SECONDS: Final = 10.0  # since a client asked to be told; then it counts as one that does as it likes
 
@@ -104,7 +105,7 @@ class Shedding:
         return [Log("warning", "overload.began", fields)]
 
     def _forget(self, now: float) -> None:
-        if now >= self._rotate_at or len(self._refused) >= _REMEMBERED:
+        if now >= self._rotate_at or len(self._refused) >= limits.REFUSED_REMEMBERED // 2:
             self._rotate_at = now + _REMEMBERED_SECONDS
             self._refused_before, self._refused = self._refused, set()
         self._speakers = {name: until for name, until in self._speakers.items() if now < until}
@@ -139,7 +140,7 @@ class Shedding:
         if not seen.is_new or self._endpoint.layer.has(seen.key):
             self._is_judged = True
             return None
-        wants_oc = seen.wants_oc and not peer.is_anybody
+        wants_oc = seen.wants_oc and not peer.is_anybody and peer.overload != "off"
         if wants_oc:
             self._speakers[peer.name] = now + _SPEAKERS_SECONDS
         digest = self._digest(seen.call_id)
@@ -151,7 +152,8 @@ class Shedding:
             if verdict is Verdict.ADMIT or (kind is Kind.CALL and self._may_be_emergency(peer, seen)):
                 self._is_judged = True
                 return None
-            self._refused.add(known)
+            if len(self._refused) < limits.REFUSED_REMEMBERED // 2:
+                self._refused.add(known)
         return self._shed(peer, method, seen, digest, flow, verdict, wants_oc=wants_oc)
 
     def _shed(
@@ -223,18 +225,44 @@ class Shedding:
 
     # --- RFC 7339, as a server ----------------------------------------------------------------------------------------
 
+    def speak_by(self, layer: TransactionLayer) -> None:
+        """From now on its messages carry what neighbours tell each other."""
+        layer.report, layer.offers, layer.was_asked = self.report, self.offers, self.was_asked
+
     def report(self, peer: str) -> str:
         """What goes into the Via of a response to a client that wants to hear it; nothing to anybody who may be anyone.
 
         Of every request, as §5.3 has it; the client knows how many of them are new, and reduces those (§5.10.1).
         """
         known = self._context.policy.peers.get(peer)
-        return "" if known is None or known.is_anybody else self._report(peer)
+        if known is None or known.is_anybody or known.overload == "off":
+            return ""
+        self._context.relations.throttle.has_shown(peer)
+        return self._report(peer)
 
     def _report(self, peer: str) -> str:
         if not self.overload.is_on:
             return report(0, 0.0, self._context.wall.of(self.overload.changed_at))
         return report(self.overload.loss(peer), VALIDITY, self._context.wall.of(self.overload.changed_at))
+
+
+    # --- RFC 7339, as a client ----------------------------------------------------------------------------------------
+
+    def offers(self, flow: Flow, method: str) -> bool:
+        """Whether a request of ours asks who is there how much of it he wants."""
+        throttle = self._context.relations.throttle
+        if not throttle.is_used:
+            return False
+        remote = flow.remote
+        peer = self._context.policy.identify(flow.interface, remote.host, remote.port, flow.transport, flow.proved)
+        if peer is None or not throttle.speaks(peer):
+            return False
+        if method != "INVITE":
+            throttle.sent(remote)
+        return True
+
+    def was_asked(self, flow: Flow, asked: Asked, now: float) -> None:
+        self._context.relations.throttle.was_asked(flow.remote, asked, now)
 
 
 def _mark_of(digest: bytes) -> float:

@@ -8,6 +8,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from sbc.b2bua.overload import OverloadView
 from sbc.core.histogram import Counted
 from sbc.core.tables import Table
 from sbc.peering.views import BanView, LimitView, PathView, PeerView, PingView
@@ -94,6 +95,7 @@ class EngineView(Struct, frozen=True):
     now: float = 0.0  # of the engine's clock
     transfers: tuple[tuple[str, int], ...] = ()  # by what came of them: transferred, failed, refused
     tables: tuple[Table, ...] = ()  # how full each is
+    overload: OverloadView = OverloadView()
     paths_leaked: int = 0  # call paths that outlived their call, since the start: must be none
 
     @property

@@ -43,6 +43,7 @@ FIRST_MESSAGE_SECONDS: Final = 10.0  # that a stranger's connection may say noth
 STRANGER_OUTBOX_OCTETS: Final = 131_072  # as OUTBOX_OCTETS, to a stranger
 UNREAD_SECONDS: Final = 30.0  # that a peer may take nothing of what waits for it; then its connection is closed
 HANDSHAKE_SECONDS: Final = 5.0  # for all of a TLS handshake; then its connection is closed
+HANDSHAKE_OCTETS: Final = 262_144  # of one handshake; chains and lists of authorities fit; then its connection is closed
 HANDSHAKES_PER_LISTENER: Final = 256  # of TLS that are not finished; one more is closed at once
 HANDSHAKES_PER_PEER: Final = 64  # of these, of one peer
 HANDSHAKES_OF_STRANGERS: Final = 64  # of these, of all strangers
@@ -83,6 +84,9 @@ FINGERPRINTS_PER_MEDIA: Final = 8  # a=fingerprint lines of one m= line; more ca
 PEER_SHARE: Final = 0.5  # of a table that all peers fill, that one of them may have; emergencies may go beyond
 DATAGRAMS_PER_WAKEUP: Final = 64  # drained from one socket before others get their turn
 DRAIN_SECONDS: Final = 0.01  # likewise: so many calls may begin in one turn
+UDP_QUEUE_OCTETS: Final = 4_194_304  # of each socket, in the kernel: a burst of some thousand messages waits there
+REFUSED_REMEMBERED: Final = 20_000  # requests that an overloaded node has refused, so that none is let in after all
+THROTTLED_SERVERS: Final = 1_000  # whose wishes (RFC 7339) are kept; one more, and what has expired or is oldest goes
 TRANSACTIONS: Final = 200_000  # of peers that have asked us something; one more request gets 503
 TRANSACTIONS_RESERVED: Final = 20_000  # beyond these: for requests within dialogs, CANCEL, and emergencies
 TRANSACTION_OCTETS: Final = 268_435_456  # of the messages that these keep, together

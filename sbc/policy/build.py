@@ -184,6 +184,7 @@ class _Builder:
             tls=peer_tls(fields, self._interfaces[fields.get("interface")].tls, self._vault, self._problems),
             srtp=fields.get("srtp", SrtpRules()),
             rate=fields.get("rate"),
+            overload=fields.get("overload", "auto"),
             where=fields.where,
         )
 

@@ -244,7 +244,8 @@ class Peer(Struct, frozen=True):
     offer. `reliable`: whether we say that we understand 100rel (RFC 3262). `session_timer` None: none is asked for.
     `media_from`: networks in CIDR text that its media may be learned from, with latching nat. `transcode` auto: it may
     be offered a G.711 law that the other side has not offered, and what it then sends is recoded. `transports`: by
-    which it may speak. `rate`: requests outside of dialogs per second, of all methods; None: no limit.
+    which it may speak. `rate`: requests outside of dialogs per second, of all methods; None: no limit. `overload`:
+    whether we tell each other of it (RFC 7339); auto: where the peer asks for it.
     """
 
     name: str
@@ -288,6 +289,7 @@ class Peer(Struct, frozen=True):
     tls: PeerTls = PeerTls()
     srtp: SrtpRules = SrtpRules()
     rate: int | None = None
+    overload: Literal["auto", "rfc7339", "off"] = "auto"
     where: Where | None = None
 
     @property

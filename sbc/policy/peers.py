@@ -162,6 +162,14 @@ _ANY_PEER: Final = (
         default="no others",
     ),
     Key(
+        "overload",
+        "auto, rfc7339 or off",
+        "whether we tell each other how many calls to leave out (RFC 7339); auto: from when the peer has asked for it; "
+        "rfc7339: we ask from the first request on",
+        choice("auto", "rfc7339", "off"),
+        default="auto",
+    ),
+    Key(
         "rate",
         "a number",
         "requests outside of dialogs per second that it may send us, of all methods; more get 503, emergencies are "

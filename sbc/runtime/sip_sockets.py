@@ -11,6 +11,7 @@ import resource
 import socket
 from typing import Final, Literal
 
+from sbc.core import limits
 from sbc.core.address import Address
 
 ListenKind = Literal["udp", "tcp"]
@@ -18,7 +19,6 @@ ListenKind = Literal["udp", "tcp"]
 IP_RECVERR: Final = 11  # linux/in.h; the socket module does not name them
 IPV6_RECVERR: Final = 25
 _BACKLOG: Final = 512
-_RECEIVE_BUFFER: Final = 4 << 20  # a burst of some thousand messages waits here while one is worked on
 _SO_RCVBUFFORCE: Final = 33
 _SO_SNDBUFFORCE: Final = 32
 
@@ -82,6 +82,6 @@ def _tune_udp(sock: socket.socket) -> None:
         sock.setsockopt(socket.IPPROTO_IP, IP_RECVERR, 1)
     for forced, plain in ((_SO_RCVBUFFORCE, socket.SO_RCVBUF), (_SO_SNDBUFFORCE, socket.SO_SNDBUF)):
         try:
-            sock.setsockopt(socket.SOL_SOCKET, forced, _RECEIVE_BUFFER)
+            sock.setsockopt(socket.SOL_SOCKET, forced, limits.UDP_QUEUE_OCTETS)
         except OSError:  # not root: as much as net.core.rmem_max lets us
-            sock.setsockopt(socket.SOL_SOCKET, plain, _RECEIVE_BUFFER)
+            sock.setsockopt(socket.SOL_SOCKET, plain, limits.UDP_QUEUE_OCTETS)

@@ -79,7 +79,9 @@ class Transports:
         return len(self._open) + self._tcp.connections
 
     def tables(self) -> tuple[Table, ...]:
-        return self._tcp.tables()
+        looks = [udp.look() for udp in self._udp.values()]
+        fullest = max(looks, key=lambda look: look[0] / max(1, look[1]), default=(0, 0))
+        return (*self._tcp.tables(), Table("udp_queue_octets", *fullest))
 
     @property
     def removed(self) -> int:

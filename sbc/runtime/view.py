@@ -128,6 +128,7 @@ class ProgramView:
         return RuntimeView(
             tasks=self._tasks(),
             lag_seconds=self._driver.lag,
+            queue_age_seconds=self._driver.queue_age,
             alive=self._now() - self._driver.beat_at < _ALIVE_SECONDS,
             dropped=tuple(sorted(drops.items())),
             pid=os.getpid(),

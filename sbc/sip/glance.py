@@ -15,7 +15,7 @@ from sbc.core.address import Address, Flow, Transport
 from sbc.core.ids import MAGIC_COOKIE
 from sbc.sip.commands import SendMessage
 from sbc.sip.headers.via import canonical_host
-from sbc.sip.overload_params import reported
+from sbc.sip.overload_params import asks, reported
 from sbc.sip.transaction.key import ServerKey
 
 _HEAD_OCTETS: Final = 4_096  # start line and header fields; what is longer is odd
@@ -26,7 +26,7 @@ _SLOTS: Final = {
 _ANY_SLOT: Final = re.compile(rb"(?i:via|v|from|f|to|t|call-id|i|cseq)[ \t]*+")
 _TOP_VIA: Final = re.compile(
     r"SIP/2\.0/(?:UDP|TCP|TLS) ([A-Za-z0-9.\-]++|\[[0-9A-Fa-f:.]++\])(?::([0-9]{1,5}))?"
-    r"((?:;[A-Za-z0-9\-]++(?:=(?:[A-Za-z0-9\-.!%*_+`'~:\[\]]*+|\"[A-Za-z0-9,]*+\"))?+)*+)"
+    r"((?:;[A-Za-z0-9\-]++(?:=(?:\"[A-Za-z0-9,]*+\"|[A-Za-z0-9\-.!%*_+`'~:\[\]]*+))?+)*+)"
 )
 _BRANCH: Final = re.compile(rf";branch=({MAGIC_COOKIE}[^;\"]++)")
 _TAG: Final = re.compile(rb";[ \t]*+tag[ \t]*+=", re.IGNORECASE)
@@ -58,7 +58,7 @@ class Glance(Struct, frozen=True):
 
     @property
     def wants_oc(self) -> bool:
-        return ";oc" in self.params
+        return asks(self.via)
 
     def users(self) -> set[bytes]:
         """Who it is for, by Request-URI and To: what stands before the @, and numbers of tel URIs."""

@@ -194,3 +194,64 @@ async def test_an_unreachable_remote_is_said_once_in_a_while(rig, monkeypatch, a
     rig.udp.send(b"x" * 70_000, flow)
     assert len(rig.failed) == 5
     assert [remote.rpartition(":")[2] for _, remote in said] == ["9", "10", "9"]
+
+
+async def test_how_long_a_queue_has_waited_is_told_and_when_there_is_none_any_more():
+    rig, told = Rig(), []
+    rig.udp._queued = lambda age, queue: told.append((age, queue))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
+        peer.connect((rig.local.host, rig.local.port))
+        for _ in range(2):  # from the first time on the kernel stamps what arrives
+            for n in range(10):
+                peer.send(b"datagram %d" % n)
+            rig.udp._drain()
+    rig.udp.close()
+    assert len(rig.received) == 20
+    assert {queue for _, queue in told} == {f"udp:{rig.local}"}
+    assert [age == 0.0 for age, _ in told][1::2] == [True, True]
+    assert 0.0 < told[2][0] < 5.0
+
+
+async def test_a_few_datagrams_are_no_queue():
+    rig, told = Rig(), []
+    rig.udp._queued = lambda age, queue: told.append((age, queue))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
+        peer.connect((rig.local.host, rig.local.port))
+        for _ in range(3):
+            peer.send(b"datagram")
+        rig.udp._drain()
+    rig.udp.close()
+    assert (len(rig.received), told) == (3, [])
+
+
+# BOUND: UDP_QUEUE_OCTETS
+async def test_datagrams_that_the_kernel_has_no_room_for_are_counted():
+    rig = Rig()
+    rig.opened[0].socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
+        peer.connect((rig.local.host, rig.local.port))
+        for _ in range(50):
+            peer.send(b"x" * 1_000)
+    used, most = rig.udp.look()
+    rig.udp.look()
+    rig.udp._drain()
+    rig.udp.close()
+    assert 0 < used
+    assert 0 < most < 20_000
+    assert rig.drops["udp_queue_full"] == 50 - len(rig.received) > 0
+
+
+# BOUND: DRAIN_SECONDS
+async def test_a_drain_ends_when_others_must_have_their_turn(monkeypatch):
+    monkeypatch.setattr(limits, "DRAIN_SECONDS", 0.0)
+    rig = Rig()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
+        peer.connect((rig.local.host, rig.local.port))
+        for _ in range(20):
+            peer.send(b"datagram")
+        rig.udp._drain()
+        first = len(rig.received)
+        rig.udp._drain()
+    rig.udp.close()
+    assert 0 < first < 20
+    assert len(rig.received) == 2 * first

@@ -63,7 +63,7 @@ class TransactionLayer:
         # Overload control with neighbours (RFC 7339): what a peer that asked is told, "" where nothing; whether to ask
         # who is at the end of a flow; and what he has said.
         self.report: Callable[[str], str] = lambda _: ""
-        self.offers: Callable[[Flow], bool] | None = None
+        self.offers: Callable[[Flow, str], bool] = lambda _, __: False
         self.was_asked: Callable[[Flow, Asked, float], None] = lambda _, __, ___: None
         # What a TLS connection must prove that is opened for a response to this peer.
         self.proof: Callable[[str], tuple[str, ...]] = lambda _: ()
@@ -177,7 +177,7 @@ class TransactionLayer:
         """
         branch = self._ids.branch()
         via = _VIA[flow.transport].format(sent_by, branch)
-        if self.offers is not None and self.offers(flow):
+        if self.offers(flow, request.method):
             via += OFFERED
         return self._start_client((branch, request.method), request, via, flow, user, now, spare)
 

@@ -4,10 +4,20 @@ from msgspec import structs
 
 from sbc.admin.history import Sample
 from sbc.admin.state import RuntimeView, TraceView, Why, WorkerView
+from sbc.b2bua.overload import OverloadView
 from sbc.b2bua.snapshot import CallView, EngineView, MediaView
 from sbc.core.address import Address, Flow, Transport
 from sbc.core.histogram import Counted
-from sbc.peering.views import BanView, BindingView, HolderView, LimitView, PathView, PeerView, RegistrationView, ServerView
+from sbc.peering.views import (
+    BanView,
+    BindingView,
+    HolderView,
+    LimitView,
+    PathView,
+    PeerView,
+    RegistrationView,
+    ServerView,
+)
 from sbc.trace.recorder import Entry
 
 WALL_AT_ZERO = 1_738_314_000.0  # 2025-01-31T09:00:00Z
@@ -93,6 +103,7 @@ ENGINE = EngineView(
     emergencies=2,
     limits=(LimitView("pbx office", 1, 40, 12.5, 6000, None),),
     bans=(BanView("192.0.2.7", 50.0, 650.0, "sbc", "wrong credentials"),),
+    overload=OverloadView(is_on=True, level=0.25, age=0.12),
 )
 
 

@@ -53,6 +53,7 @@ def test_status_has_the_contracts_keys_and_the_processes():
         "tasks": 17,
         "bans": 1,
         "rates": {"calls_per_second": 1.5, "answered_per_second": 0.25},
+        "overload": {"refused_percent": 25, "waited_ms": 120, "refused": 0},
         "pids": {"supervisor": 70, "signalling": 71},
         "media": [
             {"worker": 0, "pid": 72, "engine": "kernel", "reason": "", "devices": ["eth0", "eth1"], "sessions": 1},

@@ -4,6 +4,7 @@ from msgspec import structs
 
 from sbc.admin.metrics import render
 from sbc.admin.state import RuntimeView
+from sbc.b2bua.overload import OverloadView
 from sbc.b2bua.snapshot import EngineView
 from sbc.core.tables import Table
 from sbc.peering.views import LimitView, PeerView, ServerView
@@ -23,6 +24,7 @@ ENGINE = EngineView(
     transfers=(("transferred", 2), ("refused", 1)),
     subscriptions=12,
     limits=(LimitView("pbx office", 1, None, 12.5, 6000, None), LimitView("route all", 1, 40, 0.0, None, None)),
+    overload=OverloadView(level=0.25, shed=(("office", "INVITE", "refused", 4), ("office", "MESSAGE", "dropped", 2))),
 )
 
 
@@ -32,7 +34,9 @@ def samples(text):
 
 
 def test_every_metric_shows_what_was_counted():
-    runtime = RuntimeView(lag_seconds=0.25, dropped=(("outbox", 2),), version="1.2", uptime_seconds=60.5)
+    runtime = RuntimeView(
+        lag_seconds=0.25, queue_age_seconds=0.125, dropped=(("outbox", 2),), version="1.2", uptime_seconds=60.5
+    )
     assert samples(render(ENGINE, runtime)) == {
         'sbc_calls{state="trying"}': 0,
         'sbc_calls{state="ringing"}': 0,
@@ -79,6 +83,10 @@ def test_every_metric_shows_what_was_counted():
         "sbc_call_setup_seconds_sum": 9.25,
         "sbc_call_setup_seconds_count": 3,
         "sbc_engine_lag_seconds": 0.25,
+        "sbc_queue_age_seconds": 0.125,
+        "sbc_overload_level": 0.25,
+        'sbc_overload_shed_total{peer="office",method="INVITE",how="refused"}': 4,
+        'sbc_overload_shed_total{peer="office",method="MESSAGE",how="dropped"}': 2,
         'sbc_dropped_total{reason="stranger"}': 3,
         'sbc_dropped_total{reason="outbox"}': 3,
     }
@@ -123,6 +131,9 @@ def test_every_metric_is_announced_once_with_its_type():
         ["sbc_alarms", "gauge"],
         ["sbc_cdr_copy_pending", "gauge"],
         ["sbc_engine_lag_seconds", "gauge"],
+        ["sbc_queue_age_seconds", "gauge"],
+        ["sbc_overload_level", "gauge"],
+        ["sbc_overload_shed_total", "counter"],
         ["sbc_dropped_total", "counter"],
     ]
     assert sum(line.startswith("# HELP") for line in lines) == len(announced)
