@@ -16,7 +16,9 @@ from sbc.core.address import Transport, canonical_ip
 from sbc.policy.model import Peer
 
 _REMEMBERED: Final = 16_384  # addresses per interface, transport and verdict
+_TLS: Final = Transport.TLS
 _Candidates = tuple[Peer, ...]
+_NOBODY: Final[dict[Hashable, _Candidates]] = {}
 _Place = tuple[Transport, str]  # transport, interface
 
 
@@ -42,6 +44,10 @@ class SourceTable:
         proved: tuple[str, ...] = (),
     ) -> Peer | None:
         """The peer, or the first of those that only the request can tell apart."""
+        if transport is not _TLS:
+            known = self._known[transport].get(interface, _NOBODY).get(host)
+            if known is not None and len(known) == 1:
+                return known[0]
         candidates = self.all(interface, host, port, transport, proved)
         return candidates[0] if candidates else None
 
@@ -54,7 +60,7 @@ class SourceTable:
         proved: tuple[str, ...] = (),
     ) -> _Candidates:
         """Every peer that may speak from this source. More than one: trunks, or PBXs with credentials."""
-        key = (host, proved) if transport is Transport.TLS else host
+        key = (host, proved) if transport is _TLS else host
         try:
             found = self._known[transport][interface][key]
         except KeyError:
