@@ -167,9 +167,12 @@ class Connection:
             await self._more.wait()
 
     async def _until_writable(self) -> bool:
-        """False when the connection was ended, because nothing was taken for long."""
+        """False when the connection was ended: by somebody else meanwhile, or because nothing was taken for long."""
         with trio.move_on_after(limits.UNREAD_SECONDS) as patience:
-            await trio.lowlevel.wait_writable(self.socket)
+            try:
+                await trio.lowlevel.wait_writable(self.socket)
+            except trio.ClosedResourceError:
+                return False
         if patience.cancelled_caught:
             self._drops["tcp_unread"] += 1
             self.abort(f"the peer does not read: it took nothing for {limits.UNREAD_SECONDS:g} s")

@@ -299,6 +299,25 @@ async def test_a_peer_that_does_not_read_is_closed_when_its_outbox_is_full(rig):
     await until(lambda: rig.tcp.connections == 0)
 
 
+async def test_an_outbox_that_becomes_full_while_somebody_waits_to_write_ends_that_connection_alone(rig):
+    rig.driver.on_receive = lambda _data, _flow: None
+    stream = await connect(rig)
+    async with stream:
+        await stream.send_all(message())
+        await until(lambda: rig.driver.received)
+        flow = rig.driver.received[0][1]
+        while not next(iter(rig.tcp._connections.values()))._outbox:
+            rig.tcp.send(b"x" * 65_536, flow)
+        await trio.testing.wait_all_tasks_blocked(0.02)
+        while not rig.driver.failed:
+            rig.tcp.send(b"x" * 65_536, flow)
+        await until(lambda: rig.tcp.connections == 0)
+    async with await connect(rig) as other:
+        rig.driver.on_receive = rig.tcp.send
+        await other.send_all(message())
+        assert await receive(other, len(message())) == message()
+
+
 async def test_what_does_not_fit_at_once_arrives_later_whole_and_in_order(rig):
     rig.driver.on_receive = lambda _data, _flow: None
     stream = await connect(rig)
