@@ -41,21 +41,14 @@ class Sayings:
 
 
 class Connecting:
-    """`under_way`: attempts."""
-
     def __init__(self, now: Callable[[], float]) -> None:
-        self.under_way = 0
         self._sayings = Sayings(now)
 
     async def connect(self, sock: socket.socket, entry: OpenSocket, remote: Address) -> str:
         """Empty when connected, else why not. The engine hears of each attempt, the operator of a remote's first one
         in a while.
         """
-        self.under_way += 1
-        try:
-            reason = await _connect(sock, entry, remote)
-        finally:
-            self.under_way -= 1
+        reason = await _connect(sock, entry, remote)
         if reason and self._sayings.is_due(str(remote)):
             log.info("tcp.connect_failed", remote=str(remote), reason=reason)
         return reason

@@ -56,6 +56,7 @@ class TcpTransport:
     ) -> None:
         self._listeners = {entry.listener.address: _Listener(entry) for entry in opened}
         self._driver = driver
+        self.connecting = 0  # attempts under way, handshakes included
         self._gate = gate
         self._is_known = is_known
         self._drops = drops
@@ -67,11 +68,6 @@ class TcpTransport:
         self._pool = Pool()
         self._numbers = itertools.count(1)
         self._nursery: trio.Nursery | None = None
-
-    @property
-    def connecting(self) -> int:
-        """Connection attempts under way."""
-        return self._connecting.under_way
 
     @property
     def connections(self) -> int:
@@ -223,9 +219,13 @@ class TcpTransport:
         return connection
 
     async def _connect_and_serve(self, connection: Connection, entry: OpenSocket, flow: Flow) -> None:
-        reason = await self._connecting.connect(connection.socket, entry, flow.remote)
-        if not reason and flow.transport is Transport.TLS and self._gate is not None:
-            reason = await self._gate.meet_server(connection, flow)
+        self.connecting += 1
+        try:
+            reason = await self._connecting.connect(connection.socket, entry, flow.remote)
+            if not reason and flow.transport is Transport.TLS and self._gate is not None:
+                reason = await self._gate.meet_server(connection, flow)
+        finally:
+            self.connecting -= 1
         if reason:
             self._drop(connection)
             connection.abort(reason)

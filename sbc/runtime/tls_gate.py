@@ -27,7 +27,6 @@ from sbc.runtime.tls_proof import Shown, is_revoked, refusal
 from sbc.runtime.tls_rules import TlsRules, Way
 
 _READ_OCTETS: Final = 16_384  # a handshake has some thousand; and a flood of them is not to be taken at once
-_HANDSHAKE_OCTETS: Final = 262_144  # of one handshake; long chains and lists of authorities fit
 _EXPIRIES: Final = 1_000  # certificates of peers, whose end is remembered
 
 log = structlog.get_logger("tls")
@@ -209,7 +208,7 @@ class _Stream:
 
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
-        self._left = _HANDSHAKE_OCTETS
+        self._left = limits.HANDSHAKE_OCTETS
 
     async def receive(self) -> bytes:
         while True:

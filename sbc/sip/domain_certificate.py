@@ -19,6 +19,7 @@ from msgspec import Struct
 _URI: Final = re.compile(r"sip:([^;?/:]+)(?::\d{1,5})?(?:[;?/].*)?", re.IGNORECASE | re.DOTALL)
 # RFC 1034 §3.5; the underscore because it is used. What has anything else, a NUL above all, is no name of a host.
 _HOST: Final = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*")
+_HARMFUL: Final = re.compile(r"[^ -~]|[\"\\<>,;=+@]")
 _HOST_CHARACTERS: Final = 253
 _SHOWN_NAMES: Final = 10
 _SHOWN_CHARACTERS: Final = 60
@@ -50,8 +51,8 @@ class DomainCertificate(Struct, frozen=True):
         return found
 
     def said(self) -> str:
-        """Its names, for people: `[a.example, b.example]`. They are the peer's text."""
-        shown = [name[:_SHOWN_CHARACTERS] for name in self.names[:_SHOWN_NAMES]]
+        """Its names, for people: `[a.example, b.example]`. What could do harm in a log or a table is a `?`."""
+        shown = [_HARMFUL.sub("?", name[:_SHOWN_CHARACTERS]) for name in self.names[:_SHOWN_NAMES]]
         more = len(self.names) - len(shown)
         return f"[{', '.join([*shown, *([f'{more} more'] if more else [])])}]"
 

@@ -12,6 +12,7 @@ from sbc.core import limits
 from sbc.core.address import Transport
 from sbc.policy.secured import PeerTls, Trust
 from sbc.runtime import connecting, tls_gate
+from sbc.runtime.tls import TlsSession
 from sbc.sip.events import FlowClosed
 from sbc.testing.certificates import Authority, bad_certificates, self_signed
 from tests.loopback.tls_rig import (
@@ -267,7 +268,7 @@ WORDS = {
     "wrong name": "its certificate is for [other.carrier.example], not for sip.carrier.example",
     "address only": "its certificate is for [127.0.0.1, ::1], not for sip.carrier.example",
     "common name only": "its certificate is for [], not for sip.carrier.example",
-    "NUL in the name": "its certificate is for [sip.carrier.example\0.evil.example], not for sip.carrier.example",
+    "NUL in the name": "its certificate is for [sip.carrier.example?.evil.example], not for sip.carrier.example",
     "wildcard": "its certificate is for [*.carrier.example], not for sip.carrier.example",
     "expired": "its certificate has expired, or one of those between it and the authority",
     "other authority": "its certificate is signed by an authority that is not believed",
@@ -500,6 +501,7 @@ async def test_a_peer_that_never_reads_is_closed_and_stalls_nobody():
         await quick.aclose()
 
 
+# BOUND: UNREAD_SECONDS
 async def test_a_peer_that_takes_nothing_for_long_is_closed(monkeypatch):
     monkeypatch.setattr(limits, "UNREAD_SECONDS", 0.05)
     async with running() as rig:
@@ -519,6 +521,7 @@ async def test_a_peer_that_takes_nothing_for_long_is_closed(monkeypatch):
 # --- bounds -----------------------------------------------------------------------------------------------------------
 
 
+# BOUND: HANDSHAKE_SECONDS
 async def test_a_handshake_that_is_not_finished_ends_and_keeps_nobody(monkeypatch):
     monkeypatch.setattr(limits, "HANDSHAKE_SECONDS", 0.3)
     async with running() as rig:
@@ -532,7 +535,19 @@ async def test_a_handshake_that_is_not_finished_ends_and_keeps_nobody(monkeypatc
         assert rig.tcp.connections <= 1  # that of who has declared its end, and may wait for an answer
 
 
-async def test_a_handshake_has_an_end_however_much_is_sent(monkeypatch):
+# BOUND: HANDSHAKE_OCTETS
+async def test_a_handshake_that_is_longer_than_any_is_refused(monkeypatch):
+    monkeypatch.setattr(limits, "HANDSHAKE_OCTETS", 100)
+    said = []
+    monkeypatch.setattr(tls_gate.log, "warning", lambda _event, **fields: said.append(fields["reason"]))
+    async with running() as rig:
+        stream = await connect(rig)
+        assert not await echoed(stream)
+        await trio.aclose_forcefully(stream)
+    assert said == ["its handshake has no end"]
+
+
+async def test_what_is_no_handshake_ends_however_much_is_sent():
     async with running() as rig:
         stream = await connect_plain(rig)
         async with stream:
@@ -574,9 +589,7 @@ async def a_thousand_connections(rig, cleanup):
         assert await echoed(stream)
 
 
-# BOUND: HANDSHAKES_PER_STRANGER
-# BOUND: CONNECTIONS_PER_STRANGER
-# BOUND: STRANGER_HANDSHAKES_PER_SECOND
+# BOUND: HANDSHAKES_PER_STRANGER, STRANGER_HANDSHAKES_PER_SECOND
 async def test_strangers_have_few_handshakes_each_and_leave_room_for_peers(monkeypatch):
     async with running(trunk(host="127.0.0.2"), anybody()) as rig:
         streams = [await connect_plain(rig, "127.0.0.7") for _ in range(8)]
@@ -587,6 +600,45 @@ async def test_strangers_have_few_handshakes_each_and_leave_room_for_peers(monke
             assert await echoed(stream)
         for stream in streams:
             await trio.aclose_forcefully(stream)
+
+
+# BOUND: STRANGER_OUTBOX_OCTETS
+async def test_less_waits_for_a_stranger_that_does_not_read():
+    async with running(trunk(host="127.0.0.2"), anybody()) as rig:
+        rig.driver.on_receive = lambda _data, _flow: None
+        stream = await connect(rig, source="127.0.0.7")
+        await stream.send_all(message())
+        await until(lambda: rig.flows)
+        connection = next(iter(rig.tcp._connections.values()))
+        most = 0
+        while not rig.driver.failed:
+            rig.tcp.send(b"x" * 16_384, rig.flows[0])
+            most = max(most, connection._queued)
+        assert limits.STRANGER_OUTBOX_OCTETS // 2 < most <= limits.STRANGER_OUTBOX_OCTETS
+        assert rig.driver.failed[0].reason == "the peer does not read: outbox full"
+        await trio.aclose_forcefully(stream)
+
+
+# BOUND: HANDSHAKE_THREADS
+async def test_no_more_handshakes_are_reckoned_at_once_than_there_are_threads(monkeypatch):
+    at_once, most = set(), []
+    step = TlsSession.step
+
+    def watched(session):
+        at_once.add(session)
+        most.append(len(at_once))
+        try:
+            return step(session)
+        finally:
+            at_once.discard(session)
+
+    monkeypatch.setattr(TlsSession, "step", watched)
+    async with running() as rig, trio.open_nursery() as nursery:
+        for _ in range(20):
+            stream = await connect(rig)
+            nursery.start_soon(echoed, stream)
+    assert len(most) >= 20
+    assert max(most) <= limits.HANDSHAKE_THREADS
 
 
 # BOUND: FIRST_MESSAGE_SECONDS

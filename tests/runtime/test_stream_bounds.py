@@ -20,8 +20,7 @@ def test_a_peer_has_a_quarter_of_a_listener():
     assert fill(bounds.connections, Whose("a")) == 1
 
 
-# BOUND: CONNECTIONS_OF_STRANGERS
-# BOUND: CONNECTIONS_PER_STRANGER
+# BOUND: CONNECTIONS_OF_STRANGERS, CONNECTIONS_PER_STRANGER
 def test_strangers_together_leave_half_of_a_listener_to_peers():
     bounds = StreamBounds()
     per_host = [fill(bounds.connections, Whose(f"192.0.2.{n}", is_stranger=True)) for n in range(100)]
@@ -32,8 +31,7 @@ def test_strangers_together_leave_half_of_a_listener_to_peers():
     assert fill(bounds.connections, Whose("198.51.100.1", is_stranger=True)) == 1
 
 
-# BOUND: HANDSHAKES_PER_LISTENER
-# BOUND: HANDSHAKES_OF_STRANGERS
+# BOUND: HANDSHAKES_PER_LISTENER, HANDSHAKES_OF_STRANGERS
 def test_handshakes_are_bounded_together_and_of_strangers():
     bounds = StreamBounds()
     of_strangers = sum(fill(bounds.handshakes, Whose(f"192.0.2.{n}", is_stranger=True)) for n in range(100))

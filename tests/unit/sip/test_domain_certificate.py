@@ -85,6 +85,11 @@ def test_its_names_are_shown_cut(authority):
     assert read(authority.issue(ips=["192.0.2.1"])).said() == "[192.0.2.1]"
 
 
+def test_its_names_do_no_harm_where_they_are_shown(authority):
+    assert read(authority.issue("a\0b\x1b[31m<i>")).said() == "[a?b?[31m?i?]"
+    assert read(authority.issue(uris=["sip:a@b;c=d"])).said() == "[sip:a?b?c?d]"
+
+
 def test_what_is_no_certificate_is_a_value_error():
     for octets in (b"", b"\x30\x00", b"x" * 1000):
         with pytest.raises(ValueError, match=r".+"):
