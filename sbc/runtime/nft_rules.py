@@ -2,7 +2,8 @@
 
 A set for each family, whose elements end by themselves; of IPv6 it holds /64s, and the address is masked before it is
 looked up. The chain stands before the usual filter chains, and drops what goes to our SIP ports alone: who is banned
-here by mistake can still reach this machine, and its other services. Nothing of other tables is touched.
+here by mistake can still reach this machine, and its other services. Other sets and
+chains, also of this table, are not touched.
 
 Everything is checked once more, because whoever asks may have been taken over: single addresses and /64s, none of them
 this machine's own kind (loopback, link-local, multicast), times and ports in their range. Used by `ban_helper`.
@@ -36,7 +37,7 @@ def document(message: Message) -> str:
             all_sources = [*lifts, *(ban.source for ban in bans)]
             commands = [*_each("add", all_sources), *_each("delete", all_sources), *_added(bans)]
         case Clear():
-            commands = _emptied()[:2]
+            commands = [*_emptied(), {"delete": {"chain": {**_OURS, "name": "bans"}}}]
     return json.dumps({"nftables": commands})
 
 
@@ -52,23 +53,26 @@ def element_of(source: str) -> tuple[int, str]:
 
 
 def _emptied() -> list[Command]:
-    """What is there is gone, whether anything was."""
-    return [{"add": {"table": _TABLE}}, {"delete": {"table": _TABLE}}, {"add": {"table": _TABLE}}]
+    """Nothing of ours is left but an empty chain, whatever was there. The table may hold somebody else's rules, too."""
+    chain = {**_OURS, "name": "bans", "type": "filter", "hook": "input", "prio": _PRIORITY, "policy": "accept"}
+    gone = [command for one in _sets() for command in ({"add": {"set": one}}, {"delete": {"set": one}})]
+    return [{"add": {"table": _TABLE}}, {"add": {"chain": chain}}, {"flush": {"chain": chain}}, *gone]
+
+
+def _sets() -> list[Command]:
+    return [
+        {**_OURS, "name": name, "type": f"ipv{v}_addr", "flags": ["timeout"], "size": limits.BANS_IN_KERNEL}
+        for v, name in _SETS.items()
+    ]
 
 
 def _frame(ports: Iterable[int]) -> list[Command]:
     wanted = sorted(set(ports))
     if not wanted or len(wanted) > PORTS or not 0 < wanted[0] <= wanted[-1] <= 65_535:
         raise ValueError(f"expected 1 to {PORTS} ports")
-    sets = [
-        {**_OURS, "name": name, "type": f"ipv{v}_addr", "flags": ["timeout"], "size": limits.BANS_IN_KERNEL}
-        for v, name in _SETS.items()
-    ]
-    chain = {**_OURS, "name": "bans", "type": "filter", "hook": "input", "prio": _PRIORITY, "policy": "accept"}
     six: Command = {"&": [_field("ip6", "saddr"), "ffff:ffff:ffff:ffff::"]}
     return [
-        *({"add": {"set": one}} for one in sets),
-        {"add": {"chain": chain}},
+        *({"add": {"set": one}} for one in _sets()),
         _rule(_field("ip", "saddr"), "@banned4", wanted),
         _rule(six, "@banned6", wanted),
     ]

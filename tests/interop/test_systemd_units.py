@@ -42,7 +42,9 @@ def installed(tmp_path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize(("unit", "at_most"), [("sbc.service", 1.5), ("sbc-media@.service", 1.8)])
+@pytest.mark.parametrize(
+    ("unit", "at_most"), [("sbc.service", 1.5), ("sbc-media@.service", 1.8), ("sbc-bans.service", 1.5)]
+)
 def test_the_sandbox_is_as_tight_as_the_page_says(unit, at_most):
     done = run(program("systemd-analyze"), "security", "--no-pager", "--offline=true",
                f"--threshold={round(at_most * 10)}", UNITS / unit)  # fmt: skip
@@ -52,7 +54,9 @@ def test_the_sandbox_is_as_tight_as_the_page_says(unit, at_most):
     assert float(level) <= at_most
 
 
-@pytest.mark.parametrize("unit", ["sbc.service", "sbc-media@0.service", "sbc-media@0.socket"])
+@pytest.mark.parametrize(
+    "unit", ["sbc.service", "sbc-media@0.service", "sbc-media@0.socket", "sbc-bans.service", "sbc-bans.socket"]
+)
 def test_systemd_understands_every_line(installed, unit):
     done = run(program("systemd-analyze"), "verify", "--man=no", f"--root={installed}", unit)
     ours = [line for line in done.stderr.splitlines() if "sbc" in line]

@@ -18,9 +18,9 @@ def commands(message):
 
 def test_what_was_there_is_gone_and_the_frame_is_made_anew():
     done = commands(Replace(SIP, (Banned("192.0.2.1", 60), Banned("2001:db8:0:1::/64", 600))))
-    assert [next(iter(one)) for one in done[:3]] == ["add", "delete", "add"]
-    (chain,) = [one["add"]["chain"] for one in done if "chain" in one.get("add", {})]
-    assert (chain["hook"], chain["prio"], chain["policy"]) == ("input", -10, "accept")
+    assert [next(iter(one)) for one in done[:7]] == ["add", "add", "flush", "add", "delete", "add", "delete"]
+    chain = done[1]["add"]["chain"]
+    assert (chain["name"], chain["hook"], chain["prio"], chain["policy"]) == ("bans", "input", -10, "accept")
     elements = [one["add"]["element"] for one in done if "element" in one.get("add", {})]
     assert [(e["name"], e["elem"][0]["elem"]) for e in elements] == [
         ("banned4", {"val": "192.0.2.1", "timeout": 60}),
@@ -43,11 +43,10 @@ def test_who_may_be_gone_is_added_before_he_is_deleted():
     assert done[2]["add"]["element"]["elem"] == [{"elem": {"val": "192.0.2.1", "timeout": 60}}]
 
 
-def test_all_of_ours_can_be_taken_away():
-    assert commands(Clear()) == [
-        {"add": {"table": {"family": "inet", "name": "sbc"}}},
-        {"delete": {"table": {"family": "inet", "name": "sbc"}}},
-    ]
+def test_all_of_ours_can_be_taken_away_and_nothing_of_others():
+    deleted = [one["delete"] for one in commands(Clear()) if "delete" in one]
+    assert [next(iter(one.items()))[1]["name"] for one in deleted] == ["banned4", "banned6", "bans"]
+    assert not any("table" in one for one in deleted)
 
 
 @pytest.mark.parametrize(
