@@ -88,6 +88,8 @@ def test_another_q850_leaves_it_to_the_status():
         (Server("2001:db8::1", 5062), "sip:[2001:db8::1]:5062"),
         (Server("sip.example.com", 5060, Transport.TCP), "sip:sip.example.com:5060;transport=tcp"),
         (Server("sip.example.com", names_transport=True), "sip:sip.example.com;transport=udp"),
+        (Server("192.0.2.1", 5061, Transport.TLS, is_sips=True), "sips:192.0.2.1:5061"),
+        (Server("192.0.2.1", None, Transport.TLS, names_transport=True), "sip:192.0.2.1;transport=tls"),
     ],
 )
 def test_next_hop_of_a_server(server, uri):

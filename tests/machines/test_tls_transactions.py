@@ -1,0 +1,80 @@
+"""Transactions over TLS: what a connection has proved tells it from others, and a lost one is replaced (RFC 5923)."""
+
+import pytest
+from msgspec.structs import replace
+
+from sbc.core.address import Address, Flow, Transport
+from sbc.sip.commands import SendMessage
+from sbc.sip.message import Request
+from sbc.sip.parse import parse_message
+from sbc.sip.transaction.layer import TransactionLayer
+from sbc.sip.transaction.outputs import ConnectionLost, TransactionFailed
+from sbc.testing.build import HERE, request, response_to
+
+TO = Flow(Transport.TLS, "outside", HERE, Address("192.0.2.9", 5061), proved=("carrier",))
+CAME = Flow(Transport.TLS, "outside", HERE, Address("192.0.2.9", 40_001), 7, ("carrier",))
+
+
+@pytest.fixture
+def layer(ids):
+    return TransactionLayer(ids)
+
+
+def send(layer, method="INVITE", user="me", flow=TO, spare=None):
+    made = request(method)
+    bare = Request(method, made.uri_text, tuple(f for f in made.fields if f[0] != "Via"), made.body)
+    _, [out] = layer.send_request(bare, flow, "203.0.113.1:5061", user, 0.0, spare=spare)
+    return parse_message(out.data, stream=True)
+
+
+# RFC: 5923
+def test_a_request_offers_its_connection_for_requests_back(layer):
+    via = send(layer).header("Via")
+    assert via.startswith("SIP/2.0/TLS 203.0.113.1:5061;branch=z9hG4bK")
+    assert via.endswith(";rport;alias")
+
+
+def test_what_fails_for_one_certificate_fails_for_no_other(layer):
+    send(layer, user="a")
+    send(layer, user="b", flow=replace(TO, proved=("spare",)))
+    outs = layer.fail_flow(TO, "its certificate names nobody", 0.1)
+    assert [(out.user, out.detail) for out in outs] == [("a", "its certificate names nobody")]
+
+
+def test_a_connection_that_breaks_fails_what_went_by_it_unless_it_has_proved_another_profile(layer):
+    send(layer, user="a")
+    broken = replace(TO, connection=9, proved=("carrier", "other"))
+    assert layer.fail_flow(replace(broken, proved=("other",)), "reset", 0.1) == []
+    assert [out.user for out in layer.fail_flow(broken, "reset", 0.1)] == ["a"]
+
+
+# RFC: 5923
+@pytest.mark.parametrize("method", ["INVITE", "BYE"])
+def test_a_lost_connection_is_replaced_once(layer, method):
+    sent = send(layer, method, flow=CAME, spare=TO)
+    [out] = layer.fail_flow(CAME, "reset", 0.1)
+    assert isinstance(out, SendMessage)
+    assert out.flow == TO
+    assert parse_message(out.data, stream=True).via.branch == sent.via.branch
+    [failed] = layer.fail_flow(TO, "connection refused", 0.2)
+    assert isinstance(failed, TransactionFailed)
+
+
+# RFC: 5923
+def test_a_cancel_goes_where_the_lost_connection_was_replaced(layer):
+    """§8.1: "the client SHOULD open a new connection … and send the CANCEL request or ACK request there instead"."""
+    invite = send(layer, flow=CAME, spare=TO)
+    layer.receive_response(response_to(invite, 180), 0.1)
+    assert not [out for out in layer.fail_flow(CAME, "reset", 0.2) if isinstance(out, SendMessage | ConnectionLost)]
+    [cancel] = [out for out in layer.cancel("me", 0.3) if isinstance(out, SendMessage)]
+    assert cancel.flow == TO
+
+
+def test_a_response_goes_to_a_new_connection_that_must_prove_who_asked(layer):
+    """RFC 3261 §18.2.2, with the profile of the peer."""
+    layer.proof = lambda peer: (f"profile of {peer}",)
+    invite = request("INVITE", source=Address("192.0.2.9", 5071))
+    [out] = layer.receive_request(invite, replace(CAME, proved=()), 0.0, peer="carrier")
+    layer.respond(out.key, 180, 0.1)
+    [again] = layer.fail_flow(replace(CAME, proved=()), "reset", 0.2)
+    assert again.flow == replace(TO, remote=Address("192.0.2.9", 5071), proved=("profile of carrier",))
