@@ -4,6 +4,7 @@ import pytest
 from msgspec.structs import replace
 
 from sbc.core.address import Address
+from sbc.core.limits import DTLS_FINGERPRINTS, DTLS_KEPT_SECONDS, DTLS_RECORDS_PER_SECOND, DTLS_SOURCES
 from sbc.media import wire
 from sbc.media.worker import surroundings
 from sbc.testing.dtls import DtlsFar, dtls_identity, fingerprint
@@ -121,16 +122,17 @@ def test_a_handshake_of_a_stranger_keeps_nobody_out():
     assert lab.from_carrier(one.far.rtp(rtp_packet(2))) == [rtp_packet(2)]
 
 
+# BOUND: DTLS_SOURCES, DTLS_RECORDS_PER_SECOND
 def test_hellos_of_others_begun_and_left_keep_nobody_out():
     lab, one = Lab(dtls=OURS), DtlsFar(OURS, active=True)
     put_mux(lab, one.dtls())
     first = [packet for data in one.first() for packet in lab.from_carrier(data)]
-    for n in range(500):
+    for n in range(3 * DTLS_SOURCES):
         lab.sends(Address(CARRIER.host, 6000 + n), Address(OUTSIDE, 20000), DtlsFar(OURS, active=True).first()[0])
-        if n == 5:
-            break
-    for _ in range(200):
+    assert len(lab.service._around.associations[OUTSIDE, 20000][False]._handshakes) == DTLS_SOURCES
+    for _ in range(4 * DTLS_RECORDS_PER_SECOND):
         lab.sends(Address(CARRIER.host, 7000), Address(OUTSIDE, 20000), b"\x16\xfe\xfd" + bytes(50))
+    assert lab.count().egress.dropped > 3 * DTLS_RECORDS_PER_SECOND
     shake(lab, one, out=first)
     assert lab.from_carrier(one.far.rtp(rtp_packet(2))) == [rtp_packet(2)]
 
@@ -192,6 +194,7 @@ def test_a_farewell_or_a_renegotiation_ends_nothing():
     assert lab.from_carrier(one.far.rtp(rtp_packet(3))) == [rtp_packet(3)]
 
 
+# BOUND: DTLS_GIVE_UP_SECONDS
 def test_nobody_who_shakes_hands_is_told_once():
     lab = Lab(dtls=OURS)
     put_mux(lab, DtlsFar(OURS, active=True).dtls())
@@ -208,6 +211,38 @@ def test_an_active_end_speaks_when_it_knows_where_to():
     assert {to for _, to, _ in lab.sent} == {CARRIER}
     assert all(data[0] == 22 for _, _, data in lab.sent)
     shake(lab, one)
+    assert lab.from_carrier(one.far.rtp(rtp_packet(2))) == [rtp_packet(2)]
+
+
+# BOUND: DTLS_FINGERPRINTS
+@pytest.mark.parametrize("count", [0, DTLS_FINGERPRINTS + 1])
+def test_a_handshake_needs_fingerprints_and_not_too_many(count):
+    lab, one = Lab(dtls=OURS), DtlsFar(OURS, active=True)
+    put_mux(lab, replace(one.dtls(), fingerprints=(fingerprint(one.identity),) * count))
+    assert [refused.ref for refused in lab.said if isinstance(refused, wire.Refused)] == ["a"]
+
+
+# BOUND: DTLS_KEPT_SECONDS
+def test_who_has_missed_our_last_words_gets_them_again_for_a_while():  # RFC: 5764
+    lab, one = Lab(dtls=OURS), DtlsFar(OURS, active=True)
+    put_mux(lab, one.dtls())
+    waiting, last = one.first(), []
+    for _ in range(20):
+        ours = [packet for data in waiting for packet in lab.from_carrier(data)]
+        last = ours or last
+        if keyed(lab) or lab.service.news:
+            break
+        waiting = [packet for data in ours for packet in one.receive(data)]
+    lab.hear_news()
+    assert len(keyed(lab)) == 1
+    held = lab.service._around.associations[OUTSIDE, 20000][False]._handshakes
+    assert len(held) == 1
+    assert one.handshake.keys is None  # our last words are lost so far
+    for data in last:
+        one.receive(data)
+    assert lab.from_carrier(one.far.rtp(rtp_packet(1))) == [rtp_packet(1)]
+    lab.wait(DTLS_KEPT_SECONDS + 1)
+    assert len(held) == 0
     assert lab.from_carrier(one.far.rtp(rtp_packet(2))) == [rtp_packet(2)]
 
 

@@ -4,6 +4,7 @@ import pytest
 from msgspec.structs import replace
 
 from sbc.core.address import Address
+from sbc.core.limits import SRTP_KEYS_TRIED
 from sbc.media import wire
 from sbc.testing.srtp import CM_32, CM_80, GCM_128, GCM_256, master_key, rtp_packet, sender_report
 
@@ -218,13 +219,14 @@ def test_a_key_goes_on_where_its_leg_moves_to_another_session():
     assert [int.from_bytes(one[2:4]) for one in opened] == [n & 0xFFFF for n in range(66_000, 66_043)]
 
 
+# BOUND: SRTP_KEYS_TRIED
 @pytest.mark.parametrize("kind", ["suite", "length", "many", "opaque"])
 def test_keys_that_cannot_be_are_refused(kind):
     lab, key = Lab(), master_key(CM_80, 1)
     crypto = {
         "suite": wire.Crypto("F8_128_HMAC_SHA1_80", key),
         "length": wire.Crypto(GCM_256, key),
-        "many": wire.Crypto(CM_80, key, (key,) * 5),
+        "many": wire.Crypto(CM_80, key, (key,) * (SRTP_KEYS_TRIED + 1)),
         "opaque": wire.Crypto(CM_80, key),
     }[kind]
     lab.put(replace(stream(crypto, None), rtp=kind != "opaque"))

@@ -272,6 +272,7 @@ def test_nothing_is_sent_where_nobody_vouches_for_what_was_sent():
         sender(is_resumed=True).protect_rtcp(sender_report(), b"")
 
 
+# BOUND: SRTP_SOURCES
 def test_sources_are_bounded():
     ours, theirs = sender(), receiver()
     for ssrc in range(SRTP_SOURCES):

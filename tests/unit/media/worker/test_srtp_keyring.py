@@ -1,0 +1,114 @@
+"""Which keys a worker knows, for whom, and what of them outlives it."""
+
+import pytest
+
+from sbc.core.limits import SRTP_KEYS, SRTP_RECORDS
+from sbc.media import wire
+from sbc.media.worker.srtp import Sender, UnsendableError
+from sbc.media.worker.srtp_keyring import Keyring
+from sbc.media.worker.srtp_memory import BEHIND, OCTETS, Records, forget
+from sbc.testing.srtp import CM_80, master_key, rtp_packet
+
+
+def crypto(n: int) -> wire.Crypto:
+    key = (n + 1).to_bytes(30)
+    return wire.Crypto(CM_80, wire.MasterKey(key), (wire.MasterKey(key),))
+
+
+def memory() -> bytearray:
+    return bytearray(BEHIND + OCTETS)
+
+
+def test_one_key_has_one_state_whoever_holds_it():
+    keyring = Keyring()
+    one = keyring.sender("a", crypto(1), is_resumed=False)
+    assert keyring.sender("b", crypto(1), is_resumed=False) is one
+    assert keyring.receivers("a", crypto(1)) == keyring.receivers("b", crypto(1))
+    keyring.release("a")
+    assert keyring.sender("c", crypto(1), is_resumed=False) is one
+    keyring.release("b")
+    keyring.release("c")
+    assert keyring.sender("d", crypto(1), is_resumed=False) is not one
+
+
+# BOUND: SRTP_KEYS
+def test_a_session_remembers_keys_that_it_had():
+    keyring = Keyring()
+    first = keyring.sender("a", crypto(0), is_resumed=False)
+    for n in range(1, SRTP_KEYS):
+        keyring.sender("a", crypto(n), is_resumed=False)
+        keyring.tidy("a", [crypto(n)])
+    assert keyring.sender("a", crypto(0), is_resumed=False) is first
+    for n in range(1000, 1000 + 3 * SRTP_KEYS):
+        keyring.sender("a", crypto(n), is_resumed=False)
+        keyring.tidy("a", [crypto(n)])
+    assert len(keyring._senders) <= SRTP_KEYS + 2
+    assert keyring.sender("a", crypto(0), is_resumed=False) is not first
+
+
+# BOUND: SRTP_RECORDS
+def test_records_are_bounded_and_a_lack_of_them_is_remembered():
+    octets = memory()
+    records = Records(octets, BEHIND)
+    for n in range(SRTP_RECORDS):
+        records.take(2 * n + 1)
+    assert (records.used, records.is_complete) == (SRTP_RECORDS, False)
+    key = master_key(CM_80, 1).key
+    extra = Sender(CM_80, key, records, is_resumed=False)
+    extra.protect(rtp_packet(1), b"")  # it works for as long as this worker lives
+    following = Records(octets, BEHIND)
+    assert not following.is_complete
+    with pytest.raises(UnsendableError):
+        Sender(CM_80, key, following, is_resumed=True).protect(rtp_packet(2), b"")
+    with pytest.raises(UnsendableError):  # nor after yet another death
+        Sender(CM_80, key, Records(octets, BEHIND), is_resumed=True).protect(rtp_packet(2), b"")
+
+
+def test_a_source_without_a_record_is_not_sent_where_records_lack():
+    octets = memory()
+    records, key = Records(octets, BEHIND), master_key(CM_80, 1).key
+    one = Sender(CM_80, key, records, is_resumed=False)
+    one.protect(rtp_packet(1, ssrc=1), b"")
+    while records.used < SRTP_RECORDS:
+        records.take(2 * records.used + 1, 77)
+    one.protect(rtp_packet(1, ssrc=2), b"")
+    following = Sender(CM_80, key, Records(octets, BEHIND), is_resumed=True)
+    following.protect(rtp_packet(2, ssrc=1), b"")
+    with pytest.raises(UnsendableError):
+        following.protect(rtp_packet(2, ssrc=2), b"")
+
+
+def test_complete_records_vouch_for_what_is_not_in_them():
+    octets = memory()
+    Records(octets, BEHIND)
+    following = Records(octets, BEHIND)
+    assert following.is_complete
+    Sender(CM_80, master_key(CM_80, 1).key, following, is_resumed=True).protect(rtp_packet(1), b"")
+
+
+def test_no_key_is_in_the_memory():
+    octets = memory()
+    key = bytes(range(100, 130))
+    Sender(CM_80, key, Records(octets, BEHIND), is_resumed=False).protect(rtp_packet(1), b"")
+    assert key[:8] not in octets
+    assert key[-8:] not in octets
+
+
+def test_records_of_nobody_are_forgotten():
+    octets = memory()
+    before = Keyring(octets)
+    before.sender("a", crypto(1), is_resumed=False).protect(rtp_packet(1), b"")
+    before.counter(99)
+    after = Keyring(octets)
+    after.sender("b", crypto(2), is_resumed=True)
+    after.clear_away({98})
+    assert after.records.used == 1
+    forget(octets)
+    assert not Records(octets, BEHIND).is_complete
+
+
+def test_memory_without_room_behind_the_slots_is_not_used():
+    octets = bytearray(BEHIND)
+    Keyring(octets).sender("a", crypto(1), is_resumed=False).protect(rtp_packet(1), b"")
+    forget(octets)
+    assert not any(octets)
