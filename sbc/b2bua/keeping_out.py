@@ -69,6 +69,16 @@ class KeepingOut:
         """Addresses and ports from which right credentials came."""
         return len(self._proved)
 
+    @property
+    def counted(self) -> int:
+        """Sources whose messages of this second are counted."""
+        return len(self._of_second)
+
+    @property
+    def users(self) -> int:
+        """Sources of these."""
+        return len(self._users)
+
     # --- the policy ---------------------------------------------------------------------------------------------------
 
     def set_policy(self, policy: Policy, now: float) -> None:

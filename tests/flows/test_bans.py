@@ -190,6 +190,7 @@ def test_who_has_logged_in_is_heard_though_his_nat_mate_is_banned(world):
     sbc.tell(LiftOrdered(STRANGER))
 
 
+# BOUND: BANNED_EMERGENCIES_PER_SECOND
 def test_help_can_be_called_from_a_banned_address_where_somebody_has_logged_in(world):
     sbc = world(HELPING)
     pbx = sbc.phone("worker", f"{STRANGER}:5060", through=INSIDE, user=DID)

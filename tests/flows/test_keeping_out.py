@@ -120,6 +120,7 @@ def test_fifty_thousand_sources_leave_no_memory_and_few_lines(world, policy):
     assert sbc.idle()
 
 
+# BOUND: STRANGER_MESSAGES_PER_SECOND, STRANGERS_MESSAGES_PER_SECOND
 def test_strangers_have_a_rate_each_and_all_together(world):
     sbc = world(ANYWHERE)
     one = [said(sbc, message(n=n), flow()) for n in range(50)]

@@ -28,6 +28,12 @@ def test_what_was_there_is_gone_and_the_frame_is_made_anew():
     ]
 
 
+# BOUND: BANS_IN_KERNEL
+def test_the_sets_have_a_size():
+    sets = [one["add"]["set"] for one in commands(Replace(SIP)) if "set" in one.get("add", {})]
+    assert {one["size"] for one in sets} == {limits.BANS_IN_KERNEL}
+
+
 def test_only_our_sip_ports_are_closed_to_them():
     rules = [one["add"]["rule"]["expr"] for one in commands(Replace(SIP)) if "rule" in one.get("add", {})]
     assert len(rules) == 2
@@ -79,6 +85,7 @@ def test_what_is_no_message_is_refused(data):
     assert ban_helper.perform(data)
 
 
+# BOUND: BANS_AT_ONCE
 def test_too_many_at_once_are_refused():
     many = (Banned("192.0.2.1", 60),) * (limits.BANS_AT_ONCE + 1)
     assert "more than" in ban_helper.perform(ban_wire.encode(Change(bans=many)))

@@ -7,7 +7,9 @@ from msgspec import structs
 
 from sbc.admin.api import answer
 from sbc.admin.exchange import Order, Reply, Request
+from sbc.admin.stream import take_picture
 from sbc.b2bua.events import BanOrdered, LiftOrdered
+from sbc.core import limits
 from sbc.peering.views import BanView
 
 from .state import ENGINE, StillState
@@ -76,3 +78,13 @@ def test_what_is_not_banned_is_404(address):
     reply = ask("DELETE", f"bans/{address}")
     assert isinstance(reply, Reply)
     assert reply.status == 404
+
+
+# BOUND: STREAMED_BANS
+def test_the_event_stream_has_the_newest_and_how_many_there_are():
+    many = tuple(
+        BanView(f"198.51.{n >> 8}.{n & 255}", float(n), 2e9, "sbc", "") for n in range(limits.STREAMED_BANS + 9)
+    )
+    _, text = take_picture(StillState(structs.replace(ENGINE, bans=many))).state["bans"]
+    shown = json.loads(text)
+    assert (len(shown["bans"]), shown["total"]) == (limits.STREAMED_BANS, len(many))
