@@ -145,6 +145,7 @@ SHOWN = {
         "sbc_media_ports_resting",
     ),
     "ONE_WAY_SECONDS ONE_WAY_PACKETS FELL_SILENT_SECONDS PAST_STREAMS": (_RECORD,),
+    "FORGED_PACKETS": (_RECORD,),
     "FOREIGN_PACKETS_PER_SECOND": (_FAMILY, "sbc_rtp_foreign_total"),
     "AUDIO_PACKETS_PER_SECOND RTCP_PACKETS_PER_SECOND VIDEO_PACKETS_PER_SECOND OTHER_PACKETS_PER_SECOND": (_RECORD,),
 }
@@ -184,21 +185,17 @@ def page() -> str:
 
 
 def bounds() -> list[Bound]:
-    """In the order of the file. ValueError where one has no reason and no section."""
+    """In the order of the file. `reason` is empty where it has no comment."""
     text = LIMITS.read_text("utf-8")
     lines = text.splitlines()
     found = []
     for node in ast.parse(text).body:
         if not isinstance(node, ast.AnnAssign) or not isinstance(node.target, ast.Name) or node.value is None:
             continue
-        reason = lines[node.lineno - 1].partition("  # ")[2] or _above(lines, node.lineno - 1)
+        reason = " ".join(line.partition("  # ")[2] for line in lines[node.lineno - 1 : node.end_lineno]).strip()
         section = next(line[2:] for line in reversed(lines[: node.lineno]) if line.startswith("# "))
         found.append(Bound(section, node.target.id, _written(node.value), reason.replace("|", "\\|")))
     return found
-
-
-def _above(lines: list[str], at: int) -> str:
-    return "" if at == 0 or not lines[at - 1].startswith("#: ") else lines[at - 1][3:]
 
 
 def _written(value: ast.expr) -> str:

@@ -1,18 +1,25 @@
 """SRTP on either side of a call, with whatever is on the other one: who may offer and answer what (RFC 4568, 5763)."""
 
+import base64
+import json
+
 import pytest
 
+from sbc.b2bua.events import MediaReplied
+from sbc.core.limits import FORGED_PACKETS
 from sbc.media import wire
 from sbc.sdp.security import KEY_OCTETS
+from sbc.testing.byhand import ByHand
 from sbc.testing.secure_sdp import PhoneSrtp
 from sbc.testing.world import DID, FAR
 
-from .securing import FINGERPRINT, crypto, ends, line_of
+from .securing import FINGERPRINT, crypto, described, ends, line_of, session_of
 
 SDES, SDES_BESIDE = PhoneSrtp(), PhoneSrtp(required=False)
 DTLS, DTLS_BESIDE = PhoneSrtp(keying="dtls"), PhoneSrtp(required=False, keying="dtls")
 OF_PHONE = {"off": None, "optional": SDES_BESIDE, "required": SDES}
 PHONES = {"plain": None, "beside": SDES_BESIDE, "sdes": SDES, "dtls": DTLS, "dtls beside": DTLS_BESIDE}
+SDP = (("Content-Type", "application/sdp"),)
 BOTH = {"keying": ["sdes", "dtls"]}
 
 
@@ -183,3 +190,108 @@ def test_a_fax_is_refused_where_srtp_is_required_because_nothing_encrypts_it(wor
     assert sbc.hears(office, carrier)
     office.hangs_up()
     assert sbc.idle()
+
+
+def test_ladder_api_and_record_say_by_what_each_side_is_encrypted_and_no_key(world):
+    sbc = a_world(world, "off", {"mode": "required", "suites": "AEAD_AES_256_GCM"})
+    office, carrier = sbc.office(), sbc.carrier(srtp=PhoneSrtp(suites=("AEAD_AES_256_GCM",)))
+    office.invites(FAR)
+    carrier.answers()
+    [view] = sbc.switch.snapshot(sbc.now).calls
+    assert [str(line).endswith(", SRTP AEAD_AES_256_GCM by SDES") for _, line in view.media] == [False, True]
+    assert sbc.hears(office, carrier)
+    key = base64.b64encode(line_of(carrier.call.local_sdp).keys[0].key).decode()
+    office.hangs_up()
+    rows = json.loads(sbc.cdr.only.media)
+    assert rows["egress"][0]["srtp"] == "AEAD_AES_256_GCM by SDES"
+    assert "srtp" not in rows["ingress"][0]
+    assert "media with carrier: SRTP AEAD_AES_256_GCM by SDES" in sbc.story()
+    assert key not in sbc.story()
+    assert any(key.encode() in sent.data for sent in sbc.net.log)
+    assert sbc.idle()
+
+
+# BOUND: FORGED_PACKETS
+def test_forged_packets_are_an_alarm_once_in_a_call(world):
+    sbc = a_world(world, "off", "required")
+    office, carrier = sbc.office(), sbc.carrier(srtp=SDES)
+    office.invites(FAR)
+    carrier.answers()
+    put = session_of(sbc)
+    for n in (FORGED_PACKETS - 1, FORGED_PACKETS, 10_000):
+        count = wire.StreamCount(wire.EndCount(), wire.EndCount(forged=n))
+        sbc.tell(MediaReplied(wire.Report((wire.SessionCount(put.ref, put.generation, (count,)),))))
+    [line] = [log for log in sbc.logs if log.event == "media.forged"]
+    assert (line.level, dict(line.fields)["peer"], dict(line.fields)["packets"]) == (
+        "warning",
+        "carrier",
+        FORGED_PACKETS,
+    )
+    assert dict(line.fields)["alarm"]
+    assert f"{FORGED_PACKETS} packets for carrier are not by its keys" in sbc.story()
+    assert office.is_talking
+    office.hangs_up()
+    assert sbc.idle()
+
+
+KEY = "d0RmdmcmVCspeEc3QGZiNWpVLFJhQX1cfHAwJSoj"
+SUITE = "AES_CM_128_HMAC_SHA1_80"
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [],
+        [f"1 {SUITE} inline:{KEY[:-1]}"],
+        [f"1 {SUITE} inline:{KEY}AAAA"],
+        [f"1 {SUITE} inline:{KEY[:-2]}!!"],
+        [f"1 AEAD_AES_128_GCM inline:{KEY}"],
+        [f"1 {SUITE} inline:{KEY}", f"1 {SUITE} inline:{KEY}"],
+        [f"1 {SUITE} inline:{KEY} UNENCRYPTED_SRTP"],
+        [f"1 {SUITE} inline:{KEY} UNAUTHENTICATED_SRTP"],
+        [f"{n} {SUITE} inline:{KEY}" for n in range(900)],
+        ["x" * 4000],
+    ],
+    ids=["none", "short", "long", "no base64", "of another suite", "one tag", "plain", "unsigned", "900", "endless"],
+)
+@pytest.mark.parametrize("rule", ["optional", "required"])
+def test_an_offer_of_srtp_with_nothing_that_can_be_used_gets_488(world, rule, lines):
+    sbc = a_world(world, rule, "off")
+    office, carrier = sbc.office(), sbc.carrier()
+    hand = ByHand(sbc, office)
+    hand.sends("INVITE", f"sip:{FAR}@10.0.0.1", body=described_by(lines), fields=SDP)
+    assert hand.statuses()[-1] == 488
+    assert not carrier.agent.parties
+    hand.sends("ACK", f"sip:{FAR}@10.0.0.1", to_tag=hand.our_tag)
+    assert KEY[:20] not in sbc.story()
+    assert sbc.idle()
+
+
+@pytest.mark.parametrize("fault", ["our own key", "another tag", "another suite", "two lines", "no line", "plain"])
+def test_an_answer_that_breaks_the_agreement_ends_the_call(world, fault):
+    sbc = a_world(world, "off", "required")
+    office, carrier = sbc.office(), sbc.carrier()
+    hand = ByHand(sbc, carrier)
+    office.invites(FAR)
+    invite = hand.requests("INVITE")[0]
+    ours = described(invite.body).media[0].security.crypto[0]
+    mine = f"{ours.tag} {ours.suite} inline:{KEY}"
+    lines = {
+        "our own key": [f"{ours.tag} {ours.suite} inline:{base64.b64encode(ours.keys[0].key).decode()}"],
+        "another tag": [f"77 {ours.suite} inline:{KEY}"],
+        "another suite": [f"{ours.tag} AES_CM_128_HMAC_SHA1_32 inline:{KEY}"],
+        "two lines": [mine, f"2 AES_CM_128_HMAC_SHA1_32 inline:{KEY}"],
+        "no line": [],
+        "plain": [],
+    }[fault]
+    body = described_by(lines, "198.51.100.7")
+    hand.replies(200, body=body.replace(b"SAVP", b"AVP") if fault == "plain" else body)
+    assert office.call.status == 488
+    for request in hand.requests("BYE"):
+        hand.replies(200, to=request)
+    assert sbc.idle()
+
+
+def described_by(lines, host="10.0.0.5"):
+    head = ["v=0", f"o=- 7 1 IN IP4 {host}", "s=-", f"c=IN IP4 {host}", "t=0 0", "m=audio 4000 RTP/SAVP 0"]
+    return "\r\n".join([*head, *[f"a=crypto:{line}" for line in lines], ""]).encode()

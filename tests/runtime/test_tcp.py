@@ -393,3 +393,16 @@ async def test_a_keep_alive_of_ours_goes_out_as_it_is(rig):
         await stream.send_all(b"\r\n")  # the pong is no message
         await stream.send_all(message())
         await until(lambda: len(rig.driver.received) == 2)
+
+
+# BOUND: IDLE_CONNECTION_SECONDS
+async def test_a_connection_on_which_nothing_is_said_is_closed(rig, monkeypatch):
+    monkeypatch.setattr(limits, "IDLE_CONNECTION_SECONDS", 0.05)
+    stream = await connect(rig)
+    async with stream:
+        await stream.send_all(message())
+        await until(lambda: rig.driver.received)
+        with trio.fail_after(5):
+            while await stream.receive_some():
+                pass
+    await until(lambda: rig.tcp.connections == 0)

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sbc.core import limits
 from sbc.sdp.crypto import read_crypto, write_crypto
 from sbc.sdp.security import KEY_OCTETS, CryptoLine, InlineKey
 
@@ -162,3 +163,10 @@ def test_a_broken_line_is_unusable_or_the_same_key(line, data):
     new = data.draw(st.sampled_from(["", "|", ";", ":", " ", "=", "A", "\0", "2^"]))
     for read in read_crypto([value[:at] + new + value[at + 1 :]]):
         assert all(len(key.key) == KEY_OCTETS[read.suite] for key in read.keys)
+
+
+# BOUND: KEYS_PER_CRYPTO_LINE
+def test_only_so_many_keys_of_a_line_are_read():
+    keys = [f"inline:{base64.b64encode(bytes([n]) * 30).decode()}|{n}:1" for n in range(1, 100)]
+    assert len(only(f"1 {SUITE} {';'.join(keys[: limits.KEYS_PER_CRYPTO_LINE])}").keys) == limits.KEYS_PER_CRYPTO_LINE
+    assert read_crypto([f"1 {SUITE} {';'.join(keys)}"]) == ()

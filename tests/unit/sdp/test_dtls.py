@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sbc.core.limits import FINGERPRINTS_PER_MEDIA
 from sbc.sdp.dtls import read_dtls, write_dtls
 from sbc.sdp.security import DtlsSetup
 
@@ -72,3 +73,11 @@ def test_what_is_written_is_read_again(digest, setup):
 @given(st.dictionaries(st.sampled_from(["fingerprint", "setup", "tls-id"]), st.lists(st.text(max_size=80), min_size=1)))
 def test_nothing_is_raised_whatever_comes(said):
     read_dtls(said, said)
+
+
+# BOUND: FINGERPRINTS_PER_MEDIA
+def test_only_so_many_fingerprints_are_read():
+    lines = [f"fingerprint:sha-256 {':'.join([f'{n:02X}'] * 32)}" for n in range(FINGERPRINTS_PER_MEDIA + 1)]
+    assert len(read(*lines[1:], "setup:active").fingerprints) == FINGERPRINTS_PER_MEDIA
+    found = read(*lines, "setup:active")
+    assert found is None or found.fingerprints == ()

@@ -72,6 +72,7 @@ def test_a_handshake_has_no_use_for_keys_in_the_description():
     assert media.security.dtls is not None
 
 
+# BOUND: CRYPTO_LINES_PER_MEDIA
 def test_too_many_lines_refuse_the_description():
     lines = [CRYPTO.replace("crypto:1", f"crypto:{n}") for n in range(1, CRYPTO_LINES_PER_MEDIA + 2)]
     assert unsecured(parse_sdp(sdp("m=audio 4000 RTP/SAVP 0", *lines[:-1]))).media[0].security.crypto
