@@ -128,7 +128,7 @@ class Registrar:
         before = self._bindings(peer.name, aor)
         likeness = _likeness(aor, request, flow, now, is_main=aor == main_aor(peer))
         contacts = request.contacts
-        if _binds_insecurely(request):
+        if _binds_insecurely(request, flow):
             return _Refused(400)
         if not contacts and not isinstance(contacts, Star):
             return 200, self._fields(before, request, now), []  # a question, §10.2.3
@@ -278,14 +278,17 @@ def _aor_of(peer: Peer, request: Request, owned: Callable[[str], bool]) -> str |
     return number if number and owned(number) else None
 
 
-def _binds_insecurely(request: Request) -> bool:
+def _binds_insecurely(request: Request, flow: Flow) -> bool:
     """ "A registrar MUST accept a binding to a SIPS Contact header field only if all the appropriate URIs are of the
-    SIPS scheme …. This includes the Request-URI and the Contacts and all the Path header fields", RFC 5630 §5.2.
+    SIPS scheme …. This includes the Request-URI and the Contacts and all the Path header fields", RFC 5630 §5.2. Calls
+    go the way that the REGISTER came, so that must be TLS as well.
     """
     contacts = request.contacts
     schemes = [] if isinstance(contacts, Star) else [str(contact.uri).partition(":")[0] for contact in contacts]
     if "sips" not in schemes:
         return False
+    if flow.transport is not Transport.TLS:
+        return True
     path = [parse_name_addr(value).uri for value in request.values("Path")]
     return any(not is_sips(text) for text in (request.uri_text, *map(str, path))) or set(schemes) != {"sips"}
 
@@ -324,7 +327,7 @@ def _wanted(contacts: tuple[NameAddr, ...], request: Request) -> list[Wanted] | 
 
 def _want(contact: NameAddr, request: Request) -> Wanted | _Refused:
     uri = contact.uri
-    if isinstance(uri, TelUri | OtherUri) or uri.scheme != "sip" or not _is_kept_well(str(contact)):
+    if isinstance(uri, TelUri | OtherUri) or uri.scheme not in ("sip", "sips") or not _is_kept_well(str(contact)):
         return _Refused(400)  # "they MAY use any URI scheme": no call of ours could go there
     bulk = has_param(uri.params, "bnc")
     # "A registrar that receives a REGISTER request containing a Contact URI with both a "bnc" parameter and a user

@@ -52,6 +52,17 @@ def test_an_anonymous_caller_is_not_named_when_he_transfers(talking):
     assert referred_by_field("", "sbc.example") == ()
 
 
+# RFC: 5630
+def test_a_transfer_of_a_call_that_a_sips_uri_asked_for_stays_one(talking):
+    """§5.1.1.3; and so does one to a SIPS URI."""
+    call = talking()
+    for leg in call.legs[:2]:
+        assert not parties_for(call, leg, WISH).is_sips
+        assert parties_for(call, leg, read_refer(_refer("<sips:1@x>"))).is_sips
+    call.parties = replace(call.parties, is_sips=True)
+    assert all(parties_for(call, leg, WISH).is_sips for leg in call.legs[:2])
+
+
 def test_a_carrier_may_name_whom_it_likes(talking):
     call = talking()
     assert referrer(call, call.legs[0], replace(WISH, claimed=TARGET)) == TARGET

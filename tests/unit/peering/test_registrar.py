@@ -22,6 +22,7 @@ HERE = Address("192.0.2.1", 5060)
 THERE = Address("192.0.2.9", 5060)
 UDP = Flow(Transport.UDP, "inside", HERE, THERE)
 TCP = Flow(Transport.TCP, "inside", HERE, Address("192.0.2.9", 40_321), 7)
+TLS = Flow(Transport.TLS, "inside", HERE, Address("192.0.2.9", 40_321), 7)
 PBX = Peer("office", "pbx", "inside", (), registers=True, auth=Auth("office", Secret("x")))
 BRANCH = Peer("branch", "pbx", "inside", (), registers=True, auth=Auth("branch", Secret("y")))
 OWNED = {"office": ("+14155550100", "+14155550101", "4155550102"), "branch": ("+14155550200",)}
@@ -42,7 +43,17 @@ class Desk:
         self.moved = []
 
     def registers(
-        self, *contacts, aor="office", expires=None, pbx=PBX, flow=UDP, call_id="a", cseq=None, fields=(), uri=None
+        self,
+        *contacts,
+        aor="office",
+        expires=None,
+        pbx=PBX,
+        flow=UDP,
+        call_id="a",
+        cseq=None,
+        fields=(),
+        uri=None,
+        request_uri="sip:sbc.example",
     ):
         self.cseq += 1
         fields = (*fields, *(("Contact", contact) for contact in contacts))
@@ -51,7 +62,7 @@ class Desk:
         to = uri or f"sip:{aor}@sbc.example"
         try:
             message = request(
-                "REGISTER", to=to, uri="sip:sbc.example", call_id=call_id, cseq=cseq or self.cseq, fields=fields
+                "REGISTER", to=to, uri=request_uri, call_id=call_id, cseq=cseq or self.cseq, fields=fields
             )
         except ParseError as error:
             return error.status  # the endpoint has answered it
@@ -643,3 +654,23 @@ def test_what_is_too_long_to_be_kept_is_refused():
     path = [("Path", f"<sip:{'p' * 200}{n}@192.0.2.{n};lr>") for n in range(limits.PATH_CHARACTERS // 200)]
     assert desk.registers(CONTACT, fields=tuple(path[:3])) == 200
     assert desk.registers(CONTACT, fields=tuple(path)) == 400
+
+
+# RFC: 5630
+@pytest.mark.parametrize(
+    ("contacts", "uri", "fields", "status"),
+    [
+        (("<sips:a@192.0.2.9>",), "sips:sbc.example", (), 200),
+        (("<sips:a@192.0.2.9>",), "sip:sbc.example", (), 400),
+        (("<sips:a@192.0.2.9>", "<sip:b@192.0.2.9>"), "sips:sbc.example", (), 400),
+        (("<sips:a@192.0.2.9>",), "sips:sbc.example", (("Path", "<sip:p.example;lr>"),), 400),
+        (("<sips:a@192.0.2.9>",), "sips:sbc.example", (("Path", "<sips:p.example;lr>"),), 200),
+        (("<sip:a@192.0.2.9>",), "sips:sbc.example", (), 200),
+    ],
+)
+def test_a_sips_contact_is_bound_only_where_all_is_sips(contacts, uri, fields, status):
+    """§5.2."""
+    assert Desk().registers(*contacts, request_uri=uri, fields=fields, flow=TLS) == status
+    if status == 200:
+        in_the_clear = Desk().registers(*contacts, request_uri=uri, fields=fields)
+        assert in_the_clear == (400 if contacts[0].startswith("<sips:") else 200)
