@@ -36,7 +36,7 @@ def render(engine: EngineView, runtime: RuntimeView, alarms: Iterable[AlarmView]
             _family(
                 "sbc_sip_messages_total",
                 "counter",
-                "SIP messages; status is empty for requests",
+                "SIP messages; status is empty for requests, and 4xx and the like for one that no RFC has",
                 ("direction", "method", "status"),
                 _counted(engine.messages),
             ),

@@ -38,7 +38,7 @@ from sbc.sip.method import KNOWN_METHODS
 from sbc.sip.parse import ParseError, parse_message
 from sbc.sip.serialize import serialize
 from sbc.sip.sips import asks_for_sips, wants_sips_back
-from sbc.sip.status import reason_phrase
+from sbc.sip.status import COUNTED, reason_phrase
 from sbc.sip.timing import DEFAULT_TIMING, Timing
 from sbc.sip.transaction.layer import TransactionLayer
 from sbc.sip.transaction.outputs import Out as TransactionOut
@@ -109,7 +109,7 @@ class Endpoint:
                 return None, self._turn_away(message, flow, refusal, octets)
             self.counts["received", _counted(message.method), ""] += 1
             return message, list(self.layer.receive_request(message, flow, now, peer=peer, octets=len(data)))
-        self.counts["received", _counted(message.cseq.method), str(message.status)] += 1
+        self.counts["received", _counted(message.cseq.method), COUNTED[message.status]] += 1
         return message, list(self.layer.receive_response(message, now))
 
     def bad_frame(self, data: bytes, flow: Flow) -> list[Out]:

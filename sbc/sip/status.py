@@ -29,6 +29,8 @@ _CLASSES: Final = {
     5: "Server Failure",
     6: "Global Failure",
 }
+COUNTED: Final = {status: str(status) if status in _PHRASES else f"{status // 100}xx" for status in range(100, 700)}
+"""How a status is counted: one that nobody has defined with its class, so that a peer cannot make counters."""
 
 
 def reason_phrase(status: int) -> str:

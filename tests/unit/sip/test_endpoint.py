@@ -314,3 +314,17 @@ def test_time_is_that_of_the_transactions(endpoint):
     first = endpoint.perform(order(), 0.0)
     assert endpoint.next_deadline() == 0.5
     assert endpoint.tick(0.5) == first
+
+
+def test_a_peer_cannot_make_counters_by_statuses_and_methods_of_its_own(endpoint):
+    """Whatever it says, there are as many series as methods and statuses that RFCs have."""
+    [sent] = endpoint.perform(order("OPTIONS"), 0.0)
+    asked = parse_message(sent.data, stream=False)
+    for status in range(100, 700):
+        data = serialize(response_to(asked, status))
+        endpoint.receive(data, FLOW, 0.1)
+        endpoint.receive(data.replace(b"OPTIONS", b"ODD%d" % status), FLOW, 0.1)
+    received = {key for key in endpoint.counts if key[0] == "received"}
+    assert {method for _, method, _ in received} == {"OPTIONS", "other"}
+    assert len(received) < 2 * 90
+    assert ("received", "OPTIONS", "4xx") in received
