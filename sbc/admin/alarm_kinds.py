@@ -86,6 +86,9 @@ KINDS: Final[Mapping[str, Kind]] = {
         "Somebody else sends {per_second} packets a second to the media port of a call of {peer}[, from {source}].",
         ("peer",),
     ),
+    "media.forged": Kind(
+        "{packets} packets of a call of {peer} are not by its SRTP keys, and were dropped.", ("peer",)
+    ),
     # networks
     "tcp.no_socket": Kind("A TCP connection was not taken[: {reason}]."),
     # keeping out

@@ -25,7 +25,7 @@ from sbc.b2bua.leg import Out as LegOut
 from sbc.b2bua.location import NOWHERE
 from sbc.b2bua.media import CallMedia, Side, SideName
 from sbc.b2bua.modify import Modification
-from sbc.b2bua.notes import note_answered
+from sbc.b2bua.notes import note_answered, note_encrypted
 from sbc.b2bua.orders import CallOrder, ChildAnswered, ChildProgressed, PlaceChild
 from sbc.b2bua.passing import Passing
 from sbc.b2bua.referring import only_to
@@ -95,6 +95,7 @@ class Call:
         self._tags: list[str] = []
         self.why = ""
         self.held_by: tuple[str, ...] = ()  # as its ladder has said last
+        self.encrypted: dict[int, str] = {}  # by leg, likewise
         address, *others = context.media_addresses(peer.interface, ipv6=flow is not None and flow.local.is_ipv6)
         side = Side(
             address.local,
@@ -313,6 +314,7 @@ class Call:
         self.account.answered_at = now
         self.context.totals.setup.add(now - self.account.started_at)
         note_answered(self, now)
+        note_encrypted(self, now)
         self.passing.answered()
         self.state = Talking(now)
         self.limit_duration(now)

@@ -16,6 +16,7 @@ from sbc.b2bua.totals import Totals
 from sbc.core.limits import (
     FELL_SILENT_SECONDS,
     FOREIGN_PACKETS_PER_SECOND,
+    FORGED_PACKETS,
     ONE_WAY_PACKETS,
     ONE_WAY_SECONDS,
     PAST_STREAMS,
@@ -28,16 +29,21 @@ _SIDES: Final[tuple[SideName, SideName]] = ("ingress", "egress")
 _NOTHING: Final = wire.EndCount()
 _NO_STREAM: Final = wire.StreamCount(_NOTHING, _NOTHING)
 _SAY_AGAIN_SECONDS: Final = 60.0
-_COUNTED: Final = ("received", "lost", "reordered", "duplicates", "foreign", "excess", "digits_received")
+_COUNTED: Final = (
+    "received", "lost", "reordered", "duplicates", "foreign", "excess", "digits_received", "forged", "replayed",
+)  # fmt: skip
 
 
 class Expected(Struct, frozen=True):
-    """One end of a stream: where it reaches us, what it sends, and whether it should (a held one need not)."""
+    """One end of a stream: where it reaches us, what it sends, and whether it should (a held one need not). `srtp`: by
+    what it is secured, as was agreed; empty: it is not.
+    """
 
     local: str
     port: int
     codec: str
     sends: bool
+    srtp: str = ""
 
     @property
     def at(self) -> tuple[str, int]:
@@ -81,6 +87,13 @@ class ForeignPackets(Struct, frozen=True):
     source: str = ""
 
 
+class ForgedPackets(Struct, frozen=True):
+    """Packets that are not by the keys of `side`'s peer come from where its media comes from."""
+
+    side: SideName
+    packets: int
+
+
 class FellSilent(Struct, frozen=True):
     """`side` was heard, and for so many seconds nothing more has come from it, though the other side goes on."""
 
@@ -88,7 +101,7 @@ class FellSilent(Struct, frozen=True):
     seconds: int
 
 
-Finding = NotHeard | ForeignPackets | FellSilent
+Finding = NotHeard | ForeignPackets | ForgedPackets | FellSilent
 
 
 class Listening:
@@ -104,6 +117,7 @@ class Listening:
         self._said_at: dict[SideName, float] = {}
         self._heard_at: dict[tuple[int, SideName], float] = {}  # by stream, when its count was found to have grown
         self._fell_silent: dict[SideName, None] = {}
+        self._forged: dict[SideName, None] = {}
         self._past: dict[SideName, list[dict[str, object]]] = {side: [] for side in _SIDES}  # of streams that are over
         self._told: dict[tuple[str, int], wire.EndCount] = {}  # what of an end's counters is in there already
 
@@ -136,7 +150,7 @@ class Listening:
             self._is_fresh = not is_answered
             self._heard_at.clear()
         self._note_heard(counts, now)
-        findings: list[Finding] = [*self._foreign(counts, now)]
+        findings: list[Finding] = [*self._foreign(counts, now), *self._find_forged(counts)]
         if not self._is_fresh and now - self._began_at >= ONE_WAY_SECONDS:
             findings += self._find_not_heard(counts)
             findings += self._find_fell_silent(now)
@@ -206,6 +220,14 @@ class Listening:
                 self._said_at[side] = now
                 sources = [_end(count, side).foreign_source for count in counts]
                 yield ForeignPackets(side, round(more / passed), next(filter(None, sources), ""))
+
+    def _find_forged(self, counts: tuple[wire.StreamCount, ...]) -> Iterator[ForgedPackets]:
+        """Each side once in a call: a few come late, by keys that are gone, when a peer has changed them."""
+        for side in _SIDES:
+            forged = sum(_end(count, side).forged for count in counts)
+            if forged >= FORGED_PACKETS and side not in self._forged:
+                self._forged[side] = None
+                yield ForgedPackets(side, forged)
 
     def _find_not_heard(self, counts: tuple[wire.StreamCount, ...]) -> list[NotHeard]:
         """Each side once in a call."""
@@ -289,6 +311,9 @@ class Listening:
         if end.received and way.is_rtp:
             row |= {"lost": max(end.lost, 0), "jitter_ms": round(end.jitter_ms, 1), "mos": _score(codec, count, end)}
             row |= {"jitter_max_ms": round(end.jitter_max_ms, 1)}
+        secured = _expected(way, side).srtp
+        if secured:
+            row["srtp"] = secured if " by " in secured or not end.suite else f"{end.suite} by {secured}"
         if end.round_trip_ms:
             row["round_trip_ms"] = round(end.round_trip_ms, 1)
         for name, events in (
@@ -297,6 +322,8 @@ class Listening:
             ("foreign", end.foreign),
             ("excess", end.excess),
             ("digits", end.digits_received),
+            ("forged", end.forged),
+            ("replayed", end.replayed),
         ):
             if events:
                 row[name] = events
@@ -335,12 +362,14 @@ def ways_of(streams: Sequence[wire.Stream], codecs: Sequence[str], ingress: Side
                     stream.ingress.port,
                     recoded.get("ingress", codec),
                     one.direction.sends and other.direction.receives,
+                    ingress.protection(i),
                 ),
                 Expected(
                     egress.local,
                     stream.egress.port,
                     recoded.get("egress", codec),
                     other.direction.sends and one.direction.receives,
+                    egress.protection(i),
                 ),
                 stream.rtp,
                 stream.rtp and one.kind.lower() == "audio",

@@ -384,11 +384,11 @@ class CallMedia:
         return None
 
     def describe_live(self) -> tuple[tuple[str, str], ...]:
-        """For the operator: (side, "codec local > remote") of each stream."""
+        """For the operator: (side, "codec local > remote") of each stream, and by what it is encrypted."""
         return tuple(
-            (name, f"{remote.codec} {side.local}:{port} > {remote.host or '-'}:{remote.port}")
+            (name, f"{remote.codec} {side.local}:{port} > {remote.host or '-'}:{remote.port}{_encrypted(side, i)}")
             for name, side in self.sides.items()
-            for port, remote in zip(side.ports, side.now.remotes, strict=False)
+            for i, (port, remote) in enumerate(zip(side.ports, side.now.remotes, strict=False))
             if not remote.refused
         )
 
@@ -491,6 +491,11 @@ def _answers(told: Session, offer: Session) -> bool:
             if direction.intersect(direction_of(offer, theirs).reversed()) is not direction:
                 return False
     return True
+
+
+def _encrypted(side: Side, i: int) -> str:
+    by = side.protection(i)
+    return f", SRTP {by}" if by else ""
 
 
 def _other(side: SideName) -> SideName:

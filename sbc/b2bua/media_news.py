@@ -13,7 +13,7 @@ from sbc.b2bua.account import Ending
 from sbc.b2bua.call import Call
 from sbc.b2bua.commands import AskMedia, Log
 from sbc.b2bua.context import Context
-from sbc.b2bua.listening import FellSilent, Finding, ForeignPackets, NotHeard
+from sbc.b2bua.listening import FellSilent, Finding, ForeignPackets, ForgedPackets, NotHeard
 from sbc.b2bua.living import LivingCalls
 from sbc.core.cause import Cause
 from sbc.media import wire
@@ -33,14 +33,14 @@ News = (
     | wire.Refused
 )
 
-_ALARM_SECONDS: Final = 10.0  # between two alarms of foreign packets for one peer
+_ALARM_SECONDS: Final = 10.0  # between two alarms of one kind for one peer
 
 
 class MediaNews:
     def __init__(self, context: Context, living: LivingCalls) -> None:
         self._context = context
         self._living = living
-        self._alarmed_at: dict[str, float] = {}  # by peer
+        self._alarmed_at: dict[tuple[str, type[Finding]], float] = {}  # by peer and kind
 
     def take(self, news: News, now: float) -> "Iterable[Out]":
         match news:
@@ -75,11 +75,12 @@ class MediaNews:
         for finding in findings:
             peer = call.legs[call.pair[0 if finding.side == "ingress" else 1]].peer
             call.context.trace.note(call.ref, now, _in_words(finding, peer))
-            if not isinstance(finding, ForeignPackets) or self._may_alarm(peer.name, now):
+            is_attack = isinstance(finding, ForeignPackets | ForgedPackets)
+            if not is_attack or self._may_alarm((peer.name, type(finding)), now):
                 outs.append(_line(call, finding, peer))
         return outs
 
-    def _may_alarm(self, peer: str, now: float) -> bool:
+    def _may_alarm(self, peer: tuple[str, type[Finding]], now: float) -> bool:
         """Who sprays a thousand calls gets one line in a while, not one for each call: their ladders have it."""
         said_at = self._alarmed_at.get(peer)
         if said_at is not None and now - said_at < _ALARM_SECONDS:
@@ -95,6 +96,8 @@ def _in_words(finding: Finding, peer: Peer) -> str:
             return f"nothing has come from {peer.name} for {seconds} s"
         case ForeignPackets(per_second=per_second):
             return f"{per_second} packets/s come to {peer.name}'s port from somebody else, and are dropped"
+        case ForgedPackets(packets=packets):
+            return f"{packets} packets for {peer.name} are not by its keys (SRTP), and are dropped"
         case NotHeard(foreign=0):
             return f"one-way audio: nothing is heard from {peer.name}"
         case NotHeard(foreign=foreign, source=source):
@@ -112,6 +115,8 @@ def _line(call: Call, finding: Finding, peer: Peer) -> Log:
         case ForeignPackets(per_second=per_second, source=source):
             what = (("alarm", True), of_peer, ("per_second", per_second), ("source", source or None))
             return call.log("media.foreign_packets", *what, level="warning")
+        case ForgedPackets(packets=packets):
+            return call.log("media.forged", ("alarm", True), of_peer, ("packets", packets), level="warning")
         case NotHeard(foreign=foreign, source=source):
             where = (("foreign_packets", foreign), ("source", source or None), ("latching", peer.latching))
             return call.log("media.one_way", of_peer, *where, level="warning")

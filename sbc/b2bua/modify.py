@@ -16,7 +16,7 @@ from sbc.b2bua.changes import Change, Wish
 from sbc.b2bua.commands import AskMedia
 from sbc.b2bua.crossing import crossing_status
 from sbc.b2bua.media import OutOfPortsError
-from sbc.b2bua.notes import note_held
+from sbc.b2bua.notes import note_encrypted, note_held
 from sbc.b2bua.reports import (
     LegAcknowledged,
     LegCancelled,
@@ -425,3 +425,4 @@ class Modification:
         self._call.timers.stop("change")
         self._call.media.settle(now)
         note_held(self._call, now)
+        note_encrypted(self._call, now)

@@ -68,6 +68,16 @@ class Held(Struct, frozen=True):
         return f"held by {' and by '.join(self.peers)}" if self.peers else "resumed: both sides hear each other"
 
 
+class Encrypted(Struct, frozen=True):
+    """By what media with a peer is encrypted; empty: it is plain RTP, though it might have been SRTP."""
+
+    peer: str
+    by: str
+
+    def __str__(self) -> str:
+        return f"media with {self.peer}: {f'SRTP {self.by}' if self.by else 'plain RTP'}"
+
+
 def note_dialling(call: "Call", attempt: Attempt, now: float) -> None:
     call.context.trace.note(call.ref, now, Dialling(len(call.account.tries), attempt))
 
@@ -94,6 +104,19 @@ def note_held(call: "Call", now: float) -> None:
     if held != call.held_by:
         call.held_by = held
         call.context.trace.note(call.ref, now, Held(held))
+
+
+def note_encrypted(call: "Call", now: float) -> None:
+    """After an exchange, of each side that may have SRTP: only what is new."""
+    for name, side in call.media.sides.items():
+        if side.securing is None:
+            continue
+        n = call.pair[0 if name == "ingress" else 1]
+        found = [side.protection(i) for i, port in enumerate(side.ports) if port]
+        by = " and ".join(dict.fromkeys(filter(None, found)))
+        if side.now.told is not None and n < len(call.legs) and call.encrypted.get(n) != by:
+            call.encrypted[n] = by
+            call.context.trace.note(call.ref, now, Encrypted(call.legs[n].peer.name, by))
 
 
 def note_media(call: "Call", counts: Sequence[wire.StreamCount], now: float) -> None:

@@ -52,7 +52,7 @@ def agreed(told: Security | None, said: Security | None) -> Agreement | None:
 class Securing:
     """`fingerprint`: of our certificate in DTLS handshakes; None: there are none."""
 
-    __slots__ = ("_answer", "_associations", "_fingerprint", "_former", "_ids", "_read", "_rules")
+    __slots__ = ("_answer", "_associations", "_fingerprint", "_former", "_ids", "_read", "_rules", "_shut")
 
     def __init__(self, rules: SrtpRules, ids: IdSource, fingerprint: Fingerprint | None) -> None:
         self._rules = rules
@@ -61,6 +61,7 @@ class Securing:
         self._read: tuple[Session | None, Session | None] = (None, None)  # an offer as it came, as it is admitted
         self._answer: tuple[Session | None, tuple[Security | None, ...]] = (None, ())  # by what it answers
         self._former: dict[int, tuple[wire.Crypto, tuple[wire.MasterKey, ...]]] = {}  # by stream: what was put last
+        self._shut: wire.Crypto | None = None
         self._associations: dict[int, tuple[object, int]] = {}
 
     @property
@@ -267,8 +268,10 @@ class Securing:
         """What comes is not let in, and what goes out nobody can read but who has our offer."""
         if told is not None and told.crypto:
             return wire.Crypto(told.crypto[0].suite, _master_keys(told.crypto[0])[0])
-        suite = self._rules.suites[0]
-        return wire.Crypto(suite, wire.MasterKey(self._ids.key(KEY_OCTETS[suite])))
+        if self._shut is None:
+            suite = self._rules.suites[0]
+            self._shut = wire.Crypto(suite, wire.MasterKey(self._ids.key(KEY_OCTETS[suite])))
+        return self._shut
 
     def _keyed(self, i: int, ours: CryptoLine, theirs: CryptoLine) -> wire.Crypto:
         """The far end changes over to a new key when it has our answer: until then the one before is good as well."""

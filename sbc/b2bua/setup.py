@@ -17,7 +17,7 @@ from sbc.b2bua.hunt import Attempt, Lead, goes_on
 from sbc.b2bua.identity import contact_user, egress_invite
 from sbc.b2bua.leg import Leg
 from sbc.b2bua.media import OutOfPortsError
-from sbc.b2bua.notes import Refusing, note_dialling
+from sbc.b2bua.notes import Refusing, note_dialling, note_encrypted
 from sbc.b2bua.progress import Progress
 from sbc.b2bua.redirect import Redirects
 from sbc.b2bua.reports import (
@@ -131,6 +131,7 @@ class Setup:
             call.explain(f"answer in ACK cannot be used: {error.reason}", now)
             return call.fail(Cause.FAILED, now)
         call.media.settle()
+        note_encrypted(call, now)
         return [*call.legs[-1].acknowledge(passed), AskMedia(call.media.relay())]
 
     def _converted_answer(self, body: bytes, now: float) -> "list[Out]":

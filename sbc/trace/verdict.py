@@ -10,6 +10,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
+_COUNTS: Final = ("reordered", "duplicates", "foreign", "excess", "forged", "replayed")
 _SIDES: Final = ("ingress", "egress")
 
 
@@ -64,7 +65,8 @@ def _peers(sides: str, names: tuple[str, str]) -> str:
 
 
 def _stream(row: Mapping[str, Any], engine: str) -> str:
-    words = [str(row["codec"] or "?"), _count(row["packets"], "packet")]
+    secured = f"SRTP {row['srtp']}" if row.get("srtp") else ""
+    words = [str(row["codec"] or "?"), secured, _count(row["packets"], "packet")]
     if row.get("lost") is not None:
         lost = row["lost"]
         percent = 100 * lost / max(lost + row["packets"], 1)
@@ -74,12 +76,12 @@ def _stream(row: Mapping[str, Any], engine: str) -> str:
         words.append(f"MOS {row['mos']:.1f}")
     if row.get("round_trip_ms"):
         words.append(f"round trip {row['round_trip_ms']} ms")
-    words += [f"{row[name]} {name}" for name in ("reordered", "duplicates", "foreign", "excess") if row.get(name)]
+    words += [f"{row[name]} {name}" for name in _COUNTS if row.get(name)]
     if row.get("digits"):
         words.append(_count(row["digits"], "digit"))
     if row["packets"] and engine:
         words.append(f"relayed by the {engine}" if engine == "kernel" else f"relayed in {engine}")
-    return ", ".join(words)
+    return ", ".join(filter(None, words))
 
 
 def _at_most(row: Mapping[str, Any]) -> str:

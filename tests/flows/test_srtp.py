@@ -249,10 +249,10 @@ SUITE = "AES_CM_128_HMAC_SHA1_80"
         [f"1 {SUITE} inline:{KEY}", f"1 {SUITE} inline:{KEY}"],
         [f"1 {SUITE} inline:{KEY} UNENCRYPTED_SRTP"],
         [f"1 {SUITE} inline:{KEY} UNAUTHENTICATED_SRTP"],
-        [f"{n} {SUITE} inline:{KEY}" for n in range(900)],
+        [f"{n} {SUITE} inline:{KEY}" for n in range(500)],
         ["x" * 4000],
     ],
-    ids=["none", "short", "long", "no base64", "of another suite", "one tag", "plain", "unsigned", "900", "endless"],
+    ids=["none", "short", "long", "no base64", "of another suite", "one tag", "plain", "unsigned", "500", "endless"],
 )
 @pytest.mark.parametrize("rule", ["optional", "required"])
 def test_an_offer_of_srtp_with_nothing_that_can_be_used_gets_488(world, rule, lines):
