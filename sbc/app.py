@@ -53,6 +53,7 @@ from sbc.runtime.certificates import CertificateWatch
 from sbc.runtime.data_dir import node_label
 from sbc.runtime.dns import Resolver, name_servers
 from sbc.runtime.driver import Driver, Engine
+from sbc.runtime.dtls_identity import make_identity, need_dtls
 from sbc.runtime.fullness import SECONDS as FULLNESS_SECONDS
 from sbc.runtime.fullness import Fullness
 from sbc.runtime.hep import HepExport
@@ -91,6 +92,7 @@ class RunningEngine(Engine, Viewed, Stoppable, Protocol):
 
     def knows(self, interface: str, host: str, port: int, transport: Transport) -> bool: ...
     def lets_go(self, transport: Transport, local: Address) -> bool: ...
+    def show_fingerprint(self, fingerprint: tuple[str, str]) -> None: ...
     @property
     def has_former_peers(self) -> bool: ...
 
@@ -177,6 +179,9 @@ class _Program:
         self._hep = HepExport(self._engine.trace, self._drops, now=clock.boot_seconds, wall_at_zero=clock.wall_at_zero)
         self._hep.set_policy(policy.hep)
         self._resolver = Resolver(driver.handle, self._drops, servers=name_servers(os.environ))
+        identity = make_identity(ids, clock.boot_seconds() + clock.wall_at_zero())
+        if identity is not None:
+            self._engine.show_fingerprint(identity[1])
         self._media = MediaPool(
             keeper,
             media_rules.settings_of(policy),
@@ -184,6 +189,7 @@ class _Program:
             media_rules.marks_of(policy),
             node=node_label(policy.name, opened.store.path.parent),
             own=media_rules.own_hosts(policy),
+            dtls=None if identity is None else identity[0],
         )
         self._ports = PortOpening(self._media, policy.media, driver.handle, is_restart=keeper.is_restart)
         self._transports = Transports(
@@ -362,6 +368,7 @@ class _Program:
 
     def open_for(self, policy: Policy) -> tuple[OpenSocket, ...]:
         need_psycopg(policy.cdr.postgres)
+        need_dtls(policy)
         self._tls.check(policy)
         return self._transports.open(policy.interfaces.values(), media_rules.marks_of(self._in_force.policy))
 
