@@ -1,15 +1,16 @@
 """`sbc bench`: what a message, a call and a packet cost here, as ratios where the same run has something to compare.
 
-It prints what it measures and judges nothing: the machine may be busy. Loopback only; about half a minute.
+It prints what it measures and judges nothing: the machine may be busy. Loopback only; about a minute.
 """
 
 from typing import Final
 
-from sbc.cli import bench_calls, bench_engine
+from sbc.cli import bench_calls, bench_declared, bench_engine, bench_shed
 
 PARSE_AIM_US: Final = 60.0
 CALL_AIM_MS: Final = 1.5
 MEMORY_AIM_KIB: Final = 48.0
+SHED_AIM: Final = 0.03
 CALL_RATES: Final = (60.0, 200.0)  # the first is where other programs have been measured
 
 
@@ -43,11 +44,23 @@ def run_bench() -> int:
             f"{cost.sbc_ms / cost.bare_ms:.0f} × bare sockets, {cost.failed} of {cost.calls} failed",
         )
 
+    print("What a loaded SBC can do (one PBX, one carrier, UDP; signalling on one CPU)")
+    shed = bench_shed.shed_cost()
+    _line("a call that is refused", f"{shed.both_us:.1f} µs CPU", _share_of_call(shed, call_us))
+    with bench_calls.bench_sbc() as pid:
+        declared = bench_declared.measure(pid)
+    _line("declared rate", f"{declared.rate:.0f} calls/s", f"{declared.busy:.0%} of one CPU, {declared.said}")
+
     from sbc.cli import bench_media
 
     print("RTP relay in user space")
     bench_media.run()
     return 0 if failed == 0 else 1
+
+
+def _share_of_call(shed: bench_shed.ShedCost, call_us: float) -> str:
+    share = shed.both_us / call_us
+    return f"{share:.1%} of a call in the engine (aim {SHED_AIM:.0%}), its 503 and its ACK"
 
 
 def _line(what: str, value: str, ratio: str = "") -> None:

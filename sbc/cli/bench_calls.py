@@ -5,6 +5,7 @@ signalling process counts (utime and stime of /proc). Beside it: what receiving 
 without doing anything.
 """
 
+import contextlib
 import os
 import re
 import selectors
@@ -13,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -53,6 +55,13 @@ class CallCost(Struct, frozen=True):
 
 
 def call_cost(calls: int = 480, rate: float = 60.0) -> CallCost:
+    with bench_sbc() as pid:
+        return _measure(pid, calls, rate)
+
+
+@contextlib.contextmanager
+def bench_sbc() -> Iterator[int]:
+    """A running SBC with `POLICY`; the process id of its signalling."""
     with tempfile.TemporaryDirectory(prefix="sbc-bench-") as folder:
         policy = Path(folder) / "bench.yaml"
         policy.write_text(POLICY, encoding="utf-8")
@@ -64,7 +73,7 @@ def call_cost(calls: int = 480, rate: float = 60.0) -> CallCost:
             )
         try:
             _await_ready(child, log)
-            return _measure(child, calls, rate)
+            yield signalling_of(child.pid)
         finally:
             child.terminate()
             child.wait(20)
@@ -80,16 +89,15 @@ def _await_ready(child: "subprocess.Popen[bytes]", log: Path) -> None:
     raise OperatorError(f"the bench's SBC did not start: {log.read_text('utf-8', 'replace').strip()}")
 
 
-def _measure(child: "subprocess.Popen[bytes]", calls: int, rate: float) -> CallCost:
+def _measure(pid: int, calls: int, rate: float) -> CallCost:
     peers = _Peers()
     try:
         peers.run(40, rate)  # warm
         time.sleep(0.5)
-        pid = signalling_of(child.pid)
         idle = _idle_share(pid, 1.5)
-        before, begun = _cpu(pid), time.monotonic()
+        before, begun = cpu_seconds(pid), time.monotonic()
         done = peers.run(calls, rate)
-        spent, took = _cpu(pid) - before, time.monotonic() - begun
+        spent, took = cpu_seconds(pid) - before, time.monotonic() - begun
     finally:
         peers.close()
     return CallCost(calls, calls - done, rate, (spent - idle * took) / calls * 1e3, _bare() * 1e3)
@@ -103,16 +111,16 @@ def signalling_of(supervisor: int) -> int:
     raise OperatorError(f"the bench's SBC, process {supervisor}, has no signalling process")
 
 
-def _cpu(pid: int) -> float:
+def cpu_seconds(pid: int) -> float:
     """Seconds of CPU that a process, all its threads, has used; resolution 10 ms."""
     fields = Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _idle_share(pid: int, seconds: float) -> float:
-    before = _cpu(pid)
+    before = cpu_seconds(pid)
     time.sleep(seconds)
-    return (_cpu(pid) - before) / seconds
+    return (cpu_seconds(pid) - before) / seconds
 
 
 class _Peers:

@@ -134,14 +134,13 @@ class Load:
 
     def hang_up(self, calls: list[int]) -> int:
         """How many of these BYEs were answered."""
-        ended = self.outcome.ended
+        end = time.monotonic() + _PATIENCE
         for n in calls:
             self._bye(n)
             self._turn()
-        end = time.monotonic() + 5.0
-        while time.monotonic() < end and self.outcome.ended - ended < len(calls):
+        while time.monotonic() < end and any(n in self._talking for n in calls):
             self._turn()
-        return self.outcome.ended - ended
+        return sum(n not in self._talking for n in calls)
 
     # --- inside -------------------------------------------------------------------------------------------------------
 
@@ -212,7 +211,7 @@ class Load:
         self._due.append((now + self._hold, lambda _: self._bye(n)))
 
     def _answered_later(self, n: int, status: int, data: bytes) -> None:
-        if b"CSeq: 2 BYE" in data:
+        if status == 200 and b"CSeq: 9 BYE" in data:
             if self._talking.pop(n, None) is not None:
                 self._acks.pop(n, None)
                 self.outcome.ended += 1
@@ -226,7 +225,7 @@ class Load:
     def _bye(self, n: int) -> None:
         headers = self._talking.get(n)
         if headers is not None:
-            self._pbx.sendto(_request(b"BYE", b"2", headers, self._pbx_at), self._inside)
+            self._pbx.sendto(_request(b"BYE", b"9", headers, self._pbx_at), self._inside)
 
     def _at_carrier(self) -> None:
         for _ in range(_READS):
