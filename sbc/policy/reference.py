@@ -52,12 +52,12 @@ passes as it is.
 | `national-1` | `14155550100`, with trunk prefix (in the UK `02079460000`) | `011442079460000` | as dialled |
 | `last-4` | `0100` | `0000` | the last four digits |
 
-**Source match**: interface, longest `accept` prefix, transport (`transports`), over TLS what the certificate has proved,
-then source port. A peer with `tls: {identity: certificate}` is nobody without its certificate; who has proved to be a peer
-is none of those that share its source. Trunks that share a source are told apart by
-the Contact that we registered for each (their AORs must differ), then by the DIDs that their routes take (`from` and
-`to`; no route may be for both). PBXs that share one are told apart by `auth`. Certificates tell any two apart whose
-names differ. What stays ambiguous is an error.
+**Source match**: interface, longest `accept` prefix, transport (`transports`), over TLS what the certificate has
+proved, then source port. A peer with `tls: {identity: certificate}` is nobody without its certificate; who has proved
+to be a peer is none of those that share its source. Trunks that share a source are told apart by the Contact that we
+registered for each (their AORs must differ), then by the DIDs that their routes take (`from` and `to`; no route may
+be for both). PBXs that share one are told apart by `auth`. Certificates tell any two apart whose names differ. What
+stays ambiguous is an error.
 
 **Certificates and keys** are PEM: a path, relative to the file that names it, `{file: PATH}`, `{credential: NAME}`, and
 for keys `{env: NAME}`. They are read with the policy; one that cannot be read is treated as a secret that cannot. What

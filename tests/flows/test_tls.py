@@ -264,3 +264,33 @@ def test_our_via_offers_the_connection(world):
     carrier.refuses(486)
     assert carrier.last("INVITE").header("Via").endswith(";rport;alias")
     assert sbc.idle()
+
+
+def test_an_answer_that_crosses_the_cancel_is_ended_where_it_came_from(world):
+    """ACK and BYE of a call that is gone, over the connection that has proved who answered."""
+    sbc = world(POLICY)
+    office, carrier = sbc.office(), by_tls(sbc)
+    office.invites(FAR)
+    carrier.rings()
+    with sbc.net.holding(carrier.name):
+        office.cancels()
+        carrier.answers()
+    assert carrier.got("ACK", "BYE")
+    assert {sent.transport for sent in from_us(sbc, carrier)} == {Transport.TLS}
+    assert len(sbc.net.streams.of("sbc")) == 1
+    assert sbc.idle()
+
+
+def test_nothing_of_either_side_crosses_over_tls(world):
+    """Names, addresses, tags and Call-IDs, in every octet that was sent: `idle` looks for them; and no listener's."""
+    sbc = world(POLICY)
+    office, carrier = talking(sbc)
+    office.holds()
+    office.resumes()
+    carrier.hangs_up()
+    inside = b"".join(sent.data for sent in from_us(sbc, office))
+    outside = b"".join(sent.data for sent in from_us(sbc, carrier))
+    assert b"203.0.113.1" not in inside
+    assert b"carrier.example" not in inside
+    assert b"10.0.0." not in outside
+    assert sbc.idle()
