@@ -17,16 +17,16 @@ class Shares:
         self._of: dict[str, int] = {}  # by peer; one that has nothing is not in there
 
     def take(self, peer: str, amount: int = 1) -> None:
-        self._of[peer] = self._of.get(peer, 0) + amount
+        of = self._of
+        of[peer] = of.get(peer, 0) + amount
         self.total += amount
 
     def give_back(self, peer: str, amount: int = 1) -> None:
-        left = self._of.get(peer, 0) - amount
+        of = self._of
+        left = of[peer] = of.get(peer, 0) - amount
         self.total -= amount
-        if left > 0:
-            self._of[peer] = left
-        else:
-            self._of.pop(peer, None)
+        if left <= 0:
+            del of[peer]
 
     def of(self, peer: str) -> int:
         return self._of.get(peer, 0)

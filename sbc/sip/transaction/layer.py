@@ -290,7 +290,9 @@ class TransactionLayer:
 
     def _is_full(self, request: Request, peer: str) -> bool:
         """What belongs to something that has begun has the whole table and some room more; so has an emergency."""
-        places, octets = self.places, self.octets
+        places, octets, share = self.places, self.octets, limits.PEER_SHARE
+        if places.total < limits.TRANSACTIONS * share and octets.total < limits.TRANSACTION_OCTETS * share:
+            return False  # nobody's share is used up: what nearly always is, and cheap
         if not (places.is_full(peer, limits.TRANSACTIONS) or octets.is_full(peer, limits.TRANSACTION_OCTETS)):
             return False
         if places.total >= limits.TRANSACTIONS + limits.TRANSACTIONS_RESERVED:
