@@ -130,6 +130,7 @@ class TcpTransport:
         """
         if self._gate is None:
             return
+        self._gate.forget_gone()
         for connection in [c for c in self._connections.values() if c.shown is not None]:
             judged = self._gate.judge_again(connection, before)
             if judged.proved != connection.flow.proved:

@@ -65,7 +65,7 @@ class Context:
 
 
 class Contexts:
-    """Made when first asked for, and kept while `keep` is told of them. May be asked by any thread."""
+    """Made when first asked for, and kept until `keep`. May be asked by any thread."""
 
     def __init__(self) -> None:
         self._made: dict[Rules, Context] = {}
@@ -79,10 +79,11 @@ class Contexts:
             found = self._made[rules] = Context(self._make(rules))
         return found
 
-    def keep(self, wanted: set[Rules]) -> None:
-        """Of all that was made, these."""
-        for rules in self._made.keys() - wanted:
-            del self._made[rules]
+    def keep(self, pairs: set[KeyPair], trusts: set[Trust]) -> None:
+        """Of all that was made, what is made of these."""
+        gone = [one for one in self._made if not (pairs.issuperset(one.pairs) and trusts.issuperset(one.trusts))]
+        for rules in gone:
+            self._made.pop(rules, None)
 
     def read_system(self) -> None:
         """The operating system's authorities, again. Blocks; to be called before the first `get`."""
@@ -90,7 +91,7 @@ class Contexts:
         if text != self._system:
             self._system = text
             for rules in [rules for rules in self._made if any(not trust.authorities for trust in rules.trusts)]:
-                del self._made[rules]
+                self._made.pop(rules, None)
 
     def authorities(self, trust: Trust) -> frozenset[str]:
         """Fingerprints of those that are believed, and of their keys."""

@@ -88,7 +88,7 @@ class TlsGate:
             why = str(error)
         except (OSError, trio.ClosedResourceError):
             self._drops["tls_handshake_failed"] += 1
-            return False  # a look whether anybody is there
+            return False
         if why:
             self._drops["tls_handshake_failed"] += 1
             if not is_stranger:
@@ -164,6 +164,13 @@ class TlsGate:
         revoked = any(is_revoked(known[name], shown) for name in flow.proved if name in known)
         return Judged((*kept, *gained), tuple(stale), revoked)
 
+    def forget_gone(self) -> None:
+        """After a reload: peers that are gone are no news any more."""
+        known = self._rules.policy.tls_profiles
+        for name in self.expiries.keys() - known.keys():
+            del self.expiries[name]
+        self._refused &= known.keys()
+
     # --- what is said ---------------------------------------------------------------------------------------------
 
     def broke(self, connection: Connection) -> None:
@@ -208,6 +215,7 @@ class _Stream:
 
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
+        self._is_silent = True
         self._left = limits.HANDSHAKE_OCTETS
 
     async def receive(self) -> bytes:
@@ -217,6 +225,9 @@ class _Stream:
                 octets = self._socket.recv(_READ_OCTETS)
             except BlockingIOError:
                 continue
+            if self._is_silent and not octets:
+                raise ConnectionError("it has closed the connection")  # a look whether anybody is there
+            self._is_silent = False
             self._left -= len(octets)
             if self._left < 0:
                 raise TlsError("its handshake has no end")

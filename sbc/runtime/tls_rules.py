@@ -7,7 +7,7 @@ do not matter. Used by `tls_gate`; `app` gives it each policy.
 
 import ipaddress
 from collections.abc import Iterable, Mapping
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 from msgspec import Struct
 
@@ -17,6 +17,8 @@ from sbc.policy.model import Interface, Peer
 from sbc.policy.secured import KeyPair, TlsProfile, TlsVersion, Trust
 from sbc.runtime.tls_contexts import Context, Contexts, Rules, lists_of
 from sbc.runtime.tls_proof import can_judge
+
+_ANYWHERE: Final = "192.0.2.1"  # RFC 5737: nobody's address
 
 
 class PolicyOfTls(Protocol):
@@ -30,6 +32,7 @@ class PolicyOfTls(Protocol):
     def tls_profiles(self) -> Mapping[str, TlsProfile]: ...
     def tls_profile(self, peer: str) -> str: ...
     def tls_candidates(self, interface: str, host: str, port: int) -> tuple[TlsProfile, ...]: ...
+    def accepted(self, peer: Peer) -> tuple[str, ...]: ...
     def tls_peers(self, interface: str, host: str) -> tuple[Peer, ...]: ...
     def speakers(self, interface: str, host: str, port: int, transport: Transport) -> tuple[Peer, ...]: ...
 
@@ -57,10 +60,14 @@ class TlsRules:
     # --- a new policy ---------------------------------------------------------------------------------------------
 
     def prepare(self, policy: PolicyOfTls) -> None:
-        """Make its contexts. It takes some time, and belongs into a thread. Raises OperatorError with all problems."""
+        """Make its contexts, also those of sources that peers share. It takes some time, and belongs into a thread.
+        Raises OperatorError with all problems.
+        """
         if any(not trust.authorities for _, rules in self._all_rules(policy) for trust in rules.trusts):
             self.contexts.read_system()
         self.check(policy)
+        for rules in self._shared_rules(policy):
+            self.contexts.get(rules)
 
     def check(self, policy: PolicyOfTls) -> None:
         """As `prepare`, at once where that was called before."""
@@ -78,7 +85,10 @@ class TlsRules:
     def set_policy(self, policy: PolicyOfTls) -> None:
         """From now on."""
         self.policy = policy
-        self.contexts.keep({rules for _, rules in self._all_rules(policy)})
+        trusts = {_plain(profile.trust) for profile in policy.tls_profiles.values()}
+        pairs = {pair for profile in policy.tls_profiles.values() for pair in profile.pairs}
+        pairs |= {pair for interface in policy.interfaces.values() for pair in interface.tls.pairs}
+        self.contexts.keep(pairs, trusts)
 
     # --- one connection -------------------------------------------------------------------------------------------
 
@@ -141,11 +151,9 @@ class TlsRules:
         return Rules(True, tuple(pairs), trusts, verify, minimum)
 
     def _all_rules(self, policy: PolicyOfTls) -> Iterable[tuple[str, Rules]]:
-        """Those that will surely be needed, each with its place for people; of sources that peers share, more are made
-        when somebody comes.
-        """
+        """Those of every interface and peer for itself, each with its place for people."""
         for interface in policy.interfaces.values():
-            if not any(listener.transport is Transport.TLS for listener in interface.listeners):
+            if not _has_tls(interface):
                 continue
             if interface.tls.pairs:
                 yield f"interfaces.{interface.name}.tls", self._server_rules((), interface)
@@ -156,6 +164,27 @@ class TlsRules:
                 yield f"the tls rules of {peer.name}", _client_rules(profile)
                 if profile.pairs:
                     yield f"the tls rules of {peer.name}", self._server_rules((profile,), interface)
+
+    def _shared_rules(self, policy: PolicyOfTls) -> Iterable[Rules]:
+        """Of sources that are known; where names stand for them, contexts are made when somebody comes."""
+        seen: set[tuple[TlsProfile, ...]] = set()
+        for peer in policy.peers.values():
+            interface = policy.interfaces.get(peer.interface)
+            if interface is None or not _has_tls(interface) or Transport.TLS not in peer.transports:
+                continue
+            hosts = [str(ipaddress.ip_network(network).network_address) for network in policy.accepted(peer)]
+            for host in hosts or [_ANYWHERE]:
+                profiles = policy.tls_candidates(peer.interface, host, 0)
+                if profiles in seen:
+                    continue
+                seen.add(profiles)
+                rules = self._server_rules(profiles, interface)
+                if rules.pairs:
+                    yield rules
+
+
+def _has_tls(interface: Interface) -> bool:
+    return any(listener.transport is Transport.TLS for listener in interface.listeners)
 
 
 def network_of(host: str) -> str:

@@ -521,6 +521,16 @@ async def test_a_peer_that_takes_nothing_for_long_is_closed(monkeypatch):
 # --- bounds -----------------------------------------------------------------------------------------------------------
 
 
+async def test_a_look_whether_anybody_is_there_is_no_alarm(monkeypatch):
+    said = []
+    monkeypatch.setattr(tls_gate.log, "warning", lambda _event, **fields: said.append(fields["reason"]))
+    async with running() as rig:
+        stream = await connect_plain(rig)
+        await stream.aclose()
+        await until(lambda: rig.drops["tls_handshake_failed"] == 1)
+    assert said == []
+
+
 # BOUND: HANDSHAKE_SECONDS
 async def test_a_handshake_that_is_not_finished_ends_and_keeps_nobody(monkeypatch):
     monkeypatch.setattr(limits, "HANDSHAKE_SECONDS", 0.3)
