@@ -33,6 +33,9 @@ SERVER_NONCES: Final = 10_000  # of ours that somebody used; the oldest is forgo
 # Streams
 INCOMPLETE_MESSAGE_SECONDS: Final = 10.0  # a started message must be complete by then, or the connection is closed
 OUTBOX_OCTETS: Final = 1_048_576  # unsent bytes per stream connection before it is closed
+FLUSH_SECONDS: Final = 10.0  # for a peer that reads slowly, to get what was queued before our end
+LINGER_SECONDS: Final = 2.0  # after our end: reading on keeps the kernel from resetting what the peer has not read yet
+HALF_CLOSED_SECONDS: Final = 10.0  # after what a peer asked before its own end: time for the answer
 CONNECT_SECONDS: Final = 4.0  # until a server has taken our connection; then the next server is tried
 IDLE_CONNECTION_SECONDS: Final = 900.0  # without a message either way; then the connection is closed
 CONNECTIONS_PER_LISTENER: Final = 1_000  # accepted ones; one more is closed at once
@@ -43,7 +46,7 @@ FIRST_MESSAGE_SECONDS: Final = 10.0  # that a stranger's connection may say noth
 STRANGER_OUTBOX_OCTETS: Final = 131_072  # as OUTBOX_OCTETS, to a stranger
 UNREAD_SECONDS: Final = 30.0  # that a peer may take nothing of what waits for it; then its connection is closed
 HANDSHAKE_SECONDS: Final = 5.0  # for all of a TLS handshake; then its connection is closed
-HANDSHAKE_OCTETS: Final = 262_144  # of one handshake; chains and lists of authorities fit; then its connection is closed
+HANDSHAKE_OCTETS: Final = 262_144  # of one handshake, chains and lists of authorities included; with more it ends
 HANDSHAKES_PER_LISTENER: Final = 256  # of TLS that are not finished; one more is closed at once
 HANDSHAKES_PER_PEER: Final = 64  # of these, of one peer
 HANDSHAKES_OF_STRANGERS: Final = 64  # of these, of all strangers
@@ -51,6 +54,10 @@ HANDSHAKES_PER_STRANGER: Final = 4  # of these, from one host (IPv6: its /64)
 STRANGER_HANDSHAKES_PER_SECOND: Final = 20  # of a listener; 4 ms of a processor each with an RSA key of 4,096 bits
 TLS_CONNECTIONS_REMEMBERED: Final = 4_096  # that messages came by, and aliases of them (RFC 5923)
 HANDSHAKE_THREADS: Final = 1  # that reckon for peers, and as many for strangers
+
+# Datagrams
+UDP_BACKLOG: Final = 256  # datagrams of a socket that the kernel did not take at once; one more is dropped
+UDP_FLOWS: Final = 8_192  # remembered of a socket; forgotten together, so that strangers cost no memory
 
 # Names
 NAMES: Final = 10_000  # record sets that are remembered, besides those of configured servers
@@ -198,9 +205,9 @@ DIGITS_HEARD_PER_SECOND: Final = 20  # from one end, told to signalling; nobody 
 DIGITS_UNSAID: Final = 100  # that wait for the next media worker, all calls together; older ones are dropped
 SRTP_SOURCES: Final = 256  # SSRCs under one key, each way; one more is not heard, or not sent: none may be forgotten
 SRTP_RECORDS: Final = 65_536  # of SRTP sources that outlive a worker, 2 MiB; a call of one stream has four or more
-SRTP_KEYS: Final = 64  # that a session had and has no more: they must not be used anew; one more, and the oldest is gone
+SRTP_KEYS: Final = 64  # that a session had and has no more, lest they be used anew; one more, and the oldest is gone
 SRTP_KEYS_TRIED: Final = 4  # at one end, while it changes over
-HANDED_SECONDS: Final = 1.0  # for which a leg that comes from another worker waits for word of its keys; then it is mute
+HANDED_SECONDS: Final = 1.0  # that a leg which comes from another worker waits for word of its keys; then it is mute
 DTLS_SOURCES: Final = 4  # handshakes at once on one port; one more, and the oldest is over
 DTLS_RECORDS_PER_SECOND: Final = 50  # datagrams of handshakes on one port that are looked at; a handshake has some six
 DTLS_FINGERPRINTS: Final = 16  # of one description

@@ -24,9 +24,6 @@ from sbc.sip.events import FlowClosed, FlowFailed, Ponged
 from sbc.sip.framing import BadFrame, Ping, StreamFramer
 
 _READ_OCTETS: Final = 65_536
-_FLUSH_SECONDS: Final = 10.0  # for a peer that reads slowly, to get what was queued before our end
-_LINGER_SECONDS: Final = 2.0  # after our end: reading on keeps the kernel from resetting what the peer has not read yet
-_HALF_CLOSED_SECONDS: Final = 10.0  # after what a peer asked before its end: time for the answer
 _RESET_LOOK_SECONDS: Final = 0.05  # how soon a refusal by a peer that had ended its half is noticed
 _PING: Final = b"\r\n\r\n"
 _PONG: Final = b"\r\n"
@@ -215,10 +212,10 @@ class Connection:
             return
         self._is_finishing = True
         self._more.set()
-        self._ended.deadline = trio.current_time() + _FLUSH_SECONDS
+        self._ended.deadline = trio.current_time() + limits.FLUSH_SECONDS
 
     def _shut_down(self) -> None:
-        self._ended.deadline = trio.current_time() + _LINGER_SECONDS
+        self._ended.deadline = trio.current_time() + limits.LINGER_SECONDS
         self._written.set()
         try:
             self.socket.shutdown(socket.SHUT_WR)
@@ -283,7 +280,7 @@ class Connection:
 
     def _peer_ended(self) -> None:
         """It may have closed one half only and wait for answers; half a message will never be whole."""
-        patience = self._asked_at + _HALF_CLOSED_SECONDS - self._now()
+        patience = self._asked_at + limits.HALF_CLOSED_SECONDS - self._now()
         if self._framer.deadline is not None:
             self.abort("")
         elif patience > 0:

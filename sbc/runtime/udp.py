@@ -26,8 +26,6 @@ from sbc.runtime.sip_sockets import IP_RECVERR, IPV6_RECVERR, socket_address
 from sbc.runtime.sockets import OpenSocket
 from sbc.sip.events import FlowFailed
 
-_BACKLOG_DATAGRAMS: Final = 256
-_KNOWN_SOURCES: Final = 8_192  # flows remembered per socket; forgotten together, so that strangers cost no memory
 _KEEP_ALIVE_OCTETS: Final = 4  # CRLF CRLF (RFC 5626 §3.5.1), or the odd NUL that NAT boxes are fed with
 _ERRORS_PER_DRAIN: Final = 64
 _EXTENDED_ERROR: Final = struct.Struct("=IBBBBII")  # struct sock_extended_err, linux/errqueue.h
@@ -157,7 +155,7 @@ class UdpSocket:
         return info[_MEMINFO_USED], info[_MEMINFO_LIMIT]
 
     def _flow(self, source: tuple[str, int]) -> Flow:
-        if len(self._flows) >= _KNOWN_SOURCES:
+        if len(self._flows) >= limits.UDP_FLOWS:
             self._flows.clear()
         host = canonical_ip(source[0]) or source[0]
         flow = self._flows[source] = Flow(Transport.UDP, self.interface, self.local, Address(host, source[1]))
@@ -188,7 +186,7 @@ class UdpSocket:
         """The engine hears of each failure, the operator of a remote's first one in a while."""
         now = trio.current_time()
         if now - self._said_at.get(flow.remote, -math.inf) >= _SAID_AGAIN_SECONDS:
-            if len(self._said_at) >= _KNOWN_SOURCES:
+            if len(self._said_at) >= limits.UDP_FLOWS:
                 self._said_at.clear()
             self._said_at[flow.remote] = now
             log.warning("udp.unreachable", interface=self.interface, remote=str(flow.remote), reason=reason)
@@ -209,7 +207,7 @@ class UdpSocket:
             self._send_failed(error, data, flow)
 
     def _queue(self, data: bytes, flow: Flow) -> None:
-        if len(self._backlog) >= _BACKLOG_DATAGRAMS:
+        if len(self._backlog) >= limits.UDP_BACKLOG:
             self._drops["udp_backlog_full"] += 1
             return
         self._backlog.append((data, flow))

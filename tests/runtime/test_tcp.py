@@ -406,3 +406,43 @@ async def test_a_connection_on_which_nothing_is_said_is_closed(rig, monkeypatch)
             while await stream.receive_some():
                 pass
     await until(lambda: rig.tcp.connections == 0)
+
+
+# BOUND: HALF_CLOSED_SECONDS
+async def test_a_half_closed_peer_that_gets_no_answer_is_closed(rig, monkeypatch):
+    monkeypatch.setattr(limits, "HALF_CLOSED_SECONDS", 0.05)
+    rig.driver.on_receive = lambda _data, _flow: None
+    stream = await connect(rig)
+    async with stream:
+        await stream.send_all(message())
+        await stream.send_eof()
+        await until(lambda: rig.driver.closed)
+        await until(lambda: rig.tcp.connections == 0)
+
+
+# BOUND: LINGER_SECONDS
+async def test_a_peer_that_does_not_end_its_half_is_not_waited_for(rig, monkeypatch):
+    monkeypatch.setattr(limits, "LINGER_SECONDS", 0.05)
+    stream = await connect(rig)
+    async with stream:
+        await stream.send_all(message())
+        await until(lambda: rig.driver.received)
+        rig.tcp.close(rig.driver.received[0][1])
+        await until(lambda: rig.tcp.connections == 0)
+    assert rig.driver.failed == []
+
+
+# BOUND: FLUSH_SECONDS
+async def test_what_was_queued_before_the_end_is_not_waited_for_without_end(rig, monkeypatch):
+    monkeypatch.setattr(limits, "FLUSH_SECONDS", 0.05)
+    rig.driver.on_receive = lambda _data, _flow: None
+    stream = await connect(rig)
+    async with stream:
+        await stream.send_all(message())
+        await until(lambda: rig.driver.received)
+        flow = rig.driver.received[0][1]
+        while not next(iter(rig.tcp._connections.values()))._outbox:
+            rig.tcp.send(b"x" * 65_536, flow)
+        rig.tcp.close(flow)
+        await until(lambda: rig.tcp.connections == 0)
+    assert rig.driver.failed == [FlowFailed(flow, "the connection was closed")]

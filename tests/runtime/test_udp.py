@@ -150,6 +150,7 @@ class Stubborn:
         return getattr(self._real, name)
 
 
+# BOUND: UDP_BACKLOG
 async def test_what_would_block_waits_in_order_and_what_does_not_fit_is_counted(nursery):
     rig = Rig(wrap=lambda sock: Stubborn(sock, BlockingIOError(errno.EAGAIN, "")))
     with peer_socket("127.0.0.1") as peer:
@@ -176,8 +177,9 @@ async def test_a_datagram_that_the_local_firewall_drops_is_lost_like_any_other(n
     close_all(rig.opened)
 
 
+# BOUND: UDP_FLOWS
 async def test_strangers_cost_no_memory(rig, monkeypatch):
-    monkeypatch.setattr("sbc.runtime.udp._KNOWN_SOURCES", 3)
+    monkeypatch.setattr("sbc.core.limits.UDP_FLOWS", 3)
     for port in range(1, 20):
         rig.udp._flow(("192.0.2.1", port))
     assert len(rig.udp._flows) <= 3
