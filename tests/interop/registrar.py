@@ -28,6 +28,7 @@ auto_aliases=no
 tcp_children=1
 listen=udp:{address}:5060
 listen=tcp:{address}:5060
+{tls_listener}
 alias="{realm}"
 loadmodule "ctl.so"
 loadmodule "tm.so"
@@ -40,6 +41,8 @@ loadmodule "xlog.so"
 loadmodule "usrloc.so"
 loadmodule "registrar.so"
 loadmodule "auth.so"
+loadmodule "nathelper.so"
+{tls_module}
 modparam("ctl", "binrpc", "unix:{control}")
 modparam("tm", "fr_timer", 4000)
 modparam("pv", "shvset", "mood=s:{mood}")
@@ -47,6 +50,7 @@ modparam("registrar", "max_expires", {grants})
 modparam("registrar", "default_expires", {grants})
 modparam("registrar", "max_contacts", 10)
 modparam("auth", "algorithm", "{algorithm}")
+modparam("nathelper|registrar", "received_avp", "$avp(received)")
 
 request_route {{
   if (is_method("REGISTER")) {{
@@ -69,6 +73,7 @@ request_route {{
       sl_send_reply("423", "Interval Too Brief");
       exit;
     }}
+    if (proto == TLS) fix_nated_register();
     save("location");
     exit;
   }}
@@ -115,6 +120,27 @@ route[CHALLENGE] {{
 }}
 """
 
+# What it sends goes down the connection that the registration came on: a call by fix_nated_register, what follows in its
+# dialog by the alias of RFC 5923.
+_TLS_MODULE = """
+loadmodule "tls.so"
+modparam("tls", "tls_method", "TLSv1.2+")
+modparam("tls", "certificate", "{certificate}")
+modparam("tls", "private_key", "{key}")
+modparam("tls", "ca_list", "{authority}")
+modparam("tls", "verify_certificate", {verifies})
+modparam("tls", "require_certificate", {verifies})
+"""
+
+
+class Tls(NamedTuple):
+    """Its files, and whether it wants to see a certificate of ours."""
+
+    certificate: Path
+    key: Path
+    authority: Path
+    verifies: bool = False
+
 
 class Asked(NamedTuple):
     """One REGISTER that came. `user`: of its credentials, "" without any."""
@@ -126,12 +152,14 @@ class Asked(NamedTuple):
 
 
 class CarrierRegistrar:
-    """`grants`: the most seconds that it gives; `at_least`: less gets a 423. `behind`: the carrier's telephones."""
+    """`grants`: the most seconds that it gives; `at_least`: less gets a 423. `behind`: the carrier's telephones.
+    `tls`: it listens at port 5061 as well.
+    """
 
     def __init__(
         self, folder: Path, name: str, *, address: str, sbc: str, behind: str = "127.0.0.1", grants: int = 600,
         at_least: int = 0, password: str = PASSWORD, algorithm: Literal["MD5", "SHA-256"] = "MD5",
-        mood: Mood = "accepts",
+        mood: Mood = "accepts", tls: Tls | None = None,
     ) -> None:  # fmt: skip
         self.name = name
         self._folder = folder / name
@@ -139,8 +167,10 @@ class CarrierRegistrar:
         self._short = Path(tempfile.mkdtemp(prefix="kam-"))  # the name of a Unix socket is short
         self._starts = 0
         self._config = self._folder / "kamailio.cfg"
+        module = "" if tls is None else _TLS_MODULE.format(**tls._asdict() | {"verifies": int(tls.verifies)})
         self._config.write_text(
             _CONFIG.format(
+                tls_listener="" if tls is None else f"enable_tls=yes\ntcp_accept_aliases=yes\nlisten=tls:{address}:5061", tls_module=module,
                 address=address, sbc=sbc, behind=behind, grants=grants, at_least=at_least, user=USER,
                 realm=REALM, password=password, algorithm=algorithm, mood=mood, control=self._short / "ctl",
             )
