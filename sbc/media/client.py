@@ -79,6 +79,7 @@ class MediaClient:
         self._homes: dict[Key, int | None] = {}  # every open pair: the worker that has it
         self._users: dict[Key, str] = {}  # the session that put it last
         self._sessions: dict[str, _Session] = {}
+        self._due: list[Outgoing] = []
         self._keys: dict[Key, wire.Dtls] = {}  # what came of the handshakes of ports that sessions use
 
     # --- what signalling wants ------------------------------------------------------------------------------------
@@ -192,7 +193,7 @@ class MediaClient:
         """The connection to it is gone, and most likely the worker too."""
         self._links[worker].lost()
 
-    def received(self, data: bytes, worker: int = 0) -> list[wire.Reply]:
+    def received(self, data: bytes, worker: int = 0) -> list[wire.News]:
         """Read one message of a worker. A `Running` with our version comes back as it is; others become `Refused`."""
         try:
             reply = wire.decode_reply(data)
@@ -208,11 +209,19 @@ class MediaClient:
                 return [self._ended(ref, streams, worker)]
             case wire.Report():
                 return [self._report(reply, worker)]
+            case wire.Handed():
+                self._hand_on(reply, worker)
+                return []
             case wire.Keyed():
                 self._learn_keys(reply)
                 return [msgspec.structs.replace(reply, keys=None)]
             case _:
                 return [reply]
+
+    def due(self) -> list[Outgoing]:
+        """What to send because of what was received."""
+        due, self._due = self._due, []
+        return due
 
     # --- what there is --------------------------------------------------------------------------------------------
 
@@ -296,6 +305,12 @@ class MediaClient:
             changes = {"rtcp_keys" if keyed.is_rtcp else "keys": keyed.keys}
             self._keys[end.local, end.port] = msgspec.structs.replace(end.secured, **changes)
             session.put = with_keys(session.put, self._keys)
+
+    def _hand_on(self, handed: wire.Handed, worker: int) -> None:
+        home = self._homes.get((handed.local, handed.port))
+        if home is not None and home != worker and self._links[home].is_running:
+            request = wire.TakeOver(handed.local, handed.port, handed.states)
+            self._due.append(self._outgoing(request, home))
 
     def _forget_keys(self) -> None:
         """Of ports that nobody uses."""

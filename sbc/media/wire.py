@@ -235,6 +235,28 @@ class DeleteSession(Struct, frozen=True, tag=True):
     ref: str
 
 
+class KeyState(Struct, frozen=True):
+    """How far a source has come under one SRTP key. `owner`: a digest of the key. `source`: SSRC + 1, or 0 for the key
+    itself; `index`, `rtcp_index`: the highest, -1 none; `shift`: of its sequence numbers, as we send them.
+    """
+
+    owner: int
+    source: int
+    index: int
+    rtcp_index: int
+    shift: int
+
+
+class TakeOver(Struct, frozen=True, tag=True):
+    """What `Handed` told of this pair, for the worker that has it now. Until it comes, HANDED_SECONDS at most, nothing
+    passes at a secured end whose pair came with `AddPorts.in_use`: no index may be used twice, and none is known.
+    """
+
+    local: str
+    port: int
+    states: tuple[KeyState, ...]
+
+
 class Synced(Struct, frozen=True, tag=True):
     """Everything has been said. Sessions that were not put on this connection have no owner from now on; pairs that
     were not added on it, and that no session uses, are closed; flows and counters of nobody are cleared away.
@@ -264,7 +286,7 @@ class PlayDigit(Struct, frozen=True, tag=True):
     milliseconds: int
 
 
-Request = Configure | AddPorts | DropPorts | PutSession | DeleteSession | Synced | Query | PlayDigit
+Request = Configure | AddPorts | DropPorts | TakeOver | PutSession | DeleteSession | Synced | Query | PlayDigit
 
 # --- worker to signalling ---------------------------------------------------------------------------------------------
 
@@ -408,6 +430,17 @@ class Keyed(Struct, frozen=True, tag=True):
     is_rtcp: bool = False
 
 
+class Handed(Struct, frozen=True, tag=True):
+    """Answer to `DropPorts`, for each pair with a secured end: what the next worker needs to go on with its keys.
+
+    `media.client` passes it on as `TakeOver`; nobody else needs it.
+    """
+
+    local: str
+    port: int
+    states: tuple[KeyState, ...]
+
+
 class StillHeard(Struct, frozen=True, tag=True):
     """The former remote of a pair that rests still sends to it. Said about once a second while it does."""
 
@@ -422,7 +455,8 @@ class Refused(Struct, frozen=True, tag=True):
     reason: str
 
 
-Reply = Running | EngineReady | SessionEnded | Report | DigitHeard | Silent | Keyed | StillHeard | Refused
+News = Running | EngineReady | SessionEnded | Report | DigitHeard | Silent | Keyed | StillHeard | Refused
+Reply = News | Handed
 
 _encoder = msgspec.msgpack.Encoder()
 _request_decoder: msgspec.msgpack.Decoder[Request] = msgspec.msgpack.Decoder(Request)

@@ -288,6 +288,7 @@ class MediaPool:
             if isinstance(reply, wire.EngineReady):
                 self._say_engine(number, reply)
             self._deliver(MediaReplied(reply))
+        self._send(self._client.due())
         if self._client.is_known:
             self._known.set()
 

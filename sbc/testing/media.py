@@ -53,22 +53,22 @@ class FakeMedia:
         self.closed += [(local, port) for port in ports]
         self._say(self.client.ports_closed(local, ports))
 
-    def ask(self, request: Asked) -> list[wire.Reply]:
+    def ask(self, request: Asked) -> list[wire.News]:
         return self._say(self.client.ask(request))
 
     def relay(self, packet: Packet) -> list[Packet]:
         """The worker that has the port reads it."""
         return [sent for worker in self._running() for sent in worker.relay(packet)]
 
-    def tick(self, now: float) -> list[wire.Reply]:
+    def tick(self, now: float) -> list[wire.News]:
         """Time has gone by: what is due is in what it returns, with all other news."""
         for worker in self._running():
             worker.tick(now)
         return self.news()
 
-    def news(self) -> list[wire.Reply]:
+    def news(self) -> list[wire.News]:
         """What workers said unasked since this was asked last: of digits, of silence, of pairs that rest."""
-        said: list[wire.Reply] = []
+        said: list[wire.News] = []
         for n, worker in enumerate(self.workers):
             for news in worker.news if worker else ():
                 said += self.client.received(wire.encode(news), n)
@@ -81,14 +81,14 @@ class FakeMedia:
         """The digits that the workers which run now were told to play."""
         return tuple(digit for worker in self._running() for digit in worker.played)
 
-    def poll(self) -> list[wire.Reply]:
+    def poll(self) -> list[wire.News]:
         return self._say(self.client.poll())
 
     def kill(self, n: int = 0) -> None:
         self.workers[n] = None
         self.client.worker_lost(n)
 
-    def start(self, n: int = 0) -> list[wire.Reply]:
+    def start(self, n: int = 0) -> list[wire.News]:
         """A fresh worker; returns the answers to what had to be said again."""
         self._pid += 1
         worker = self.workers[n] = FakeWorker(self._pid, self._clock)
@@ -98,8 +98,8 @@ class FakeMedia:
     def _running(self) -> list[FakeWorker]:
         return [worker for worker in self.workers if worker is not None]
 
-    def _say(self, messages: Iterable[Outgoing]) -> list[wire.Reply]:
-        replies: list[wire.Reply] = []
+    def _say(self, messages: Iterable[Outgoing]) -> list[wire.News]:
+        replies: list[wire.News] = []
         for message in messages:
             worker = self.workers[message.worker]
             for answer in worker.receive(message.data) if worker else ():

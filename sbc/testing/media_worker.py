@@ -114,7 +114,7 @@ class FakeWorker:
         self._put_here: set[str] = set()  # on this connection
         self._added_here: set[Address] = set()
         self.played: list[wire.PlayDigit] = []
-        self.news: list[wire.Reply] = []  # for signalling, unasked; whoever reads it clears it
+        self.news: list[wire.News] = []  # for signalling, unasked; whoever reads it clears it
 
     def start(self) -> bytes:
         """A connection of signalling: what the worker says first."""
@@ -129,7 +129,7 @@ class FakeWorker:
             return [wire.encode(wire.Refused("", f"no request: {error}"))]
         return [wire.encode(reply) for reply in self.handle(request)]
 
-    def handle(self, request: wire.Request) -> list[wire.Reply]:
+    def handle(self, request: wire.Request) -> list[wire.News]:
         match request:
             case wire.Configure(engine=engine):
                 self._configured = request
@@ -141,6 +141,8 @@ class FakeWorker:
             case wire.DropPorts(local=local, ports=ports):
                 self._drop({Address(local, port) for port in ports})
                 return []
+            case wire.TakeOver():
+                return []  # it has no keys
             case wire.PutSession():
                 return self._put(request)
             case wire.DeleteSession(ref=ref):
@@ -247,7 +249,7 @@ class FakeWorker:
 
     # --- sessions -----------------------------------------------------------------------------------------------------
 
-    def _put(self, put: wire.PutSession) -> list[wire.Reply]:
+    def _put(self, put: wire.PutSession) -> list[wire.News]:
         put = msgspec.structs.replace(put, streams=tuple(map(_without_idle_mux, put.streams)))
         session = self._sessions.get(put.ref)
         if session is not None and put.generation < session.put.generation:
@@ -291,7 +293,7 @@ class FakeWorker:
             return "no name, or no remote address"
         return "" if all(_has_payload_types(stream) for stream in put.streams) else "no payload type can be so"
 
-    def _play(self, play: wire.PlayDigit) -> list[wire.Reply]:
+    def _play(self, play: wire.PlayDigit) -> list[wire.News]:
         session = self._sessions.get(play.ref)
         if len(play.digit) != 1 or play.digit not in wire.DIGITS:
             return [wire.Refused(play.ref, "no such digit")]

@@ -403,7 +403,7 @@ class World:
                 return interface
         raise ValueError(f"{address} is no listener of the SBC; say which side the phone is on")
 
-    def _replied(self, reply: wire.Reply) -> None:
+    def _replied(self, reply: wire.News) -> None:
         if not isinstance(reply, wire.Running):
             self.tell(MediaReplied(reply))
 

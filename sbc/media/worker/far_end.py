@@ -161,7 +161,11 @@ class FarEnd:
         if self.security is None:
             self.security = Security(keyring.counter(self.owner))
         self.security.associations = associations
-        self.security.put(self.end, ref, keyring, is_resumed=is_resumed)
+        if self.pair.is_awaited:
+            self.security.wait()
+        else:
+            self.security.put(self.end, ref, keyring, is_resumed=is_resumed, is_lost=self.pair.is_lost)
+            self.pair.is_lost = False  # of that key it is remembered; another was never used
 
     @property
     def shield(self) -> "Security | None":
@@ -187,7 +191,13 @@ class FarEnd:
     @property
     def suite(self) -> str:
         """Empty: it is not secured, or not yet."""
-        return "" if self.end.secured is None or self.security is None else self.security.rtp.suite
+        crypto = None if self.shield is None else self.shield.rtp.crypto
+        return "" if crypto is None else crypto.suite
+
+    def key_states(self, keyring: "Keyring") -> "list[wire.KeyState]":
+        """How far its keys have come, for another worker."""
+        shields = () if self.shield is None else {self.shield.rtp, self.shield.rtcp}
+        return [one for shield in shields if shield.crypto is not None for one in keyring.states(shield.crypto)]
 
     def fold(self) -> None:
         """The slot is given up: what it says is the tally's from now on."""

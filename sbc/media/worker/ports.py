@@ -46,7 +46,19 @@ class Udp(Protocol):
 class Pair:
     """RTP and RTCP socket of one even port, and the session that uses them ("": none)."""
 
-    __slots__ = ("_is_muted", "closed_at", "is_leaving", "local", "owner", "port", "rest", "rtcp", "rtp")
+    __slots__ = (
+        "_is_muted",
+        "closed_at",
+        "is_awaited",
+        "is_leaving",
+        "is_lost",
+        "local",
+        "owner",
+        "port",
+        "rest",
+        "rtcp",
+        "rtp",
+    )
 
     def __init__(self, local: str, port: int, rtp: Udp, rtcp: Udp) -> None:
         self.local = local
@@ -57,6 +69,8 @@ class Pair:
         self.rest: Rest | None = None
         self.closed_at = -math.inf
         self.is_leaving = False  # somebody else may have it already, whose the state of its sockets is
+        self.is_awaited = False  # another worker has used its SRTP keys, and is about to tell how far
+        self.is_lost = False  # it has not told
         self._is_muted = False  # by us; the worker before us may have left it open
 
     @property

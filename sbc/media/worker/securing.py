@@ -32,27 +32,39 @@ class NotMediaError(OSError):
 
 
 class Shield:
-    """The keys of one port, or of both. Without any, nothing passes. `suite`: by its name."""
+    """The keys of one port, or of both: `crypto`. Without any, nothing passes."""
 
-    __slots__ = ("_receivers", "_send_mki", "_sender", "suite")
+    __slots__ = ("_receivers", "_send_mki", "_sender", "crypto")
 
     def __init__(self) -> None:
-        self.suite = ""
+        self.crypto: wire.Crypto | None = None
         self._sender: Sender | None = None
         self._send_mki = b""
         self._receivers: list[tuple[Receiver, bytes]] = []
 
-    def put(self, crypto: wire.Crypto | None, ref: str, keyring: Keyring, *, is_resumed: bool) -> None:
+    def put(
+        self, crypto: wire.Crypto | None, ref: str, keyring: Keyring, *, is_resumed: bool, is_lost: bool = False
+    ) -> None:
         """These from now on. The key that the far end used last is tried first, wherever it stands."""
         before = self._receivers[0][0] if self._receivers else None
+        self.crypto = crypto
         if crypto is None:
-            self.suite, self._sender, self._receivers = "", None, []
+            self.forget()
             return
-        self.suite, self._send_mki = crypto.suite, crypto.send.mki
-        self._sender = keyring.sender(ref, crypto, is_resumed=is_resumed)
+        self._send_mki = crypto.send.mki
+        self._sender = keyring.sender(ref, crypto, is_resumed=is_resumed, is_lost=is_lost)
         receivers = keyring.receivers(ref, crypto)
         self._receivers = [(one, key.mki) for one, key in zip(receivers, crypto.receive, strict=True)]
         self._receivers.sort(key=lambda one: one[0] is not before)
+
+    def forget(self) -> None:
+        """Nothing passes."""
+        self.crypto, self._sender, self._receivers = None, None, []
+
+    @property
+    def is_deaf(self) -> bool:
+        """There is no key to open anything with."""
+        return not self._receivers
 
     def open(self, size: int, *, is_report: bool) -> int:
         """Opens the packet in the buffer; its size then, FORGED, or REPLAYED."""
@@ -112,20 +124,25 @@ class Security:
         self.associations: dict[bool, Association] = {}
         self._is_mux = False
 
-    def put(self, end: wire.End, ref: str, keyring: Keyring, *, is_resumed: bool) -> None:
+    def wait(self) -> None:
+        """Nothing passes until `put` is called again."""
+        for shield in (self.rtp, self.rtcp):
+            shield.forget()
+
+    def put(self, end: wire.End, ref: str, keyring: Keyring, *, is_resumed: bool, is_lost: bool = False) -> None:
         """The end as it is from now on; it is secured, and its `associations` have been set."""
         self._is_mux = end.mux
         if isinstance(end.secured, wire.Crypto):
             self.rtcp = self.rtp
-            self.rtp.put(end.secured, ref, keyring, is_resumed=is_resumed)
+            self.rtp.put(end.secured, ref, keyring, is_resumed=is_resumed, is_lost=is_lost)
             return
         rtp, rtcp = self.associations.get(False), self.associations.get(True)
-        self.rtp.put(None if rtp is None else rtp.keys, ref, keyring, is_resumed=is_resumed)
+        self.rtp.put(None if rtp is None else rtp.keys, ref, keyring, is_resumed=is_resumed, is_lost=is_lost)
         if rtcp is None:
             self.rtcp = self.rtp
         else:
             self.rtcp = Shield() if self.rtcp is self.rtp else self.rtcp
-            self.rtcp.put(rtcp.keys, ref, keyring, is_resumed=is_resumed)
+            self.rtcp.put(rtcp.keys, ref, keyring, is_resumed=is_resumed, is_lost=is_lost)
 
     # --- what comes ---------------------------------------------------------------------------------------------------
 
@@ -156,9 +173,13 @@ class Security:
         if not 128 <= buffer[0] < 192 or size < (RTCP_OCTETS if is_report else RTP_OCTETS):
             self._take_other(inlet, size, source)
             raise NotMediaError
-        left = (self.rtcp if inlet.is_rtcp else self.rtp).open(size, is_report=is_report)
+        shield = self.rtcp if inlet.is_rtcp else self.rtp
+        left = shield.open(size, is_report=is_report)
         if left >= 0:
             return left
+        if shield.is_deaf:
+            inlet.statistics.add(slots.DROPPED)
+            raise NotMediaError
         if left == REPLAYED:
             self.refused.count_replayed()
         else:

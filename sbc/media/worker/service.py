@@ -6,12 +6,12 @@ come and gone, asks the `agenda` when its time has come, and sends the `news` th
 not read packets. Sessions outlive signalling: what is not put again before `Synced` has no owner, and ends by `sweep`.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 import msgspec
 
-from sbc.core.limits import PORT_QUARANTINE_MINIMUM_SECONDS
+from sbc.core.limits import HANDED_SECONDS, PORT_QUARANTINE_MINIMUM_SECONDS
 from sbc.media import wire
 from sbc.media.worker.agenda import Agenda
 from sbc.media.worker.engine_choice import EngineChoice, OpenEngine
@@ -121,7 +121,9 @@ class Service:
             case wire.AddPorts():
                 return self._add(request, sockets)
             case wire.DropPorts(local=local, ports=ports):
-                self._drop([(local, port) for port in ports])
+                return self._drop([(local, port) for port in ports])
+            case wire.TakeOver():
+                self._take_over(request)
                 return []
             case wire.PutSession():
                 return self._put(request)
@@ -156,15 +158,41 @@ class Service:
         self._added.update((local, port) for port in ports)
         if add.in_use:
             for port in ports:
-                self._ports.pair(local, port).closed_at = self._clock()
+                self._await(self._ports.pair(local, port))
         if self._is_synced:
             self._choice.attach({local}, is_all=False)
         return []
 
-    def _drop(self, keys: Iterable[Key]) -> None:
+    def _await(self, pair: Pair) -> None:
+        """It comes with a leg, and perhaps with keys, of which the other worker tells in a moment."""
+        now = self._clock()
+        pair.closed_at = now
+        pair.is_awaited = True
+        self.agenda.book(now + HANDED_SECONDS, Awaited(pair, self._go_on))
+
+    def _take_over(self, told: wire.TakeOver) -> None:
+        pair = self._ports.pair(told.local, told.port)
+        if pair.is_awaited:
+            if told.states:
+                self._around.keyring().take_over(told.states)
+            self._go_on(pair)
+
+    def _go_on(self, pair: Pair) -> None:
+        """With the keys of its end, as far as they are known."""
+        pair.is_awaited = False
+        life = self._lives.get(pair.owner)
+        if life is not None:
+            life.session.secure(pair.key)
+
+    def _drop(self, keys: Iterable[Key]) -> list[wire.Reply]:
         """Forget pairs; a session that still names one is cut off there."""
         pairs = [pair for key in keys if (pair := self._ports.drop(*key))]
         owners = {pair.owner for pair in pairs} - {""}
+        handed = [
+            (pair.key, self._lives[pair.owner].session.key_states(pair.key, self._around))
+            for pair in pairs
+            if pair.owner
+        ]
         for pair in pairs:
             pair.owner, pair.is_leaving = "", True
             self._added.discard(pair.key)
@@ -176,6 +204,7 @@ class Service:
             self._lives[ref].session.rewire(self._around)
         for pair in pairs:
             pair.let_go()
+        return [wire.Handed(*key, states) for key, states in handed]
 
     def _put(self, put: wire.PutSession) -> list[wire.Reply]:
         life = self._lives.get(put.ref)
@@ -252,6 +281,7 @@ class Service:
                 continue
             pair.owner = ""
             pair.closed_at = now
+            pair.is_awaited = pair.is_lost = False
             self._around.forget_associations(pair.key)
             self._watch.unset(pair.rtp)
             self._watch.unset(pair.rtcp)
@@ -286,6 +316,21 @@ class Service:
 
     def _pair(self, end: wire.End) -> Pair:
         return self._ports.pair(end.local, end.port)
+
+
+class Awaited:
+    """A pair of whose keys another worker should tell. When its time is over, it has not."""
+
+    __slots__ = ("_go_on", "_pair")
+
+    def __init__(self, pair: Pair, go_on: Callable[[Pair], None]) -> None:
+        self._pair = pair
+        self._go_on = go_on
+
+    def tick(self, _now: float) -> None:
+        if self._pair.is_awaited:
+            self._pair.is_lost = True
+            self._go_on(self._pair)
 
 
 def _ends(put: wire.PutSession) -> list[wire.End]:

@@ -182,6 +182,17 @@ class Session:
             associations = settle(far, secured, around, self._told(far, secured.association, around))
             far.secure(around.keyring(), self.put.ref, associations, is_resumed=self.put.resumed)
 
+    def key_states(self, key: Key, around: Surroundings) -> tuple[wire.KeyState, ...]:
+        """How far the keys of one end have come; empty where it is not secured, or not ours."""
+        far = self._ends.get(key)
+        return () if far is None or far.shield is None else tuple(far.key_states(around.keyring()))
+
+    def secure(self, key: Key) -> None:
+        """What was awaited of one end's keys is there, or will not be."""
+        far = self._ends.get(key)
+        if far is not None and self._around is not None:
+            self._secure(far, self._around)
+
     def _told(
         self, far: FarEnd, association: int, around: Surroundings
     ) -> Callable[[bool, wire.Crypto | None, str], None]:

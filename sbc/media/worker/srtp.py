@@ -57,15 +57,17 @@ class Sender:
         "owner",
     )
 
-    def __init__(self, suite: str, key: bytes, records: Records, *, is_resumed: bool) -> None:
-        """Raises ValueError where the key is not one of the suite."""
+    def __init__(self, suite: str, key: bytes, records: Records, *, is_resumed: bool, is_lost: bool = False) -> None:
+        """Raises ValueError where the key is not one of the suite. `is_lost`: another worker, which has records of its
+        own, may have used it, and has not told how far.
+        """
         self._rtp, self._rtcp = protections(SUITES[suite], key)
         self._records = records
         self.owner = owner_of(key, is_sent=True)
         was_used = records.has(self.owner)
         self._is_doubtful = was_used and not records.is_complete
         self._record = records.take(self.owner)
-        if is_resumed and not was_used and not records.is_complete:
+        if not was_used and (is_lost or (is_resumed and not records.is_complete)):
             self._record.mark()
         self.is_spent = self._record.is_marked
         if was_used:
@@ -73,6 +75,11 @@ class Sender:
         self._sources: dict[int, Said] = {}
         self._ssrc = NONE
         self._said: Said | None = None
+
+    def reload(self) -> None:
+        """The records say more than we know."""
+        self._sources.clear()
+        self._ssrc, self._said = NONE, None
 
     def protect(self, data: bytes | memoryview, mki: bytes) -> memoryview:
         """An RTP packet as it leaves, in a buffer that the next call uses again. Raises UnsendableError."""
@@ -132,6 +139,11 @@ class Receiver:
         self._sources: dict[int, Heard] = {}
         self._ssrc = NONE
         self._heard: Heard | None = None
+
+    def reload(self) -> None:
+        """The records say more than we know."""
+        self._sources.clear()
+        self._ssrc, self._heard = NONE, None
 
     def highest(self, ssrc: int) -> int:
         """The highest index of a source, NONE: it is not known."""

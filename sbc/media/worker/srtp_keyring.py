@@ -8,10 +8,10 @@ besides those it has now, until it is over: a key that comes back must not begin
 from collections.abc import Collection
 
 from sbc.core.limits import SRTP_KEYS
-from sbc.media.wire import Crypto
+from sbc.media.wire import Crypto, KeyState
 from sbc.media.worker.slots import Memory
 from sbc.media.worker.srtp import Receiver, Sender
-from sbc.media.worker.srtp_memory import BEHIND, Record, Records, has_room
+from sbc.media.worker.srtp_memory import BEHIND, Record, Records, has_room, owner_of
 
 Name = tuple[str, bytes, bool]  # suite, key, whether we send under it
 
@@ -38,13 +38,14 @@ class Keyring:
             self._records = Records(self._memory, BEHIND) if has_room(self._memory) else Records()
         return self._records
 
-    def sender(self, ref: str, crypto: Crypto, *, is_resumed: bool) -> Sender:
-        """The one of `crypto.send`, which this session holds from now on."""
+    def sender(self, ref: str, crypto: Crypto, *, is_resumed: bool, is_lost: bool = False) -> Sender:
+        """The one of `crypto.send`, which this session holds from now on. `is_lost`: see `Sender`."""
         key = crypto.send.key
         name = (crypto.suite, key, True)
         sender = self._senders.get(name)
         if sender is None:
-            sender = self._senders[name] = Sender(crypto.suite, key, self.records, is_resumed=is_resumed)
+            sender = Sender(crypto.suite, key, self.records, is_resumed=is_resumed, is_lost=is_lost)
+            self._senders[name] = sender
         self._hold(ref, name)
         return sender
 
@@ -59,6 +60,29 @@ class Keyring:
             self._hold(ref, name)
             found.append(receiver)
         return found
+
+    def states(self, crypto: Crypto) -> list[KeyState]:
+        """How far these keys have come, for another worker."""
+        owners = [owner_of(crypto.send.key, is_sent=True)]
+        owners += [owner_of(one.key, is_sent=False) for one in crypto.receive]
+        return [
+            KeyState(owner, source, record.index, record.rtcp_index, record.shift)
+            for owner in owners
+            for source, record in self.records.sources(owner).items()
+        ]
+
+    def take_over(self, states: Collection[KeyState]) -> None:
+        """What another worker says of its `states`."""
+        owners = {state.owner for state in states}
+        for state in states:
+            record = self.records.take(state.owner, state.source)
+            record.reach(state.index, state.rtcp_index, state.shift)
+            if not state.source and state.shift:
+                record.mark()
+        held: list[Sender | Receiver] = [*self._senders.values(), *self._receivers.values()]
+        for one in held:
+            if one.owner in owners:
+                one.reload()
 
     def counter(self, owner: int) -> Record:
         """What was refused at one end, `slots.owner_of` it."""

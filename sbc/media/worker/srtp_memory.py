@@ -55,6 +55,13 @@ class Record:
         shift: int = self._cells[self._at + _SHIFT]
         return shift
 
+    def reach(self, index: int, rtcp_index: int, shift: int) -> None:
+        """Another worker has come so far."""
+        if index > self.index:
+            self.note(index)
+            self.note_shift(shift)
+        self.note_rtcp(max(rtcp_index, self.rtcp_index))
+
     def note(self, index: int) -> None:
         self._cells[self._at + _INDEX] = index + 1
 
@@ -131,6 +138,10 @@ class Records:
             self._cells[1] = _IS_LACKING
             return Record(memoryview(bytearray(RECORD_OCTETS)).cast("Q"), 0)
         return Record(self._cells, n * RECORD_CELLS)
+
+    def sources(self, owner: int) -> dict[int, Record]:
+        """All of this owner's."""
+        return {source: Record(self._cells, n * RECORD_CELLS) for source, n in self._of.get(owner, {}).items()}
 
     def give_back(self, owner: int) -> None:
         """All of this owner's."""
