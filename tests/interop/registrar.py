@@ -120,8 +120,13 @@ route[CHALLENGE] {{
 }}
 """
 
-# What it sends goes down the connection that the registration came on: a call by fix_nated_register, what follows in its
-# dialog by the alias of RFC 5923.
+# What it sends goes down the connection that the registration came on: calls by fix_nated_register, what follows in
+# their dialogs by the alias of RFC 5923.
+_TLS_LISTENER = """
+enable_tls=yes
+tcp_accept_aliases=yes
+listen=tls:{}:5061
+"""
 _TLS_MODULE = """
 loadmodule "tls.so"
 modparam("tls", "tls_method", "TLSv1.2+")
@@ -170,7 +175,7 @@ class CarrierRegistrar:
         module = "" if tls is None else _TLS_MODULE.format(**tls._asdict() | {"verifies": int(tls.verifies)})
         self._config.write_text(
             _CONFIG.format(
-                tls_listener="" if tls is None else f"enable_tls=yes\ntcp_accept_aliases=yes\nlisten=tls:{address}:5061", tls_module=module,
+                tls_listener="" if tls is None else _TLS_LISTENER.format(address), tls_module=module,
                 address=address, sbc=sbc, behind=behind, grants=grants, at_least=at_least, user=USER,
                 realm=REALM, password=password, algorithm=algorithm, mood=mood, control=self._short / "ctl",
             )
