@@ -24,6 +24,7 @@ from sbc.sip.events import FlowClosed, FlowFailed, Ponged
 from sbc.sip.framing import BadFrame, Ping, StreamFramer
 
 _READ_OCTETS: Final = 65_536
+_READ_SEALED_OCTETS: Final = 16_384  # records can be small, and each is work; then it is others' turn
 _RESET_LOOK_SECONDS: Final = 0.05  # how soon a refusal by a peer that had ended its half is noticed
 _PING: Final = b"\r\n\r\n"
 _PONG: Final = b"\r\n"
@@ -300,7 +301,7 @@ class Connection:
                     return opened
                 await trio.lowlevel.wait_readable(self.socket)
                 try:
-                    octets = self.socket.recv(_READ_OCTETS)
+                    octets = self.socket.recv(_READ_OCTETS if self._session is None else _READ_SEALED_OCTETS)
                 except BlockingIOError:
                     continue
                 if self._session is None:

@@ -38,6 +38,7 @@ class TlsSession:
     def __init__(self, context: Context, *, server_name: str | None, is_server: bool) -> None:
         self._context = context
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._failure: TlsError | None = None  # to be raised when what came before it was taken
         try:
             self._object = context.made.wrap_bio(
                 self._incoming, self._outgoing, server_side=is_server, server_hostname=server_name
@@ -103,14 +104,22 @@ class TlsSession:
         """What can be read of what was fed: some octets; none at the end that the other side has declared; None where
         more must come first. Raises TlsError; CutOffError, for somebody on the way may have cut the stream.
         """
+        if self._failure is not None:
+            raise self._failure
+        found: list[bytes] = []
         try:
-            return self._object.read(_READ_OCTETS)
+            # All of it: who sends records of one octet each shall not cost a turn of the reader for each.
+            while octets := self._object.read(_READ_OCTETS):
+                found.append(octets)
         except ssl.SSLWantReadError:
-            return None
+            return b"".join(found) or None
         except ssl.SSLEOFError:
-            raise CutOffError("the connection was cut off") from None
+            self._failure = CutOffError("the connection was cut off")
         except ssl.SSLError as error:
-            raise TlsError(words(error)) from None
+            self._failure = TlsError(words(error))
+        if self._failure is not None and not found:
+            raise self._failure
+        return b"".join(found)
 
     def end(self) -> bytes:
         """Our close_notify (RFC 8446 §6.1)."""

@@ -10,6 +10,7 @@ import contextlib
 import os
 import ssl
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 from typing import Final, Literal
 
@@ -94,13 +95,13 @@ class Contexts:
                 self._made.pop(rules, None)
 
     def authorities(self, trust: Trust) -> frozenset[str]:
-        """Fingerprints of those that are believed, and of their keys."""
+        """Fingerprints of those that are believed; where the policy names them, of their keys, too."""
         text = trust.authorities or self._system
         found = self._authorities.get(text)
         if found is None:
             if len(self._authorities) >= _REMEMBERED_CHAINS:
                 self._authorities.clear()
-            found = self._authorities[text] = _fingerprints(text)
+            found = self._authorities[text] = _fingerprints(text, with_keys=bool(trust.authorities))
         return found
 
     def _make(self, rules: Rules) -> ssl.SSLContext:
@@ -206,12 +207,14 @@ def _names_of(pair: KeyPair) -> tuple[str, ...]:
     return tuple(name.lower() for name in found.get_values_for_type(x509.DNSName))
 
 
-def _fingerprints(text: str) -> frozenset[str]:
+def _fingerprints(text: str, *, with_keys: bool) -> frozenset[str]:
     found: set[str] = set()
     for block in _blocks(text):
         with contextlib.suppress(ValueError):  # what OpenSSL does not take either
-            one = read_certificate(ssl.PEM_cert_to_DER_cert(block))
-            found |= {one.fingerprint, one.key_fingerprint}
+            der = ssl.PEM_cert_to_DER_cert(block)
+            found.add(sha256(der).hexdigest())
+            if with_keys:
+                found.add(read_certificate(der).key_fingerprint)
     return frozenset(found - {""})
 
 

@@ -8,6 +8,7 @@ the common name nor an address is an identity. Pure. Used by `runtime.tls_proof`
 import hashlib
 import hmac
 import re
+import warnings
 from collections.abc import Iterable
 from typing import Final
 
@@ -60,7 +61,9 @@ class DomainCertificate(Struct, frozen=True):
 def read_certificate(der: bytes) -> DomainCertificate:
     """Raises ValueError where it cannot be read. One whose subjectAltName cannot be read has no names."""
     try:
-        certificate = x509.load_der_x509_certificate(der)
+        with warnings.catch_warnings():  # what is odd about it is no news of ours
+            warnings.simplefilter("ignore")
+            certificate = x509.load_der_x509_certificate(der)
         begins, ends = certificate.not_valid_before_utc.timestamp(), certificate.not_valid_after_utc.timestamp()
     except UnsupportedAlgorithm as error:
         raise ValueError(str(error)) from None

@@ -468,6 +468,19 @@ async def test_a_peer_that_declares_its_end_still_gets_its_answer():
         await stream.aclose()
 
 
+async def test_what_came_before_a_cut_is_heard_however_small_its_records():
+    async with running() as rig:
+        rig.driver.on_receive = lambda _data, _flow: None
+        stream = await connect_plain(rig)
+        session, _, outgoing = await shaken(stream, context_of(is_server=False))
+        for octet in message(b"x" * 500):
+            session.write(bytes([octet]))
+        await stream.send_all(outgoing.read())
+        await stream.send_eof()
+        await until(lambda: rig.drops["tls_cut_off"] == 1)
+        assert [data for data, _ in rig.driver.received] == [message(b"x" * 500)]
+
+
 async def test_a_stream_that_is_cut_is_a_failed_flow_of_those_who_wait():
     async with running() as rig:
         rig.driver.on_receive = lambda _data, _flow: None
