@@ -190,17 +190,18 @@ class Registrar:
         for pbx, location in list(self._locations.items()):
             for aor in location.aors():
                 before = location.of(aor)
-                if any(binding.flow == flow for binding in before):
+                if any(binding.flow.connection == flow.connection for binding in before):
                     outs += self._detach(pbx, aor, before, flow)
         return outs
 
     def _detach(self, pbx: str, aor: str, before: tuple[Binding, ...], flow: Flow) -> list[Out]:
-        after = [binding.detached() if binding.flow == flow else binding for binding in before]
+        number = flow.connection  # what it has proved may have been judged anew since
+        after = [binding.detached() if binding.flow.connection == number else binding for binding in before]
         lost = [old for old, new in zip(before, after, strict=True) if new is None]
         said = [Log("warning", "binding.lost", _about(pbx, binding)) for binding in lost]
         for binding in lost:
             self._lost.pop((pbx, binding.contact), None)
-            self._lost[pbx, binding.contact] = flow
+            self._lost[pbx, binding.contact] = binding.flow
         while len(self._lost) > limits.LOST_BINDINGS:
             del self._lost[next(iter(self._lost))]
         return [*said, *self._put(pbx, aor, tuple([binding for binding in after if binding is not None]))]

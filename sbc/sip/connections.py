@@ -53,9 +53,11 @@ class Connections:
         Via header field (using the ";received" parameter for the destination IP address)", RFC 5923 §8.2; and it MUST
         authenticate the connection before, §9.2: so only one whose certificate has proved a profile leads back.
         """
-        if flow.connection not in self._open:
+        known = self._open.get(flow.connection)
+        if known is None:
             _make_room(self._open, limits.TLS_CONNECTIONS_REMEMBERED)
-            self._open[flow.connection] = flow
+        if known is not flow:
+            self._open[flow.connection] = flow  # a reload may have judged anew what it has proved
         if not flow.proved or not isinstance(message, Request):
             return
         via = message.via
@@ -83,7 +85,10 @@ class Connections:
 
     def _in_use(self, flow: Flow, way: Way) -> Flow | None:
         used = way.in_use
-        if used is None or used.connection not in self._open or used.interface != flow.interface:
+        if used is None or used.interface != flow.interface:
+            return None
+        used = self._open.get(used.connection)
+        if used is None:
             return None
         return used if _leads_to(used.remote.host, flow.remote.host) else None
 

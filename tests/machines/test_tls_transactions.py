@@ -48,6 +48,15 @@ def test_a_connection_that_breaks_fails_what_went_by_it_unless_it_has_proved_ano
     assert [out.user for out in layer.fail_flow(broken, "reset", 0.1)] == ["a"]
 
 
+def test_a_connection_whose_proof_a_reload_has_judged_anew_is_still_known_by_its_number(layer):
+    send(layer, user="a", flow=CAME)
+    invite = request("INVITE", call_id="theirs")
+    [out] = layer.receive_request(invite, CAME, 0.0)
+    layer.respond(out.key, 180, 0.0)
+    outs = layer.fail_flow(replace(CAME, proved=("renamed",)), "reset", 0.1)
+    assert [type(one) for one in outs] == [TransactionFailed, SendMessage]
+
+
 # RFC: 5923
 @pytest.mark.parametrize("method", ["INVITE", "BYE"])
 def test_a_lost_connection_is_replaced_once(layer, method):

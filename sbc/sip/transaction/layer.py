@@ -148,7 +148,7 @@ class TransactionLayer:
                 outs.append(ConnectionLost(client.user, reason))
         if flow.connection:
             for server in self._servers.values():
-                if server.flow == flow:
+                if server.flow.connection == flow.connection:
                     outs += self._reroute(server)
         return outs
 
@@ -396,8 +396,11 @@ class TransactionLayer:
 
 def _goes_by(ours: Flow, failed: Flow) -> bool:
     """Not the connection: ours are known by it only once they are open. But the interface: networks may overlap; and
-    over TLS what is proved: another certificate's failure is another connection's.
+    over TLS what is proved: another certificate's failure is another connection's. What a connection has proved may be
+    judged anew by a reload; its number stays.
     """
+    if ours.connection and ours.connection == failed.connection:
+        return True
     if (ours.remote, ours.transport, ours.interface) != (failed.remote, failed.transport, failed.interface):
         return False
     return not ours.proved or not failed.proved or not set(ours.proved).isdisjoint(failed.proved)

@@ -105,6 +105,15 @@ def test_no_alias(message, flow, way):
     assert next(found.choose(TARGET, way)).connection == 0
 
 
+def test_what_a_reload_has_judged_anew_is_what_counts():
+    found = Connections()
+    found.heard(ALIAS, CAME)
+    now = replace(CAME, proved=("renamed",))
+    found.heard(message(), now)
+    assert next(found.choose(TARGET, WAY)).connection == 0
+    assert next(found.choose(TARGET, Way("renamed", in_use=CAME))) == now
+
+
 # RFC: 5923
 def test_an_alias_goes_with_its_connection():
     found = Connections()
