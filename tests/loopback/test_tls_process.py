@@ -53,12 +53,12 @@ def process(start, authority, tmp_path):
     return start(template=template).ready()
 
 
-def connect(process, tmp_path, authority, issued=None):
+def connect(process, tmp_path, authority, issued=None, port=5061):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.load_verify_locations(cadata=authority.pem)
     if issued is not None:
         context.load_cert_chain(*issued.write(tmp_path, "carrier"))
-    plain = socket.create_connection((f"{process.host}.20", 5061), 10, (f"{process.host}.40", 0))
+    plain = socket.create_connection((f"{process.host}.20", port), 10, (f"{process.host}.40", 0))
     try:
         return context.wrap_socket(plain, server_hostname="sbc.example")
     except BaseException:
@@ -113,3 +113,21 @@ def test_a_pair_that_does_not_fit_is_refused_and_the_old_one_stays(process, tmp_
     process.until(lambda: process.events("reload.refused"))
     with connect(process, tmp_path, authority, authority.issue("sip.carrier.example")) as secured:
         assert answer(secured, process, "one").startswith("SIP/2.0 200 ")
+
+
+def test_a_reload_adds_and_takes_away_encrypted_listeners(process, tmp_path, authority):
+    good = authority.issue("sip.carrier.example")
+    template = process.template
+    process.template = template.replace('["tls:{host}.20:5061"]', '["tls:{host}.20:5061", "tls:{host}.20:5071"]')
+    process.write_policy()
+    process.process.send_signal(signal.SIGHUP)
+    process.until(lambda: process.events("listener.added"))
+    with connect(process, tmp_path, authority, good, port=5071) as secured:
+        assert answer(secured, process, "one").startswith("SIP/2.0 200 ")
+        process.template = template
+        process.write_policy()
+        process.process.send_signal(signal.SIGHUP)
+        process.until(lambda: process.events("listener.closed"))
+        assert secured.recv(1) == b""  # declared: a cut would raise
+    with connect(process, tmp_path, authority, good) as secured:
+        assert answer(secured, process, "two").startswith("SIP/2.0 200 ")
