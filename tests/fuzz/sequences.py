@@ -1,8 +1,8 @@
 """Random sequences of messages, sound and not, from both ends of a call and from a third peer, in virtual time.
 
-The ends know every dialog and transaction that there has been, and use them again: another tag, another branch, a number
-that jumps, a message once more, an answer to what was answered. Nobody plays a phone. What must hold is said by
-`Sequence.ends`; `SEED` says all that happened.
+The ends know every dialog and transaction that there has been, and use them again: another tag, another branch, a
+number that jumps, a message once more, an answer to what was answered. Nobody plays a phone. What must hold is said by
+`Sequence.ends`; `story` tells what was said.
 """
 
 import random
