@@ -116,7 +116,8 @@ class Register(Struct, frozen=True):
 
     @property
     def aor(self) -> str:
-        return f"{'sips' if self.is_sips else 'sip'}:{self.user}@{self.host}"
+        user = f"{self.user}@" if self.user else ""
+        return f"{'sips' if self.is_sips else 'sip'}:{user}{self.host}"
 
 
 class PathRules(Struct, frozen=True):

@@ -294,3 +294,31 @@ def test_nothing_of_either_side_crosses_over_tls(world):
     assert b"carrier.example" not in inside
     assert b"10.0.0." not in outside
     assert sbc.idle()
+
+
+def without_the_trunk():
+    kept = [line for line in POLICY.splitlines() if "carrier" not in line and line != "trunks:"]
+    return "\n".join(kept).replace("routes:", "routes: [{name: none, reject: 404}]") + "\n"
+
+
+def test_a_reload_that_takes_the_trunk_away_leaves_its_call_and_its_connection(world):
+    sbc = world(POLICY)
+    office, carrier = talking(sbc)
+    sbc.reload(without_the_trunk())
+    office.holds()
+    carrier.hangs_up()
+    assert office.got("BYE")
+    assert sbc.cdr.only.cause == "normal"
+    assert len(sbc.net.streams.of("sbc")) == 1
+    assert sbc.idle()
+
+
+def test_a_trunk_that_is_taken_away_cannot_connect_again(world):
+    sbc = world(POLICY)
+    sbc.office()
+    carrier = by_tls(sbc)
+    sbc.reload(without_the_trunk())
+    assert not sbc.switch.knows("outside", "198.51.100.7", 40_000, Transport.TLS)
+    carrier.invites(DID)
+    sbc.run(2)
+    assert from_us(sbc, carrier) == []
