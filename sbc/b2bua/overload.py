@@ -23,7 +23,11 @@ CALM_SECONDS: Final = 2.0  # without anything to refuse, until it is over
 _BY_GROWTH: Final = 0.5  # of the rate, by seconds that the queue has grown in a second
 _BY_LENGTH: Final = 0.6  # of the rate, by seconds that the queue is longer than it should be
 _LARGEST_DECREASE: Final = 0.4
-_LARGEST_INCREASE: Final = 0.06
+_LARGEST_INCREASE: Final = 0.05
+_FAST_INCREASE: Final = 0.2  # while the rate is far below where the queue began to stand
+_FAR_BELOW: Final = 0.6  # of that
+_AT_ONCE: Final = 0.3  # of that: it is not lowered further at first, however old the queue is
+_KNEE_FADES: Final = 0.93  # in each interval that the queue stands on
 _LEAST_RATE: Final = 5.0  # units a second that are always let in
 _SMOOTHING: Final = 0.5
 _LEAST_TOLD: Final = 0.05  # a client that is told to send nothing could never show that it has less
@@ -83,6 +87,8 @@ class Overload:
         self.age = 0.0
         self.changed_at = 0.0  # when peers were told something else last; the sequence of RFC 7339
         self._rate: float | None = None
+        self._knee = 0.0  # the rate at which the queue began to stand last
+        self._has_knee = False  # and it stands still
         self._peers: dict[str, _Peer] = {}
         self._youngest: dict[str, float] = {}  # by queue: the least age in this interval
         self._last_age = 0.0  # the newest word
@@ -183,8 +189,18 @@ class Overload:
             self._rate = served
         if age <= TARGET and not self.is_shedding:
             return  # a limit that nothing reaches says nothing about what can be served
-        change = _BY_GROWTH * grown + _BY_LENGTH * (age - TARGET)
-        self._rate = max(_LEAST_RATE, self._rate * (1.0 - min(_LARGEST_DECREASE, max(-_LARGEST_INCREASE, change))))
+        if age > TARGET:
+            self._knee = self._knee * _KNEE_FADES if self._has_knee else self._rate
+        self._has_knee = age > TARGET
+        self._rate = max(_LEAST_RATE, self._rate * (1.0 + self._change(self._rate, age, grown)))
+
+    def _change(self, rate: float, age: float, grown: float) -> float:
+        """As a fraction of `rate`."""
+        change = -_BY_GROWTH * grown - _BY_LENGTH * (age - TARGET)
+        if age <= TARGET and rate < _FAR_BELOW * self._knee:
+            return _FAST_INCREASE * (1.0 - age / TARGET)
+        least = min(0.0, _AT_ONCE * self._knee / rate - 1.0)
+        return min(_LARGEST_INCREASE, max(-_LARGEST_DECREASE, change, least))
 
     def _share(self, speakers: Collection[str]) -> None:
         rate, peers = self._rate, self._peers

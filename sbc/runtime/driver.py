@@ -140,7 +140,9 @@ class Driver:
             if deadline is not None:
                 until = max(now + _GRAIN_SECONDS, min(deadline, until))
             self._wake = trio.Event()
-            self._sleeping_until = until
+            # The pause between two turns is not cut short: a flood that finds a deadline overdue would begin it for
+            # ever anew, and no timer would have its turn.
+            self._sleeping_until = until if until - now > _GRAIN_SECONDS else -math.inf
             with trio.move_on_after(until - now) as slept:
                 await self._wake.wait()
             self._sleeping_until = -math.inf

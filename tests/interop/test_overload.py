@@ -2,7 +2,8 @@
 
 Signalling has one CPU for itself; the other one is for everything else: the load, made by this process, the media
 worker and the supervisor. The declared rate is measured in the same run and with the same CPUs, so that what the load
-costs is in neither figure. How much CPU each had is printed with the others.
+costs is in neither figure. How much CPU each had is printed with the others. Where other programs take the SBC's CPU
+away (the kernel counts how long it had to wait for it), only what it had is judged.
 """
 
 import os
@@ -45,19 +46,19 @@ def test_ten_times_the_declared_rate(node, tmp_path, request):
     assert len(held) == HELD
 
     health = Health(sbc)
-    before, ours = cpu_seconds(pid), time.process_time()
+    before, waited, ours = cpu_seconds(pid), waited_for_cpu(pid), time.process_time()
     out = load.run(TIMES * declared.rate, SECONDS)
     spent, made = cpu_seconds(pid) - before, time.process_time() - ours
     ended_at = time.monotonic()
+    had = 1.0 - min(0.9, (waited_for_cpu(pid) - waited) / SECONDS)
     slowest = health.stop()
     by_second = Counter(int(at) for at in out.answers)
     print(f"offered: {out.placed / SECONDS:.0f} calls/s for {SECONDS} s; served {len(out.answers) / SECONDS:.0f}/s")
     print(f"served in each second: {[by_second[second] for second in range(SECONDS)]}")
     print(f"refused {out.refused}, other refusals {out.failed}, no answer {out.silent}, sent again {out.repeated}")
     print(f"INVITE to 200: half within {out.delay(0.5) * 1000:.0f} ms, 95 % within {out.delay(0.95) * 1000:.0f} ms")
-    print(
-        f"CPU: signalling {spent:.1f} s, load {made:.1f} s; /healthz: slowest of {health.asked} {slowest * 1000:.0f} ms"
-    )
+    print(f"CPU: signalling {spent:.1f} s, could have run {had:.0%} of the time, load {made:.1f} s")
+    print(f"/healthz: the slowest of {health.asked} took {slowest * 1000:.0f} ms")
     shed = [line for line in sbc.metrics().splitlines() if line.startswith(("sbc_overload", "sbc_dropped_total"))]
     print("\n".join(shed))
 
@@ -65,7 +66,7 @@ def test_ten_times_the_declared_rate(node, tmp_path, request):
     calm = load.run(0.8 * declared.rate, 4.0)
     print(f"after: {after.answered} of {after.placed} in the first seconds, then {calm.answered} of {calm.placed}")
     assert out.placed >= 0.95 * TIMES * declared.rate * SECONDS, "the load was not made: this test has shown nothing"
-    assert len(out.answers) / SECONDS >= 0.9 * declared.rate
+    assert len(out.answers) / SECONDS >= 0.9 * declared.rate * had
     assert load.lost == []
     assert load.ask(held) == HELD
     assert out.ended >= 0.99 * out.answered
@@ -103,6 +104,11 @@ class Health:
             status, _ = self._sbc._request("GET", "/healthz")
             self._slowest = max(self._slowest, time.monotonic() - begun if status == 200 else 99.0)
             self.asked += 1
+
+
+def waited_for_cpu(pid: int) -> float:
+    """Seconds that the loop's thread was ready to run and did not (Documentation/scheduler/sched-stats.rst)."""
+    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
 
 
 def pin(pid: int, cpus: set[int]) -> None:

@@ -159,3 +159,18 @@ async def test_the_loop_beats_without_deadlines(rig, autojump_clock):
 async def test_events_are_handed_to_the_engine(rig, autojump_clock):
     rig.driver.handle(CdrDurable("abc"))
     assert rig.engine.events == [CdrDurable("abc")]
+
+
+async def test_a_flood_does_not_put_off_what_is_due(rig, autojump_clock):
+    """Messages come more often than every hundredth of a second, and each finds a deadline that is overdue."""
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(rig.driver.run)
+        await trio.testing.wait_all_tasks_blocked()
+        start = trio.current_time()
+        rig.engine.deadlines = [start - 1.0]
+        for _ in range(200):
+            rig.driver.receive(b"x", FLOW)
+            await trio.sleep(0.001)
+        nursery.cancel_scope.cancel()
+
+    assert rig.engine.ticks[0] - start < 0.05
