@@ -19,12 +19,12 @@ from sbc.core.limits import ATTEMPTS_PER_CALL
 from sbc.core.timers import TimerTable
 from sbc.peering.bindings import BindingMoved
 from sbc.policy.model import Decision, Peer
-from sbc.sip.commands import KeepAlive, Order, SendRequest
+from sbc.sip.commands import CloseFlow, KeepAlive, Order, SendRequest
 from sbc.sip.message import Request, Response
 from sbc.sip.timing import Timing
 from sbc.sip.transaction.outputs import ResponseReceived, TransactionFailed
 
-Out = Order | KeepAlive | Log | StoreState | BindingMoved
+Out = Order | KeepAlive | CloseFlow | Log | StoreState | BindingMoved
 User = tuple[str, str, int]
 
 # What its sender hears. A carrier may take us, and every number that we have, out of service by a 503 or 504.
