@@ -40,6 +40,7 @@ REASONS = {
     "tcp_timed_out": "TCP connections closed because a message was not complete in time",
     "tcp_unknown_source": "TCP connections from addresses that are no peer's",
     "tls_cut_off": "TLS connections whose stream ended and nobody had said that it would (no close_notify)",
+    "tls_small_records": "TLS connections closed because of many records that hold next to nothing",
     "tls_handshake_failed": "TLS connections to us whose handshake was refused, broken off or too slow",
     "tls_handshakes_full": "TLS connections closed because too many handshakes were under way",
     "transactions_full": "requests refused with 503: too many are remembered, all or of one peer",

@@ -18,7 +18,7 @@ from msgspec.structs import replace
 
 from sbc.core import limits
 from sbc.core.address import Flow
-from sbc.runtime.tls import CutOffError, TlsError, TlsSession
+from sbc.runtime.tls import CutOffError, SmallRecordsError, TlsError, TlsSession
 from sbc.runtime.tls_proof import Shown
 from sbc.sip.events import FlowClosed, FlowFailed, Ponged
 from sbc.sip.framing import BadFrame, Ping, StreamFramer
@@ -263,6 +263,7 @@ class Connection:
         if isinstance(error, CutOffError):
             self._drops["tls_cut_off"] += 1
         else:
+            self._drops["tls_small_records"] += isinstance(error, SmallRecordsError)
             self.tls_failure = str(error)
         self.abort(str(error))
 

@@ -15,6 +15,7 @@ import trio
 from sbc.core import limits
 from sbc.runtime.tls_contexts import Context
 from sbc.runtime.tls_proof import Shown, words
+from sbc.runtime.tls_records import RecordWatch
 from sbc.sip.domain_certificate import read_certificate
 
 _READ_OCTETS: Final = 65_536
@@ -32,12 +33,17 @@ class CutOffError(TlsError):
     """The stream has ended, and nobody had declared it."""
 
 
+class SmallRecordsError(TlsError):
+    """It would be much work for nothing."""
+
+
 class TlsSession:
     """`server_name` (of a server that we call, else None): what we ask it to be; it has no part in who it is."""
 
     def __init__(self, context: Context, *, server_name: str | None, is_server: bool) -> None:
         self._context = context
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._records = RecordWatch(trio.current_time())
         self._failure: TlsError | None = None  # to be raised when what came before it was taken
         try:
             self._object = context.made.wrap_bio(
@@ -59,7 +65,9 @@ class TlsSession:
         return True
 
     def feed(self, octets: bytes) -> None:
-        """What came over the stream; nothing: its end."""
+        """What came over the stream; nothing: its end. Raises SmallRecordsError; then it was not looked at."""
+        if not self._records.allows(octets, trio.current_time()):
+            raise SmallRecordsError("it sends many records that hold next to nothing")
         if octets:
             self._incoming.write(octets)
         else:

@@ -473,12 +473,25 @@ async def test_what_came_before_a_cut_is_heard_however_small_its_records():
         rig.driver.on_receive = lambda _data, _flow: None
         stream = await connect_plain(rig)
         session, _, outgoing = await shaken(stream, context_of(is_server=False))
-        for octet in message(b"x" * 500):
-            session.write(bytes([octet]))
+        whole = message(b"x" * 500)
+        for at in range(0, len(whole), 20):
+            session.write(whole[at : at + 20])
         await stream.send_all(outgoing.read())
         await stream.send_eof()
         await until(lambda: rig.drops["tls_cut_off"] == 1)
         assert [data for data, _ in rig.driver.received] == [message(b"x" * 500)]
+
+
+async def test_a_flood_of_small_records_ends_the_connection_before_it_is_worked_on():
+    async with running() as rig:
+        stream = await connect_plain(rig)
+        session, _, outgoing = await shaken(stream, context_of(is_server=False))
+        for _ in range(200):
+            session.write(b"\r\n\r\n")
+        await stream.send_all(outgoing.read())
+        # They may have come with the last octets of the handshake.
+        await until(lambda: rig.drops["tls_small_records"] + rig.drops["tls_handshake_failed"] == 1)
+        await until(lambda: rig.tcp.connections == 0)
 
 
 async def test_a_stream_that_is_cut_is_a_failed_flow_of_those_who_wait():
