@@ -289,6 +289,7 @@ class Modification:
                 side = call.side_of(leg)
                 passed = call.media.pass_offer(side, call.media.read(offered.body, side), now)
             except SdpError as error:
+                call.context.trace.note(call.ref, now, f"offer of {asking.peer.name} refused: {error.reason}")
                 return list(asking.refuse_offer(error.status, now))
             except OutOfPortsError:
                 return list(asking.refuse_offer(503, now))

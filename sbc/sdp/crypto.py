@@ -103,9 +103,9 @@ def _decoded(text: str, octets: int) -> bytes | None:
 
 
 def _is_lifetime(text: str | None) -> bool:
-    """A positive number of packets without leading zeros, of at most what the suite allows (§6.1). It binds the
-    key's owner, who has to come with another key in time.
-    """
+    """A positive number of packets without leading zeros, of at most what the suite allows (§6.1)."""
+    # Deviation: nobody counts the packets, and one beyond the lifetime is taken (RFC 4568 §6.1 has it refused): whose
+    # key it is has to come with another one in time, and a call that falls silent there helps nobody.
     if text is None:
         return True
     digits = text.removeprefix("2^")
