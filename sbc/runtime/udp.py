@@ -32,6 +32,7 @@ _EXTENDED_ERROR: Final = struct.Struct("=IBBBBII")  # struct sock_extended_err, 
 _ORIGIN_ICMP: Final = 2
 _ORIGIN_ICMP6: Final = 3
 _SAID_AGAIN_SECONDS: Final = 60.0
+_LINES: Final = 20  # about remotes that cannot be reached, of one listener in that time
 _ICMP_UNREACHABLE: Final = 3
 _ICMP_FRAGMENTATION_NEEDED: Final = 4
 _ICMP6_UNREACHABLE: Final = 1
@@ -74,6 +75,7 @@ class UdpSocket:
         self._overflown = 0
         self._flows: dict[object, Flow] = {}
         self._said_at: dict[Address, float] = {}
+        self._lines_from, self._lines = -math.inf, 0
         self._backlog: deque[tuple[bytes, Flow]] = deque()
         self._blocked = trio.Event()
         self._ended = trio.CancelScope()
@@ -189,7 +191,11 @@ class UdpSocket:
             if len(self._said_at) >= limits.UDP_FLOWS:
                 self._said_at.clear()
             self._said_at[flow.remote] = now
-            log.warning("udp.unreachable", interface=self.interface, remote=str(flow.remote), reason=reason)
+            if now - self._lines_from >= _SAID_AGAIN_SECONDS:
+                self._lines_from, self._lines = now, 0
+            self._lines += 1
+            if self._lines <= _LINES:  # answers to forged sources come back by the hundred
+                log.warning("udp.unreachable", interface=self.interface, remote=str(flow.remote), reason=reason)
         self._failed(FlowFailed(flow, reason))
 
     # --- sending --------------------------------------------------------------------------------------------------

@@ -257,3 +257,11 @@ async def test_a_drain_ends_when_others_must_have_their_turn(monkeypatch):
     rig.udp.close()
     assert 0 < first < 20
     assert len(rig.received) == 2 * first
+
+
+async def test_answers_to_forged_sources_that_come_back_do_not_fill_the_log(rig, monkeypatch):
+    said = []
+    monkeypatch.setattr(udp.log, "warning", lambda event, **fields: said.append(fields["remote"]))
+    for n in range(500):
+        rig.udp._fail(rig.flow(f"198.18.0.{n % 250}", 1024 + n), "ICMP: no route to host")
+    assert len(said) == udp._LINES
