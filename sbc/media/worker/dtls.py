@@ -122,6 +122,8 @@ class Handshake:
                 pass
             except SSL.Error as error:
                 self._fail(_words(error))
+            except ValueError:  # a certificate that cannot be read
+                self._fail("its certificate is none")
         return self._written()
 
     def _shake(self) -> None:

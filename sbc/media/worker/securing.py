@@ -66,10 +66,8 @@ class Shield:
         """There is no key to open anything with."""
         return not self._receivers
 
-    def open(self, size: int, *, is_report: bool) -> int:
-        """Opens the packet in the buffer; its size then, FORGED, or REPLAYED."""
-        if is_report:
-            return self._open_report(size)
+    def open(self, size: int) -> int:
+        """Opens the SRTP packet in the buffer; its size then, FORGED, or REPLAYED."""
         receivers = self._receivers
         if len(receivers) == 1:
             receiver, mki = receivers[0]
@@ -82,7 +80,8 @@ class Shield:
             found = min(found, left)
         return found
 
-    def _open_report(self, size: int) -> int:
+    def open_report(self, size: int) -> int:
+        """The same of SRTCP."""
         found = FORGED
         for receiver, mki in self._receivers:
             left = receiver.open_rtcp(VIEW, size, len(mki))
@@ -97,13 +96,17 @@ class Shield:
             self._receivers = sorted(self._receivers, key=lambda one: one[0] is not receiver)
         return left
 
-    def protect(self, data: bytes | memoryview, *, is_report: bool) -> memoryview:
+    def protect(self, data: bytes | memoryview) -> memoryview:
         """Raises UnsendableError."""
         if self._sender is None:
             raise UnsendableError
-        if is_report:
-            return self._sender.protect_rtcp(data, self._send_mki)
         return self._sender.protect(data, self._send_mki)
+
+    def protect_report(self, data: bytes | memoryview) -> memoryview:
+        """Raises UnsendableError."""
+        if self._sender is None:
+            raise UnsendableError
+        return self._sender.protect_rtcp(data, self._send_mki)
 
     def _before(self, but: Receiver) -> int:
         """Where the source of the packet in the buffer stands under another key."""
@@ -169,12 +172,15 @@ class Security:
 
     def _take(self, inlet: Inlet, buffer: bytearray, size: int, source: Source) -> int:
         """Opens the packet in the buffer. Raises NotMediaError where nothing is left of it."""
-        is_report = inlet.is_rtcp or self._is_report(buffer[1])
+        shield, is_report = self.rtp, False
+        if inlet.is_rtcp:
+            shield, is_report = self.rtcp, True
+        elif 192 <= buffer[1] <= 223:
+            is_report = self._is_report(buffer[1])
         if not 128 <= buffer[0] < 192 or size < (RTCP_OCTETS if is_report else RTP_OCTETS):
             self._take_other(inlet, size, source)
             raise NotMediaError
-        shield = self.rtcp if inlet.is_rtcp else self.rtp
-        left = shield.open(size, is_report=is_report)
+        left = shield.open_report(size) if is_report else shield.open(size)
         if left >= 0:
             return left
         if shield.is_deaf:
@@ -215,7 +221,8 @@ class Security:
         shield = self.rtcp if is_rtcp and not self._is_mux else self.rtp
 
         def send(data: bytes | memoryview, address: tuple[str, int]) -> int:
-            packet = shield.protect(data, is_report=is_rtcp or self._is_report(data[1]))
+            is_report = is_rtcp or (192 <= data[1] <= 223 and self._is_report(data[1]))
+            packet = shield.protect_report(data) if is_report else shield.protect(data)
             try:
                 return sendto(packet, address)
             except OSError as error:
@@ -230,7 +237,8 @@ class Security:
         shield = self.rtp
 
         def send(data: memoryview) -> int:
-            packet = shield.protect(data, is_report=self._is_report(data[1]))
+            is_report = 192 <= data[1] <= 223 and self._is_report(data[1])
+            packet = shield.protect_report(data) if is_report else shield.protect(data)
             try:
                 return raw(packet)
             except OSError as error:

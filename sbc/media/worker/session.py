@@ -16,6 +16,7 @@ from sbc.media.worker.connection import Connection
 from sbc.media.worker.far_end import FarEnd, Key, Latches, Tally, merged
 from sbc.media.worker.hearing import Digit
 from sbc.media.worker.inlet import CLOCK_RATE
+from sbc.media.worker.keyed_end import secure
 from sbc.media.worker.latch import Target
 from sbc.media.worker.ports import Pair
 from sbc.media.worker.slots import SLOT_OCTETS, owner_of
@@ -160,7 +161,7 @@ class Session:
                 self._ends[key] = self._made(key, end, around, moved)
                 fresh.add(self._ends[key])
             self._ends[key].put(end, around.own, now, is_rtp=is_rtp)
-            self._secure(self._ends[key], around)
+            secure(self._ends[key], lambda: self.put, around)
         for one, other in pairs:
             if one in self._ends and other in self._ends and (one, other) not in self._links:
                 frm = self._ends[one]
@@ -169,18 +170,6 @@ class Session:
         for keyring in around.secrets:
             keyring.tidy(self.put.ref, self._secrets())
         return fresh
-
-    def _secure(self, far: FarEnd, around: Surroundings) -> None:
-        secured = far.end.secured
-        if not isinstance(secured, wire.Dtls):
-            around.forget_associations(far.pair.key)
-        if isinstance(secured, wire.Crypto):
-            far.secure(around.keyring(), self.put.ref, {}, is_resumed=self.put.resumed)
-        elif secured is not None:
-            from sbc.media.worker.keying import settle  # noqa: PLC0415 - few need it, and it takes long
-
-            associations = settle(far, secured, around, self._told(far, secured.association, around))
-            far.secure(around.keyring(), self.put.ref, associations, is_resumed=self.put.resumed)
 
     def key_states(self, key: Key, around: Surroundings) -> tuple[wire.KeyState, ...]:
         """How far the keys of one end have come; empty where it is not secured, or not ours."""
@@ -191,27 +180,7 @@ class Session:
         """What was awaited of one end's keys is there, or will not be."""
         far = self._ends.get(key)
         if far is not None and self._around is not None:
-            self._secure(far, self._around)
-
-    def _told(
-        self, far: FarEnd, association: int, around: Surroundings
-    ) -> Callable[[bool, wire.Crypto | None, str], None]:
-        """What is done when a handshake of this end has come to something."""
-
-        def told(is_rtcp: bool, keys: wire.Crypto | None, error: str) -> None:  # noqa: FBT001 - see `keying.Told`
-            if keys is not None and far.security is not None:
-                far.security.put(far.end, self.put.ref, around.keyring(), is_resumed=False)
-            for n, side in self._places(far.pair.key):
-                of = (self.put.ref, self.put.generation, n, side, association)
-                around.say(wire.Keyed(*of, keys, error, is_rtcp))
-
-        return told
-
-    def _places(self, key: Key) -> Iterator[tuple[int, wire.SideName]]:
-        for n, stream in enumerate(self.put.streams):
-            for side in _SIDES:
-                if _key(stream.ingress if side == "ingress" else stream.egress) == key:
-                    yield n, side
+            secure(far, lambda: self.put, self._around)
 
     def _secrets(self) -> list[wire.Crypto]:
         """Those that this session uses now."""
