@@ -6,6 +6,7 @@ costs is in neither figure. How much CPU each had is printed with the others. Wh
 away (the kernel counts how long it had to wait for it), only what it had is judged.
 """
 
+import contextlib
 import os
 import threading
 import time
@@ -24,6 +25,7 @@ SECONDS = 120 if os.environ.get("SBC_TEST_FULL") == "1" else 20
 TIMES = 10
 HELD = 200
 RECOVERY_SECONDS = 5.0
+_BEFORE_OTHERS = -15  # nice
 
 
 def test_ten_times_the_declared_rate(node, tmp_path, request):
@@ -37,6 +39,10 @@ def test_ten_times_the_declared_rate(node, tmp_path, request):
     for other in (sbc.child.pid, sbc.worker_pid()):
         pin(other, set(cpus[1:]))
     os.sched_setaffinity(0, cpus[1:])
+    with contextlib.suppress(PermissionError):  # as root: before what else this machine does
+        request.addfinalizer(lambda: os.setpriority(os.PRIO_PROCESS, 0, 0))
+        for task in (*(int(task.name) for task in tasks(pid)), 0):
+            os.setpriority(os.PRIO_PROCESS, task, _BEFORE_OTHERS)
     load = Load((sbc.pbx, 5060), (sbc.inside, 5060), (sbc.carrier, 5060), (sbc.outside, 5060))
     request.addfinalizer(load.close)
 
@@ -62,8 +68,9 @@ def test_ten_times_the_declared_rate(node, tmp_path, request):
     shed = [line for line in sbc.metrics().splitlines() if line.startswith(("sbc_overload", "sbc_dropped_total"))]
     print("\n".join(shed))
 
-    after = load.run(0.8 * declared.rate, max(0.0, RECOVERY_SECONDS - (time.monotonic() - ended_at)))
-    calm = load.run(0.8 * declared.rate, 4.0)
+    fitting = 0.8 * declared.rate * had
+    after = load.run(fitting, max(0.0, RECOVERY_SECONDS - (time.monotonic() - ended_at)))
+    calm = load.run(fitting, 4.0)
     print(f"after: {after.answered} of {after.placed} in the first seconds, then {calm.answered} of {calm.placed}")
     assert out.placed >= 0.95 * TIMES * declared.rate * SECONDS, "the load was not made: this test has shown nothing"
     assert len(out.answers) / SECONDS >= 0.9 * declared.rate * had
@@ -111,7 +118,11 @@ def waited_for_cpu(pid: int) -> float:
     return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
 
 
+def tasks(pid: int) -> list[Path]:
+    return list(Path(f"/proc/{pid}/task").iterdir())
+
+
 def pin(pid: int, cpus: set[int]) -> None:
     """All threads of a process; those that it starts later have its CPUs, too."""
-    for task in Path(f"/proc/{pid}/task").iterdir():
+    for task in tasks(pid):
         os.sched_setaffinity(int(task.name), cpus)
