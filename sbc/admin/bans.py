@@ -86,4 +86,3 @@ def _object(ban: BanView, engine: EngineView) -> dict[str, Any]:
         "by": ban.by,
         "why": ban.why,
     }
-
