@@ -120,6 +120,8 @@ class Sender:
             is_unknown = self._is_doubtful and not self._records.has(self.owner, ssrc + 1)
             if is_unknown or len(self._sources) >= SRTP_SOURCES:
                 raise UnsendableError
+            # Deviation: "after a re-keying … the rollover counter always maintains its sequence of values" (RFC 3711
+            # §3.3.1). RFC 4568 §6.4 has it zero when a context is made; that is what most peers expect of a new key.
             record = self._records.take(self.owner, ssrc + 1)
             said = self._sources[ssrc] = Said(record, self._rtp.base_of(ssrc))
         self._ssrc, self._said = ssrc, said
