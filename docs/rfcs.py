@@ -79,6 +79,7 @@ WHAT = (
             ("3550", "loss, reordering, duplicates, jitter (§6.4.1, §A.1, §A.8), round trip by reports"),
             ("3551", "clock rates and numbers of the usual codecs"),
             ("3605", "`a=rtcp`: where RTCP goes"),
+            ("3711", "SRTP and SRTCP, rollover counters, replay lists"),
             ("4568", "keys in the description, with each side for itself"),
             ("5761", "RTP and RTCP on one port, with each peer for itself"),
             ("5763, 5764, 8122", "keys by DTLS, fingerprints"),

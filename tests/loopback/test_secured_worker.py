@@ -1,4 +1,5 @@
 """SRTP and DTLS-SRTP in the worker's process: over sockets, over its death, and with OpenSSL's own client."""
+# RFC: 5764
 
 import contextlib
 import os
@@ -164,7 +165,7 @@ def test_srtp_goes_on_over_the_death_of_the_process():
         assert (counted.received, counted.replayed, counted.forged, counted.lost) == (401, 1, 0, 0)
 
 
-def test_what_openssl_loses_is_sent_again():  # RFC: 5764
+def test_what_openssl_loses_is_sent_again():
     """Timers are OpenSSL's own, in real time: the first hello of ours is not answered, the second one is."""
     ours = dtls_identity("ours")
     with worker(ours) as one, far_socket(PBX) as at_pbx, far_socket(CARRIER) as at_carrier:
@@ -187,7 +188,7 @@ def test_what_openssl_loses_is_sent_again():  # RFC: 5764
         assert at_pbx.recv(2048) == rtp_packet(1)
 
 
-def test_openssl_as_the_far_end(tmp_path):  # RFC: 5764
+def test_openssl_as_the_far_end(tmp_path):
     """`openssl s_client` shakes hands and tells the keys; SRTP under these crosses."""
     ours, theirs = dtls_identity("ours"), dtls_identity("theirs")
     (tmp_path / "far.pem").write_text(theirs.certificate + theirs.key)

@@ -1,4 +1,5 @@
 """DTLS-SRTP through the whole worker: handshakes on the ports of media, and what passes before and after."""
+# RFC: 5763, 5764, 8122
 
 import pytest
 from msgspec.structs import replace
@@ -40,7 +41,7 @@ def keyed(lab):
 
 @pytest.mark.parametrize("active", [True, False])
 @pytest.mark.parametrize("suites", [(CM_80,), (GCM_128, CM_80), (GCM_256,)])
-def test_keys_come_of_a_handshake_on_the_port_of_media(active, suites):  # RFC: 5763, 5764
+def test_keys_come_of_a_handshake_on_the_port_of_media(active, suites):
     lab, one = Lab(dtls=OURS), DtlsFar(OURS, active=active, suites=suites)
     put_mux(lab, one.dtls())
     shake(lab, one)
@@ -53,7 +54,7 @@ def test_keys_come_of_a_handshake_on_the_port_of_media(active, suites):  # RFC: 
     assert lab.count().egress.suite == suites[0]
 
 
-def test_rtcp_on_its_own_port_has_its_own_handshake():  # RFC: 5764
+def test_rtcp_on_its_own_port_has_its_own_handshake():
     lab = Lab(dtls=OURS)
     rtp = DtlsFar(OURS, active=True)
     rtcp = DtlsFar(OURS, active=True)
@@ -69,7 +70,7 @@ def test_rtcp_on_its_own_port_has_its_own_handshake():  # RFC: 5764
     assert lab.from_carrier(rtp.far.rtp(rtp_packet(1))) == [rtp_packet(1)]
 
 
-def test_media_before_the_handshake_does_not_pass():  # RFC: 5763
+def test_media_before_the_handshake_does_not_pass():
     lab, one = Lab(dtls=OURS), DtlsFar(OURS, active=True)
     put_mux(lab, one.dtls())
     assert lab.from_carrier(rtp_packet(1)) == []
@@ -80,7 +81,7 @@ def test_media_before_the_handshake_does_not_pass():  # RFC: 5763
 
 
 @pytest.mark.parametrize("active", [True, False])
-def test_another_certificate_than_the_description_names_gives_no_keys(active):  # RFC: 5763, 8122
+def test_another_certificate_than_the_description_names_gives_no_keys(active):
     lab, one = Lab(dtls=OURS), DtlsFar(OURS, active=active)
     put_mux(lab, replace(one.dtls(), fingerprints=(fingerprint(dtls_identity()),)))
     shake(lab, one)
@@ -92,7 +93,7 @@ def test_another_certificate_than_the_description_names_gives_no_keys(active):  
 
 
 @pytest.mark.parametrize("kind", ["sha-1", "sha-512"])
-def test_the_strongest_hash_decides(kind):  # RFC: 8122
+def test_the_strongest_hash_decides(kind):
     lab, one = Lab(dtls=OURS), DtlsFar(OURS, active=True)
     wrong = fingerprint(dtls_identity(), "sha-256")
     put_mux(lab, replace(one.dtls(), fingerprints=(wrong, fingerprint(one.identity, kind))))
@@ -151,7 +152,7 @@ def test_after_a_workers_death_no_handshake_is_needed():
     assert lab.from_carrier(one.far.rtp(rtp_packet(65_701))) == [rtp_packet(65_701)]
 
 
-def test_a_description_that_asks_for_another_association_begins_anew():  # RFC: 8842
+def test_a_description_that_asks_for_another_association_begins_anew():
     lab, one = Lab(dtls=OURS), DtlsFar(OURS, active=True)
     put_mux(lab, one.dtls())
     shake(lab, one)
@@ -223,7 +224,7 @@ def test_a_handshake_needs_fingerprints_and_not_too_many(count):
 
 
 # BOUND: DTLS_KEPT_SECONDS
-def test_who_has_missed_our_last_words_gets_them_again_for_a_while():  # RFC: 5764
+def test_who_has_missed_our_last_words_gets_them_again_for_a_while():
     lab, one = Lab(dtls=OURS), DtlsFar(OURS, active=True)
     put_mux(lab, one.dtls())
     waiting, last = one.first(), []

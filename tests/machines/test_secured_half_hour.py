@@ -1,4 +1,5 @@
 """Half an hour of SRTP both ways, over rollovers, re-INVITEs and deaths of the worker; ten thousand forged packets."""
+# RFC: 3711
 
 import random
 from itertools import count
@@ -17,7 +18,7 @@ PACKETS = 90_000  # of 20 ms: half an hour
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("inside", "outside"), [(None, CM_80), (CM_80, GCM_256), (GCM_128, CM_32)])
-def test_half_an_hour_with_refreshes_and_deaths(inside, outside):  # RFC: 3711
+def test_half_an_hour_with_refreshes_and_deaths(inside, outside):
     lab = Lab()
     pbx, carrier = inside and far(inside, 1), far(outside, 2)
     there, back = Talk(pbx, carrier), Talk(carrier, pbx)

@@ -1,4 +1,5 @@
 """Handshakes against OpenSSL itself, and against octets that are none."""
+# RFC: 5764
 
 import contextlib
 
@@ -55,7 +56,7 @@ def turn(link, octets):
         (GCM_256, b"SRTP_AEAD_AES_256_GCM", (32, 12)),
     ],
 )
-def test_both_ends_export_the_same_keys(active, suite, profile, octets):  # RFC: 5764, 7714
+def test_both_ends_export_the_same_keys(active, suite, profile, octets):
     ours, link = handshake(active=active, suites=(suite,)), openssl(active=not active, profiles=profile)
     waiting = ours.begin() if active else turn(link, [])
     for _ in range(10):

@@ -1,4 +1,5 @@
 """SRTP against libsrtp, both ways; what is refused, and what is never sent."""
+# RFC: 3711, 7714
 
 import struct
 
@@ -49,7 +50,7 @@ def opened_rtcp(one, packet, mki=0):
 
 
 @every_suite
-def test_libsrtp_opens_what_we_protect_over_rollovers(suite):  # RFC: 3711, 7714
+def test_libsrtp_opens_what_we_protect_over_rollovers(suite):
     ours, theirs = sender(suite), libsrtp(suite, Policy.SSRC_ANY_INBOUND)
     for n in range(65_530, 65_530 + 70_000):
         packet = rtp_packet(n, payload=bytes([n & 255]) * 20)
@@ -59,7 +60,7 @@ def test_libsrtp_opens_what_we_protect_over_rollovers(suite):  # RFC: 3711, 7714
 
 
 @every_suite
-def test_we_open_what_libsrtp_protects_over_rollovers(suite):  # RFC: 3711, 7714
+def test_we_open_what_libsrtp_protects_over_rollovers(suite):
     ours, theirs = receiver(suite), libsrtp(suite, Policy.SSRC_ANY_OUTBOUND)
     for n in range(65_530, 65_530 + 70_000):
         packet = rtp_packet(n, payload=bytes([n & 255]) * 20)
@@ -79,7 +80,7 @@ def test_we_open_what_libsrtp_protects_over_rollovers(suite):  # RFC: 3711, 7714
         b"\xb1\x08\x00\x01" + bytes(8) + bytes(4) + b"\xbe\xde\x00\x02" + bytes(8),  # both, and padding
     ],
 )
-def test_all_of_a_header_stays_readable(suite, head):  # RFC: 3711
+def test_all_of_a_header_stays_readable(suite, head):
     packet = head + b"voice" * 9 + b"\x01"
     protected = bytes(sender(suite).protect(packet, b""))
     assert protected[: len(head)] == head
@@ -89,7 +90,7 @@ def test_all_of_a_header_stays_readable(suite, head):  # RFC: 3711
 
 
 @every_suite
-def test_the_mki_stands_where_the_rfcs_have_it(suite):  # RFC: 3711, 7714
+def test_the_mki_stands_where_the_rfcs_have_it(suite):
     mki = b"\x01\x02\x03"
     plain, marked = bytes(sender(suite).protect(rtp_packet(1), b"")), bytes(sender(suite).protect(rtp_packet(1), mki))
     tag = 0 if SUITES[suite].is_aead else SUITES[suite].rtp_tag
@@ -130,7 +131,7 @@ def test_a_packet_that_is_refused_is_left_as_it_was(suite):
 
 
 @every_suite
-def test_nothing_is_taken_twice(suite):  # RFC: 3711
+def test_nothing_is_taken_twice(suite):
     ours, one = sender(suite), receiver(suite)
     packets = [bytes(ours.protect(rtp_packet(n), b"")) for n in range(400)]
     reports = [bytes(ours.protect_rtcp(sender_report(), b"")) for _ in range(400)]
@@ -142,7 +143,7 @@ def test_nothing_is_taken_twice(suite):  # RFC: 3711
 
 
 @every_suite
-def test_reports_that_are_not_encrypted_are_authenticated_all_the_same(suite):  # RFC: 3711, 7714
+def test_reports_that_are_not_encrypted_are_authenticated_all_the_same(suite):
     one = receiver(suite)
     protection = sender(suite)._rtcp
     base, word, plain = protection.base_of(7), bytes((0, 0, 0, 5)), sender_report()
@@ -226,7 +227,7 @@ def test_doubles_are_sent_once():
     assert len(indices(ours, [rtp_packet(50)])) == 1
 
 
-def test_a_key_has_a_last_packet():  # RFC: 3711
+def test_a_key_has_a_last_packet():
     ours = sender()
     ours.protect(rtp_packet(0), b"")
     ours._sources[7].highest = (1 << 48) - 2

@@ -1,4 +1,5 @@
 """The test vectors of RFC 3711 Appendix B and RFC 7714 §16 and §17."""
+# RFC: 3711, 7714
 
 import pytest
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
@@ -36,7 +37,7 @@ SEALED_RTCP = {
 }
 
 
-def test_keystream_of_counter_mode():  # RFC: 3711
+def test_keystream_of_counter_mode():
     """§B.2, by what is in use."""
     key = bytes.fromhex("2B7E151628AED2A6ABF7158809CF4F3C")
     salt = bytes.fromhex("F0F1F2F3F4F5F6F7F8F9FAFBFCFD")
@@ -52,7 +53,7 @@ def test_keystream_of_counter_mode():  # RFC: 3711
     )
 
 
-def test_key_derivation():  # RFC: 3711
+def test_key_derivation():
     """§B.3."""
     assert derived(MASTER, SALT, 0, 16).hex().upper() == "C61E7A93744F39EE10734AFE3FF7A087"
     assert derived(MASTER, SALT, 2, 14).hex().upper() == "30CBBC08863D8C85D49DB34A9AE1"
@@ -62,7 +63,7 @@ def test_key_derivation():  # RFC: 3711
 
 
 @pytest.mark.parametrize("octets", [16, 32])
-def test_gcm_of_rtp(octets):  # RFC: 7714
+def test_gcm_of_rtp(octets):
     """§16.1.1, §16.1.2, §16.2.1, §16.2.2."""
     one, sealed = Gcm(SessionKeys(bytes(range(octets)), b"", QUID), 16), bytes.fromhex(SEALED[octets])
     base, index = one.base_of(0x5501A0B2), 0xF17B
@@ -74,7 +75,7 @@ def test_gcm_of_rtp(octets):  # RFC: 7714
 
 
 @pytest.mark.parametrize("octets", [16, 32])
-def test_gcm_of_rtcp(octets):  # RFC: 7714
+def test_gcm_of_rtcp(octets):
     """§17.1, §17.2, and back."""
     one, sealed = Gcm(SessionKeys(bytes(range(octets)), b"", QUID), 16), bytes.fromhex(SEALED_RTCP[octets])
     base = one.base_of(0x4D617273)
@@ -93,7 +94,7 @@ def test_keys_are_not_shown():
     assert "***" in repr(SessionKeys(MASTER, b"", SALT))
 
 
-def test_the_derivation_with_a_key_of_256_bits_is_aes_256():  # RFC: 7714
+def test_the_derivation_with_a_key_of_256_bits_is_aes_256():
     key, salt = bytes(range(32)), QUID
     x = (int.from_bytes(salt + b"\0\0") ^ 3 << 48) << 16
     stream = Cipher(algorithms.AES(key), modes.CTR(x.to_bytes(16))).encryptor()
