@@ -16,6 +16,7 @@ from typing import Final, Protocol
 import trio
 from msgspec.structs import replace
 
+from sbc.b2bua.events import QueueAged
 from sbc.core import limits
 from sbc.core.address import Flow
 from sbc.runtime.tls import CutOffError, SmallRecordsError, TlsError, TlsSession
@@ -35,7 +36,7 @@ class Receiver(Protocol):
 
     def receive(self, data: bytes, flow: Flow) -> None: ...
     def bad_frame(self, data: bytes, flow: Flow, reason: str) -> None: ...
-    def handle(self, event: FlowFailed | FlowClosed | Ponged) -> None: ...
+    def handle(self, event: FlowFailed | FlowClosed | Ponged | QueueAged) -> None: ...
 
 
 class Connection:
@@ -74,6 +75,7 @@ class Connection:
         self._has_said_end = False
         self._awaits_pong = False
         self._heard_at = now()
+        self._full_since: float | None = None  # every read since then was a full one
         self._asked_at = -math.inf
         self._more = trio.Event()
         self._written = trio.Event()
@@ -302,13 +304,26 @@ class Connection:
                     return opened
                 await trio.lowlevel.wait_readable(self.socket)
                 try:
-                    octets = self.socket.recv(_READ_OCTETS if self._session is None else _READ_SEALED_OCTETS)
+                    size = _READ_OCTETS if self._session is None else _READ_SEALED_OCTETS
+                    octets = self.socket.recv(size)
                 except BlockingIOError:
                     continue
+                if len(octets) == size or self._full_since is not None:
+                    self._tell_queue(is_full=len(octets) == size)
                 if self._session is None:
                     return octets
                 self._session.feed(octets)
         return None
+
+    def _tell_queue(self, *, is_full: bool) -> None:
+        """More waits than one read takes: how long that has been so is how long what comes next has waited, at most."""
+        if self._full_since is None:
+            self._full_since = self._now()
+            return
+        age = self._now() - self._full_since if is_full else 0.0
+        if not is_full:
+            self._full_since = None
+        self._driver.handle(QueueAged(age, f"{self.flow.transport}:{self.flow.remote}"))
 
     def _open(self, session: TlsSession) -> bytes | None:
         """None where more must come first. What TLS itself has to answer goes out, in the same bounds as all else."""

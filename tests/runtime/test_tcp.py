@@ -8,10 +8,11 @@ import pytest
 import trio
 import trio.testing
 
+from sbc.b2bua.events import QueueAged
 from sbc.core import limits
 from sbc.core.address import Address, Flow, Transport
 from sbc.policy.model import Interface, Listener
-from sbc.runtime import connecting
+from sbc.runtime import connecting, connection
 from sbc.runtime import tcp as tcp_module
 from sbc.runtime.sockets import close_all, open_listeners
 from sbc.runtime.tcp import TcpTransport
@@ -446,3 +447,19 @@ async def test_what_was_queued_before_the_end_is_not_waited_for_without_end(rig,
         rig.tcp.close(flow)
         await until(lambda: rig.tcp.connections == 0)
     assert rig.driver.failed == [FlowFailed(flow, "the connection was closed")]
+
+
+async def test_a_stream_that_brings_more_than_is_read_says_how_long_it_has_been_so(rig, monkeypatch):
+    monkeypatch.setattr(connection, "_READ_OCTETS", 50)
+    rig.driver.on_receive = lambda data, flow: None
+    stream = await connect(rig)
+    async with stream:
+        await stream.send_all(message() * 20)
+        await until(lambda: len(rig.driver.received) == 20)
+    told = [event for event in rig.driver.failed if isinstance(event, QueueAged)]
+    ages = [event.seconds for event in told]
+    standing = ages[: ages.index(0.0)]  # the last read was not a full one
+    assert len(standing) >= 3
+    assert standing == sorted(standing)
+    assert standing[0] > 0.0
+    assert len({event.queue for event in told}) == 1
