@@ -20,7 +20,7 @@ _INPUT_OCTETS: Final = 8_192  # of one input; more makes it slow and finds nothi
 _INPUT_SECONDS: Final = 10  # for one input; more is a defect
 _MEMORY: Final = 2_048  # MiB
 _KEPT: Final = 150  # inputs of one target
-_KEPT_OCTETS: Final = 24_576  # of them together
+_KEPT_OCTETS: Final = 8_192  # of them together
 
 
 class Campaign:
@@ -69,15 +69,11 @@ class Campaign:
         return [f"-dict={file}"] if words else []
 
     def smallest(self) -> list[bytes]:
-        """Few inputs that reach all that was reached (libFuzzer's merge), the smallest first."""
-        folder = self._folder
-        (folder / "merged").mkdir()
-        self._libfuzzer("-merge=1", str(folder / "merged"), str(folder / "corpus"))
-        merged = sorted(
-            (file.read_bytes() for file in (folder / "merged").iterdir()), key=lambda data: (len(data), data)
-        )
+        """Inputs that reached something new when they were found, seeds left out, the smallest first."""
+        known = set(targets.load(self.name).seeds)
+        found = {file.read_bytes() for file in (self._folder / "corpus").iterdir()} - known
         kept: list[bytes] = []
-        for data in merged[:_KEPT]:
+        for data in sorted(found, key=lambda data: (len(data), data))[:_KEPT]:
             if sum(map(len, kept)) + len(data) > _KEPT_OCTETS:
                 break
             kept.append(data)

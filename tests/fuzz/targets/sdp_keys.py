@@ -48,5 +48,5 @@ def check(data):
             security_lines(media.security)
     ports = [20000 + 2 * i for i in range(len(session.media))]
     crosses = serialize_sdp(anchor(plain(session), Origin(1, 1, "203.0.113.9"), "203.0.113.9", ports)).lower()
-    for word in (b"a=crypto", b"a=fingerprint", b"a=key-mgmt", b"\r\nk="):
-        assert word not in crosses, word
+    for line in crosses.split(b"\r\n"):
+        assert not line.startswith((b"a=crypto", b"a=fingerprint", b"a=key-mgmt", b"k=")), line
