@@ -14,6 +14,7 @@ from typing import Final
 import structlog
 import trio
 from msgspec import Struct
+from msgspec.structs import replace
 
 from sbc.core import limits
 from sbc.core.address import Flow
@@ -23,7 +24,7 @@ from sbc.runtime.connecting import Sayings, words
 from sbc.runtime.connection import Connection
 from sbc.runtime.stream_bounds import Whose
 from sbc.runtime.tls import TlsError, TlsSession, shake
-from sbc.runtime.tls_proof import Shown, is_revoked, refusal
+from sbc.runtime.tls_proof import Shown, is_revoked, knows_us_for, refusal
 from sbc.runtime.tls_rules import TlsRules, Way
 
 _READ_OCTETS: Final = 16_384  # a handshake has some thousand; and a flood of them is not to be taken at once
@@ -103,7 +104,7 @@ class TlsGate:
         session = TlsSession(way.context, server_name=way.server_name, is_server=is_server)
         stream = _Stream(connection.socket)
         await shake(session, stream.receive, stream.send, self._turns[is_stranger])
-        shown = session.shown(way.lists)
+        shown = replace(session.shown(way.lists), is_server=not is_server, ours=way.ours)
         if shown.version < way.minimum:
             raise TlsError(f"it speaks TLS {shown.version}, and {way.minimum} is the oldest that is allowed")
         return session, shown
@@ -126,7 +127,7 @@ class TlsGate:
     def _proved(self, profiles: Iterable[TlsProfile], shown: Shown) -> list[str]:
         if shown.certificate is None:
             return []
-        return [profile.name for profile in profiles if not self._refusal(profile, shown)]
+        return [one.name for one in profiles if knows_us_for(one, shown) and not self._refusal(one, shown)]
 
     def _unproved(self, way: Way, shown: Shown) -> str:
         """Why somebody who has proved nothing is refused; "": he may be who needs not."""
@@ -152,11 +153,11 @@ class TlsGate:
         stale: list[str] = []
         for name in flow.proved:
             now, was = known.get(name), before.get(name)
-            if now is not None and now.interface == flow.interface and not self._refusal(now, shown):
-                kept.append(name)
-                continue
-            stale.append(name)
-            if now is None or (was is not None and (now.domains, now.pins) == (was.domains, was.pins)):
+            is_proved = now is not None and now.interface == flow.interface and not self._refusal(now, shown)
+            if now is None or not is_proved or not knows_us_for(now, shown):
+                stale.append(name)
+            is_meant = now is None or (was is not None and (now.domains, now.pins) == (was.domains, was.pins))
+            if is_proved or is_meant:
                 kept.append(name)
         remote = flow.remote
         others = self._rules.policy.tls_candidates(flow.interface, remote.host, remote.port)

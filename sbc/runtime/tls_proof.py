@@ -11,7 +11,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from sbc.policy.secured import TlsProfile, Trust
+from sbc.policy.secured import KeyPair, TlsProfile, Trust
 from sbc.sip.domain_certificate import DomainCertificate
 
 Authorities = Callable[[Trust], frozenset[str]]
@@ -51,13 +51,15 @@ _REASONS: Final = {
 class Shown(Struct, frozen=True):
     """`certificate` None: no certificate was shown. `chain`: fingerprints of what was verified, and of its keys, from
     the certificate up to an authority; empty where nothing was. `lists`: that its revocation was looked up in, in PEM.
-    `version`: "1.2" or "1.3".
+    `version`: "1.2" or "1.3". `is_server`: we have connected to it, and have shown `ours`.
     """
 
     version: str
     certificate: DomainCertificate | None = None
     chain: frozenset[str] = frozenset()
     lists: frozenset[str] = frozenset()
+    is_server: bool = False
+    ours: KeyPair | None = None
 
 
 def refusal(profile: TlsProfile, shown: Shown, authorities: Authorities, wall: float) -> str:
@@ -86,6 +88,13 @@ def refusal(profile: TlsProfile, shown: Shown, authorities: Authorities, wall: f
     if not certificate.speaks_for(profile.domains):
         return f"its certificate is for {certificate.said()}, not for {' or '.join(profile.domains)}"
     return ""
+
+
+def knows_us_for(profile: TlsProfile, shown: Shown) -> bool:
+    """Whether a server that we have connected to was shown the certificate of ours that this profile has. By another
+    one it may take us for another of its customers, whoever it has proved to be itself.
+    """
+    return not shown.is_server or shown.ours == (profile.pairs[0] if profile.pairs else None)
 
 
 def is_revoked(profile: TlsProfile, shown: Shown) -> bool:

@@ -39,7 +39,8 @@ class PolicyOfTls(Protocol):
 
 class Way(Struct, frozen=True, eq=False):
     """How a session is begun. `profiles`: that can be proved on it, of a connection of ours its own first. `lists`: in
-    which revocation is looked up. `lax`: from the same source somebody may come who proves nothing.
+    which revocation is looked up. `lax`: from the same source somebody may come who proves nothing. `ours`: what a
+    server is shown that asks for it.
     """
 
     context: Context
@@ -48,6 +49,7 @@ class Way(Struct, frozen=True, eq=False):
     server_name: str | None = None
     lax: bool = True
     minimum: TlsVersion = "1.2"
+    ours: KeyPair | None = None
 
 
 class TlsRules:
@@ -102,8 +104,15 @@ class TlsRules:
         rules = _client_rules(profile)
         others = [one for one in self._candidates(flow) if one.name != profile.name]
         name = profile.domains[0] if profile.domains else None
-        context = self.contexts.get(rules)
-        return Way(context, (profile, *others), _lists(rules), name, lax=False, minimum=profile.trust.minimum)
+        return Way(
+            self.contexts.get(rules),
+            (profile, *others),
+            _lists(rules),
+            name,
+            lax=False,
+            minimum=profile.trust.minimum,
+            ours=next(iter(rules.pairs), None),
+        )
 
     def from_client(self, flow: Flow) -> Way:
         """Raises OperatorError where there is no certificate to show."""

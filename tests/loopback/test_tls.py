@@ -388,6 +388,33 @@ async def test_what_was_verified_for_one_peer_is_not_used_for_another():
         assert await receive(carrier.streams[0], len(message(b"one"))) == message(b"one")
 
 
+async def test_what_goes_to_a_server_as_one_customer_never_goes_as_another():
+    """Two accounts with one carrier, each with a certificate of ours: the server is proved for both, and we are not."""
+    second = trunk("second", tls=PeerTls((DOMAIN,), trust=REVOKING, pair=AUTHORITY.issue("second.example").pair()))
+    async with running(proving(), second) as rig, serving(GOOD, needs_client=True) as carrier:
+        for count, (name, ours) in enumerate((("carrier", OURS), ("second", "second.example")), 1):
+            rig.tcp.send(message(), rig.flow_to(carrier.port, name))
+            await until(lambda count=count: len(carrier.streams) == count)
+            assert await receive(carrier.streams[-1], len(message())) == message()
+            assert carrier.streams[-1].getpeercert()["subjectAltName"] == (("DNS", ours),)
+            await carrier.streams[-1].send_all(message())
+            await until(lambda count=count: len(rig.flows) == count)
+            assert rig.flows[-1].proved == (name,)
+
+
+async def test_a_certificate_of_ours_that_a_reload_brings_is_shown_where_something_begins():
+    async with running(proving()) as rig, serving(GOOD, needs_client=True) as carrier:
+        for count, ours in enumerate((OURS, "new.example"), 1):
+            rig.reload(policy_of(rig.local.port, proving(), pairs=(AUTHORITY.issue(ours).pair(),)))
+            rig.tcp.send(message(), rig.flow_to(carrier.port))
+            await until(lambda count=count: len(carrier.streams) == count)
+            assert await receive(carrier.streams[-1], len(message())) == message()
+            assert carrier.streams[-1].getpeercert()["subjectAltName"] == (("DNS", ours),)
+        await carrier.streams[0].send_all(message())
+        await until(lambda: rig.flows)
+        assert rig.flows[-1].proved == ("carrier",)
+
+
 async def test_a_peer_that_connects_from_its_listening_port_is_reached_there():
     async with running(proving()) as rig:
         stream = await connect(rig, GOOD)
