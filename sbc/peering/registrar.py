@@ -90,18 +90,25 @@ class Registrar:
         location = self._locations.get(pbx)
         return [] if location is None else [out for aor in location.aors() for out in self._put(pbx, aor, ())]
 
-    def settle(self, pbx: str, interface: str, places: Collection[tuple[Transport, Address]]) -> list[Out]:
-        """This PBX is behind that interface, with these listeners, from now on. Who has registered by another listener
-        has no way back; by one that was another interface's, the same way.
+    def settle(
+        self, pbx: str, interface: str, places: Collection[tuple[Transport, Address]], *, is_proved: bool = False
+    ) -> list[Out]:
+        """This PBX is behind that interface, and speaks to these listeners, from now on. Who has registered by another
+        listener has no way back; by one that was another interface's, the same way. `is_proved`: connections that have
+        proved nothing are not this PBX's any more.
         """
         location = self._locations.get(pbx)
         outs: list[Out] = []
         for aor in [] if location is None else location.aors():
             before = () if location is None else location.of(aor)
             kept = [binding for binding in before if (binding.flow.transport, binding.flow.local) in places]
+            if is_proved:
+                ways = [one.detached() if one.flow.connection and not one.flow.proved else one for one in kept]
+                kept = [one for one in ways if one is not None]
             after = tuple([replace(one, flow=replace(one.flow, interface=interface)) for one in kept])
             if after != before:
-                outs += [Log("warning", "binding.lost", _about(pbx, one)) for one in before if one not in kept]
+                left = {one.contact for one in kept}
+                outs += [Log("warning", "binding.lost", _about(pbx, one)) for one in before if one.contact not in left]
                 outs += self._put(pbx, aor, after)
         return outs
 

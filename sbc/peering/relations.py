@@ -124,14 +124,18 @@ class Relations:
         return outs + self._start_registrations(now)
 
     def _settle_bindings(self, now: float) -> list[Out]:
-        """PBXs that have registered where we listen no more are not reached until they register where we do."""
+        """PBXs that have registered where we listen no more, or in a way in which they may speak no more, are not
+        reached until they register in another one.
+        """
         outs: list[Out] = []
         for peer in self.policy.peers.values():
             interface = self.policy.interfaces.get(peer.interface) if peer.registers else None
             if interface is not None:
-                places = {(listener.transport, listener.address) for listener in interface.listeners}
-                settled = self.registrar.settle(peer.name, interface.name, places)
-                outs += self._bound(settled, "the listener that it registered with is gone", now)
+                listeners = [one for one in interface.listeners if one.transport in peer.transports]
+                places = {(listener.transport, listener.address) for listener in listeners}
+                is_proved = peer.tls.identity == "certificate"
+                settled = self.registrar.settle(peer.name, interface.name, places, is_proved=is_proved)
+                outs += self._bound(settled, "the way by which it registered is closed", now)
         return outs
 
     def _forget(self, name: str) -> list[Out]:

@@ -108,3 +108,33 @@ def test_a_subscription_goes_by_the_connection_of_its_subscriber(world):
     assert "NOTIFY" in carrier.heard
     assert len(sbc.net.streams.of("sbc")) == 1
     assert all(sent.transport is Transport.TLS for sent in from_us(sbc, carrier))
+
+
+def test_who_speaks_by_tls_alone_since_a_reload_is_not_called_in_the_clear(world):
+    sbc = world(HOME.replace("transports: tls", "transports: [udp, tls]"))
+    office = sbc.office()
+    home = sbc.phone("home-4.lan", "192.0.2.77:5060", through="203.0.113.1:5060", user="home")
+    home.has_credentials("home", "s3cret")
+    home.registers("sip:home@203.0.113.1")
+    sbc.reload(HOME)
+    (lost,) = events(sbc, "binding.lost")
+    assert lost["from"] == "192.0.2.77:5060"
+    before = len(from_us(sbc, home))
+    office.invites("+14155550200")
+    sbc.run(40)
+    assert len(from_us(sbc, home)) == before
+    assert office.got(503)
+    assert sbc.idle()
+
+
+def test_who_must_prove_himself_since_a_reload_is_not_called_by_what_has_proved_nothing(world):
+    sbc = world(HOME)
+    office, home = sbc.office(), home_of(sbc)
+    home.registers("sip:home@203.0.113.1")
+    before = len(from_us(sbc, home, "INVITE"))
+    sbc.reload(HOME.replace("transports: tls", "transports: tls, tls: {identity: certificate, domain: home.example}"))
+    office.invites("+14155550200")
+    sbc.run(40)
+    assert len(from_us(sbc, home, "INVITE")) == before
+    assert office.got(503)
+    assert sbc.idle()
