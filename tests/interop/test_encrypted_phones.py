@@ -182,6 +182,36 @@ def test_srtp_on_both_sides_is_encrypted_anew(encrypted, keying, media):
     _says_srtp(cdr, ingress=True, egress=True)
 
 
+@pytest.mark.parametrize(("media", "is_srtp"), [("srtp", True), ("", False)])
+def test_where_srtp_is_optional_the_carrier_gets_what_it_can_do(encrypted, media, is_srtp):
+    """We offer RTP/AVP with keys beside it; baresip without SRTP answers as to any other offer."""
+    encrypted.border("optional")
+    callee, caller = encrypted.carrier(media), encrypted.plain_pbx()
+    _calls(caller, f"dial sip:+14155559999@{INSIDE}")
+    caller.says("hangup")
+    callee.child.until("session closed")
+    cdr = encrypted.record()
+    _stopped(caller, callee)
+    _both_heard(caller, callee)
+    _says_srtp(cdr, ingress=False, egress=is_srtp)
+    inside, outside = encrypted.datagrams()
+    if is_srtp:
+        _is_encrypted(inside, outside)
+
+
+@pytest.mark.parametrize(("media", "is_srtp"), [("srtp", True), ("", False)])
+def test_where_srtp_is_optional_the_carrier_may_offer_what_it_likes(encrypted, media, is_srtp):
+    encrypted.border("optional")
+    caller, callee = encrypted.carrier(media), encrypted.plain_pbx()
+    _calls(caller, f"dial sip:+14155550100@{OUTSIDE}:5061;transport=tls", callee)
+    caller.says("hangup")
+    callee.child.until("session closed")
+    cdr = encrypted.record()
+    _stopped(caller, callee)
+    _both_heard(callee, caller)
+    _says_srtp(cdr, ingress=is_srtp, egress=False)
+
+
 def test_a_carrier_that_offers_plain_rtp_where_srtp_is_required_gets_488(encrypted):
     encrypted.border("required")
     callee, caller = encrypted.plain_pbx(), encrypted.linphone("none")
@@ -191,9 +221,9 @@ def test_a_carrier_that_offers_plain_rtp_where_srtp_is_required_gets_488(encrypt
     _stopped(caller, callee)
 
 
-def _calls(caller: Baresip, command: str) -> None:
+def _calls(caller: Baresip, command: str, callee: Baresip | None = None) -> None:
     caller.says(command)
-    caller.child.until("Call established")
+    (callee or caller).child.until("Call established")
     time.sleep(_TALK_SECONDS)
 
 
