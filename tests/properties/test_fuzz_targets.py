@@ -1,4 +1,4 @@
-"""Every target of tests/fuzz with seeds that hypothesis spoils: what it finds it makes small, and it needs no atheris."""
+"""Every target of tests/fuzz, with seeds that hypothesis spoils: what it finds it makes small. It needs no atheris."""
 
 import pytest
 from hypothesis import given
