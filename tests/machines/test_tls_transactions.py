@@ -87,3 +87,57 @@ def test_a_response_goes_to_a_new_connection_that_must_prove_who_asked(layer):
     layer.respond(out.key, 180, 0.1)
     [again] = layer.fail_flow(replace(CAME, proved=()), "reset", 0.2)
     assert again.flow == replace(TO, remote=Address("192.0.2.9", 5071), proved=("profile of carrier",))
+
+
+# --- whose request it is ----------------------------------------------------------------------------------------------
+
+BACK = replace(CAME, remote=Address("192.0.2.9", 40_002), connection=8)
+OTHERS = {
+    "another certificate": replace(BACK, connection=9, proved=("other",)),
+    "no certificate": replace(BACK, connection=9, proved=()),
+    "in the clear": Flow(Transport.TCP, "outside", HERE, Address("192.0.2.9", 40_002), 9),
+    "by udp": Flow(Transport.UDP, "outside", HERE, Address("192.0.2.9", 5060)),
+}
+
+
+def begun(layer, flow=CAME):
+    invite = request("INVITE", call_id="theirs")
+    [out] = layer.receive_request(invite, flow, 0.0)
+    layer.adopt(out.key, "call")
+    layer.respond(out.key, 180, 0.0)
+    return invite, out.key
+
+
+@pytest.mark.parametrize("other", OTHERS)
+def test_who_knows_a_branch_gets_no_answer_that_is_not_his(layer, other):
+    invite, key = begun(layer)
+    layer.receive_request(invite, OTHERS[other], 0.1)
+    [answer] = layer.respond(key, 200, 0.2)
+    assert answer.flow == CAME
+
+
+@pytest.mark.parametrize("other", OTHERS)
+def test_who_knows_a_branch_cancels_nothing_that_is_not_his(layer, other):
+    begun(layer)
+    [answer] = layer.receive_request(request("CANCEL", call_id="theirs"), OTHERS[other], 0.1)
+    assert parse_message(answer.data, stream=True).status == 481
+
+
+def test_a_peer_that_has_connected_anew_gets_its_answer_and_may_cancel(layer):
+    for came, back in ((CAME, BACK), (replace(CAME, proved=()), replace(BACK, proved=()))):
+        invite, key = begun(layer, came)
+        layer.receive_request(invite, back, 0.1)
+        assert [out.flow for out in layer.resend(key)] == [back]
+        cancelled = layer.receive_request(request("CANCEL", call_id="theirs"), back, 0.2)
+        assert [type(out).__name__ for out in cancelled] == ["SendMessage", "CancelReceived"]
+        layer = TransactionLayer(layer._ids)
+
+
+def test_a_peer_whose_connection_was_lost_is_known_when_it_comes_back(layer):
+    """Our own attempt to reach it asks for a proof; it comes back as it came."""
+    layer.proof = lambda peer: ("carrier",)
+    came = replace(CAME, proved=())
+    invite, key = begun(layer, came)
+    layer.fail_flow(came, "reset", 0.1)
+    layer.receive_request(invite, replace(BACK, proved=()), 0.2)
+    assert [out.flow.connection for out in layer.resend(key)] == [8]

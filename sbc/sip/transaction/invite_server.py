@@ -47,6 +47,7 @@ class InviteServer:
         "_reliable",
         "_timers",
         "_timing",
+        "came",
         "data",
         "echo",
         "flow",
@@ -68,6 +69,7 @@ class InviteServer:
         self.request = request
         self.echo = echo
         self.flow = flow
+        self.came = flow  # by which its sender was heard last
         self.user: Hashable = None
         self.wants_report = False  # of overload, in every response (RFC 7339)
         self.weight = ("", 0)  # whose share of the table it takes, and octets

@@ -98,8 +98,9 @@ class TransactionLayer:
         self.taken_by = None
         if server is not None:
             self.taken_by = server.user
-            if flow.connection != server.flow.connection:
-                server.flow = flow  # the peer has connected anew and asks again: that is where it listens, §18.2.2
+            if flow.connection != server.flow.connection and _is_same_hop(server.came, flow):
+                # The peer has connected anew and asks again: that is where it listens, §18.2.2.
+                server.flow = server.came = flow
             return self._settle_server(server, server.receive(request, now))
         if request.method == "ACK":
             return [AckReceived(request, flow)]
@@ -311,6 +312,8 @@ class TransactionLayer:
         server = self._create_server(key, None, cancel, flow)
         invite_key = server_key(cancel, "INVITE")
         invite = self._servers.get(invite_key)
+        if invite is not None and not _is_same_hop(invite.came, flow):
+            invite = None
         self.taken_by = server.user = None if invite is None else invite.user
         if invite is None:
             return self.respond(key, 481, now)
@@ -404,6 +407,18 @@ def _goes_by(ours: Flow, failed: Flow) -> bool:
     if (ours.remote, ours.transport, ours.interface) != (failed.remote, failed.transport, failed.interface):
         return False
     return not ours.proved or not failed.proved or not set(ours.proved).isdisjoint(failed.proved)
+
+
+def _is_same_hop(before: Flow, now: Flow) -> bool:
+    """ "a CANCEL request SHOULD be accepted by a server if it comes from the same hop that sent the request being
+    canceled (provided that some sort of transport or network layer security association … is in place)", §22.1: who was
+    heard over TLS goes on over TLS, with all that he has proved; a branch alone proves nothing.
+    """
+    if before.transport is not Transport.TLS or before.connection == now.connection:
+        return True
+    if (now.transport, now.interface) != (before.transport, before.interface):
+        return False
+    return set(before.proved) <= set(now.proved) and (bool(before.proved) or now.remote.host == before.remote.host)
 
 
 def _change_over(client: InviteClient | Client) -> list[Out]:

@@ -40,6 +40,7 @@ class Server:
         "_reliable",
         "_timers",
         "_timing",
+        "came",
         "data",
         "echo",
         "flow",
@@ -61,6 +62,7 @@ class Server:
         self.request = request
         self.echo = echo
         self.flow = flow
+        self.came = flow  # by which its sender was heard last
         self.user: Hashable = None
         self.wants_report = False  # of overload, in every response (RFC 7339)
         self.weight = ("", 0)  # whose share of the table it takes, and octets
