@@ -13,7 +13,7 @@ import math
 import resource
 import socket
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final
 
 import structlog
@@ -198,6 +198,15 @@ class TcpTransport:
             raise RuntimeError("TcpTransport.run has not been started")
         self._nursery.start_soon(task, *args)  # type: ignore[arg-type]
 
+    async def _guarded(self, task: Callable[..., Awaitable[None]], connection: Connection, *args: object) -> None:
+        """The outermost barrier: what goes wrong on one connection ends that one alone."""
+        try:
+            await task(connection, *args)
+        except Exception:
+            log.exception("engine.failure", alarm=True, where=str(connection.flow.transport))
+            self._drop(connection)
+            connection.abort("a failure of ours")
+
     # --- connections that we open ---------------------------------------------------------------------------------
 
     def _open(self, flow: Flow) -> Connection | None:
@@ -216,7 +225,7 @@ class TcpTransport:
             return None
         connection = self._add(sock, replace(flow, proved=()))
         self._pool.put(connection, flow)
-        self._spawn(self._connect_and_serve, connection, listener.entry, flow)
+        self._spawn(self._guarded, self._connect_and_serve, connection, listener.entry, flow)
         return connection
 
     async def _connect_and_serve(self, connection: Connection, entry: OpenSocket, flow: Flow) -> None:
@@ -265,11 +274,11 @@ class TcpTransport:
             return
         connection = self._add(sock, flow, whose)
         if flow.transport is Transport.TLS:
-            self._spawn(self._shake_and_serve, connection, listener, whose)
+            self._spawn(self._guarded, self._shake_and_serve, connection, listener, whose)
             return
         connection.connected()
         self._reuse(connection)
-        self._spawn(self._serve_accepted, connection, listener, whose)
+        self._spawn(self._guarded, self._serve_accepted, connection, listener, whose)
 
     def _is_one_too_many(self, sock: socket.socket, flow: Flow, listener: "_Listener", whose: Whose) -> bool:
         """Whether it is to be closed without a byte; else it is counted as one that lives."""

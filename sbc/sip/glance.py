@@ -29,6 +29,8 @@ _TOP_VIA: Final = re.compile(
     r"((?:;[A-Za-z0-9\-]++(?:=(?:\"[A-Za-z0-9,]*+\"|[A-Za-z0-9\-.!%*_+`'~:\[\]]*+))?+)*+)"
 )
 _BRANCH: Final = re.compile(rf";branch=({MAGIC_COOKIE}[^;\"]++)")
+# What we add to a Via ourselves, and what sends the response elsewhere: the parser judges these.
+_NOT_PLAIN: Final = re.compile(r";(?:received|maddr)\b", re.IGNORECASE)
 _TAG: Final = re.compile(rb";[ \t]*+tag[ \t]*+=", re.IGNORECASE)
 _PLAIN: Final = bytes(range(0x20, 0x7F))
 _URI_USER: Final = re.compile(rb"(?:sips?:([^@;:>\s]++)[^@>\s]*+@|tel:([^;>\s]++))", re.IGNORECASE)
@@ -109,7 +111,7 @@ def _read(method: str, uri: bytes, found: dict[str, bytes], below: tuple[bytes, 
         return None
     host, port, params = match.groups()
     branch = _BRANCH.search(params)
-    if branch is None or ";received" in params or ";maddr" in params:
+    if branch is None or _NOT_PLAIN.search(params) is not None:
         return None
     host = canonical_host(host)
     key = (branch[1], f"{host}:{int(port) if port else ''}", call_id.decode("ascii"), method)

@@ -14,6 +14,7 @@ from sbc.core.address import Address, Flow, Transport
 from sbc.policy.model import Interface, Listener
 from sbc.runtime import connecting, connection
 from sbc.runtime import tcp as tcp_module
+from sbc.runtime.connection import Connection
 from sbc.runtime.sockets import close_all, open_listeners
 from sbc.runtime.tcp import TcpTransport
 from sbc.sip.events import FlowClosed, FlowFailed, Ponged
@@ -315,6 +316,20 @@ async def test_an_outbox_that_becomes_full_while_somebody_waits_to_write_ends_th
         await until(lambda: rig.tcp.connections == 0)
     async with await connect(rig) as other:
         rig.driver.on_receive = rig.tcp.send
+        await other.send_all(message())
+        assert await receive(other, len(message())) == message()
+
+
+async def test_a_bug_on_one_connection_ends_that_one_alone_and_is_said(rig, monkeypatch, capsys):
+    async def break_down(_self, _stop_reuse):
+        raise AttributeError("no such thing")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Connection, "read", break_down)
+        async with await connect(rig) as stream:
+            assert await stream.receive_some(1) == b""
+    assert "engine.failure" in capsys.readouterr().out
+    async with await connect(rig) as other:
         await other.send_all(message())
         assert await receive(other, len(message())) == message()
 

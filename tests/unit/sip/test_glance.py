@@ -72,6 +72,8 @@ def test_it_is_answered_as_the_parser_would_have_it(old, new):
         (b"branch=z9hG4bKone", b'branch="z9hG4bKone"'),
         (b"SIP/2.0/UDP 192.0.2.9:5062", b"SIP / 2.0 / UDP 192.0.2.9:5062"),
         (b";rport", b";rport;received=203.0.113.5"),
+        (b";rport", b";rport;Received=203.0.113.5"),
+        (b";rport", b";rport;MADDR=203.0.113.5"),
         (b";rport", b";maddr=203.0.113.5"),
         (b";rport", b";rport, SIP/2.0/UDP 10.0.0.7;branch=z9hG4bKx"),
         (b"Reception", b"Recepti\x00n"),
