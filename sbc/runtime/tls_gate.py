@@ -48,7 +48,7 @@ class TlsGate:
         self._drops = drops
         self._wall = wall
         self._sayings = Sayings(now)
-        self._refused: set[str] = set()  # profiles whose alarm stands
+        self._refused: dict[str, str] = {}  # profiles whose alarm stands, and which way the connection was
         self._turns = {is_stranger: trio.CapacityLimiter(limits.HANDSHAKE_THREADS) for is_stranger in (False, True)}
 
     def whose(self, flow: Flow) -> Whose:
@@ -96,6 +96,8 @@ class TlsGate:
                 self._say(connection.flow, self._name(way), why, "in")
             return False
         self._stands(connection, session, shown, proved)
+        if not proved and self._refused.get(self._name(way)) == "in":
+            self._is_over(self._name(way), connection)  # who need prove nothing comes in again
         return True
 
     async def _begin(
@@ -116,8 +118,11 @@ class TlsGate:
             if shown.certificate is not None and (name in self.expiries or len(self.expiries) < _EXPIRIES):
                 self.expiries[name] = shown.certificate.ends
             if name in self._refused:
-                self._refused.discard(name)
-                log.info("tls.proved", peer=name, remote=connection.flow.remote.host)
+                self._is_over(name, connection)
+
+    def _is_over(self, name: str, connection: Connection) -> None:
+        del self._refused[name]
+        log.info("tls.proved", peer=name, remote=connection.flow.remote.host)
 
     # --- judgement ------------------------------------------------------------------------------------------------
 
@@ -170,7 +175,7 @@ class TlsGate:
         known = self._rules.policy.tls_profiles
         for name in self.expiries.keys() - known.keys():
             del self.expiries[name]
-        self._refused &= known.keys()
+        self._refused = {name: way for name, way in self._refused.items() if name in known}
 
     # --- what is said ---------------------------------------------------------------------------------------------
 
@@ -181,8 +186,8 @@ class TlsGate:
 
     def _say(self, flow: Flow, profile: str, why: str, direction: str) -> None:
         alarm = self._rules.is_trunk(profile)
-        if profile and alarm:
-            self._refused.add(profile)
+        if profile and alarm and self._refused.get(profile) != "out":
+            self._refused[profile] = direction
         if not self._sayings.is_due(f"{flow.remote.host} {profile}"):
             return
         log.warning(

@@ -454,6 +454,34 @@ async def test_a_trunk_that_is_refused_is_an_alarm_once_a_minute_and_its_end_is_
     assert connecting.SAID_AGAIN_SECONDS == 60
 
 
+async def test_the_alarm_of_who_need_prove_nothing_ends_when_he_is_heard_again(monkeypatch):
+    """A scan out of a carrier's network, and the carrier, which shows no certificate."""
+    said = []
+    monkeypatch.setattr(tls_gate.log, "warning", lambda event, **fields: said.append((event, fields["direction"])))
+    monkeypatch.setattr(tls_gate.log, "info", lambda event, **fields: said.append((event, fields["peer"])))
+    async with running() as rig:
+        scanner = await connect_plain(rig)
+        await scanner.send_all(b"GET / HTTP/1.1\r\n\r\n")
+        await until(lambda: rig.drops["tls_handshake_failed"])
+        async with await connect(rig) as stream:
+            assert await echoed(stream)
+        async with await connect(rig) as stream:
+            assert await echoed(stream)
+    assert said == [("tls.refused", "in"), ("tls.proved", "carrier")]
+
+
+async def test_who_is_heard_without_a_proof_ends_no_alarm_about_his_server(monkeypatch):
+    said = []
+    monkeypatch.setattr(tls_gate.log, "warning", lambda event, **fields: said.append((event, fields["direction"])))
+    monkeypatch.setattr(tls_gate.log, "info", lambda event, **fields: said.append((event, fields["peer"])))
+    async with running(proving()) as rig, serving(BAD["expired"]) as carrier:
+        rig.tcp.send(message(), rig.flow_to(carrier.port))
+        await until(lambda: rig.driver.failed)
+        async with await connect(rig) as stream:
+            assert await echoed(stream)
+    assert said == [("tls.refused", "out")]
+
+
 async def test_a_server_that_does_not_speak_tls_is_told_from_one_that_is_not_there():
     listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
     async with running(proving()) as rig, listeners[0] as listener:
