@@ -170,4 +170,4 @@ async def _farewell(session: TlsSession, send: Send) -> None:
 
 def _prints(der: bytes) -> tuple[str, ...]:
     one = read_certificate(der)
-    return one.fingerprint, one.key_fingerprint
+    return one.fingerprint, one.key_fingerprint, one.serial

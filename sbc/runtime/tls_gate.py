@@ -167,8 +167,11 @@ class TlsGate:
         remote = flow.remote
         others = self._rules.policy.tls_candidates(flow.interface, remote.host, remote.port)
         gained = [name for name in self._proved(others, shown) if name not in kept]
-        revoked = any(is_revoked(known[name], shown) for name in flow.proved if name in known)
+        revoked = any(self._is_revoked(known[name], shown) for name in flow.proved if name in known)
         return Judged((*kept, *gained), tuple(stale), revoked)
+
+    def _is_revoked(self, profile: TlsProfile, shown: Shown) -> bool:
+        return is_revoked(profile, shown) or self._rules.lists.name(profile.trust.crl, shown.chain)
 
     def forget_gone(self) -> None:
         """After a reload: peers that are gone are no news any more."""

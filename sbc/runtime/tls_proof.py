@@ -49,9 +49,10 @@ _REASONS: Final = {
 
 
 class Shown(Struct, frozen=True):
-    """`certificate` None: no certificate was shown. `chain`: fingerprints of what was verified, and of its keys, from
-    the certificate up to an authority; empty where nothing was. `lists`: that its revocation was looked up in, in PEM.
-    `version`: "1.2" or "1.3". `is_server`: we have connected to it, and have shown `ours`.
+    """`certificate` None: no certificate was shown. `chain`: fingerprints of what was verified, and of its keys, and
+    `DomainCertificate.serial`, from the certificate up to an authority; empty where nothing was. `lists`: that its
+    revocation was looked up in, in PEM. `version`: "1.2" or "1.3". `is_server`: we have connected to it, and have shown
+    `ours`.
     """
 
     version: str

@@ -16,6 +16,7 @@ from sbc.core.errors import OperatorError
 from sbc.policy.model import Interface, Peer
 from sbc.policy.secured import KeyPair, TlsProfile, TlsVersion, Trust
 from sbc.runtime.tls_contexts import Context, Contexts, Rules, lists_of
+from sbc.runtime.tls_lists import Lists
 from sbc.runtime.tls_proof import can_judge
 
 _ANYWHERE: Final = "192.0.2.1"  # RFC 5737: nobody's address
@@ -57,6 +58,7 @@ class TlsRules:
 
     def __init__(self, policy: PolicyOfTls) -> None:
         self.contexts = Contexts()
+        self.lists = Lists()
         self.policy = policy
 
     # --- a new policy ---------------------------------------------------------------------------------------------
@@ -77,6 +79,7 @@ class TlsRules:
         for place, rules in self._all_rules(policy):
             for trust in rules.trusts:
                 self.contexts.authorities(trust)
+                self.lists.read(trust.crl)
             try:
                 self.contexts.get(rules)
             except OperatorError as error:
@@ -91,6 +94,7 @@ class TlsRules:
         pairs = {pair for profile in policy.tls_profiles.values() for pair in profile.pairs}
         pairs |= {pair for interface in policy.interfaces.values() for pair in interface.tls.pairs}
         self.contexts.keep(pairs, trusts)
+        self.lists.keep(trust.crl for trust in trusts)
 
     # --- one connection -------------------------------------------------------------------------------------------
 

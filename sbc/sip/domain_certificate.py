@@ -28,7 +28,8 @@ _SHOWN_CHARACTERS: Final = 60
 
 class DomainCertificate(Struct, frozen=True):
     """`domains`: lower case. `names`: all that its subjectAltName says, for people. Fingerprints are SHA-256 in
-    lower-case hexadecimal digits, of the certificate and of its public key. Times are seconds since 1970.
+    lower-case hexadecimal digits, of the certificate and of its public key. Times are seconds since 1970. `serial`: by
+    which its issuer revokes it, ISSUER/SERIAL, the issuer as `issuer_mark` has it.
     """
 
     domains: tuple[str, ...]
@@ -37,6 +38,7 @@ class DomainCertificate(Struct, frozen=True):
     key_fingerprint: str
     begins: float
     ends: float
+    serial: str = ""
 
     def speaks_for(self, domains: Iterable[str]) -> bool:
         """Whether it holds one of these. §7.2: in full, no suffixes, no wildcards."""
@@ -68,7 +70,21 @@ def read_certificate(der: bytes) -> DomainCertificate:
     except UnsupportedAlgorithm as error:
         raise ValueError(str(error)) from None
     domains, names = _names(certificate)
-    return DomainCertificate(domains, names, hashlib.sha256(der).hexdigest(), _of_key(certificate), begins, ends)
+    return DomainCertificate(
+        domains, names, hashlib.sha256(der).hexdigest(), _of_key(certificate), begins, ends, _serial(certificate)
+    )
+
+
+def issuer_mark(issuer: x509.Name) -> str:
+    """Equal for equal names."""
+    return "issuer " + hashlib.sha256(issuer.public_bytes()).hexdigest()
+
+
+def _serial(certificate: x509.Certificate) -> str:
+    try:
+        return f"{issuer_mark(certificate.issuer)}/{certificate.serial_number:x}"
+    except ValueError:
+        return ""  # an issuer that cannot be read: no list is its
 
 
 def _of_key(certificate: x509.Certificate) -> str:

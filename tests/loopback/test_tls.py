@@ -787,6 +787,26 @@ async def test_a_certificate_that_a_reload_revokes_ends_its_connections():
     assert rig.tcp.connections == 0
 
 
+# RFC: 5280
+async def test_a_list_that_a_reload_brings_ends_the_connections_of_those_in_it():
+    """Both ways; and a list that names somebody else touches nobody."""
+    first = Trust(AUTHORITY.pem, AUTHORITY.crl(AUTHORITY.issue("else.example")))
+    revoked = AUTHORITY.issue(DOMAIN)
+    async with running(proving(trust=first)) as rig, serving(revoked) as carrier, await connect(rig, revoked) as stream:
+        assert await echoed(stream)
+        rig.tcp.send(message(), rig.flow_to(carrier.port))
+        await until(lambda: carrier.streams)
+        rig.reload(policy_of(rig.local.port, proving(trust=Trust(AUTHORITY.pem, AUTHORITY.crl()))))
+        assert await echoed(stream)
+        assert rig.tcp.connections == 2
+        rig.reload(policy_of(rig.local.port, proving(trust=Trust(AUTHORITY.pem, AUTHORITY.crl(revoked)))))
+        assert await receive(stream, 1) == b""
+        assert await receive(carrier.streams[0], len(message())) == message()
+        assert await receive(carrier.streams[0], 1) == b""
+        await carrier.streams[0].aclose()
+        await until(lambda: rig.tcp.connections == 0)
+
+
 async def test_a_name_that_means_another_peer_after_a_reload_is_not_proved_any_more():
     async with running(proving()) as rig, await connect(rig, GOOD) as stream:
         assert await echoed(stream)
