@@ -115,6 +115,8 @@ def _flat(status: dict[str, Any]) -> list[tuple[str, object]]:
             rows += [(which.replace("_", " "), f"{rate:g}") for which, rate in value.items()]
         elif name == "uptime_seconds":
             rows.append(("up for", age(value)))
+        elif name == "overload":
+            rows += [("overload", _overload(value)), ("refused by it", value["refused"])]
         elif name == "media":
             rows += [(f"media worker {worker['worker']}", _worker(worker)) for worker in value]
         else:
@@ -141,6 +143,12 @@ def _worker(worker: dict[str, Any]) -> str:
     where = f" on {', '.join(worker['devices'])}" if worker["devices"] else ""
     why = f" ({worker['reason']})" if worker["reason"] else ""
     return f"pid {worker['pid']}, {worker['engine'] or 'starting'}{where}{why}, {worker['sessions']} calls"
+
+
+def _overload(overload: dict[str, Any]) -> str:
+    if not overload["refused_percent"]:
+        return "no"
+    return f"{overload['refused_percent']} % of new work is refused, waited {overload['waited_ms']} ms"
 
 
 def _word(name: str, value: object) -> str:

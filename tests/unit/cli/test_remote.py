@@ -54,6 +54,16 @@ def test_status_says_how_long_it_is_up_and_how_fast_calls_come(sbc, capsys):
     assert [line.split("  ")[-1].strip() for line in lines[-3:]] == ["2h 04m", "1.25", "1"]
 
 
+@pytest.mark.parametrize(("percent", "said"), [(0, "no"), (40, "40 % of new work is refused, waited 130 ms")])
+def test_status_says_in_words_whether_it_is_overloaded(sbc, capsys, percent, said):
+    more = {"overload": {"refused_percent": percent, "waited_ms": 130, "refused": 7}}
+    sbc.knows("GET /api/v1/status", STATUS | more)
+
+    assert run_command(["status", "--admin", sbc.address]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-2:] == [f"overload       {said}", "refused by it  7"]
+
+
 def test_status_says_who_is_up_and_whether_there_are_alarms(sbc, capsys):
     sbc.knows("GET /api/v1/status", STATUS)
     sbc.knows("GET /api/v1/trunks", {"trunks": [{"state": state} for state in ("down", "up", "down", "busyout")]})
