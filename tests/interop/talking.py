@@ -24,7 +24,7 @@ SIDES: tuple[Side, Side] = ("pbx", "carrier")
 PACKET_SECONDS = 0.02
 _SLICES = 4  # a call's packets leave in one of so many moments of the 20 ms
 _RTP = struct.Struct("!BBHII")
-_PAYLOAD = bytes(160)
+_PAYLOADS = tuple(bytes([n]) * 160 for n in range(256))  # by the packet's place
 _SO_TIMESTAMPNS = 35  # socket(7); a struct timespec comes with each packet
 _STAMP_OCTETS = socket.CMSG_SPACE(16)
 _PORTS = cycle(range(6000, 60000, 2))
@@ -40,6 +40,7 @@ class End:
     ssrc: int
     expects: int  # the SSRC of the other end
     sock: socket.socket
+    first: int = 0  # the sequence number that both ends begin with
     to: tuple[str, int] | None = None  # the SBC's media address, by its SDP
     sent: int = 0
     sent_at: list[float] = field(default_factory=list)
@@ -53,10 +54,17 @@ class End:
     def send_as(self, number: int) -> None:
         """In its place of the stream, whenever that is."""
         assert self.to is not None
-        header = _RTP.pack(0x80, 0, number & 0xFFFF, number * 160, self.ssrc)
         self.sent_at.append(time.time())
-        self.sock.sendto(header + _PAYLOAD, self.to)
+        self.sock.sendto(self.leaves(self._packet(number, self.ssrc)), self.to)
         self.sent += 1
+
+    def leaves(self, packet: bytes) -> bytes:
+        """What goes over the cable for a packet; see `secured_talking`."""
+        return packet
+
+    def arrived(self, data: bytes) -> bytes:
+        """The packet that came over the cable; empty: it is none."""
+        return data
 
     def drain(self) -> None:
         while True:
@@ -64,13 +72,22 @@ class End:
                 data, ((_, _, stamp),), _, source = self.sock.recvmsg(2048, _STAMP_OCTETS)
             except BlockingIOError:
                 return
-            _, _, sequence, _, ssrc = _RTP.unpack_from(data)
-            if ssrc == self.expects and source == self.to:
-                self.heard.append(sequence)
+            packet = self.arrived(data)
+            number = int.from_bytes(packet[2:4]) - self.first & 0xFFFF
+            if (
+                source == self.to
+                and packet[12:] == _PAYLOADS[number & 0xFF]
+                and packet[8:12] == self.expects.to_bytes(4)
+            ):
+                self.heard.append(number)
                 seconds, nanoseconds = struct.unpack("@qq", stamp)
                 self.heard_at.append(seconds + nanoseconds / 1e9)
             else:
-                self.foreign.append(f"ssrc {ssrc} from {source}; expected {self.expects} from {self.to}")
+                self.foreign.append(f"{data[:16].hex()} from {source}; expected {self.expects} from {self.to}")
+
+    def _packet(self, number: int, ssrc: int) -> bytes:
+        header = _RTP.pack(0x80, 0, self.first + number & 0xFFFF, number * 160 & 0xFFFFFFFF, ssrc)
+        return header + _PAYLOADS[number & 0xFF]
 
     def longest_gap(self) -> float:
         return max(later - earlier for earlier, later in zip(self.heard_at, self.heard_at[1:], strict=False))
@@ -215,7 +232,7 @@ class TalkingCalls:
         status, method = text.split(" ")[1], _header(text, "CSeq").split()[1]
         if (status, method) == ("200", "INVITE"):
             call.answer = text
-            call.ends["pbx"].to = _media_of(text)
+            self.described("pbx", call.ends["pbx"], text)
             self._say("pbx", self._in_dialog(call, "ACK", 1))
         elif method == "BYE":
             self._ended.add(call.call_id)
@@ -229,9 +246,9 @@ class TalkingCalls:
             called = re.search(r"sip:\+1415555(\d{4})@", text)
             assert called, text
             end = self.calls[int(called[1]) - 2000].ends["carrier"]
-            end.to = _media_of(text)
+            self.described("carrier", end, text)
             self._reply(text, "180 Ringing", "")
-            self._reply(text, "200 OK", self._sdp("carrier", end))
+            self._reply(text, "200 OK", self.sdp("carrier", end))
         elif method == "BYE":
             self._hung_up.add(_header(text, "Call-ID"))
             self._reply(text, "200 OK", "")
@@ -246,7 +263,7 @@ class TalkingCalls:
 
     def _invite(self, call: Call) -> str:
         uri = f"sip:+1415555{2000 + self.calls.index(call)}@{self._node.inside}"
-        return self._request("INVITE", uri, call, f"<{uri}>", 1, self._sdp("pbx", call.ends["pbx"]))
+        return self._request("INVITE", uri, call, f"<{uri}>", 1, self.sdp("pbx", call.ends["pbx"]))
 
     def _in_dialog(self, call: Call, method: str, number: int) -> str:
         target = re.search(r"<([^>]+)>", _header(call.answer, "Contact"))
@@ -271,7 +288,11 @@ class TalkingCalls:
             "carrier", _message(f"SIP/2.0 {status}", *lines, f"To: {to}", f"Contact: <sip:{here}:5060>", body=body)
         )
 
-    def _sdp(self, side: Side, end: End) -> str:
+    def described(self, _side: Side, end: End, text: str) -> None:
+        """The SBC has said where this end sends to."""
+        end.to = _media_of(text)
+
+    def sdp(self, side: Side, end: End) -> str:
         here, port = end.sock.getsockname()
         return f"v=0\r\no={side} 1 1 IN IP4 {here}\r\ns=-\r\nc=IN IP4 {here}\r\nt=0 0\r\nm=audio {port} RTP/AVP 0\r\n"
 
@@ -283,10 +304,13 @@ class TalkingCalls:
 
     def _call(self, n: int) -> Call:
         port = next(_PORTS)
-        ends: dict[Side, End] = {
-            side: End(2 * n + 1 + i, 2 * n + 2 - i, self._socket(side, port)) for i, side in enumerate(SIDES)
+        ends = {
+            side: self.end(side, 2 * n + 1 + i, 2 * n + 2 - i, self._socket(side, port)) for i, side in enumerate(SIDES)
         }
         return Call(f"talk{self._batch}-{n}", ends)
+
+    def end(self, _side: Side, ssrc: int, expects: int, sock: socket.socket) -> End:
+        return End(ssrc, expects, sock)
 
     def _socket(self, side: Side, port: int) -> socket.socket:
         with self._inside(side):
