@@ -1,12 +1,12 @@
 """The engine: every call, every dialog, every transaction, behind the four methods that move it.
 
-It finds who speaks, to which call a message belongs (`whose`), and guards the others against one call's bug. It decides
-nothing that a call or policy could decide. The runtime feeds it one thing at a time and performs everything that comes
-out.
+It finds who speaks, has `delivery` say to which call a message belongs, and guards the others against one call's bug.
+It decides nothing that a call or policy could decide. The runtime feeds it one thing at a time and performs everything
+that comes out.
 """
 
 from collections import deque
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from msgspec.structs import replace
@@ -28,8 +28,9 @@ from sbc.b2bua.commands import (
     WriteCdr,
 )
 from sbc.b2bua.context import Context
+from sbc.b2bua.delivery import Delivery, Out
 from sbc.b2bua.draining import Draining
-from sbc.b2bua.entrance import is_emergency, speaker
+from sbc.b2bua.entrance import is_emergency
 from sbc.b2bua.events import (
     BanOrdered,
     BusyOutOrdered,
@@ -55,48 +56,34 @@ from sbc.b2bua.in_force import PolicyInForce, media_addresses, media_rules
 from sbc.b2bua.keeping_out import KeepingOut
 from sbc.b2bua.living import LivingCalls, crash_log
 from sbc.b2bua.media_news import MediaNews
-from sbc.b2bua.orders import ChildAnswered, ChildFailed, ChildProgressed, HangUpChild, JoinCalls, PlaceChild
-from sbc.b2bua.orphans import end_orphan
 from sbc.b2bua.ports import PortPool
 from sbc.b2bua.reachable import locals_of
 from sbc.b2bua.reception import Reception
 from sbc.b2bua.securing import Fingerprint
 from sbc.b2bua.shedding import Shedding
 from sbc.b2bua.snapshot import CallView, EngineView, LoadView
-from sbc.b2bua.stamping import stamped
 from sbc.b2bua.strangers import Strangers
 from sbc.b2bua.tables import engine_tables
 from sbc.b2bua.view import call_view, engine_view, load_view
-from sbc.b2bua.whose import asked, dialog_of, is_of_probe, ref_of, user_of
+from sbc.b2bua.whose import asked, is_of_probe, ref_of, user_of
 from sbc.core.address import Address, Flow, Transport
 from sbc.core.cause import Cause
 from sbc.core.ids import IdSource
 from sbc.core.tables import Table
 from sbc.peering.bindings import BindingMoved
-from sbc.peering.relations import Out as PeerOut
 from sbc.peering.relations import Relations
 from sbc.policy.engine import Policy
 from sbc.policy.model import Peer
-from sbc.sip.checks import refusal_of
-from sbc.sip.commands import CloseFlow, LookUp, Order, ResendResponse, Respond, SendMessage
+from sbc.sip.commands import CloseFlow, LookUp, Order, Respond, SendMessage
 from sbc.sip.endpoint import Endpoint
 from sbc.sip.endpoint import Out as SipOut
 from sbc.sip.events import FlowClosed, FlowFailed, LookedUp, Ponged
 from sbc.sip.message import Request
 from sbc.sip.timing import DEFAULT_TIMING, Timing
-from sbc.sip.transaction.outputs import (
-    AckReceived,
-    CancelReceived,
-    ConnectionLost,
-    RequestReceived,
-    ResponseReceived,
-    TransactionFailed,
-)
+from sbc.sip.transaction.outputs import RequestReceived
 from sbc.trace.recorder import Recorder
 
 SERVER_NAME: Final = "sbc"
-_ORDERS: Final = frozenset(Order.__args__)
-_REPORTS: Final = frozenset({ResponseReceived, TransactionFailed, CancelReceived, ConnectionLost})
 _COMMANDS: Final = frozenset(
     {
         SendMessage,
@@ -113,8 +100,6 @@ _COMMANDS: Final = frozenset(
         Log,
     }
 )
-
-Out = CallOut | PeerOut | SipOut | BlockSource | BlockAll
 
 
 class Switch:
@@ -149,6 +134,9 @@ class Switch:
         self.reception = Reception(
             self._context, self.endpoint, self._living, self._between, self.beside, self._drain, self._unstored
         )
+        self._delivery = Delivery(
+            self._context, self.endpoint, self._living, self._between, self.beside, self.reception, self.shedding
+        )
 
     def show_fingerprint(self, fingerprint: Fingerprint) -> None:
         """Of the certificate that the media workers show in DTLS handshakes."""
@@ -172,15 +160,16 @@ class Switch:
             # here, and a spoofed one would hit a third party.
             self.endpoint.dropped["unknown_source"] += 1
             return [*self._strangers.heard(flow, now)]
-        if peer.is_anybody and not self.keeping_out.hears(data, flow, now):
+        is_anybody = peer.is_anybody
+        if is_anybody and not self.keeping_out.hears(data, flow, now):
             return self._run(self.keeping_out.take(), now)
-        if self.shedding.is_on:
+        if self.shedding.overload.is_on:
             shed = self.shedding.take(peer, data, flow, now)
             if shed is not None:
                 return shed
         is_asked = peer.kind != "trunk" and peer.auth is not None
         door = self.reception.door(peer, flow, now) if is_asked or peer.rate is not None else None
-        message, received = self.endpoint.receive(data, flow, now, door, is_quiet=peer.is_anybody, peer=peer.name)
+        message, received = self.endpoint.receive(data, flow, now, door, is_quiet=is_anybody, peer=peer.name)
         if message is None:
             self.reception.turned_back(peer, data, flow, received, now, at_door=door is not None)
         outs: list[Out] = [*received] if door is None else [*received, *self.reception.news()]
@@ -191,7 +180,7 @@ class Switch:
                 self.reception.answered_at_once(peer, data, flow, received, now)
             # A response that answers nothing may be anybody's, with a forged source: it proves nothing about its peer.
             proves = taken_by is not None or type(message) is Request
-            if proves and not peer.is_anybody and not is_of_probe(taken_by):
+            if proves and not is_anybody and not is_of_probe(taken_by):
                 name = asked(taken_by, self._context, self.beside) or peer.name
                 outs += self.relations.heard(name, flow, message, now)
         return self._run(outs, now, peer, data)
@@ -389,7 +378,7 @@ class Switch:
     ) -> Sequence[Out]:
         """The outer barrier: what goes wrong between the calls ends the one call that it is about, if there is one."""
         try:
-            return self._follow(out, now, peer, data)
+            return self._delivery.take(out, now, peer, data)
         except Exception as error:  # noqa: BLE001  see `LivingCalls.guarded`
             ref = ref_of(user_of(out, self.endpoint.layer))
             call = self.calls.get(ref)
@@ -400,117 +389,8 @@ class Switch:
                 outs.append(Respond(out.key, 500))
             return outs
 
-    def _follow(self, out: Order | SipOut | BindingMoved, now: float, peer: Peer | None, data: bytes) -> Sequence[Out]:
-        what = type(out)
-        if what in _ORDERS:
-            if self._context.session_ids and what is not ResendResponse:  # that has been stamped
-                out = stamped(out, user_of(out, self.endpoint.layer), self._context)  # type: ignore[arg-type]
-            return self.endpoint.perform(out, now)  # type: ignore[arg-type]
-        if what in _REPORTS and self._context.moves:
-            out = replace(out, user=self._context.moves.user_of(out.user))  # type: ignore[union-attr]
-        match out:
-            case RequestReceived():
-                return [] if peer is None else self._request(out, peer, data, now)
-            case ResponseReceived(user):
-                return self._response(user, out, peer, now)
-            case AckReceived(request, flow):
-                return self._ack(request, flow, data, now)
-            case PlaceChild() | HangUpChild() | JoinCalls() | ChildProgressed() | ChildAnswered() | ChildFailed():
-                return self._between.perform(out, now)
-            case TransactionFailed((("beside") as kind, str(id_), int(n))):
-                return self.beside.take_failure((kind, id_, n), out, now)
-            case CancelReceived((str(ref), int(leg), int()), _, cancel):
-                return self._living.guarded(ref, lambda call: call.take_cancel(leg, cancel, now), now)
-            case TransactionFailed(key=(_, "CANCEL")):
-                return []  # the INVITE's own transaction says when it is over
-            case TransactionFailed((("health" | "register") as kind, str(name), int(n))):
-                return self.relations.take_failure((kind, name, n), _why_failed(out), now)
-            case TransactionFailed((str(ref), int(leg), int(n))):
-                return self._living.guarded(ref, lambda call: call.take_failure(leg, n, out, now), now)
-            case ConnectionLost((str(ref), int(leg), int(n)), detail):
-                return self._living.guarded(ref, lambda call: call.take_loss(leg, n, detail, now), now)
-            case CancelReceived() | TransactionFailed() | ConnectionLost():
-                return []  # of a call that is gone
-            case BindingMoved(pbx, was, flow):
-                for call in self.calls.values():
-                    call.peer_moved(pbx, was, flow)
-                self.beside.peer_moved(pbx, was, flow)
-                return []
-            case _:
-                raise AssertionError(f"nobody knows what to do with {out}")
-
-    # --- requests -----------------------------------------------------------------------------------------------------
-
-    def _request(self, out: RequestReceived, peer: Peer, data: bytes, now: float) -> Sequence[Out]:
-        request = out.request
-        peer = speaker(peer, request, out.flow, self._context)
-        if request.to.tag is None:
-            if request.method != "INVITE":
-                self.reception.keep_on_tape(out, peer, data, now)
-            refused = self.shedding.refuse(out, peer) if self.shedding.is_on else None
-            return self.reception.take(out, peer, data, now) if refused is None else refused
-        refusal = refusal_of(request, peer.methods, reliable=peer.reliable == "offer")
-        if refusal is not None:
-            self._trace_refused(out, peer, data, now)
-            return [Respond(out.key, refusal.status, fields=refusal.fields)]
-        return self._in_dialog(out, peer, data, now)
-
-    def _in_dialog(self, out: RequestReceived, peer: Peer, data: bytes, now: float) -> Sequence[Out]:
-        found = dialog_of(out.request, peer, self._context)
-        if found is None:
-            taken = self.beside.take_in_dialog(out, peer, now)
-            if taken is None:
-                self._trace_refused(out, peer, data, now)
-                return [Respond(out.key, 481)]
-            self.reception.keep_on_tape(out, peer, data, now)
-            return taken
-        ref, leg = found
-        self._living.trace_received((ref, leg, 0), data, out.flow, now)
-        self.endpoint.layer.adopt(out.key, (ref, leg, 0))
-        return self._living.guarded(ref, lambda call: call.take_request(leg, out, now), now, out.key)
-
-    def _trace_refused(self, out: RequestReceived, peer: Peer, data: bytes, now: float) -> None:
-        """A request that no call takes: of a dialog that is up, or of one whose call is over."""
-        place = dialog_of(out.request, peer, self._context) or self.trace.former_dialog(out.request.to.tag or "")
-        if place is not None:
-            user = (*place, 0)
-            self._living.trace_received(user, data, out.flow, now)
-            self.endpoint.layer.adopt(out.key, user)
-        else:
-            self.reception.keep_on_tape(out, peer, data, now)
-
-    def _ack(self, request: Request, flow: Flow, data: bytes, now: float) -> Sequence[Out]:
-        found = dialog_of(request, None, self._context)
-        if found is None:
-            self.reception.acknowledged(data, flow, now)
-            return []
-        ref, leg = found
-        if self.endpoint.layer.taken_by is None:
-            self._living.trace_received((ref, leg, 0), data, flow, now)
-        return self._living.guarded(ref, lambda call: call.take_ack(leg, request, flow, now), now)
-
-    # --- responses ----------------------------------------------------------------------------------------------------
-
-    def _response(self, user: Hashable, out: ResponseReceived, peer: Peer | None, now: float) -> Sequence[Out]:
-        """`peer`: who it came from, which decides whether a challenge is answered."""
-        if out.request.method == "CANCEL":
-            return []  # it has its INVITE's user, and its 200 says nothing about that INVITE (RFC 3261 §9.1)
-        response, flow = out.response, out.flow
-        match user:
-            case (("health" | "register") as kind, str(name), int(n)):
-                genuine = self._is_from(peer, self.policy.peers.get(name))
-                asked = (kind, name, n)
-                return self.relations.take_response(asked, response, out.request, flow, now, genuine=genuine)
-            case ("beside", str(id_), int(n)):
-                genuine = self._is_from(peer, self.beside.asked(id_, n))
-                return self.beside.take_response(("beside", id_, n), out, now, genuine=genuine)
-            case (str(ref), int(leg), int(n)) if ref in self.calls:
-                genuine = self._is_from(peer, self.calls[ref].legs[leg].peer)
-                return self._living.guarded(
-                    ref, lambda call: call.take_response(leg, n, response, flow, now, is_genuine=genuine), now
-                )
-            case _:
-                return end_orphan(user, out, peer, self.relations)
+    def _with_call(self, ref: str, step: Callable[[Call], Sequence[CallOut]], now: float) -> list[Command]:
+        return self._run(self._living.guarded(ref, step, now), now)
 
     def _is_spared(self, request: Request, name: str) -> bool:
         """What must be served though its sender's share of the transactions is used up."""
@@ -519,15 +399,3 @@ class Switch:
             return tag in self._context.dialogs or tag in self.beside.tags
         peer = self.policy.peers.get(name)
         return peer is not None and request.method == "INVITE" and is_emergency(request, peer, self._context)
-
-    def _is_from(self, peer: Peer | None, asked: Peer | None) -> bool:
-        return peer is not None and asked is not None and self.policy.may_be(peer, asked)
-
-    # --- calls --------------------------------------------------------------------------------------------------------
-
-    def _with_call(self, ref: str, step: Callable[[Call], Sequence[CallOut]], now: float) -> list[Command]:
-        return self._run(self._living.guarded(ref, step, now), now)
-
-
-def _why_failed(out: TransactionFailed) -> str:
-    return out.detail or ("no reply" if out.why == "timeout" else "unreachable")
