@@ -85,12 +85,18 @@ def doubts(chain: Sequence[x509.Certificate], now: float | None, *, as_client: b
     found = []
     for one in chain:
         if now is not None and one.not_valid_after_utc.timestamp() < now:
-            found.append(f"`{_subject(one)}` has expired on {one.not_valid_after_utc:%Y-%m-%d}")
+            found.append(f"`{_subject(one)}` expired on {one.not_valid_after_utc:%Y-%m-%d}")
         elif now is not None and one.not_valid_before_utc.timestamp() > now:
             found.append(f"`{_subject(one)}` is valid from {one.not_valid_before_utc:%Y-%m-%d} only")
     if as_client and not _serves_clients(chain[0]):
         found.append(f"`{_subject(chain[0])}` is not for TLS clients (its extended key usage)")
     return found
+
+
+def described(chain: str) -> str:
+    """For people: whose it is, and until when. `chain`: PEM that `read_chain` has taken."""
+    leaf = x509.load_pem_x509_certificate(chain.encode())
+    return f"{_subject(leaf)}, until {leaf.not_valid_after_utc:%Y-%m-%d}"
 
 
 def _serves_clients(leaf: x509.Certificate) -> bool:

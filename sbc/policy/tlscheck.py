@@ -62,7 +62,7 @@ def _check_peer(name: str, fields: Fields, interface: Fields | None, problems: P
     _check_identity(name, fields, interface, problems)
     _check_pins(written, interface, problems)
     _check_sips(fields, servers, problems)
-    if not _names(fields) and "domain" not in written.written and "pin" not in written.written:
+    if not is_off(fields) and not _names(fields) and "domain" not in written.written and "pin" not in written.written:
         for at in by_tls:
             problems.wrong(
                 at.where,
@@ -93,6 +93,8 @@ def _check_off(fields: Fields, by_tls: list[At], problems: Problems) -> None:
 
 def _check_transports(fields: Fields, servers: list[At], problems: Problems) -> None:
     """A peer whose answers come by a transport that it may not speak by is not heard at all."""
+    if is_off(fields):
+        servers = [at for at in servers if at.value.transport is not Transport.TLS]  # `_check_off` has said it
     if "transports" not in fields.found:
         by = spoken(fields, [at.value for at in servers])
     else:

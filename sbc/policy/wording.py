@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, Literal
 
 from sbc.core.address import Transport
+from sbc.policy.certificates import described
 from sbc.policy.methods import IMPLIED_EVENTS, IMPLIED_METHODS
 from sbc.policy.model import (
     EVENTS,
@@ -177,7 +178,7 @@ def _listed(what: str, names: Iterable[str]) -> str:
 def own_certificates(tls: InterfaceTls) -> str:
     if not tls.pairs:
         return "makes TLS connections and accepts none: there is no certificate"
-    return f"shows {', '.join(pair.name for pair in tls.pairs)}"
+    return f"shows {', '.join(f'{pair.name} ({described(pair.chain)})' for pair in tls.pairs)}"
 
 
 def trust(rules: Trust) -> str:

@@ -2,6 +2,7 @@
 """The keys `tls` and `transports`: certificates and keys read with the policy, and what does not go together."""
 
 import pytest
+from cryptography import x509
 
 from sbc.core.address import Transport
 from sbc.policy.check import summary
@@ -124,7 +125,7 @@ def test_a_chain_in_another_order(policy, tmp_path, authority):
 def test_a_certificate_that_has_expired_is_a_warning(policy, tmp_path, authority):
     authority.issue("sbc.example", dates=(LONG_AGO.replace(year=2020), LONG_AGO)).write(tmp_path, "own")
     assert warnings(policy(now=LONG_AGO.timestamp() + 1)) == [
-        f"`sbc.example` has expired on {LONG_AGO:%Y-%m-%d}; the other side will refuse it"
+        f"`sbc.example` expired on {LONG_AGO:%Y-%m-%d}; the other side will refuse it"
     ]
     assert warnings(policy(now=LONG_AGO.timestamp() - 1)) == []
     assert warnings(policy()) == []
@@ -257,6 +258,10 @@ def test_an_error_of_a_peer(policy, tmp_path, keys, error):
     assert error.replace("{}", place) in errors(policy, keys)
 
 
+def test_one_mistake_with_tls_off_is_one_error(policy):
+    assert len(errors(policy, "servers: sip:192.0.2.1;transport=tls, tls: off")) == 1
+
+
 def test_a_server_by_tls_needs_a_tls_listener(policy):
     (found,) = errors(policy, interfaces=INTERFACES.replace(", tls:127.0.0.20:5061", ""))
     assert found.startswith("no tls listener on `outside` to reach `sip:x.example;transport=tls` from")
@@ -340,10 +345,12 @@ def test_what_comes_from_one_may_not_come_from_another_that_has_to_prove_itself(
     assert found.may_be(y, y)
 
 
-def test_the_summary_says_who_is_heard_how_and_what_is_shown(policy):
+def test_the_summary_says_who_is_heard_how_and_what_is_shown(policy, tmp_path):
     found = policy("servers: sip:x.example;transport=tls, tls: {identity: certificate, minimum: '1.3'}")
     lines = summary(found).splitlines()
-    assert any(line.endswith("own.pem · TLS 1.2 and later, the system's authorities") for line in lines)
+    end = x509.load_pem_x509_certificate((tmp_path / "own.pem").read_bytes()).not_valid_after_utc
+    shown = f"own.pem (sbc.example, until {end:%Y-%m-%d}) · TLS 1.2 and later, the system's authorities"
+    assert any(line.endswith(shown) for line in lines)
     assert "  heard by tls only · its certificate must name x.example, which it must always show" in lines
     pinned = policy(f"servers: sip:192.0.2.1;transport=tls, tls: {{pin: '{PIN}'}}")
     assert "  heard by tls only · known by 1 pinned fingerprint" in summary(pinned).splitlines()
