@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from sbc.media import wire
 from sbc.media.counting import Counts, Key, ends_of
+from sbc.media.hand_overs import HandOvers
 from sbc.media.handshakes import with_keys
 from sbc.media.link import Link
 
@@ -80,6 +81,7 @@ class MediaClient:
         self._users: dict[Key, str] = {}  # the session that put it last
         self._sessions: dict[str, _Session] = {}
         self._due: list[Outgoing] = []
+        self._hand_overs = HandOvers()
         self._keys: dict[Key, wire.Dtls] = {}  # what came of the handshakes of ports that sessions use
 
     # --- what signalling wants ------------------------------------------------------------------------------------
@@ -166,12 +168,15 @@ class MediaClient:
         link = self._links[worker]
         link.started()
         sessions = [session for session in self._sessions.values() if session.worker == worker]
-        used = {key for session in sessions for key in session.pairs}
+        used = {key: session.put for session in sessions for key in session.pairs}
         has = [key for key, home in self._homes.items() if home == worker]
+        coming = [key for key in has if key in used and self._hand_overs.is_on_its_way(key, used[key])]
         messages = [
             self._introduction(worker),
             *_drop_ports(link.left, worker),
-            *_add_ports((key for key in has if key in used), worker),
+            *_add_ports((key for key in has if key in used and key not in coming), worker),
+            *_add_ports(coming, worker, in_use=True),
+            *(self._outgoing(told, worker) for key in coming if (told := self._hand_overs.again(key)) is not None),
         ]
         link.left.clear()
         for session in sessions:
@@ -210,7 +215,7 @@ class MediaClient:
             case wire.Report():
                 return [self._report(reply, worker)]
             case wire.Handed():
-                self._hand_on(reply, worker)
+                self._hand_on(reply)
                 return []
             case wire.Keyed():
                 self._learn_keys(reply)
@@ -306,14 +311,15 @@ class MediaClient:
             self._keys[end.local, end.port] = msgspec.structs.replace(end.secured, **changes)
             session.put = with_keys(session.put, self._keys)
 
-    def _hand_on(self, handed: wire.Handed, worker: int) -> None:
-        home = self._homes.get((handed.local, handed.port))
-        if home is not None and home != worker and self._links[home].is_running:
-            request = wire.TakeOver(handed.local, handed.port, handed.states)
-            self._due.append(self._outgoing(request, home))
+    def _hand_on(self, handed: wire.Handed) -> None:
+        """To the worker that has the pair now; where none runs, the next one is told when it does."""
+        home, told = self._homes.get((handed.local, handed.port)), self._hand_overs.told(handed)
+        if told is not None and home is not None and self._links[home].is_running:
+            self._due.append(self._outgoing(told, home))
 
     def _forget_keys(self) -> None:
         """Of ports that nobody uses."""
+        self._hand_overs.forget(self._users)
         for key in [key for key in self._keys if key not in self._users]:
             del self._keys[key]
 
@@ -371,6 +377,8 @@ class MediaClient:
             else:
                 link.left.update(taken)
         self._homes.update(dict.fromkeys(lacking, worker))
+        for key in moving.intersection(lacking):
+            self._hand_overs.goes(key, session.put)
         link = self._links[worker]
         link.left.difference_update(lacking)
         if link.is_running:

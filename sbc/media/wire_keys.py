@@ -60,7 +60,7 @@ class DtlsIdentity(Struct, frozen=True):
         return "DtlsIdentity(***)"
 
 
-class KeyState(Struct, frozen=True):
+class KeyState(Struct, frozen=True, array_like=True):
     """How far a source has come under one SRTP key. `owner`: a digest of the key. `source`: SSRC + 1, or 0 for the key
     itself; `index`, `rtcp_index`: the highest, -1 none; `shift`: of its sequence numbers, as we send them.
     """

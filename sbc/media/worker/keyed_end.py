@@ -35,7 +35,7 @@ def _told(
 
     def told(is_rtcp: bool, keys: wire.Crypto | None, error: str) -> None:  # noqa: FBT001 - see `keying.Told`
         now = put()
-        if keys is not None and far.security is not None:
+        if keys is not None and far.security is not None and not far.pair.is_awaited:
             far.security.put(far.end, now.ref, around.keyring(), is_resumed=False)
         for n, side in _places(now, far.pair.key):
             around.say(wire.Keyed(now.ref, now.generation, n, side, association, keys, error, is_rtcp))

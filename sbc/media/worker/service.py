@@ -183,6 +183,7 @@ class Service:
         life = self._lives.get(pair.owner)
         if life is not None:
             life.session.secure(pair.key)
+            pair.is_lost = False  # a key that is not in use yet was never used
 
     def _drop(self, keys: Iterable[Key]) -> list[wire.Reply]:
         """Forget pairs; a session that still names one is cut off there."""
@@ -191,7 +192,7 @@ class Service:
         handed = [
             (pair.key, self._lives[pair.owner].session.key_states(pair.key, self._around))
             for pair in pairs
-            if pair.owner
+            if pair.owner and not pair.is_awaited  # whoever had it before has not told yet, and nobody used its keys
         ]
         for pair in pairs:
             pair.owner, pair.is_leaving = "", True

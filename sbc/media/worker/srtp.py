@@ -65,9 +65,9 @@ class Sender:
         self._records = records
         self.owner = owner_of(key, is_sent=True)
         was_used = records.has(self.owner)
-        self._is_doubtful = was_used and not records.is_complete
+        self._is_doubtful = records.is_doubtful(self.owner)
         self._record = records.take(self.owner)
-        if not was_used and (is_lost or (is_resumed and not records.is_complete)):
+        if is_lost or (is_resumed and not was_used and not records.is_complete):
             self._record.mark()
         self.is_spent = self._record.is_marked
         if was_used:
@@ -80,6 +80,12 @@ class Sender:
         """The records say more than we know."""
         self._sources.clear()
         self._ssrc, self._said = NONE, None
+        self.is_spent = self._record.is_marked
+
+    def lose(self) -> None:
+        """As `is_lost`, which has come to light since."""
+        self._record.mark()
+        self.is_spent = True
 
     def protect(self, data: bytes | memoryview, mki: bytes) -> memoryview:
         """An RTP packet as it leaves, in a buffer that the next call uses again. Raises UnsendableError."""

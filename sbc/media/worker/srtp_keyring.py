@@ -46,6 +46,8 @@ class Keyring:
         if sender is None:
             sender = Sender(crypto.suite, key, self.records, is_resumed=is_resumed, is_lost=is_lost)
             self._senders[name] = sender
+        elif is_lost:
+            sender.lose()
         self._hold(ref, name)
         return sender
 

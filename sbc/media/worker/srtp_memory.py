@@ -94,14 +94,16 @@ class Record:
 class Records:
     """`memory`: OCTETS long at least, from `offset` on; None: private."""
 
-    __slots__ = ("_cells", "_free", "_of", "_was_used")
+    __slots__ = ("_beyond", "_cells", "_free", "_inherited", "_of", "is_complete")
 
     def __init__(self, memory: Memory | None = None, offset: int = 0) -> None:
         whole = memoryview(bytearray(OCTETS) if memory is None else memory)
         share = whole[offset : offset + OCTETS]
         self._cells = share.cast("Q")
-        self._was_used = self._cells[0] == _MAGIC
-        if not self._was_used:
+        was_used = self._cells[0] == _MAGIC
+        # Whether every record that any worker before us has wanted is here.
+        self.is_complete = was_used and self._cells[1] != _IS_LACKING
+        if not was_used:
             share[:] = bytes(OCTETS)
             self._cells[0] = _MAGIC
         owners, sources = self._cells[::RECORD_CELLS].tolist(), self._cells[_SOURCE::RECORD_CELLS].tolist()
@@ -110,41 +112,48 @@ class Records:
             if n and owner:
                 self._of.setdefault(owner, {})[sources[n]] = n
         self._free = [n for n in range(SRTP_RECORDS, 0, -1) if not owners[n]]
+        self._inherited = set(self._of)
+        self._beyond: dict[int, dict[int, Record]] = {}  # for which there was no room: they die with us
 
     @property
     def used(self) -> int:
         return SRTP_RECORDS - len(self._free)
 
-    @property
-    def is_complete(self) -> bool:
-        """Whether every record that any worker before us has wanted is here."""
-        return self._was_used and self._cells[1] != _IS_LACKING
+    def is_doubtful(self, owner: int) -> bool:
+        """Whether a worker before us has had more of this owner's than is here, for all that we know."""
+        return owner in self._inherited and not self.is_complete
 
     def owners(self) -> set[int]:
         return set(self._of)
 
     def has(self, owner: int, source: int = 0) -> bool:
-        return source in self._of.get(owner, ())
+        return source in self._of.get(owner, ()) or source in self._beyond.get(owner, ())
 
     def take(self, owner: int, source: int = 0) -> Record:
         """As it was left, or a fresh one. `source`: SSRC + 1; 0: what belongs to no source."""
         some = self._of.setdefault(owner, {})
         n = some.get(source)
-        if n is None and self._free:
+        if n is None and self._free and source not in self._beyond.get(owner, ()):
             n = some[source] = self._free.pop()
             self._cells[n * RECORD_CELLS + _SOURCE] = source
             self._cells[n * RECORD_CELLS + _OWNER] = owner
-        if n is None:
+        if n is not None:
+            return Record(self._cells, n * RECORD_CELLS)
+        beyond = self._beyond.setdefault(owner, {})
+        if source not in beyond:
             self._cells[1] = _IS_LACKING
-            return Record(memoryview(bytearray(RECORD_OCTETS)).cast("Q"), 0)
-        return Record(self._cells, n * RECORD_CELLS)
+            beyond[source] = Record(memoryview(bytearray(RECORD_OCTETS)).cast("Q"), 0)
+        return beyond[source]
 
     def sources(self, owner: int) -> dict[int, Record]:
         """All of this owner's."""
-        return {source: Record(self._cells, n * RECORD_CELLS) for source, n in self._of.get(owner, {}).items()}
+        some = {source: Record(self._cells, n * RECORD_CELLS) for source, n in self._of.get(owner, {}).items()}
+        return some | self._beyond.get(owner, {})
 
     def give_back(self, owner: int) -> None:
         """All of this owner's."""
+        self._inherited.discard(owner)
+        self._beyond.pop(owner, None)
         for n in self._of.pop(owner, {}).values():
             at = n * RECORD_CELLS
             for cell in range(at, at + RECORD_CELLS):

@@ -52,7 +52,7 @@ def test_records_are_bounded_and_a_lack_of_them_is_remembered():
     records = Records(octets, BEHIND)
     for n in range(SRTP_RECORDS):
         records.take(2 * n + 1)
-    assert (records.used, records.is_complete) == (SRTP_RECORDS, False)
+    assert records.used == SRTP_RECORDS
     key = master_key(CM_80, 1).key
     extra = Sender(CM_80, key, records, is_resumed=False)
     extra.protect(rtp_packet(1), b"")  # it works for as long as this worker lives
@@ -112,3 +112,17 @@ def test_memory_without_room_behind_the_slots_is_not_used():
     Keyring(octets).sender("a", crypto(1), is_resumed=False).protect(rtp_packet(1), b"")
     forget(octets)
     assert not any(octets)
+
+
+def test_a_source_without_room_for_its_record_goes_on_where_it_was_when_another_worker_has_told():
+    keyring = Keyring(memory())
+    one = keyring.sender("a", crypto(1), is_resumed=False)
+    while keyring.records.used < SRTP_RECORDS:
+        keyring.records.take(2 * keyring.records.used + 1, 77)
+    for n in range(65_500, 65_600):
+        one.protect(rtp_packet(n), b"")
+    states = keyring.states(crypto(1))
+    assert max(state.index for state in states) == 65_599
+    keyring.take_over(states)
+    with pytest.raises(UnsendableError):
+        one.protect(rtp_packet(65_590), b"")
