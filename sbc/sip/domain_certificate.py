@@ -17,9 +17,9 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from msgspec import Struct
 
-_URI: Final = re.compile(r"sip:([^;?/:]+)(?::\d{1,5})?(?:[;?/].*)?", re.IGNORECASE | re.DOTALL)
+_URI: Final = re.compile(r"sip:([^;?/:]++)(?::\d{1,5})?(?:[;?/].*+)?", re.IGNORECASE | re.DOTALL)
 # RFC 1034 §3.5; the underscore because it is used. What has anything else, a NUL above all, is no name of a host.
-_HOST: Final = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*")
+_HOST: Final = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63}){0,126}")
 _HARMFUL: Final = re.compile(r"[^ -~]|[\"\\<>,;=+@]")
 _HOST_CHARACTERS: Final = 253
 _SHOWN_NAMES: Final = 10

@@ -26,7 +26,7 @@ _SLOTS: Final = {
 _ANY_SLOT: Final = re.compile(rb"(?i:via|v|from|f|to|t|call-id|i|cseq)[ \t]*+")
 _TOP_VIA: Final = re.compile(
     r"SIP/2\.0/(?:UDP|TCP|TLS) ([A-Za-z0-9.\-]++|\[[0-9A-Fa-f:.]++\])(?::([0-9]{1,5}))?"
-    r"((?:;[A-Za-z0-9\-]++(?:=(?:\"[A-Za-z0-9,]*+\"|[A-Za-z0-9\-.!%*_+`'~:\[\]]*+))?+)*+)"
+    r"((?:;[A-Za-z0-9\-]++(?:=(?:\"[A-Za-z0-9,]*+\"|[A-Za-z0-9\-.!%*_+`'~:\[\]]*+))?){0,16})"
 )
 _BRANCH: Final = re.compile(rf";branch=({MAGIC_COOKIE}[^;\"]++)")
 # What we add to a Via ourselves, and what sends the response elsewhere: the parser judges these.
