@@ -13,7 +13,9 @@ from typing import Final, Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
+from sbc.b2bua.associations import Associations, begins
 from sbc.core.ids import IdSource
+from sbc.core.limits import SRTP_KEYS_TRIED
 from sbc.media import wire
 from sbc.policy.secured import SrtpRules
 from sbc.sdp.model import Media, SdpError, Session, same_except_origin
@@ -29,6 +31,13 @@ class Agreement(Struct, frozen=True):
 
     ours: CryptoLine | DtlsSetup
     theirs: CryptoLine | DtlsSetup
+
+    @property
+    def handshake(self) -> tuple[DtlsSetup, DtlsSetup] | None:
+        """Ours and theirs; None: there is none."""
+        if isinstance(self.ours, DtlsSetup) and isinstance(self.theirs, DtlsSetup):
+            return self.ours, self.theirs
+        return None
 
     @property
     def name(self) -> str:
@@ -62,7 +71,7 @@ class Securing:
         self._answer: tuple[Session | None, tuple[Security | None, ...]] = (None, ())  # by what it answers
         self._former: dict[int, tuple[wire.Crypto, tuple[wire.MasterKey, ...]]] = {}  # by stream: what was put last
         self._shut: wire.Crypto | None = None
-        self._associations: dict[int, tuple[object, int]] = {}
+        self._associations = Associations(ids, rules.suites)
 
     @property
     def is_required(self) -> bool:
@@ -200,10 +209,9 @@ class Securing:
                 kept = now is not None and _is_same_key(chosen, now.theirs) and isinstance(now.ours, CryptoLine)
                 keys = now.ours.keys if kept and now is not None and isinstance(now.ours, CryptoLine) else ()
                 return Security(security.proto, (CryptoLine(tag, suite, keys or self._new_keys(suite)),))
-            case DtlsSetup(setup=setup):
-                # "The answerer SHOULD … active", so that the handshake begins at once (RFC 5763 §5). Where an offer
-                # does not say, its maker is active (RFC 4145 §4.1).
-                role: Literal["active", "passive"] = "active" if setup in ("actpass", "passive") else "passive"
+            case DtlsSetup():
+                ends = None if now is None or not _is_same_key(chosen, now.theirs) else now.handshake
+                role: Literal["active", "passive"] = "active" if begins(chosen, ends) else "passive"
                 return Security(security.proto, dtls=self._our_dtls(role))
             case _:
                 return _refused(security)
@@ -217,7 +225,9 @@ class Securing:
             return replace(media, security=self._new_offer(media.proto))
         known = told.security
         if known is not None and known.proto:
-            known = replace(known, proto=secured_proto(media.proto, by_handshake=not known.crypto))
+            # With feedback once, with feedback always: the other side's sound may have none (`sdp.secured`).
+            plainly = "RTP/AVPF" if known.proto.upper().endswith("F") else media.proto
+            known = replace(known, proto=secured_proto(plainly, by_handshake=not known.crypto))
         return media if known is None else replace(media, security=known)
 
     def _new_offer(self, proto: str) -> Security | None:
@@ -255,7 +265,7 @@ class Securing:
         if found is None:
             return self._closed(told) if self.is_required or (told is not None and told.proto) else None
         if isinstance(found.ours, DtlsSetup) and isinstance(found.theirs, DtlsSetup):
-            return self._handshake(i, found.ours, found.theirs, remote)
+            return self._associations.agreed(i, found.ours, found.theirs, remote)
         if isinstance(found.ours, CryptoLine) and isinstance(found.theirs, CryptoLine):
             return self._keyed(i, found.ours, found.theirs)
         raise AssertionError(f"{found.name} with two kinds of keys")
@@ -282,23 +292,10 @@ class Securing:
             if was.send == send and current == receive:
                 return was
             former = current if current != receive else tuple([key for key in was.receive if key not in receive])
-            receive = (*[key for key in former if key not in receive], *receive)
+            receive = (*[key for key in former if key not in receive], *receive)[-SRTP_KEYS_TRIED:]
         crypto = wire.Crypto(ours.suite, send, receive)
         self._former[i] = (crypto, _master_keys(theirs))
         return crypto
-
-    def _handshake(self, i: int, ours: DtlsSetup, theirs: DtlsSetup, remote: wire.Remote | None) -> wire.Dtls:
-        """Another certificate, another role, or another place where no `tls-id` says that it is the same association,
-        is a new one (RFC 8842 §3.1, RFC 5763 §6.6).
-        """
-        active = ours.setup == "active" if ours.setup != "actpass" else theirs.setup in ("passive", "")
-        place = None if theirs.tls_id or remote is None else (remote.host, remote.port)
-        mark = (theirs.fingerprints, theirs.tls_id, active, place)
-        known, count = self._associations.get(i, (mark, 0))
-        if known != mark:
-            count += 1
-        self._associations[i] = (mark, count)
-        return wire.Dtls(active, theirs.fingerprints, self._rules.suites, count)
 
 
 def _refused(security: Security) -> Security | None:

@@ -113,15 +113,49 @@ def test_where_it_is_optional_plain_rtp_is_agreed_upon_by_an_answer_without_keys
 def test_what_makes_a_dtls_association_a_new_one(change, count):
     side, ours = securing(keying=("dtls",)), media(dtls(FINGERPRINT, "actpass"))
     before = side.end(0, (ours, media(dtls())), PLACE)
-    assert (before.active, before.fingerprints, before.association) == (False, (THEIRS,), 0)
-    assert side.end(0, (ours, media(dtls(**change))), PLACE).association == count
+    assert (before.active, before.fingerprints) == (False, (THEIRS,))
+    assert side.end(0, (ours, media(dtls(**change))), PLACE).association == before.association + count
 
 
 def test_another_place_is_another_association_unless_its_name_says_that_it_is_not():
     for tls_id, count in (("", 1), ("abc3de65cddef001be82", 0)):
         side, ends = securing(keying=("dtls",)), (media(dtls(FINGERPRINT, "actpass")), media(dtls(tls_id=tls_id)))
-        side.end(0, ends, PLACE)
-        assert side.end(0, ends, ELSEWHERE).association == count
+        before = side.end(0, ends, PLACE).association
+        assert side.end(0, ends, ELSEWHERE).association == before + count
+
+
+def test_one_who_holds_by_being_nowhere_has_the_same_association_when_he_comes_back():
+    side, ends = securing(keying=("dtls",)), (media(dtls(FINGERPRINT, "actpass")), media(dtls()))
+    before = side.end(0, ends, PLACE)
+    assert side.end(0, ends, None) == side.end(0, ends, PLACE) == before
+    assert side.end(0, ends, None) != side.end(0, ends, ELSEWHERE)
+
+
+def test_another_target_with_the_same_certificate_has_no_keys_yet():
+    ids, rules = IdSource(random.Random(1).randbytes), SrtpRules("required", ("dtls",), (SUITE,))
+    ends = media(dtls(FINGERPRINT, "actpass")), media(dtls())
+    one, other = [Securing(rules, ids, FINGERPRINT).end(0, ends, PLACE) for _ in range(2)]
+    assert one.association != other.association
+
+
+# RFC: 5763
+@pytest.mark.parametrize(("told", "said"), [("actpass", "active"), ("passive", "active"), ("active", "passive")])
+def test_who_offers_the_same_certificate_again_keeps_the_role_that_he_has(told, said):
+    side = securing(keying=("dtls",))
+    ours, theirs = session(media(dtls(FINGERPRINT, told))), session(media(dtls(setup=said)))
+    before = side.end(0, (ours.media[0], theirs.media[0]), PLACE)
+    offer = session(media(dtls(setup="actpass")))
+    [answer] = side.answers(offer, ours, theirs)
+    assert answer.dtls.setup == ("active" if before.active else "passive")
+    assert side.end(0, (media(answer), offer.media[0]), PLACE) == before
+    [answer] = side.answers(session(media(dtls(NEW, "actpass"))), ours, theirs)
+    assert answer.dtls.setup == "active"
+
+
+def test_of_many_keys_with_identifiers_no_more_are_let_in_than_are_tried():
+    side, ours = securing(), media(sdes("s"))
+    side.end(0, (ours, media(sdes("a", "b", "c", "d"))), PLACE)
+    assert received(side.end(0, (ours, media(sdes("e", "f", "g"))), PLACE)) == ["d", "e", "f", "g"]
 
 
 # RFC: 5763
@@ -189,6 +223,13 @@ def test_an_offer_that_follows_keeps_protocol_tags_and_keys():
     assert video.media[0] == first.media[0]
     assert video.media[1].security.crypto != first.media[0].security.crypto
     assert side.offering(session(media(proto="RTP/AVPF")), first).media[0].security.proto == "RTP/SAVPF"
+
+
+def test_who_has_once_had_feedback_is_offered_it_again_though_the_other_side_has_none():
+    side = securing()
+    was = side.offering(session(media(proto="RTP/AVPF")), None)
+    assert was.media[0].security.proto == "RTP/SAVPF"
+    assert side.offering(session(media()), was).media[0].security.proto == "RTP/SAVPF"
 
 
 def test_nothing_shows_a_key():
