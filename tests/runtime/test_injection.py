@@ -183,7 +183,7 @@ def _utf8(value):
 def test_each_line_of_the_metrics_is_one(arena):
     for line in metrics.render(arena.world.switch.snapshot(arena.world.now), RUNTIME).splitlines():
         assert METRIC.fullmatch(line), line
-        assert "forged" not in line
+        assert "forged" not in line.replace('event="media.forged"', "")  # an alarm of ours
 
 
 def test_ladders_captures_and_hep_packets_hold_together(arena):
