@@ -314,6 +314,8 @@ class Listening:
         secured = _expected(way, side).srtp
         if secured:
             row["srtp"] = secured if " by " in secured or not end.suite else f"{end.suite} by {secured}"
+        if end.forged or end.replayed:
+            row |= {name: n for name, n in (("forged", end.forged), ("replayed", end.replayed)) if n}
         if end.round_trip_ms:
             row["round_trip_ms"] = round(end.round_trip_ms, 1)
         for name, events in (
@@ -322,8 +324,6 @@ class Listening:
             ("foreign", end.foreign),
             ("excess", end.excess),
             ("digits", end.digits_received),
-            ("forged", end.forged),
-            ("replayed", end.replayed),
         ):
             if events:
                 row[name] = events

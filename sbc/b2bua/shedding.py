@@ -48,7 +48,7 @@ _UNAVAILABLE: Final = b"503 Service Unavailable"
 
 
 class Shedding:
-    """`is_on`: `take` must see every message first. `has_drained`: whether no new calls are taken anyway."""
+    """While `overload.is_on`, `take` must see every message first. `has_drained`: whether no new calls are taken anyway."""
 
     def __init__(self, context: Context, endpoint: Endpoint, has_drained: Callable[[], bool]) -> None:
         self.overload = Overload()
@@ -66,10 +66,6 @@ class Shedding:
         self._speakers: dict[str, float] = {}  # clients that RFC 7339 is spoken with, and until when
         self._refusing_since: float | None = None
         self._is_said = False
-
-    @property
-    def is_on(self) -> bool:
-        return self.overload.is_on
 
     # --- how it stands ------------------------------------------------------------------------------------------------
 
@@ -121,7 +117,7 @@ class Shedding:
     # --- before it is parsed ------------------------------------------------------------------------------------------
 
     def take(self, peer: Peer, data: bytes, flow: Flow, now: float) -> list[Command] | None:
-        """What follows at once; None: it is let in, and parsed. Asked only while `is_on`."""
+        """What follows at once; None: it is let in, and parsed. Asked only while `overload.is_on`."""
         self._is_judged = False
         name = data[: data.find(b" ", 0, 12)]
         kind = _KINDS.get(name)
@@ -209,7 +205,7 @@ class Shedding:
     # --- after it was parsed ------------------------------------------------------------------------------------------
 
     def refuse(self, out: RequestReceived, peer: Peer) -> list[Respond] | None:
-        """Of what could not be read at a glance; None: it may come in. Asked only while `is_on`."""
+        """Of what could not be read at a glance; None: it may come in. Asked only while `overload.is_on`."""
         kind = _METHODS.get(out.request.method)
         if kind is None or self._is_judged:
             return None

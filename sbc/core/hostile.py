@@ -32,8 +32,11 @@ def address_of(host: str) -> str | None:
     return _embedded(literal) if ":" in literal else literal
 
 
+@lru_cache(maxsize=limits.REMEMBERED_TEXTS)
 def fault_of(host: str, local: str) -> str | None:
-    """Why nothing is sent to this address (canonical) from `local`, one of ours; None: it may be."""
+    """Why nothing is sent to this address (canonical) from `local`, one of ours; None: it may be. Remembered, because
+    the same few are asked about with every message.
+    """
     fault = _fault(host)
     if fault is None or fault not in (_LOOPBACK, _LINK_LOCAL):
         return fault
@@ -52,7 +55,7 @@ def fault_of_host(host: str, local: str) -> str | None:
 
 @lru_cache(maxsize=limits.REMEMBERED_TEXTS)
 def _fault(host: str) -> str | None:
-    """Of a canonical literal. Remembered, because the same few come all day."""
+    """Of a canonical literal."""
     address = ipaddress.ip_address(host)
     if "%" in host:
         return "bound to a scope"  # the peer's interface names mean nothing here

@@ -17,16 +17,19 @@ class Shares:
         self._of: dict[str, int] = {}  # by peer; one that has nothing is not in there
 
     def take(self, peer: str, amount: int = 1) -> None:
-        of = self._of
-        of[peer] = of.get(peer, 0) + amount
+        try:
+            self._of[peer] += amount
+        except KeyError:
+            self._of[peer] = amount
         self.total += amount
 
     def give_back(self, peer: str, amount: int = 1) -> None:
-        of = self._of
-        left = of[peer] = of.get(peer, 0) - amount
+        left = self._of.get(peer, 0) - amount
         self.total -= amount
-        if left <= 0:
-            del of[peer]
+        if left > 0:
+            self._of[peer] = left
+        else:
+            self._of.pop(peer, None)
 
     def of(self, peer: str) -> int:
         return self._of.get(peer, 0)

@@ -73,7 +73,7 @@ def _session(lines: list[str], media: tuple[Media, ...]) -> Session:
             connection = _connection(line)
         elif letter in "vosc":
             raise SdpError(f"second {letter}= line")
-        elif letter == "t" and not _is_time(line):
+        elif letter == "t" and line != "t=0 0" and not _is_time(line):
             continue  # it says nothing, and as it is it would not cross: "t=0 0" says as much
         else:
             has_time = has_time or letter == "t"

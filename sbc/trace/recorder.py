@@ -19,6 +19,7 @@ from sbc.trace.masking import masked, masked_in_place
 
 # The beginning of a call says why it was routed so; of a long one the middle is left out.
 _HEAD: Final = limits.TRACE_MESSAGES_PER_CALL // 4
+_SUM_SECONDS: Final = 1.0  # between two sums over all running calls, while long ones are to be bounded
 _OCTETS_ALWAYS: Final = limits.TRACE_OCTETS_PER_CALL // 8  # of one call, however much others have
 _CUT: Final = limits.TRACE_MESSAGES_PER_CALL // 4
 # However many calls fail, this part of the ring stays for those that did not.
@@ -62,8 +63,9 @@ class Recorder:
         "_good",
         "_outbox",
         "_running",
+        "_sum",
+        "_summed_at",
         "octets_finished",
-        "octets_running",
         "octets_waiting",
         "unfetched",
     )
@@ -76,7 +78,8 @@ class Recorder:
         self._good: dict[str, _Tape] = {}
         self._failed: dict[str, _Tape] = {}
         self.octets_finished = 0  # of finished calls
-        self.octets_running = 0  # of the others
+        self._sum = 0  # of the others, as of `_summed_at`
+        self._summed_at = float("-inf")
         self.octets_waiting = 0  # of messages that are laid out
 
     def begins(self, ref: str, leg: int, peer: str) -> None:
@@ -97,13 +100,12 @@ class Recorder:
         tape = self._running.get(ref) or self._open(ref)
         octets = len(data)
         tape.octets += octets
-        self.octets_running += octets
         row = (at, leg, sent, data, flow)
         tape.rows.append(row)
         if self._outbox is not None:
             self._lay_out(ref, row)
         if tape.octets > _OCTETS_ALWAYS or len(tape.rows) > limits.TRACE_MESSAGES_PER_CALL:
-            self._bound(tape)
+            self._bound(tape, at)
         if tape.is_over:
             self._came_late(octets)
 
@@ -112,7 +114,7 @@ class Recorder:
         tape = self._running.get(ref) or self._open(ref)
         tape.rows.append((at, "", False, None, note))
         if len(tape.rows) > limits.TRACE_MESSAGES_PER_CALL:
-            self._bound(tape)
+            self._bound(tape, at)
 
     def end(self, ref: str, failed: bool, at: float) -> None:  # noqa: ARG002, FBT001 - `now` is last everywhere
         """The call is over. What still comes under its ref is added while it is kept."""
@@ -121,7 +123,6 @@ class Recorder:
             return
         (self._failed if failed else self._good)[ref] = tape
         tape.is_over = True
-        self.octets_running -= tape.octets
         self.octets_finished += tape.octets
         while len(self._good) + len(self._failed) > limits.TRACE_CALLS or self.octets_finished > limits.TRACE_OCTETS:
             self._forget_one()
@@ -198,6 +199,11 @@ class Recorder:
         return len(self._good) + len(self._failed)
 
     @property
+    def octets_running(self) -> int:
+        """Of calls that are not finished. Added up when somebody asks: a sum kept with every message costs more."""
+        return sum(tape.octets for tape in self._running.values())
+
+    @property
     def former_dialogs(self) -> int:
         return len(self._former)
 
@@ -217,12 +223,14 @@ class Recorder:
         if finished is not None:
             return finished
         if len(self._running) >= limits.CALLS:
-            self.octets_running -= self._running.pop(next(iter(self._running))).octets
+            del self._running[next(iter(self._running))]
         tape = self._running[ref] = _Tape()
         return tape
 
-    def _bound(self, tape: "_Tape") -> None:
-        is_tight = self.octets_running > limits.TRACE_OCTETS_RUNNING
+    def _bound(self, tape: "_Tape", at: float) -> None:
+        if at >= self._summed_at + _SUM_SECONDS:
+            self._sum, self._summed_at = self.octets_running, at
+        is_tight = self._sum > limits.TRACE_OCTETS_RUNNING
         is_long = len(tape.rows) > limits.TRACE_MESSAGES_PER_CALL or tape.octets > limits.TRACE_OCTETS_PER_CALL
         if not is_long and not is_tight:
             return
@@ -231,11 +239,10 @@ class Recorder:
         if tape.is_over:
             self.octets_finished -= was - tape.octets
         else:
-            self.octets_running -= was - tape.octets
+            self._sum -= was - tape.octets
 
     def _came_late(self, octets: int) -> None:
         """For a call that is over: there it counts."""
-        self.octets_running -= octets
         self.octets_finished += octets
         while self.octets_finished > limits.TRACE_OCTETS:
             self._forget_one()

@@ -183,7 +183,7 @@ def test_the_operator_is_told_when_it_begins_and_when_it_is_over(world):
     sbc.tell(QueueAged(0.0, "udp"))
     sbc.run(5.0)
     assert [log.event for log in sbc.logs if log.event.startswith("overload.")] == ["overload.began", "overload.ended"]
-    assert not sbc.switch.shedding.is_on
+    assert not sbc.switch.shedding.overload.is_on
 
 
 # BOUND: REFUSED_REMEMBERED

@@ -24,7 +24,7 @@ from sbc.b2bua.leg.refreshing import Refreshing
 from sbc.b2bua.leg.sending import Sending
 from sbc.b2bua.leg.state import Out, State
 from sbc.b2bua.reports import LegUnacknowledged
-from sbc.core.address import Flow
+from sbc.core.address import Flow, Transport
 from sbc.core.timers import earlier
 from sbc.policy.model import Peer
 from sbc.sip.auth.client import Authenticator
@@ -303,7 +303,8 @@ class Leg:
         """A peer that has registered with us, and speaks in this dialog, is now where that came from. Requests over TLS
         go by the connection that it uses, as long as that leads where its Contact says.
         """
-        self.came_by = spoken_by(flow, self.came_by)
+        if flow.transport is Transport.TLS:
+            self.came_by = spoken_by(flow, self.came_by)
         if self.flow is not None:
             self.flow = flow
 
@@ -328,9 +329,9 @@ class Leg:
         """The connection of an INVITE of ours is gone while only its 100 was here."""
         return replies.take_loss(self, detail, n)
 
-    def take_failure(self, failure: TransactionFailed, n: int) -> list[Out]:
+    def take_failure(self, failure: TransactionFailed, n: int, now: float) -> list[Out]:
         """A transaction of ours ended without a final response."""
-        return replies.take_failure(self, failure, n)
+        return replies.take_failure(self, failure, n, now)
 
     # --- time ---------------------------------------------------------------------------------------------------------
 

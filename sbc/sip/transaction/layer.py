@@ -338,7 +338,8 @@ class TransactionLayer:
         echo = echo_of(request, flow.remote)
         server = kind(key, merge, request, echo, reply_flow(request, flow), self._timing)
         server.weight = peer, octets = self._weight
-        server.wants_report = asks(request.header("Via") or "")
+        via = request.header("Via") or ""
+        server.wants_report = ";oc" in via and asks(via)
         self.places.take(peer)
         self.octets.take(peer, octets)
         self._servers[key] = server
