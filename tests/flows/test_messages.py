@@ -107,7 +107,7 @@ def test_a_pbx_with_an_account_is_challenged_for_its_messages(world):
 def test_from_anywhere_nothing_comes_in_without_credentials(world, method):
     sbc = world(ANYWHERE)
     stranger, carrier = sbc.phone("stranger.example", "192.0.2.66:5060", through=INSIDE), sbc.carrier()
-    stranger.asks(method, TO_FAR)
+    stranger.asks(method, TO_FAR, fields=TEXT, body=b"x" * 80)  # a challenge is no longer than what it answers
     assert stranger.heard == [f"401 {method}"]
     assert sent(sbc, carrier, method) == []
     assert is_over(sbc)
