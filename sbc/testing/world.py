@@ -4,36 +4,23 @@ What the runtime does with the engine's commands, this does at once and without 
 Every story ends with `world.idle()`. Who uses it: tests/flows, and whoever wants to see a policy at work.
 """
 
-import re
-from collections import deque
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import unquote
 
 import yaml
 
 from sbc.b2bua.commands import (
     Alert,
-    AskMedia,
-    BlockAll,
-    BlockSource,
-    ClosePorts,
-    Command,
     Log,
-    OpenPorts,
-    StoreState,
-    WriteCdr,
 )
 from sbc.b2bua.events import (
     CdrDurable,
-    CdrFailed,
     ClockSet,
     Event,
     MediaReplied,
     PolicyChanged,
-    PortsOpened,
     StateRestored,
 )
 from sbc.b2bua.switch import Switch
@@ -45,12 +32,11 @@ from sbc.policy.load import Source, load_policy, parse_policy
 from sbc.sdp import media_remotes
 from sbc.sdp.codecs import TELEPHONE_EVENT
 from sbc.sdp.payload_types import payload_type
-from sbc.sip.commands import CloseFlow, LookUp, SendMessage
-from sbc.sip.events import FlowFailed
 from sbc.sip.timing import DEFAULT_TIMING, Timing
 from sbc.testing.addresses import address_of
 from sbc.testing.agent import STANDING
 from sbc.testing.beside import beside
+from sbc.testing.leaks import leaks
 from sbc.testing.media import FakeMedia, Packet
 from sbc.testing.names import Names
 from sbc.testing.net import Conditions, Network
@@ -58,6 +44,7 @@ from sbc.testing.party import Party
 from sbc.testing.phone import Phone
 from sbc.testing.proofs import Proofs
 from sbc.testing.rtp import Tone, event_packets
+from sbc.testing.sbc_host import SbcHost
 from sbc.testing.seeds import seeded_ids
 from sbc.trace.ladder import draw, moves
 
@@ -83,9 +70,6 @@ routes:
 """
 WALL_AT_ZERO: Final = 1_735_689_600.0  # 2025-01-01, so that CDRs in tests have honest dates
 _PEERS_FAULT: Final = ("peer.", "server.", "registration.", "interface.", "paths.")  # alarms that are part of a story
-_ALNUM: Final = re.compile(r"[0-9a-z]{8,}")
-# Tags, branches, Call-IDs, keys and ids of sessions, in lower case. Branches written by hand are alike everywhere.
-_MARK: Final = re.compile(r"(?:;tag=|;branch=(?!z9hg4bkbyhand)|\ncall-id: |\no=- | inline:)([0-9a-z]{8,})")
 _QUIET: Final = 80.0  # after so long every transaction, retransmission and lingering timer is over
 
 
@@ -134,7 +118,7 @@ class World:
         self.unwritten: list[CallRecord] = []
         self.phones: list[Phone] = []
         self._sides: dict[str, str] = {}
-        self.host = _SbcHost(self)
+        self.host = SbcHost(self)
         self.proofs = Proofs(lambda: self.switch.policy, partial(self._knows, Transport.TLS))
         self.net.proofs[self.host.name] = self.proofs
         self._tones = 0
@@ -337,44 +321,13 @@ class World:
 
     def leaks(self) -> list[str]:
         """What any octet that we ever sent to one side tells about the other: addresses, names, Call-IDs, tags."""
-        sides = set(self._sides.values())
-        words = {side: re.compile(rf"(?<![\w.])(?:{self._words_from(side)})(?!\w)") for side in sides}
-        marks = {side: self._marks_from(side) for side in sides}
-        found = []
-        for sent in self.net.log:
-            side = self._sides.get(sent.receiver or "")
-            if sent.sender != self.host.name or side is None:
-                continue
-            text = unquote(sent.data.decode("latin-1")).lower()
-            seen = set(words[side].findall(text)) | marks[side].intersection(_ALNUM.findall(text))
-            if seen:
-                found.append(f"{' '.join(sorted(seen))} in {sent.data[:60]!r} to {sent.receiver}")
-        return found
-
-    def _words_from(self, side: str) -> str:
-        """A pattern of all names and addresses that nobody on this side may see."""
-        words = {
-            listener.address.host
+        ours = [
+            (listener.address.host, interface.name)
             for interface in self.policy.interfaces.values()
             for listener in interface.listeners
-            if interface.name != side
-        }
-        for phone in self.phones:
-            if self._sides[phone.name] != side:
-                words |= {phone.address.host, phone.name}
-        return "|".join(re.escape(word.lower()) for word in sorted(words) if word) or "(?!)"
-
-    def _marks_from(self, side: str) -> set[str]:
-        """What nobody on this side may see of others' dialogs and transactions: what is random in them.
-
-        Those that we have made for others are among them: seen on two sides, they say which call is which.
-        """
-        elsewhere = {phone.name for phone in self.phones if self._sides[phone.name] != side}
-        marks = set[str]()
-        for sent in self.net.log:
-            if sent.sender in elsewhere or (sent.receiver in elsewhere and sent.sender == self.host.name):
-                marks.update(_MARK.findall(sent.data.decode("latin-1").lower()))
-        return marks
+        ]
+        theirs = [(phone.address.host, self._sides[phone.name]) for phone in self.phones]
+        return leaks(self.net.log, self.host.name, self._sides, [*ours, *theirs])
 
     def inject(self, data: bytes, sender: Phone) -> None:
         """Octets that arrive as if this phone had sent them; what comes back is in `net.sent_to(sender)`."""
@@ -411,83 +364,6 @@ class World:
         """A deadline far away is a port's rest or a health check; one that is due at once and again is a leak."""
         deadline = self.switch.next_deadline()
         return deadline is None or deadline > self.now
-
-
-class _SbcHost:
-    """The engine as a host of the network: performs its commands as the runtime would."""
-
-    name = "sbc"
-
-    def __init__(self, world: World) -> None:
-        self._world = world
-
-    def receive(self, data: bytes, flow: Flow, now: float) -> list[SendMessage | CloseFlow]:
-        return self.perform(self._world.switch.receive(data, flow, now), now)
-
-    def bad_frame(self, data: bytes, flow: Flow, reason: str, now: float) -> list[SendMessage | CloseFlow]:
-        return self.perform(self._world.switch.bad_frame(data, flow, reason, now), now)
-
-    def flow_failed(self, flow: Flow, reason: str, now: float) -> list[SendMessage | CloseFlow]:
-        return self.perform(self._world.switch.handle(FlowFailed(flow, reason), now), now)
-
-    def tick(self, now: float) -> list[SendMessage | CloseFlow]:
-        return self.perform(self._world.switch.tick(now), now)
-
-    def next_deadline(self) -> float | None:
-        return self._world.switch.next_deadline()
-
-    def perform(self, commands: Sequence[Command], now: float) -> list[SendMessage | CloseFlow]:
-        """Every command of a batch first, then the answers to them one after another."""
-        sends: list[SendMessage | CloseFlow] = []
-        events: deque[Event] = deque()
-        self._perform(commands, sends, events)
-        while events:
-            self._perform(self._world.switch.handle(events.popleft(), now), sends, events)
-        return sends
-
-    def _perform(self, commands: Sequence[Command], sends: list[SendMessage | CloseFlow], events: deque[Event]) -> None:
-        world = self._world
-        for command in commands:
-            match command:
-                case SendMessage(flow=flow) if not world.net.listens(flow.transport, flow.local):
-                    events.append(FlowFailed(flow, f"no {flow.transport} listener on {flow.local}"))
-                case SendMessage() | CloseFlow():
-                    sends.append(command)
-                case OpenPorts(local=local, pairs=pairs):
-                    events.append(PortsOpened(local, world.media.open_ports(local, pairs)))
-                case ClosePorts(local=local, ports=ports):
-                    world.media.close_ports(local, ports)
-                case AskMedia(request=request):
-                    replies = world.media.ask(request)
-                    events += [MediaReplied(reply) for reply in replies if not isinstance(reply, wire.Running)]
-                case LookUp():
-                    answer = world.names.answer(command)
-                    if answer is not None:
-                        events.append(answer)
-                case WriteCdr(record=record):
-                    events.append(self._write(record))
-                case StoreState(key=key, value=value):
-                    if value is None:
-                        world.kept.pop(key, None)
-                    else:
-                        world.kept[key] = value
-                case BlockSource(source=source, seconds=seconds):
-                    world.blocked.pop(source, None)
-                    if seconds:
-                        world.blocked[source] = world.net.now + seconds
-                case BlockAll(sources=sources):
-                    world.blocked = {source: world.net.now + seconds for source, seconds in sources}
-                case Alert():
-                    world.alerts.append(command)
-                case Log():
-                    world.logs.append(command)
-
-    def _write(self, record: CallRecord) -> Event:
-        if self._world.disk_is_full:
-            self._world.unwritten.append(record)
-            return CdrFailed(record.ref, "disk full")
-        self._world.cdr.append(record)
-        return CdrDurable(record.ref)
 
 
 def read_policy(policy: str | Path | Policy, peers: Mapping[str, Mapping[str, object]] | None = None) -> Policy:
