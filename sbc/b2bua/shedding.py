@@ -48,7 +48,9 @@ _UNAVAILABLE: Final = b"503 Service Unavailable"
 
 
 class Shedding:
-    """While `overload.is_on`, `take` must see every message first. `has_drained`: whether no new calls are taken anyway."""
+    """While `overload.is_on`, `take` must see every message first. `has_drained`: whether no new calls are taken
+    anyway.
+    """
 
     def __init__(self, context: Context, endpoint: Endpoint, has_drained: Callable[[], bool]) -> None:
         self.overload = Overload()
@@ -240,7 +242,6 @@ class Shedding:
         if not self.overload.is_on:
             return report(0, 0.0, self._context.wall.of(self.overload.changed_at))
         return report(self.overload.loss(peer), VALIDITY, self._context.wall.of(self.overload.changed_at))
-
 
     # --- RFC 7339, as a client ----------------------------------------------------------------------------------------
 
