@@ -45,6 +45,11 @@ KINDS: Final[Mapping[str, Kind]] = {
     "tls.refused": Kind(
         "An encrypted connection with {peer}[ at {remote}] was refused[: {reason}].", ("peer",), ("tls.proved",)
     ),
+    "certificates.away": Kind(
+        "Files of certificates or keys cannot be read, and the next start would fail: {files}.",
+        (),
+        ("certificates.there_again",),
+    ),
     "certificate.expires": Kind(
         "The certificate {certificate} ends on {ends}[, in {days} days].",
         ("certificate",),

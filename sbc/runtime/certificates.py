@@ -2,10 +2,12 @@
 
 New certificates, keys, authorities and revocation lists come in by a reload of the policy, as if it had been ordered;
 but only where the policy itself is as it was read, for a half-edited one must not come in by the way. Files are looked
-at once a minute, in a thread. What peers have shown counts as well as what is ours. Used by `app`.
+at once a minute, in a thread; one that is gone ends nothing, but the next start would fail. What peers have shown
+counts as well as what is ours. Used by `app`.
 """
 
 import math
+import os
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from datetime import UTC, datetime
@@ -59,6 +61,7 @@ class CertificateWatch:
         self._reload = reload
         self._wall = wall
         self._tried: Mapping[str, Stamp] = {}
+        self._away: list[str] = []  # files that cannot be read; said
         self._ours: dict[str, float] = {}
         self._said: dict[str, tuple[str, float]] = {}  # event, and when it was said last, by certificate
         self._changed = trio.Event()
@@ -85,13 +88,16 @@ class CertificateWatch:
         policy = self._policy()
         self._ours = await trio.to_thread.run_sync(_ends_of, policy)
         self._say_what_ends()
-        if policy.certificate_files:
+        if policy.certificate_files or self._away:
             await self._look_at_files(policy)
 
     # --- files that have changed ----------------------------------------------------------------------------------
 
     async def _look_at_files(self, policy: PolicyOfFiles) -> None:
         now = await _stamps(policy.certificate_files)
+        if None in now.values():
+            now = await _settled(now)
+        self._say_what_is_away([name for name, stamp in now.items() if stamp is None])
         if now in (policy.certificate_files, self._tried):
             return
         now = await _settled(now)
@@ -108,6 +114,13 @@ class CertificateWatch:
             return
         log.info("certificates.changed", files=", ".join(names))
         await self._reload()
+
+    def _say_what_is_away(self, names: list[str]) -> None:
+        if names and names != self._away:
+            log.error("certificates.away", alarm=True, files=", ".join(names))
+        elif self._away and not names:
+            log.info("certificates.there_again")
+        self._away = names
 
     # --- what ends ------------------------------------------------------------------------------------------------
 
@@ -156,7 +169,11 @@ def _end_of(pair: KeyPair) -> float:
 
 async def _stamps(of: Mapping[str, Stamp]) -> dict[str, Stamp]:
     names = list(of)
-    return await trio.to_thread.run_sync(lambda: {name: stamp_of(Path(name)) for name in names})
+    return await trio.to_thread.run_sync(lambda: {name: _stamp(name) for name in names})
+
+
+def _stamp(name: str) -> Stamp:
+    return stamp_of(Path(name)) if os.access(name, os.R_OK) else None
 
 
 async def _settled(stamps: dict[str, Stamp]) -> dict[str, Stamp]:

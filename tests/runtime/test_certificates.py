@@ -121,9 +121,23 @@ async def test_a_file_that_is_away_is_waited_for(monkeypatch, tmp_path, no_pause
     pem.write_text("old")
     watched = Watched(monkeypatch, policy(ending(365), certificate_files=[pem]))
     pem.unlink()
+    assert await watched.look() == [("certificates.away", None)]
     assert await watched.look() == []
     pem.write_text("new one")
-    assert await watched.look() == [("certificates.changed", None)]
+    assert await watched.look() == [("certificates.there_again", None), ("certificates.changed", None)]
+    assert watched.reloads == 1
+
+
+async def test_a_file_that_may_not_be_read_any_more_is_an_alarm_before_the_next_start(monkeypatch, tmp_path, no_pause):
+    pem = tmp_path / "ours.key"
+    pem.write_text("secret")
+    watched = Watched(monkeypatch, policy(ending(365), certificate_files=[pem]))
+    readable = []
+    monkeypatch.setattr(certificates.os, "access", lambda *_: bool(readable))
+    assert await watched.look() == [("certificates.away", None)]
+    readable.append(True)
+    assert await watched.look() == [("certificates.there_again", None)]
+    assert watched.reloads == 0
 
 
 async def test_a_new_policy_is_looked_at_at_once_and_a_bug_ends_nothing(monkeypatch, nursery):
