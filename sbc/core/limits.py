@@ -212,6 +212,7 @@ SRTP_KEYS_TRIED: Final = 4  # at one end, while it changes over
 HANDED_SECONDS: Final = 1.0  # that a leg which comes from another worker waits for word of its keys; then it is mute
 DTLS_SOURCES: Final = 4  # handshakes at once on one port; one more, and the oldest is over
 DTLS_RECORDS_PER_SECOND: Final = 50  # datagrams of handshakes on one port that are looked at; a handshake has some six
+DTLS_STRANGERS_PER_SECOND: Final = 200  # handshakes that one worker begins with other sources than described, 50 ms
 DTLS_FINGERPRINTS: Final = 16  # of one description
 DTLS_GIVE_UP_SECONDS: Final = 30.0  # without keys until it is told; it may come about later
 DTLS_KEPT_SECONDS: Final = 60.0  # that a handshake which has given keys answers who has missed its last words

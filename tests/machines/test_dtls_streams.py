@@ -5,7 +5,13 @@ import pytest
 from msgspec.structs import replace
 
 from sbc.core.address import Address
-from sbc.core.limits import DTLS_FINGERPRINTS, DTLS_KEPT_SECONDS, DTLS_RECORDS_PER_SECOND, DTLS_SOURCES
+from sbc.core.limits import (
+    DTLS_FINGERPRINTS,
+    DTLS_KEPT_SECONDS,
+    DTLS_RECORDS_PER_SECOND,
+    DTLS_SOURCES,
+    DTLS_STRANGERS_PER_SECOND,
+)
 from sbc.media import wire
 from sbc.media.worker import surroundings
 from sbc.testing.dtls import DtlsFar, dtls_identity, fingerprint
@@ -136,6 +142,20 @@ def test_hellos_of_others_begun_and_left_keep_nobody_out():
     assert lab.count().egress.dropped > 3 * DTLS_RECORDS_PER_SECOND
     shake(lab, one, out=first)
     assert lab.from_carrier(one.far.rtp(rtp_packet(2))) == [rtp_packet(2)]
+
+
+# BOUND: DTLS_STRANGERS_PER_SECOND
+def test_hellos_of_others_to_all_calls_cost_no_more_than_is_set_aside_for_them():
+    lab, one = Lab(dtls=OURS), DtlsFar(OURS, active=True)
+    put_mux(lab, one.dtls())
+    while lab.service._around.identity().may_meet(lab.now):  # those of other calls
+        pass
+    stranger, hello = Address(CARRIER.host, 6000), DtlsFar(OURS, active=True).first()[0]
+    assert lab.sends(stranger, Address(OUTSIDE, 20000), hello) == []
+    shake(lab, one)
+    assert lab.from_carrier(one.far.rtp(rtp_packet(2))) == [rtp_packet(2)]
+    identity = lab.service._around.identity()
+    assert [identity.may_meet(lab.now + 1) for _ in range(DTLS_STRANGERS_PER_SECOND + 1)].count(False) == 1
 
 
 def test_after_a_workers_death_no_handshake_is_needed():

@@ -241,3 +241,15 @@ def test_a_way_that_is_encrypted_stays_out_of_the_kernel():
     lab.put(stream(pbx, None))
     lab.from_pbx(pbx.rtp(rtp_packet(0)))
     assert lab.count().ingress.engine == "userland"
+
+
+def test_plain_packets_on_probation_do_not_cross_once_the_end_is_secured():
+    lab, carrier = Lab(), far()
+    lab.put(stream(None, None))
+    source, to = Address(CARRIER.host, 6000), Address(OUTSIDE, 20000)
+    forged = [rtp_packet(n, payload=b"forged" * 20) for n in (1, 2, 3, 4)]
+    assert lab.sends(source, to, forged[0]) == []
+    lab.put(stream(None, carrier))
+    left = [one for n in range(2, 8) for one in lab.sends(source, to, carrier.rtp(rtp_packet(n)))]
+    assert rtp_packet(7) in left
+    assert not set(forged).intersection(left)

@@ -2,8 +2,8 @@
 
 A passive end has one handshake for each source that may be the far end's, SOURCES at most, and the first that shows
 the right certificate wins; so nobody who is quicker keeps the far end out. An active one begins again when a handshake
-has failed. What a flood may cost is bounded by that, by a number of records a second, and by the latch, which lets no
-other source come here; for that reason there are no cookies (RFC 6347 §4.2.1).
+has failed. What a flood may cost is bounded by that, by a number of records a second, by one of strangers in the whole
+worker, and by the latch, which lets no other source come here; so there are no cookies (RFC 6347 §4.2.1).
 When there are keys, handshakes go on for a while for those who have not heard our last words, and are forgotten then. A
 far end that says hello anew without a new description is not heard: whoever can send from its address could end a call.
 `securing` makes one for each port of an end that is to be keyed so; it outlives sessions (`Surroundings.associations`).
@@ -93,6 +93,8 @@ class Association:
         handshake = self._handshakes.get(at)
         if handshake is None:
             if self.dtls.active or self.keys is not None:
+                return False
+            if at != self.target() and not self._identity.may_meet(now):
                 return False
             handshake = self._made(at)
         if handshake is None:

@@ -317,7 +317,9 @@ def _packed(host: str) -> bytes:
 
 
 def is_news(former: End, end: End) -> bool:
-    """Whether the far end has described itself anew, or is another, or is to be judged otherwise."""
-    if end.epoch > former.epoch or end.remote != former.remote:
+    """Whether the far end has described itself anew, or is another, or is to be judged otherwise: of who was learned,
+    or kept, by plain packets nothing is known where packets have to prove themselves.
+    """
+    if end.epoch > former.epoch or end.remote != former.remote or (end.secured is None) != (former.secured is None):
         return True
     return end.latching != former.latching or end.media_from != former.media_from

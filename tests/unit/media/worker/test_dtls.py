@@ -34,6 +34,12 @@ def openssl(*, active, profiles=b"SRTP_AES128_CM_SHA1_80"):
     return link
 
 
+def test_the_far_end_chooses_no_group_that_keeps_others_waiting():
+    names = SSL.Connection(IDENTITY.context((CM_80,)), None).get_cipher_list()
+    assert any(name.startswith("ECDHE-ECDSA") for name in names)
+    assert not [name for name in names if name.startswith(("DHE", "ADH"))]
+
+
 def turn(link, octets):
     """What OpenSSL says to these datagrams."""
     for datagram in octets:
