@@ -787,7 +787,6 @@ async def test_a_certificate_that_a_reload_revokes_ends_its_connections():
     assert rig.tcp.connections == 0
 
 
-# RFC: 5280
 async def test_a_list_that_a_reload_brings_ends_the_connections_of_those_in_it():
     """Both ways; and a list that names somebody else touches nobody."""
     first = Trust(AUTHORITY.pem, AUTHORITY.crl(AUTHORITY.issue("else.example")))
