@@ -214,7 +214,7 @@ class Call:
         return self._absorb(self.legs[leg].take_loss(detail, n), now)
 
     def take_failure(self, leg: int, n: int, failure: TransactionFailed, now: float) -> list[Out]:
-        outs = self._absorb(self.legs[leg].take_failure(failure, n), now)
+        outs = self._absorb(self.legs[leg].take_failure(failure, n, now), now)
         self.holdings.return_paths()
         return outs
 

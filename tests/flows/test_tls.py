@@ -1,5 +1,7 @@
 """Calls over TLS: who is known by his certificate, connections that are lost, and what a connection must prove."""
 
+import pytest
+
 from sbc.core.address import Transport
 from sbc.testing.world import CARRIER, DID, FAR
 
@@ -228,6 +230,52 @@ def test_a_new_connection_within_the_dialog_must_prove_the_same(world):
     sbc.run(40)
     assert sbc.switch.calls == {}
     assert sbc.cdr.only.cause == "normal"
+
+
+@pytest.mark.parametrize("by", ["INVITE", "UPDATE"])
+def test_an_offer_to_whoever_proves_nothing_is_refused_and_the_call_goes_on(world, by):
+    """RFC 3261 §8.1.3.1: a transport error counts as a 503, which is neither of the two that end a dialog."""
+    sbc = world(POLICY)
+    office, carrier = talking(sbc)
+    sbc.proofs.certificates[carrier.name] = ("evil.example",)
+    sbc.net.reset(carrier.agent)
+    before = len(from_us(sbc, carrier))
+    office.holds(by=by)
+    assert office.call.heard[-1].startswith("503")
+    assert len(from_us(sbc, carrier)) == before
+    sbc.proofs.certificates[carrier.name] = ("carrier.example",)
+    office.holds(by=by)
+    assert office.call.heard[-1].startswith("200")
+    office.hangs_up()
+    assert carrier.got("BYE")
+    assert sbc.cdr.only.cause == "normal"
+    assert sbc.idle()
+
+
+@pytest.mark.parametrize("by", ["INVITE", "UPDATE"])
+@pytest.mark.parametrize("comes_back", [True, False])
+def test_a_refresh_that_reaches_nobody_is_tried_again_until_the_session_expires(world, by, comes_back):
+    sbc = world(POLICY.replace("domain: carrier.example", "domain: carrier.example, session_timer: {expires: 300s}"))
+    office, carrier = sbc.office(), by_tls(sbc)
+    if by == "INVITE":
+        carrier.disallows("UPDATE")
+    carrier.uses_session_timer(300, refresher="uac")
+    office.invites(FAR)
+    carrier.answers()
+    sbc.run(1)
+    sbc.proofs.certificates[carrier.name] = ("evil.example",)
+    sbc.net.reset(carrier.agent)
+    sbc.run(160)
+    assert office.is_talking
+    if comes_back:
+        sbc.proofs.certificates[carrier.name] = ("carrier.example",)
+    sbc.run(600)
+    assert office.is_talking == comes_back
+    if comes_back:
+        office.hangs_up()
+    assert len(from_us(sbc, carrier, "UPDATE" if by == "UPDATE" else "INVITE")) >= comes_back
+    sbc.run(40)
+    assert sbc.switch.calls == {}
 
 
 # RFC: 5923

@@ -102,28 +102,35 @@ def take_loss(leg: "Leg", detail: str, n: int) -> list[Out]:
     return [LegDisconnected(leg.n, detail)]
 
 
-def take_failure(leg: "Leg", failure: TransactionFailed, n: int) -> list[Out]:
+def take_failure(leg: "Leg", failure: TransactionFailed, n: int, now: float) -> list[Out]:
+    """Who does not answer within a call has lost it (RFC 3261 §12.2.1.2). Who cannot be reached has not: that counts as
+    a 503 (§8.1.3.1), and ends the request alone. If nobody comes back, the session expires.
+    """
+    is_lost = failure.why == "timeout"
     sent = leg.sending.take_out(n)
     if sent is not None:
-        return _unreplied(leg, sent)
+        return _unreplied(leg, sent, now, is_lost=is_lost)
     uac = leg.sending.invite_of(n)
     if uac is None or not uac.fail():
         return []
-    cause = Cause.UNREACHABLE if failure.why == "transport" else Cause.NO_REPLY
+    cause = Cause.NO_REPLY if is_lost else Cause.UNREACHABLE
     if leg.state is State.SETUP:
         leg.state = State.CLOSED
         return [LegFailed(leg.n, cause, failure.detail)]
-    return leg.offering.lost(cause.status, fatal=True)
+    return leg.offering.lost(cause.status, fatal=is_lost)
 
 
-def _unreplied(leg: "Leg", sent: Sent) -> list[Out]:
+def _unreplied(leg: "Leg", sent: Sent, now: float, *, is_lost: bool) -> list[Out]:
     if sent.token is Purpose.BYE:
         leg.state = State.CLOSED
         return []
     if leg.state in _LEAVING or sent.token is Purpose.PRACK:
         return []
     if sent.token is Purpose.REFRESH:
-        return [LegExpired(leg.n)]
+        if is_lost:
+            return [LegExpired(leg.n)]
+        leg.refresh_failed(now)
+        return []
     if sent.token is Purpose.OFFER:
-        return leg.offering.lost(408, fatal=True)
+        return leg.offering.lost(408 if is_lost else Cause.UNREACHABLE.status, fatal=is_lost)
     return [LegReplied(leg.n, sent.token, None)]
