@@ -60,8 +60,15 @@ class MediaNews:
                 return []
             case wire.Refused(ref, reason):
                 return [Log("error", "media.refused", (("ref", ref), ("reason", reason)))]
-            case wire.EngineReady():
-                return []  # the runtime shows it
+            case wire.EngineReady(dtls=why):
+                return self._no_dtls(why) if why else []  # the rest, the runtime shows
+
+    def _no_dtls(self, why: str) -> "list[Out]":
+        """A worker would refuse sessions that are to be keyed so: they are neither offered nor taken from now on."""
+        if self._context.fingerprint is None:
+            return []
+        self._context.fingerprint = None
+        return [Log("error", "media.no_dtls", (("reason", why),))]
 
     def _counted(self, count: wire.SessionCount, now: float) -> "Iterable[Out]":
         call = self._context.calls.get(count.ref)

@@ -221,9 +221,10 @@ class Securing:
             return media
         if not media.is_rtp:
             return replace(media, port=0) if self.is_required else media
-        if told is None or not told.port or not told.is_rtp:
-            return replace(media, security=self._new_offer(media.proto))
-        known = told.security
+        known = None if told is None or not told.port or not told.is_rtp else told.security
+        if known is None and (self.is_required or told is None or not told.port or not told.is_rtp):
+            known = self._new_offer(media.proto)
+            return replace(media, port=0) if known is None and self.is_required else replace(media, security=known)
         if known is not None and known.proto:
             # With feedback once, with feedback always: the other side's sound may have none (`sdp.secured`).
             plainly = "RTP/AVPF" if known.proto.upper().endswith("F") else media.proto
@@ -235,10 +236,10 @@ class Securing:
         # RFC 4568 has them beside secured RTP only. One who knows nothing of it answers plainly, and nobody has to be
         # asked twice.
         keyings = [one for one in self._rules.keying if one == "sdes" or self._fingerprint is not None]
+        if not keyings:
+            return None
         if self.is_required:
             keyings = keyings[:1]
-        elif not keyings:
-            return None
         lines = [CryptoLine(n, suite, self._new_keys(suite)) for n, suite in enumerate(self._rules.suites, 1)]
         return Security(
             secured_proto(proto, by_handshake="dtls" in keyings) if self.is_required else "",

@@ -155,6 +155,17 @@ def test_with_dtls_we_begin_and_show_the_fingerprint_of_our_certificate(world):
     assert sbc.idle()
 
 
+@pytest.mark.parametrize("callers", ["dtls", "off"])
+def test_where_no_worker_can_do_dtls_it_is_neither_taken_nor_offered(world, callers):
+    rule = {"mode": "required", "keying": "dtls"}
+    sbc = a_world(world, rule if callers == "dtls" else "off", rule)
+    sbc.tell(MediaReplied(wire.EngineReady("userland", "", dtls="pyOpenSSL is not installed")))
+    office = sbc.office(srtp=DTLS if callers == "dtls" else None)
+    office.invites(FAR)
+    assert office.call.status == 488
+    assert sbc.idle(but=["errors"])
+
+
 def test_a_delayed_offer_of_srtp_is_answered_in_the_ack(world):
     sbc = a_world(world, "required", "required")
     office, carrier = sbc.office(srtp=SDES), sbc.carrier(srtp=SDES)
