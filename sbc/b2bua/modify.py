@@ -99,8 +99,8 @@ class Modification:
         try:
             side = self._call.side_of(leg)
             self._call.media.hear_answer(side, self._call.media.read(report.body, side))
-        except SdpError:
-            return [*acked, *self._call.fail(Cause.FAILED, now)]
+        except SdpError as error:
+            return [*acked, *self._unusable(leg, error, now)]
         self._rounds = 0
         self._wish(Wish(leg))
         return [*acked, *self.go_on(now)]
@@ -115,8 +115,8 @@ class Modification:
         try:
             side = call.side_of(leg)
             answer = media.answer_locally(side, media.read(body, side), now)
-        except (SdpError, OutOfPortsError):
-            return call.fail(Cause.FAILED, now)
+        except (SdpError, OutOfPortsError) as error:
+            return self._unusable(leg, error, now)
         self._rounds = 0
         self._wish(Wish(call.opposite(leg)))
         return [*call.legs[leg].acknowledge(answer), AskMedia(media.relay()), *self.go_on(now)]
@@ -130,8 +130,8 @@ class Modification:
         try:
             side = call.side_of(leg)
             call.media.hear_answer(side, call.media.read(body, side))
-        except SdpError:
-            return call.fail(Cause.FAILED, now)
+        except SdpError as error:
+            return self._unusable(leg, error, now)
         return self.renegotiate(now, call.opposite(leg), leg)
 
     def go_on(self, now: float) -> "list[Out]":
@@ -245,8 +245,8 @@ class Modification:
             relay = media.relay()
             if offer is not None:
                 asked.reword_offer(media.pass_offer(offer.by, offer.received, now))
-        except (SdpError, OutOfPortsError):
-            return call.fail(Cause.FAILED, now)
+        except (SdpError, OutOfPortsError) as error:
+            return self._unusable(change.to, error, now)
         self._change = replace(change, has_news=True)
         return [AskMedia(relay), *asked.answer(answer, now)]
 
@@ -320,9 +320,9 @@ class Modification:
                 call.timers.stop("change")  # from now on the ACK is awaited, and the leg watches that
                 return list(asking.answer(media.pass_offer(call.side_of(leg), session, now), now))
             passed = media.pass_answer(session)
-        except (SdpError, OutOfPortsError):
+        except (SdpError, OutOfPortsError) as error:
             # The asked side believes in a session that cannot be told to the asking one: neither can be kept.
-            return call.fail(Cause.FAILED, now)
+            return self._unusable(leg, error, now)
         self._finish(now)
         acked = [] if report.by_update else asked.acknowledge()
         fields = () if report.response is None else call.crossing_fields(leg, report.response)
@@ -332,8 +332,8 @@ class Modification:
         media = self._call.media
         try:
             passed = media.pass_answer(media.read(body, media.offered_to))
-        except SdpError:
-            return self._call.fail(Cause.FAILED, now)
+        except SdpError as error:
+            return self._unusable(change.to if change.by is None else change.by, error, now)
         self._finish(now)
         acked = [] if change.converted else self._call.legs[change.to].acknowledge(passed)
         if change.converted:
@@ -408,14 +408,20 @@ class Modification:
         acked = [] if report.by_update else asked.acknowledge()
         try:
             media.pass_answer(media.read(report.body, media.offered_to))
-        except SdpError:
-            return [*acked, *call.fail(Cause.FAILED, now)]
+        except SdpError as error:
+            return [*acked, *self._unusable(change.to, error, now)]
         self._finish(now)
         if not change.refresh:
             self._wish(Wish(call.opposite(change.to)))  # it is told what came of it, unless it knows
         return [*acked, AskMedia(media.relay()), *self.go_on(now)]
 
     # --- inside -------------------------------------------------------------------------------------------------------
+
+    def _unusable(self, leg: int, error: Exception, now: float) -> "list[Out]":
+        """What `leg` has answered; it believes in that, so that the call cannot go on as it was."""
+        peer = self._call.legs[leg].peer.name
+        self._call.explain(f"what {peer} says to a change of the call cannot be used: {error}", now)
+        return self._call.fail(Cause.FAILED, now)
 
     def _start(self, change: Change, now: float, *, by_update: bool = False) -> None:
         self._change = change

@@ -42,7 +42,7 @@ class Agreement(Struct, frozen=True):
     @property
     def name(self) -> str:
         """For people."""
-        return "DTLS" if isinstance(self.ours, DtlsSetup) else f"{self.ours.suite} by SDES"
+        return "by DTLS" if isinstance(self.ours, DtlsSetup) else f"{self.ours.suite} by SDES"
 
 
 def agreed(told: Security | None, said: Security | None) -> Agreement | None:
@@ -162,8 +162,8 @@ class Securing:
         found = agreed(offered, answered)
         if found is None or any(_is_ours(line, offered) for line in answered.crypto):
             raise SdpError("SRTP in the answer that was not offered, or with keys that are not good", 488)
-        if isinstance(found.theirs, DtlsSetup) and found.theirs.setup in ("actpass", "holdconn"):
-            raise SdpError(f"a=setup:{found.theirs.setup} in the answer", 488)
+        if found.handshake is not None and not _is_answer(*(end.setup for end in found.handshake)):
+            raise SdpError(f"a=setup:{found.handshake[1].setup} in the answer", 488)
 
     # --- what its peer is told ----------------------------------------------------------------------------------------
 
@@ -333,6 +333,13 @@ def _is_same_key(chosen: CryptoLine | DtlsSetup | None, theirs: CryptoLine | Dtl
 
 def _master_keys(line: CryptoLine) -> tuple[wire.MasterKey, ...]:
     return tuple([wire.MasterKey(key.key, key.mki) for key in line.keys])
+
+
+def _is_answer(ours: str, theirs: str) -> bool:
+    """Whether it is known who begins."""
+    # Deviation: baresip answers `actpass` (RFC 5763 §5: active or passive); to an offer in which we have said what we
+    # are, as when it is put on hold, that is as good.
+    return theirs != "holdconn" and (theirs != "actpass" or ours != "actpass")
 
 
 def protection(told: Media | None, said: Media | None) -> str:

@@ -61,7 +61,10 @@ def check_relayable(session: Session) -> None:
     """A description that wants streams, all of them in protocols that we cannot relay, is refused with 488."""
     wanted = [media for media in session.media if media.port]
     if wanted and not any(media.is_relayable for media in wanted):
-        raise SdpError(f"no stream in a protocol that can be relayed ({wanted[0].proto})", 488)
+        proto = wanted[0].proto
+        if "RTP/SAVP" in proto.upper():  # where its keys may be read, it is plain by now
+            raise SdpError(f"SRTP alone ({proto}), and `srtp` is off", 488)
+        raise SdpError(f"no stream in a protocol that can be relayed ({proto})", 488)
 
 
 def _anchored(session: Session, media: Media, port: int, hosts: tuple[str, ...]) -> Media:

@@ -66,6 +66,9 @@ def _unsecured(media: Media, of_session: dict[str, list[str]]) -> Media:
     crypto = () if proto.startswith(_HANDSHAKE) else read_crypto(said.get("crypto", ()))
     dtls = read_dtls(said, of_session)
     if known is not None:
+        # Sound crosses as RTP/AVP: gateways of browsers have no other profile than SAVPF, and PBXs know none but AVP.
+        # Both understand each other's RTCP (RFC 4585 §5), and feedback is of use for pictures.
+        known = "RTP/AVP" if media.kind == "audio" else known
         return replace(media, proto=known, lines=lines, security=Security(media.proto, crypto, dtls))
     security = Security("", crypto, dtls) if crypto or dtls else None
     return media if security is None and lines is media.lines else replace(media, lines=lines, security=security)

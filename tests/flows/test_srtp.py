@@ -303,6 +303,22 @@ def test_an_answer_that_breaks_the_agreement_ends_the_call(world, fault):
     assert sbc.idle()
 
 
+def test_a_broken_agreement_within_a_call_ends_it_and_the_ladder_says_why(world):
+    sbc = a_world(world, "off", "required")
+    office, carrier = sbc.office(), sbc.carrier()
+    hand = ByHand(sbc, carrier)
+    office.invites(FAR)
+    ours = described(hand.requests("INVITE")[0].body).media[0].security.crypto[0]
+    body = described_by([f"{ours.tag} {ours.suite} inline:{KEY}"], "198.51.100.7")
+    hand.replies(200, body=body)
+    office.holds()
+    hand.replies(200, body=body.replace(b"SAVP", b"AVP"))
+    for request in hand.requests("BYE"):
+        hand.replies(200, to=request)
+    assert "what carrier says to a change of the call cannot be used: plain RTP in the answer" in sbc.story()
+    assert sbc.idle()
+
+
 def described_by(lines, host="10.0.0.5"):
     head = ["v=0", f"o=- 7 1 IN IP4 {host}", "s=-", f"c=IN IP4 {host}", "t=0 0", "m=audio 4000 RTP/SAVP 0"]
     return "\r\n".join([*head, *[f"a=crypto:{line}" for line in lines], ""]).encode()

@@ -184,6 +184,29 @@ def test_whose_turn_it_is_in_our_answers(offered, answered):
     assert answer.dtls == DtlsSetup((FINGERPRINT,), answered)
 
 
+@pytest.mark.parametrize(
+    ("told", "said", "is_good"),
+    [
+        ("actpass", "active", True),
+        ("actpass", "actpass", False),
+        ("active", "actpass", True),
+        ("passive", "actpass", True),
+        ("active", "holdconn", False),
+    ],
+)
+def test_an_answer_has_to_say_who_begins_unless_our_offer_did(told, said, is_good):
+    side, offer, answer = (
+        securing(keying=("dtls",)),
+        session(media(dtls(FINGERPRINT, told))),
+        session(media(dtls(setup=said))),
+    )
+    if is_good:
+        side.check_answer(offer, answer)
+    else:
+        with pytest.raises(SdpError, match=f"a=setup:{said} in the answer"):
+            side.check_answer(offer, answer)
+
+
 def test_all_answers_to_one_offer_are_the_same():
     side, offer = securing(), session(media(sdes("a")))
     assert side.answers(offer, None, None) is side.answers(offer, None, None)

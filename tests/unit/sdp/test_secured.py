@@ -31,13 +31,22 @@ def sdp(*lines, session=()):
 )
 def test_each_profile_is_its_plain_one_inside_and_comes_out_as_it_was(proto, inner):
     lines = [FINGERPRINT, "a=setup:actpass"] if proto.startswith("UDP") else [CRYPTO]
-    body = sdp(f"m=audio 4000 {proto} 0", "a=ptime:20", *lines)
+    body = sdp(f"m=video 4000 {proto} 96", "a=ptime:20", *lines)
     session = unsecured(parse_sdp(body))
     [media] = session.media
     assert (media.proto, media.is_rtp, media.is_relayable, media.security.proto) == (inner, True, True, proto)
     assert media.lines == ("a=ptime:20",)
     assert serialize_sdp(session) == body
     assert secured_proto(inner, by_handshake=proto.startswith("UDP")) == proto
+
+
+@pytest.mark.parametrize("proto", ["RTP/SAVPF", "UDP/TLS/RTP/SAVPF"])
+def test_sound_crosses_without_a_profile_for_feedback_and_comes_out_with_it(proto):
+    lines = [FINGERPRINT, "a=setup:actpass"] if proto.startswith("UDP") else [CRYPTO]
+    body = sdp(f"m=audio 4000 {proto} 0", *lines)
+    session = unsecured(parse_sdp(body))
+    assert session.media[0].proto == "RTP/AVP"
+    assert serialize_sdp(session) == body
 
 
 def test_keys_beside_plain_rtp_leave_the_profile_as_it_is():
