@@ -37,12 +37,14 @@ from sbc.sip.message import Request
 from sbc.sip.nameaddr import Star
 from sbc.sip.uri import SipUri
 
-SIGNATURES: Final = (
-    "friendly-scanner", "friendly-request", "sipvicious", "sipcli", "sundayddr", "vaxsipuseragent", "vaxsip", "pplsip",
-    "sip-scan", "sipsak", "iwar", "siparmyknife", "smap ", "cseq-scan", "sipptk", "sippts", "sipdump", "gulp", "nm@nm",
-    "scan-dialer",
-)  # fmt: skip
+SIGNATURES: Final = ("friendly-scanner", "friendly-request", "sipvicious", "sundayddr", "siparmyknife", "<sip:nm@nm>")
 """By which the usual scanners are known, in lower case; whoever changes his name is met by the other rules."""
+AGENTS: Final = (
+    "sipcli", "vaxsipuseragent", "vaxsip", "pplsip", "sip-scan", "sipsak", "iwar", "smap ", "cseq-scan", "sipptk",
+    "sippts", "sipdump", "gulp", "scan-dialer",
+)  # fmt: skip
+"""The same, of what they write into User-Agent alone: so short that people, domains and random Call-IDs have them, too.
+"""
 
 _LOOKED_AT: Final = 4_096  # octets of a message, for a signature
 _Place = tuple[str, str, int]
@@ -105,8 +107,8 @@ class KeepingOut:
         self._policy = policy
         self.bans.rules = policy.bans
         self._trusts = None
-        words = "|".join(re.escape(word) for word in dict.fromkeys((*SIGNATURES, *policy.bans.signatures)))
-        self._scanner = re.compile(words.encode(), re.IGNORECASE)
+        words, agents = _either((*SIGNATURES, *policy.bans.signatures)), _either(AGENTS)
+        self._scanner = re.compile(rb"%b|\nuser-agent[ \t]*:[^\r\n]*(?:%b)" % (words, agents), re.IGNORECASE)
         rates = {peer.name: peer.rate for peer in policy.peers.values() if peer.rate is not None}
         self._rates = {name: self._rates.get(name) or Rate(rate) for name, rate in rates.items()}
         for name, rate in rates.items():
@@ -154,11 +156,12 @@ class KeepingOut:
     def _has_time_for(self, source: str, flow: Flow, now: float) -> bool:
         self._turn(now)
         count = self._of_second.get(source, 0) + 1
-        if count == 1 and len(self._of_second) >= limits.COUNTED_SOURCES:
+        is_users = self._users[source] > 0
+        if count == 1 and len(self._of_second) >= limits.COUNTED_SOURCES and not is_users:
             self._dropped["strangers_over_rate"] += 1
             return False
         self._of_second[source] = count
-        if self._users[source] and count <= limits.USERS_MESSAGES_PER_SECOND:
+        if is_users and count <= limits.USERS_MESSAGES_PER_SECOND:
             return True
         if count > limits.STRANGER_MESSAGES_PER_SECOND:
             self.offends(flow, "too many messages", now)
@@ -297,6 +300,10 @@ class KeepingOut:
 @lru_cache(maxsize=limits.REMEMBERED_TEXTS)
 def _source(host: str) -> str:
     return source_of(host) or host
+
+
+def _either(words: Iterable[str]) -> bytes:
+    return "|".join(re.escape(word) for word in dict.fromkeys(words)).encode()
 
 
 def _place(flow: Flow) -> _Place:

@@ -106,12 +106,25 @@ def test_a_scanner_on_a_connection_is_banned_at_once_and_the_connection_closed(w
 
 
 @pytest.mark.parametrize(
-    "agent", ["friendly-scanner", "SIPVicious 0.3", "sipcli/v1.8", "sundayddr", "VaxSIPUserAgent/3.1", "pplsip"]
+    "agent",
+    ["friendly-scanner", "SIPVicious 0.3", "sipcli/v1.8", "sundayddr", "VaxSIPUserAgent/3.1", "pplsip", "x smap 0.6"],
 )
 def test_a_scanner_gets_no_answer(world, agent):
     sbc = world(ANYWHERE)
     assert said(sbc, message("INVITE", agent=agent), flow()) == []
     assert dropped(sbc, "scanner") == 1
+    assert sbc.idle()
+
+
+@pytest.mark.parametrize("word", ["iwar", "Gulp", "sipcli", "vaxsip"])
+def test_people_and_random_ids_that_have_a_scanners_letters_are_heard(world, word):
+    """A Siwar is no scanner, nor is who has drawn such a Call-ID; over a connection it would ban all of the office."""
+    sbc = world(ANYWHERE)
+    for field in (b"<sip:office@10.0.0.1>;tag=a", b"x7@y"):
+        data = message(n=7).replace(field, field.replace(b"a", word.encode()).replace(b"x7", b"S" + word.encode()))
+        assert word.encode() in data
+        assert said(sbc, data, flow(connection=5)) != []
+    assert bans(sbc) == []
     assert sbc.idle()
 
 
