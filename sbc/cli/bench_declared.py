@@ -1,8 +1,9 @@
 """The declared rate: so many calls a second this machine carries, one SBC on one CPU, with room for what else comes.
 
 What a call costs is measured at a modest rate; the declared rate is the one that takes seven tenths of a CPU by that.
-It is not believed until it was driven: where calls are refused, fail or are slow at it, because this machine does
-something else as well, a lower one is tried. Used by `sbc bench`, and by the test that offers ten times as much.
+It is no peak, and not believed until it was driven: where calls are refused, fail, or one in a hundred is slow at it,
+because this machine does something else as well, a lower one is tried. Used by `sbc bench`, and by the test that offers
+ten times as much.
 """
 
 from typing import Final
@@ -21,7 +22,7 @@ _DRIVEN_SECONDS: Final = 4.0
 _STEP: Final = 0.85
 _TRIES: Final = 10
 _UNSERVED: Final = 0.005  # of all calls; that many may go wrong on a machine that is not ours alone
-_SLOW_SECONDS: Final = 0.3  # from INVITE to 200, of the slowest twentieth
+_SLOW_SECONDS: Final = 0.3  # from INVITE to 200, of the slowest hundredth; peers ask again after 0.5
 
 
 class Declared(Struct, frozen=True):
@@ -35,7 +36,7 @@ class Declared(Struct, frozen=True):
     @property
     def said(self) -> str:
         out = self.driven
-        return f"{out.answered} of {out.placed} calls served, 95 % within {out.delay(0.95) * 1000:.0f} ms"
+        return f"{out.answered} of {out.placed} calls served, 99 % within {out.delay(0.99) * 1000:.0f} ms"
 
 
 def measure(pid: int) -> Declared:
@@ -59,7 +60,7 @@ def declared_rate(load: Load, pid: int) -> Declared:
     for _ in range(_TRIES):
         before = cpu_seconds(pid)
         out = load.run(rate, _DRIVEN_SECONDS)
-        if out.placed and out.answered >= (1 - _UNSERVED) * out.placed and out.delay(0.95) < _SLOW_SECONDS:
+        if out.placed and out.answered >= (1 - _UNSERVED) * out.placed and out.delay(0.99) < _SLOW_SECONDS:
             return Declared(rate, (cpu_seconds(pid) - before) / _DRIVEN_SECONDS, cost * 1e3, out)
         rate *= _STEP
     raise OperatorError("this machine is too busy: no rate was carried")

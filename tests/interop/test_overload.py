@@ -2,8 +2,9 @@
 
 Signalling has one CPU for itself; the other one is for everything else: the load, made by this process, the media
 worker and the supervisor. The declared rate is measured in the same run and with the same CPUs, so that what the load
-costs is in neither figure. How much CPU each had is printed with the others. Where other programs take the SBC's CPU
-away (the kernel counts how long it had to wait for it), only what it had is judged.
+costs is in neither figure. How much CPU each had is printed with the others. Where other programs take more than a
+fifth of the SBC's CPU away (the kernel counts how long it had to wait for it), or leave none to make the load with, no
+rate was measured, and the test says so; all else is judged nevertheless.
 """
 
 import contextlib
@@ -19,19 +20,22 @@ from sbc.cli.bench_calls import cpu_seconds, signalling_of
 from sbc.cli.bench_declared import declared_rate
 from sbc.cli.bench_load import Load
 
-pytestmark = [pytest.mark.interop, pytest.mark.slow]
+from .children import missing
+
+pytestmark = [pytest.mark.interop, pytest.mark.slow, pytest.mark.alone]
 
 SECONDS = 120 if os.environ.get("SBC_TEST_FULL") == "1" else 20
 TIMES = 10
 HELD = 200
 RECOVERY_SECONDS = 5.0
+ENOUGH = 0.8  # of the time, in which signalling could run
 _BEFORE_OTHERS = -15  # nice
 
 
 def test_ten_times_the_declared_rate(node, tmp_path, request):
     cpus = sorted(os.sched_getaffinity(0))
     if len(cpus) < 2:
-        pytest.skip("needs a CPU for the SBC and another one for the load")
+        missing("there is no CPU for the SBC and another one for the load")
     sbc = node(media="{ports: 20000-49999}")
     pid = signalling_of(sbc.child.pid)
     request.addfinalizer(lambda: os.sched_setaffinity(0, cpus))
@@ -56,35 +60,39 @@ def test_ten_times_the_declared_rate(node, tmp_path, request):
     out = load.run(TIMES * declared.rate, SECONDS)
     spent, made = cpu_seconds(pid) - before, time.process_time() - ours
     ended_at = time.monotonic()
-    had = 1.0 - min(0.9, (waited_for_cpu(pid) - waited) / SECONDS)
+    had = 1.0 - (waited_for_cpu(pid) - waited) / SECONDS
     slowest = health.stop()
     by_second = Counter(int(at) for at in out.answers)
     print(f"offered: {out.placed / SECONDS:.0f} calls/s for {SECONDS} s; served {len(out.answers) / SECONDS:.0f}/s")
     print(f"served in each second: {[by_second[second] for second in range(SECONDS)]}")
     print(f"refused {out.refused}, other refusals {out.failed}, no answer {out.silent}, sent again {out.repeated}")
-    print(f"INVITE to 200: half within {out.delay(0.5) * 1000:.0f} ms, 95 % within {out.delay(0.95) * 1000:.0f} ms")
+    print(f"INVITE to 200: half within {out.delay(0.5) * 1000:.0f} ms, 99 % within {out.delay(0.99) * 1000:.0f} ms")
     print(f"CPU: signalling {spent:.1f} s, could have run {had:.0%} of the time, load {made:.1f} s")
     print(f"/healthz: the slowest of {health.asked} took {slowest * 1000:.0f} ms")
     shed = [line for line in sbc.metrics().splitlines() if line.startswith(("sbc_overload", "sbc_dropped_total"))]
     print("\n".join(shed))
 
-    fitting = 0.8 * declared.rate * had
+    fitting = 0.8 * declared.rate
     after = load.run(fitting, max(0.0, RECOVERY_SECONDS - (time.monotonic() - ended_at)))
     calm = load.run(fitting, 4.0)
+    is_over = "sbc_overload_level 0" in sbc.metrics()
     print(f"after: {after.answered} of {after.placed} in the first seconds, then {calm.answered} of {calm.placed}")
-    assert out.placed >= 0.95 * TIMES * declared.rate * SECONDS, "the load was not made: this test has shown nothing"
-    assert len(out.answers) / SECONDS >= 0.9 * declared.rate * had
     assert load.lost == []
     assert load.ask(held) == HELD
     assert out.ended >= 0.99 * out.answered
     assert slowest < 2.0
-    assert calm.answered >= 0.99 * calm.placed
-    assert "sbc_overload_level 0" in sbc.metrics()
     assert load.hang_up(held) == HELD
     assert sbc.status()["overload"]["refused"] > 0
     assert "overload.began" in sbc.child.log
     sbc.is_idle_within(40.0)
     assert sbc.complaints() == []
+
+    made_share = out.placed / (TIMES * declared.rate * SECONDS)
+    if had < ENOUGH or made_share < 0.95:
+        missing(f"no quiet machine: signalling could run {had:.0%} of the time, {made_share:.0%} of the load was made")
+    assert len(out.answers) / SECONDS >= 0.9 * declared.rate
+    assert calm.answered >= 0.99 * calm.placed
+    assert is_over
 
 
 class Health:
