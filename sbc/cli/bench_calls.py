@@ -7,7 +7,6 @@ without doing anything.
 
 import contextlib
 import os
-import re
 import selectors
 import socket
 import subprocess
@@ -21,6 +20,7 @@ from typing import Final
 from msgspec import Struct
 
 from sbc.cli.bench_engine import SDP, bench_invite
+from sbc.cli.bench_messages import headers_of, request_after, response_to
 from sbc.core.errors import OperatorError
 
 INSIDE: Final = ("127.77.0.10", 5060)
@@ -41,7 +41,6 @@ routes:
   - {{name: outbound, from: office, to: ["+1."], via: [carrier]}}
 """
 HOLD_SECONDS: Final = 0.2
-_HEADER: Final = re.compile(rb"^(Via|From|To|Call-ID|CSeq|Contact): ([^\r]*)\r$", re.MULTILINE)
 
 
 class CallCost(Struct, frozen=True):
@@ -163,53 +162,22 @@ class _Peers:
         data = self._pbx.recv(65535)
         if not data.startswith(b"SIP/2.0 200"):
             return
-        headers = dict(_HEADER.findall(data))
+        headers = headers_of(data)
         if headers[b"CSeq"].endswith(b"BYE"):
             self._done += 1
             return
-        self._pbx.sendto(_request(b"ACK", b"1", headers), INSIDE)
-        self._byes.append((time.monotonic() + HOLD_SECONDS, _request(b"BYE", b"2", headers)))
+        self._pbx.sendto(request_after(headers, b"ACK", b"1", PBX), INSIDE)
+        self._byes.append((time.monotonic() + HOLD_SECONDS, request_after(headers, b"BYE", b"2", PBX)))
 
     def _at_carrier(self) -> None:
         data = self._carrier.recv(65535)
-        headers = dict(_HEADER.findall(data))
+        headers = headers_of(data)
         if data.startswith(b"INVITE"):
             for status in (b"100", b"180"):
-                self._carrier.sendto(_response(status, headers, b""), OUTSIDE)
-            self._carrier.sendto(_response(b"200", headers, SDP), OUTSIDE)
+                self._carrier.sendto(response_to(headers, status, b"", CARRIER), OUTSIDE)
+            self._carrier.sendto(response_to(headers, b"200", SDP, CARRIER), OUTSIDE)
         elif data.startswith(b"BYE"):
-            self._carrier.sendto(_response(b"200", headers, b""), OUTSIDE)
-
-
-def _request(method: bytes, cseq: bytes, ok: dict[bytes, bytes]) -> bytes:
-    target = ok[b"Contact"].strip(b"<>")
-    branch = b"z9hG4bK" + method + ok[b"Call-ID"].partition(b"@")[0]
-    return b"\r\n".join((
-        b"%b %b SIP/2.0" % (method, target),
-        b"Via: SIP/2.0/UDP %b:5060;branch=%b" % (PBX[0].encode(), branch),
-        b"Max-Forwards: 70",
-        b"From: " + ok[b"From"],
-        b"To: " + ok[b"To"],
-        b"Call-ID: " + ok[b"Call-ID"],
-        b"CSeq: %b %b" % (cseq, method),
-        b"Content-Length: 0\r\n\r\n",
-    ))  # fmt: skip
-
-
-def _response(status: bytes, request: dict[bytes, bytes], body: bytes) -> bytes:
-    to = request[b"To"] if b"tag=" in request[b"To"] else request[b"To"] + b";tag=carrier"
-    body = body.replace(b"127.0.0.30", CARRIER[0].encode())
-    return b"\r\n".join((
-        b"SIP/2.0 %b Fine" % status,
-        b"Via: " + request[b"Via"],
-        b"From: " + request[b"From"],
-        b"To: " + to,
-        b"Call-ID: " + request[b"Call-ID"],
-        b"CSeq: " + request[b"CSeq"],
-        b"Contact: <sip:callee@%b:5060>" % CARRIER[0].encode(),
-        b"Content-Type: application/sdp",
-        b"Content-Length: %d\r\n\r\n%b" % (len(body), body),
-    ))  # fmt: skip
+            self._carrier.sendto(response_to(headers, b"200", b"", CARRIER), OUTSIDE)
 
 
 def _bare(rounds: int = 2000) -> float:

@@ -17,6 +17,7 @@ from typing import Final
 from msgspec import Struct
 
 from sbc.cli.bench_engine import SDP
+from sbc.cli.bench_messages import Address, headers_of, request_after, response_to
 
 HOLD_SECONDS: Final = 0.5
 _T1: Final = 0.5
@@ -25,10 +26,7 @@ _PATIENCE: Final = 4.0  # seconds for what was placed last
 _TURN_SECONDS: Final = 0.002
 _READS: Final = 256  # datagrams of one socket before the clock is looked at again
 _BUFFER: Final = 8 << 20
-_HEADER: Final = re.compile(rb"^(Via|From|To|Call-ID|CSeq|Contact): ([^\r]*)\r$", re.MULTILINE)
 _CALL_ID: Final = re.compile(rb"^Call-ID: [a-z]+-([0-9]+)@", re.MULTILINE)
-
-Address = tuple[str, int]
 
 
 class Outcome(Struct):
@@ -128,7 +126,7 @@ class Load:
         while time.monotonic() < end and self.asked < len(calls):
             for _ in range(min(len(waiting), 8)):
                 n = waiting.popleft()
-                self._pbx.sendto(_request(b"OPTIONS", b"7", self._talking[n], self._pbx_at), self._inside)
+                self._pbx.sendto(request_after(self._talking[n], b"OPTIONS", b"7", self._pbx_at), self._inside)
             self._turn()
         return self.asked
 
@@ -184,7 +182,7 @@ class Load:
                 self._answered(n, int(data[8:11]), data)
             elif data.startswith(b"BYE "):
                 self.lost.append(n)
-                self._pbx.sendto(_response(b"200", dict(_HEADER.findall(data)), b"", self._pbx_at), self._inside)
+                self._pbx.sendto(response_to(headers_of(data), b"200", b"", self._pbx_at), self._inside)
 
     def _answered(self, n: int, status: int, data: bytes) -> None:
         call = self._asking.get(n)
@@ -201,12 +199,12 @@ class Load:
             self.outcome.failed += status != 503
             self._pbx.sendto(_ack_of_refusal(call.invite, data), self._inside)
             return
-        headers = dict(_HEADER.findall(data))
+        headers = headers_of(data)
         self._talking[n] = headers
         self.outcome.answered += 1
         self.outcome.answers.append(now - self._begun)
         self.outcome.delays.append(now - call.placed_at)
-        self._acks[n] = ack = _request(b"ACK", b"1", headers, self._pbx_at)
+        self._acks[n] = ack = request_after(headers, b"ACK", b"1", self._pbx_at)
         self._pbx.sendto(ack, self._inside)
         self._due.append((now + self._hold, lambda _: self._bye(n)))
 
@@ -225,7 +223,7 @@ class Load:
     def _bye(self, n: int) -> None:
         headers = self._talking.get(n)
         if headers is not None:
-            self._pbx.sendto(_request(b"BYE", b"9", headers, self._pbx_at), self._inside)
+            self._pbx.sendto(request_after(headers, b"BYE", b"9", self._pbx_at), self._inside)
 
     def _at_carrier(self) -> None:
         for _ in range(_READS):
@@ -233,7 +231,7 @@ class Load:
                 data = self._carrier.recv(65535)
             except BlockingIOError:
                 return
-            headers = dict(_HEADER.findall(data))
+            headers = headers_of(data)
             if data.startswith(b"INVITE"):
                 statuses: tuple[bytes, ...] = (b"180", b"200")
             elif data.startswith((b"BYE", b"OPTIONS")):
@@ -242,7 +240,7 @@ class Load:
                 continue
             for status in statuses:
                 body = SDP if status == b"200" and data.startswith(b"INVITE") else b""
-                self._carrier.sendto(_response(status, headers, body, self._carrier_at), self._outside)
+                self._carrier.sendto(response_to(headers, status, body, self._carrier_at), self._outside)
 
     def _invite(self, n: int) -> bytes:
         pbx, inside = self._pbx_at[0].encode(), self._inside[0].encode()
@@ -266,7 +264,7 @@ class Load:
 
 def _ack_of_refusal(invite: bytes, response: bytes) -> bytes:
     """Of the same transaction (RFC 3261 §17.1.1.3)."""
-    asked, told = dict(_HEADER.findall(invite)), dict(_HEADER.findall(response))
+    asked, told = headers_of(invite), headers_of(response)
     return b"\r\n".join((
         b"ACK " + invite.split(b" ", 2)[1] + b" SIP/2.0",
         b"Via: " + asked[b"Via"],
@@ -276,36 +274,6 @@ def _ack_of_refusal(invite: bytes, response: bytes) -> bytes:
         b"Call-ID: " + asked[b"Call-ID"],
         b"CSeq: 1 ACK",
         b"Content-Length: 0\r\n\r\n",
-    ))  # fmt: skip
-
-
-def _request(method: bytes, cseq: bytes, ok: dict[bytes, bytes], at: Address) -> bytes:
-    branch = b"z9hG4bK" + method + ok[b"Call-ID"].partition(b"@")[0]
-    return b"\r\n".join((
-        b"%b %b SIP/2.0" % (method, ok[b"Contact"].strip(b"<>")),
-        b"Via: SIP/2.0/UDP %b:%d;branch=%b" % (at[0].encode(), at[1], branch),
-        b"Max-Forwards: 70",
-        b"From: " + ok[b"From"],
-        b"To: " + ok[b"To"],
-        b"Call-ID: " + ok[b"Call-ID"],
-        b"CSeq: %b %b" % (cseq, method),
-        b"Content-Length: 0\r\n\r\n",
-    ))  # fmt: skip
-
-
-def _response(status: bytes, request: dict[bytes, bytes], body: bytes, at: Address) -> bytes:
-    to = request[b"To"] if b"tag=" in request[b"To"] else request[b"To"] + b";tag=carrier"
-    body = body.replace(b"127.0.0.30", at[0].encode())
-    return b"\r\n".join((
-        b"SIP/2.0 %b Fine" % status,
-        b"Via: " + request[b"Via"],
-        b"From: " + request[b"From"],
-        b"To: " + to,
-        b"Call-ID: " + request[b"Call-ID"],
-        b"CSeq: " + request[b"CSeq"],
-        b"Contact: <sip:callee@%b:%d>" % (at[0].encode(), at[1]),
-        b"Content-Type: application/sdp",
-        b"Content-Length: %d\r\n\r\n%b" % (len(body), body),
     ))  # fmt: skip
 
 

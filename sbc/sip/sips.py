@@ -11,7 +11,6 @@ from sbc.sip.uri import SipUri
 
 _SIPS: Final = "sips:"
 NOT_ALLOWED: Final = (380, "SIPS Not Allowed")
-REQUIRED: Final = (381, "SIPS Required")
 
 
 def is_sips(uri: str) -> bool:

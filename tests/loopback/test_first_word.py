@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from sbc.cli import bench_calls
+from sbc.cli import bench_calls, bench_messages
 from sbc.cli.bench_engine import SDP, bench_invite
 
 pytestmark = pytest.mark.loopback
@@ -55,7 +55,7 @@ def peers():
 
 
 def headers(message):
-    return dict(bench_calls._HEADER.findall(message))
+    return bench_messages.headers_of(message)
 
 
 def media_port(message):
@@ -80,14 +80,14 @@ def test_no_first_word_is_lost(sbc, peers):
         pbx.sendto(here(bench_invite(n)).replace(b"127.0.0.10", INSIDE[0].encode()), INSIDE)
         invite = until(carrier, b"INVITE sip")
         time.sleep(ANSWER_SECONDS)
-        carrier.sendto(here(bench_calls._response(b"200", headers(invite), SDP)), OUTSIDE)
+        carrier.sendto(here(bench_messages.response_to(headers(invite), b"200", SDP, CARRIER)), OUTSIDE)
         carrier_rtp.sendto(word, (OUTSIDE[0], media_port(invite)))
         ok = until(pbx, b"SIP/2.0 200", b"1 INVITE")
         pbx_rtp.sendto(word, (INSIDE[0], media_port(ok)))
-        pbx.sendto(here(bench_calls._request(b"ACK", b"1", headers(ok))), INSIDE)
+        pbx.sendto(here(bench_messages.request_after(headers(ok), b"ACK", b"1", PBX)), INSIDE)
         assert pbx_rtp.recv(2000) == word, f"the callee's first word of call {n}"
         assert carrier_rtp.recv(2000) == word, f"the caller's first word of call {n}"
-        pbx.sendto(here(bench_calls._request(b"BYE", b"2", headers(ok))), INSIDE)
+        pbx.sendto(here(bench_messages.request_after(headers(ok), b"BYE", b"2", PBX)), INSIDE)
         bye = until(carrier, b"BYE sip")
-        carrier.sendto(here(bench_calls._response(b"200", headers(bye), b"")), OUTSIDE)
+        carrier.sendto(here(bench_messages.response_to(headers(bye), b"200", b"", CARRIER)), OUTSIDE)
         until(pbx, b"SIP/2.0 200", b"2 BYE")
