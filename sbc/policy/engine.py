@@ -198,6 +198,11 @@ class Policy:
         """Whether this PBX owns a number, however it is written: for caller-ID screening and registrations."""
         return self._owners.owner(self.plan.read(number)) == pbx
 
+    def has_emergency_route(self, peer: str) -> bool:
+        """Whether an emergency route takes calls from this peer."""
+        routes = (route for route in self.routes if route.emergency)
+        return any(not route.from_peers or peer in route.from_peers for route in routes)
+
     def may_be_emergency(self, peer: str, called: str) -> bool:
         """Whether any emergency route might take a call of this peer to this number, whoever calls. Quick for what is
         longer than every emergency number, as the numbers of a flood are.

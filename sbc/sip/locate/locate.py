@@ -128,6 +128,14 @@ class Locator:
         for place in self._watched:
             self._look_again(place, now)
 
+    def addresses_of(self, next_hop: str, interface: str) -> tuple[str, ...]:
+        """Who may speak as this server: for a watched one the addresses of the last hour, too."""
+        watched = self._watched.get((next_hop, interface))
+        if watched is not None:
+            return tuple(watched.speakers)
+        found = self._literals.get((next_hop, interface)) or _flows(self._found.get((next_hop, interface)))
+        return tuple(dict.fromkeys(flow.remote.host for flow in found))
+
     # --- what the DNS says --------------------------------------------------------------------------------------------
 
     def learn(self, event: LookedUp, now: float) -> None:
