@@ -186,8 +186,11 @@ class Bans:
         return [*outs, *self._say_many()] if outs else []
 
     def next_deadline(self) -> float | None:
-        said = self._lines_from + _LINES_SECONDS if self._unsaid else None
-        return min((at for at in (self._due.next(), said) if at is not None), default=None)
+        due = self._due.next()
+        if not self._unsaid:
+            return due
+        said = self._lines_from + _LINES_SECONDS
+        return said if due is None else min(due, said)
 
     # --- what can be seen ---------------------------------------------------------------------------------------------
 

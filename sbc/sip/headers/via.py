@@ -78,7 +78,9 @@ def _via(match: re.Match[str], params: Params) -> Via:
     port = None if match[3] is None else int(match[3])
     if port is not None and not 0 < port <= 65535:
         raise ParseError("Malformed Via", header="Via")
-    return Via(match[1].upper(), canonical_host(match[2]), port, params)
+    host = match[2]
+    host = _remembered(host) if len(host) <= REMEMBERED_CHARACTERS else canonical_host(host)
+    return Via(match[1].upper(), host, port, params)
 
 
 def canonical_host(text: str) -> str:
