@@ -104,17 +104,15 @@ class Recorder:
         tape.rows.append(row)
         if self._outbox is not None:
             self._lay_out(ref, row)
-        if tape.octets > _OCTETS_ALWAYS or len(tape.rows) > limits.TRACE_MESSAGES_PER_CALL:
-            self._bound(tape, at)
-        if tape.is_over:
-            self._came_late(octets)
+        if tape.octets > tape.unasked or len(tape.rows) > limits.TRACE_MESSAGES_PER_CALL:
+            self._bound(tape, octets, at)
 
     def note(self, ref: str, at: float, note: object) -> None:
         """Anything with a readable str(), or a tuple of such: one line each."""
         tape = self._running.get(ref) or self._open(ref)
         tape.rows.append((at, "", False, None, note))
         if len(tape.rows) > limits.TRACE_MESSAGES_PER_CALL:
-            self._bound(tape, at)
+            self._bound(tape, 0, at)
 
     def end(self, ref: str, failed: bool, at: float) -> None:  # noqa: ARG002, FBT001 - `now` is last everywhere
         """The call is over. What still comes under its ref is added while it is kept."""
@@ -122,7 +120,7 @@ class Recorder:
         if tape is None:
             return
         (self._failed if failed else self._good)[ref] = tape
-        tape.is_over = True
+        tape.is_over, tape.unasked = True, 0
         self.octets_finished += tape.octets
         while len(self._good) + len(self._failed) > limits.TRACE_CALLS or self.octets_finished > limits.TRACE_OCTETS:
             self._forget_one()
@@ -227,25 +225,23 @@ class Recorder:
         tape = self._running[ref] = _Tape()
         return tape
 
-    def _bound(self, tape: "_Tape", at: float) -> None:
-        if at >= self._summed_at + _SUM_SECONDS:
-            self._sum, self._summed_at = self.octets_running, at
-        is_tight = self._sum > limits.TRACE_OCTETS_RUNNING
+    def _bound(self, tape: "_Tape", octets: int, at: float) -> None:
+        """`octets`: of the message that has just been kept; of a call that is over it came late, and counts there."""
         is_long = len(tape.rows) > limits.TRACE_MESSAGES_PER_CALL or tape.octets > limits.TRACE_OCTETS_PER_CALL
-        if not is_long and not is_tight:
-            return
         was = tape.octets
-        tape.cut()
-        if tape.is_over:
-            self.octets_finished -= was - tape.octets
-        else:
+        if is_long or (not tape.is_over and self._is_tight(at)):
+            tape.cut()
+        if not tape.is_over:
             self._sum -= was - tape.octets
-
-    def _came_late(self, octets: int) -> None:
-        """For a call that is over: there it counts."""
-        self.octets_finished += octets
+            return
+        self.octets_finished += octets - (was - tape.octets)
         while self.octets_finished > limits.TRACE_OCTETS:
             self._forget_one()
+
+    def _is_tight(self, at: float) -> bool:
+        if at >= self._summed_at + _SUM_SECONDS:
+            self._sum, self._summed_at = self.octets_running, at
+        return self._sum > limits.TRACE_OCTETS_RUNNING
 
     def _forget_one(self) -> None:
         ring = self._good if len(self._good) > _KEPT_FOR_GOOD_ONES or not self._failed else self._failed
@@ -270,12 +266,13 @@ def _call_id_of(row: _Row) -> str:
 
 
 class _Tape:
-    __slots__ = ("head", "is_over", "octets", "peers", "rows", "skipped")
+    __slots__ = ("head", "is_over", "octets", "peers", "rows", "skipped", "unasked")
 
     def __init__(self) -> None:
         self.peers: dict[int, str] = {}  # by the number of the leg
         self.rows: list[_Row] = []
         self.octets = 0
+        self.unasked = _OCTETS_ALWAYS  # up to which nothing else is asked about
         self.is_over = False
         self.skipped = 0
         self.head = 0  # entries before the gap

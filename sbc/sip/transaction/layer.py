@@ -33,12 +33,12 @@ from sbc.sip.transaction.outputs import AckReceived, CancelDue, CancelReceived, 
 from sbc.sip.transaction.server import Server
 
 _NO_KEY: Final[ClientKey] = ("", "")
-# By sent-by and branch. Over TLS "the client … wants to create a transport layer alias", RFC 5923 §8.1: our listener
-# and the connection are one, and who has proved us may ask back by it.
+# What stands before sent-by, and after the branch. Over TLS "the client … wants to create a transport layer alias",
+# RFC 5923 §8.1: our listener and the connection are one, and who has proved us may ask back by it.
 _VIA: Final = {
-    "udp": "SIP/2.0/UDP {};branch={};rport",
-    "tcp": "SIP/2.0/TCP {};branch={};rport",
-    "tls": "SIP/2.0/TLS {};branch={};rport;alias",
+    "udp": ("SIP/2.0/UDP ", ";rport"),
+    "tcp": ("SIP/2.0/TCP ", ";rport"),
+    "tls": ("SIP/2.0/TLS ", ";rport;alias"),
 }
 
 
@@ -177,7 +177,8 @@ class TransactionLayer:
         once more if the connection of `flow` is lost.
         """
         branch = self._ids.branch()
-        via = _VIA[flow.transport].format(sent_by, branch)
+        before, after = _VIA[flow.transport]
+        via = f"{before}{sent_by};branch={branch}{after}"
         if self.offers(flow, request.method):
             via += OFFERED
         return self._start_client((branch, request.method), request, via, flow, user, now, spare)
@@ -194,7 +195,8 @@ class TransactionLayer:
 
         The INVITE transaction of `user` repeats it for every repetition of that 2xx.
         """
-        via = _VIA[flow.transport].format(sent_by, self._ids.branch())
+        before, after = _VIA[flow.transport]
+        via = f"{before}{sent_by};branch={self._ids.branch()}{after}"
         data = serialize_request("ACK", ack.uri_text, ack.fields, ack.body, via)
         message = SendMessage(flow, data, user)
         invite = self._clients.get(self._invites.get(user, _NO_KEY))
