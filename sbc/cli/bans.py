@@ -30,8 +30,8 @@ def add(address: str, lasts: str | None, why: str | None, sbc: Running) -> int:
         seconds_of(lasts or "1h")
     except ValueError as error:
         raise UsageError(f"--for: {error}") from error
-    query = {key: value for key, value in given.items() if value is not None}
-    ban = sbc.ask(_path(address), query, key="address", method="POST")
+    body = {key: value for key, value in given.items() if value is not None}
+    ban = sbc.ask(_path(address), key="address", method="POST", body=body)
     if sbc.json:
         show_json(ban)
     else:
@@ -50,7 +50,10 @@ def lift(address: str, sbc: Running) -> int:
 
 def _path(address: str) -> str:
     """As the list shows it: of IPv6 with its /64, which would be a part of the path."""
-    return path_of("bans", address.removesuffix("/64"))
+    address = address.removesuffix("/64")
+    if "/" in address:
+        raise UsageError(f"`{printable(address)}` is a network; expected one IP address, whose /64 is meant in IPv6")
+    return path_of("bans", address)
 
 
 def _row(ban: dict[str, Any], now: float) -> Sequence[Cell]:

@@ -11,6 +11,7 @@ import pytest
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         self.server.asked.append(f"{self.command} {self.path}")
+        self.server.bodies.append(self.rfile.read(int(self.headers.get("Content-Length", 0))))
         status, kind, body = self.server.replies.get(
             f"{self.command} {self.path.partition('?')[0]}", (404, "text/html", "?")
         )
@@ -53,7 +54,7 @@ class UnixServer(Canned, socketserver.UnixStreamServer):
 
 @pytest.fixture(params=["tcp", "unix"])
 def sbc(request, tmp_path):
-    """A server with canned answers; `address` is what --admin takes."""
+    """A server with canned answers; `address` is what --admin takes, `bodies` what was sent to it."""
     if request.param == "tcp":
         server = TcpServer(("127.0.0.1", 0), Handler)
         server.address = f"127.0.0.1:{server.server_address[1]}"
@@ -61,6 +62,7 @@ def sbc(request, tmp_path):
         server = UnixServer(str(tmp_path / "admin"), Handler)
         server.address = f"unix:{tmp_path}/admin"
     server.asked = []
+    server.bodies = []
     server.replies = {}
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
