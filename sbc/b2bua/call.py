@@ -139,6 +139,8 @@ class Call:
             return outs + too_often + self.refuse(Cause.FAILED, 422, now)
         try:
             body = description_of(invite) if invite.body else b""
+            if self.decision.emergency:
+                self.media.sides["ingress"].securing = self.context.securing_help(self.ingress.peer.srtp, body)
             offer = self.media.read(body) if body else None
         except SdpError as error:
             self.explain(f"session description refused: {error.reason}", now)

@@ -5,9 +5,10 @@ No call changes any of it but the tables that are named so.
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from sbc.b2bua.account import WallClock
 from sbc.b2bua.keeping_out import KeepingOut
@@ -22,13 +23,15 @@ from sbc.core.ids import IdSource
 from sbc.peering.relations import Relations
 from sbc.policy.engine import Policy
 from sbc.policy.model import Interface
-from sbc.policy.secured import SrtpRules
+from sbc.policy.secured import Keying, SrtpRules
 from sbc.sip.timing import Timing
 from sbc.trace.peer_tapes import PeerTapes
 from sbc.trace.recorder import Recorder
 
 if TYPE_CHECKING:
     from sbc.b2bua.call import Call
+
+_ANY_KEYING: Final[tuple[Keying, ...]] = ("sdes", "dtls")
 
 
 class MediaAddress(Struct, frozen=True):
@@ -112,6 +115,17 @@ class Context:
     def securing(self, rules: SrtpRules) -> Securing | None:
         """For a side of a call whose peer has these; None: plain RTP is all that it has."""
         return None if rules.mode == "off" else Securing(rules, self.ids, self.fingerprint)
+
+    def securing_help(self, rules: SrtpRules, offer: bytes) -> Securing | None:
+        """The same for the side of who calls for help: with RTP or SRTP, whichever he has, whatever `srtp` says.
+
+        "If TLS session establishment is not available or fails, the call MUST be retried without TLS", RFC 6881 ED-58:
+        so it is for media, too.
+        """
+        if rules.mode == "optional" or (rules.mode == "off" and b"RTP/SAVP" not in offer):
+            return self.securing(rules)
+        keying = tuple(dict.fromkeys((*rules.keying, *_ANY_KEYING)))
+        return Securing(replace(rules, mode="optional", keying=keying), self.ids, self.fingerprint)
 
     def media_addresses(self, interface: str, *, ipv6: bool) -> tuple[MediaAddress, ...]:
         """The media addresses of an interface, that of the wanted family first, where there is one."""

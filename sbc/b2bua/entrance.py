@@ -135,9 +135,16 @@ def _may_ask(
     if request.method not in _CHALLENGED or not any(_may_use(request.method, one) for one in several or (peer,)):
         return False
     keeping = context.keeping_out
-    if keeping.may_only_cry_for_help(flow, now) and not is_emergency(request, peer, context):
+    if keeping.may_only_cry_for_help(flow, now) and not _is_for_help(request, peer, flow, context):
         return False
-    return not keeping.has_hostile_target(request, flow, now)
+    if not keeping.has_hostile_target(request, flow) or _is_for_help(request, peer, flow, context):
+        return True  # to such a place nothing is sent in any case
+    keeping.named_hostile_target(flow, now)
+    return False
+
+
+def _is_for_help(request: Request, peer: Peer, flow: Flow, context: Context) -> bool:
+    return request.method == "INVITE" and is_emergency(request, speaker(peer, request, flow, context), context)
 
 
 def _may_use(method: str, peer: Peer) -> bool:

@@ -181,15 +181,16 @@ class KeepingOut:
 
     # --- at the door, when it has been parsed -------------------------------------------------------------------------
 
-    def has_hostile_target(self, request: Request, flow: Flow, now: float) -> bool:
+    def has_hostile_target(self, request: Request, flow: Flow) -> bool:
         """Whether the Contact of a request points where nobody may point us."""
         contacts = request.contacts
-        for contact in () if isinstance(contacts, Star) else contacts:
-            if isinstance(contact.uri, SipUri) and fault_of_host(contact.uri.host, flow.local.host) is not None:
-                self.offends(flow, "a Contact that points at us or at everybody", now)
-                self._dropped["hostile_target"] += 1
-                return True
-        return False
+        uris = [contact.uri for contact in (() if isinstance(contacts, Star) else contacts)]
+        return any(isinstance(uri, SipUri) and fault_of_host(uri.host, flow.local.host) is not None for uri in uris)
+
+    def named_hostile_target(self, flow: Flow, now: float) -> None:
+        """A request was dropped for that."""
+        self.offends(flow, "a Contact that points at us or at everybody", now)
+        self._dropped["hostile_target"] += 1
 
     @property
     def has_rates(self) -> bool:

@@ -52,6 +52,7 @@ from sbc.b2bua.events import (
     StateRestored,
 )
 from sbc.b2bua.former import may_connect
+from sbc.b2bua.identity import parties_of
 from sbc.b2bua.in_force import PolicyInForce, media_addresses, media_rules
 from sbc.b2bua.keeping_out import KeepingOut
 from sbc.b2bua.living import LivingCalls, crash_log
@@ -398,4 +399,8 @@ class Switch:
         if tag is not None:
             return tag in self._context.dialogs or tag in self.beside.tags
         peer = self.policy.peers.get(name)
-        return peer is not None and request.method == "INVITE" and is_emergency(request, peer, self._context)
+        if peer is None or request.method != "INVITE":
+            return False
+        # Who shares his source with others is not known by his name here.
+        called = parties_of(request, peer).called
+        return is_emergency(request, peer, self._context) or self.policy.may_be_emergency(name, called)
