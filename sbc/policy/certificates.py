@@ -22,6 +22,7 @@ from sbc.policy.problems import UnfitError
 _FEWEST_RSA_BITS: Final = 2048  # OpenSSL refuses shorter ones at the level that Debian sets
 _FEWEST_CURVE_BITS: Final = 256
 _WEAK_HASHES: Final = (hashes.MD5, hashes.SHA1)
+_CLIENTS, _SERVERS = ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH
 _CRL: Final = re.compile(r"-----BEGIN X509 CRL-----.+?-----END X509 CRL-----", re.DOTALL)
 _UNREADABLE: Final = (ValueError, UnsupportedAlgorithm)
 
@@ -81,15 +82,18 @@ def check_key(text: str, leaf: x509.Certificate, what: str) -> None:
 
 
 def doubts(chain: Sequence[x509.Certificate], now: float | None, *, as_client: bool) -> list[str]:
-    """What stops nothing, but will be refused by the other side. `as_client`: we show it where we connect."""
+    """What stops nothing, but will be refused by the other side. `as_client`: it is a peer's own, shown above all where
+    we connect; else it is an interface's, for whoever connects to us.
+    """
     found = []
     for one in chain:
         if now is not None and one.not_valid_after_utc.timestamp() < now:
             found.append(f"`{_subject(one)}` expired on {one.not_valid_after_utc:%Y-%m-%d}")
         elif now is not None and one.not_valid_before_utc.timestamp() > now:
             found.append(f"`{_subject(one)}` is valid from {one.not_valid_before_utc:%Y-%m-%d} only")
-    if as_client and not _serves_clients(chain[0]):
-        found.append(f"`{_subject(chain[0])}` is not for TLS clients (its extended key usage)")
+    use, users = (_CLIENTS, "clients") if as_client else (_SERVERS, "servers")
+    if not _is_for(use, chain[0]):
+        found.append(f"`{_subject(chain[0])}` is not for TLS {users} (its extended key usage)")
     return found
 
 
@@ -99,13 +103,13 @@ def described(chain: str) -> str:
     return f"{_subject(leaf)}, until {leaf.not_valid_after_utc:%Y-%m-%d}"
 
 
-def _serves_clients(leaf: x509.Certificate) -> bool:
+def _is_for(use: x509.ObjectIdentifier, leaf: x509.Certificate) -> bool:
     """RFC 5280 §4.2.1.12: where there is no extended key usage, it may serve for everything."""
     try:
         usage = leaf.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
     except (x509.ExtensionNotFound, ValueError):
         return True
-    return ExtendedKeyUsageOID.CLIENT_AUTH in usage or ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE in usage
+    return use in usage or ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE in usage
 
 
 def _check_strength(chain: Sequence[x509.Certificate], what: str) -> None:

@@ -98,15 +98,18 @@ class Authority:
         cn: str | None = None,
         dates: tuple[dt.datetime, dt.datetime] = (BEGINS, ENDS),
         private: Key | None = None,
+        uses: Sequence[x509.ObjectIdentifier] = (),
     ) -> Issued:
         """`dns`, `uris`, `ips`: what its subjectAltName holds, in this order; without any it has none. `cn`: the common
-        name; None: one that says nothing. `private`: another key than a new one.
+        name; None: one that says nothing. `private`: another key than a new one. `uses`: its extended key usage.
         """
         private = private or ec.generate_private_key(_CURVE)
         names = _names(dns, uris, ips)
         extensions: list[tuple[x509.ExtensionType, bool]] = [(x509.BasicConstraints(ca=False, path_length=None), True)]
         if names:
             extensions.append((x509.SubjectAlternativeName(names), False))
+        if uses:
+            extensions.append((x509.ExtendedKeyUsage(uses), False))
         certificate = _sign(_name(cn or "no name"), private, self.certificate.subject, self.private, dates, extensions)
         return Issued(certificate, private, () if self._above is None else (self.certificate,))
 

@@ -3,6 +3,7 @@
 
 import pytest
 from cryptography import x509
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from sbc.core.address import Transport
 from sbc.policy.check import summary
@@ -129,6 +130,23 @@ def test_a_certificate_that_has_expired_is_a_warning(policy, tmp_path, authority
     ]
     assert warnings(policy(now=LONG_AGO.timestamp() - 1)) == []
     assert warnings(policy()) == []
+
+
+@pytest.mark.parametrize(
+    ("uses", "doubted"),
+    [
+        ((), set()),
+        ((ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH), set()),
+        ((ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE,), set()),
+        ((ExtendedKeyUsageOID.SERVER_AUTH,), {"clients"}),
+        ((ExtendedKeyUsageOID.CLIENT_AUTH,), {"servers"}),
+    ],
+)
+def test_a_certificate_for_another_use_is_a_warning(policy, tmp_path, authority, uses, doubted):
+    """The interface's is for whoever connects, a peer's own is for servers that ask."""
+    authority.issue("sbc.example", uses=uses).write(tmp_path, "own")
+    found = policy("servers: sip:x.example;transport=tls, tls: {certificate: own.pem, key: own.key}")
+    assert {said.partition("not for TLS ")[2].partition(" ")[0] for said in warnings(found)} == doubted
 
 
 def test_no_text_of_a_key_is_repeated(policy, tmp_path):
