@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from sbc.b2bua.listening import Listening, Way, ways_of
 from sbc.b2bua.offers import Offer, answered, answers, reply_for, says_enough, shaped
 from sbc.b2bua.ports import PortPool
+from sbc.b2bua.refreshed import is_repeated, only_turns, said_anew
 from sbc.b2bua.relaying import early_streams, streams_between
 from sbc.b2bua.securing import Securing
 from sbc.b2bua.sides import ALL_CODECS, Agreed, Dtmf, Side, SideName
@@ -20,10 +21,8 @@ from sbc.b2bua.totals import Totals
 from sbc.core.ids import IdSource
 from sbc.media import wire
 from sbc.policy.model import CodecRules, Latching
-from sbc.sdp.direction import direction_of, undirected
 from sbc.sdp.hostile import check_hostile_remote
 from sbc.sdp.model import SdpError, Session, same_except_origin
-from sbc.sdp.mux import has_mux
 from sbc.sdp.negotiate import check_answer
 from sbc.sdp.own_offer import own_stream
 from sbc.sdp.parse import parse_sdp
@@ -195,47 +194,25 @@ class CallMedia:
         return b"" if told is None else serialize_sdp(side.describe_again(told))
 
     def is_same(self, by: SideName, session: Session) -> bool:
-        """That side's peer says what it said last, o= apart, and nothing is under way: a refresh, which crosses not.
-
-        What it said may have been an answer to an offer of ours that is no answer to it: then it is an offer like any.
-        """
-        side = self.sides[by]
-        said, told = side.now.said, side.now.told
-        if self.offer is not None or said is None:
-            return False
-        if side.securing is not None:
-            session = side.securing.admitted(session, told)
-            if not side.securing.is_unchanged(session, told, said):
-                return False
-        elif not same_except_origin(session, said):
-            return False
-        return told is not None and _answers(told, session)
+        """That side's peer says what it said last, o= apart, and nothing is under way: a refresh, which crosses not."""
+        return self.offer is None and is_repeated(self.sides[by], session)
 
     def is_said_anew(self, by: SideName, session: Session) -> bool:
         """For a description that `is_same`: it has another version all the same, so that packets may come from
         elsewhere from now on. The relay goes by it then.
         """
         side = self.sides[by]
-        now, told = side.now, side.now.told
-        if side.securing is not None and told is not None:
-            session = side.securing.admitted(session, told)
-            told = side.securing.answering(told, session, told, now.said)  # of the keys that it named, those in force
-        if now.said is None or (now.said.origin == session.origin and told == now.told):
+        anew = said_anew(side, session)
+        if anew is None:
             return False
-        was_settled = side.settled is now
-        side.now = Agreed(session, told, now.remotes)
-        if was_settled:
-            side.settled = side.now
+        if side.settled is side.now:
+            side.settled = anew
+        side.now = anew
         return True
 
     def only_turns(self, by: SideName, session: Session) -> bool:
         """That side's peer says what it said last, but for o= and directions: a hold, a resume, or nothing new."""
-        side = self.sides[by]
-        said = side.now.said
-        if side.securing is not None and said is not None:
-            session = undirected(side.securing.admitted(session, side.now.told))
-            return side.securing.is_unchanged(session, side.now.told, undirected(said))
-        return said is not None and same_except_origin(undirected(session), undirected(said))
+        return only_turns(self.sides[by], session)
 
     # --- descriptions that no peer has asked us to pass ---------------------------------------------------------------
 
@@ -477,20 +454,6 @@ class CallMedia:
         for local, port in self._dead:
             self._pool.give_back(local, [port], now)
         self._dead.clear()
-
-
-def _answers(told: Session, offer: Session) -> bool:
-    """Whether `told` takes no stream and has no direction that this offer does not allow (RFC 3264 §6, §6.1)."""
-    if len(told.media) != len(offer.media):
-        return False
-    for ours, theirs in zip(told.media, offer.media, strict=True):
-        if ours.port and (not theirs.port or (has_mux(ours) and not has_mux(theirs))):
-            return False
-        if ours.port:
-            direction = direction_of(told, ours)
-            if direction.intersect(direction_of(offer, theirs).reversed()) is not direction:
-                return False
-    return True
 
 
 def _encrypted(side: Side, i: int) -> str:
