@@ -123,7 +123,7 @@ class KeepingOut:
 
     def hears(self, data: bytes, flow: Flow, now: float) -> bool:
         """Whether a message of a source that anybody may have is looked at."""
-        if flow.proved or self._is_proved(flow, now):
+        if self.has_shown(flow, now):
             return True
         source = _source(flow.remote.host)
         if self.bans.is_banned(source) and not self._is_emergency_try(source, data, now):
@@ -136,6 +136,10 @@ class KeepingOut:
             self._dropped["scanner"] += 1
             return False
         return True
+
+    def has_shown(self, flow: Flow, now: float) -> bool:
+        """Whether from there a certificate, or right credentials, have come lately; all others are strangers."""
+        return bool(flow.proved) or self._is_proved(flow, now)
 
     def refuses(self, host: str) -> bool:
         """Whether connections from there are closed: it is banned, no peer, and nobody has logged in there lately."""

@@ -17,7 +17,7 @@ from sbc.b2bua.context import Context
 from sbc.b2bua.entrance import is_emergency
 from sbc.b2bua.overload import Kind, Overload, OverloadView, Verdict
 from sbc.core import limits
-from sbc.core.address import Flow
+from sbc.core.address import Flow, Transport
 from sbc.policy.model import Peer
 from sbc.sip.checks import ACCEPT, SUPPORTED, UNRELIABLE, allow_field
 from sbc.sip.commands import Respond
@@ -146,28 +146,32 @@ class Shedding:
         if known in self._refused or known in self._refused_before:
             verdict = Verdict.REFUSE  # it has been answered: letting it in would ring somebody whom nobody calls
         else:
-            verdict = self.overload.admits(peer.name, kind, _mark_of(digest))
+            verdict = self.overload.admits(self._asker(peer, flow, now), kind, _mark_of(digest))
             if verdict is Verdict.ADMIT or (kind is Kind.CALL and self._may_be_emergency(peer, seen)):
                 self._is_judged = True
                 return None
             if len(self._refused) < limits.REFUSED_REMEMBERED // 2:
                 self._refused.add(known)
-        return self._shed(peer, method, seen, digest, flow, verdict, wants_oc=wants_oc)
+        self._endpoint.counts["received", method, ""] += 1
+        if verdict is not Verdict.DROP:
+            seconds = 0 if wants_oc else self._retry_after(self._asker(peer, flow, now), digest)
+            fields = b"Retry-After: %d\r\n" % seconds if seconds else b""
+            told = self._report(peer.name) if wants_oc else ""
+            said = answer(seen, flow, _UNAVAILABLE, self._prefix + digest.hex().encode("ascii"), fields, told)
+            may_be_forged = flow.transport is Transport.UDP and self._is_stranger(peer, flow, now)
+            if not may_be_forged or len(said.data) <= len(data):  # nothing is amplified, see `sip.small`
+                self._endpoint.counts["sent", method, "503"] += 1
+                self.shed[peer.name, method, "refused"] += 1
+                return [said]
+        self.shed[peer.name, method, "dropped"] += 1
+        return []
 
-    def _shed(
-        self, peer: Peer, method: str, seen: Glance, digest: bytes, flow: Flow, verdict: Verdict, *, wants_oc: bool
-    ) -> list[Command]:
-        counts = self._endpoint.counts
-        counts["received", method, ""] += 1
-        if verdict is Verdict.DROP:
-            self.shed[peer.name, method, "dropped"] += 1
-            return []
-        self.shed[peer.name, method, "refused"] += 1
-        counts["sent", method, "503"] += 1
-        seconds = 0 if wants_oc else self._retry_after(peer, digest)
-        fields = b"Retry-After: %d\r\n" % seconds if seconds else b""
-        told = self._report(peer.name) if wants_oc else ""
-        return [answer(seen, flow, _UNAVAILABLE, self._prefix + digest.hex().encode("ascii"), fields, told)]
+    def _asker(self, peer: Peer, flow: Flow, now: float) -> str:
+        """Whose share it is. Strangers have one of their own: nothing of who may come from anywhere is theirs."""
+        return f"{peer.name}, not logged in" if self._is_stranger(peer, flow, now) else peer.name
+
+    def _is_stranger(self, peer: Peer, flow: Flow, now: float) -> bool:
+        return peer.is_anybody and not self._context.keeping_out.has_shown(flow, now)
 
     def _alive(self, peer: Peer, data: bytes, flow: Flow) -> list[Command] | None:
         """Whoever asks whether we are alive must hear so, or he takes every call elsewhere for minutes."""
@@ -194,13 +198,13 @@ class Shedding:
     def _digest(self, call_id: bytes) -> bytes:
         return hashlib.blake2b(call_id, digest_size=8, key=self._key).digest()
 
-    def _retry_after(self, peer: Peer, digest: bytes) -> int:
+    def _retry_after(self, asker: str, digest: bytes) -> int:
         """Seconds; 0: none. It takes the whole trunk away, which is right only where most of it is refused.
 
         "MUST reject some requests … with a 503 (Service Unavailable) response without the Retry-After header",
         RFC 7339 §5.10.2: so it is while most is let in.
         """
-        if self.overload.fraction(peer.name) >= _TAKES_THE_TRUNK_AWAY:
+        if self.overload.fraction(asker) >= _TAKES_THE_TRUNK_AWAY:
             return 0
         return 1 + digest[0] % _RETRY_AFTER
 
@@ -218,7 +222,7 @@ class Shedding:
         if kind is Kind.CALL and is_emergency(request, peer, self._context):
             return None
         self.shed[peer.name, request.method, "refused"] += 1
-        seconds = self._retry_after(peer, digest)
+        seconds = self._retry_after(peer.name, digest)
         return [Respond(out.key, 503, fields=(("Retry-After", str(seconds)),) if seconds else ())]
 
     # --- RFC 7339, as a server ----------------------------------------------------------------------------------------

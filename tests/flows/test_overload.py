@@ -16,7 +16,9 @@ from sbc.core import limits
 from sbc.core.address import Address
 from sbc.sip.message import Request, Response
 from sbc.sip.parse import parse_message
-from sbc.testing.world import FAR, POLICY, World
+from sbc.testing.world import DID, FAR, INSIDE, POLICY, World
+
+from .knocking import ANYWHERE, flow, message, said
 
 EMERGENCY = POLICY.replace("routes:\n", "routes:\n  - {name: help, to: emergency, via: [carrier], emergency: true}\n")
 OC = ';oc;oc-algo="loss"'
@@ -116,6 +118,37 @@ def test_an_emergency_is_let_in_however_it_is_written(world, number):
     if is_let_in:
         carrier.answers()
         office.hangs_up()
+    assert sbc.idle()
+
+
+@pytest.mark.parametrize("method", ["INVITE", "REGISTER", "MESSAGE"])
+def test_a_refusal_of_a_stranger_is_no_longer_than_his_request(world, method):
+    sbc = world(ANYWHERE)
+    overload(sbc, "office, not logged in")
+    short = b"\r\n".join(line for line in message(method).split(b"\r\n") if not line.startswith((b"User-A", b"Allow")))
+    assert said(sbc, short, flow()) == []
+    (answer,) = said(sbc, message(method, n=2), flow())
+    assert answer.data.startswith(b"SIP/2.0 503")
+    (answer,) = said(sbc, short, flow(connection=7))
+    assert len(answer.data) > len(short)
+    assert {key[2] for key in sbc.switch.shedding.view().shed} == {"dropped", "refused"}
+    assert sbc.idle()
+
+
+def test_strangers_use_up_nothing_of_who_has_logged_in(world):
+    sbc = world(ANYWHERE)
+    sbc.carrier()
+    worker = sbc.phone("worker", "192.0.2.9:5060", through=INSIDE, user=DID)
+    worker.has_credentials("office", "0ff1ce")
+    assert worker.registers(f"sip:{DID}@10.0.0.1").is_registered
+    overload(sbc, "office, not logged in")
+    (answer,) = said(sbc, message("INVITE", n=2), flow())
+    assert answer.data.startswith(b"SIP/2.0 503")
+    worker.invites(FAR)
+    assert worker.call.status < 300
+    worker.cancels()
+    judge = sbc.switch.shedding.overload
+    assert judge._peers["office"].offered == judge._peers["office"].admitted > 0
     assert sbc.idle()
 
 
