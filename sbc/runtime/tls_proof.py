@@ -17,7 +17,7 @@ from sbc.sip.domain_certificate import DomainCertificate
 Authorities = Callable[[Trust], frozenset[str]]
 
 # X509_V_ERR_… of openssl/x509_vfy.h
-_NOT_YET, _EXPIRED, _LIST_MISSING, _LIST_EXPIRED, _SELF_SIGNED, _REVOKED = 9, 10, 3, 12, 18, 23
+_NOT_YET, _EXPIRED, _LIST_MISSING, _LIST_EXPIRED, _SELF_SIGNED, _REVOKED, _PURPOSE = 9, 10, 3, 12, 18, 23, 26
 _UNKNOWN: Final = frozenset({2, 19, 20, 21, 27})
 _VERIFIED_WORDS: Final = {
     _NOT_YET: "its certificate is not valid yet",
@@ -26,6 +26,8 @@ _VERIFIED_WORDS: Final = {
     _LIST_EXPIRED: "the revocation list of the authority that signed its certificate has expired",
     _SELF_SIGNED: "its certificate is signed by itself and not pinned",
     _REVOKED: "its certificate is revoked",
+    _PURPOSE: "its certificate is not for this end of a connection: its extended key usage has no client "
+    "authentication, where it connects, or no server authentication, where we do",
 }
 _REASONS: Final = {
     "PEER_DID_NOT_RETURN_A_CERTIFICATE": "it has shown no certificate",

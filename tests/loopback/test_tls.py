@@ -7,6 +7,7 @@ import warnings
 
 import pytest
 import trio
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from sbc.core import limits
 from sbc.core.address import Transport
@@ -101,6 +102,27 @@ async def test_peers_that_share_a_source_prove_which_of_them_it_is():
             stream = await connect(rig, issued)
             assert not await echoed(stream)
             await trio.aclose_forcefully(stream)
+
+
+async def test_a_certificate_for_the_other_end_of_a_connection_is_refused_and_the_operator_told_why(monkeypatch):
+    """Public authorities give certificates for servers alone by now; a carrier that connects with one is refused."""
+    said = []
+    monkeypatch.setattr(tls_gate.log, "warning", lambda event, **fields: said.append(fields["reason"]))
+    for_servers, for_clients = (
+        AUTHORITY.issue(DOMAIN, uses=(use,))
+        for use in (ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH)
+    )
+    async with running(proving()) as rig, serving(for_clients) as carrier:
+        rig.tcp.send(message(), rig.flow_to(carrier.port))
+        await until(lambda: rig.driver.failed)
+        assert "no server authentication" in rig.driver.failed[0].reason
+    async with running(proving()) as rig:
+        stream = await connect(rig, for_servers)
+        assert not await echoed(stream)
+        await trio.aclose_forcefully(stream)
+        async with await connect(rig, for_clients) as stream:
+            assert await echoed(stream)
+    assert ["extended key usage" in reason for reason in said] == [True, True]
 
 
 async def test_a_list_of_revoked_certificates_is_asked_both_ways():
