@@ -131,3 +131,34 @@ def test_a_reload_adds_and_takes_away_encrypted_listeners(process, tmp_path, aut
         assert secured.recv(1) == b""  # declared: a cut would raise
     with connect(process, tmp_path, authority, good) as secured:
         assert answer(secured, process, "two").startswith("SIP/2.0 200 ")
+
+
+def test_keys_come_by_systemd_credentials_and_new_ones_with_a_reload(start, host, authority, tmp_path, monkeypatch):
+    """As `LoadCredential=` has them: files of a folder that the environment names; nothing in the policy's own."""
+    folder = tmp_path / "credentials"
+    folder.mkdir()
+    authority.issue("sbc.example").write(folder, "ours")
+    (folder / "carrier-password").write_text("swordfish\n")
+    (tmp_path / "ca.pem").write_text(authority.pem)
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(folder))
+    template = POLICY.replace("ours.pem", "{{credential: ours.pem}}").replace("ours.key", "{{credential: ours.key}}")
+    template = template.replace(
+        "identity: certificate}}",
+        "identity: certificate}}\n    auth: {{username: us, password: {{credential: carrier-password}}}}",
+    )
+    process = start(template=template.replace("ca.pem", str(tmp_path / "ca.pem"))).ready()
+    good = authority.issue("sip.carrier.example")
+    with connect(process, tmp_path, authority, good) as first:
+        assert answer(first, process, "one").startswith("SIP/2.0 200 ")
+        authority.issue("sbc.example").write(folder, "ours")
+        process.process.send_signal(signal.SIGHUP)
+        process.until(lambda: process.events("reload.done"))
+        with connect(process, tmp_path, authority, good) as second:
+            assert second.getpeercert()["serialNumber"] != first.getpeercert()["serialNumber"]
+    (folder / "ours.key").unlink()
+    process.process.send_signal(signal.SIGHUP)
+    process.until(lambda: process.events("reload.refused"))
+    with connect(process, tmp_path, authority, good) as third:
+        assert answer(third, process, "three").startswith("SIP/2.0 200 ")
+    assert "PRIVATE KEY" not in process.text
+    assert "swordfish" not in process.text
