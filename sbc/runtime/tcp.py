@@ -35,6 +35,7 @@ from sbc.sip.events import FlowFailed
 
 _ACCEPT_PAUSE_SECONDS: Final = 0.2
 _KEPT_FREE: Final = 32  # descriptors that no peer's connection takes: the admin API and the next media worker need some
+_TOO_MANY: Final = "too many open files"
 _NO_ROOM: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 log = structlog.get_logger("tcp")
@@ -179,7 +180,7 @@ class TcpTransport:
         listener = self._listeners.get(flow.local)
         if not flow.connection and (listener is None or listener.entry.listener.transport is not flow.transport):
             return f"no {flow.transport} listener on {flow.local}"
-        return "the connection is closed"
+        return "the connection is closed" if flow.connection else "no descriptor for a connection"
 
     def close(self, flow: Flow) -> None:
         """After what is already queued has been sent."""
@@ -222,6 +223,10 @@ class TcpTransport:
             sock = socket.socket(socket.AF_INET6 if remote.is_ipv6 else socket.AF_INET, socket.SOCK_STREAM)
         except OSError as error:
             self._no_socket(words(error))
+            return None
+        if sock.fileno() >= self._ceiling:  # a peer whose Contacts lead everywhere takes nobody the last descriptors
+            sock.close()
+            self._no_socket(_TOO_MANY)
             return None
         connection = self._add(sock, replace(flow, proved=()))
         self._pool.put(connection, flow)
@@ -287,7 +292,7 @@ class TcpTransport:
             self._drops["tcp_unknown_source"] += 1
             return True
         if sock.fileno() >= self._ceiling:
-            self._no_socket("too many open files")
+            self._no_socket(_TOO_MANY)
             return True
         try:
             tune(sock, listener.entry.dscp)

@@ -12,7 +12,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from sbc.core import limits
 from sbc.core.address import Transport
 from sbc.policy.secured import PeerTls, Trust
-from sbc.runtime import connecting, tls_gate
+from sbc.runtime import connecting, tcp, tls_gate
 from sbc.runtime.tls import TlsSession
 from sbc.sip.events import FlowClosed
 from sbc.testing.certificates import Authority, bad_certificates, self_signed
@@ -397,6 +397,18 @@ async def test_what_has_no_profile_cannot_be_opened_and_each_profile_has_a_conne
             await until(lambda: rig.driver.failed)
             assert rig.driver.failed[0].reason == reason
         assert rig.tcp.connections == 1
+
+
+async def test_no_connection_takes_the_last_descriptors(monkeypatch):
+    said = []
+    monkeypatch.setattr(tcp.log, "error", lambda event, **fields: said.append((event, fields["reason"])))
+    async with running(proving()) as rig, serving(GOOD) as carrier:
+        rig.tcp._ceiling = rig.opened[0].socket.fileno()
+        for _ in range(2):
+            rig.tcp.send(message(), rig.flow_to(carrier.port))
+        assert [failed.reason for failed in rig.driver.failed] == ["no descriptor for a connection"] * 2
+        assert rig.tcp.connections == carrier.attempts == 0
+    assert said == [("tcp.no_socket", "too many open files")]
 
 
 async def test_what_was_verified_for_one_peer_is_not_used_for_another():
