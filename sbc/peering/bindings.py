@@ -100,7 +100,7 @@ def changed(
     """
     kept = list(current)
     for want in wanted:
-        old = next((binding for binding in kept if binding.uri.equals(want.uri)), None)
+        old = next((binding for binding in kept if _is_same_contact(binding.uri, want.uri)), None)
         if old is not None:
             if is_late(old, likeness):
                 return None
@@ -118,6 +118,13 @@ def changed(
     # A PBX that comes back from another port each time must not lock itself out: the oldest make room.
     kept.sort(key=lambda binding: binding.updated_at)
     return tuple(kept[-limits.BINDINGS_PER_AOR :])
+
+
+def _is_same_contact(one: SipUri, other: SipUri) -> bool:
+    """ "That SIP Contact header field replaces the SIPS Contact header field", and the other way about, RFC 5630
+    §5.1.1.1: they are one telephone.
+    """
+    return one.equals(other if one.scheme == other.scheme else replace(other, scheme=one.scheme))
 
 
 def is_late(old: Binding, likeness: Binding) -> bool:

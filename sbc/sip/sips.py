@@ -5,8 +5,10 @@ Used by the endpoint for Contact, and by the calls for what may go where.
 
 from typing import Final
 
+from msgspec.structs import replace
+
 from sbc.sip.message import Fields, Request
-from sbc.sip.nameaddr import NameAddr
+from sbc.sip.nameaddr import NameAddr, parse_name_addr
 from sbc.sip.uri import SipUri
 
 _SIPS: Final = "sips:"
@@ -39,6 +41,16 @@ def wants_sips_back(request: Request) -> bool:
         return _names_sips(recorded[0])
     contacts = request.contacts
     return isinstance(contacts, tuple) and bool(contacts) and _names_sips(contacts[0])
+
+
+def secured_route(value: str) -> str:
+    """A value of Route in a request to a SIPS URI: "if the route set included any SIP URI, the UAC MUST change the SIP
+    URIs to SIPS URIs simply by changing the scheme", RFC 5630 §5.1.1.
+    """
+    route = parse_name_addr(value, "Route")
+    if not isinstance(route.uri, SipUri) or route.uri.scheme == "sips":
+        return value
+    return str(replace(route, uri=replace(route.uri, scheme="sips")))
 
 
 def is_contradictory(request: Request) -> bool:

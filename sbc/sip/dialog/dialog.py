@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from sbc.sip.message import Fields, Request, Response
 from sbc.sip.nameaddr import parse_name_addr
 from sbc.sip.params import has_param
+from sbc.sip.sips import is_sips, secured_route
 from sbc.sip.uri import SipUri
 
 MAX_FORWARDS = ("Max-Forwards", "70")
@@ -46,6 +47,8 @@ class Dialog(Struct):
 
     def _build(self, method: str, cseq: int, fields: Fields, body: bytes) -> Request:
         uri, routes = self.remote_target, self.route_set
+        if routes and is_sips(uri):
+            routes = tuple(map(secured_route, routes))
         if self.strict:
             # "place the first URI in the route set into the Request-URI", the rest and the target into Route
             uri = self.next_hop

@@ -674,3 +674,12 @@ def test_a_sips_contact_is_bound_only_where_all_is_sips(contacts, uri, fields, s
     if status == 200:
         in_the_clear = Desk().registers(*contacts, request_uri=uri, fields=fields)
         assert in_the_clear == (400 if contacts[0].startswith("<sips:") else 200)
+
+
+# RFC: 5630
+def test_a_telephone_that_registers_by_sips_and_then_by_sip_is_one():
+    """§5.1.1.1: "that SIP Contact header field replaces the SIPS Contact header field"."""
+    desk = Desk()
+    for scheme in ("sips", "sip", "sips"):
+        assert desk.registers(f"<{scheme}:a@192.0.2.9>", request_uri=f"{scheme}:sbc.example", flow=TLS) == 200
+        assert [one.partition(";")[0] for one in desk.listed] == [f"<{scheme}:a@192.0.2.9>"]

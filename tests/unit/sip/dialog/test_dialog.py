@@ -61,6 +61,15 @@ def test_a_peer_of_rfc_2543_without_tag_and_contact_has_an_empty_tag_and_is_reac
 # --- requests within --------------------------------------------------------------------------------------------------
 
 
+# RFC: 5630
+def test_a_request_to_a_sips_uri_has_sips_routes_all_the_way():
+    """§5.1.1: "the UAC MUST change the SIP URIs to SIPS URIs simply by changing the scheme"."""
+    made = dialog("<sip:p1;lr>", "<sips:p2:5071;lr;x=y>", target="sips:b@192.0.2.9")
+    assert fields(made.request("BYE"), "Route") == ["<sips:p1;lr>", "<sips:p2:5071;lr;x=y>"]
+    made = dialog("<sip:p1;lr>", "<sips:p2;lr>")
+    assert fields(made.request("BYE"), "Route") == ["<sip:p1;lr>", "<sips:p2;lr>"]
+
+
 def test_a_request_carries_the_dialog_and_the_next_number():
     made = dialog()
     first, second = made.request("BYE", fields=(("Reason", "x"),)), made.request("INVITE", body=b"sdp")
