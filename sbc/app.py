@@ -7,7 +7,6 @@ Used by `sbc.cli.signalling`, which `sbc run` starts.
 """
 
 import contextlib
-import gc
 import os
 import sys
 from collections import Counter
@@ -54,7 +53,6 @@ from sbc.runtime.data_dir import node_label
 from sbc.runtime.dns import Resolver, name_servers
 from sbc.runtime.driver import Driver, Engine
 from sbc.runtime.dtls_identity import make_identity, need_dtls
-from sbc.runtime.fullness import SECONDS as FULLNESS_SECONDS
 from sbc.runtime.fullness import Fullness
 from sbc.runtime.hep import HepExport
 from sbc.runtime.in_force import PolicyInForce, ReadPolicy
@@ -62,6 +60,7 @@ from sbc.runtime.keeper import Keeper
 from sbc.runtime.local_keeper import LocalKeeper
 from sbc.runtime.logging import LogFormat, LogWriter
 from sbc.runtime.media_pool import MediaPool
+from sbc.runtime.memory import settle_memory
 from sbc.runtime.network import NetworkWatch
 from sbc.runtime.opening import Opened, open_all
 from sbc.runtime.port_opening import PortOpening
@@ -81,8 +80,6 @@ _LAST_COPIES_SECONDS: Final = 3.0  # for records that another database has not y
 _LAST_ALERTS_SECONDS: Final = 2.0  # for what the webhook has not been told yet
 _ALIVE_SECONDS: Final = 5.0  # an engine that has not turned for as long does not turn
 _LOAD_SECONDS: Final = 5.0  # between two looks at the load
-# Calls leave hardly any cycles. At its own pace the collector cost 0.2 ms a call, in pauses of up to 90 ms.
-_COLLECT_AFTER: Final = (20_000, 20, 20)
 
 log = structlog.get_logger("app")
 
@@ -257,9 +254,9 @@ class _Program:
         nursery.start_soon(self._driver.run)
         await self._first_look_ups()
         self._transports.listen()
-        nursery.start_soon(self._look_at_tables)
+        nursery.start_soon(Fullness().run, lambda: (*self._engine.tables(), *self._tables()), _escaped)
         label = await self._start_admin(nursery)
-        _settle_memory()
+        settle_memory()
         if ready is not None:
             ready(label)
         else:
@@ -331,15 +328,6 @@ class _Program:
             *self._transports.tables(),
         )
 
-    async def _look_at_tables(self) -> None:
-        fullness = Fullness()
-        while True:
-            try:
-                fullness.look((*self._engine.tables(), *self._tables()))
-            except Exception as error:  # noqa: BLE001 - as of the load
-                _escaped(error, "tables")
-            await trio.sleep(FULLNESS_SECONDS)
-
     def _admin_token(self) -> str | None:
         token = self._in_force.policy.admin_token
         return None if token is None else token.text
@@ -401,13 +389,6 @@ class _Program:
         self._keeper.stopping()
         stopping = Stopping(self._engine, self._driver.handle, lambda: self._sink.pending)
         await stopping.run(self._in_force.policy.stop_after, stop.now)
-
-
-def _settle_memory() -> None:
-    """What is loaded now stays for good: the collector need not look at it again, nor look often at what calls make."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*_COLLECT_AFTER)
 
 
 async def _look_at_the_load(view: ProgramView) -> None:

@@ -4,14 +4,15 @@ A ring, where what is oldest makes room, is none of its business. It looks at wh
 tables; it empties none. Used by `app`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 import structlog
+import trio
 
 from sbc.core.tables import Table
 
-SECONDS: Final = 5.0  # between two looks
+_SECONDS: Final = 5.0  # between two looks
 ALARM_SHARE: Final = 0.8
 CALM_SHARE: Final = 0.6  # less than that, and it is over; between the two nothing changes
 
@@ -21,6 +22,15 @@ log = structlog.get_logger("tables")
 class Fullness:
     def __init__(self) -> None:
         self._filling: set[str] = set()
+
+    async def run(self, tables: Callable[[], Iterable[Table]], escaped: Callable[[Exception, str], None]) -> None:
+        """For ever. `escaped` is told of a bug, which is no reason to look no more."""
+        while True:
+            try:
+                self.look(tables())
+            except Exception as error:  # noqa: BLE001 - see above
+                escaped(error, "tables")
+            await trio.sleep(_SECONDS)
 
     def look(self, tables: Iterable[Table]) -> None:
         for table in tables:

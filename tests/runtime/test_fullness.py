@@ -1,6 +1,7 @@
 """Which tables are an alarm, once, and when that is over."""
 
 import pytest
+import trio
 from structlog.testing import capture_logs
 
 from sbc.core.tables import Table
@@ -36,3 +37,19 @@ def test_it_is_over_when_there_is_room_for_long(log_lines):
 def test_a_ring_is_full_as_it_should_be_and_no_table_divides_by_nothing(log_lines):
     Fullness().look([Table("trace_calls", 100, 100, is_ring=True), Table("media_ports", 0, 0)])
     assert log_lines == []
+
+
+async def test_a_bug_in_counting_is_said_and_it_is_looked_again(log_lines, autojump_clock, nursery):
+    said = []
+    found = iter([ZeroDivisionError("a bug"), [Table("calls", 90, 100)]])
+
+    def tables():
+        one = next(found, [])
+        if isinstance(one, Exception):
+            raise one
+        return one
+
+    nursery.start_soon(Fullness().run, tables, lambda error, where: said.append((type(error), where)))
+    await trio.sleep(12.0)
+    assert said == [(ZeroDivisionError, "tables")]
+    assert [line["table"] for line in log_lines] == ["calls"]
