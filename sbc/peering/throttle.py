@@ -54,6 +54,8 @@ class Throttle:
             self.is_used = True
 
     def speaks(self, peer: Peer) -> bool:
+        # Deviation: "a SIP client MUST add an "oc" parameter … into every SIP request", RFC 7339 §4.1. To a peer that
+        # has never shown that it knows this, it is sent where the policy says so alone: some choke on what is new.
         return peer.name in self._wanted or (peer.overload == "auto" and peer.name in self._shown)
 
     # --- what it asks -------------------------------------------------------------------------------------------------
