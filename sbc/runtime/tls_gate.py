@@ -96,7 +96,7 @@ class TlsGate:
                 self._say(connection.flow, self._name(way), why, "in")
             return False
         self._stands(connection, session, shown, proved)
-        if not proved and self._refused.get(self._name(way)) == "in":
+        if not proved and self._refused.get(self._name(way)) == "in" and self._need_not_prove(way):
             self._is_over(self._name(way), connection)  # who need prove nothing comes in again
         return True
 
@@ -191,7 +191,9 @@ class TlsGate:
         alarm = self._rules.is_trunk(profile)
         if profile and alarm and self._refused.get(profile) != "out":
             self._refused[profile] = direction
-        if not self._sayings.is_due(f"{flow.remote.host} {profile}"):
+        # Where we connect, another reason is news at once: somebody has just tried to mend the first one.
+        news = f" {why}" if direction == "out" else ""
+        if not self._sayings.is_due(f"{flow.remote.host} {profile}{news}"):
             return
         log.warning(
             "tls.refused",
@@ -202,6 +204,10 @@ class TlsGate:
             reason=why,
             **({"alarm": True} if alarm else {}),
         )
+
+    def _need_not_prove(self, way: Way) -> bool:
+        name = self._name(way)
+        return any(one.name == name and one.identity == "source" for one in way.profiles)
 
     def _name(self, way: Way | None) -> str:
         """Of who may have come from there, a trunk's name first: somebody is woken for its sake."""

@@ -516,6 +516,34 @@ async def test_who_is_heard_without_a_proof_ends_no_alarm_about_his_server(monke
     assert said == [("tls.refused", "out")]
 
 
+async def test_the_alarm_of_who_has_to_prove_himself_stands_while_his_neighbour_comes_without_a_proof(monkeypatch):
+    said = []
+    monkeypatch.setattr(tls_gate.log, "warning", lambda event, **fields: said.append((event, fields["peer"])))
+    monkeypatch.setattr(tls_gate.log, "info", lambda event, **fields: said.append((event, fields["peer"])))
+    peers = (proving("certificate"), trunk("second", tls=PeerTls(("second.example",), trust=Trust(AUTHORITY.pem))))
+    async with running(*peers) as rig:
+        stream = await connect(rig, BAD["expired"])
+        assert not await echoed(stream)
+        await trio.aclose_forcefully(stream)
+        async with await connect(rig) as stream:
+            assert await echoed(stream)
+        assert said == [("tls.refused", "carrier")]
+        async with await connect(rig, GOOD) as stream:
+            assert await echoed(stream)
+    assert said == [("tls.refused", "carrier"), ("tls.proved", "carrier")]
+
+
+async def test_another_reason_why_a_server_is_refused_is_said_at_once(monkeypatch):
+    said = []
+    monkeypatch.setattr(tls_gate.log, "warning", lambda _event, **fields: said.append(fields["reason"]))
+    async with running(proving()) as rig, serving(BAD["expired"]) as carrier:
+        for attempt, bad in enumerate(("expired", "expired", "wrong name"), 1):
+            carrier.context = context_of(BAD[bad], is_server=True)
+            rig.tcp.send(message(), rig.flow_to(carrier.port))
+            await until(lambda attempt=attempt: len(rig.driver.failed) == attempt)
+    assert said == [WORDS["expired"], WORDS["wrong name"]]
+
+
 async def test_a_server_that_does_not_speak_tls_is_told_from_one_that_is_not_there():
     listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
     async with running(proving()) as rig, listeners[0] as listener:
