@@ -18,6 +18,8 @@ from sbc.admin import (
     figures,
     metrics,
     openapi,
+    peer_documents,
+    record_documents,
     records,
     report,
     running,
@@ -25,6 +27,7 @@ from sbc.admin import (
     testcall,
     trace,
 )
+from sbc.admin.document import Duration, Moment
 from sbc.admin.exchange import Answer, Reply, Request, json_reply, problem
 from sbc.admin.history import KEPT_MINUTES
 from sbc.admin.route import Operation, Parameter, Returns, Routes
@@ -62,16 +65,14 @@ def _published() -> Reply:
     return json_reply(openapi.document(OPERATIONS, __version__))
 
 
-_AT: Final = documents.Moment
+_AT: Final = Moment
 _WORD: Final = Annotated[str, Meta(min_length=1)]
-_SINCE: Final = Parameter(
-    "since", "records of calls that ended then or later; an ISO 8601 date or time, UTC", documents.Moment
-)
-_UNTIL: Final = Parameter("until", "records of calls that ended before", documents.Moment)
+_SINCE: Final = Parameter("since", "records of calls that ended then or later; an ISO 8601 date or time, UTC", Moment)
+_UNTIL: Final = Parameter("until", "records of calls that ended before", Moment)
 _TRUNK: Final = Parameter("trunk", "records of calls that came from or went to this peer")
 _RECORDS: Final = Annotated[int, Meta(ge=1, le=PAGE_RECORDS_MAXIMUM)]
-_PBX: Final = Returns(documents.Pbx, text="the PBX as it is then")
-_TRUNK_THEN: Final = Returns(documents.Trunk, text="the trunk as it is then")
+_PBX: Final = Returns(peer_documents.Pbx, text="the PBX as it is then")
+_TRUNK_THEN: Final = Returns(peer_documents.Trunk, text="the trunk as it is then")
 
 _EVENTS: Final = Returns(
     text="until the client goes; the data of `event: state` is a StateEvent, that of `event: calls` a CallsEvent",
@@ -131,9 +132,10 @@ OPERATIONS: Final = (
         "GET", "/api/v1/calls/{ref}/pcap", "pcap", "Its messages as a capture file, for Wireshark", trace.capture,
         Returns(content_type=pcap.MEDIA_TYPE), problems=(404,),
     ),
-    Operation("GET", "/api/v1/trunks", "trunks", "All trunks", control.trunks, Returns(documents.Trunks)),
+    Operation("GET", "/api/v1/trunks", "trunks", "All trunks", control.trunks, Returns(peer_documents.Trunks)),
     Operation(
-        "GET", "/api/v1/trunks/{trunk}", "trunk", "One trunk", control.trunk, Returns(documents.Trunk), problems=(404,)
+        "GET", "/api/v1/trunks/{trunk}", "trunk", "One trunk", control.trunk,
+        Returns(peer_documents.Trunk), problems=(404,),
     ),
     Operation(
         "POST", "/api/v1/trunks/{trunk}/busyout", "busy_out", "Send no new calls to a trunk", control.busy_out,
@@ -143,8 +145,8 @@ OPERATIONS: Final = (
         "DELETE", "/api/v1/trunks/{trunk}/busyout", "restore", "Use a trunk again", control.restore,
         _TRUNK_THEN, problems=(404, 409),
     ),
-    Operation("GET", "/api/v1/pbxs", "pbxs", "All PBXs", control.pbxs, Returns(documents.Pbxs)),
-    Operation("GET", "/api/v1/pbxs/{pbx}", "pbx", "One PBX", control.pbx, Returns(documents.Pbx), problems=(404,)),
+    Operation("GET", "/api/v1/pbxs", "pbxs", "All PBXs", control.pbxs, Returns(peer_documents.Pbxs)),
+    Operation("GET", "/api/v1/pbxs/{pbx}", "pbx", "One PBX", control.pbx, Returns(peer_documents.Pbx), problems=(404,)),
     Operation(
         "POST", "/api/v1/drill/{pbx}", "drill_on", "Treat a PBX as if it were down", control.drill_on,
         _PBX, problems=(404, 409),
@@ -154,7 +156,7 @@ OPERATIONS: Final = (
     ),
     Operation(
         "POST", "/api/v1/peers/{peer}/ping", "ping", "Send OPTIONS to every address of a peer and wait up to 5 s",
-        control.ping, Returns(documents.Pinged), problems=(404, 409),
+        control.ping, Returns(peer_documents.Pinged), problems=(404, 409),
     ),
     Operation(
         "GET", "/api/v1/peers/{peer}/trace", "peer_trace", "The last messages with a peer beside calls, and decisions",
@@ -168,14 +170,16 @@ OPERATIONS: Final = (
         "GET", "/api/v1/peers/{peer}/pcap", "peer_pcap", "The same messages as a capture file, for Wireshark",
         trace.peer_capture, Returns(content_type=pcap.MEDIA_TYPE), problems=(404,),
     ),
-    Operation("GET", "/api/v1/paths", "paths", "Who holds which call path", running.paths, Returns(documents.Paths)),
+    Operation(
+        "GET", "/api/v1/paths", "paths", "Who holds which call path", running.paths, Returns(peer_documents.Paths),
+    ),
     Operation(
         "GET", "/api/v1/limits", "limits", "What counts against the limits of PBXs and routes",
-        figures.limits, Returns(documents.Limits),
+        figures.limits, Returns(peer_documents.Limits),
     ),
     Operation(
         "GET", "/api/v1/history", "history", "The last day by minutes: calls, quality, call paths", figures.history,
-        Returns(documents.HistoryDocument), problems=(400,),
+        Returns(record_documents.HistoryDocument), problems=(400,),
         parameters=(Parameter("minutes", "how many; 60 if not given", Annotated[int, Meta(ge=1, le=KEPT_MINUTES)]),),
     ),
     Operation(
@@ -196,7 +200,7 @@ OPERATIONS: Final = (
         "POST", "/api/v1/drain", "drain", "Take no new calls, and end what is left at the deadline", control.drain,
         Returns(documents.Draining, 202), body=documents.DrainBody, problems=(400,),
         parameters=(
-            Parameter("deadline", "how long calls may go on: 0s to 7d, 10m where it is missing", documents.Duration),
+            Parameter("deadline", "how long calls may go on: 0s to 7d, 10m where it is missing", Duration),
         ),
     ),
     Operation(
@@ -218,7 +222,7 @@ OPERATIONS: Final = (
     ),
     Operation(
         "GET", "/api/v1/cdrs", "cdrs", "Call detail records, in the order in which the calls ended", records.cdrs,
-        Returns(documents.Cdrs), problems=(400, 503),
+        Returns(record_documents.Cdrs), problems=(400, 503),
         parameters=(
             _SINCE,
             _UNTIL,
@@ -233,7 +237,7 @@ OPERATIONS: Final = (
     ),
     Operation(
         "GET", "/api/v1/report", "report", "What each trunk carried, by day and direction: to lay beside a bill",
-        report.report, Returns(documents.Report), problems=(400, 503),
+        report.report, Returns(record_documents.Report), problems=(400, 503),
         parameters=(
             Parameter("since", "answered then or later; a date is one of the time zone; 7 days if missing", _AT),
             Parameter("until", "answered before; now where it is missing", _AT),

@@ -1,38 +1,16 @@
 """The JSON documents of the admin API as types: what `openapi` publishes, and what tests hold real replies against.
 
-They are described here and built elsewhere (`views`, `peer_views`, `control`), from the engine's snapshot. Pure.
+Here: what runs, alarms, bans and orders; peers and records have files of their own. They are built elsewhere (`views`,
+`control`), from the engine's snapshot. Pure.
 """
 
 from typing import Annotated, Any, Literal
 
-from msgspec import Meta, Struct
+from msgspec import Meta
 
+from sbc.admin.document import Count, Document, Duration, Seconds, Time
+from sbc.admin.peer_documents import Limit, Pbx, SharedPath, Trunk
 from sbc.b2bua.snapshot import CallState
-from sbc.peering.views import Direction, PeerState, RegistrationState, ServerState
-
-Count = Annotated[int, Meta(ge=0)]
-Seconds = Annotated[float, Meta(ge=0)]
-Time = Annotated[
-    str, Meta(description="UTC", examples=["2025-01-31T09:00:00.123Z"], extra_json_schema={"format": "date-time"})
-]
-
-Duration = Annotated[str, Meta(pattern=r"^[0-9]+(\.[0-9]+)?(ms|s|m|h|d)$", examples=["10m"])]
-
-Moment = Annotated[str, Meta(pattern="^[0-9]{4}-[0-9]{2}-[0-9]{2}", examples=["2025-01-31", "2025-01-31T09:00:00Z"])]
-
-
-class Document(Struct, frozen=True, forbid_unknown_fields=True):
-    """Published without its strictness: later versions may have more keys."""
-
-
-class Problem(Document, frozen=True):
-    """RFC 9457. `problems`: of a reload that was refused, every one with its place."""
-
-    type: str
-    title: str
-    status: int
-    detail: str
-    problems: list[str] = []
 
 
 class Healthy(Document, frozen=True):
@@ -171,75 +149,6 @@ class PeerTrace(Document, frozen=True):
     entries: list[TraceEntry]
 
 
-class Server(Document, frozen=True):
-    """One address of one server. `why`: what brought it into this state."""
-
-    server: str
-    address: str
-    state: ServerState
-    since: Time | None
-    why: str
-
-
-class Registration(Document, frozen=True):
-    """Ours, at a carrier."""
-
-    state: RegistrationState
-    aor: str
-    since: Time | None
-    why: str
-    expires_at: Time | None
-    next_at: Time | None
-    registrar: str | None
-
-
-class CallPaths(Document, frozen=True):
-    """`limit` null: unlimited; the pool's, of a trunk in a pool. `peak_today`: most at once on this day (UTC)."""
-
-    used: Count
-    limit: Count | None
-    inbound: Count
-    outbound: Count
-    peak_today: Count
-    pool: str | None
-
-
-class Trunk(Document, frozen=True):
-    name: str
-    state: PeerState
-    since: Time | None
-    why: str
-    servers: list[Server]
-    registration: Registration | None
-    call_paths: CallPaths
-
-
-class Trunks(Document, frozen=True):
-    trunks: list[Trunk]
-
-
-class Binding(Document, frozen=True):
-    """A contact that a PBX has registered with us."""
-
-    aor: str
-    contact: str
-    address: str
-    expires_at: Time | None
-
-
-class Pbx(Document, frozen=True):
-    name: str
-    state: PeerState
-    since: Time | None
-    why: str
-    servers: list[Server]
-    bindings: list[Binding]
-
-
-class Pbxs(Document, frozen=True):
-    pbxs: list[Pbx]
-
-
 class Alarm(Document, frozen=True):
     """`text`: what it means, for people. `count`: how often it was said since `since`. `fields`: of its log line."""
 
@@ -282,82 +191,6 @@ class BanBody(Document, frozen=True, rename={"lasts": "for"}):
     why: str | None = None
 
 
-class Holder(Document, frozen=True):
-    """Who holds a call path: leg `leg` of call `ref`."""
-
-    trunk: str
-    ref: str
-    leg: int
-    direction: Direction
-    since: Time | None
-    age_seconds: Seconds
-    emergency: bool
-
-
-class Path(Document, frozen=True):
-    """Of a trunk, or of a pool."""
-
-    trunk: str
-    limit: Count | None
-    used: Count
-    inbound: Count
-    outbound: Count
-    peak_today: Count
-    kind: Literal["trunk", "pool"]
-    pool: str | None
-    holders: list[Holder]
-
-
-class Paths(Document, frozen=True):
-    paths: list[Path]
-
-
-class Limit(Document, frozen=True):
-    """What counts against the limits of a PBX or a route; null: it has no such limit."""
-
-    name: Annotated[str, Meta(examples=["pbx office", "route outbound"])]
-    call_paths_used: Count
-    call_paths: Count | None
-    minutes_today: Seconds
-    minutes_per_day: Count | None
-    cps: Count | None
-
-
-class Limits(Document, frozen=True):
-    limits: list[Limit]
-
-
-class HistorySample(Document, frozen=True):
-    """One minute. `calls` and `paths`: most at once; quality is of streams that ended in it, null where none did."""
-
-    at: Time
-    calls: Count
-    attempts: int
-    answered: int
-    mos: float | None
-    lost_percent: float | None
-    jitter_ms: float | None
-    paths: dict[str, int]
-
-
-class HistoryDocument(Document, frozen=True):
-    step_seconds: Count
-    samples: list[HistorySample]
-
-
-class SharedPath(Document, frozen=True):
-    """A path of the event stream; who holds it is told by GET paths."""
-
-    trunk: str
-    limit: Count | None
-    used: Count
-    inbound: Count
-    outbound: Count
-    peak_today: Count
-    kind: Literal["trunk", "pool"]
-    pool: str | None
-
-
 class StateEvent(Document, frozen=True):
     """Of the event stream, `event: state`: the members that have changed; all of them in the first."""
 
@@ -368,21 +201,6 @@ class StateEvent(Document, frozen=True):
     limits: list[Limit] | None = None
     alarms: list[Alarm] | None = None
     bans: Bans | None = None
-
-
-class PingResult(Document, frozen=True):
-    """`status` null: nothing came, and `why` says what happened instead."""
-
-    server: str
-    address: str
-    status: int | None
-    milliseconds: float | None
-    why: str
-
-
-class Pinged(Document, frozen=True):
-    peer: str
-    results: list[PingResult]
 
 
 class DrainBody(Document, frozen=True):
@@ -423,90 +241,6 @@ class Reloaded(Document, frozen=True):
     reloaded: Literal[True]
     changes: Changes
     summary: str
-
-
-class Attempt(Document, frozen=True):
-    """One INVITE that we sent for a call."""
-
-    n: Annotated[int, Meta(ge=1)]
-    peer: str
-    server: str
-    called_as_sent: str
-    started_at: Time
-    ended_at: Time | None
-    sip_status: int | None
-    cause: str
-    call_id: str
-
-
-class Cdr(Document, frozen=True):
-    """A call detail record."""
-
-    ref: str
-    ingress: str
-    egress: str | None
-    route: str | None
-    caller: str
-    called: str
-    called_as_sent: str | None
-    started_at: Time
-    ringing_at: Time | None
-    answered_at: Time | None
-    ended_at: Time
-    billable_ms: Count
-    sip_status: int
-    q850: int
-    ended_by: Literal["caller", "callee", "sbc"]
-    cause: str
-    emergency: Literal[0, 1]
-    disaster: Literal[0, 1]
-    media: dict[str, Any] | None
-    ingress_call_id: str
-    egress_call_id: str | None
-    joined_to: str | None
-    attempts: list[Attempt]
-
-
-class Cdrs(Document, frozen=True):
-    """`next`: the cursor of the following page; null at the end."""
-
-    cdrs: list[Cdr]
-    next: str | None
-
-
-class ReportRow(Document, frozen=True):
-    """One trunk, direction and day; `day` null: all days. `minutes`: each call's seconds rounded up, summed;
-    `minutes_started`: each call's minutes rounded up, summed. `peak_paths`: most call paths at once in this direction,
-    `trunk_peak_paths` in both. `busy_hour`: start of the clock hour with the most traffic.
-    """
-
-    day: Annotated[str, Meta(examples=["2025-01-31"])] | None
-    trunk: str
-    direction: Literal["inbound", "outbound", "both"]
-    calls: Count
-    answered: Count
-    asr_percent: float | None
-    minutes: Seconds
-    minutes_started: Count
-    acd_seconds: float | None
-    peak_paths: Count
-    peak_at: Time | None
-    busy_hour: Time | None
-    busy_hour_paths: Count
-    trunk_peak_paths: Count
-    trunk_peak_at: Time | None
-    emergency: Count
-    disaster: Count
-
-
-class Report(Document, frozen=True):
-    """`rows`: by day, trunk and direction `in` or `out`. `totals`: by trunk, for `in`, `out` and `both`."""
-
-    timezone: str
-    since: Time
-    until: Time
-    rows: list[ReportRow]
-    totals: list[ReportRow]
 
 
 class WhyDocument(Document, frozen=True):

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
-from sbc.admin.documents import Problem
+from sbc.admin.document import Problem
 from sbc.admin.exchange import JSON, PROBLEM, TEXT
 from sbc.admin.route import PATH_NAMES, Operation, Returns
 

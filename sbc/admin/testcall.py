@@ -8,7 +8,7 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta, Struct
 
-from sbc.admin.documents import Document, Time
+from sbc.admin.document import Document, Time
 from sbc.admin.exchange import Perform, Reply, Request, json_reply, problem
 from sbc.admin.state import AdminState
 from sbc.cdr.format import time_text
