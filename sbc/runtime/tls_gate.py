@@ -19,7 +19,7 @@ from msgspec.structs import replace
 from sbc.core import limits
 from sbc.core.address import Flow
 from sbc.core.errors import OperatorError
-from sbc.policy.secured import TlsProfile
+from sbc.policy.protection import TlsProfile
 from sbc.runtime.connecting import Sayings, words
 from sbc.runtime.connection import Connection
 from sbc.runtime.stream_bounds import Whose
@@ -205,9 +205,9 @@ class TlsGate:
             **({"alarm": True} if alarm else {}),
         )
 
-    def _need_not_prove(self, way: Way) -> bool:
+    def _need_not_prove(self, way: Way | None) -> bool:
         name = self._name(way)
-        return any(one.name == name and one.identity == "source" for one in way.profiles)
+        return way is not None and any(one.name == name and one.identity == "source" for one in way.profiles)
 
     def _name(self, way: Way | None) -> str:
         """Of who may have come from there, a trunk's name first: somebody is woken for its sake."""
