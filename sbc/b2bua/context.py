@@ -23,7 +23,7 @@ from sbc.core.ids import IdSource
 from sbc.peering.relations import Relations
 from sbc.policy.engine import Policy
 from sbc.policy.model import Interface
-from sbc.policy.secured import Keying, SrtpRules
+from sbc.policy.protection import Keying, SrtpRules
 from sbc.sip.timing import Timing
 from sbc.trace.peer_tapes import PeerTapes
 from sbc.trace.recorder import Recorder

@@ -17,7 +17,7 @@ from sbc.b2bua.associations import Associations, begins
 from sbc.core.ids import IdSource
 from sbc.core.limits import SRTP_KEYS_TRIED
 from sbc.media import wire
-from sbc.policy.secured import SrtpRules
+from sbc.policy.protection import SrtpRules
 from sbc.sdp.model import Media, SdpError, Session, same_except_origin
 from sbc.sdp.secured import plain, secured_proto
 from sbc.sdp.security import KEY_OCTETS, CryptoLine, DtlsSetup, InlineKey, Security

@@ -20,7 +20,7 @@ from sbc.core.address import canonical_ip
 from sbc.core.commands import BlockAll, BlockSource, Log, StoreState
 from sbc.core.timers import Schedule
 from sbc.peering.views import BanView
-from sbc.policy.secured import BanRules
+from sbc.policy.protection import BanRules
 
 KEPT: Final = "ban"
 LONGEST_SECONDS: Final = 30 * 86_400.0  # of an operator's ban

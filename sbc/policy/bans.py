@@ -5,8 +5,8 @@ from typing import Final
 from sbc.policy import values
 from sbc.policy.documents import Node
 from sbc.policy.problems import Problems, UnfitError
+from sbc.policy.protection import BanRules
 from sbc.policy.schema import Key, one, read_fields, some
-from sbc.policy.secured import BanRules
 
 _LONGEST: Final = 30 * 86_400.0  # seconds; an address belongs to somebody else by then
 _SIGNATURE_CHARACTERS: Final = (4, 64)  # a shorter word stands in the names of honest telephones

@@ -37,9 +37,9 @@ from sbc.policy.numbers import NumberPlan
 from sbc.policy.operation import admin_token, cdr_rules, hep_server, log_rules
 from sbc.policy.peers import DidEntry
 from sbc.policy.problems import Problems, ordered
+from sbc.policy.protection import BanRules, SrtpRules
 from sbc.policy.schema import At, Fields
 from sbc.policy.secrets import Vault, account
-from sbc.policy.secured import BanRules, SrtpRules
 from sbc.policy.steps import disaster_steps
 from sbc.policy.tls import interface_tls, peer_tls, spoken
 

@@ -29,8 +29,8 @@ from sbc.policy.numbers import Number, NumberPlan
 from sbc.policy.patterns import longest_taken
 from sbc.policy.problems import Problem
 from sbc.policy.profiles import tls_profiles
+from sbc.policy.protection import TlsProfile
 from sbc.policy.rules import Rule
-from sbc.policy.secured import TlsProfile
 from sbc.policy.sources import SourceTable
 from sbc.policy.speakers import tell_apart
 

@@ -11,7 +11,7 @@ from msgspec import Struct, field
 
 from sbc.core.address import Address, Transport
 from sbc.core.secret import Secret
-from sbc.policy.secured import BanRules, InterfaceTls, PeerTls, SrtpRules
+from sbc.policy.protection import BanRules, InterfaceTls, PeerTls, SrtpRules
 
 NumberForm = Literal["e164", "e164-bare", "national", "national-1", "last-4"]
 Algorithm = Literal["md5", "sha-256", "sha-512-256"]

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from sbc.core.address import canonical_ip
 from sbc.policy.model import Interface, Peer
-from sbc.policy.secured import TlsProfile
+from sbc.policy.protection import TlsProfile
 
 
 def tls_profiles(

@@ -7,8 +7,8 @@ from sbc.core.address import Transport
 from sbc.policy.documents import Node
 from sbc.policy.model import Listener, Server
 from sbc.policy.problems import Problems, UnfitError
+from sbc.policy.protection import SUITES, Keying, SrtpRules, Suite
 from sbc.policy.schema import At, Fields, Key, choice, every, nearest, one, read_fields
-from sbc.policy.secured import SUITES, Keying, SrtpRules, Suite
 
 _MODES: Final = ("off", "optional", "required")
 _KEYINGS: Final[tuple[Keying, ...]] = ("sdes", "dtls")

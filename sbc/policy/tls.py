@@ -15,9 +15,9 @@ from sbc.policy import addresses, certificates
 from sbc.policy.documents import Node
 from sbc.policy.model import Server
 from sbc.policy.problems import Problems, UnfitError
+from sbc.policy.protection import InterfaceTls, KeyPair, PeerTls, Trust
 from sbc.policy.schema import Fields, Key, Reader, choice, every, mapping, one, read_fields, some
 from sbc.policy.secrets import PasswordSource, Vault, path_of, read_place
-from sbc.policy.secured import InterfaceTls, KeyPair, PeerTls, Trust
 
 OFF: Final = "off"
 _CERTIFICATE_FORMS: Final = "PATH, {file: PATH} or {credential: NAME}"

@@ -25,7 +25,7 @@ from sbc.policy.model import (
     Route,
     SessionTimerRules,
 )
-from sbc.policy.secured import SUITES, InterfaceTls, PeerTls, SrtpRules, Trust
+from sbc.policy.protection import SUITES, InterfaceTls, PeerTls, SrtpRules, Trust
 
 Direction = Literal["inbound", "outbound"]
 

@@ -20,7 +20,7 @@ import trio
 
 from sbc.policy.load import Stamp, stamp_of
 from sbc.policy.model import Interface, Peer
-from sbc.policy.secured import KeyPair
+from sbc.policy.protection import KeyPair
 from sbc.runtime.tls_contexts import expiry_of
 
 LOOK_SECONDS: Final = 60.0

@@ -23,7 +23,7 @@ from msgspec.structs import replace
 from sbc.core import limits
 from sbc.core.address import Address, Flow, Transport, canonical_ip
 from sbc.core.tables import Table
-from sbc.policy.secured import TlsProfile
+from sbc.policy.protection import TlsProfile
 from sbc.runtime.connecting import SAID_AGAIN_SECONDS, Connecting, tune, words
 from sbc.runtime.connection import Connection, Receiver
 from sbc.runtime.reuse import Pool

@@ -18,7 +18,7 @@ from cryptography import x509
 from msgspec import Struct
 
 from sbc.core.errors import OperatorError
-from sbc.policy.secured import KeyPair, TlsVersion, Trust
+from sbc.policy.protection import KeyPair, TlsVersion, Trust
 from sbc.sip.domain_certificate import read_certificate
 
 _VERSIONS: Final[dict[TlsVersion, ssl.TLSVersion]] = {

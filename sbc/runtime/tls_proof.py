@@ -11,7 +11,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from sbc.policy.secured import KeyPair, TlsProfile, Trust
+from sbc.policy.protection import KeyPair, TlsProfile, Trust
 from sbc.sip.domain_certificate import DomainCertificate
 
 Authorities = Callable[[Trust], frozenset[str]]

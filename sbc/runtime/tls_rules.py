@@ -14,7 +14,7 @@ from msgspec import Struct
 from sbc.core.address import Flow, Transport
 from sbc.core.errors import OperatorError
 from sbc.policy.model import Interface, Peer
-from sbc.policy.secured import KeyPair, TlsProfile, TlsVersion, Trust
+from sbc.policy.protection import KeyPair, TlsProfile, TlsVersion, Trust
 from sbc.runtime.tls_contexts import Context, Contexts, Rules, lists_of
 from sbc.runtime.tls_lists import Lists
 from sbc.runtime.tls_proof import can_judge

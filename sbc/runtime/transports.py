@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from sbc.core.address import Address, Transport
 from sbc.core.tables import Table
 from sbc.policy.model import Interface, Listener
-from sbc.policy.secured import TlsProfile
+from sbc.policy.protection import TlsProfile
 from sbc.runtime.driver import Driver
 from sbc.runtime.keeper import Keeper
 from sbc.runtime.sip_sockets import set_dscp

@@ -18,7 +18,7 @@ from cryptography.x509.oid import NameOID
 from msgspec import Struct
 
 from sbc.core.secret import Secret
-from sbc.policy.secured import KeyPair
+from sbc.policy.protection import KeyPair
 
 BEGINS: Final = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
 ENDS: Final = dt.datetime(2099, 1, 1, tzinfo=dt.UTC)
@@ -50,7 +50,7 @@ class Issued(Struct, frozen=True, eq=False):
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of the certificate, as `sbc.policy.secured` has it: 64 lower-case hexadecimal digits."""
+        """SHA-256 of the certificate, as `sbc.policy.protection` has it: 64 lower-case hexadecimal digits."""
         return hashlib.sha256(self.der).hexdigest()
 
     @property

@@ -11,7 +11,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from sbc.core import limits
 from sbc.core.address import Transport
-from sbc.policy.secured import PeerTls, Trust
+from sbc.policy.protection import PeerTls, Trust
 from sbc.runtime import connecting, tcp, tls_gate
 from sbc.runtime.tls import TlsSession
 from sbc.sip.events import FlowClosed

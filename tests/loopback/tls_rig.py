@@ -12,7 +12,7 @@ import trio
 from sbc.core.address import Address, Flow, Transport
 from sbc.policy.engine import Policy
 from sbc.policy.model import Interface, Listener, Peer, Server, Settings
-from sbc.policy.secured import InterfaceTls, PeerTls, Trust
+from sbc.policy.protection import InterfaceTls, PeerTls, Trust
 from sbc.runtime.sockets import close_all, open_listeners
 from sbc.runtime.tcp import TcpTransport
 from sbc.runtime.tls_gate import TlsGate

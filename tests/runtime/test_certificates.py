@@ -9,7 +9,7 @@ import trio
 from sbc.core.address import Address, Transport
 from sbc.policy.load import stamp_of
 from sbc.policy.model import Interface, Listener
-from sbc.policy.secured import InterfaceTls
+from sbc.policy.protection import InterfaceTls
 from sbc.runtime import certificates
 from sbc.runtime.certificates import CertificateWatch
 from sbc.testing.certificates import BEGINS, Authority

@@ -7,7 +7,7 @@ from cryptography.hazmat.primitives import serialization
 
 from sbc.core.errors import OperatorError
 from sbc.core.secret import Secret
-from sbc.policy.secured import KeyPair, TlsProfile, Trust
+from sbc.policy.protection import KeyPair, TlsProfile, Trust
 from sbc.runtime.tls_contexts import Contexts, Rules, expiry_of
 from sbc.runtime.tls_proof import Shown, can_judge, refusal
 from sbc.runtime.tls_rules import network_of

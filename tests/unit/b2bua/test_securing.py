@@ -7,7 +7,7 @@ import pytest
 from sbc.b2bua.securing import Securing, agreed
 from sbc.core.ids import IdSource
 from sbc.media import wire
-from sbc.policy.secured import SrtpRules
+from sbc.policy.protection import SrtpRules
 from sbc.sdp.model import Media, SdpError, Session
 from sbc.sdp.security import CryptoLine, DtlsSetup, InlineKey, Security
 

@@ -5,7 +5,7 @@ import pytest
 from sbc.core import limits
 from sbc.core.commands import BlockSource, Log, StoreState
 from sbc.peering.bans import Bans, source_of
-from sbc.policy.secured import BanRules
+from sbc.policy.protection import BanRules
 
 RULES = BanRules(strikes=3, within=10.0, lasts=60.0)
 

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from sbc.core.address import Transport
 from sbc.core.secret import Secret
 from sbc.policy.model import Auth, Peer, Server
-from sbc.policy.secured import PeerTls
+from sbc.policy.protection import PeerTls
 from sbc.policy.sources import SourceTable
 
 

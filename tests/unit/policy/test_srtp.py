@@ -3,7 +3,7 @@
 import pytest
 
 from sbc.policy.check import summary
-from sbc.policy.secured import SUITES, SrtpRules
+from sbc.policy.protection import SUITES, SrtpRules
 
 GCM = "AEAD_AES_256_GCM"
 

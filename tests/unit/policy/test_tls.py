@@ -9,7 +9,7 @@ from sbc.core.address import Transport
 from sbc.policy.check import summary
 from sbc.policy.load import load_policy
 from sbc.policy.problems import PolicyError
-from sbc.policy.secured import InterfaceTls, PeerTls, Trust
+from sbc.policy.protection import InterfaceTls, PeerTls, Trust
 from sbc.testing.certificates import LONG_AGO, Authority, self_signed
 
 PIN = "sha256:" + "AB:" * 31 + "CD"
