@@ -46,6 +46,7 @@ from sbc.testing.proofs import Proofs
 from sbc.testing.rtp import Tone, event_packets
 from sbc.testing.sbc_host import SbcHost
 from sbc.testing.seeds import seeded_ids
+from sbc.testing.shares import miscounted
 from sbc.trace.ladder import draw, moves
 
 OFFICE: Final = "10.0.0.5:5060"
@@ -293,6 +294,7 @@ class World:
             "phones": [phone.name for phone in self.phones if not phone.agent.is_idle],
             "complaints": [f"{phone.name}: {text}" for phone in self.phones for text in phone.agent.complaints],
             "leaks": self.leaks(),
+            "shares": miscounted(self.switch),
             "errors": [log for log in self.logs if log.level == "error" and not log.event.startswith(_PEERS_FAULT)],
         }
         alive = {name: what for name, what in left.items() if what and name not in but}
