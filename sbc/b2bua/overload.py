@@ -184,8 +184,8 @@ class Overload:
         served = sum(one.admitted for one in self._peers.values()) / INTERVAL
         grown, self.age = (age - self.age) / INTERVAL, age
         if self._rate is None:
-            if age <= TARGET:
-                return
+            if age <= TARGET or not served:
+                return  # a queue in which nothing new was, as after a pause of the process, tells no rate either
             self._rate = served
         if age <= TARGET and not self.is_shedding:
             return  # a limit that nothing reaches says nothing about what can be served

@@ -48,6 +48,15 @@ def test_a_queue_that_empties_within_an_interval_was_a_burst():
     assert offer(overload, "a", 100) == 1.0
 
 
+def test_a_long_queue_without_anything_new_in_it_tells_no_rate():
+    overload = Overload()
+    for n in range(5):
+        overload.queued(20 * TARGET, "udp", n * INTERVAL)
+        overload.tick((n + 1) * INTERVAL)
+    assert (overload.is_shedding, overload.rate) == (False, None)
+    assert offer(overload, "a", 100) == 1.0
+
+
 def test_an_empty_queue_does_not_hide_one_that_stands():
     overload = Overload()
     for n in range(10):
