@@ -78,8 +78,18 @@ async def _connect(sock: socket.socket, entry: OpenSocket, remote: Address) -> s
 def tune(sock: socket.socket, dscp: int) -> None:
     sock.setblocking(False)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    _keep_alive(sock)
     set_dscp(sock, dscp)
+
+
+def _keep_alive(sock: socket.socket) -> None:
+    """A firewall that has forgotten a quiet connection drops what comes by it, and TCP tries for a quarter of an hour.
+    It is not let forget; and what is lost is lost while the transactions on it can still go by another connection.
+    """
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, round(limits.PROBED_SECONDS))
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, max(round(limits.UNACKNOWLEDGED_SECONDS / 3), 1))
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(limits.UNACKNOWLEDGED_SECONDS * 1000))
 
 
 def words(error: Exception) -> str:
