@@ -146,6 +146,7 @@ class _Story:
         if target.diverted_from not in ("", target.called_e164):
             yield f"diverted from {target.diverted_from}"
         yield f"in the domain {peer.domain}" if peer.domain and peer.kind == "trunk" else ""
+        yield wording.srtp(peer.srtp)
         yield wording.codecs(peer.codecs)
         yield wording.registration(peer.register)
         yield wording.health(peer.health)

@@ -3,6 +3,8 @@
 import pytest
 
 from sbc.policy.check import summary
+from sbc.policy.explain import explain
+from sbc.policy.model import Facts
 from sbc.policy.protection import SUITES, SrtpRules
 
 GCM = "AEAD_AES_256_GCM"
@@ -104,3 +106,8 @@ def test_check_says_how_media_is_encrypted(load, value, words):
 
 def test_check_says_nothing_of_plain_media(load):
     assert "SRTP" not in summary(load(trunk("srtp: off")))
+
+
+def test_a_dry_run_says_how_the_media_of_a_target_is_encrypted(load):
+    policy = load(trunk("srtp: required") + "routes: [{name: all, via: x}]\n")
+    assert "     SRTP required by SDES" in explain(policy, Facts("x", "100", "")).splitlines()
