@@ -136,13 +136,13 @@ class Driver:
         while True:
             now = self._now()
             deadline = self._next_deadline()
-            until = now + BEAT_SECONDS
+            soon, until = now + _GRAIN_SECONDS, now + BEAT_SECONDS
             if deadline is not None:
-                until = max(now + _GRAIN_SECONDS, min(deadline, until))
+                until = max(soon, min(deadline, until))
             self._wake = trio.Event()
             # The pause between two turns is not cut short: a flood that finds a deadline overdue would begin it for
-            # ever anew, and no timer would have its turn.
-            self._sleeping_until = until if until - now > _GRAIN_SECONDS else -math.inf
+            # ever anew, and no timer would have its turn. (`until - now` says nothing: it is rounded.)
+            self._sleeping_until = until if until > soon else -math.inf
             with trio.move_on_after(until - now) as slept:
                 await self._wake.wait()
             self._sleeping_until = -math.inf

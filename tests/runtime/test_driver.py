@@ -161,12 +161,16 @@ async def test_events_are_handed_to_the_engine(rig, autojump_clock):
     assert rig.engine.events == [CdrDurable("abc")]
 
 
-async def test_a_flood_does_not_put_off_what_is_due(rig, autojump_clock):
-    """Messages come more often than every hundredth of a second, and each finds a deadline that is overdue."""
+@pytest.mark.parametrize("booted", [0.0, 61_234.5])
+async def test_a_flood_does_not_put_off_what_is_due(engine, autojump_clock, booted):
+    """Messages come more often than every hundredth of a second, and each finds a deadline that is overdue. With large
+    numbers a pause of a hundredth may be more than a hundredth, by rounding.
+    """
+    rig = Rig(engine, now=lambda: trio.current_time() + booted)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(rig.driver.run)
         await trio.testing.wait_all_tasks_blocked()
-        start = trio.current_time()
+        start = trio.current_time() + booted
         rig.engine.deadlines = [start - 1.0]
         for _ in range(200):
             rig.driver.receive(b"x", FLOW)
