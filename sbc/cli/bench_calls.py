@@ -99,7 +99,7 @@ def _measure(pid: int, calls: int, rate: float) -> CallCost:
         spent, took = cpu_seconds(pid) - before, time.monotonic() - begun
     finally:
         peers.close()
-    return CallCost(calls, calls - done, rate, (spent - idle * took) / calls * 1e3, _bare() * 1e3)
+    return CallCost(calls, calls - done, rate, (spent - idle * took) / max(done, 1) * 1e3, _bare() * 1e3)
 
 
 def signalling_of(supervisor: int) -> int:

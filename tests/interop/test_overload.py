@@ -43,10 +43,9 @@ def test_ten_times_the_declared_rate(node, tmp_path, request):
     for other in (sbc.child.pid, sbc.worker_pid()):
         pin(other, set(cpus[1:]))
     os.sched_setaffinity(0, cpus[1:])
-    with contextlib.suppress(PermissionError):  # as root: before what else this machine does
-        request.addfinalizer(lambda: os.setpriority(os.PRIO_PROCESS, 0, 0))
-        for task in (*(int(task.name) for task in tasks(pid)), 0):
-            os.setpriority(os.PRIO_PROCESS, task, _BEFORE_OTHERS)
+    request.addfinalizer(lambda: go_before_others(os.getpid(), 0))
+    for one in (pid, os.getpid()):
+        go_before_others(one, _BEFORE_OTHERS)
     load = Load((sbc.pbx, 5060), (sbc.inside, 5060), (sbc.carrier, 5060), (sbc.outside, 5060))
     request.addfinalizer(load.close)
 
@@ -116,14 +115,24 @@ class Health:
     def _run(self) -> None:
         while not self._is_over.wait(0.2):
             begun = time.monotonic()
-            status, _ = self._sbc._request("GET", "/healthz")
-            self._slowest = max(self._slowest, time.monotonic() - begun if status == 200 else 99.0)
+            status, said = self._sbc._request("GET", "/healthz")
+            assert status == 200, said  # a thread's exception is a warning, and so an error
+            self._slowest = max(self._slowest, time.monotonic() - begun)
             self.asked += 1
 
 
 def waited_for_cpu(pid: int) -> float:
     """Seconds that the loop's thread was ready to run and did not (Documentation/scheduler/sched-stats.rst)."""
     return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
+
+
+def go_before_others(pid: int, nice: int) -> None:
+    """All threads of a process, and its session before other sessions (sched(7), autogroups). Only root may."""
+    with contextlib.suppress(PermissionError):
+        for task in tasks(pid):
+            os.setpriority(os.PRIO_PROCESS, int(task.name), nice)
+    with contextlib.suppress(OSError):  # EAGAIN: this was changed a moment ago; ENOENT: this kernel has none
+        Path(f"/proc/{pid}/autogroup").write_text(str(nice), "ascii")
 
 
 def tasks(pid: int) -> list[Path]:
