@@ -11,6 +11,7 @@ from msgspec import Struct
 from sbc.core.secret import Secret
 
 TlsVersion = Literal["1.2", "1.3"]
+TlsIdentity = Literal["source", "certificate", "address"]
 SrtpMode = Literal["off", "optional", "required"]
 Keying = Literal["sdes", "dtls"]
 Suite = Literal["AES_CM_128_HMAC_SHA1_80", "AES_CM_128_HMAC_SHA1_32", "AEAD_AES_128_GCM", "AEAD_AES_256_GCM"]
@@ -59,13 +60,13 @@ class PeerTls(Struct, frozen=True):
     fingerprints of its certificate or of its public key; where there are any, authorities and names do not matter.
 
     `identity` certificate: it is heard only over connections on which it has proved it; source: its address is enough
-    where it opens the connection and shows no certificate. `pair`: what it is shown instead of the interface's.
+    where it opens the connection and shows no certificate; address: it is not even asked for one there. `pair`: what it is shown instead of the interface's.
     `trust` None: the interface's.
     """
 
     domains: tuple[str, ...] = ()
     pins: tuple[str, ...] = ()
-    identity: Literal["source", "certificate"] = "source"
+    identity: TlsIdentity = "source"
     pair: KeyPair | None = None
     trust: Trust | None = None
 
@@ -79,7 +80,7 @@ class TlsProfile(Struct, frozen=True):
     interface: str
     domains: tuple[str, ...] = ()
     pins: tuple[str, ...] = ()
-    identity: Literal["source", "certificate"] = "source"
+    identity: TlsIdentity = "source"
     pairs: tuple[KeyPair, ...] = ()
     trust: Trust = Trust()
 

@@ -132,10 +132,11 @@ PEER_TLS: Final = (
     ),
     Key(
         "identity",
-        "source or certificate",
-        "certificate: it is heard only over TLS, with a certificate that proves who it is; source: its address is "
-        "enough, where it connects",
-        choice("source", "certificate"),
+        "source, certificate or address",
+        "certificate: it is heard only over TLS, with a certificate that proves who it is; source: where it connects, "
+        "its address is enough, but a certificate that it shows must be good; address: it is not asked for one there, "
+        "as for a carrier whose certificate is for servers alone. Where we connect, its certificate is always judged",
+        choice("source", "certificate", "address"),
         default="source",
     ),
     Key("certificate", _CERTIFICATE_FORMS, "shown to this peer", _PAIR[0].read, default="the interface's"),

@@ -137,7 +137,7 @@ class TlsGate:
     def _unproved(self, way: Way, shown: Shown) -> str:
         """Why somebody who has proved nothing is refused; "": he may be who needs not."""
         if shown.certificate is None:
-            by_source = [one for one in way.profiles if one.identity == "source"]
+            by_source = [one for one in way.profiles if one.identity != "certificate"]
             if not way.profiles or any(shown.version >= one.trust.minimum for one in by_source):
                 return ""
         elif way.lax:
@@ -207,7 +207,7 @@ class TlsGate:
 
     def _need_not_prove(self, way: Way | None) -> bool:
         name = self._name(way)
-        return way is not None and any(one.name == name and one.identity == "source" for one in way.profiles)
+        return way is not None and any(one.name == name and one.identity != "certificate" for one in way.profiles)
 
     def _name(self, way: Way | None) -> str:
         """Of who may have come from there, a trunk's name first: somebody is woken for its sake."""

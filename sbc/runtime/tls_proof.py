@@ -27,7 +27,8 @@ _VERIFIED_WORDS: Final = {
     _SELF_SIGNED: "its certificate is signed by itself and not pinned",
     _REVOKED: "its certificate is revoked",
     _PURPOSE: "its certificate is not for this end of a connection: its extended key usage has no client "
-    "authentication, where it connects, or no server authentication, where we do",
+    "authentication, where it connects (`identity: address` does not ask for it), or no server authentication, "
+    "where we do",
 }
 _REASONS: Final = {
     "PEER_DID_NOT_RETURN_A_CERTIFICATE": "it has shown no certificate",
@@ -112,6 +113,8 @@ def can_judge(profile: TlsProfile, authorities: Authorities) -> bool:
     """Whether a client is to be asked for a certificate because of this profile. A pinned one can be verified only
     where it stands among the authorities: `ssl` lets nobody look at a certificate that leads nowhere.
     """
+    if profile.identity == "address":
+        return False
     if profile.pins and profile.trust.authorities:
         return profile.identity == "certificate" or not authorities(profile.trust).isdisjoint(profile.pins)
     if profile.pins:

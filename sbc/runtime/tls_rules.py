@@ -127,7 +127,7 @@ class TlsRules:
         rules = self._server_rules(profiles, of_interface)
         if not rules.pairs:
             raise OperatorError("there is no certificate that could be shown")
-        lax = any(one.identity == "source" and not can_judge(one, self.contexts.authorities) for one in profiles)
+        lax = any(one.identity != "certificate" and not can_judge(one, self.contexts.authorities) for one in profiles)
         return Way(self.contexts.get(rules), profiles, _lists(rules), lax=lax, minimum=rules.minimum)
 
     def whose(self, flow: Flow) -> tuple[str, bool]:

@@ -125,6 +125,17 @@ async def test_a_certificate_for_the_other_end_of_a_connection_is_refused_and_th
     assert ["extended key usage" in reason for reason in said] == [True, True]
 
 
+async def test_who_is_known_by_its_address_is_not_asked_for_a_certificate_and_judged_where_we_connect():
+    for_servers = AUTHORITY.issue(DOMAIN, uses=(ExtendedKeyUsageOID.SERVER_AUTH,))
+    async with running(proving(identity="address")) as rig, await connect(rig, for_servers) as stream:
+        assert await echoed(stream)
+        assert rig.flows[-1].proved == ()
+    async with running(proving(identity="address")) as rig, serving(AUTHORITY.issue("other.example")) as carrier:
+        rig.tcp.send(message(), rig.flow_to(carrier.port))
+        await until(lambda: rig.driver.failed)
+        assert "other.example" in rig.driver.failed[0].reason
+
+
 async def test_a_list_of_revoked_certificates_is_asked_both_ways():
     revoked = AUTHORITY.issue(DOMAIN)
     peer = proving(trust=Trust(AUTHORITY.pem, AUTHORITY.crl(revoked)))
