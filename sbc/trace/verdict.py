@@ -50,7 +50,9 @@ def verdict_lines(
         ended = len(rows) - len(engines[i])
         for n, row in enumerate(rows):
             engine = engines[i][n - ended] if n >= ended else ""
-            lines.append(f"media from {names[i]}: {_stream(row, engine)}")
+            # Before a transfer somebody else was there.
+            whose = f"media on the side of {names[i]}, earlier" if n < ended < len(rows) else f"media from {names[i]}"
+            lines.append(f"{whose}: {_stream(row, engine)}")
             silent = silent and not row["packets"]
     if lines and silent:
         return [*lines, "silence: no media came from either side"]
