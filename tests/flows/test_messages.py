@@ -104,11 +104,15 @@ def test_a_pbx_with_an_account_is_challenged_for_its_messages(world):
 
 
 @pytest.mark.parametrize("method", ["MESSAGE", "SUBSCRIBE", "PUBLISH", "NOTIFY"])
-def test_from_anywhere_nothing_comes_in_without_credentials(world, method):
-    sbc = world(ANYWHERE)
+@pytest.mark.parametrize("may_use", [True, False])
+def test_from_anywhere_nothing_comes_in_without_credentials(world, method, may_use):
+    """A challenge, which is no longer than what it answers; silence for what nobody may use from there anyway."""
+    methods = f"methods: [{method}], events: [presence]" if may_use else "methods: [INVITE]"
+    sbc = world(ANYWHERE.replace(METHODS, methods, 1))
     stranger, carrier = sbc.phone("stranger.example", "192.0.2.66:5060", through=INSIDE), sbc.carrier()
-    stranger.asks(method, TO_FAR, fields=TEXT, body=b"x" * 80)  # a challenge is no longer than what it answers
-    assert stranger.heard == [f"401 {method}"]
+    stranger.asks(method, TO_FAR, fields=TEXT, body=b"x" * 80)
+    sbc.run(40.0)
+    assert stranger.heard == [f"401 {method}" if may_use else "timeout"]
     assert sent(sbc, carrier, method) == []
     assert is_over(sbc)
 
