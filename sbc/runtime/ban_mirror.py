@@ -161,6 +161,7 @@ def connect_helper() -> socket.socket:
     """Of systemd's socket, else a process of our own where we may change the kernel's tables. Raises OSError."""
     path = os.environ.get("SBC_BANS_SOCKET", SOCKET)
     helper = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    helper.setblocking(False)  # a helper that hangs has a full backlog some day, and connecting would wait for it
     try:
         helper.connect(path)
     except OSError as error:

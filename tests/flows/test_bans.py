@@ -203,6 +203,34 @@ def test_who_has_logged_in_is_heard_though_his_nat_mate_is_banned(world):
     sbc.tell(LiftOrdered(STRANGER))
 
 
+@pytest.mark.parametrize("rules", ["bans: {strikes: 1, for: 1h}", "bans: off"])
+def test_a_call_behind_a_banned_address_is_served_also_after_a_reload_of_bans_and_rates(world, rules):
+    sbc = world(HELPING)
+    pbx = sbc.phone("worker", f"{STRANGER}:5060", through=INSIDE, user=DID)
+    pbx.has_credentials("office", "0ff1ce")
+    assert pbx.registers(f"sip:{DID}@10.0.0.1").is_registered
+    carrier = sbc.carrier()
+    guesses(sbc, flow(port=9999))
+    pbx.invites(FAR)
+    sbc.reload(
+        HELPING.replace("country: US}", f"country: US, {rules}}}").replace("accept: any", "accept: any, rate: 1")
+    )
+    assert bans(sbc) == [STRANGER]
+    carrier.answers()
+    pbx.holds()
+    pbx.resumes()
+    carrier.holds()
+    assert pbx.is_talking
+    pbx.hangs_up()
+    assert sbc.cdr.only.cause == "normal"
+    sbc.run(1.0)
+    pbx.invites(FAR)
+    pbx.cancels()
+    assert pbx.call.status == 487
+    sbc.tell(LiftOrdered(STRANGER))
+    assert sbc.idle()
+
+
 # BOUND: BANNED_EMERGENCIES_PER_SECOND
 def test_help_can_be_called_from_a_banned_address_where_somebody_has_logged_in(world):
     sbc = world(HELPING)
