@@ -54,7 +54,7 @@ def source_of(host: str) -> str | None:
     ip = canonical_ip(host.strip().lower().removesuffix("/64"))
     if ip is None or "%" in ip:
         return None
-    if ":" not in ip:
+    if ":" not in ip or ip == "::1":  # loopback is trusted, and its /64 would not be
         return ip
     return str(ipaddress.ip_network(f"{ip}/64", strict=False))
 

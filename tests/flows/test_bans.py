@@ -4,6 +4,7 @@ import pytest
 
 from sbc.b2bua.events import BanOrdered, LiftOrdered
 from sbc.core import limits
+from sbc.peering.bans import source_of
 from sbc.sip.commands import CloseFlow
 from sbc.testing.world import DID, FAR, INSIDE
 
@@ -149,8 +150,8 @@ def test_a_peer_may_call_itself_what_it_likes(world):
 
 def test_a_peer_is_not_banned_by_the_operator_either(world):
     sbc = world(BOTH)
-    for host in ("198.51.100.7", "192.0.2.9", "10.0.0.1", "203.0.113.1", "127.0.0.1"):
-        sbc.tell(BanOrdered(host, 3600.0, "a mistake"))
+    for host in ("198.51.100.7", "192.0.2.9", "10.0.0.1", "203.0.113.1", "127.0.0.1", "::1"):
+        sbc.tell(BanOrdered(source_of(host) or "", 3600.0, "a mistake"))
     assert bans(sbc) == []
     assert sbc.blocked == {}
     assert sbc.idle()
