@@ -179,11 +179,14 @@ class MediaClient:
             *(self._outgoing(told, worker) for key in coming if (told := self._hand_overs.again(key)) is not None),
         ]
         link.left.clear()
+        again: list[wire.PutSession | wire.DeleteSession] = []
         for session in sessions:
             if not continues:
                 session.counts.begin_again()
-            again = session.said_again(has_its_ports=self._is_whole(session))
-            messages += [self._outgoing(request, worker) for request in again]
+            again += session.said_again(has_its_ports=self._is_whole(session))
+        # The heir of a leg before the end of the call that it comes from: else its keys are forgotten in between.
+        again.sort(key=lambda request: isinstance(request, wire.DeleteSession))
+        messages += [self._outgoing(request, worker) for request in again]
         messages += _add_ports((key for key in has if key not in used), worker)
         for request in (wire.Query(), *link.waiting()):
             link.may_say(request)

@@ -7,7 +7,7 @@ from sbc.core.limits import HANDED_SECONDS
 from sbc.media.worker.service import Service
 from sbc.testing.srtp import rtp_packet, sender_report
 
-from .secured_lab import CARRIER, INSIDE, OUTSIDE, PBX, far
+from .secured_lab import CARRIER, INSIDE, OUTSIDE, PBX, Lab, far, stream
 from .test_secured_workers import TwoWorkers, _Watch, two_calls
 
 HERE, HERE_RTCP = Address(INSIDE, 20002), Address(INSIDE, 20003)  # where the PBX of call b sends to
@@ -121,3 +121,18 @@ def test_a_plain_leg_that_came_without_word_has_sound_when_it_becomes_srtp():
     lab.put(replace(plain, egress=replace(joined.egress, secured=carrier.crypto)), ref="b")
     left = lab.sends(PBX, HERE, rtp_packet(1, ssrc=9))
     assert [carrier.opened(one) for one in left] == [rtp_packet(1, ssrc=9)]
+
+
+def test_a_call_that_ended_while_no_worker_ran_takes_no_key_along():
+    lab, carrier = Lab(), far()
+    one, other = stream(None, carrier), stream(None, None, i=1)
+    lab.put(one, ref="a")
+    for n in range(65_400, 65_700):
+        assert lab.from_pbx(rtp_packet(n))
+    lab.put(replace(one, ingress=other.ingress), ref="b")
+    assert lab.sends(PBX, HERE, rtp_packet(65_700))
+    lab.client.worker_lost()
+    lab.delete("a")
+    lab.start()
+    assert lab.sends(PBX, HERE, rtp_packet(65_650, payload=b"other" * 32)) == []
+    assert lab.sends(PBX, HERE, rtp_packet(65_701))
