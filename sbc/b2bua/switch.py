@@ -223,8 +223,8 @@ class Switch:
                 failed = self.endpoint.handle(event, now)
                 return self._run([*self.relations.flow_failed(flow, now), *failed], now)
             case FlowClosed(flow):
-                self.endpoint.connections.gone(flow)
-                return self._run(self.relations.flow_closed(flow, now), now)
+                again = self.endpoint.handle(event, now)
+                return self._run([*self.relations.flow_closed(flow, now), *again], now)
             case Ponged(flow):
                 self.relations.ponged(flow)
                 return []

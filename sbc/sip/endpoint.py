@@ -31,7 +31,7 @@ from sbc.sip.commands import (
     SendRequest,
 )
 from sbc.sip.connections import Connections, Way, secured
-from sbc.sip.events import FlowFailed, LookedUp
+from sbc.sip.events import FlowClosed, FlowFailed, LookedUp
 from sbc.sip.locate import Local, LocalKey, Locator, News, Unlocated
 from sbc.sip.message import Fields, Request, Response
 from sbc.sip.method import KNOWN_METHODS
@@ -122,7 +122,10 @@ class Endpoint:
         outs.append(CloseFlow(flow))
         return outs
 
-    def handle(self, event: FlowFailed | LookedUp, now: float) -> list[Out]:
+    def handle(self, event: FlowFailed | FlowClosed | LookedUp, now: float) -> list[Out]:
+        if isinstance(event, FlowClosed):
+            self.connections.gone(event.flow)
+            return list(self.layer.close_flow(event.flow))
         if isinstance(event, FlowFailed):
             self.connections.gone(event.flow)
             return list(self.layer.fail_flow(event.flow, event.reason, now))

@@ -69,6 +69,27 @@ def test_a_lost_connection_is_replaced_once(layer, method):
     assert isinstance(failed, TransactionFailed)
 
 
+@pytest.mark.parametrize("method", ["INVITE", "BYE"])
+def test_a_request_that_crossed_the_end_of_its_connection_goes_by_another_one(layer, method):
+    """Whoever has ended a connection answers nothing there, and need not have read what came last."""
+    sent = send(layer, method, flow=CAME, spare=TO)
+    other = send(layer, "OPTIONS", flow=replace(CAME, connection=8), spare=TO)
+    [again] = layer.close_flow(CAME)
+    assert (again.flow, parse_message(again.data, stream=True).via.branch) == (TO, sent.via.branch)
+    assert layer.close_flow(CAME) == []
+    layer.receive_response(response_to(other, 200), 0.1)
+    assert layer.close_flow(replace(CAME, connection=8)) == []
+
+
+# RFC: 5923
+def test_who_sent_before_the_connection_was_open_does_not_take_the_others_chance(layer):
+    """The runtime says of a connection that is lost by which flows it was used: first those of before it was open."""
+    bye = send(layer, "BYE", flow=replace(TO, connection=7), spare=TO)
+    assert layer.fail_flow(TO, "cut off", 0.1) == []
+    [again] = layer.fail_flow(replace(TO, connection=7), "cut off", 0.1)
+    assert (again.flow, parse_message(again.data, stream=True).via.branch) == (TO, bye.via.branch)
+
+
 # RFC: 5923
 def test_a_cancel_goes_where_the_lost_connection_was_replaced(layer):
     """§8.1: "the client SHOULD open a new connection … and send the CANCEL request or ACK request there instead"."""

@@ -153,6 +153,15 @@ class TransactionLayer:
                     outs += self._reroute(server)
         return outs
 
+    def close_flow(self, flow: Flow) -> list[Out]:
+        """The other side has ended this connection: no answer comes by it any more. What crossed its end may have been
+        read or not, and goes once more by another connection: there it is the same request (RFC 3261 §17.2.3).
+        """
+        if not flow.connection:
+            return []
+        hit = [client for client in self._clients.values() if client.flow.connection == flow.connection]
+        return [out for client in hit if client.spare is not None for out in _change_over(client)]
+
     def tick(self, now: float) -> list[Out]:
         outs: list[Out] = []
         for key in self._schedule.pop_due(now):
@@ -401,12 +410,13 @@ class TransactionLayer:
 
 
 def _goes_by(ours: Flow, failed: Flow) -> bool:
-    """Not the connection: ours are known by it only once they are open. But the interface: networks may overlap; and
+    """What goes by a connection that is open is known by its number alone: of one that we have opened, who sent before
+    it was open is told as well, without a number. Else not the connection, but the interface: networks may overlap; and
     over TLS what is proved: another certificate's failure is another connection's. What a connection has proved may be
     judged anew by a reload; its number stays.
     """
-    if ours.connection and ours.connection == failed.connection:
-        return True
+    if ours.connection:
+        return ours.connection == failed.connection
     if (ours.remote, ours.transport, ours.interface) != (failed.remote, failed.transport, failed.interface):
         return False
     return not ours.proved or not failed.proved or not set(ours.proved).isdisjoint(failed.proved)
