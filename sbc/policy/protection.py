@@ -60,8 +60,8 @@ class PeerTls(Struct, frozen=True):
     fingerprints of its certificate or of its public key; where there are any, authorities and names do not matter.
 
     `identity` certificate: it is heard only over connections on which it has proved it; source: its address is enough
-    where it opens the connection and shows no certificate; address: it is not even asked for one there. `pair`: what it is shown instead of the interface's.
-    `trust` None: the interface's.
+    where it opens the connection and shows no certificate; address: it is not even asked for one there. `pair`: what it
+    is shown instead of the interface's. `trust` None: the interface's.
     """
 
     domains: tuple[str, ...] = ()

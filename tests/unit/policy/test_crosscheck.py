@@ -134,7 +134,8 @@ def test_a_listener_among_the_media_ports_is_a_warning(load, well):
 def test_an_interface_whose_listeners_are_wrong_is_not_blamed_twice(errors, well):
     found = errors(well.replace("udp:127.0.0.20:5060, tcp:127.0.0.20:5060", "sctp:127.0.0.20"))
     assert found == [
-        "a.yaml:3:19: `sctp:127.0.0.20` is not a listener; expected udp:ADDRESS:PORT, tcp:ADDRESS:PORT or tls:ADDRESS:PORT"
+        "a.yaml:3:19: `sctp:127.0.0.20` is not a listener; expected udp:ADDRESS:PORT, tcp:ADDRESS:PORT or "
+        "tls:ADDRESS:PORT"
     ]
 
 
