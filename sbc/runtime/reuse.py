@@ -16,8 +16,13 @@ class Pool:
         self._places: dict[Connection, list[Place]] = {}
 
     def find(self, flow: Flow) -> Connection | None:
+        """One that has ended is none: who learns of its end sends elsewhere before its tasks are over."""
         places = _places(flow)
-        return self._at.get(places[0]) if places else None
+        found = self._at.get(places[0]) if places else None
+        if found is not None and found.is_finishing:
+            self.forget(found)
+            return None
+        return found
 
     def put(self, connection: Connection, flow: Flow) -> None:
         """For what goes out by flows like this; who is there first stays."""

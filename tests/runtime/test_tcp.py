@@ -278,6 +278,32 @@ async def test_a_reset_connection_is_a_failed_flow_of_those_who_sent(rig):
     assert rig.driver.failed == [FlowFailed(flow, "connection reset by peer")]
 
 
+async def test_who_sends_again_on_hearing_of_a_lost_connection_gets_a_new_one(rig):
+    """The word comes in the middle of its end, when it still has tasks."""
+    failed = rig.driver.failed.append
+    listeners = await trio.open_tcp_listeners(0, host=rig.local.host)
+    async with listeners[0] as listener:
+        flow = flow_to(rig, listener.socket.getsockname())
+
+        def again(event):
+            failed(event)
+            rig.tcp.send(b"again", flow)
+
+        rig.driver.handle = again
+        rig.tcp.send(b"INVITE", flow)
+        stream = await listener.accept()
+        assert await receive(stream, 6) == b"INVITE"
+        stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        await stream.aclose()
+        with trio.fail_after(5):
+            stream = await listener.accept()
+        async with stream:
+            assert await receive(stream, 5) == b"again"
+            assert len(rig.driver.failed) == 1
+            rig.driver.handle = failed
+    await until(lambda: rig.tcp.connections == 0)
+
+
 async def test_a_connection_that_is_gone_is_a_failed_flow(rig):
     flow = Flow(Transport.TCP, "inside", rig.local, Address("127.0.0.1", 5060), 4711)
     rig.tcp.send(b"200", flow)
