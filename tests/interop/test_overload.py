@@ -44,7 +44,7 @@ def test_ten_times_the_declared_rate(node, tmp_path, request):
         pin(other, set(cpus[1:]))
     os.sched_setaffinity(0, cpus[1:])
     request.addfinalizer(lambda: go_before_others(os.getpid(), 0))
-    for one in (pid, os.getpid()):
+    for one in (pid, sbc.child.pid, sbc.worker_pid(), os.getpid()):
         go_before_others(one, _BEFORE_OTHERS)
     load = Load((sbc.pbx, 5060), (sbc.inside, 5060), (sbc.carrier, 5060), (sbc.outside, 5060))
     request.addfinalizer(load.close)
@@ -79,7 +79,6 @@ def test_ten_times_the_declared_rate(node, tmp_path, request):
     assert load.lost == []
     assert load.ask(held) == HELD
     assert out.ended >= 0.99 * out.answered
-    assert slowest < 2.0
     assert load.hang_up(held) == HELD
     assert sbc.status()["overload"]["refused"] > 0
     assert "overload.began" in sbc.child.log
@@ -90,6 +89,7 @@ def test_ten_times_the_declared_rate(node, tmp_path, request):
     if had < ENOUGH or made_share < 0.95:
         missing(f"no quiet machine: signalling could run {had:.0%} of the time, {made_share:.0%} of the load was made")
     assert len(out.answers) / SECONDS >= 0.9 * declared.rate
+    assert slowest < 2.0
     assert calm.answered >= 0.99 * calm.placed
     assert is_over
 
