@@ -46,14 +46,7 @@ class Reply(Struct, frozen=True):
 
 # What this API may tell the engine.
 ControlEvent = (
-    HangUpOrdered
-    | DrainOrdered
-    | DrainRevoked
-    | DrillOrdered
-    | BusyOutOrdered
-    | PingOrdered
-    | BanOrdered
-    | LiftOrdered
+    HangUpOrdered | DrainOrdered | DrainRevoked | DrillOrdered | BusyOutOrdered | PingOrdered | BanOrdered | LiftOrdered
 )
 
 

@@ -66,7 +66,7 @@ class Connection:
         self._drops = drops
         self._now = now
         self._framer = StreamFramer()
-        self._senders: dict[Flow, None] = {}
+        self._senders: dict[Flow, bool] = {}  # whether they have sent since it stands
         self._outbox: deque[bytes | memoryview] = deque()
         self._queued = 0
         self._is_connected = False
@@ -94,11 +94,11 @@ class Connection:
 
     def send(self, data: bytes, flow: Flow | None = None) -> None:
         """Goes out at once where it can. A full outbox closes the connection: a stream cannot leave anything out."""
-        if flow is not None and flow not in self._senders:
-            self._senders[flow] = None
+        if flow is not None:
+            self._senders[flow] = self._is_connected
         if self._is_dead or self._is_finishing:
             if flow is not None:
-                self._driver.handle(FlowFailed(flow, "the connection is closed"))
+                self._driver.handle(FlowFailed(flow, "the connection is closed", self._is_connected))
             return
         self._awaits_pong = self._awaits_pong or data == _PING
         if self._is_connected and self._session is not None:
@@ -240,8 +240,13 @@ class Connection:
         trio.lowlevel.notify_closing(self.socket)
         self.socket.close()
         if reason or unsent:
-            for flow in self._senders or {self.flow: None}:
-                self._driver.handle(FlowFailed(flow, reason or "the connection was closed"))
+            # Those without a number first: what is sent again on hearing of the others may have none.
+            told = sorted((self._senders or {self.flow: False}).items(), key=lambda one: one[0].connection != 0)
+            for flow, was_open in told:
+                self._driver.handle(FlowFailed(flow, reason or "the connection was closed", was_open))
+
+    def _nameless(self) -> tuple[Flow, ...]:
+        return tuple(flow for flow, was_open in self._senders.items() if was_open and not flow.connection)
 
     # --- receiving ------------------------------------------------------------------------------------------------
 
@@ -251,7 +256,7 @@ class Connection:
             try:
                 await self._read_messages()
                 stop_reuse()
-                self._driver.handle(FlowClosed(self.flow))
+                self._driver.handle(FlowClosed(self.flow, self._nameless()))
                 await self._read_nothing()
             except trio.ClosedResourceError:
                 self.abort("")

@@ -125,10 +125,10 @@ class Endpoint:
     def handle(self, event: FlowFailed | FlowClosed | LookedUp, now: float) -> list[Out]:
         if isinstance(event, FlowClosed):
             self.connections.gone(event.flow)
-            return list(self.layer.close_flow(event.flow))
+            return list(self.layer.close_flow(event.flow, event.senders))
         if isinstance(event, FlowFailed):
             self.connections.gone(event.flow)
-            return list(self.layer.fail_flow(event.flow, event.reason, now))
+            return list(self.layer.fail_flow(event.flow, event.reason, now, was_open=event.was_open))
         self.locator.learn(event, now)
         return [*self._go_on(event, now), *self.locator.due(now)]
 
@@ -218,6 +218,8 @@ class Endpoint:
         if flow.transport is Transport.TLS:
             flow, *others = self._by_tls(flow, order.user)
             spare = others[0] if others else None
+        if spare is None and not flow.connection and flow.transport.is_reliable:
+            spare = flow  # it goes out on a connection that may be there, and that may be lost
         request = order.request
         self.counts["sent", request.method, ""] += 1
         if isinstance(order, SendAck):

@@ -7,19 +7,25 @@ from sbc.sip.commands import RecordKind
 
 
 class FlowFailed(Struct, frozen=True):
-    """Octets for `flow.remote` could not be delivered: ICMP refusal, connection refused or reset, outbox full."""
+    """Octets for `flow.remote` could not be delivered: ICMP refusal, connection refused or reset, outbox full.
+
+    `was_open`: what was sent by this flow went out on a connection that stood already; a new one may do better.
+    """
 
     flow: Flow
     reason: str
+    was_open: bool = False
 
 
 class FlowClosed(Struct, frozen=True):
     """A stream connection was ended in order, by its peer or for idleness: nothing can be sent on it any more.
 
     What was on its way may still arrive, so that no request has failed; but nobody is reached there from now on.
+    `senders`: flows without a number by which something went out on it while it stood.
     """
 
     flow: Flow
+    senders: tuple[Flow, ...] = ()
 
 
 class Ponged(Struct, frozen=True):

@@ -162,3 +162,26 @@ def test_a_peer_whose_connection_was_lost_is_known_when_it_comes_back(layer):
     layer.fail_flow(came, "reset", 0.1)
     layer.receive_request(invite, replace(BACK, proved=()), 0.2)
     assert [out.flow.connection for out in layer.resend(key)] == [8]
+
+
+# RFC: 5923
+@pytest.mark.parametrize("method", ["INVITE", "BYE"])
+def test_what_went_out_on_a_connection_that_stood_goes_by_a_new_one_when_that_is_lost(layer, method):
+    """No number was known for it: whoever is called has said nothing by it yet."""
+    sent = send(layer, method, flow=TO, spare=TO)
+    [again] = layer.fail_flow(TO, "broken pipe", 0.1, was_open=True)
+    assert (again.flow, parse_message(again.data, stream=True).via.branch) == (TO, sent.via.branch)
+    [failed] = layer.fail_flow(TO, "broken pipe", 0.2, was_open=True)
+    assert isinstance(failed, TransactionFailed)
+
+
+def test_where_no_connection_can_be_opened_none_is_tried_again(layer):
+    send(layer, "INVITE", flow=TO, spare=TO)
+    [failed] = layer.fail_flow(TO, "connection refused", 0.1)
+    assert isinstance(failed, TransactionFailed)
+
+
+def test_what_crossed_an_end_in_order_goes_again_though_it_had_no_number(layer):
+    sent = send(layer, "BYE", flow=TO, spare=TO)
+    [again] = layer.close_flow(CAME, (TO,))
+    assert parse_message(again.data, stream=True).via.branch == sent.via.branch

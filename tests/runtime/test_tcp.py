@@ -322,7 +322,7 @@ async def test_a_peer_that_does_not_read_is_closed_when_its_outbox_is_full(rig):
             rig.tcp.send(b"x" * 65_536, flow)
             if rig.driver.failed:
                 break
-    assert rig.driver.failed == [FlowFailed(flow, "the peer does not read: outbox full")]
+    assert rig.driver.failed == [FlowFailed(flow, "the peer does not read: outbox full", was_open=True)]
     assert rig.drops["tcp_outbox_full"] == 1
     await until(lambda: rig.tcp.connections == 0)
 
@@ -401,7 +401,7 @@ async def test_a_peer_that_closed_its_connection_is_a_failed_flow_for_what_is_se
     begun = trio.current_time()
     await until(lambda: rig.driver.failed)
     assert trio.current_time() - begun < 0.5
-    assert rig.driver.failed == [FlowFailed(flow, "broken pipe")]
+    assert rig.driver.failed == [FlowFailed(flow, "broken pipe", was_open=True)]
     await until(lambda: rig.tcp.connections == 0)
     rig.tcp.send(b"INVITE", flow)
     assert rig.driver.failed[1:] == [FlowFailed(flow, "the connection is closed")]
@@ -487,7 +487,7 @@ async def test_what_was_queued_before_the_end_is_not_waited_for_without_end(rig,
             rig.tcp.send(b"x" * 65_536, flow)
         rig.tcp.close(flow)
         await until(lambda: rig.tcp.connections == 0)
-    assert rig.driver.failed == [FlowFailed(flow, "the connection was closed")]
+    assert rig.driver.failed == [FlowFailed(flow, "the connection was closed", was_open=True)]
 
 
 async def test_a_stream_that_brings_more_than_is_read_says_how_long_it_has_been_so(rig, monkeypatch):

@@ -7,7 +7,7 @@ nobody: what counts is the INVITE's final response, or its absence. It parses no
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Collection, Hashable
+from collections.abc import Callable, Collection, Hashable, Sequence
 from typing import Final
 
 from msgspec.structs import replace
@@ -133,15 +133,17 @@ class TransactionLayer:
                 self.was_asked(client.flow, said, now)
         return self._settle_client(client, client.receive(response, now), now)
 
-    def fail_flow(self, flow: Flow, reason: str, now: float) -> list[Out]:
+    def fail_flow(self, flow: Flow, reason: str, now: float, *, was_open: bool = False) -> list[Out]:
         """Octets for `flow.remote` could not be delivered: every request to it that nobody has answered has failed.
 
-        A response whose connection is gone is sent again on a new one.
+        `was_open`: the connection had stood when they were sent. A response whose connection is gone is sent again on a
+        new one.
         """
         hit = [client for client in self._clients.values() if _goes_by(client.flow, flow)]
         outs: list[Out] = []
         for client in hit:
-            if client.spare is not None and client.flow.connection == flow.connection:
+            may_change = was_open or client.spare != client.flow  # a new connection to where there is none is no chance
+            if client.spare is not None and may_change and client.flow.connection == flow.connection:
                 outs += _change_over(client)
             elif client.is_waiting:
                 outs += self._settle_client(client, client.fail(reason, now), now)
@@ -153,13 +155,18 @@ class TransactionLayer:
                     outs += self._reroute(server)
         return outs
 
-    def close_flow(self, flow: Flow) -> list[Out]:
+    def close_flow(self, flow: Flow, senders: Sequence[Flow] = ()) -> list[Out]:
         """The other side has ended this connection: no answer comes by it any more. What crossed its end may have been
         read or not, and goes once more by another connection: there it is the same request (RFC 3261 §17.2.3).
+        `senders`: by which flows without a number it has gone out there.
         """
         if not flow.connection:
             return []
-        hit = [client for client in self._clients.values() if client.flow.connection == flow.connection]
+        hit = [
+            client
+            for client in self._clients.values()
+            if client.flow.connection == flow.connection or client.flow in senders
+        ]
         return [out for client in hit if client.spare is not None for out in _change_over(client)]
 
     def tick(self, now: float) -> list[Out]:
@@ -183,7 +190,8 @@ class TransactionLayer:
         self, request: Request, flow: Flow, sent_by: str, user: Hashable, now: float, *, spare: Flow | None = None
     ) -> tuple[ClientKey, list[Out]]:
         """Start a client transaction. `request` has no Via: one with a new branch is put first. `spare`: where it goes
-        once more if the connection of `flow` is lost.
+        once more if the connection of `flow` is lost; `flow` itself, where that names none: by a new one, if there was
+        one.
         """
         branch = self._ids.branch()
         before, after = _VIA[flow.transport]
