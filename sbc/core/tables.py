@@ -8,7 +8,7 @@ from msgspec import Struct
 
 
 class Table(Struct, frozen=True):
-    """`used` of `most`, in places or in octets. `is_ring`: what is oldest makes room, so that full is as it should be."""
+    """`used` of `most`, in places or in octets. `is_ring`: what is oldest makes room: full is as it should be."""
 
     name: str
     used: int
