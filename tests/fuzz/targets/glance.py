@@ -22,7 +22,7 @@ def check(data):
         return
     assert seen.call_id.decode() == message.call_id
     assert seen.key[0] == message.via.branch
-    assert (message.to.tag is None) == seen.is_new
+    assert message.to.tag is None or not seen.is_new  # what only looks like a tag is left to the parser
     refusal = looks.answer(seen, FLOW, b"503 Service Unavailable", b"tag", b"")
     answer = parse_message(refusal.data, stream=True)
     assert answer.cseq == message.cseq
