@@ -28,7 +28,9 @@ _FAST_INCREASE: Final = 0.2  # while the rate is far below where the queue began
 _FAR_BELOW: Final = 0.6  # of that
 _AT_ONCE: Final = 0.3  # of that: it is not lowered further at first, however old the queue is
 _KNEE_FADES: Final = 0.93  # in each interval that the queue stands on
-_LEAST_RATE: Final = 5.0  # units a second that are always let in
+# Units a second that are always let in. A peer that floods a stream keeps its own queue long whatever is refused, and
+# must not bring the rate below what the others need; any machine serves so many.
+_LEAST_RATE: Final = 40.0
 _SMOOTHING: Final = 0.5
 _LEAST_TOLD: Final = 0.05  # a client that is told to send nothing could never show that it has less
 _NOTHING: Final = 0.05  # units a second: such a peer is forgotten

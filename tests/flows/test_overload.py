@@ -208,7 +208,7 @@ def test_the_operator_is_told_when_it_begins_and_when_it_is_over(world):
     office = sbc.office()
     for _ in range(15):
         sbc.tell(QueueAged(3 * TARGET, "udp"))
-        for _ in range(4):
+        for _ in range(8):
             office.invites(FAR)
         sbc.run(INTERVAL)
     began = [dict(log.fields) for log in sbc.logs if log.event == "overload.began"]
