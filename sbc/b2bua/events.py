@@ -6,18 +6,21 @@ from sbc.media import wire
 from sbc.policy.engine import Policy
 from sbc.sip.events import FlowClosed, FlowFailed, LookedUp, Ponged
 
+# What a media worker tells that concerns a call or the port pool.
+News = (
+    wire.EngineReady
+    | wire.SessionEnded
+    | wire.Report
+    | wire.DigitHeard
+    | wire.Silent
+    | wire.Keyed
+    | wire.StillHeard
+    | wire.Refused
+)
+
 
 class MediaReplied(Struct, frozen=True):
-    reply: (
-        wire.EngineReady
-        | wire.SessionEnded
-        | wire.Report
-        | wire.DigitHeard
-        | wire.Silent
-        | wire.Keyed
-        | wire.StillHeard
-        | wire.Refused
-    )
+    reply: News
 
 
 class PortsOpened(Struct, frozen=True):

@@ -13,6 +13,7 @@ from sbc.b2bua.account import Ending
 from sbc.b2bua.call import Call
 from sbc.b2bua.commands import AskMedia, Log
 from sbc.b2bua.context import Context
+from sbc.b2bua.events import News
 from sbc.b2bua.listening import FellSilent, Finding, ForeignPackets, ForgedPackets, NotHeard
 from sbc.b2bua.living import LivingCalls
 from sbc.core.cause import Cause
@@ -21,17 +22,6 @@ from sbc.policy.model import Peer
 
 if TYPE_CHECKING:
     from sbc.b2bua.call import Out
-
-News = (
-    wire.EngineReady
-    | wire.SessionEnded
-    | wire.Report
-    | wire.DigitHeard
-    | wire.Silent
-    | wire.Keyed
-    | wire.StillHeard
-    | wire.Refused
-)
 
 _ALARM_SECONDS: Final = 10.0  # between two alarms of one kind for one peer
 
