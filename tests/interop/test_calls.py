@@ -40,7 +40,7 @@ ATTEMPT = {"n": 1, "peer": "carrier-a", "called_as_sent": "+14155559999", "sip_s
 
 
 def test_every_call_of_a_busy_pbx_goes_through_and_leaves_only_its_record(node, started, tmp_path):
-    calls, rate = (2000, 100) if is_full() else (300, 60)  # the machine is shared with other tests
+    calls, rate = (2000, 100) if is_full() else (300, 100)
     sbc = node()
     carrier = started(Sipp("carrier", "uas", tmp_path, local=sbc.carrier, calls=calls))
     pbx = started(

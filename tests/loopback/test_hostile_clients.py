@@ -38,8 +38,7 @@ ROGUE, STRANGER = 66, 99
 LISTENS = "0A"  # in /proc/net/tcp
 PATIENCE = 25.0
 SLOWEST_CALL = 2.0  # seconds, on a machine that has other things to do
-# 45,000 requests in a burst need some 80 MiB on a busy machine, and Python gives little of it back.
-MORE_MEMORY = 112 * 1_024  # KiB
+MORE_MEMORY = 48 * 1_024  # KiB
 
 
 @pytest.fixture
