@@ -48,7 +48,9 @@ def main() -> None:
                 sys.exit("usage: python -m sbc.media.worker.kernel.attach (started by the media worker, never by hand)")
     except (OSError, NetlinkError) as error:
         report = Report(reason=f"the program could not be attached: {_text(error)}")
-    sys.stdout.buffer.write(msgspec.json.encode(report) + b"\n")
+    # A worker that was killed meanwhile reads no report; the next one starts a helper of its own.
+    with contextlib.suppress(BrokenPipeError), os.fdopen(os.dup(sys.stdout.fileno()), "wb", buffering=0) as out:
+        out.write(msgspec.json.encode(report) + b"\n")
 
 
 def attach(program: str, handle: int, locals_: Sequence[str]) -> Report:
