@@ -10,6 +10,7 @@ from msgspec import Struct
 from sbc.b2bua.hunt import Attempt
 from sbc.cdr.record import AttemptRecord, CallRecord
 from sbc.core.cause import Cause
+from sbc.policy.model import Limits
 from sbc.sip.message import Fields
 
 Who = Literal["caller", "callee", "sbc"]
@@ -27,13 +28,35 @@ class WallClock:
         return self.at_zero + now
 
 
-class _Try(Struct):
-    attempt: Attempt
+class Try(Struct, omit_defaults=True):
+    """One attempt of the hunt, for the record. `server`: the label of the attempt."""
+
+    peer: str
+    server: str
+    called: str
     call_id: str
     started_at: float
     ended_at: float | None = None
     status: int | None = None
     cause: Cause = Cause.NORMAL
+
+
+class SavedAccount(Struct, frozen=True, omit_defaults=True):
+    """What the call journal keeps of an account; names and units are the account's own."""
+
+    ingress: str
+    ingress_call_id: str
+    started_at: float
+    ringing_at: float | None = None
+    answered_at: float | None = None
+    route: str | None = None
+    caller: str = ""
+    called: str = ""
+    aimed_at: str | None = None
+    emergency: bool = False
+    disaster: bool = False
+    tries: tuple[Try, ...] = ()
+    media: str | None = None
 
 
 class Ending(Struct, frozen=True):
@@ -60,11 +83,41 @@ class Account:
         self.aimed_at: str | None = None  # whom the hunt would have dialled, had it been able to
         self.emergency = False
         self.disaster = False
-        self.tries: list[_Try] = []
+        self.tries: list[Try] = []
         self.media: str | None = None
+        self.limits: tuple[tuple[str, Limits], ...] = ()  # of the last attempt's target, besides the call's own
+
+    def saved(self) -> SavedAccount:
+        return SavedAccount(
+            self.ingress,
+            self.ingress_call_id,
+            self.started_at,
+            self.ringing_at,
+            self.answered_at,
+            self.route,
+            self.caller,
+            self.called,
+            self.aimed_at,
+            self.emergency,
+            self.disaster,
+            tuple(self.tries),
+            self.media,
+        )
+
+    @classmethod
+    def restored(cls, ref: str, saved: SavedAccount) -> "Account":
+        account = cls(ref, saved.ingress, saved.ingress_call_id, saved.started_at)
+        account.ringing_at, account.answered_at = saved.ringing_at, saved.answered_at
+        account.route, account.caller, account.called = saved.route, saved.caller, saved.called
+        account.aimed_at, account.emergency, account.disaster = saved.aimed_at, saved.emergency, saved.disaster
+        account.tries = list(saved.tries)
+        account.media = saved.media
+        return account
 
     def dialled(self, attempt: Attempt, call_id: str, now: float) -> None:
-        self.tries.append(_Try(attempt, call_id, now))
+        target = attempt.target
+        self.tries.append(Try(target.peer.name, attempt.label, target.called, call_id, now))
+        self.limits = target.limits
 
     def attempt_ended(self, status: int | None, cause: Cause, now: float) -> None:
         """The attempt under way is over; the last one's end says nothing if it was said before."""
@@ -75,12 +128,12 @@ class Account:
     @property
     def called_peer(self) -> str:
         """Whom the last attempt has called; "" where there was none."""
-        return self.tries[-1].attempt.target.peer.name if self.tries else ""
+        return self.tries[-1].peer if self.tries else ""
 
     @property
     def called_as_sent(self) -> str:
         """The number that the last attempt has called."""
-        return self.tries[-1].attempt.target.called if self.tries else ""
+        return self.tries[-1].called if self.tries else ""
 
     def rang(self, now: float) -> None:
         if self.ringing_at is None:
@@ -92,11 +145,11 @@ class Account:
         return CallRecord(
             ref=self.ref,
             ingress=self.ingress,
-            egress=self.aimed_at if last is None else last.attempt.target.peer.name,
+            egress=self.aimed_at if last is None else last.peer,
             route=self.route,
             caller=self.caller,
             called=self.called,
-            called_as_sent=None if last is None else last.attempt.target.called,
+            called_as_sent=None if last is None else last.called,
             started_at=wall.of(self.started_at),
             ringing_at=None if self.ringing_at is None else wall.of(self.ringing_at),
             answered_at=None if answered_at is None else wall.of(answered_at),
@@ -115,13 +168,12 @@ class Account:
             attempts=tuple(self._row(i, one, wall) for i, one in enumerate(self.tries, 1)),
         )
 
-    def _row(self, n: int, one: _Try, wall: WallClock) -> AttemptRecord:
-        target = one.attempt.target
+    def _row(self, n: int, one: Try, wall: WallClock) -> AttemptRecord:
         return AttemptRecord(
             n=n,
-            peer=target.peer.name,
-            server=one.attempt.label,
-            called_as_sent=target.called,
+            peer=one.peer,
+            server=one.server,
+            called_as_sent=one.called,
             started_at=wall.of(one.started_at),
             ended_at=None if one.ended_at is None else wall.of(one.ended_at),
             sip_status=one.status,

@@ -50,8 +50,7 @@ def longest(call: "Call", decision: Decision) -> float | None:
     if decision.emergency:
         return None
     found = [limits.max_duration for limits in _limits_of(call, decision) if limits is not None]
-    if call.account.tries:
-        found += [limits.max_duration for _, limits in call.account.tries[-1].attempt.target.limits]
+    found += [limits.max_duration for _, limits in call.account.limits]
     return min((seconds for seconds in found if seconds is not None), default=None)
 
 
