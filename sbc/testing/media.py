@@ -22,12 +22,15 @@ class FakeMedia:
         configure: wire.Configure | None = None,
     ) -> None:
         self.closed: list[tuple[str, int]] = []  # ports, in order
+        self._configure = configure
         self.client = MediaClient(configure)
         self.workers: list[FakeWorker | None] = [None] * (configure.workers if configure else 1)
         self._clock = clock
         self._first = first_port + first_port % 2
         self._last = last_port
         self._next: dict[str, int] = {}
+        self._pairs: dict[str, set[int]] = {}  # open, and this life of signalling knows them
+        self._held: dict[str, set[int]] = {}  # open, of an earlier life
         self._pid = 0
         for n in range(len(self.workers)):
             self.start(n)
@@ -42,19 +45,54 @@ class FakeMedia:
         return tuple(ref for worker in self._running() for ref in worker.sessions)
 
     def open_ports(self, local: str, pairs: int) -> tuple[int, ...]:
-        """The even ports opened: fewer than asked when the range is used up."""
+        """The even ports opened: fewer than asked when the range is used up. First those that an earlier life of
+        signalling has left and no session uses.
+        """
+        held = self._held.get(local, set())
+        busy = self.client.busy_ports() if held else frozenset()
+        left = [port for port in sorted(held) if (local, port) not in busy][:pairs]
+        held.difference_update(left)
         at = self._next.get(local, self._first)
-        ports = tuple(range(at, min(at + 2 * pairs, self._last), 2))
-        self._next[local] = at + 2 * len(ports)
+        new = range(at, min(at + 2 * (pairs - len(left)), self._last), 2)
+        self._next[local] = at + 2 * len(new)
+        ports = (*left, *new)
+        self._pairs.setdefault(local, set()).update(ports)
         self._say(self.client.ports_opened(local, ports))
         return ports
 
     def close_ports(self, local: str, ports: tuple[int, ...]) -> None:
         self.closed += [(local, port) for port in ports]
+        self._pairs.get(local, set()).difference_update(ports)
         self._say(self.client.ports_closed(local, ports))
 
     def ask(self, request: Asked) -> list[wire.News]:
         return self._say(self.client.ask(request))
+
+    def signalling_lost(self) -> None:
+        """Its process is dead: the workers go on, the supervisor has the ports."""
+        for local, ports in self._pairs.items():
+            self._held.setdefault(local, set()).update(ports)
+        self._pairs.clear()
+        self.client = MediaClient(self._configure)
+
+    def signalling_found(self) -> list[wire.News]:
+        """The next life of signalling: connected to every worker, which says what sessions it has."""
+        news: list[wire.News] = []
+        for n, worker in enumerate(self.workers):
+            if worker is None:
+                news += self.start(n)
+                continue
+            worker.news.clear()
+            self.client.received(worker.start(), n)
+            news += self._say(self.client.worker_started(n))
+        return news
+
+    def everything_lost(self) -> None:
+        """The supervisor too, and so every port and every session."""
+        self.signalling_lost()
+        self.workers = [None] * len(self.workers)
+        self._held.clear()
+        self._next.clear()
 
     def relay(self, packet: Packet) -> list[Packet]:
         """The worker that has the port reads it."""

@@ -37,6 +37,7 @@ from sbc.testing.addresses import address_of
 from sbc.testing.agent import STANDING
 from sbc.testing.beside import beside
 from sbc.testing.leaks import leaks
+from sbc.testing.lives import Kept, Lives
 from sbc.testing.media import FakeMedia, Packet
 from sbc.testing.names import Names
 from sbc.testing.net import Conditions, Network
@@ -110,15 +111,21 @@ class World:
         self.switch = Switch(self.policy, seeded_ids(seed + 1), timing=timing)
         self.media = FakeMedia(*media_ports, clock=lambda: self.net.now)
         self.cdr = Cdrs()
+        self.cdr_again: list[
+            CallRecord
+        ] = []  # ordered by a later life of signalling, though an earlier had stored them
+        self.cdr_seconds = 0.0  # until a record is durable
+        self.wall_at_zero = WALL_AT_ZERO
         self.logs: list[Log] = []
         self.alerts: list[Alert] = []
-        self.kept = dict(kept or {})  # what survives a restart
+        self.kept = Kept(dict(kept or {}))  # what survives a restart
         self.blocked: dict[str, float] = {}  # sources that the kernel is told to drop, and until when
         self.names = names if isinstance(names, Names) else Names(names)
         self.disk_is_full = False
         self.unwritten: list[CallRecord] = []
         self.phones: list[Phone] = []
         self._sides: dict[str, str] = {}
+        self.lives = Lives(self, seed + 1)
         self.host = SbcHost(self)
         self.proofs = Proofs(lambda: self.switch.policy, partial(self._knows, Transport.TLS))
         self.net.proofs[self.host.name] = self.proofs
@@ -180,7 +187,9 @@ class World:
 
     def tell(self, event: Event) -> None:
         """Something happens to the engine that is no message: an operator's order, a step of the clock."""
-        self.net.perform(self.host, self.host.perform(self.switch.handle(event, self.now), self.now))
+        if isinstance(event, ClockSet):
+            self.wall_at_zero = event.wall_at_zero
+        self.net.perform(self.host, self.host.handle(event, self.now))
         self.net.settle()
 
     def reload(self, policy: str | Policy) -> None:
@@ -188,6 +197,15 @@ class World:
         self.policy = read_policy(policy)
         self._listen()
         self.tell(PolicyChanged(self.policy))
+
+    def listen_anew(self, policy: Policy) -> None:
+        """As a new process does it: on what the policy names, and nowhere else."""
+        self.policy = policy
+        named = {(one.transport, one.address) for face in policy.interfaces.values() for one in face.listeners}
+        for place in [place for place in self._listens if place not in named]:
+            self.net.close(*place)
+            del self._listens[place]
+        self._listen()
 
     def _listen(self) -> None:
         for interface in self.policy.interfaces.values():
@@ -207,10 +225,33 @@ class World:
         """In which the runtime closes each removed listener that the engine lets go of: nothing passes there then."""
         for _ in range(seconds):
             self.run(1.0)
-            for place in self.switch.removed_listeners:
+            for place in () if self.lives.is_dead else self.switch.removed_listeners:
                 if self.switch.lets_go(*place):
                     self.net.close(*place)
                     del self._listens[place]
+
+    # --- dying and living again: `lives` ------------------------------------------------------------------------------
+
+    def signalling_dies(self, *, after: int = 0, records_lost: bool = True) -> None:
+        """As by kill -9: at once, or when `after` more commands have been performed, in the middle of a step or not.
+
+        `records_lost`: so are call records that are not durable yet (`cdr_seconds`); else only the news that they are.
+        """
+        if after:
+            self.lives.dies_after = after
+        else:
+            self.lives.end(records_lost=records_lost)
+
+    def signalling_lives(self, policy: str | Policy | None = None, *, after: float = 0.0) -> None:
+        """The next process, after seconds in which nobody answered; with a policy that was changed meanwhile."""
+        self.lives.end()
+        self.run(after)
+        self.lives.begin(self.policy if policy is None else read_policy(policy))
+        self.settle()
+
+    def everything_dies(self, *, late: float = 0.05) -> None:
+        """Media worker and supervisor too, as by a power cut. The disk has what was kept `late` seconds ago."""
+        self.lives.end_all(late)
 
     # --- media --------------------------------------------------------------------------------------------------------
 
@@ -310,8 +351,12 @@ class World:
 
     def story(self) -> str:
         """Everything that helps to see what happened: ladders, what phones heard, log lines."""
-        trace = self.switch.trace
-        parts = [f"call {ref}\n{draw(trace.entries(ref), peers=trace.peers(ref))}" for ref in trace.refs()]
+        traces = [*self.lives.former, *([] if self.lives.is_dead else [self.switch.trace])]
+        parts = [
+            f"call {ref}\n{draw(trace.entries(ref), peers=trace.peers(ref))}"
+            for trace in traces
+            for ref in trace.refs()
+        ]
         for phone in self.phones:
             calls = "; ".join(f"{party.stage}: {' '.join(party.heard)}" for party in phone.agent.parties)
             parts.append(f"{phone.name}: {calls or phone.heard}")
