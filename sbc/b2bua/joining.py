@@ -40,7 +40,14 @@ class Joined:
     __slots__ = ("account", "into", "is_private", "is_turned", "leg", "media", "number", "ref", "usages")
 
     def __init__(
-        self, account: Account, usages: "Iterable[Usage]", media: CallMedia, leg: int, number: str, *, is_turned: bool
+        self,
+        account: Account,
+        usages: "Iterable[Usage]",
+        media: CallMedia | None,
+        leg: int,
+        number: str,
+        *,
+        is_turned: bool,
     ) -> None:
         self.ref = account.ref
         self.account = account
@@ -53,8 +60,10 @@ class Joined:
         self.is_private = False  # his number is not shown to anybody
 
     def take_counts(self, counts: "Sequence[wire.StreamCount]") -> None:
-        """The media worker's last word on the session that this call had before."""
-        if self.media.is_answered:
+        """The media worker's last word on the session that this call had before; nobody waits for it in a later life of
+        signalling.
+        """
+        if self.media is not None and self.media.is_answered:
             self.account.media = self.media.report(counts)
 
     def give_back(self, context: "Context", now: float) -> None:

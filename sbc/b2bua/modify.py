@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from sbc.b2bua.call import Call, Out
 
 
+RECOVERY: Final = "recovery"  # the timer of a call whose exchange was cut off by the death of signalling
 ANSWER_SECONDS: Final = 60.0  # for a person to be asked, say whether video is wanted; then the offer is taken back
 UPDATE_SECONDS: Final = 25.0  # for one that an UPDATE has brought: its sender waits for 32 seconds, then hangs up
 CANCEL_SECONDS: Final = 5.0  # for the asked side to end an offer that was taken back, two lost messages included
@@ -168,7 +169,19 @@ class Modification:
             outs += call.legs[leg].refuse_offer(491, now)
         return outs
 
+    def make_anew(self, now: float) -> "list[Out]":
+        """Signalling has died in an exchange: both are offered what was agreed before, unless one of them has been
+        quicker, so that nobody goes on with half of it.
+        """
+        if self.is_under_way or self.has_wishes:
+            return []
+        for leg in self._call.pair:
+            self._wish(Wish(leg, refresh=True))
+        return self.go_on(now)
+
     def timer(self, timer: str, now: float) -> "list[Out]":
+        if timer == RECOVERY:
+            return self.make_anew(now)
         if timer == "turn":
             return self._turned_away(now)
         change = self._change

@@ -34,6 +34,11 @@ class Passing:
         self._requests = Requests(call)
         self._told: dict[int, Fields] = {}  # by leg: who is there, as its partner heard last
 
+    @property
+    def told(self) -> dict[int, Fields]:
+        """By leg: who is there, as its partner heard last; for the journal."""
+        return self._told
+
     def take_invite(self, invite: Request) -> None:
         """The caller's INVITE: what of it every callee hears."""
         self._invite = invite

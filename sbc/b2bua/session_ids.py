@@ -30,6 +30,13 @@ class _End(Struct):
     fixed: str = ""
 
 
+class SavedSessionIds(Struct, frozen=True, omit_defaults=True):
+    """For the call journal. `ends`: leg, uuid, offered, sent, fixed, as `_End` has them."""
+
+    ends: tuple[tuple[int, str, str, SessionId | None, str], ...] = ()
+    heard: tuple[int, ...] = ()
+
+
 class SessionIds:
     __slots__ = ("_ends", "_heard", "_ids")
 
@@ -72,6 +79,14 @@ class SessionIds:
         local = (partner.uuid if partner is not None else "") or self._made(other)
         end.sent = SessionId(local, remote)
         return ((_NAME, str(end.sent)),)
+
+    def saved(self) -> SavedSessionIds:
+        ends = [(leg, end.uuid, end.offered, end.sent, end.fixed) for leg, end in self._ends.items()]
+        return SavedSessionIds(tuple(ends), tuple(sorted(self._heard)))
+
+    def restore(self, saved: SavedSessionIds) -> None:
+        self._heard = set(saved.heard)
+        self._ends = {leg: _End(uuid, offered, sent, fixed) for leg, uuid, offered, sent, fixed in saved.ends}
 
     def move(self, leg: int, other: "SessionIds", was: int) -> None:
         """A leg of another call, there number `was`, is a leg of this one now."""

@@ -83,7 +83,7 @@ def take_timer(call: "Call", timer: str, now: float) -> "list[Out]":
             return []  # it was due together with the one that has ended the call
         case _, "answers":
             return call.passing.unanswered(now)
-        case _, "change" | "turn":
+        case _, "change" | "turn" | "recovery":
             return call.modification.timer(timer, now)
         case Hunting() as state, _:
             return call.setup.timer(state, timer, now)

@@ -115,6 +115,11 @@ class PathLedger:
             self._add(replace(holder, ref=new_ref, leg=new_leg))
             self._release(holder)
 
+    def held_by(self, ref: str) -> Collection[HolderView]:
+        """What the legs of this call hold."""
+        holders = self._calls.get(ref)
+        return holders.values() if holders is not None else ()
+
     def give_back_all(self, ref: str) -> None:
         """What any leg of this call still holds: for the call's one exit."""
         for holder in list(self._calls.get(ref, {}).values()):

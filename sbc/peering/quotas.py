@@ -4,6 +4,7 @@ One place for what `rates` counts: made from the policy, changed in place by a r
 counts minutes. Part of `relations`.
 """
 
+from collections.abc import Collection
 from typing import Final
 
 from sbc.core.commands import StoreState
@@ -61,6 +62,10 @@ class Quotas:
     def usage(self, key: str) -> Usage | None:
         """Of `pbx NAME` or `route NAME`; None: it has no limits."""
         return self._usage.get(key)
+
+    def keys_of(self, usages: Collection[Usage]) -> tuple[str, ...]:
+        """By which `usage` gives these."""
+        return tuple([key for key, usage in self._usage.items() if usage in usages]) if usages else ()
 
     def views(self, now: float, wall: float) -> tuple[LimitView, ...]:
         """`wall`: wall-clock seconds (UTC) at `now`."""

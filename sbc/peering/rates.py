@@ -96,6 +96,10 @@ class Usage:
         self._running.add(ref)
         return ""
 
+    def resume(self, ref: str) -> None:
+        """A call that was admitted before signalling was started again."""
+        self._running.add(ref)
+
     def answered(self, ref: str, now: float, wall: float) -> None:
         """From here on the call spends minutes."""
         self._turn_to(now, wall)
