@@ -65,6 +65,7 @@ from sbc.b2bua.shedding import Shedding
 from sbc.b2bua.snapshot import CallView, EngineView, LoadView
 from sbc.b2bua.strangers import Strangers
 from sbc.b2bua.tables import engine_tables
+from sbc.b2bua.ticking import Ticks
 from sbc.b2bua.view import call_view, engine_view, load_view
 from sbc.b2bua.whose import asked, is_of_probe, ref_of, user_of
 from sbc.core.address import Address, Flow, Transport
@@ -137,6 +138,12 @@ class Switch:
         )
         self._delivery = Delivery(
             self._context, self.endpoint, self._living, self._between, self.beside, self.reception, self.shedding
+        )
+        parts = (self.shedding, self.relations, self.beside, self.keeping_out)
+        self._ticks: Ticks[Out] = Ticks(
+            (self._tick_endpoint, self.endpoint.next_deadline),
+            (self.ports.close_rested, self.ports.next_deadline),
+            *[(part.tick, part.next_deadline) for part in parts],
         )
 
     def show_fingerprint(self, fingerprint: Fingerprint) -> None:
@@ -284,11 +291,7 @@ class Switch:
                 return []
 
     def tick(self, now: float) -> list[Command]:
-        outs: list[Out] = [*self.shedding.tick(now), *self.endpoint.tick(now)]
-        changed = self._in_force.learn_names(now)  # by look-ups that were given up
-        rested = self.ports.close_rested(now)
-        known = [*self.relations.tick(now), *self.beside.tick(now), *self.keeping_out.tick(now)]
-        commands = self._run([*changed, *outs, *rested, *known], now)
+        commands = self._run(self._ticks.tick(now), now)
         drain = self._drain
         if drain.is_on and drain.is_due(now):
             commands += self._run(self.beside.end(now), now)
@@ -298,16 +301,15 @@ class Switch:
             commands += self._with_call(ref, lambda call: call.tick(now), now)
         return [*commands, *self._run(drain.leave(now), now)] if drain.is_on else commands
 
+    def _tick_endpoint(self, now: float) -> list[Out]:
+        outs = self.endpoint.tick(now)
+        return [*self._in_force.learn_names(now), *outs]  # by look-ups that were given up, too
+
     def next_deadline(self) -> float | None:
         deadlines = (
-            self.endpoint.next_deadline(),
-            self.relations.next_deadline(),
-            self.beside.next_deadline(),
-            self.keeping_out.next_deadline(),
+            self._ticks.next_deadline(),
             self._living.deadlines.next(),
-            self.ports.next_deadline(),
             self._drain.next_deadline() if self._drain.is_on else None,
-            self.shedding.next_deadline(),
         )
         return min((at for at in deadlines if at is not None), default=None)
 

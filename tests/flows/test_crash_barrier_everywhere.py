@@ -90,3 +90,20 @@ def test_a_bug_in_the_general_checks_ends_no_call(world, monkeypatch):
     office.hangs_up()
     assert sbc.cdr.only.cause == "normal"
     assert sbc.idle(but=["errors"])
+
+
+@pytest.mark.parametrize("part", ["relations", "beside", "keeping_out", "ports", "shedding"])
+def test_a_bug_in_the_timers_of_one_part_stops_no_other(world, monkeypatch, part):
+    """The lost INVITE is sent again, and the call that nobody answers ends; what has failed gets another turn."""
+    sbc = world()
+    office = sbc.office()
+    parts = sbc.switch._ticks._parts
+    at = [getattr(tick, "__self__", None) for tick, _ in parts].index(getattr(sbc.switch, part))
+    failing = (crashing, lambda: sbc.now)
+    monkeypatch.setattr(sbc.switch._ticks, "_parts", (*parts[:at], failing, *parts[at + 1 :]))
+    office.invites(FAR)
+    sbc.run(40.0)
+    assert office.call.stage == "ended"
+    assert 38 <= len([log for log in sbc.logs if log.event == "call.crashed"]) <= 41
+    monkeypatch.undo()
+    assert sbc.idle(but=["errors"])
