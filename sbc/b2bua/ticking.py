@@ -1,4 +1,4 @@
-"""The parts that have deadlines besides calls, each behind a barrier: a bug in one does not stop the timers of the others.
+"""The parts that have deadlines besides calls, each behind a barrier: a bug in one stops the timers of no other.
 
 One that has failed rests for a second, because its deadline is most likely due still. Used by the switch, whose calls
 have a barrier each (`living`).
