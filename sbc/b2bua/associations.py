@@ -4,6 +4,7 @@ An association has a number that no other side's has: another target of a call m
 certificate, and still it has no keys. Used by `securing`.
 """
 
+from collections.abc import Iterable
 from typing import Final
 
 from msgspec import Struct
@@ -24,6 +25,15 @@ class _Known(Struct, frozen=True):
     place: tuple[str, int] | None
 
 
+class SavedAssociation(Struct, frozen=True, array_like=True):
+    """For the call journal: `stream`, what the worker was told last, and what that is recognised by."""
+
+    stream: int
+    dtls: wire.Dtls
+    tls_id: str = ""
+    place: tuple[str, int] | None = None
+
+
 class Associations:
     __slots__ = ("_ids", "_known", "_suites")
 
@@ -31,6 +41,12 @@ class Associations:
         self._ids = ids
         self._suites = suites
         self._known: dict[int, _Known] = {}  # by stream
+
+    def saved(self) -> tuple[SavedAssociation, ...]:
+        return tuple([SavedAssociation(i, one.dtls, one.tls_id, one.place) for i, one in self._known.items()])
+
+    def restore(self, saved: Iterable[SavedAssociation]) -> None:
+        self._known = {one.stream: _Known(one.dtls, one.tls_id, one.place) for one in saved}
 
     def agreed(self, i: int, ours: DtlsSetup, theirs: DtlsSetup, remote: wire.Remote | None) -> wire.Dtls:
         """Another certificate, another role, or another place where no `tls-id` says that it is the same association,

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 import msgspec
-from msgspec import Struct
+from msgspec import Raw, Struct
 
 from sbc.b2bua.sides import Side, SideName
 from sbc.b2bua.totals import Totals
@@ -22,6 +22,7 @@ from sbc.core.limits import (
     PAST_STREAMS,
 )
 from sbc.media import wire
+from sbc.media.counting import Counts, Key
 from sbc.media.quality import mos, mouth_to_ear_ms
 from sbc.sdp.g711 import laws
 
@@ -120,6 +121,8 @@ class Listening:
         self._forged: dict[SideName, None] = {}
         self._past: dict[SideName, list[dict[str, object]]] = {side: [] for side in _SIDES}  # of streams that are over
         self._told: dict[tuple[str, int], wire.EndCount] = {}  # what of an end's counters is in there already
+        self._carried: Counts | None = None  # of an earlier life of signalling
+        self.saved: tuple[object, Raw] = (None, Raw())  # what was written down last, and by which state
 
     @property
     def is_two_way(self) -> bool:
@@ -134,6 +137,16 @@ class Listening:
                 if way.chapter not in goes_on:
                     self._close(way, count)
         self._ways, self._generation, self._is_fresh = ways, generation, True
+        if self._carried is not None:
+            self._carried.expect(generation, _ends_of(ways))
+
+    def goes_on(self) -> None:
+        """After a recovery, with what was heard before: where a worker begins at zero, that is added to its counts."""
+        ends = _ends_of(self._ways)
+        self._carried = Counts()
+        self._carried.expect(self._generation, ends)
+        if len(ends) == len(self._before):
+            self._carried.totals(self._generation, self._before)
 
     def take(
         self, generation: int, counts: Sequence[wire.StreamCount], now: float, *, is_answered: bool
@@ -144,7 +157,7 @@ class Listening:
         """
         if generation != self._generation or len(counts) != len(self._ways):
             return []
-        counts = tuple(counts)
+        counts = self._in_all(counts)
         if self._is_fresh or len(self._before) != len(counts):
             self._began, self._began_at = counts, now
             self._is_fresh = not is_answered
@@ -160,7 +173,7 @@ class Listening:
 
     def finish(self, counts: Sequence[wire.StreamCount]) -> str:
         """The last counts: the CDR's `media`."""
-        counts = tuple(counts)
+        counts = self._in_all(counts)
         if not self._is_fresh and len(self._before) == len(counts):
             self._find_not_heard(counts)
         self._add_up(counts)
@@ -268,6 +281,10 @@ class Listening:
         is_due = i < len(self._ways) and self._ways[i].is_two_way and not self._is_fresh
         return round(self._at - self._heard_at.get((i, side), self._at)) if is_due else 0
 
+    def _in_all(self, counts: Sequence[wire.StreamCount]) -> tuple[wire.StreamCount, ...]:
+        counts = tuple(counts)
+        return counts if self._carried is None else self._carried.totals(self._generation, counts)
+
     # --- figures ------------------------------------------------------------------------------------------------------
 
     def _add_up(self, counts: tuple[wire.StreamCount, ...]) -> None:
@@ -336,6 +353,10 @@ def _score(codec: str, count: wire.StreamCount, end: wire.EndCount) -> float | N
     round_trips = count.ingress.round_trip_ms + count.egress.round_trip_ms
     score = mos(codec, lost / (arrived + lost), mouth_to_ear_ms(round_trips, end.jitter_ms))
     return None if score is None else round(score, 2)
+
+
+def _ends_of(ways: Sequence[Way]) -> tuple[tuple[Key, Key], ...]:
+    return tuple([(way.ingress.at, way.egress.at) for way in ways])
 
 
 def _expected(way: Way, side: SideName) -> Expected:

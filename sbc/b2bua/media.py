@@ -73,6 +73,7 @@ class CallMedia:
         self._may_bury = False  # a stream may have ended
         self.waits = False  # whoever is on the ingress side is not to hear anything yet
         self._dead: list[tuple[str, int]] = []  # ports of streams that have ended, to be given back
+        self.was_changing = False  # an exchange was on its way when signalling died, and none is settled since
 
     @property
     def is_up(self) -> bool:
@@ -170,6 +171,7 @@ class CallMedia:
     def settle(self, now: float | None = None) -> None:
         """The exchange is complete: what each side said and was told in it is what a rejected offer comes back to."""
         offer, self.offer, self._answered = self._answered, None, None
+        self.was_changing = False
         for name, side in self.sides.items():
             if side.now is not side.settled:
                 side.settle(() if offer is None or offer.by == name else offer.remotes)
@@ -342,13 +344,32 @@ class CallMedia:
     def relay(self) -> wire.PutSession:
         """The whole relay as it shall be now; where it `waits`, ports hear and nothing is sent on yet."""
         self._generation += 1
+        self.listening.rewired(self._wire(), self._generation)
+        return self._as_put()
+
+    def resume(self, now: float) -> wire.PutSession | None:
+        """The same once more, for a worker that may have it still; None: it was never put.
+
+        Where an exchange was on its way, and the worker may have been told of what is not kept of it, it is a new one.
+        """
+        self._give_back_dead(now)
+        if not self.is_up:
+            return None
+        if self.was_changing:
+            return self.prepare() or self.relay()
+        self._wire()
+        return self._as_put()
+
+    def _wire(self) -> tuple[Way, ...]:
+        """The streams, and what is to be heard of them."""
         self._streams = ()
-        ways: tuple[Way, ...] = ()
-        if len(self.sides) == 2:
-            ingress, egress = self.sides["ingress"], self.sides["egress"]
-            self._streams, codecs = streams_between(ingress, egress, is_renumbered=self._is_renumbered)
-            ways = ways_of(self._streams, codecs, ingress, egress)
-        self.listening.rewired(ways, self._generation)
+        if len(self.sides) < 2:
+            return ()
+        ingress, egress = self.sides["ingress"], self.sides["egress"]
+        self._streams, codecs = streams_between(ingress, egress, is_renumbered=self._is_renumbered)
+        return ways_of(self._streams, codecs, ingress, egress)
+
+    def _as_put(self) -> wire.PutSession:
         silence = self._rules.silence if self.listening.is_two_way else 0.0
         return wire.PutSession(self.ref, self._generation, self._streams, early=self.waits, silence_seconds=silence)
 

@@ -6,9 +6,11 @@ mean something else here; then it is renumbered. What the peer itself has said i
 the rule: we do not. An ordinary call only puts its descriptions by; they are read when there is something to compare.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Final
+
+from msgspec import Struct
 
 from sbc.sdp.model import Media, Session
 from sbc.sdp.payload_types import EXPLAINING, Meaning, meanings_of, renumbered, speaks_alike
@@ -21,12 +23,15 @@ _NONE: Final[_Streams] = {}  # of everybody who has read nothing yet; never writ
 
 
 class Numbers:
-    __slots__ = ("_said", "_told", "_unread")
+    """`readings`: how often descriptions that were put by have been read; a change of what is known otherwise."""
+
+    __slots__ = ("_said", "_told", "_unread", "readings")
 
     def __init__(self) -> None:
         self._told: _Streams = _NONE
         self._said: _Streams = _NONE
         self._unread: list[tuple[bool, Session]] = []
+        self.readings = 0
 
     @property
     def is_fresh(self) -> bool:
@@ -87,6 +92,7 @@ class Numbers:
                     if meaning.is_known and not (by_us and number in stream):
                         stream[number] = meaning
         self._unread.clear()
+        self.readings += 1
 
     def _number(
         self, i: int, number: str, meaning: Meaning, taken: set[str], others: Mapping[str, Meaning]
@@ -112,3 +118,27 @@ class Numbers:
 
     def _is_used(self, i: int, number: str) -> bool:
         return number in self._told.get(i, {}) or number in self._said.get(i, {})
+
+
+# --- for the call journal ---------------------------------------------------------------------------------------------
+
+
+class SavedNumbers(Struct, frozen=True, array_like=True):
+    """`unread`: (told by us, place of the description among those that are kept with it)."""
+
+    told: _Streams = {}
+    said: _Streams = {}
+    unread: tuple[tuple[bool, int], ...] = ()
+
+
+def save_numbers(numbers: Numbers, place: Callable[[Session], int]) -> SavedNumbers:
+    unread = tuple([(by_us, place(session)) for by_us, session in numbers._unread])
+    return SavedNumbers(numbers._told, numbers._said, unread)
+
+
+def restored_numbers(saved: SavedNumbers, sessions: Sequence[Session]) -> Numbers:
+    numbers = Numbers()
+    if saved.told or saved.said:
+        numbers._told, numbers._said = saved.told, saved.said
+    numbers._unread = [(by_us, sessions[place]) for by_us, place in saved.unread]
+    return numbers

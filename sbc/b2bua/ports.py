@@ -134,6 +134,21 @@ class PortPool:
         address.used.update(taken)
         return taken
 
+    def hold(self, local: str, ports: Iterable[int]) -> None:
+        """These are in use already, by calls that an earlier life of signalling began: nobody is given them, whether or
+        not they are open yet. Where the address is none of the policy's any more, they are all that is there.
+        """
+        address = self._addresses.get(local)
+        if address is None:
+            address = self._addresses[local] = _Address()
+            address.is_removed = True
+        for port in ports:
+            if port in address.ready:
+                address.ready.remove(port)
+            address.resting.pop(port, None)
+            address.ended.pop(port, None)
+            address.used.add(port)
+
     def give_back(self, local: str, ports: list[int], now: float) -> None:
         """Ports that are not in use are ignored: giving back twice changes nothing."""
         address = self._addresses.get(local)

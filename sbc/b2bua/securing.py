@@ -13,7 +13,7 @@ from typing import Final, Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
-from sbc.b2bua.associations import Associations, begins
+from sbc.b2bua.associations import Associations, SavedAssociation, begins
 from sbc.core.ids import IdSource
 from sbc.core.limits import SRTP_KEYS_TRIED
 from sbc.media import wire
@@ -58,6 +58,15 @@ def agreed(told: Security | None, said: Security | None) -> Agreement | None:
     return None if told.dtls is None or said.dtls is None else Agreement(told.dtls, said.dtls)
 
 
+class SavedSecuring(Struct, frozen=True, omit_defaults=True):
+    """For the call journal. `former`: by stream, what was put last, and with which keys of the far end."""
+
+    rules: SrtpRules
+    former: tuple[tuple[int, wire.Crypto, tuple[wire.MasterKey, ...]], ...] = ()
+    shut: wire.Crypto | None = None
+    associations: tuple[SavedAssociation, ...] = ()
+
+
 class Securing:
     """`fingerprint`: of our certificate in DTLS handshakes; None: there are none."""
 
@@ -72,6 +81,19 @@ class Securing:
         self._former: dict[int, tuple[wire.Crypto, tuple[wire.MasterKey, ...]]] = {}  # by stream: what was put last
         self._shut: wire.Crypto | None = None
         self._associations = Associations(ids, rules.suites)
+
+    def saved(self) -> SavedSecuring:
+        """What holds when no exchange is under way."""
+        former = tuple([(i, crypto, keys) for i, (crypto, keys) in self._former.items()])
+        return SavedSecuring(self._rules, former, self._shut, self._associations.saved())
+
+    @classmethod
+    def restored(cls, saved: SavedSecuring, ids: IdSource, fingerprint: Fingerprint | None) -> "Securing":
+        securing = cls(saved.rules, ids, fingerprint)
+        securing._former = {i: (crypto, keys) for i, crypto, keys in saved.former}
+        securing._shut = saved.shut
+        securing._associations.restore(saved.associations)
+        return securing
 
     @property
     def is_required(self) -> bool:

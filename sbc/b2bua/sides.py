@@ -8,7 +8,7 @@ Used by `media`; it allocates nothing and talks to nobody.
 from collections.abc import Collection, Sequence
 from typing import Final, Literal
 
-from msgspec import Struct
+from msgspec import Raw, Struct
 from msgspec.structs import replace
 
 from sbc.b2bua.numbers import Numbers
@@ -41,6 +41,7 @@ class Agreed(Struct, frozen=True):
 NOTHING: Final = Agreed()
 _BOTH: Final = Direction.SENDRECV
 _SOME_PORT: Final = 9  # that no stream of ours has
+_UNSAVED: Final = Raw()
 
 
 class Side:
@@ -50,12 +51,13 @@ class Side:
     `now` is what the relay follows; `settled` is what a rejected offer comes back to. `wills`: what the peer itself
     wants of each stream, whatever the other side's holds have made it answer; empty: to send and receive. `recodes`:
     its peer may be offered a G.711 law that the other side has not. `epoch`: see `wire.End`. `securing`: its peer may,
-    or must, have SRTP; None: it has none.
+    or must, have SRTP; None: it has none. `saved`: what was written down of it last, and by which state (`saved_side`).
     """
 
     __slots__ = (
         "_before", "_followed", "_others", "codecs", "dtmf", "epoch", "fax", "is_plain", "latching", "local",
-        "media_from", "now", "numbers", "origin", "ports", "recodes", "securing", "sent", "settled", "shown", "wills",
+        "media_from", "now", "numbers", "origin", "ports", "recodes", "saved", "securing", "sent", "settled", "shown",
+        "wills",
     )  # fmt: skip
 
     def __init__(
@@ -94,6 +96,7 @@ class Side:
         self.settled = NOTHING
         self.wills: tuple[Direction, ...] = ()
         self.numbers = Numbers()
+        self.saved: tuple[object, Raw] = (None, _UNSAVED)
 
     # --- what it is told ----------------------------------------------------------------------------------------------
 

@@ -53,7 +53,7 @@ class _Session:
         pairs = _pairs(put)
         self.relayed = self.relayed and pairs == self.pairs
         self.put, self.pairs = put, pairs
-        self.counts.expect(put)
+        self.counts.expect(put.generation, ends_of(put))
 
     def said_again(self, *, has_its_ports: bool) -> list[wire.PutSession | wire.DeleteSession]:
         """A deleted session is put and deleted, so that its ports are silent afterwards. One of which another worker

@@ -45,9 +45,9 @@ class Counts:
         self._base: dict[Key, wire.EndCount] = {}
         self._last: dict[Key, wire.EndCount] = {}
 
-    def expect(self, put: wire.PutSession) -> None:
+    def expect(self, generation: int, ends: tuple[tuple[Key, Key], ...]) -> None:
         """Reports of this generation speak of these ends."""
-        self._ends[put.generation] = ends_of(put)
+        self._ends[generation] = ends
         while len(self._ends) > _GENERATIONS_REMEMBERED:
             del self._ends[next(iter(self._ends))]
 

@@ -20,7 +20,7 @@ STATIC: Final = {
 }  # fmt: skip
 
 
-class Codec(Struct, frozen=True):
+class Codec(Struct, frozen=True, array_like=True):
     """Lower-case name with clock rate and channels, so that equal codecs are equal values (RFC 3264 §6.1)."""
 
     name: str

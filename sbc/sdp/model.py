@@ -2,6 +2,7 @@
 
 `lines` hold whole lines ("a=ptime:20"), without the v=, o=, s=, c= and m= lines, which have fields of their own.
 Nothing here decides anything. Used by every other module of this package; `parse` makes these values from the wire.
+The call journal keeps them as arrays: a new field goes to the end of its value, and has a default.
 """
 
 from typing import Final
@@ -35,7 +36,7 @@ class Origin(Struct, frozen=True):
         return f"- {self.session_id} {self.version} IN {address_type(self.host)} {self.host}"
 
 
-class Connection(Struct, frozen=True):
+class Connection(Struct, frozen=True, array_like=True):
     """A c= line: address type (IP4, IP6) and the address as written, which may be a name or carry a multicast TTL."""
 
     address_type: str
@@ -45,7 +46,7 @@ class Connection(Struct, frozen=True):
         return f"IN {self.address_type} {self.address}"
 
 
-class Media(Struct, frozen=True):
+class Media(Struct, frozen=True, array_like=True):
     """One m= line and the lines below it. Port 0 is a refused or removed stream (RFC 3264 §6, §8.2).
 
     `security`: it is secured RTP by that; `proto` is then that of plain RTP (see `secured`).
@@ -79,7 +80,7 @@ class Media(Struct, frozen=True):
         return proto.startswith("UDP/") and "TLS" not in proto and "SAVP" not in proto
 
 
-class Session(Struct, frozen=True):
+class Session(Struct, frozen=True, array_like=True):
     """One description. `origin` and `name` are the values of o= and s= as written."""
 
     origin: str

@@ -30,7 +30,7 @@ EXPLAINING: Final = ("a=rtpmap:", "a=fmtp:")
 _NUMBERED: Final = (*EXPLAINING, "a=rtcp-fb:")
 
 
-class Meaning(Struct, frozen=True):
+class Meaning(Struct, frozen=True, array_like=True):
     """`configuration` tells formats of one codec apart, without naming a number."""
 
     codec: Codec

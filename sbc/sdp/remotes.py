@@ -17,7 +17,7 @@ from sbc.sdp.model import Media, Session, attribute_values
 _RTCP_OCTETS: Final = 255  # read of one a=rtcp value; keeps what `_host` remembers small
 
 
-class MediaRemote(Struct, frozen=True):
+class MediaRemote(Struct, frozen=True, array_like=True):
     """One m= line as the relay sees it.
 
     `host` is an IP literal in canonical form, None for the old hold (`held`) and for a name, which we do not resolve.

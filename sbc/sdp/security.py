@@ -21,7 +21,7 @@ KEY_OCTETS: Final = {
 """Suites that we know, and how long their master key and salt are together (RFC 4568 §6.2, RFC 7714 §12)."""
 
 
-class InlineKey(Struct, frozen=True):
+class InlineKey(Struct, frozen=True, array_like=True):
     """Master key and salt in one piece, and the master key identifier as it stands in packets; empty: none does."""
 
     key: bytes
@@ -31,7 +31,7 @@ class InlineKey(Struct, frozen=True):
         return "InlineKey(***)"
 
 
-class CryptoLine(Struct, frozen=True):
+class CryptoLine(Struct, frozen=True, array_like=True):
     """A usable `a=crypto`: what its writer sends with. `keys`: several have MKIs of one length."""
 
     tag: int
@@ -39,7 +39,7 @@ class CryptoLine(Struct, frozen=True):
     keys: tuple[InlineKey, ...]
 
 
-class DtlsSetup(Struct, frozen=True):
+class DtlsSetup(Struct, frozen=True, array_like=True):
     """Who may shake hands, and who begins. `fingerprints`: (hash in lower case, "AB:CD:…"), all of one hash.
 
     `tls_id` (RFC 8842 §4): another one means another association; empty: not said.
@@ -50,7 +50,7 @@ class DtlsSetup(Struct, frozen=True):
     tls_id: str = ""
 
 
-class Security(Struct, frozen=True):
+class Security(Struct, frozen=True, array_like=True):
     """Of one m= line. `proto`: as that has it; empty: that of plain RTP, with keys beside it (RFC 8643).
 
     `crypto` and `dtls` are what can be used of it; neither: nothing can.

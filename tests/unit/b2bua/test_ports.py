@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sbc.b2bua.commands import OpenPorts
+from sbc.b2bua.commands import ClosePorts, OpenPorts
 from sbc.b2bua.ports import PortPool
 from sbc.core.ids import IdSource
 from sbc.core.limits import (
@@ -179,3 +179,41 @@ def test_which_port_comes_next_cannot_be_told(pairs):
         pool.opened(LOCAL, tuple(range(20000, 20000 + 2 * pairs, 2)), 0.0)
         seen.add(pool.take(LOCAL, 1, 0.0)[0])
     assert len(seen) == pairs
+
+
+def test_what_calls_of_an_earlier_life_hold_nobody_else_is_given():
+    pool = _pool()
+    pool.hold(LOCAL, (20002, 20004))
+    assert pool.in_use == 2
+    pool.opened(LOCAL, (20000, 20002, 20004, 20006), 0.0)
+    assert sorted(pool.take(LOCAL, 2, 0.0)) == [20000, 20006]
+    assert pool.take(LOCAL, 1, 0.0) is None
+
+
+def test_what_was_held_rests_at_the_end_of_its_call_like_any_other():
+    pool = _pool(20000, 20003)
+    pool.hold(LOCAL, (20000,))
+    pool.opened(LOCAL, (20000, 20002), 0.0)
+    assert pool.take(LOCAL, 1, 0.0) == [20002]
+    pool.give_back(LOCAL, [20000], 10.0)
+    assert pool.take(LOCAL, 1, 10.0) is None
+    assert pool.take(LOCAL, 1, 10.0 + PORT_QUARANTINE_SECONDS) == [20000]
+
+
+def test_what_is_open_already_can_be_held():
+    pool = _pool()
+    pool.opened(LOCAL, (20000, 20002), 0.0)
+    pool.hold(LOCAL, (20000,))
+    assert pool.take(LOCAL, 2, 0.0) is None
+    assert pool.take(LOCAL, 1, 0.0) == [20002]
+
+
+def test_calls_keep_their_ports_on_an_address_that_the_policy_has_no_more():
+    pool = _pool()
+    pool.hold("127.0.0.99", (20000,))
+    assert pool.take("127.0.0.99", 1, 0.0) is None
+    assert pool.in_all == 4
+    pool.opened("127.0.0.99", (20000,), 0.0)
+    pool.give_back("127.0.0.99", [20000], 10.0)
+    assert pool.close_rested(10.0) == []
+    assert pool.close_rested(10.0 + PORT_QUARANTINE_SECONDS) == [ClosePorts("127.0.0.99", (20000,))]
