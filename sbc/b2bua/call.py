@@ -212,6 +212,11 @@ class Call:
         self.holdings.return_paths()
         return outs
 
+    def take_stray(self, leg: int, response: Response, flow: Flow) -> list[Out]:
+        """A 2xx to an INVITE that no transaction of ours awaits."""
+        self.legs[leg].speaks_from(flow)
+        return [*self.legs[leg].take_stray(response)]
+
     def take_loss(self, leg: int, n: int, detail: str, now: float) -> list[Out]:
         return self._absorb(self.legs[leg].take_loss(detail, n), now)
 

@@ -25,6 +25,7 @@ from sbc.policy.engine import Policy
 from sbc.policy.model import Interface
 from sbc.policy.protection import Keying, SrtpRules
 from sbc.sip.timing import Timing
+from sbc.sip.transaction.layer import TransactionLayer
 from sbc.trace.peer_tapes import PeerTapes
 from sbc.trace.recorder import Recorder
 
@@ -59,6 +60,7 @@ class Context:
         "ids",
         "interfaces",
         "keeping_out",
+        "layer",
         "media_rules",
         "moves",
         "outcomes",
@@ -104,6 +106,7 @@ class Context:
         self.outcomes: Counter[tuple[str, str, str]] = Counter()
         self.dropped: Counter[str] = Counter()  # what was refused for want of room, by reason; set by the switch
         self.keeping_out = KeepingOut(policy, self.dropped)  # the switch's has its counter
+        self.layer = TransactionLayer(ids, timing)  # the switch's is its endpoint's
         self.emergencies = 0
         self.fingerprint: Fingerprint | None = None
         self.full_said: dict[str, float] = {}

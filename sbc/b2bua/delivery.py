@@ -31,13 +31,14 @@ from sbc.sip.checks import refusal_of
 from sbc.sip.commands import Order, ResendResponse, Respond
 from sbc.sip.endpoint import Endpoint
 from sbc.sip.endpoint import Out as SipOut
-from sbc.sip.message import Request
+from sbc.sip.message import Request, Response
 from sbc.sip.transaction.outputs import (
     AckReceived,
     CancelReceived,
     ConnectionLost,
     RequestReceived,
     ResponseReceived,
+    ResponseStrayed,
     TransactionFailed,
 )
 
@@ -82,6 +83,8 @@ class Delivery:
                 return self._response(user, out, peer, now)
             case AckReceived(request, flow):
                 return self._ack(request, flow, data, now)
+            case ResponseStrayed(response, flow):
+                return self._stray(response, flow, peer, data, now)
             case PlaceChild() | HangUpChild() | JoinCalls() | ChildProgressed() | ChildAnswered() | ChildFailed():
                 return self._between.perform(out, now)
             case TransactionFailed((("beside") as kind, str(id_), int(n))):
@@ -180,6 +183,17 @@ class Delivery:
                 )
             case _:
                 return end_orphan(user, out, peer, self._context.relations)
+
+    def _stray(self, response: Response, flow: Flow, peer: Peer | None, data: bytes, now: float) -> Sequence[Out]:
+        """A 2xx to an INVITE of ours that no transaction awaits: of an earlier life of this program, or very late."""
+        found = self._context.dialogs.get(response.from_.tag or "")
+        if found is None:
+            return []
+        ref, leg = found
+        if not self._is_from(peer, self._context.calls[ref].legs[leg].peer):
+            return []
+        self._living.trace_received((ref, leg, 0), data, flow, now)
+        return self._living.guarded(ref, lambda call: call.take_stray(leg, response, flow), now)
 
     def _is_from(self, peer: Peer | None, asked: Peer | None) -> bool:
         return peer is not None and asked is not None and self._context.policy.may_be(peer, asked)

@@ -116,6 +116,7 @@ class Switch:
         self._context = Context(
             policy, self.relations, ids=ids, timing=timing, ports=self.ports, media_rules=rules, trace=self.trace
         )
+        self._context.layer = self.endpoint.layer
         self.beside = Beside(self._context)
         self._context.dropped = self.endpoint.dropped
         self.keeping_out = self._context.keeping_out = KeepingOut(policy, self.endpoint.dropped)

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from sbc.core.address import Flow
 from sbc.sip.message import Fields, Request
+from sbc.sip.transaction.saved import SavedInvite, SavedServer
 
 RecordKind = Literal["NAPTR", "SRV", "A", "AAAA"]
 
@@ -112,4 +113,13 @@ class ResendResponse(Struct, frozen=True):
     key: tuple[str, ...]
 
 
-Order = SendRequest | SendAck | CancelRequest | Respond | Adopt | KeepAlive | ResendResponse
+class Revive(Struct, frozen=True, eq=False):
+    """A transaction of an earlier life of this program goes on, as `user`'s: a peer's request, to be answered or known
+    again; or an INVITE of ours, which is cancelled.
+    """
+
+    saved: SavedServer | SavedInvite
+    user: Hashable
+
+
+Order = SendRequest | SendAck | CancelRequest | Respond | Adopt | KeepAlive | ResendResponse | Revive

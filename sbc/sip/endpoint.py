@@ -26,6 +26,7 @@ from sbc.sip.commands import (
     Order,
     ResendResponse,
     Respond,
+    Revive,
     SendAck,
     SendMessage,
     SendRequest,
@@ -43,6 +44,7 @@ from sbc.sip.timing import DEFAULT_TIMING, Timing
 from sbc.sip.transaction.layer import TransactionLayer
 from sbc.sip.transaction.outputs import Out as TransactionOut
 from sbc.sip.transaction.outputs import TransactionFailed
+from sbc.sip.transaction.saved import SavedInvite, SavedServer, without_connection
 
 Out = TransactionOut | CloseFlow | LookUp | Log
 Door = Callable[[Request], Refusal | None]
@@ -110,7 +112,7 @@ class Endpoint:
             self.counts["received", _counted(message.method), ""] += 1
             return message, list(self.layer.receive_request(message, flow, now, peer=peer, octets=len(data)))
         self.counts["received", _counted(message.cseq.method), COUNTED[message.status]] += 1
-        return message, list(self.layer.receive_response(message, now))
+        return message, list(self.layer.receive_response(message, now, flow))
 
     def bad_frame(self, data: bytes, flow: Flow) -> list[Out]:
         """What a stream brought cannot be told from what follows it: answer if possible, and close (§18.3)."""
@@ -179,9 +181,19 @@ class Endpoint:
                 return []
             case ResendResponse(key):
                 return list(self.layer.resend(key))
+            case Revive(saved, user):
+                return self._revive(saved, user, now)
             case KeepAlive(flow, user):
                 flows = self._by_tls(flow, user) if flow.transport is Transport.TLS else (flow,)
                 return [SendMessage(flows[0], _PING)]
+
+    def _revive(self, saved: SavedServer | SavedInvite, user: Hashable, now: float) -> list[Out]:
+        if isinstance(saved, SavedServer):
+            self.layer.revive(saved, user, now)
+            return []
+        proof = "" if self.way is None or saved.flow.transport is not Transport.TLS else self.way(user).proof
+        flow = without_connection(saved.flow, (proof,) if proof else ())
+        return list(self.layer.abandon(saved, flow, user, now))
 
     def _respond(self, order: Respond, now: float) -> list[Out]:
         fields = order.fields

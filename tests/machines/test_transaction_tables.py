@@ -1,5 +1,7 @@
 """What holds for the tables of all four transactions, and for the machines that read them."""
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -28,6 +30,7 @@ EDGES = {
         cancelling: 2xx > accepted, 300-699 > completed, 64*T1 after CANCEL > terminated, transport failed > terminated
         accepted: 2xx > accepted, timer M > terminated
         completed: 300-699 > completed, timer D > terminated, transport failed > terminated
+        of an earlier life: T1 after INVITE > cancelling, 1xx > cancelling, 2xx > accepted, 300-699 > completed
     """,
     "invite_server": """
         proceeding: INVITE > proceeding, send 1xx > proceeding, send 2xx > accepted, send 300-699 > completed
@@ -55,13 +58,14 @@ EDGES = {
 def drawn(text):
     """Rows `state: input > state, …` of a drawing; commas also stand within one state's name."""
     text = text.replace("calling, CANCEL waiting", "calling CANCEL waiting")
+    text = text.replace("of an earlier life", "calling of an earlier life")
     rows = set()
     for line in text.replace(",\n", ", ").strip().splitlines():
         state, _, edges = line.partition(":")
         for edge in edges.split(","):
             input_, _, target = edge.partition(">")
             rows.add((state.strip(), input_.strip(), target.strip()))
-    return {tuple(part.replace("calling CANCEL waiting", "calling, CANCEL waiting") for part in row) for row in rows}
+    return {tuple(re.sub("^calling (?=CANCEL|of)", "calling, ", part) for part in row) for row in rows}
 
 
 @pytest.fixture(params=MODULES)
@@ -89,8 +93,9 @@ def test_nothing_leaves_terminated(name):
 
 def test_every_state_is_reached_and_every_live_one_left(name):
     module = MODULES[name]
-    first = next(iter(module.State))
-    reached = {first}
+    reached = {next(iter(module.State))}
+    if name == "invite_client":
+        reached.add(invite_client.State.ABANDONED)  # what another life of the program begins with
     while True:
         more = {target for (state, _), (_, target) in module.TABLE.items() if state in reached}
         if more <= reached:

@@ -9,11 +9,12 @@ from sbc.sip.message import Fields, Request, Response
 
 
 class Abilities:
-    __slots__ = ("_allow", "_peer")
+    __slots__ = ("_allow", "_peer", "said")
 
     def __init__(self, peer: Peer) -> None:
         self._peer = peer
-        self._allow: frozenset[str] | str | None = None  # what the peer says that it understands; text until asked for
+        self.said: str | None = None  # the peer's Allow of last
+        self._allow: frozenset[str] | None = None  # … once it is asked for
 
     def fields(self) -> Fields:
         """Ours, in a request that refreshes the target and in the 2xx to one."""
@@ -37,16 +38,17 @@ class Abilities:
         """What the peer says of itself, if anything."""
         said = message.headers("Allow")
         if said:
-            self._allow = said[0] if len(said) == 1 else ",".join(said)
+            self.said, self._allow = said[0] if len(said) == 1 else ",".join(said), None
 
     def allows(self, method: str) -> bool:
         """What the peer's Allow has said. Without any, UPDATE and PRACK are too new to be taken for granted."""
-        if self._allow is None:
+        if self.said is None:
             return method not in ("UPDATE", "PRACK")
-        if isinstance(self._allow, str):
-            self._allow = frozenset([name.strip() for name in self._allow.split(",")])
+        if self._allow is None:
+            self._allow = frozenset([name.strip() for name in self.said.split(",")])
         return method in self._allow
 
     def forget_update(self) -> None:
         """The peer's Allow has named it, and yet it does not know it."""
-        self._allow = frozenset([name for name in self._peer.methods if name != "UPDATE" and self.allows(name)])
+        self.said = ", ".join([name for name in self._peer.methods if name != "UPDATE" and self.allows(name)])
+        self._allow = None

@@ -5,7 +5,10 @@ is decided here. Other requests are kept until their reply. BYE is `leaving`'s, 
 uses it.
 """
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
 
 from sbc.b2bua.leg.described import SDP_TYPE, description
 from sbc.b2bua.leg.state import Out, State
@@ -20,12 +23,30 @@ if TYPE_CHECKING:
     from sbc.b2bua.leg.leg import Leg
 
 
+_REPEATABLE: Final = frozenset(("SUBSCRIBE",))  # may be acted upon twice; its answer says more than a status
+
+
+class Answered(Struct, frozen=True):
+    """A request of the peer, by CSeq and method, and what we have said to it."""
+
+    cseq: int
+    method: str
+    status: int
+
+
 class Asked:
-    __slots__ = ("_leg", "_moves", "_offer", "_open")
+    """`answered`: the last request that has crossed, or was acted upon, and has its answer. Should it come once more
+    after our death, then because that answer was lost: it gets the same, and nothing is done twice.
+    """
+
+    __slots__ = ("_earlier", "_leg", "_moves", "_offer", "_open", "answered")
 
     def __init__(self, leg: "Leg") -> None:
         self._leg = leg
-        self._open: set[ServerKey] = set()  # requests of the peer that the call is to answer
+        self.answered: Answered | None = None
+        self._earlier: Answered | None = None  # … in an earlier life: in this one its transaction knows it
+        # Requests of the peer that the call is to answer; with CSeq and method, where to act upon one twice does harm.
+        self._open: dict[ServerKey, tuple[int, str] | None] = {}
         self._offer: ServerKey | None = None  # its UPDATE or PRACK with an offer
         self._moves: Request | None = None  # its INVITE or UPDATE that moves the target, once it has its 2xx
 
@@ -37,6 +58,15 @@ class Asked:
     def owes(self, key: ServerKey) -> bool:
         """The peer has no answer yet to this request."""
         return key in self._open
+
+    @property
+    def open(self) -> Iterable[ServerKey]:
+        """Requests of the peer that have no answer yet."""
+        return self._open
+
+    def restore(self, answered: Answered | None) -> None:
+        """In another life of this program."""
+        self.answered = self._earlier = answered
 
     # --- what the peer does -------------------------------------------------------------------------------------------
 
@@ -63,8 +93,14 @@ class Asked:
             case "PRACK":
                 return self._take_prack(key, request, dialog, now)
             case _:
-                self._open.add(key)
-                return [LegAsked(leg.n, key, request)]
+                return self._take_other(key, request)
+
+    def _take_other(self, key: ServerKey, request: Request) -> list[Out]:
+        number, method, known = request.cseq.number, request.method, self._earlier
+        if known is not None and known.cseq == number and known.method == method:
+            return [Respond(key, known.status, contact=self._leg.contact if method == "REFER" else None)]
+        self._open[key] = None if method in _REPEATABLE else (number, method)
+        return [LegAsked(self._leg.n, key, request)]
 
     def take_ack(self, request: Request) -> list[Out]:
         leg = self._leg
@@ -140,7 +176,7 @@ class Asked:
     def offered(self, key: ServerKey, request: Request, body: bytes) -> Out:
         """By UPDATE or PRACK; the call is to answer."""
         self._offer = key
-        self._open.add(key)
+        self._open[key] = None
         return LegOffered(self._leg.n, body, by_update=True, message=request)
 
     def refusal_of_offer(self, key: ServerKey, dialog: Dialog) -> Respond | None:
@@ -174,7 +210,9 @@ class Asked:
     def reply(self, key: ServerKey, status: int, fields: Fields, body: bytes, contact: str | None) -> list[Order]:
         if key not in self._open:
             return []
-        self._open.discard(key)
+        asked = self._open.pop(key)
+        if asked is not None:
+            self.answered = Answered(*asked, status)
         return [Respond(key, status, fields=fields, body=body, contact=contact)]
 
     def answer(self, body: bytes, now: float, fields: Fields) -> list[Order]:
@@ -194,7 +232,7 @@ class Asked:
         key, self._offer = self._offer, None
         if key is None or key not in self._open:
             return []
-        self._open.discard(key)
+        del self._open[key]
         contact = None
         if key[-1] == "UPDATE":
             self._move_target()
@@ -214,7 +252,7 @@ class Asked:
         key, self._offer = self._offer, None
         if key is None:
             return leg.refuse(status)
-        self._open.discard(key)
+        self._open.pop(key, None)
         if key[-1] == "PRACK" and leg.answering is not None:
             leg.answering.refuse_prack()
             status = 488  # the only refusal of a PRACK that its sender may expect, RFC 6337 §2.3

@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 
 class Leaving:
-    __slots__ = ("_bye_fields", "_leg")
+    __slots__ = ("_leg", "bye_fields")
 
     def __init__(self, leg: "Leg") -> None:
         self._leg = leg
-        self._bye_fields: Fields = ()
+        self.bye_fields: Fields = ()
 
     # --- we leave -----------------------------------------------------------------------------------------------------
 
@@ -56,7 +56,7 @@ class Leaving:
     def _hang_up(self, fields: Fields) -> list[Order]:
         leg = self._leg
         leg.state = State.ENDING
-        self._bye_fields = fields
+        self.bye_fields = fields
         orders: list[Order] = []
         uac = leg.sending.uac
         if uac is not None and leg.has_unacknowledged:
@@ -75,7 +75,7 @@ class Leaving:
         leg = self._leg
         if leg.dialog is None or leg.sending.awaits_bye:
             return []
-        return leg.sending.ask("BYE", Purpose.BYE, leg.dialog, self._bye_fields)
+        return leg.sending.ask("BYE", Purpose.BYE, leg.dialog, self.bye_fields)
 
     # --- the peer leaves ----------------------------------------------------------------------------------------------
 

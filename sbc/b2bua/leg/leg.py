@@ -23,6 +23,7 @@ from sbc.b2bua.leg.offering import Offering
 from sbc.b2bua.leg.refreshing import Refreshing
 from sbc.b2bua.leg.sending import Sending
 from sbc.b2bua.leg.state import Out, State
+from sbc.b2bua.leg.waking import Waking, take_stray
 from sbc.b2bua.reports import LegUnacknowledged
 from sbc.core.address import Flow, Transport
 from sbc.core.timers import earlier
@@ -69,6 +70,7 @@ class Leg:
         "state",
         "timing",
         "uas",
+        "waking",
     )
 
     def __init__(
@@ -105,6 +107,7 @@ class Leg:
         self.leaving = Leaving(self)
         self.answering: Answering | None = None  # one of the two, or none: the silent leg of a call without a caller
         self.dialling: Dialling | None = None
+        self.waking: Waking | None = None  # in another life of the program, until it resumes
 
     # --- what can be asked about it -----------------------------------------------------------------------------------
 
@@ -329,11 +332,20 @@ class Leg:
         """The connection of an INVITE of ours is gone while only its 100 was here."""
         return replies.take_loss(self, detail, n)
 
+    def take_stray(self, response: Response) -> list[Order]:
+        """A 2xx to an INVITE that no transaction of ours knows."""
+        return take_stray(self, response)
+
     def take_failure(self, failure: TransactionFailed, n: int, now: float) -> list[Out]:
         """A transaction of ours ended without a final response."""
         return replies.take_failure(self, failure, n, now)
 
     # --- time ---------------------------------------------------------------------------------------------------------
+
+    def resume(self, now: float) -> list[Out]:
+        """Once, after it was made of a value (`saved`): what its peer has waited for while we were dead."""
+        waking, self.waking = self.waking, None
+        return [] if waking is None else waking.resume(now)
 
     def tick(self, now: float) -> list[Out]:
         outs: list[Out] = []

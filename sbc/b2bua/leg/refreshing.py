@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from sbc.b2bua.leg.sending import Purpose, Sent
 from sbc.b2bua.leg.state import Out
 from sbc.b2bua.reports import LegExpired, LegRefreshDue
-from sbc.sip.dialog.session_timer import RefreshDue, SessionTimer, SessionTimerRules
+from sbc.sip.dialog.session_timer import RefreshDue, SavedTimer, SessionTimer, SessionTimerRules
 from sbc.sip.message import Fields, Request, Response
 
 if TYPE_CHECKING:
@@ -23,6 +23,19 @@ class Refreshing:
     def __init__(self, leg: "Leg") -> None:
         self._leg = leg
         self._timer: SessionTimer | None = None  # until one of the two asks for it
+
+    # --- across the death of the process ------------------------------------------------------------------------------
+
+    def saved(self) -> SavedTimer | None:
+        return None if self._timer is None else self._timer.saved()
+
+    def restore(self, saved: SavedTimer) -> None:
+        self._timer = self._new_timer()
+        self._timer.restore(saved)
+
+    def resume(self, now: float) -> None:
+        if self._timer is not None:
+            self._timer.resume(now)
 
     # --- our INVITE or UPDATE -----------------------------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ from sbc.core.address import Flow
 from sbc.sip.auth.client import Authenticator
 from sbc.sip.commands import Order, SendRequest
 from sbc.sip.dialog.dialog import Dialog
-from sbc.sip.dialog.invite_uac import InviteUac
+from sbc.sip.dialog.invite_uac import InviteUac, SavedUac
 from sbc.sip.message import Fields, Request, Response
 
 if TYPE_CHECKING:
@@ -90,6 +90,24 @@ class Sending:
     ) -> SendRequest:
         leg = self._leg
         return SendRequest(user, request, leg.peer.interface, next_hop, contact, flow, features=leg.features)
+
+    # --- across the death of the process ------------------------------------------------------------------------------
+
+    @property
+    def count(self) -> int:
+        """Of all requests so far."""
+        return self._count
+
+    def saved_uac(self) -> SavedUac | None:
+        """Our INVITE that went out last."""
+        uac = self.uac
+        return None if uac is None else uac.saved(uac.user[2])  # type: ignore[index]
+
+    def restore(self, count: int, n: int = 0, uac: InviteUac | None = None) -> None:
+        """`uac`: our INVITE of last, as number `n`."""
+        self._count = count
+        if uac is not None:
+            self._invites[n] = self.uac = uac
 
     # --- who awaits what ----------------------------------------------------------------------------------------------
 

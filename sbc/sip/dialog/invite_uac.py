@@ -20,12 +20,27 @@ from sbc.sip.message import Fields, Request, Response
 _SAID_AT_MOST: Final = 100  # PRACKs and UPDATEs of an early dialog of which nothing is known
 
 
+_SOME: Final = b"v=0\r\n"  # a body of which nothing is known but that there was one
+
+
 class State(enum.StrEnum):
     CALLING = "calling"
     CANCELLED = "cancelled"  # a CANCEL is ordered; a final response is still to come
     ANSWERED = "answered"  # a 2xx came and its ACK is not ordered yet
     ACKNOWLEDGED = "acknowledged"
     ENDED = "ended"
+
+
+class SavedUac(Struct, frozen=True, omit_defaults=True):
+    """An INVITE of ours. `n`: the last part of its user. `answer`: what the ACK of its 2xx has brought."""
+
+    n: int
+    cseq: int
+    state: State
+    is_first: bool = False
+    has_body: bool = False
+    credentials: Fields = ()
+    answer: bytes = b""
 
 
 class Progressed(Struct, frozen=True, eq=False):
@@ -53,7 +68,7 @@ Report = Progressed | Accepted | Refused
 class InviteUac:
     """`dialog` is the existing one for a re-INVITE, or None until a response makes it."""
 
-    __slots__ = ("_is_first", "dialog", "early", "interface", "request", "state", "user")
+    __slots__ = ("_answer", "_is_first", "dialog", "early", "interface", "request", "state", "user")
 
     def __init__(self, user: Hashable, request: Request, interface: str, dialog: Dialog | None = None) -> None:
         self.user = user
@@ -63,6 +78,19 @@ class InviteUac:
         self.early: dict[str, Dialog] = {}
         self.state = State.CALLING
         self._is_first = dialog is None
+        self._answer = b""  # in the ACK of its 2xx
+
+    def saved(self, n: int) -> SavedUac:
+        request = self.request
+        return SavedUac(
+            n,
+            request.cseq.number,
+            self.state,
+            self._is_first,
+            bool(request.body),
+            credentials_of(request),
+            self._answer,
+        )
 
     @property
     def is_first(self) -> bool:
@@ -103,11 +131,21 @@ class InviteUac:
         """`flow`: where requests of this dialog go, whatever its target says."""
         if self.state is not State.ANSWERED or self.dialog is None:
             return []
-        self.state = State.ACKNOWLEDGED
+        self.state, self._answer = State.ACKNOWLEDGED, body
         # "the ACK MUST contain the same credentials as the INVITE", §13.2.2.4
         fields = (*credentials_of(self.request), *fields)
         ack = self.dialog.ack(self.request.cseq.number, fields=fields, body=body)
         return [SendAck(self.user, ack, self.interface, self.dialog.next_hop, flow)]
+
+    def acknowledge_again(self, cseq: int, dialog: Dialog, *, flow: Flow | None = None) -> list[Order]:
+        """The ACK of a 2xx that has come once more, to this INVITE or an earlier one, and that no transaction knows."""
+        is_mine = cseq == self.request.cseq.number
+        fields = credentials_of(self.request) if is_mine else ()
+        body = self._answer if is_mine else b""
+        if body:
+            fields = (*fields, ("Content-Type", "application/sdp"))
+        ack = dialog.ack(cseq, fields=fields, body=body)
+        return [SendAck(self.user, ack, self.interface, dialog.next_hop, flow)]
 
     def again(self, user: Hashable, request: Request) -> None:
         """It goes out once more, with credentials, as `request` of a transaction of its own (§22.2)."""
@@ -178,3 +216,24 @@ def end_unwanted(
         return [ack]
     bye = dialog.request("BYE")
     return [ack, SendRequest((user, dialog.remote_tag), bye, interface, dialog.next_hop, flow=flow)]
+
+
+def restored_uac(
+    saved: SavedUac, user: Hashable, interface: str, dialog: Dialog | None, request: Request | None = None
+) -> InviteUac:
+    """As it was, in another life of this program. `dialog`: that its 2xx has made, or in which it was sent. `request`:
+    where it is known, because a final response may still come; else what its ACK needs of it.
+
+    A re-INVITE that was under way is over: if anybody answers it, that is acknowledged, and what it was to change is
+    said anew.
+    """
+    may_be_answered = request is not None and saved.is_first
+    if request is None:
+        fields = (("CSeq", f"{saved.cseq} INVITE"), *saved.credentials)
+        request = Request("INVITE", "", fields, _SOME if saved.has_body else b"")
+    uac = InviteUac(user, request, interface, dialog)
+    uac._is_first, uac._answer = saved.is_first, saved.answer
+    uac.state = saved.state
+    if not uac.is_over and uac.state is not State.ANSWERED:
+        uac.state = State.CANCELLED if may_be_answered else State.ENDED
+    return uac

@@ -16,6 +16,7 @@ from sbc.sip.transaction.key import ServerKey
 
 # "the UAS MAY … send a non-100 provisional response at every minute", so that no proxy gives up: §13.3.1.1
 PROVISIONAL_REFRESH_SECONDS: Final = 60.0
+_LAST_CHANCE: Final = 8  # times T1, for the ACK of a 2xx whose time ran out while we were dead
 
 
 class State(enum.StrEnum):
@@ -23,6 +24,18 @@ class State(enum.StrEnum):
     ANSWERED = "answered"  # the 2xx is out, its ACK is not in
     CONFIRMED = "confirmed"
     REFUSED = "refused"
+
+
+class SavedUas(Struct, frozen=True, omit_defaults=True):
+    """An INVITE of a peer that has no final response, or whose 2xx has no ACK. `give_up_at`: for that ACK."""
+
+    key: tuple[str, ...]
+    cseq: int
+    to_tag: str
+    state: State
+    first: bool = False
+    has_offer: bool = False
+    give_up_at: float | None = None
 
 
 class AckMissing(Struct, frozen=True):
@@ -57,6 +70,20 @@ class InviteUas:
         self._interval = timing.t1
         self._resend_at: float | None = None
         self._give_up_at: float | None = None
+
+    def saved(self) -> SavedUas | None:
+        """None: it is over."""
+        if self.state is not State.PROCEEDING and self.state is not State.ANSWERED:
+            return None
+        return SavedUas(self.key, self.cseq, self.to_tag, self.state, self.first, self._has_offer, self._give_up_at)
+
+    def resume(self, now: float) -> list[Order]:
+        """In another life: our 2xx once more, and again until its ACK comes. One round trip it has in any case."""
+        if self.state is not State.ANSWERED:
+            return []
+        self._resend_at = now + self._interval
+        self._give_up_at = max(self._give_up_at or now, now + _LAST_CHANCE * self._timing.t1)
+        return [ResendResponse(self.key)]
 
     @property
     def is_pending(self) -> bool:
@@ -138,3 +165,11 @@ class InviteUas:
         if self._resend_at is None:
             return self._give_up_at
         return self._resend_at if self._give_up_at is None else min(self._resend_at, self._give_up_at)
+
+
+def restored_uas(saved: SavedUas, timing: Timing) -> InviteUas:
+    """As it was, in another life of this program. Its transaction is revived beside it."""
+    echo = (("CSeq", f"{saved.cseq} INVITE"),)
+    uas = InviteUas(saved.key, Request("INVITE", "", echo), saved.to_tag, timing, first=saved.first)
+    uas.state, uas._has_offer, uas._give_up_at = saved.state, saved.has_offer, saved.give_up_at
+    return uas

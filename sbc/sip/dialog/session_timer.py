@@ -20,6 +20,7 @@ from sbc.sip.message import Fields, Request, Response
 ABSOLUTE_MINIMUM: Final = 90  # "The absolute minimum for the Session-Expires header field is 90 seconds", §4
 _GIVE_UP_SECONDS: Final = 32.0  # before the end, or a third of the interval where that is less: §10
 _RETRY_SECONDS: Final = 5.0  # at least, after a refresh that failed
+_GRACE_SECONDS: Final = 32.0  # for a refresh after our death: as long as its sender repeats it (64*T1, RFC 3261 §17)
 
 _METHODS: Final = frozenset(("INVITE", "UPDATE"))  # "placed only in INVITE or UPDATE requests", §4
 
@@ -29,6 +30,18 @@ class SessionTimerRules(Struct, frozen=True):
 
     expires: float = 1800.0
     minimum: float = 90.0
+
+
+class SavedTimer(Struct, frozen=True, omit_defaults=True):
+    """Of a dialog in which no request that negotiates is open. Times are the engine's clock."""
+
+    min_se: int | None = None
+    asks: bool = True
+    is_established: bool = True
+    interval: int | None = None
+    refreshes: bool = False
+    refresh_at: float | None = None
+    expire_at: float | None = None
 
 
 class RefreshDue(Struct, frozen=True):
@@ -76,6 +89,33 @@ class SessionTimer:
         self._refreshes = False
         self._refresh_at: float | None = None
         self._expire_at: float | None = None
+
+    def saved(self) -> SavedTimer:
+        return SavedTimer(
+            self._min_se,
+            self._asks,
+            self._is_established,
+            self._interval,
+            self._refreshes,
+            self._refresh_at,
+            self._expire_at,
+        )
+
+    def restore(self, saved: SavedTimer) -> None:
+        """As it was, in another life of this program; it goes on with `resume`."""
+        self._min_se, self._asks, self._is_established = saved.min_se, saved.asks, saved.is_established
+        self._interval, self._refreshes = saved.interval, saved.refreshes
+        self._refresh_at, self._expire_at = saved.refresh_at, saved.expire_at
+
+    def resume(self, now: float) -> None:
+        """Time went on while we were dead. A refresh of ours that was under way then is sent anew. A session that ran
+        out meanwhile may live: who was to refresh it may have tried in vain, and tries on.
+        """
+        if self._expire_at is None:
+            return
+        if self._refreshes and self._refresh_at is None:
+            self._refresh_at = now
+        self._expire_at = max(self._expire_at, now + _GRACE_SECONDS)
 
     @property
     def is_running(self) -> bool:

@@ -20,6 +20,7 @@ from sbc.sip.message import Request, Response
 from sbc.sip.timing import Timing
 from sbc.sip.transaction.key import ClientKey
 from sbc.sip.transaction.outputs import CancelDue, Out, ResponseReceived, TransactionFailed
+from sbc.sip.transaction.saved import SavedInvite
 from sbc.sip.transaction.table import Table, drops
 
 
@@ -30,6 +31,7 @@ class State(enum.StrEnum):
     CANCELLING = "cancelling"
     ACCEPTED = "accepted"
     COMPLETED = "completed"
+    ABANDONED = "calling, of an earlier life"
     TERMINATED = "terminated"
 
 
@@ -38,6 +40,7 @@ class Input(enum.StrEnum):
     TIMER_B = "timer B"
     TIMER_D = "timer D"
     TIMER_M = "timer M"
+    TIMER_SETTLED = "T1 after INVITE"
     TIMER_CANCEL = "64*T1 after CANCEL"
     RECV_1XX = "1xx"
     RECV_2XX = "2xx"
@@ -85,6 +88,27 @@ class InviteClient:
         self._reliable = flow.transport.is_reliable
         self._interval = timing.t1
         self._timers: TimerTable[Input] = TimerTable()
+
+    def saved(self) -> SavedInvite | None:
+        """None: it has its final response."""
+        if self.state in _ANSWERED:
+            return None
+        timing, give_up_at = self._timing, self._timers.at(Input.TIMER_B)  # runs until a provisional comes
+        sent_at = None if give_up_at is None else give_up_at - timing.give_up
+        if self.state is State.ABANDONED:
+            sent_at = (self._timers.at(Input.TIMER_SETTLED) or timing.t1) - timing.t1
+        return SavedInvite(self.data.partition(b"\r\n\r\n")[0], self.via, self.flow, sent_at)
+
+    def abandon(self, cancel: Request, sent_at: float | None, now: float) -> list[Out]:
+        """It was sent in an earlier life of this program, and nobody wants it any more. It is never sent again.
+
+        Deviation: "If no provisional response has been received, the CANCEL request MUST NOT be sent", §9.1, so that it
+        does not overtake its INVITE. Whether one has come nobody knows; but what was sent T1 ago and is not sent again
+        has arrived, or never will.
+        """
+        self.state, self._cancel = State.ABANDONED, cancel
+        self._timers.set(Input.TIMER_SETTLED, now if sent_at is None else min(sent_at, now) + self._timing.t1)
+        return self.tick(now)
 
     @property
     def is_terminated(self) -> bool:
@@ -207,7 +231,9 @@ class InviteClient:
 
 _C, _W, _P, _X = State.CALLING, State.CALLING_CANCELLED, State.PROCEEDING, State.CANCELLING
 _A, _F, _T = State.ACCEPTED, State.COMPLETED, State.TERMINATED
-_LATE = (Input.TIMER_D, Input.TIMER_M)
+_L = State.ABANDONED
+_ANSWERED = frozenset((_A, _F, _T))
+_LATE = (Input.TIMER_D, Input.TIMER_M, Input.TIMER_SETTLED)
 _EARLY = (Input.TIMER_A, Input.TIMER_B)
 
 TABLE: Final[Table[State, Input]] = {
@@ -237,13 +263,19 @@ TABLE: Final[Table[State, Input]] = {
     (_X, Input.TIMER_CANCEL): (InviteClient._never_ended, _T),
     (_X, Input.TRANSPORT_FAILED): (InviteClient._transport_failed_late, _T),
     **drops(_X, *_EARLY, *_LATE, Input.RECV_1XX, Input.CANCEL),
+    (_L, Input.TIMER_SETTLED): (InviteClient._send_kept_cancel, _X),
+    (_L, Input.RECV_1XX): (InviteClient._send_kept_cancel, _X),
+    (_L, Input.RECV_2XX): (InviteClient._pass_up, _A),
+    (_L, Input.RECV_300_699): (InviteClient._ack_and_pass_up, _F),
+    **drops(_L, *_EARLY, Input.TIMER_D, Input.TIMER_M, Input.TIMER_CANCEL, Input.CANCEL, Input.TRANSPORT_FAILED),
     (_A, Input.RECV_2XX): (InviteClient._ack_again_or_pass_up, _A),
     (_A, Input.TIMER_M): (None, _T),
-    **drops(_A, *_EARLY, Input.TIMER_D, Input.TIMER_CANCEL, Input.RECV_1XX, Input.RECV_300_699),
+    **drops(_A, *_EARLY, Input.TIMER_D, Input.TIMER_SETTLED, Input.TIMER_CANCEL, Input.RECV_1XX, Input.RECV_300_699),
     **drops(_A, Input.TRANSPORT_FAILED, Input.CANCEL),
     (_F, Input.RECV_300_699): (InviteClient._ack_failure_again, _F),
     (_F, Input.TIMER_D): (None, _T),
     (_F, Input.TRANSPORT_FAILED): (None, _T),
-    **drops(_F, *_EARLY, Input.TIMER_M, Input.TIMER_CANCEL, Input.RECV_1XX, Input.RECV_2XX, Input.CANCEL),
+    **drops(_F, *_EARLY, Input.TIMER_M, Input.TIMER_SETTLED, Input.TIMER_CANCEL, Input.RECV_1XX, Input.RECV_2XX),
+    **drops(_F, Input.CANCEL),
     **drops(_T, *Input),
 }

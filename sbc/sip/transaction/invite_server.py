@@ -15,6 +15,7 @@ from sbc.sip.message import Fields, Request
 from sbc.sip.timing import Timing
 from sbc.sip.transaction.key import MergeKey, ServerKey
 from sbc.sip.transaction.outputs import AckReceived, Out, RequestReceived
+from sbc.sip.transaction.saved import SavedServer
 from sbc.sip.transaction.table import Table, drops
 
 
@@ -80,6 +81,21 @@ class InviteServer:
         self._reliable = flow.transport.is_reliable
         self._interval = timing.t1
         self._timers: TimerTable[Input] = TimerTable()
+
+    def saved(self) -> SavedServer:
+        return SavedServer(
+            self.key, self.state, self.request.uri_text, self.echo, self.flow, self.merge, self.data, self.to_tag,
+            self._timers.at(Input.TIMER_L) if self.state is State.ACCEPTED else self._timers.at(Input.TIMER_H),
+            *self.weight,
+        )  # fmt: skip
+
+    def revive(self, saved: SavedServer, now: float) -> None:
+        """To be as it was. Repetitions of a failure begin anew: nobody knows which was the last."""
+        self.state = State(saved.state)
+        self.data, self.to_tag = saved.data, saved.to_tag
+        self._enter(now)
+        if saved.until is not None and self.state is not State.PROCEEDING:
+            self._timers.set(Input.TIMER_L if self.state is State.ACCEPTED else Input.TIMER_H, saved.until)
 
     @property
     def is_terminated(self) -> bool:

@@ -1,8 +1,9 @@
 """Matches messages to transactions, creates and expires them (RFC 3261 §17, §8.2.2.2, §9.2).
 
 Strays are named cases: an ACK for a 2xx goes up, any other ACK without a transaction is dropped; a CANCEL without its
-INVITE gets 481; a response without a transaction is dropped (RFC 6026 §8.9). How a CANCEL of ours fares is told to
-nobody: what counts is the INVITE's final response, or its absence. It parses nothing and knows no dialog.
+INVITE gets 481; a 2xx to an INVITE without a transaction goes up, any other response is dropped. How a CANCEL of ours
+fares is told to nobody: what counts is the INVITE's final response, or its absence. It parses nothing and knows no
+dialog.
 """
 
 import hashlib
@@ -19,6 +20,7 @@ from sbc.core.shares import Shares
 from sbc.core.timers import Schedule
 from sbc.sip.build import cancel_for, echo_of, fallback_flow, reply_flow, with_to_tag
 from sbc.sip.commands import SendMessage
+from sbc.sip.headers.via import parse_via
 from sbc.sip.message import Fields, Request, Response
 from sbc.sip.overload_params import OFFERED, Asked, asked, asks, reported
 from sbc.sip.serialize import serialize, serialize_request
@@ -29,7 +31,15 @@ from sbc.sip.transaction.client import Client
 from sbc.sip.transaction.invite_client import InviteClient
 from sbc.sip.transaction.invite_server import InviteServer
 from sbc.sip.transaction.key import ClientKey, MergeKey, ServerKey, client_key, merge_key, server_key
-from sbc.sip.transaction.outputs import AckReceived, CancelDue, CancelReceived, ConnectionLost, Out
+from sbc.sip.transaction.outputs import (
+    AckReceived,
+    CancelDue,
+    CancelReceived,
+    ConnectionLost,
+    Out,
+    ResponseStrayed,
+)
+from sbc.sip.transaction.saved import SavedInvite, SavedServer, without_connection
 from sbc.sip.transaction.server import Server
 
 _NO_KEY: Final[ClientKey] = ("", "")
@@ -120,12 +130,14 @@ class TransactionLayer:
         server = self._create_server(key, merge, request, flow)
         return self._settle_server(server, server.start(now))
 
-    def receive_response(self, response: Response, now: float) -> list[Out]:
+    def receive_response(self, response: Response, now: float, flow: Flow | None = None) -> list[Out]:
+        """`flow`: by which it came."""
         client = self._clients.get(client_key(response))
         # "If more than one Via header field value is present in a response, the UAC SHOULD discard" it, §8.1.3.3
         if client is None or len(response.values("Via")) > 1:
             self.taken_by = None
-            return []
+            is_stray = client is None and 200 <= response.status < 300 and response.cseq.method == "INVITE"
+            return [ResponseStrayed(response, flow)] if is_stray and flow is not None else []
         self.taken_by = client.user
         if client.via.endswith(OFFERED):
             said = asked(response.via)
@@ -298,6 +310,53 @@ class TransactionLayer:
             return []
         return [SendMessage(server.flow, server.data, server.user)]
 
+    # --- across the death of the process ------------------------------------------------------------------------------
+
+    def saved_server(self, key: ServerKey) -> SavedServer | None:
+        """A request of a peer as a value; None: it is over."""
+        server = self._servers.get(key)
+        return None if server is None else server.saved()
+
+    def saved_invite(self, user: Hashable) -> SavedInvite | None:
+        """The INVITE that `user` sent as a value; None: it has its final response, or is over."""
+        client = self._clients.get(self._invites.get(user, _NO_KEY))
+        return client.saved() if isinstance(client, InviteClient) else None
+
+    def revive(self, saved: SavedServer, user: Hashable, now: float) -> None:
+        """A request of a peer is known again, and can be answered. Where its connection is gone, the answer goes as
+        §18.2.2 wants it; or by the one that the peer comes back on with it. Raises ValueError for an unknown state.
+        """
+        if saved.key in self._servers or (saved.until is not None and saved.until <= now):
+            return
+        request = saved.request()
+        flow = (fallback_flow(request, saved.flow) if saved.echo else None) or saved.flow
+        proved = self.proof(saved.peer) if flow.transport is Transport.TLS else ()
+        kind = InviteServer if request.method == "INVITE" else Server
+        flow = without_connection(flow, proved)
+        server = kind(saved.key, saved.merge, request, saved.echo, flow, self._timing)
+        server.revive(saved, now)
+        self._weight = (saved.peer, saved.octets)
+        self._enter_server(server)
+        if saved.merge is not None:
+            self._merges[saved.merge] = saved.key
+        server.user = user
+        self._settle_server(server, [])
+
+    def abandon(self, saved: SavedInvite, flow: Flow, user: Hashable, now: float) -> list[Out]:
+        """An INVITE of ours is cancelled, and whatever answers it has its ACK; a 2xx goes up. `flow`: where it went.
+
+        Raises ParseError for what cannot be read.
+        """
+        request = saved.request()
+        branch = parse_via(saved.via).branch or ""
+        if (branch, "INVITE") in self._clients:
+            return []
+        data = saved.head + b"\r\n\r\n"  # as much as there is of what is never sent again
+        client = InviteClient((branch, "INVITE"), request, saved.via, data, flow, user, self._timing)
+        self._clients[client.key] = client
+        self._invites[user] = client.key
+        return self._settle_client(client, client.abandon(cancel_for(request), saved.sent_at, now), now)
+
     # --- inside -------------------------------------------------------------------------------------------------------
 
     def _reporting(self, server: InviteServer | Server, echo: Fields) -> Fields:
@@ -356,13 +415,16 @@ class TransactionLayer:
         kind = InviteServer if request.method == "INVITE" else Server
         echo = echo_of(request, flow.remote)
         server = kind(key, merge, request, echo, reply_flow(request, flow), self._timing)
-        server.weight = peer, octets = self._weight
         via = request.header("Via") or ""
         server.wants_report = ";oc" in via and asks(via)
+        self._enter_server(server)
+        return server
+
+    def _enter_server(self, server: InviteServer | Server) -> None:
+        server.weight = peer, octets = self._weight
         self.places.take(peer)
         self.octets.take(peer, octets)
-        self._servers[key] = server
-        return server
+        self._servers[server.key] = server
 
     def _start_client(
         self,

@@ -51,6 +51,15 @@ class ResponseReceived(Struct, frozen=True, eq=False):
     request: Request
 
 
+class ResponseStrayed(Struct, frozen=True, eq=False):
+    """A 2xx to an INVITE that no transaction of ours awaits: it "MUST be passed to the core", RFC 3261 §18.1.2. `flow`:
+    by which it came.
+    """
+
+    response: Response
+    flow: Flow
+
+
 class TransactionFailed(Struct, frozen=True):
     """A request of ours got no final answer. `heard`: a provisional had come."""
 
@@ -76,5 +85,6 @@ Out = (
     | CancelReceived
     | CancelDue
     | ResponseReceived
+    | ResponseStrayed
     | TransactionFailed
 )

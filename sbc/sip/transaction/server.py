@@ -14,6 +14,7 @@ from sbc.sip.message import Fields, Request
 from sbc.sip.timing import Timing
 from sbc.sip.transaction.key import MergeKey, ServerKey
 from sbc.sip.transaction.outputs import Out, RequestReceived
+from sbc.sip.transaction.saved import SavedServer
 from sbc.sip.transaction.table import Table, drops
 
 
@@ -72,6 +73,19 @@ class Server:
         self._timing = timing
         self._reliable = flow.transport.is_reliable
         self._timers: TimerTable[Input] = TimerTable()
+
+    def saved(self) -> SavedServer:
+        return SavedServer(
+            self.key, self.state, self.request.uri_text, self.echo, self.flow, self.merge, self.data, self.to_tag,
+            self._timers.at(Input.TIMER_J if self.state is State.COMPLETED else Input.UNANSWERED), *self.weight,
+        )  # fmt: skip
+
+    def revive(self, saved: SavedServer, now: float) -> None:
+        """To be as it was."""
+        self.state = State(saved.state)
+        self.data, self.to_tag = saved.data, saved.to_tag
+        until = now if saved.until is None else saved.until
+        self._timers.set(Input.TIMER_J if self.state is State.COMPLETED else Input.UNANSWERED, until)
 
     @property
     def is_terminated(self) -> bool:
