@@ -39,6 +39,8 @@ class Bench:
         self.timers: dict[str, Callable[[int, float], None]] = {}
         self.due: Schedule[tuple[str, int]] = Schedule()
         self.watchers: list[Callable[[Party, int, float], None]] = []  # hear how calls of ours get on
+        self.taker: Callable[[Party, float], None] | None = None  # hears of calls that come, in place of the script
+        self.mourners: list[Callable[[Party], None]] = []  # hear that a call is over
         self.out: list[SendMessage] = []
         self.has_crashed = False
 
@@ -96,6 +98,9 @@ class Bench:
         return None
 
     def end(self, party: Party, status: int) -> None:
+        if party.stage is not Stage.ENDED:
+            for mourn in self.mourners:
+                mourn(party)
         party.stage = Stage.ENDED
         party.status = status
         party.unacked = party.interval = party.retry = None

@@ -217,6 +217,9 @@ class Called:
         bench, script = self._bench, self._bench.script
         if script.trying:
             bench.respond(party, 100, now)
+        if bench.taker is not None:
+            bench.taker(party, now)
+            return
         if script.rings is not None:
             supports = "100rel" in script.supports and party.invite is not None
             reliable = supports and "100rel" in (*party.invite.supported, *party.invite.require)  # type: ignore[union-attr]
