@@ -242,6 +242,17 @@ class Call:
                 joined.take_counts(counts)
         return self.exit.take_counts(counts, now) if ref == self.ref else []
 
+    def resume(self, now: float) -> list[Out]:
+        """It lives again after a death of signalling: what its legs owe their peers."""
+        outs: list[Out] = []
+        for leg in self.legs:
+            outs += self._absorb(leg.resume(now), now)
+        return outs
+
+    def go_on_ending(self, now: float) -> list[Out]:
+        """Likewise, of one that had ended: its record once more, which is not known to be on the disk."""
+        return [*self.resume(now), *self.exit.again(now)]
+
     def record_stored(self) -> list[Out]:
         self.exit.stored()
         return []

@@ -9,6 +9,7 @@ from collections.abc import Callable, Hashable, Sequence
 from sbc.b2bua.call import Call, Out
 from sbc.b2bua.commands import Log
 from sbc.b2bua.context import Context
+from sbc.b2bua.journal import CallJournal
 from sbc.core.address import Flow
 from sbc.core.shares import Shares
 from sbc.core.timers import Schedule
@@ -21,15 +22,16 @@ Step = Callable[[Call], Sequence[Out]]
 
 
 class LivingCalls:
-    """`forgotten` is told of every call that is over. Raises nothing that a call raises."""
+    """`forgotten` is told of every call that is over; `journal` of each step. Raises nothing that a call raises."""
 
-    def __init__(self, context: Context, forgotten: Callable[[str], None]) -> None:
+    def __init__(self, context: Context, forgotten: Callable[[str], None], journal: CallJournal) -> None:
         self.calls: dict[str, Call] = {}
         self.shares = Shares()  # calls, by the peer that began them
         self._begun_by: dict[str, str] = {}
         self.deadlines: Schedule[str] = Schedule()
         self._context = context
         self._forgotten = forgotten
+        self._journal = journal
 
     def add(self, call: Call) -> None:
         self.calls[call.ref] = call
@@ -68,10 +70,12 @@ class LivingCalls:
         if call.is_over:
             self._forget(call, now)
         else:
+            self._journal.touched(call)
             self.deadlines.set(call.ref, call.next_deadline())
 
     def _forget(self, call: Call, now: float) -> None:
         context = self._context
+        self._journal.over(call)
         context.trace.end(call.ref, failed=True, at=now)  # nothing to be done, unless its tape was lost and begun anew
         self.deadlines.set(call.ref, None)
         for tag in call.tags:
@@ -115,7 +119,13 @@ def crash_log(ref: str, error: Exception) -> Log:
     place = error.__traceback__
     while place is not None and place.tb_next is not None:
         place = place.tb_next
-    where = "" if place is None else f"{place.tb_frame.f_code.co_filename}:{place.tb_lineno}"
+    where = "" if place is None else f"{_within(place.tb_frame.f_code.co_filename)}:{place.tb_lineno}"
     return Log(
         "error", "call.crashed", (("alarm", True), ("ref", ref), ("error", shown_error(error)), ("where", where))
     )
+
+
+def _within(file: str) -> str:
+    """A module's path from this program's folder on: the same wherever it is installed."""
+    at = file.rfind("/sbc/")
+    return file if at < 0 else file[at + 1 :]

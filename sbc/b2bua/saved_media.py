@@ -103,6 +103,7 @@ def restore_media(saved: SavedMedia, ref: str, context: Context, now: float) -> 
     for local, port in saved.dead:
         pool.hold(local, [port])
         pool.give_back(local, [port], now)
+    media._wire()
     return media
 
 

@@ -54,12 +54,14 @@ from sbc.b2bua.events import (
 from sbc.b2bua.former import may_connect
 from sbc.b2bua.identity import parties_of
 from sbc.b2bua.in_force import PolicyInForce, media_addresses, media_rules
+from sbc.b2bua.journal import CallJournal
 from sbc.b2bua.keeping_out import KeepingOut
 from sbc.b2bua.living import LivingCalls, crash_log
 from sbc.b2bua.media_news import MediaNews
 from sbc.b2bua.ports import PortPool
 from sbc.b2bua.reachable import locals_of
 from sbc.b2bua.reception import Reception
+from sbc.b2bua.recovery import Recovery
 from sbc.b2bua.securing import Fingerprint
 from sbc.b2bua.shedding import Shedding
 from sbc.b2bua.snapshot import CallView, EngineView, LoadView
@@ -125,7 +127,8 @@ class Switch:
         self.peer_tapes.whom = lambda user: asked(user, self._context, self.beside)
         self._in_force = PolicyInForce(self._context, self.endpoint, self.beside)
         self._listeners = self._in_force.listeners
-        self._living = LivingCalls(self._context, self._in_force.forget)
+        self._journal = CallJournal()
+        self._living = LivingCalls(self._context, self._in_force.forget, self._journal)
         self.calls = self._context.calls = self._living.calls
         self._media_news = MediaNews(self._context, self._living)
         self._strangers = Strangers()
@@ -140,6 +143,7 @@ class Switch:
         self._delivery = Delivery(
             self._context, self.endpoint, self._living, self._between, self.beside, self.reception, self.shedding
         )
+        self._recovery = Recovery(self._context, self._living, self._journal)
         parts = (self.shedding, self.relations, self.beside, self.keeping_out)
         self._ticks: Ticks[Out] = Ticks(
             (self._tick_endpoint, self.endpoint.next_deadline),
@@ -155,10 +159,14 @@ class Switch:
 
     def start(self, now: float) -> list[Command]:
         outs = [*self.ports.start(), *self._in_force.watch_names(now), *self.relations.start(now)]
-        return self._run([*outs, *self.keeping_out.start(now)], now)
+        commands = self._run([*outs, *self.keeping_out.start(now), *self._recovery.start(now)], now)
+        return self._written_first(commands, now)
 
     def receive(self, data: bytes, flow: Flow, now: float) -> list[Command]:
         """One whole SIP message. A stranger gets silence and leaves no state."""
+        return self._written_first(self._receive(data, flow, now), now)
+
+    def _receive(self, data: bytes, flow: Flow, now: float) -> list[Command]:
         remote = flow.remote
         peer = self.policy.identify(flow.interface, remote.host, remote.port, flow.transport, flow.proved)
         if peer is None or (self._listeners.removed and self._listeners.is_removed(flow)):
@@ -226,6 +234,9 @@ class Switch:
         return [log, *self._run(self.endpoint.bad_frame(data, flow), now)]
 
     def handle(self, event: Event, now: float) -> list[Command]:
+        return self._written_first(self._handle(event, now), now)
+
+    def _handle(self, event: Event, now: float) -> list[Command]:
         match event:
             case FlowFailed(flow):
                 failed = self.endpoint.handle(event, now)
@@ -255,7 +266,7 @@ class Switch:
                 return self._with_call(ref, lambda call: call.hang_up(Cause.OPERATOR, now), now)
             case DrainOrdered():
                 said = self._run(self._drain.begin(event, now), now)
-                return [*said, *self.tick(now)]
+                return [*said, *self._tick(now)]
             case DrainRevoked():
                 return self._run(self._drain.revoke(now), now)
             case DrillOrdered(pbx, on):
@@ -269,6 +280,7 @@ class Switch:
             case StateRestored(items):
                 self.relations.restore(items, now, self._context.wall.at_zero)
                 self.keeping_out.restore(items, now, self._context.wall.at_zero)
+                self._recovery.restore(items, now)
                 return []
             case PolicyChanged(policy):
                 self.policy = policy
@@ -292,6 +304,9 @@ class Switch:
                 return []
 
     def tick(self, now: float) -> list[Command]:
+        return self._written_first([*self._journal.tick(now), *self._tick(now)], now)
+
+    def _tick(self, now: float) -> list[Command]:
         commands = self._run(self._ticks.tick(now), now)
         drain = self._drain
         if drain.is_on and drain.is_due(now):
@@ -311,6 +326,7 @@ class Switch:
             self._ticks.next_deadline(),
             self._living.deadlines.next(),
             self._drain.next_deadline() if self._drain.is_on else None,
+            self._journal.next_deadline(),
         )
         return min((at for at in deadlines if at is not None), default=None)
 
@@ -358,6 +374,11 @@ class Switch:
         return tuple(self._listeners.removed)
 
     # --- inside: what comes out is run until nothing is left ----------------------------------------------------------
+
+    def _written_first(self, commands: list[Command], now: float) -> list[Command]:
+        """What has changed of calls goes before what anybody hears of it."""
+        changed = self._journal.take(now)
+        return [*changed, *commands] if changed else commands
 
     def _run(self, outs: Iterable[Out], now: float, peer: Peer | None = None, data: bytes = b"") -> list[Command]:
         """Carry out orders, deliver reports, until only commands for the runtime are left. `peer`: who sent `data`."""

@@ -1,0 +1,102 @@
+"""The next life of signalling: calls are made again of what the journal has kept, and go on.
+
+`restore` comes before anything else is done: calls hold their ports, paths and dialogs again, and nobody hears of it.
+`start` says what is due: media sessions to the workers, a 2xx or BYE that was not acknowledged, final answers to who
+was still being set up. What cannot be read ends its own call: its media session goes, its record is closed by the
+spool. The switch uses it.
+"""
+
+from collections.abc import Sequence
+
+from sbc.b2bua.call import Call
+from sbc.b2bua.call import Out as CallOut
+from sbc.b2bua.commands import AskMedia, Log, StoreState
+from sbc.b2bua.context import Context
+from sbc.b2bua.journal import PREFIX, CallJournal, Saved, decode
+from sbc.b2bua.leg.state import State as LegState
+from sbc.b2bua.living import LivingCalls
+from sbc.b2bua.saved_call import SavedCall, restore_call
+from sbc.b2bua.states import Ended
+from sbc.core.cause import Cause
+from sbc.media import wire
+
+Out = CallOut | StoreState
+
+
+class Recovery:
+    def __init__(
+        self,
+        context: Context,
+        living: LivingCalls,
+        journal: CallJournal,
+    ) -> None:
+        self._context = context
+        self._living = living
+        self._journal = journal
+        self._lost: list[Out] = []
+        self._restored: list[str] = []
+        self._set_up = 0
+
+    def restore(self, items: Sequence[tuple[str, bytes]], now: float) -> None:
+        for key, value in items:
+            if key.startswith(PREFIX):
+                self._restore(key.removeprefix(PREFIX), value, now)
+
+    def start(self, now: float) -> list[Out]:
+        """Once; what is to be said now."""
+        outs, self._lost = self._lost, []
+        restored, self._restored = self._restored, []
+        if restored or self._set_up:
+            outs.append(Log("warning", "calls.recovered", (("talking", len(restored)), ("set_up", self._set_up))))
+        for ref in restored:
+            outs += self._living.guarded(ref, lambda call: _resume(call, now), now)
+        return outs
+
+    def _restore(self, ref: str, value: bytes, now: float) -> None:
+        try:
+            saved = decode(value)
+            self._take(ref, saved, value, now)
+        except Exception as error:  # noqa: BLE001  one call's value must not keep all others down
+            self._lose(ref, error)
+
+    def _take(self, ref: str, saved: Saved, value: bytes, now: float) -> None:
+        match saved:
+            case SavedCall():
+                call = restore_call(ref, saved, self._context, now)
+                self._context.trace.note(ref, now, "signalling was started again: what was said before is not known")
+                self._living.add(call)
+                self._living.settle(call, now)
+                self._restored.append(ref)
+                self._journal.restored(ref, value)
+
+    def _lose(self, ref: str, error: Exception) -> None:
+        """Of a version that is not read, damaged, or of a policy that does not fit. Whatever it held is let go of."""
+        context = self._context
+        context.relations.paths.give_back_all(ref)
+        for tag in [tag for tag, place in context.dialogs.items() if place[0] == ref]:
+            del context.dialogs[tag]
+        context.session_ids.pop(ref, None)
+        fields = (("alarm", True), ("ref", ref), ("reason", str(error) or type(error).__name__))
+        self._lost += [
+            Log("error", "call.not_recovered", fields),
+            AskMedia(wire.DeleteSession(ref)),
+            self._journal.forget(ref),
+        ]
+
+
+def _resume(call: Call, now: float) -> Sequence[CallOut]:
+    """What it has to say now that it lives again."""
+    if isinstance(call.state, Ended):
+        return [*call.go_on_ending(now)]
+    put = call.media.resume(now)
+    outs: list[CallOut] = [] if put is None else [AskMedia(put)]
+    gone = [n for n in call.pair if call.legs[n].state is not LegState.TALKING]
+    strangers = [leg for leg in call.legs if not leg.is_closed and leg.peer.name not in call.policy.peers]
+    if gone or strangers:
+        why = "who talked here has gone while it was transferred" if gone else "the policy has its peer no more"
+        call.explain(f"signalling was started again: {why}", now)
+        return [*outs, *call.fail(Cause.FAILED, now)]
+    for leg in call.legs:
+        if leg.n not in call.pair and leg.state is LegState.TALKING:
+            outs += leg.release(200, ())  # it was about to go: a transfer was nearly over
+    return [*outs, *call.resume(now)]
