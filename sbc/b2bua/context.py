@@ -31,6 +31,7 @@ from sbc.trace.recorder import Recorder
 
 if TYPE_CHECKING:
     from sbc.b2bua.call import Call
+    from sbc.b2bua.ended_dialogs import EndedDialogs
 
 _ANY_KEYING: Final[tuple[Keying, ...]] = ("sdes", "dtls")
 
@@ -54,11 +55,13 @@ class Context:
         "dialogs",
         "dropped",
         "emergencies",
+        "ended",
         "fingerprint",
         "full_said",
         "hosts",
         "ids",
         "interfaces",
+        "is_disk_stalled",
         "keeping_out",
         "layer",
         "media_rules",
@@ -107,9 +110,11 @@ class Context:
         self.dropped: Counter[str] = Counter()  # what was refused for want of room, by reason; set by the switch
         self.keeping_out = KeepingOut(policy, self.dropped)  # the switch's has its counter
         self.layer = TransactionLayer(ids, timing)  # the switch's is its endpoint's
+        self.ended: EndedDialogs | None = None  # of the life before; set by the switch
         self.emergencies = 0
         self.fingerprint: Fingerprint | None = None
         self.full_said: dict[str, float] = {}
+        self.is_disk_stalled = False  # it takes nothing of calls
 
     def set_interfaces(self, interfaces: Mapping[str, Interface]) -> None:
         self.interfaces = interfaces

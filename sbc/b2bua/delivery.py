@@ -131,13 +131,18 @@ class Delivery:
             taken = self._beside.take_in_dialog(out, peer, now)
             if taken is None:
                 self._trace_refused(out, peer, data, now)
-                return [Respond(out.key, 481)]
+                return [Respond(out.key, 200 if self._is_said_again(out.request, now) else 481)]
             self._reception.keep_on_tape(out, peer, data, now)
             return taken
         ref, leg = found
         self._living.trace_received((ref, leg, 0), data, out.flow, now)
         self._endpoint.layer.adopt(out.key, (ref, leg, 0))
         return self._living.guarded(ref, lambda call: call.take_request(leg, out, now), now, out.key)
+
+    def _is_said_again(self, request: Request, now: float) -> bool:
+        """The BYE of a dialog that ended in an earlier life of this program."""
+        ended = self._context.ended
+        return ended is not None and request.method == "BYE" and ended.has(request, now)
 
     def _trace_refused(self, out: RequestReceived, peer: Peer, data: bytes, now: float) -> None:
         """A request that no call takes: of a dialog that is up, or of one whose call is over."""

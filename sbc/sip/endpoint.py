@@ -191,8 +191,9 @@ class Endpoint:
         if isinstance(saved, SavedServer):
             self.layer.revive(saved, user, now)
             return []
-        proof = "" if self.way is None or saved.flow.transport is not Transport.TLS else self.way(user).proof
-        flow = without_connection(saved.flow, (proof,) if proof else ())
+        flow = saved.flow
+        proof = "" if self.way is None or flow.transport is not Transport.TLS else self.way(user).proof
+        flow = without_connection(flow, (proof,) if proof else flow.proved[:1])
         return list(self.layer.abandon(saved, flow, user, now))
 
     def _respond(self, order: Respond, now: float) -> list[Out]:

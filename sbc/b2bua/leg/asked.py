@@ -73,9 +73,11 @@ class Asked:
     def take(self, key: ServerKey, request: Request, now: float) -> list[Out]:
         leg = self._leg
         dialog = leg.dialog_of(request)
-        if dialog is None or leg.state is State.CLOSED:
-            return [Respond(key, 481)]
         method = request.method
+        if dialog is None or leg.state is State.CLOSED:
+            # One that comes again in another life of ours was answered in the one before.
+            is_again = dialog is not None and method == "BYE" and request.cseq.number == dialog.remote_cseq
+            return [Respond(key, 200 if is_again else 481)]
         if method == "OPTIONS":
             dialog.is_in_order(request)
             return [Respond(key, 200, fields=leg.abilities.fields_of_options())]

@@ -293,7 +293,9 @@ class Leg:
 
     def release(self, status: int, fields: Fields) -> list[Order]:
         """End it, whatever it is doing: refuse, cancel or BYE. `fields` go with it (Reason)."""
-        return self.leaving.release(status, fields)
+        waking, self.waking = self.waking, None
+        known = [] if waking is None else waking.known_again()
+        return known + self.leaving.release(status, fields)
 
     def close(self) -> list[Order]:
         """End it without waiting for the peer, nor for an ACK: only when nothing else works any more."""

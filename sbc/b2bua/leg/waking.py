@@ -34,24 +34,24 @@ class Waking:
     def resume(self, now: float) -> list[Out]:
         leg = self._leg
         leg.refreshing.resume(now)
-        orders: list[Order] = [*self._known_again(), *self._answer_peer(now)]
+        orders: list[Order] = [*self.known_again(), *self._answer_peer(now)]
         if leg.has_unacknowledged:
             # Its 2xx may have made an offer; whoever was to answer that is not asked any more. An ACK it gets in any
             # case: "the ACK is always sent", RFC 5407 §3.1.3.
             orders += leg.acknowledge()
-        match leg.state:
-            case State.SETUP:  # nobody waits for it any more
-                leg.state = State.CLOSED
-            case State.ENDING if leg.uas is None or not leg.uas.awaits_ack:
-                orders += leg.leaving.send_bye()
+        if leg.state is State.SETUP:  # nobody waits for it any more
+            leg.state = State.CLOSED
         return [*orders]
 
-    def _known_again(self) -> list[Order]:
+    def known_again(self) -> list[Order]:
+        """Transactions, so that they can be answered or ended; and the BYE that was out goes out once more."""
         leg, uac = self._leg, self._leg.sending.uac
         mine = (leg.ref, leg.n, 0)
         orders: list[Order] = [Revive(one, mine) for one in (self._server, *self._asked) if one is not None]
         if self._invite is not None and uac is not None:
             orders.append(Revive(self._invite, uac.user))
+        if leg.state is State.ENDING and (leg.uas is None or not leg.uas.awaits_ack):
+            orders += leg.leaving.send_bye()
         return orders
 
     def _answer_peer(self, now: float) -> list[Order]:

@@ -1,0 +1,78 @@
+"""Dialogs that have ended a moment ago, known across a death of signalling: a peer may say its last word once more.
+
+A BYE whose 200 was lost is repeated for half a minute (RFC 3261 §17.1.2.2). As long as its transaction lives, that
+answers; in another life of the program nothing but this knows that the dialog was there, and a 481 would be a lie. The
+journal keeps the value, `recovery` brings it back, `delivery` asks.
+"""
+
+from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
+
+from sbc.b2bua.leftovers import Leftovers, left_of
+from sbc.b2bua.leg.saved import SavedLeg
+from sbc.sip.message import Request
+
+if TYPE_CHECKING:
+    from sbc.b2bua.call import Call
+
+REPEATED_SECONDS: Final = 32.0  # 64*T1: timer F of whoever sends the BYE
+
+
+class EndedDialog(Struct, frozen=True, array_like=True):
+    call_id: str
+    local_tag: str
+    remote_tag: str
+
+
+class SavedEnded(Struct, frozen=True, omit_defaults=True, tag="ended", tag_field="is"):
+    """A call that is over. `legs`: those of which something is still on its way, by number: our final response, a
+    CANCEL. `until`: seconds of the engine's clock; then nothing of it need be known any more.
+    """
+
+    dialogs: tuple[EndedDialog, ...]
+    until: float
+    legs: dict[int, SavedLeg] = {}
+
+
+def save_ended(call: "Call", now: float) -> SavedEnded:
+    dialogs = [leg.dialog for leg in call.legs if leg.dialog is not None and leg.dialog.remote_tag]
+    return SavedEnded(
+        tuple([EndedDialog(one.call_id, one.local_tag, one.remote_tag) for one in dialogs]),
+        now + REPEATED_SECONDS,
+        left_of(call.legs, call.context.layer),
+    )
+
+
+class EndedDialogs:
+    """Those of the life before. Bounded by the journal; each is forgotten when its time is over."""
+
+    def __init__(self, leftovers: Leftovers) -> None:
+        self._leftovers = leftovers
+        self._until: dict[EndedDialog, float] = {}
+
+    def __len__(self) -> int:
+        return len(self._until)
+
+    def restore(self, ref: str, saved: SavedEnded, now: float) -> None:
+        """What was still on its way goes on."""
+        if saved.until <= now:
+            return
+        self._leftovers.go_on(ref, saved.legs)
+        for dialog in saved.dialogs:
+            self._until[dialog] = min(saved.until, now + REPEATED_SECONDS)
+
+    def has(self, request: Request, now: float) -> bool:
+        """Whether this was said in a dialog that has just ended."""
+        if not self._until:
+            return False
+        self.tick(now)
+        return EndedDialog(request.call_id, request.to.tag or "", request.from_.tag or "") in self._until
+
+    def tick(self, now: float) -> None:
+        over = [dialog for dialog, until in self._until.items() if until <= now]
+        for dialog in over:
+            del self._until[dialog]
+
+    def next_deadline(self) -> float | None:
+        return min(self._until.values(), default=None)
