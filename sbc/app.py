@@ -18,6 +18,8 @@ from typing import Final, Protocol
 import structlog
 import trio
 
+from sbc.admin.control import Restart, restarted
+from sbc.admin.exchange import Reply
 from sbc.admin.testcall import CloseDoor, OpenDoor
 from sbc.b2bua.commands import (
     Alert,
@@ -77,6 +79,7 @@ from sbc.sip.commands import CloseFlow, LookUp, SendMessage
 _FIRST_LOOK_UPS_SECONDS: Final = 2.0  # for the policy's host names, before the first message is read
 _FLUSH_SECONDS: Final = 5.0  # for records and state that are not on disk yet
 _LAST_COPIES_SECONDS: Final = 3.0  # for records that another database has not yet; the next start goes on
+_LAST_REPLY_SECONDS: Final = 0.1  # for what is leaving already, as the API's answer that we go
 _LAST_ALERTS_SECONDS: Final = 2.0  # for what the webhook has not been told yet
 _ALIVE_SECONDS: Final = 5.0  # an engine that has not turned for as long does not turn
 _LOAD_SECONDS: Final = 5.0  # between two looks at the load
@@ -157,7 +160,7 @@ class _Program:
         self._drops: Counter[str] = Counter()
         self._is_stopping = False
         self._label = ""  # the admin API's address
-        self._is_abandoned = False  # who starts the next SBC wants our addresses at once
+        self._is_leaving = False  # the next life goes on with our calls, and wants to begin at once
         self._engine = make_engine(policy, ids)
         self._driver = driver = Driver(self._engine, _escaped)
         self._copy = CdrCopy(opened.store)
@@ -214,11 +217,12 @@ class _Program:
             async with trio.open_nursery() as nursery:
                 if stop is None:
                     stop = Stop()
-                    await nursery.start(watch_signals, stop.drain.set, stop.now.set, self._in_force.reload)
+                    end = (stop.drain.set, stop.now.set, self._in_force.reload, stop.leave.set)
+                    await nursery.start(watch_signals, *end)
                 await nursery.start(self._keep, stop)
                 await self._start(nursery, ready)
                 await self._until_stopped(stop)
-                with trio.move_on_after(0 if self._is_abandoned else _LAST_ALERTS_SECONDS):
+                with trio.move_on_after(_LAST_REPLY_SECONDS if self._is_leaving else _LAST_ALERTS_SECONDS):
                     await until(lambda: not self._alerts.waiting)
                 nursery.cancel_scope.cancel()
         finally:
@@ -226,7 +230,7 @@ class _Program:
             self._transports.close_all()
             with trio.CancelScope(shield=True):
                 unsaved = await self._sink.finish(_FLUSH_SECONDS)
-                await self._copy.finish(0 if self._is_abandoned else _LAST_COPIES_SECONDS)
+                await self._copy.finish(0 if self._is_leaving else _LAST_COPIES_SECONDS)
                 unkept = await self._opened.state.finish(_FLUSH_SECONDS)
         if unkept:
             log.error("state.lost", values=unkept, path=str(self._opened.state.path))
@@ -269,9 +273,7 @@ class _Program:
 
     async def _keep(self, stop: Stop, *, task_status: trio.TaskStatus[None]) -> None:
         await self._keeper.run(task_status=task_status)
-        self._is_abandoned = True  # nobody holds our sockets any more
-        stop.drain.set()
-        stop.now.set()
+        stop.leave.set()  # nobody holds our sockets any more; whoever starts the next SBC has our calls on the disk
 
     async def _first_look_ups(self) -> None:
         """Who may speak to us can depend on what a name resolves to; but a dead name server must not keep us down."""
@@ -311,7 +313,7 @@ class _Program:
             data_dir,
             reload=self._in_force.reload,
             token=self._admin_token,
-            performers={OpenDoor: self._door.open, CloseDoor: self._door.close},
+            performers={OpenDoor: self._door.open, CloseDoor: self._door.close, Restart: self._restart},
             drops=self._drops,
         )
         label: str = await nursery.start(serving)
@@ -384,11 +386,22 @@ class _Program:
     # --- ending ---------------------------------------------------------------------------------------------------
 
     async def _until_stopped(self, stop: Stop) -> None:
-        await stop.drain.wait()
-        self._is_stopping = True
-        self._keeper.stopping()
-        stopping = Stopping(self._engine, self._driver.handle, lambda: self._sink.pending)
-        await stopping.run(self._in_force.policy.stop_after, stop.now)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._leave_when_told, stop, nursery.cancel_scope)
+            await stop.drain.wait()
+            self._is_stopping = True
+            self._keeper.stopping()
+            stopping = Stopping(self._engine, self._driver.handle, lambda: self._sink.pending)
+            await stopping.run(self._in_force.policy.stop_after, stop.now)
+            nursery.cancel_scope.cancel()
+
+    async def _leave_when_told(self, stop: Stop, until_stopped: trio.CancelScope) -> None:
+        await stop.leave.wait()
+        self._is_leaving = True
+        until_stopped.cancel()
+
+    async def _restart(self, _: Restart) -> Reply:
+        return restarted(await self._keeper.restart())
 
 
 async def _look_at_the_load(view: ProgramView) -> None:

@@ -146,6 +146,7 @@ KINDS: Final[Mapping[str, Kind]] = {
         "{keys} values are kept; new ones of the kind {kind} will not survive a restart.", (), ("state.room_again",)
     ),
     # the program
+    "restart.refused": Kind("The installed program did not take over: {reason}", (), ("restart.done",)),
     "signalling.restarted": Kind(
         "Signalling died with status {after_status} and was started again[, after {gone_seconds} seconds]; "
         "the calls of before are not known any more."

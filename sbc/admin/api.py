@@ -221,6 +221,10 @@ OPERATIONS: Final = (
         control.reload, Returns(documents.Reloaded), problems=(409,),
     ),
     Operation(
+        "POST", "/api/v1/restart", "restart", "Go on as the program that is installed now, with all calls",
+        control.restart, Returns(documents.Restarting, 202), problems=(409,),
+    ),
+    Operation(
         "GET", "/api/v1/cdrs", "cdrs", "Call detail records, in the order in which the calls ended", records.cdrs,
         Returns(record_documents.Cdrs), problems=(400, 503),
         parameters=(

@@ -9,8 +9,9 @@ from functools import partial
 from typing import Final, Literal
 
 import msgspec
+from msgspec import Struct
 
-from sbc.admin.exchange import Order, Ping, Reload, Reply, Request, json_reply, problem
+from sbc.admin.exchange import Order, Perform, Ping, Reload, Reply, Request, json_reply, problem
 from sbc.admin.peer_views import pbx_objects, ping_object, trunk_objects
 from sbc.admin.state import AdminState
 from sbc.b2bua.events import BusyOutOrdered, DrainOrdered, DrainRevoked, DrillOrdered
@@ -107,6 +108,21 @@ def reloaded(outcome: Sequence[str] | Changes) -> Reply:
     problems = outcome
     count = "a problem" if len(problems) == 1 else f"{len(problems)} problems"
     return problem(409, f"the policy has {count}; the one in force stays", problems=list(problems))
+
+
+class Restart(Struct, frozen=True):
+    """Ask the supervisor to go on as the program that is installed now (`Perform`), then `restarted`."""
+
+
+def restart(_request: Request, _state: AdminState, _name: str) -> Perform:
+    return Perform(Restart())
+
+
+def restarted(refusal: str) -> Reply:
+    """`refusal`: empty when it has begun."""
+    if refusal:
+        return problem(409, f"not restarted: {refusal}")
+    return json_reply({"restarting": True}, 202)
 
 
 def trunks(_request: Request, state: AdminState, _name: str) -> Reply:

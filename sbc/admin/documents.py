@@ -243,6 +243,12 @@ class Reloaded(Document, frozen=True):
     summary: str
 
 
+class Restarting(Document, frozen=True):
+    """It has begun; `pids.signalling` of the status is another one when it is done."""
+
+    restarting: Literal[True]
+
+
 class WhyDocument(Document, frozen=True):
     """What a dry run of the policy says."""
 

@@ -1,5 +1,6 @@
-"""`sbc drill`, `busyout`, `restore`, `drain` and `reload`: orders to the running SBC, and what they say afterwards."""
+"""`sbc drill`, `busyout`, `restore`, `drain`, `reload`, `restart`: orders to the running SBC, what they say then."""
 
+import time
 from typing import Any, Final
 
 from sbc.admin.control import deadline_seconds
@@ -7,8 +8,11 @@ from sbc.cli import UsageError
 from sbc.cli.client import path_of
 from sbc.cli.output import printable, show_json
 from sbc.cli.running import Running
+from sbc.core.errors import OperatorError
 
 _DEADLINE: Final = "10m"
+_RESTART_SECONDS: Final = 30.0
+_LOOK_SECONDS: Final = 0.1
 
 
 def drill(pbx: str, sbc: Running, *, on: bool) -> int:
@@ -60,6 +64,35 @@ def reload(sbc: Running) -> int:
         changed = printable(body["summary"])
         print(f"reloaded: {'the policy says what it said before' if changed == 'nothing' else changed}")
     return 0
+
+
+def restart(sbc: Running) -> int:
+    before = _signalling(sbc)
+    sbc.ask("/api/v1/restart", key="restarting", method="POST")
+    end = time.monotonic() + _RESTART_SECONDS
+    while time.monotonic() < end:
+        time.sleep(_LOOK_SECONDS)
+        try:
+            status = sbc.ask("/api/v1/status", key="pids")
+        except OperatorError:  # nobody listens there for a moment
+            continue
+        if status["pids"]["signalling"] != before and status["ready"]:
+            return _restarted(status, sbc)
+    raise OperatorError(f"it was not back {_RESTART_SECONDS:.0f} s after it began to restart; its log says more")
+
+
+def _restarted(status: dict[str, Any], sbc: Running) -> int:
+    if sbc.json:
+        show_json(status)
+    else:
+        calls = "1 call goes" if status["calls"] == 1 else f"{status['calls']} calls go"
+        print(f"restarted: version {printable(status['version'])}, {calls} on")
+    return 0
+
+
+def _signalling(sbc: Running) -> int:
+    pid: int = sbc.ask("/api/v1/status", key="pids")["pids"]["signalling"]
+    return pid
 
 
 def _order(path: str, method: str, sbc: Running) -> int:

@@ -64,6 +64,12 @@ class Keeper(Protocol):
         """
         ...
 
+    def journal_memory(self) -> int | None:
+        """A memfd for the memory journal: after a death of ours, the one that we had before, with what is in it. The
+        descriptor is the caller's own. None where nothing outlives us. Raises OSError.
+        """
+        ...
+
     def worker_address(self, number: int) -> str | bytes:
         """Where worker `number`, from 0, listens (AF_UNIX, SOCK_SEQPACKET); it is started where none runs.
 
@@ -89,6 +95,12 @@ class Keeper(Protocol):
 
     def stopping(self) -> None:
         """No new calls are taken; our end is no accident from now on."""
+        ...
+
+    async def restart(self) -> str:
+        """Let the program that is installed now go on with everything. Why not, for people; empty: it begins, and
+        SIGUSR2 tells us to leave.
+        """
         ...
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:

@@ -74,6 +74,9 @@ class LocalKeeper:
     def held_pairs(self) -> list[Pair]:
         return []
 
+    def journal_memory(self) -> int | None:
+        return None
+
     def worker_address(self, number: int) -> str | bytes:
         worker = self._workers.get(number)
         if worker is None:
@@ -99,6 +102,9 @@ class LocalKeeper:
 
     def stopping(self) -> None:
         notify("STOPPING=1")
+
+    async def restart(self) -> str:
+        return "this program has no supervisor that could go on with its sockets"
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         async with trio.open_nursery() as nursery:

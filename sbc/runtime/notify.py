@@ -14,13 +14,26 @@ PRIORITIES: Final[Mapping[str, int]] = {"debug": 7, "info": 6, "warning": 4, "er
 
 
 def notify(state: str) -> None:
-    path = os.environ.get("NOTIFY_SOCKET", "")
-    if not path.startswith(("/", "@")):
+    address = _address()
+    if not address:
         return
-    address = "\0" + path[1:] if path[0] == "@" else path
     with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
         sock.setblocking(False)
         sock.sendto(state.encode(), address)
+
+
+def send_descriptor(state: str, fd: int) -> None:
+    """`state` is about this descriptor, as FDSTORE=1 is. Raises OSError."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
+        sock.connect(_address())
+        socket.send_fds(sock, [state.encode()], [fd])
+
+
+def _address() -> str:
+    path = os.environ.get("NOTIFY_SOCKET", "")
+    if not path.startswith(("/", "@")):
+        return ""
+    return "\0" + path[1:] if path[0] == "@" else path
 
 
 def is_journal(fd: int, environment: Mapping[str, str]) -> bool:

@@ -22,11 +22,14 @@ _STOP_NOW_SECONDS: Final = MEDIA_REPORT_SECONDS + 0.2  # without its counts a re
 
 
 class Stop:
-    """How to end a running program: `drain` first; `now` does not wait for calls."""
+    """How to end a running program: `drain` first; `now` does not wait for calls. `leave`: end, but no call ends; who
+    is started next goes on with them.
+    """
 
     def __init__(self) -> None:
         self.drain = trio.Event()
         self.now = trio.Event()
+        self.leave = trio.Event()
 
 
 class Stoppable(Protocol):

@@ -21,10 +21,23 @@ from sbc.runtime.supervisor import wire
 
 ANSWER_SECONDS: Final = 3.0
 BEAT_SECONDS: Final = 1.0
+RESTART_SECONDS: Final = 40.0  # the supervisor itself gives up earlier
 _STATUS_BEATS: Final = 10  # from one word about what we do to the next
 _DESCRIPTORS: Final = 2 * wire.PAIRS_AT_ONCE
 
 log = structlog.get_logger("supervisor")
+
+
+class _Decision:
+    """Whether there is a restart, made for everybody who waits for it."""
+
+    def __init__(self) -> None:
+        self.made = trio.Event()
+        self.reason = ""
+
+    async def wait_value(self) -> str:
+        await self.made.wait()
+        return self.reason
 
 
 class SupervisedKeeper:
@@ -40,6 +53,7 @@ class SupervisedKeeper:
         self._serial = 0
         self._short = ""
         self._ceiling = descriptor_ceiling()
+        self._decision = _Decision()
 
     @property
     def supervisor(self) -> int | None:
@@ -94,6 +108,13 @@ class SupervisedKeeper:
             held += some
         return held
 
+    def journal_memory(self) -> int | None:
+        _, descriptors = self._ask(wire.JournalMemory())
+        if len(descriptors) != 1:
+            _close(descriptors)
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        return descriptors[0]
+
     def worker_address(self, number: int) -> str | bytes:
         answer, _ = self._ask(wire.StartWorker(number))
         if not isinstance(answer, wire.WorkerAt):
@@ -112,9 +133,17 @@ class SupervisedKeeper:
     def stopping(self) -> None:
         self._tell(wire.Stopping())
 
+    async def restart(self) -> str:
+        self._tell(wire.Restart())
+        with trio.move_on_after(RESTART_SECONDS):
+            return await self._decision.wait_value()
+        return "the supervisor does not say anything"
+
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Until cancelled or the supervisor is gone."""
-        if self._after is not None:
+        if self._after == 0:
+            log.info("restart.done")
+        elif self._after is not None:
             log.error("signalling.restarted", alarm=True, after_status=self._after)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._beat)
@@ -138,7 +167,24 @@ class SupervisedKeeper:
                 return
             if not data:
                 return
-            _close(descriptors)  # an answer that came too late
+            _close(descriptors)  # of an answer that came too late
+            self._hear(data)
+
+    def _hear(self, data: bytes) -> None:
+        """What is said without being asked."""
+        match wire.decode_answer(data).answer:
+            case wire.RestartRefused(reason):
+                log.error("restart.refused", alarm=True, reason=reason)
+                self._decide(reason)
+            case wire.RestartBegins():
+                self._decide("")
+            case _:  # an answer that came too late
+                pass
+
+    def _decide(self, reason: str) -> None:
+        self._decision.reason = reason
+        self._decision.made.set()
+        self._decision = _Decision()
 
     async def _beat(self) -> None:
         """While the engine is alive: that trio turns is not enough."""

@@ -1,4 +1,6 @@
-"""Orders to the running SBC: `hangup`, `ping`, `testcall`, `busyout`, `restore`, `drill`, `drain`, `reload`."""
+"""Orders to the running SBC: `hangup`, `ping`, `testcall`, `busyout`, `restore`, `drill`, `drain`, `reload`,
+`restart`.
+"""
 
 from typing import Annotated, Literal
 
@@ -171,3 +173,21 @@ def reload(*, sbc: RunningSbc = LOCAL) -> int:
     from sbc.cli.control import reload
 
     return reload(sbc)
+
+
+@app.command(
+    group=ORDERS,
+    sort_key=9,
+    help="""Go on as the program that is installed now, with all calls.
+
+The installed program is tried first, with the policy as it is now; what cannot
+start is refused with its reason, and nothing changes. Then signalling is
+replaced, and calls, sockets and media workers stay. Calls that are being set
+up may fail. Waits until it is done.
+
+  sbc restart""",
+)
+def restart(*, sbc: RunningSbc = LOCAL) -> int:
+    from sbc.cli.control import restart
+
+    return restart(sbc)

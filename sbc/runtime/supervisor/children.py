@@ -2,11 +2,13 @@
 
 `Children` is told what happens and returns what to do. Signalling comes first and goes first; its end before it was
 ever ready is the program's end with the same status, so that a wrong policy is said once and not for ever. Workers are
-started when signalling asks for them and end after it. Used by `main`, which starts, kills and waits.
+started when signalling asks for them and end after it. A departure (SIGUSR1, SIGUSR2) has signalling leave its calls
+as they are: for the next start of the program, or for the program that this process becomes once that was rehearsed.
+Used by `main`, which starts, kills and waits.
 """
 
 import signal
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final, Literal, NewType
 
 from msgspec import Struct
@@ -18,6 +20,8 @@ SIGNALLING: Final = Child(-1)  # all others are media workers, by number
 
 STOP_NOW_SECONDS: Final = 15.0  # after the second signal; signalling itself needs less, but for a disk that is stuck
 WORKERS_SECONDS: Final = 2.0  # for the workers' end
+LEAVE_SECONDS: Final = 3.0  # for signalling to write what waits and go; its journal is complete without that
+LEAVES: Final = signal.SIGUSR2  # told to signalling: end now, and leave the calls to the next life
 
 # --- what happens -----------------------------------------------------------------------------------------------------
 
@@ -57,12 +61,32 @@ class Ended(Struct, frozen=True):
 
 
 class Signalled(Struct, frozen=True):
-    """Somebody sent us SIGTERM, SIGINT or SIGHUP."""
+    """Somebody sent us SIGTERM, SIGINT, SIGHUP; SIGUSR1 (leave), SIGUSR2 (restart in place)."""
 
     number: int
 
 
-Event = Began | Wanted | Unwanted | Runs | Stops | Ended | Signalled
+class Took(Struct, frozen=True):
+    """We have taken over from an earlier supervisor; said before `Began`. `workers` run; `stops`: see `inheritance`."""
+
+    workers: tuple[Child, ...]
+    was_ready: bool
+    stops: tuple[int, ...] = ()
+
+
+class Rehearsed(Struct, frozen=True):
+    """The program that is installed now could start, or (`refusal`) not."""
+
+    refusal: str = ""
+
+
+class NotBecome(Struct, frozen=True):
+    """It could not be executed after all."""
+
+    reason: str
+
+
+Event = Began | Wanted | Unwanted | Runs | Stops | Ended | Signalled | Took | Rehearsed | NotBecome
 
 # --- what to do -------------------------------------------------------------------------------------------------------
 
@@ -85,9 +109,20 @@ class LetGo(Struct, frozen=True):
 
 
 class Exit(Struct, frozen=True):
-    """Nobody is left. `status` as in `Ended`."""
+    """Nobody is left. `status` as in `Ended`. `leaves`: the next start is to go on with what we hold."""
 
     status: int
+    leaves: bool = False
+
+
+class Rehearse(Struct, frozen=True):
+    """Try whether the program that is installed now would start; `Rehearsed` follows."""
+
+
+class Become(Struct, frozen=True):
+    """Signalling has left: be the next program, with everything that is held. `stops`: for it to hear."""
+
+    stops: tuple[int, ...] = ()
 
 
 class Log(Struct, frozen=True):
@@ -96,7 +131,7 @@ class Log(Struct, frozen=True):
     fields: Mapping[str, str | int | float | bool]
 
 
-Command = Start | Send | LetGo | Exit | Log
+Command = Start | Send | LetGo | Exit | Rehearse | Become | Log
 
 
 class _Life(Struct, eq=False):
@@ -117,6 +152,9 @@ class Children:
         self._stops = 0  # signals that asked for it
         self._is_stopping = False
         self._held_reload = False
+        self._held_stops: list[int] = []  # that came while signalling was leaving
+        self._is_rehearsing = False
+        self._departure: Literal["", "stay", "go"] = ""  # signalling leaves, and we become the next program, or end
         self._status: int | None = None  # the program's, once signalling has ended for good
         self._kill_at: float | None = None
 
@@ -136,8 +174,19 @@ class Children:
                 return []
             case Ended():
                 return self._ended(event, now)
+            case Took(workers, was_ready, stops):
+                return self._took(workers, now, stops, was_ready=was_ready)
+            case Rehearsed(refusal):
+                return self._rehearsed(refusal, now)
+            case NotBecome(reason):
+                self._departure = ""
+                return [_refused(reason), *self._start(SIGNALLING)]
+            case Signalled(signal.SIGUSR2):
+                return self._rehearse()
+            case Signalled(signal.SIGUSR1):
+                return [] if self._is_stopping or self._departure == "go" else self._depart("go", now)
             case Signalled(signal.SIGHUP):
-                return self._reload()
+                return [] if self._departure else self._reload()
             case Signalled(number):
                 return self._stop(number, now)
 
@@ -176,7 +225,9 @@ class Children:
             return []
         self._was_ready = True
         is_reload, self._held_reload = self._held_reload, False
-        return [Send(SIGNALLING, signal.SIGHUP)] if is_reload else []
+        stops, self._held_stops = self._held_stops, []
+        reloads: list[Command] = [Send(SIGNALLING, signal.SIGHUP)] if is_reload else []
+        return reloads + [command for number in stops for command in self._stop(number, now)]
 
     def _ended(self, event: Ended, now: float) -> list[Command]:
         life = self._lives.get(event.child)
@@ -187,6 +238,8 @@ class Children:
         life.ran_since = None
         if self._status is not None:
             return self._exit_if_alone()
+        if event.child == SIGNALLING and self._departure:
+            return self._left(now)
         if event.child == SIGNALLING and self._is_its_last(event.status):
             return self._let_all_go(event.status, now)
         pause = life.restart.pause(lived)
@@ -195,6 +248,47 @@ class Children:
 
     def _is_its_last(self, status: int) -> bool:
         return self._is_stopping or (not self._was_ready and status >= 0)
+
+    # --- leaving the calls as they are ----------------------------------------------------------------------------
+
+    def _took(self, workers: Iterable[Child], now: float, stops: Iterable[int], *, was_ready: bool) -> list[Command]:
+        """What runs goes on, and what ends before it is ready is tried again: there are calls to go on with."""
+        self._was_ready = was_ready
+        self._held_stops = list(stops)
+        for child in workers:
+            self._lives[child] = _Life(Restart(), is_alive=True, ran_since=now)
+        return []
+
+    def _rehearse(self) -> list[Command]:
+        if self._is_stopping or self._departure:
+            return [_refused("it is ending")]
+        if self._is_rehearsing:
+            return []
+        self._is_rehearsing = True
+        return [Rehearse()]
+
+    def _rehearsed(self, refusal: str, now: float) -> list[Command]:
+        self._is_rehearsing = False
+        if self._is_stopping or self._departure:
+            return [_refused("it is ending")]
+        return [_refused(refusal)] if refusal else self._depart("stay", now)
+
+    def _depart(self, how: Literal["stay", "go"], now: float) -> list[Command]:
+        is_on_its_way = bool(self._departure)
+        self._departure = how
+        if is_on_its_way:
+            return []
+        life = self._lives[SIGNALLING]
+        if not life.is_alive:
+            return self._left(now)
+        self._kill_at = now + LEAVE_SECONDS
+        return [Send(SIGNALLING, LEAVES)]
+
+    def _left(self, now: float) -> list[Command]:
+        self._kill_at = None
+        if self._departure == "go":
+            return self._let_all_go(0, now)
+        return [Become(tuple(self._held_stops))]
 
     # --- the end --------------------------------------------------------------------------------------------------
 
@@ -206,7 +300,10 @@ class Children:
         return [Send(SIGNALLING, signal.SIGHUP)]
 
     def _stop(self, number: int, now: float) -> list[Command]:
-        if self._status is not None:
+        if self._status is not None or self._departure == "go":  # it ends, and soon
+            return []
+        if self._departure == "stay" or (self._held_stops and self._lives[SIGNALLING].ran_since is None):
+            self._held_stops.append(number)  # calls are ended by who knows them
             return []
         self._is_stopping = True
         self._stops += 1
@@ -228,7 +325,11 @@ class Children:
         if self._status is None or any(life.is_alive for life in self._lives.values()):
             return []
         self._kill_at = None
-        return [Exit(self._status)]
+        return [Exit(self._status, leaves=self._departure == "go")]
+
+
+def _refused(reason: str) -> Log:
+    return Log("error", "restart.refused", {"alarm": True, "reason": reason})
 
 
 def _obituary(event: Ended, lived: float | None, pause: float) -> Log:

@@ -1,4 +1,4 @@
-"""The sockets that outlive signalling: opened for it, kept, handed out again to its next life.
+"""The sockets that outlive signalling, and its memory journal: made for it, kept, handed out again to its next life.
 
 What waits in them meanwhile is not lost. Each thing is either claimed by the present life of signalling or left from
 an earlier one; `sweep` closes what is left. It reads no socket. Used by `main`.
@@ -7,17 +7,34 @@ an earlier one; `sweep` closes what is left. It reads no socket. Used by `main`.
 import os
 import socket
 from collections.abc import Iterator
+from typing import Final
 
 from msgspec import Struct
 
 from sbc.runtime.media_sockets import Pair, descriptor_ceiling, open_pairs, why_short
 from sbc.runtime.sip_sockets import open_sip_socket, set_dscp
 from sbc.runtime.supervisor import wire
+from sbc.runtime.supervisor.inheritance import Inheritance, LeftListener, LeftPairs
+
+_JOURNAL: Final = "journal"  # of `inheritance.memories`
 
 
 class _Listener(Struct, eq=False):
     socket: socket.socket
     is_claimed: bool = True
+
+
+class Left(Struct, frozen=True):
+    """Descriptors in the order of `inheritance`: of listeners and pairs, and of memories."""
+
+    listeners: tuple[LeftListener, ...]
+    pairs: tuple[LeftPairs, ...]
+    sockets: tuple[int, ...]
+    journal: tuple[int, ...]
+
+    @property
+    def memories(self) -> tuple[str, ...]:
+        return (_JOURNAL,) if self.journal else ()
 
 
 class Held:
@@ -28,6 +45,7 @@ class Held:
         self._pairs: dict[str, dict[int, Pair]] = {}
         self._left: dict[tuple[str, int], Pair] = {}  # not claimed by the present life
         self._ceiling = descriptor_ceiling()
+        self._journal: int | None = None
 
     def new_life(self) -> None:
         """Signalling has died; the next one is about to start."""
@@ -87,9 +105,55 @@ class Held:
             some.append(self._left.pop(key))
         return some
 
+    def journal_memory(self) -> int:
+        """A memfd, which signalling sizes and fills; nobody reads it here."""
+        if self._journal is None:
+            self._journal = os.memfd_create("sbc-journal", os.MFD_CLOEXEC)
+        return self._journal
+
+    # --- from one supervisor to the next ------------------------------------------------------------------------------
+
+    def left(self) -> Left:
+        """What the next supervisor gets."""
+        listeners = {LeftListener(*key): one.socket for key, one in self._listeners.items()}
+        pairs = [LeftPairs(local, tuple(of_local)) for local, of_local in self._pairs.items() if of_local]
+        media = [one for left in pairs for port in left.ports for one in self._sockets(left.local, port)]
+        journal = [] if self._journal is None else [self._journal]
+        return Left(
+            tuple(listeners),
+            tuple(pairs),
+            tuple(one.fileno() for one in (*listeners.values(), *media)),
+            tuple(journal),
+        )
+
+    def take_sockets(self, left: Inheritance, descriptors: Iterator[int]) -> None:
+        """From the supervisor before us; `new_life` follows."""
+        for listener in left.listeners:
+            key = (listener.kind, listener.host, listener.port)
+            self._listeners[key] = _Listener(socket.socket(fileno=next(descriptors)))
+        for of_local in left.pairs:
+            self._pairs[of_local.local] = {
+                port: Pair(of_local.local, port, *(socket.socket(fileno=next(descriptors)) for _ in ("rtp", "rtcp")))
+                for port in of_local.ports
+            }
+
+    def take_memories(self, left: Inheritance, descriptors: Iterator[int]) -> None:
+        for name in left.memories:
+            if name == _JOURNAL and self._journal is None:
+                self._journal = next(descriptors)
+            else:  # of a later version
+                os.close(next(descriptors))
+
+    def _sockets(self, local: str, port: int) -> tuple[socket.socket, socket.socket]:
+        pair = self._pairs[local][port]
+        return pair.rtp, pair.rtcp
+
     def close(self) -> None:
         for one in self._all():
             one.close()
+        if self._journal is not None:
+            os.close(self._journal)
+            self._journal = None
         self._listeners.clear()
         self._pairs.clear()
         self._left.clear()

@@ -1,8 +1,9 @@
 """The supervisor's process: one poll loop over signals, signalling's questions and the workers' life lines.
 
 It reads no policy and no packet, so there is little in it that can break. It holds what must outlive the others: `held`
-(sockets), the workers' seats, and `children` says who is started again. `kill -9` of it ends the others: their sockets
-to it close. `sbc run` becomes this process.
+(sockets, the journal's memory) and the workers' seats (`crew`); `children` says who is started again. `kill -9` of it
+ends the others: their sockets to it close. `sbc run` becomes this process, and this process another version of itself
+(`handing_on`), with all that it holds.
 """
 
 import contextlib
@@ -22,9 +23,11 @@ import msgspec
 from sbc.runtime.media_sockets import Pair
 from sbc.runtime.notify import Watchdog, is_journal, notify
 from sbc.runtime.sip_sockets import raise_descriptor_limit
-from sbc.runtime.supervisor import wire
+from sbc.runtime.supervisor import estate, handing_on, wire
 from sbc.runtime.supervisor.children import (
+    LEAVES,
     SIGNALLING,
+    Become,
     Began,
     Child,
     Children,
@@ -33,24 +36,32 @@ from sbc.runtime.supervisor.children import (
     Exit,
     LetGo,
     Log,
+    NotBecome,
+    Rehearse,
+    Rehearsed,
     Runs,
     Send,
     Signalled,
     Start,
     Stops,
+    Took,
     Unwanted,
     Wanted,
     name,
 )  # fmt: skip
+from sbc.runtime.supervisor.crew import Crew
 from sbc.runtime.supervisor.held import Held
+from sbc.runtime.supervisor.inheritance import Inheritance, UnreadableError
 from sbc.runtime.supervisor.log_line import LogFormat, log_line, write_line
-from sbc.runtime.supervisor.starting import RUNNING, WORKER_PROGRAM, Seat, make_seat, name_process, spawn, start_worker
+from sbc.runtime.supervisor.rehearsal import PROGRAM as REHEARSAL_PROGRAM
+from sbc.runtime.supervisor.rehearsal import Rehearsal
+from sbc.runtime.supervisor.starting import RUNNING, WORKER_PROGRAM, name_process, spawn
 
-SOCKETS_FOLDER: Final = "/run/sbc"  # or $SBC_MEDIA_SOCKETS; where workers of sbc-media@.service listen
-SIGNALLING_PROGRAM: Final = ("-m", "sbc.cli.signalling")  # this interpreter's arguments
-WORKERS: Final = 64  # far beyond what a machine has use for
-_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-_OURS: Final = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")  # systemd talks to us, not to the children
+PROGRAM: Final = ("-m", "sbc.runtime.supervisor")  # this interpreter's arguments, to be this again
+SIGNALLING_PROGRAM: Final = ("-m", "sbc.cli.signalling")
+_STOPS: Final = (signal.SIGTERM, signal.SIGINT)
+_SIGNALS: Final = (*_STOPS, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+_OURS: Final = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "FDSTORE")  # systemd talks to us, not to the children
 
 
 def main() -> NoReturn:
@@ -59,9 +70,10 @@ def main() -> NoReturn:
     log_format: LogFormat = "json" if "json" in arguments[arguments.index("--log-format") :][1:2] else "console"
     name_process("sbc")
     raise_descriptor_limit()
-    _keep_to_ourselves()
-    status = Supervisor(arguments, log_format).run()
-    if status in {-number for number in _SIGNALS}:  # end as it ended, so that who waits for us sees what happened
+    supervisor = Supervisor(arguments, log_format)
+    supervisor.take_over()
+    status = supervisor.run()
+    if status in {-number for number in _STOPS}:  # end as it ended, so that who waits for us sees what happened
         signal.signal(-status, signal.SIG_DFL)
         os.kill(os.getpid(), -status)
     sys.exit(status if status >= 0 else 128 - status)
@@ -69,10 +81,20 @@ def main() -> NoReturn:
 
 def _keep_to_ourselves() -> None:
     """What we were started with besides the standard streams is not for our children."""
-    for number in os.listdir("/proc/self/fd"):  # noqa: PTH208 - pathlib costs memory
-        if int(number) > 2:
-            with contextlib.suppress(OSError):  # the folder's own, closed by now
-                os.set_inheritable(int(number), False)
+    for number in _open_descriptors():
+        with contextlib.suppress(OSError):  # the folder's own, closed by now
+            os.set_inheritable(number, False)
+
+
+def _close_all() -> None:
+    """What an earlier supervisor left and we cannot name: its addresses are needed. Nothing of ours is open yet."""
+    for number in _open_descriptors():
+        with contextlib.suppress(OSError):
+            os.close(number)
+
+
+def _open_descriptors() -> list[int]:
+    return [number for name in os.listdir("/proc/self/fd") if (number := int(name)) > 2]  # noqa: PTH208 - costs memory
 
 
 class Supervisor:
@@ -84,10 +106,14 @@ class Supervisor:
         log_format: LogFormat,
         signalling: Sequence[str] = SIGNALLING_PROGRAM,
         worker: Sequence[str] = WORKER_PROGRAM,
+        *,
+        program: Sequence[str] = PROGRAM,
+        rehearsal: Sequence[str] = REHEARSAL_PROGRAM,
     ) -> None:
         self._arguments = arguments
         self._signalling = signalling
-        self._worker = worker
+        self._program = program
+        self._rehearsal_program = rehearsal
         self._log_format = log_format
         self._environment = {key: value for key, value in os.environ.items() if key not in _OURS}
         self._watchdog = Watchdog(os.environ, os.getpid())
@@ -95,12 +121,62 @@ class Supervisor:
         self._held = Held()
         self._poll = select.poll()
         self._control: socket.socket | None = None
-        self._seats: dict[Child, Seat] = {}
-        self._lines: dict[Child, socket.socket] = {}
-        self._asked_for: set[Child] = set()
+        self._crew = Crew(self._poll, self._environment, worker)
+        self._rehearsal: Rehearsal | None = None
+        self._is_to_be_left = False  # what is held, to the next start of the program
         self._pids: dict[Child, int] = {}
         self._status: int | None = None
         self._fell: int | None = None  # how signalling ended, when it was ready last
+
+    # --- from one supervisor to the next ------------------------------------------------------------------------------
+
+    def take_over(self) -> None:
+        """What an earlier supervisor has left to us, before `run`."""
+        is_from_systemd = handing_on.TAKEOVER not in os.environ
+        try:
+            left = handing_on.take(os.environ)
+        except UnreadableError as error:
+            self._say(Log("error", "takeover.unreadable", {"reason": str(error)}))
+            left = None
+            _close_all()
+        for key in ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", handing_on.TAKEOVER):
+            self._environment.pop(key, None)
+        _keep_to_ourselves()
+        if left is not None:
+            self._inherit(left)
+            self._is_to_be_left = is_from_systemd
+
+    def _inherit(self, left: Inheritance) -> None:
+        running = estate.taken_up(left, self._held, self._crew)
+        self._pids.update(running)
+        self._fell = left.status
+        self._children.handle(Took(tuple(running), left.was_ready, left.stops), time.monotonic())
+
+    def _left(self, *, was_ready: bool, stops: tuple[int, ...] = ()) -> Inheritance:
+        status = 0 if self._fell is None else self._fell
+        return estate.written_down(self._held, self._crew, self._pids, status=status, was_ready=was_ready, stops=stops)
+
+    def _become(self, stops: tuple[int, ...]) -> None:
+        """Signals wait until the next one can hear them."""
+        self._say(Log("info", "restart.begins", {}))
+        heard = {*_SIGNALS, signal.SIGCHLD}
+        signal.pthread_sigmask(signal.SIG_BLOCK, heard)
+        try:
+            handing_on.become([*self._program, *self._arguments], self._left(was_ready=True, stops=stops))
+        except OSError as error:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, heard)
+            self._perform(self._children.handle(NotBecome(str(error)), time.monotonic()))
+
+    def _leave(self) -> None:
+        """To the next start, if systemd keeps it; else that begins with what is in data_dir."""
+        if not handing_on.has_store(os.environ):
+            return
+        try:
+            handing_on.store(self._left(was_ready=False))
+        except OSError as error:
+            self._say(Log("error", "takeover.not_stored", {"reason": str(error)}))
+
+    # --- the loop -----------------------------------------------------------------------------------------------------
 
     def run(self) -> int:
         waking, woken = socket.socketpair()
@@ -109,8 +185,10 @@ class Supervisor:
         for number in (*_SIGNALS, signal.SIGCHLD):
             signal.signal(number, lambda *_: None)
         signal.set_wakeup_fd(woken.fileno(), warn_on_full_buffer=False)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {*_SIGNALS, signal.SIGCHLD})
         self._poll.register(waking.fileno(), select.POLLIN)
         self._perform(self._children.handle(Began(), time.monotonic()))
+        self._bury_all()  # who ended while this process became what it is
         while self._status is None:
             for fd, _ in self._poll.poll(self._patience()):
                 if fd == waking.fileno():
@@ -118,29 +196,47 @@ class Supervisor:
                 elif self._control is not None and fd == self._control.fileno():
                     self._serve(self._control)
                 else:
-                    self._hear_worker(fd)
+                    self._heard(self._crew.hear(fd))
             now = time.monotonic()
             self._perform(self._children.tick(now))
+            if self._rehearsal is not None:
+                self._rehearsal.tick(now)
+        if self._rehearsal is not None:
+            self._rehearsal.kill()
+        if self._is_to_be_left:
+            self._leave()
         self._held.close()
         return self._status
 
     def _patience(self) -> int | None:
         """Milliseconds."""
         deadline = self._children.next_deadline()
+        if self._rehearsal is not None:
+            deadline = min(self._rehearsal.kill_at, math.inf if deadline is None else deadline)
         return None if deadline is None else max(math.ceil((deadline - time.monotonic()) * 1000), 0)
 
     # --- what happens ---------------------------------------------------------------------------------------------
 
     def _hear_signals(self, waking: socket.socket) -> None:
         with contextlib.suppress(BlockingIOError):
-            for number in waking.recv(64):
+            # Of two that came at once the kernel lets the later handler run first (a frame upon the other's); and a stop
+            # behind a SIGUSR1 must find us leaving.
+            for number in sorted(waking.recv(64), key=lambda number: number != signal.SIGUSR1):
                 if number in _SIGNALS:
                     self._perform(self._children.handle(Signalled(number), time.monotonic()))
+        self._bury_all()
+
+    def _bury_all(self) -> None:
         with contextlib.suppress(ChildProcessError):
             while (ended := os.waitpid(-1, os.WNOHANG)) != (0, 0):
                 self._bury(*ended)
 
     def _bury(self, pid: int, status: int) -> None:
+        if self._rehearsal is not None and self._rehearsal.pid == pid:
+            refusal = self._rehearsal.refusal(os.waitstatus_to_exitcode(status))
+            self._rehearsal = None
+            self._rehearsed(refusal)
+            return
         child = next((child for child, known in self._pids.items() if known == pid), None)
         if child is None:  # a worker that nobody wanted any more
             return
@@ -159,24 +255,12 @@ class Supervisor:
                 pass
             self._close_control()
         else:
-            if child in self._lines:
-                self._hear_worker(self._lines[child].fileno())
-            self._close_line(child)
+            self._heard(self._crew.hear_from(child))
+            self._crew.close_line(child)
 
-    def _hear_worker(self, fd: int) -> None:
-        child = next((child for child, line in self._lines.items() if line.fileno() == fd), None)
-        if child is None:
-            return
-        try:
-            data = self._lines[child].recv(64)
-        except BlockingIOError:
-            return
-        except OSError:
-            data = b""
-        if data == RUNNING:
-            self._perform(self._children.handle(Runs(child), time.monotonic()))
-        elif not data:
-            self._close_line(child)  # it is about to end
+    def _heard(self, words: tuple[Child, bytes] | None) -> None:
+        if words is not None and words[1] == RUNNING:
+            self._perform(self._children.handle(Runs(words[0]), time.monotonic()))
 
     def _serve(self, control: socket.socket) -> bool:
         """One message; False when there is none."""
@@ -210,6 +294,8 @@ class Supervisor:
                 self._watchdog.beat(time.monotonic())
                 if status:
                     notify(f"STATUS={status}")
+            case wire.Restart():
+                self._perform(self._children.handle(Signalled(signal.SIGUSR2), time.monotonic()))
             case wire.CloseListener(kind, host, port):
                 self._held.close_listener(kind, host, port)
             case wire.ClosePairs(local, ports):
@@ -217,19 +303,21 @@ class Supervisor:
             case wire.ReplaceWorker(number):
                 self._perform([Send(Child(number), signal.SIGKILL)])
 
-    def _answer(self, question: wire.Question) -> tuple[wire.Answer, list[socket.socket]]:
+    def _answer(self, question: wire.Question) -> tuple[wire.Answer, list[int]]:
         try:
             match question:
                 case wire.Listen():
-                    return wire.Opened(), [self._held.listen(question)]
+                    return wire.Opened(), [self._held.listen(question).fileno()]
                 case wire.OpenPairs(local):
                     pairs, short = self._held.open_pairs(question)
-                    return wire.Pairs(local, _ports(pairs), short), _sockets(pairs)
+                    return wire.Pairs(local, _ports(pairs), short), _descriptors(pairs)
                 case wire.HeldPairs():
                     pairs = self._held.take_left()
-                    return wire.Pairs(pairs[0].local if pairs else "", _ports(pairs)), _sockets(pairs)
+                    return wire.Pairs(pairs[0].local if pairs else "", _ports(pairs)), _descriptors(pairs)
                 case wire.StartWorker(number):
                     return wire.WorkerAt(self._worker_address(number)), []
+                case wire.JournalMemory():
+                    return wire.Opened(), [self._held.journal_memory()]
         except OSError as error:
             return wire.Failed(error.errno or errno.EIO, str(error)), []
         except (OverflowError, ValueError) as error:  # a number that no socket takes
@@ -239,9 +327,10 @@ class Supervisor:
         notify(f"READY=1\nSTATUS=ready, admin {admin}")
         self._held.sweep()
         self._fell = None
-        for child in [child for child in self._seats if child not in self._asked_for]:
+        self._is_to_be_left = False
+        for child in self._crew.unasked():
             self._perform(self._children.handle(Unwanted(child), time.monotonic()))
-            self._seats.pop(child).close()
+            self._crew.dismiss(child)
         self._perform(self._children.handle(Runs(SIGNALLING), time.monotonic()))
 
     # --- what is done ---------------------------------------------------------------------------------------------
@@ -252,24 +341,34 @@ class Supervisor:
                 case Start(child):
                     self._start(child)
                 case Send(child, number):
+                    if (child, number) == (SIGNALLING, LEAVES):
+                        self._tell(wire.RestartBegins())
                     self._send(child, number)
                 case LetGo(child):
-                    self._close_line(child)
+                    self._crew.close_line(child)
+                case Log(event="restart.refused", fields=fields):
+                    if not self._tell(wire.RestartRefused(str(fields["reason"]))):
+                        self._say(command)
                 case Log():
                     self._say(command)
-                case Exit(status):
+                case Rehearse():
+                    self._rehearse()
+                case Become(stops):
+                    self._become(stops)
+                case Exit(status, leaves):
                     self._status = status
+                    self._is_to_be_left = leaves or (self._is_to_be_left and status != 0)
 
     def _start(self, child: Child) -> None:
         try:
-            self._pids[child] = self._start_signalling() if child == SIGNALLING else self._start_worker(child)
+            self._pids[child] = self._start_signalling() if child == SIGNALLING else self._crew.start(child)
         except OSError as error:
             self._say(Log("error", "child.not_started", {"alarm": True, "child": name(child), "reason": str(error)}))
             self._perform(self._children.handle(Ended(child, 0, 1), time.monotonic()))
 
     def _start_signalling(self) -> int:
         self._held.new_life()
-        self._asked_for.clear()
+        self._crew.new_life()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)
         after = [] if self._fell is None else ["--after", str(self._fell)]
@@ -285,26 +384,32 @@ class Supervisor:
         self._poll.register(ours.fileno(), select.POLLIN)
         return pid
 
-    def _start_worker(self, child: Child) -> int:
-        pid, line = start_worker(self._seats[child], self._environment, self._worker)
-        self._close_line(child)
-        self._lines[child] = line
-        self._poll.register(line.fileno(), select.POLLIN)
-        return pid
-
     def _worker_address(self, number: int) -> bytes:
-        if not 0 <= number < WORKERS:
-            raise OSError(errno.EINVAL, f"there are at most {WORKERS} media workers")
-        child = Child(number)
-        self._asked_for.add(child)
-        seat = self._seats.get(child)
-        if seat is None:
-            path = os.path.join(os.environ.get("SBC_MEDIA_SOCKETS", SOCKETS_FOLDER), f"media-{number}.sock")  # noqa: PTH118
-            if _answers(path):
-                return os.fsencode(path)
-            seat = self._seats[child] = make_seat(number)
+        address, child = self._crew.ask(number)
+        if child is not None:
+            if self._crew.is_of_another_version(child):
+                self._send(child, signal.SIGKILL)  # what connects meanwhile waits for its successor
             self._perform(self._children.handle(Wanted(child), time.monotonic()))
-        return seat.address
+        return address
+
+    def _rehearse(self) -> None:
+        try:
+            self._rehearsal = Rehearsal(self._arguments, self._environment, time.monotonic(), self._rehearsal_program)
+        except OSError as error:
+            self._rehearsed(str(error))
+
+    def _rehearsed(self, refusal: str) -> None:
+        self._perform(self._children.handle(Rehearsed(refusal), time.monotonic()))
+
+    def _tell(self, news: wire.RestartRefused | wire.RestartBegins) -> bool:
+        """Signalling raises the alarm, which is posted, and answers who asked for it. False: it is not there."""
+        if self._control is None:
+            return False
+        try:
+            self._control.send(wire.encode(wire.Answered(0, news)))
+        except OSError:
+            return False
+        return True
 
     def _send(self, child: Child, number: int) -> None:
         pid = self._pids.get(child)
@@ -318,12 +423,6 @@ class Supervisor:
             self._control.close()
             self._control = None
 
-    def _close_line(self, child: Child) -> None:
-        line = self._lines.pop(child, None)
-        if line is not None:
-            self._poll.unregister(line.fileno())
-            line.close()
-
     def _say(self, log: Log) -> None:
         fd = sys.stderr.fileno()
         journal = is_journal(fd, os.environ)
@@ -331,30 +430,18 @@ class Supervisor:
         write_line(fd, line)
 
 
-def _reply(control: socket.socket, serial: int, answer: wire.Answer, sockets: list[socket.socket]) -> None:
+def _reply(control: socket.socket, serial: int, answer: wire.Answer, descriptors: list[int]) -> None:
     try:
-        socket.send_fds(control, [wire.encode(wire.Answered(serial, answer))], [one.fileno() for one in sockets])
+        socket.send_fds(control, [wire.encode(wire.Answered(serial, answer))], descriptors)
     except OSError as error:  # too many descriptors on their way (unix(7), ETOOMANYREFS); or nobody is there
         failed = wire.Failed(error.errno or errno.EIO, str(error))
         with contextlib.suppress(OSError):
             control.send(wire.encode(wire.Answered(serial, failed)))
 
 
-def _answers(path: str) -> bool:
-    """Whether a worker of our own user or of root listens there, or systemd on its behalf."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as probe:
-        probe.setblocking(False)
-        try:
-            probe.connect(path)
-            credentials = probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
-        except OSError:
-            return False
-    return int.from_bytes(credentials[4:8], sys.byteorder) in {0, os.geteuid()}
-
-
 def _ports(pairs: list[Pair]) -> tuple[int, ...]:
     return tuple(pair.port for pair in pairs)
 
 
-def _sockets(pairs: list[Pair]) -> list[socket.socket]:
-    return [one for pair in pairs for one in (pair.rtp, pair.rtcp)]
+def _descriptors(pairs: list[Pair]) -> list[int]:
+    return [one.fileno() for pair in pairs for one in (pair.rtp, pair.rtcp)]

@@ -76,11 +76,14 @@ def _listen() -> socket.socket:
     return listener
 
 
-def spawn(arguments: Sequence[str], descriptors: Sequence[int], environment: Mapping[str, str]) -> int:
+def spawn(
+    arguments: Sequence[str], descriptors: Sequence[int], environment: Mapping[str, str], *, stderr: int | None = None
+) -> int:
     """This interpreter again, in a session of its own so that Ctrl-C on the terminal does not reach it. Its process id.
 
-    Descriptors keep their numbers. Raises OSError.
+    Descriptors keep their numbers; `stderr` stands for standard output as well. Raises OSError.
     """
+    streams = () if stderr is None else tuple((os.POSIX_SPAWN_DUP2, stderr, number) for number in (1, 2))
     for fd in descriptors:
         os.set_inheritable(fd, True)
     try:
@@ -88,6 +91,7 @@ def spawn(arguments: Sequence[str], descriptors: Sequence[int], environment: Map
             sys.executable,
             [sys.executable, *arguments],
             environment,
+            file_actions=streams,
             setsid=True,
             setsigmask=(),
             setsigdef=(signal.SIGPIPE, signal.SIGXFSZ),  # as subprocess does: the interpreter ignores them

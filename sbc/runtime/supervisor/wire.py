@@ -46,7 +46,11 @@ class StartWorker(Struct, frozen=True, tag=True):
     number: int
 
 
-Question = Listen | OpenPairs | HeldPairs | StartWorker
+class JournalMemory(Struct, frozen=True, tag=True):
+    """The memfd of the memory journal, the same in each life: answered by `Opened`."""
+
+
+Question = Listen | OpenPairs | HeldPairs | StartWorker | JournalMemory
 
 
 class Asked(Struct, frozen=True, tag=True):
@@ -88,13 +92,17 @@ class Stopping(Struct, frozen=True, tag=True):
     """No new calls; when signalling ends, so does everything."""
 
 
+class Restart(Struct, frozen=True, tag=True):
+    """An operator wants the program that is installed now to go on with everything; as SIGUSR2 to the supervisor."""
+
+
 class Beat(Struct, frozen=True, tag=True):
     """The loop of signalling turns. `status`: what it does, for people; empty: as before."""
 
     status: str = ""
 
 
-Message = Asked | ReplaceWorker | CloseListener | ClosePairs | Ready | Stopping | Beat
+Message = Asked | ReplaceWorker | CloseListener | ClosePairs | Ready | Stopping | Restart | Beat
 
 # --- answers ----------------------------------------------------------------------------------------------------------
 
@@ -124,7 +132,17 @@ class Failed(Struct, frozen=True, tag=True):
     text: str
 
 
-Answer = Opened | Pairs | WorkerAt | Failed
+class RestartRefused(Struct, frozen=True, tag=True):
+    """Said without being asked, with serial 0: we stay what we are. `reason`: for people."""
+
+    reason: str
+
+
+class RestartBegins(Struct, frozen=True, tag=True):
+    """As `RestartRefused`: we become the next program when signalling has left, which a signal tells it to."""
+
+
+Answer = Opened | Pairs | WorkerAt | Failed | RestartRefused | RestartBegins
 
 
 class Answered(Struct, frozen=True):

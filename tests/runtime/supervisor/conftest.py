@@ -15,7 +15,13 @@ PATIENCE = 20.0
 SUPERVISOR = """
 import sys
 from sbc.runtime.supervisor.main import Supervisor
-status = Supervisor([sys.argv[1]], "json", ["-c", sys.argv[2]], ["-c", sys.argv[3]]).run()
+own, signalling, worker, rehearsal, arguments = sys.argv[1:]
+again = ["-c", own, own, signalling, worker, rehearsal]
+supervisor = Supervisor(
+    [arguments], "json", ["-c", signalling], ["-c", worker], program=again, rehearsal=["-c", rehearsal]
+)
+supervisor.take_over()
+status = supervisor.run()
 sys.exit(status if status >= 0 else 128 - status)
 """
 
@@ -26,10 +32,14 @@ signal.alarm(60)  # whatever the test does
 control = socket.socket(fileno=int(sys.argv[2]))
 
 def ask(question):
+    answer, descriptors = ask_descriptors(question)
+    return answer, [socket.socket(fileno=fd) for fd in descriptors]
+
+def ask_descriptors(question):
     control.send(wire.encode(wire.Asked(7, question)))
     data, descriptors, _, _ = socket.recv_fds(control, wire.MESSAGE_OCTETS, 253)
     assert wire.decode_answer(data).serial == 7
-    return wire.decode_answer(data).answer, [socket.socket(fileno=fd) for fd in descriptors]
+    return wire.decode_answer(data).answer, descriptors
 
 def tell(notice):
     control.send(wire.encode(notice))
@@ -63,12 +73,18 @@ life.recv(1)
 class Run:
     """One supervisor; `lines` is what its children have said."""
 
-    def __init__(self, folder, signalling, worker=WORKER, **environment):
+    def __init__(self, folder, signalling, worker=WORKER, *, rehearsal="", inherits=(), told="", **environment):
+        """`inherits`: descriptors, from number 3 on; `told`: what the environment says of them, $$ being its own id."""
+        moved = " ".join(f"{n}<&{fd}" for n, fd in enumerate(inherits, start=3))
         self._said = folder / "stdout"
         self._log = folder / "stderr"
         with self._said.open("wb") as stdout, self._log.open("wb") as stderr:
             self.process = subprocess.Popen(
-                [sys.executable, "-c", SUPERVISOR, signalling, SIGNALLING, worker],
+                [
+                    *("bash", "-c", f'exec {moved}; {told} exec "$0" "$@"'),
+                    *(sys.executable, "-c", SUPERVISOR, SUPERVISOR, SIGNALLING, worker, rehearsal, signalling),
+                ],
+                pass_fds=inherits,
                 stdin=subprocess.DEVNULL,
                 stdout=stdout,
                 stderr=stderr,
@@ -106,8 +122,10 @@ class Run:
 def supervise(tmp_path):
     started = []
 
-    def supervise(signalling, *arguments, **environment):
-        run = Run(tmp_path, signalling, *arguments, **environment)
+    def supervise(signalling, *arguments, **more):
+        folder = tmp_path / f"run{len(started)}"
+        folder.mkdir()
+        run = Run(folder, signalling, *arguments, **more)
         started.append(run)
         return run
 

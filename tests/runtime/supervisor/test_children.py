@@ -5,9 +5,12 @@ import signal
 import pytest
 
 from sbc.runtime.supervisor.children import (
+    LEAVE_SECONDS,
+    LEAVES,
     SIGNALLING,
     STOP_NOW_SECONDS,
     WORKERS_SECONDS,
+    Become,
     Began,
     Child,
     Children,
@@ -15,11 +18,15 @@ from sbc.runtime.supervisor.children import (
     Exit,
     LetGo,
     Log,
+    NotBecome,
+    Rehearse,
+    Rehearsed,
     Runs,
     Send,
     Signalled,
     Start,
     Stops,
+    Took,
     Unwanted,
     Wanted,
 )
@@ -197,3 +204,109 @@ def test_nothing_is_asked_for_any_more_once_signalling_has_ended(ready):
     ready.handle(Ended(SIGNALLING, 100, 0), 2.0)
     assert ready.handle(Wanted(Child(2)), 2.0) == []
     assert ready.handle(Signalled(signal.SIGTERM), 2.0) == []
+
+
+# --- leaving the calls as they are ------------------------------------------------------------------------------------
+
+RESTART = Signalled(signal.SIGUSR2)
+LEAVE = Signalled(signal.SIGUSR1)
+STOP = Signalled(signal.SIGTERM)
+
+
+def test_a_restart_is_rehearsed_then_signalling_leaves_then_we_become_the_next_program(ready):
+    assert ready.handle(RESTART, 1.0) == [Rehearse()]
+    assert ready.handle(RESTART, 1.0) == []  # one at a time
+    assert ready.handle(Rehearsed(), 2.0) == [Send(SIGNALLING, LEAVES)]
+    assert died(SIGNALLING, ready, 2.1, status=0) == [Become()]
+
+
+def test_a_program_that_would_not_start_changes_nothing(ready):
+    ready.handle(RESTART, 1.0)
+    [refused] = ready.handle(Rehearsed("no such module"), 2.0)
+    assert (refused.event, refused.fields["reason"]) == ("restart.refused", "no such module")
+    assert ready.next_deadline() is None
+    assert ready.handle(RESTART, 3.0) == [Rehearse()]
+
+
+def test_signalling_that_does_not_leave_is_killed_and_the_restart_goes_on(ready):
+    ready.handle(RESTART, 1.0)
+    ready.handle(Rehearsed(), 2.0)
+    assert ready.tick(2.0 + LEAVE_SECONDS) == [Send(SIGNALLING, signal.SIGKILL)]
+    assert died(SIGNALLING, ready, 6.0) == [Become()]
+
+
+def test_signalling_that_cannot_start_is_what_a_restart_may_repair(ready):
+    for _ in range(QUICK_DEATHS + 1):
+        died(SIGNALLING, ready, 0.1, status=1)
+    assert ready.handle(RESTART, 0.2) == [Rehearse()]
+    assert ready.handle(Rehearsed(), 0.3)[-1] in (Become(), Send(SIGNALLING, LEAVES))
+
+
+def test_a_program_that_could_not_be_executed_leaves_us_what_we_were(ready):
+    ready.handle(RESTART, 1.0)
+    ready.handle(Rehearsed(), 2.0)
+    died(SIGNALLING, ready, 2.1, status=0)
+    log, start = ready.handle(NotBecome("no such file"), 2.2)
+    assert (log.event, start) == ("restart.refused", Start(SIGNALLING))
+    assert deeds(died(WORKER, ready, 9.0)) == [Start(WORKER)]
+
+
+def test_who_takes_over_goes_on_with_the_workers_and_never_ends_because_signalling_does_not_start():
+    children = Children()
+    assert children.handle(Took((WORKER,), was_ready=True), 5.0) == []
+    assert children.handle(Began(), 5.0) == [Start(SIGNALLING)]
+    assert children.handle(Wanted(WORKER), 5.0) == []
+    for _ in range(20):
+        assert Exit not in {type(command) for command in died(SIGNALLING, children, 5.1, status=1)}
+    assert deeds(died(WORKER, children, 9.0)) == [Start(WORKER)]
+
+
+def test_a_first_start_with_what_systemd_kept_may_fail():
+    children = Children()
+    children.handle(Took((), was_ready=False), 5.0)
+    children.handle(Began(), 5.0)
+    assert died(SIGNALLING, children, 5.1, status=1) == [Exit(1)]
+
+
+def test_a_stop_while_signalling_leaves_is_heard_by_the_next_one_when_it_can_end_the_calls(ready):
+    ready.handle(RESTART, 1.0)
+    ready.handle(Rehearsed(), 2.0)
+    assert ready.handle(STOP, 2.05) == []
+    [become] = died(SIGNALLING, ready, 2.1, status=0)
+    assert become == Become((signal.SIGTERM,))
+
+    after = Children()
+    after.handle(Took((WORKER,), True, become.stops), 2.2)
+    after.handle(Began(), 2.2)
+    assert after.handle(Runs(SIGNALLING), 3.0) == [Send(SIGNALLING, signal.SIGTERM)]
+    assert died(SIGNALLING, after, 4.0, status=0) == [LetGo(WORKER)]
+
+
+def test_who_stops_does_not_restart(ready):
+    ready.handle(STOP, 1.0)
+    [refused] = ready.handle(RESTART, 1.1)
+    assert refused.event == "restart.refused"
+    assert ready.handle(LEAVE, 1.2) == []
+
+
+def test_a_rehearsal_that_ends_while_we_stop_restarts_nothing(ready):
+    ready.handle(RESTART, 1.0)
+    ready.handle(STOP, 1.1)
+    [refused] = ready.handle(Rehearsed(), 1.2)
+    assert refused.event == "restart.refused"
+
+
+def test_leaving_ends_everything_and_no_call_and_systemds_stop_behind_it_is_no_second_one(ready):
+    assert ready.handle(LEAVE, 1.0) == [Send(SIGNALLING, LEAVES)]
+    for _ in range(3):
+        assert ready.handle(STOP, 1.0) == []
+    assert died(SIGNALLING, ready, 1.1, status=0) == [LetGo(WORKER), LetGo(OTHER)]
+    died(WORKER, ready, 1.2, status=0)
+    assert died(OTHER, ready, 1.2, status=0) == [Exit(0, leaves=True)]
+
+
+def test_leaving_while_a_restart_is_under_way_leaves(ready):
+    ready.handle(RESTART, 1.0)
+    ready.handle(Rehearsed(), 2.0)
+    assert ready.handle(LEAVE, 2.05) == []
+    assert died(SIGNALLING, ready, 2.1, status=0) == [LetGo(WORKER), LetGo(OTHER)]
