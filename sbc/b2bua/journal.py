@@ -8,26 +8,29 @@ It knows nothing of files and memory: `runtime` keeps what it says, and `recover
 """
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Hashable, Sequence
 from typing import Final
 
 import msgspec
 
 from sbc.b2bua.call import Call
+from sbc.b2bua.ended_dialogs import REPEATED_SECONDS, SavedEnded, save_ended
+from sbc.b2bua.leftovers import SavedSetup, save_setup, setup_mark
 from sbc.b2bua.saved_call import SavedCall, save_call
 from sbc.b2bua.states import Ended, Talking
-from sbc.core.commands import StoreState
+from sbc.core.commands import Log, StoreState
+from sbc.trace.masking import shown_error
 
 PREFIX: Final = "call/"
 VERSION: Final = 1  # of the values; raised when an older program would misread them
 READS: Final = frozenset({1})  # this version, and the one before it
-REMEMBERED_SECONDS: Final = 32.0  # 64*T1: so long a peer may send again what ended a dialog
 
-Saved = SavedCall
+Saved = SavedSetup | SavedCall | SavedEnded
 
 _ENCODE: Final = msgspec.msgpack.Encoder().encode
-_DECODE: Final = msgspec.msgpack.Decoder(Saved).decode
+_DECODER: Final[msgspec.msgpack.Decoder[Saved]] = msgspec.msgpack.Decoder(Saved)
 _HEAD: Final = bytes((VERSION,))
+_UNWRITABLE: Final = "unwritable"  # a mark
 
 
 class UnreadableError(Exception):
@@ -43,7 +46,7 @@ def decode(value: bytes) -> Saved:
     if not value or value[0] not in READS:
         raise UnreadableError(f"of version {value[0] if value else 0}, and this program reads {sorted(READS)}")
     try:
-        return _DECODE(memoryview(value)[1:])
+        return _DECODER.decode(memoryview(value)[1:])
     except (msgspec.DecodeError, ValueError) as error:
         raise UnreadableError(str(error)) from None
 
@@ -51,14 +54,18 @@ def decode(value: bytes) -> Saved:
 class CallJournal:
     """`touched` by every step of a call, `over` when it is forgotten, `take` at the end of what the switch does."""
 
-    __slots__ = ("_kept", "_marks", "_over", "_tombs", "_touched")
+    __slots__ = ("_kept", "_marks", "_over", "_tombs", "_touched", "_unstored")
 
     def __init__(self) -> None:
         self._touched: dict[str, Call] = {}
         self._over: dict[str, Call] = {}
         self._kept: dict[str, int] = {}  # by call: the hash of what was written last
-        self._marks: dict[str, object] = {}  # by call: what of it a new value would be written for
+        self._marks: dict[str, Hashable] = {}  # by call that does not talk: what a new value would be written for
         self._tombs: deque[tuple[float, str]] = deque()  # calls that are over, and when that need not be known any more
+        self._unstored: set[str] = set()  # of those: whose records are not on the disk for certain
+
+    def __len__(self) -> int:
+        return len(self._kept)
 
     def touched(self, call: Call) -> None:
         self._touched[call.ref] = call
@@ -67,11 +74,19 @@ class CallJournal:
         self._touched.pop(call.ref, None)
         self._over[call.ref] = call
 
-    def restored(self, ref: str, value: bytes, until: float | None = None) -> None:
-        """What was kept of it in an earlier life. `until`: it is over, and to be remembered so long."""
+    def restored(self, ref: str, value: bytes) -> None:
+        """What was kept in an earlier life of a call that goes on."""
         self._kept[ref] = hash(value)
-        if until is not None:
-            self._tombs.append((until, ref))
+
+    def is_over(self, ref: str, until: float, *, is_stored: bool = True) -> None:
+        """What was kept of this one is needed until then, or until its record is stored."""
+        self._kept.setdefault(ref, 0)
+        self._tombs.append((until, ref))
+        if not is_stored:
+            self._unstored.add(ref)
+
+    def record_stored(self, ref: str) -> None:
+        self._unstored.discard(ref)
 
     def forget(self, ref: str) -> StoreState:
         """Nothing is to be known of it any more."""
@@ -79,41 +94,69 @@ class CallJournal:
         self._marks.pop(ref, None)
         return StoreState(PREFIX + ref, None)
 
-    def take(self, now: float) -> list[StoreState]:
+    def take(self, now: float) -> list[StoreState | Log]:
         """What is to be written now; empty where nothing has changed."""
         if not self._touched and not self._over:
             return []
-        outs: list[StoreState] = []
+        outs: list[StoreState | Log] = []
         for call in self._touched.values():
-            outs += self._changed(call)
-        for ref in self._over:
-            outs += self._bury(ref)
+            outs += self._guarded(self._changed, call, now)
+        for call in self._over.values():
+            outs += self._guarded(self._bury, call, now)
         self._touched.clear()
         self._over.clear()
         return outs
 
-    def tick(self, now: float) -> Iterable[StoreState]:
-        while self._tombs and self._tombs[0][0] <= now:
-            yield self.forget(self._tombs.popleft()[1])
+    def tick(self, now: float) -> list[StoreState]:
+        outs: list[StoreState] = []
+        tombs = self._tombs
+        while tombs and tombs[0][0] <= now:
+            ref = tombs.popleft()[1]
+            if ref in self._unstored:
+                tombs.append((now + REPEATED_SECONDS, ref))
+            elif ref in self._kept:
+                outs.append(self.forget(ref))
+        return outs
 
     def next_deadline(self) -> float | None:
         return self._tombs[0][0] if self._tombs else None
 
-    def _changed(self, call: Call) -> list[StoreState]:
+    def _guarded(
+        self, write: Callable[[Call, float], list[StoreState]], call: Call, now: float
+    ) -> Sequence[StoreState | Log]:
+        """A call that cannot be written down goes on, and is lost if signalling dies; said once."""
+        try:
+            return write(call, now)
+        except Exception as error:  # noqa: BLE001  what the step has ordered must go out
+            if self._marks.get(call.ref) == _UNWRITABLE:
+                return ()
+            self._marks[call.ref] = _UNWRITABLE
+            reason = ("reason", shown_error(error))
+            return (Log("error", "call.not_journaled", (("alarm", True), ("ref", call.ref), reason)),)
+
+    def _changed(self, call: Call, now: float) -> list[StoreState]:  # noqa: ARG002
         ref, state = call.ref, call.state
-        mark: object = None
-        if isinstance(state, Ended):
-            mark = (state.written, state.durable)
-        elif not isinstance(state, Talking):
-            return []
-        if mark is not None and self._marks.get(ref) == mark:
+        if isinstance(state, Talking):
+            return self._write(ref, save_call(call))
+        mark: Hashable = (state.written, state.durable) if isinstance(state, Ended) else setup_mark(call)
+        if self._marks.get(ref) == mark:
             return []
         self._marks[ref] = mark
-        value = encode(save_call(call))
-        if self._kept.get(ref) == hash(value):
-            return []
-        self._kept[ref] = hash(value)
-        return [StoreState(PREFIX + ref, value)]
+        return self._write(ref, save_call(call) if isinstance(state, Ended) else save_setup(call))
 
-    def _bury(self, ref: str) -> list[StoreState]:
-        return [self.forget(ref)] if ref in self._kept else []
+    def _bury(self, call: Call, now: float) -> list[StoreState]:
+        ref = call.ref
+        saved = save_ended(call, now)
+        self._marks.pop(ref, None)
+        if not saved.dialogs and not saved.legs:
+            return [self.forget(ref)] if ref in self._kept else []
+        self._tombs.append((saved.until, ref))
+        return self._write(ref, saved)
+
+    def _write(self, ref: str, saved: Saved) -> list[StoreState]:
+        value = encode(saved)
+        mark = hash(value)
+        if self._kept.get(ref) == mark:
+            return []
+        self._kept[ref] = mark
+        return [StoreState(PREFIX + ref, value)]

@@ -12,7 +12,9 @@ from sbc.b2bua.call import Call
 from sbc.b2bua.call import Out as CallOut
 from sbc.b2bua.commands import AskMedia, Log, StoreState
 from sbc.b2bua.context import Context
+from sbc.b2bua.ended_dialogs import REPEATED_SECONDS, EndedDialogs, SavedEnded
 from sbc.b2bua.journal import PREFIX, CallJournal, Saved, decode
+from sbc.b2bua.leftovers import Leftovers, SavedSetup
 from sbc.b2bua.leg.state import State as LegState
 from sbc.b2bua.living import LivingCalls
 from sbc.b2bua.saved_call import SavedCall, restore_call
@@ -30,6 +32,8 @@ class Recovery:
         living: LivingCalls,
         journal: CallJournal,
     ) -> None:
+        self._leftovers = Leftovers(context)
+        self._ended = context.ended = EndedDialogs(self._leftovers)
         self._context = context
         self._living = living
         self._journal = journal
@@ -45,6 +49,7 @@ class Recovery:
     def start(self, now: float) -> list[Out]:
         """Once; what is to be said now."""
         outs, self._lost = self._lost, []
+        outs += self._leftovers.start(now)
         restored, self._restored = self._restored, []
         if restored or self._set_up:
             outs.append(Log("warning", "calls.recovered", (("talking", len(restored)), ("set_up", self._set_up))))
@@ -68,6 +73,13 @@ class Recovery:
                 self._living.settle(call, now)
                 self._restored.append(ref)
                 self._journal.restored(ref, value)
+            case SavedSetup():
+                self._leftovers.restore(ref, saved, now)
+                self._journal.is_over(ref, now + REPEATED_SECONDS, is_stored=False)
+                self._set_up += 1
+            case SavedEnded():
+                self._ended.restore(ref, saved, now)
+                self._journal.is_over(ref, min(saved.until, now + REPEATED_SECONDS))
 
     def _lose(self, ref: str, error: Exception) -> None:
         """Of a version that is not read, damaged, or of a policy that does not fit. Whatever it held is let go of."""

@@ -2,8 +2,9 @@
 
 Everything that an operator, a peer or a record may still ask of the call is in it: legs, media, call paths, limits,
 what it was billed so far, calls that it has taken in. What is on its way at that moment is not: an exchange of
-descriptions that was begun is marked (`is_unsettled`), and made anew after a while unless a peer does it first; a transfer is given
-up, and the call that it was to change goes on. Values only; the journal writes them, `recovery` uses them.
+descriptions that was begun is marked (`is_unsettled`), and made anew after a while unless a peer does it first; a
+transfer is given up, and the call that it was to change goes on. Values only; the journal writes them, `recovery` uses
+them.
 """
 
 from typing import Final
@@ -22,7 +23,7 @@ from sbc.b2bua.leg.state import State as LegState
 from sbc.b2bua.modify import RECOVERY
 from sbc.b2bua.saved_media import SavedMedia, restore_media, save_media
 from sbc.b2bua.session_ids import SavedSessionIds, SessionIds
-from sbc.b2bua.states import Ended, Talking
+from sbc.b2bua.states import Ended, State, Talking
 from sbc.peering.rates import Usage
 from sbc.peering.views import Direction, HolderView
 from sbc.policy.model import Decision, Peer
@@ -99,7 +100,7 @@ def save_call(call: Call) -> SavedCall:
             said.called, said.caller, said.display, said.asserted, said.is_anonymous, said.identity, said.is_sips
         ),
         call.pair,
-        {leg.n: save_leg(leg, context.layer) for leg in call.legs if not leg.is_quiet},
+        {leg.n: save_leg(leg, context.layer) for leg in call.legs if not leg.is_quiet or _may_be_asked(leg, state)},
         tuple([(tag, context.dialogs[tag][1]) for tag in call.tags if tag in context.dialogs]),
         None if media is None or not media.is_up else save_media(media),
         call.decision.emergency,
@@ -113,6 +114,11 @@ def save_call(call: Call) -> SavedCall:
         call.modification.is_under_way or call.modification.has_wishes,
         SavedEnding(state.ending, state.ended_at) if isinstance(state, Ended) else None,
     )
+
+
+def _may_be_asked(leg: Leg, state: State) -> bool:
+    """Its peer has said BYE, and may say it once more."""
+    return isinstance(state, Ended) and leg.dialog is not None
 
 
 def restore_call(ref: str, saved: SavedCall, context: Context, now: float) -> Call:

@@ -26,7 +26,8 @@ _NONE: Final = -1
 class SavedSide(Struct, frozen=True, omit_defaults=True):
     """`sessions`: descriptions, each once; `said`, `told` and `sent` are places among them, -1: there is none.
 
-    `is_followed`: the relay goes by `said`. The rest is `Side`'s.
+    `is_followed`: the relay goes by `said`. The rest is `Side`'s. `dtmf` has no default, because text is left out where
+    it is that very object: two programs would write one side in two ways.
     """
 
     local: str
@@ -34,6 +35,7 @@ class SavedSide(Struct, frozen=True, omit_defaults=True):
     session_id: int
     version: int
     latching: Latching
+    dtmf: Dtmf
     sessions: tuple[Session, ...] = ()
     said: int = _NONE
     told: int = _NONE
@@ -47,7 +49,6 @@ class SavedSide(Struct, frozen=True, omit_defaults=True):
     codecs: CodecRules = CodecRules()
     fax: bool = True
     is_plain: bool = True
-    dtmf: Dtmf = "pass"
     media_from: tuple[str, ...] = ()
     recodes: bool = True
     others: tuple[tuple[str, str], ...] = ()
@@ -89,6 +90,7 @@ def _saved(side: Side) -> SavedSide:
         side.origin.session_id,
         side.origin.version,
         side.latching,
+        side.dtmf,
         said=sessions.place(settled.said),
         told=sessions.place(settled.told),
         sent=sessions.place(side.sent),
@@ -101,7 +103,6 @@ def _saved(side: Side) -> SavedSide:
         codecs=side.codecs,
         fax=side.fax,
         is_plain=side.is_plain,
-        dtmf=side.dtmf,
         media_from=side.media_from,
         recodes=side.recodes,
         others=tuple(side._others),

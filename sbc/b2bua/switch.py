@@ -257,6 +257,7 @@ class Switch:
                 return [*self.ports.close_rested(now)]  # where a reload has taken the address away meanwhile
             case CdrDurable(ref):
                 self._unstored.discard(ref)
+                self._journal.record_stored(ref)
                 return self._with_call(ref, Call.record_stored, now)
             case CdrFailed(ref):
                 self._unstored.add(ref)

@@ -6,8 +6,7 @@ from sbc.b2bua import journal
 from sbc.b2bua.events import HangUpOrdered
 from sbc.core.address import Transport
 from sbc.sdp import Direction
-from sbc.testing.world import CARRIER, FAR, INSIDE, OFFICE, OUTSIDE, POLICY, read_policy
-from sbc.testing.world import DID as OURS
+from sbc.testing.world import CARRIER, FAR, OFFICE, POLICY, read_policy
 
 OVER_TCP = POLICY.replace(f"sip:{CARRIER}", f"sip:{CARRIER};transport=tcp").replace(
     f"sip:{OFFICE}", f"sip:{OFFICE};transport=tcp"
@@ -29,6 +28,11 @@ def dies_and_lives(sbc, *, after=1.0, **options):
     sbc.signalling_lives(after=after, **options)
 
 
+def revived(sbc):
+    if sbc.lives.is_dead:
+        sbc.signalling_lives(after=0.3)
+
+
 def ends(sbc, *, cause="normal"):
     """One record, and nothing is left."""
     assert sbc.cdr.only.cause == cause
@@ -47,7 +51,7 @@ def test_a_call_goes_on_and_is_held_resumed_and_ended_from_either_side(world, wh
     assert sbc.hears(office, carrier)
     assert sbc.hears(carrier, office)
     one.holds()
-    assert other.direction is Direction.RECVONLY or other.direction is Direction.SENDONLY
+    assert (one.direction, other.direction) == (Direction.RECVONLY, Direction.SENDONLY)
     one.resumes()
     assert (one.direction, other.direction) == (Direction.SENDRECV, Direction.SENDRECV)
     assert sbc.hears(office, carrier)
@@ -85,7 +89,7 @@ def test_a_call_that_was_on_hold_is_on_hold(world):
     sbc, office, carrier = talking(world)
     office.holds()
     dies_and_lives(sbc)
-    assert (office.direction, carrier.direction) == (Direction.SENDONLY, Direction.RECVONLY)
+    assert (office.direction, carrier.direction) == (Direction.RECVONLY, Direction.SENDONLY)
     office.resumes()
     assert (office.direction, carrier.direction) == (Direction.SENDRECV, Direction.SENDRECV)
     assert sbc.hears(carrier, office)
@@ -149,7 +153,7 @@ def test_session_timers_go_on_in_elapsed_time(world):
 
 
 def test_the_longest_call_is_not_longer_for_it(world):
-    policy = POLICY.replace('dids: [', 'limits: {max_duration: 10m}, dids: [')
+    policy = POLICY.replace("dids: [", "limits: {max_duration: 10m}, dids: [")
     sbc, office, _ = talking(world, policy)
     sbc.run(400.0)
     dies_and_lives(sbc, after=10.0)
@@ -163,30 +167,28 @@ def test_the_longest_call_is_not_longer_for_it(world):
 # --- in the middle of something ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("after", range(24))
+@pytest.mark.parametrize("after", range(1, 20))
 def test_it_dies_after_any_command_of_a_call(world, after):
     """Whoever heard that the call is up has a call; nobody rings or talks for ever; there is one record."""
     sbc = world()
     office, carrier = sbc.office(), sbc.carrier()
-    carrier.script.rings = True
+    carrier.script.rings = 180
     sbc.signalling_dies(after=after)
     office.invites(FAR)
     sbc.run(1.0)
-    if sbc.lives.is_dead:
-        sbc.signalling_lives(after=0.3)
-    if any(party.stage in ("ringing", "invited") for party in carrier.agent.parties):
+    revived(sbc)
+    if any(party.stage == "ringing" for party in carrier.agent.parties):
         carrier.answers()
+        revived(sbc)
     sbc.run(40.0)
-    stages = {phone.name: [party.stage for party in phone.agent.parties] for phone in (office, carrier)}
-    if sbc.lives.is_dead:
-        sbc.signalling_lives()
-        sbc.run(40.0)
+    revived(sbc)
+    sbc.lives.dies_after = None
     for phone in (office, carrier):
         for party in phone.agent.parties:
             if party.stage == "talking":
                 phone.hangs_up(call=party)
-    assert sbc.idle(), stages
-    assert len(sbc.cdr) <= 1
+    assert sbc.idle()
+    assert len(sbc.cdr) == 1
     assert len(carrier.agent.parties) <= 1
 
 
@@ -243,21 +245,23 @@ def test_a_value_that_cannot_be_read_ends_its_own_call(world):
     assert [call.ref for call in sbc.switch.snapshot(sbc.now).calls] == [keys[1].removeprefix(journal.PREFIX)]
     assert [log.event for log in sbc.logs if log.level == "error"] == ["call.not_recovered"]
     assert keys[0] not in sbc.kept
-    for phone in (office, carrier):
-        for party in phone.agent.parties:
-            phone.hangs_up(call=party)
-    assert sbc.idle(but=["errors", "complaints"])
+    for party in office.agent.parties:
+        office.hangs_up(call=party)
+    [lost] = [party for party in carrier.agent.parties if party.stage == "talking"]
+    carrier.hangs_up(call=lost)
+    assert sbc.idle(but=["errors"])
 
 
 def test_a_policy_without_its_peer_ends_a_call_cleanly(world):
     spare = POLICY.replace("routes:\n", "  spare: {interface: outside, servers: ['sip:198.51.100.8:5060']}\nroutes:\n")
     sbc, office, carrier = talking(world, spare.replace("via: [carrier]", "via: [carrier]"))
-    policy = read_policy(spare.replace("  carrier: {", "  other: {").replace("via: [carrier]", "via: [other]").replace(
-        "from: carrier", "from: other").replace("198.51.100.7", "198.51.100.9"))
+    policy = read_policy(
+        spare.replace("  carrier: {", "  other: {")
+        .replace("via: [carrier]", "via: [other]")
+        .replace("from: carrier", "from: other")
+        .replace("198.51.100.7", "198.51.100.9")
+    )
     dies_and_lives(sbc, policy=policy)
     assert office.got("BYE")
     assert carrier.got("BYE")
     ends(sbc, cause="failed")
-
-
-_ = INSIDE, OUTSIDE, OURS
