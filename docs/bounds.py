@@ -124,6 +124,11 @@ SHOWN = {
     "BANNED_EMERGENCIES_PER_SECOND": (_DROPPED, "banned"),
     # state, API
     "STATE_KEYS": (_TABLE, "state_keys"),
+    "STATE_CALLS": (_TABLE, "state_calls"),
+    "STATE_OCTETS": (_TABLE, "state_memory"),
+    "STATE_BEHIND_SECONDS": (_FAMILY, "sbc_state_behind_seconds"),
+    "STATE_VALUE_OCTETS": "the alarm `state.too_long`",
+    "CLOCK_GAP_SECONDS": "nothing: the wall has gone wrong by more than anything lasts",
     "ALERTS": (_TABLE, "alerts"),
     "ALARMS": (_TABLE, "alarms"),
     "ADMIN_CLIENTS ADMIN_CLIENTS_PER_HOST": (_DROPPED, "admin_clients"),

@@ -244,6 +244,7 @@ class _Program:
         self._copy.start(self._in_force.policy.cdr.postgres)
         kept = self._opened.state.load()
         self._opened.state.start()
+        nursery.start_soon(self._opened.state.watch)
         nursery.start_soon(self._writer.watch)
         await nursery.start(self._alerts.run)
         await nursery.start(self._media.run)
@@ -298,6 +299,7 @@ class _Program:
             workers=partial(worker_views, self._media),
             alarms=self._alerts.alarms,
             copy_pending=lambda: self._copy.pending,
+            state=self._opened.state.lag,
             tables=self._tables,
             supervisor=self._keeper.supervisor,
             certificates=self._certificates.expiries,
@@ -325,7 +327,7 @@ class _Program:
             Table("log_lines", self._writer.waiting, limits.LOG_LINES),
             Table("alerts", self._alerts.waiting, limits.ALERTS, is_ring=True),
             Table("alarms", self._alerts.remembered, limits.ALARMS, is_ring=True),
-            Table("state_keys", self._opened.state.keys, limits.STATE_KEYS),
+            *self._opened.state.tables(),
             Table("media_requests", self._media.most_waiting, limits.MEDIA_REQUESTS_WAITING),
             *self._transports.tables(),
         )

@@ -143,8 +143,22 @@ KINDS: Final[Mapping[str, Kind]] = {
         "What was kept before the start is lost: {path} was damaged[: {reason}], and is now {moved_to}."
     ),
     "state.full": Kind(
-        "{keys} values are kept; new ones of the kind {kind} will not survive a restart.", (), ("state.room_again",)
+        "{keys} values are kept; new ones of the kind {kind} will not survive a restart.",
+        ("table",),
+        ("state.room_again",),
     ),
+    "state.too_long": Kind("A value of {octets} octets of the kind {kind} is too long to be kept.", ("kind",)),
+    "state.behind": Kind(
+        "The disk is behind: {values} calls, registrations and orders have waited for it for up to {seconds} s.",
+        (),
+        ("state.caught_up",),
+    ),
+    "state.memory_full": Kind(
+        "There is no memory for more calls and registrations[: {reason}]; some are kept on the disk alone.",
+        (),
+        ("state.memory_room_again",),
+    ),
+    "state.memory_refused": Kind("What was kept in memory was not taken[: {reason}]; the disk was read instead."),
     # the program
     "restart.refused": Kind("The installed program did not take over: {reason}", (), ("restart.done",)),
     "signalling.restarted": Kind(

@@ -69,6 +69,20 @@ def render(engine: EngineView, runtime: RuntimeView, alarms: Iterable[AlarmView]
                 [] if runtime.copy_pending is None else [((), runtime.copy_pending)],
             ),
             _family(
+                "sbc_state_pending",
+                "gauge",
+                "Values (calls, bindings, orders) that state.db does not have yet",
+                (),
+                [((), runtime.state_pending)],
+            ),
+            _family(
+                "sbc_state_behind_seconds",
+                "gauge",
+                "How long the oldest of them has waited for the disk",
+                (),
+                [((), runtime.state_behind_seconds)],
+            ),
+            _family(
                 "sbc_engine_lag_seconds",
                 "gauge",
                 "How late the engine's loop last woke up",

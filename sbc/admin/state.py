@@ -47,6 +47,8 @@ class RuntimeView(Struct, frozen=True):
     supervisor: int | None = None
     tables: tuple[Table, ...] = ()  # besides those of the engine
     copy_pending: int | None = None  # call records that another database has not yet; None: there is none
+    state_pending: int = 0  # values that the disk does not have yet
+    state_behind_seconds: float = 0.0  # that the oldest of them has waited
     workers: tuple[WorkerView, ...] = ()
     certificates: tuple[tuple[str, float], ...] = ()  # name, end in seconds since 1970; of peers' `peer NAME`
 

@@ -171,7 +171,12 @@ BANS_IN_KERNEL: Final = 20_000  # elements of each nftables set
 BANS_AT_ONCE: Final = 1_000  # in one message to the helper that holds the set
 
 # State
-STATE_KEYS: Final = 100_000  # values that are kept across a restart: bindings, registrations, orders
+STATE_KEYS: Final = 100_000  # values that are kept across a restart, but for calls: bindings, registrations, orders
+STATE_CALLS: Final = 70_000  # calls that are kept: `CALLS`, emergencies, and those that ended in the last 32 s
+STATE_VALUE_OCTETS: Final = 200_000  # one of them; a call has some 4,000, with the longest descriptions 140,000
+STATE_OCTETS: Final = 805_306_368  # of memory for them: 70,000 calls in slots of 8 KiB, and the rest; taken as needed
+STATE_BEHIND_SECONDS: Final = 10.0  # that a value waits for the disk; then it is an alarm
+CLOCK_GAP_SECONDS: Final = 2_592_000.0  # by which a reboot can set the engine's clock ahead: all has expired by then
 ALERTS: Final = 1_000  # that wait for the webhook; the oldest is dropped
 ALARMS: Final = 1_000  # on the board, past ones included; one more, and the one that matters least goes
 

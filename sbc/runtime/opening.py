@@ -5,6 +5,7 @@ It starts nothing. Used by `app`.
 
 import contextlib
 import socket
+from functools import partial
 from pathlib import Path
 
 from msgspec import Struct
@@ -17,6 +18,7 @@ from sbc.runtime.admin_socket import label_of, open_admin_socket, remove_socket
 from sbc.runtime.cdr_postgres import need_psycopg
 from sbc.runtime.data_dir import make_data_dir
 from sbc.runtime.dtls_identity import need_dtls
+from sbc.runtime.held_memory import open_journal
 from sbc.runtime.keeper import Keeper
 from sbc.runtime.sockets import OpenSocket
 from sbc.runtime.state_store import StateStore
@@ -63,7 +65,8 @@ def open_all(policy: Policy, admin: str, keeper: Keeper, stack: contextlib.ExitS
         problems.append(str(error))
     if problems or store is None:
         raise OperatorError("\n".join(problems))
-    return Opened(listeners, admin_socket, store, StateStore(store.path.parent), lost)
+    state = StateStore(store.path.parent, partial(open_journal, keeper, stack))
+    return Opened(listeners, admin_socket, store, state, lost)
 
 
 def _lost(policy: Policy) -> frozenset[str]:

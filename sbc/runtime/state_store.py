@@ -1,197 +1,185 @@
-"""What the engine wants to find again after a restart (`StoreState`): `data_dir/state.db`, one small SQLite table.
+"""What the engine wants to find again (`StoreState`), in two tiers: memory that outlives us, and `data_dir/state.db`.
 
-A dict of what is not yet on the disk, the last value of a key standing for all, and one thread that writes it in
-batches: within about a twentieth of a second a value is out of this process and survives its death, and a fsync for
-each batch lets it survive the machine's. SQLite and not a file of our own, because it is atomic and gets no longer.
+A value is in the memory journal when `store` returns, and so survives the death of this process at any instruction.
+Within about a twentieth of a second it is on the disk, too, and survives the death of all processes and of the machine.
+After a death of ours the memory is what counts, and the disk is made like it; after any other start the disk counts.
 
-It never stops the program: a file that cannot be read is moved aside, a full disk is an alarm, and values are kept
-until there is room. That no other process writes here is the CDR store's lock. Used by `app`.
+It never stops the program. That no other process writes here is the CDR store's lock. It bounds what is kept and says
+so. The tiers are `state_memory` and `state_writer`. Used by `app`; what it promises, `state_keeper` says.
 """
 
-import contextlib
-import os
-import sqlite3
-import threading
-import time
-from collections.abc import Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 import structlog
 import trio
+from msgspec import Struct, field
 
 from sbc.core import limits
 from sbc.core.commands import StoreState
+from sbc.core.tables import Table
+from sbc.runtime import clock
+from sbc.runtime.memory_journal import MemoryJournal
+from sbc.runtime.state_keeper import Items
+from sbc.runtime.state_memory import StateMemory
+from sbc.runtime.state_writer import StateWriter
 
-STATE_FILE: Final = "state.db"
-_GATHER_SECONDS: Final = 0.05  # what comes within this is one transaction
-_PAUSES_SECONDS: Final = (0.5, 1.0, 2.0, 5.0, 10.0)  # after a failure; then the last for ever
+CALL_KEYS: Final = "call/"
+_LOOK_SECONDS: Final = 1.0
 _ROOM_SHARE: Final = 0.95  # of what may be kept: below that there is room again
-_BUSY_SECONDS: Final = 2.0
-_FILE_MODE: Final = 0o600  # telephone numbers and where they are reached
-_SCHEMA: Final = "CREATE TABLE IF NOT EXISTS state(key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID"
-_PUT: Final = "INSERT INTO state(key, value) VALUES (?, ?) ON CONFLICT(key) DO UPDATE SET value = excluded.value"
-_ENDINGS: Final = ("", "-wal", "-shm")  # of the files that SQLite makes of one
-
-Items = tuple[tuple[str, bytes], ...]
 
 log = structlog.get_logger("state")
 
 
-class StateStore:
-    """`load` before anything else, once; `start` when values may come; `finish` at the end."""
+class _Bound(Struct, eq=False):
+    """How many keys of one sort may be kept."""
 
-    def __init__(self, data_dir: Path) -> None:
-        self.path = data_dir / STATE_FILE
-        self._connection: sqlite3.Connection | None = None
-        self._keys: set[str] = set()  # that are kept or on their way: what bounds the file
-        self._waiting: dict[str, bytes | None] = {}
-        self._lock = threading.Lock()
-        self._more = threading.Event()
-        self._finishing = threading.Event()
-        self._giving_up = threading.Event()
-        self._is_full_said = False
-        self._is_failing = False  # the last try to read or to write
-        self._thread = threading.Thread(target=self._write_all, name="state-writer", daemon=True)
+    table: str
+    most: int
+    keys: set[str] = field(default_factory=set)  # that are kept or on their way
+    is_full_said: bool = False
+
+
+class StateStore:
+    """`load` before anything else, once; `start` when values may come; `finish` at the end.
+
+    `open_memory` is asked once, by `load`. None, or an OSError: nothing outlives this process, the disk is all there
+    is.
+    """
+
+    def __init__(self, data_dir: Path, open_memory: Callable[[], MemoryJournal | None] = lambda: None) -> None:
+        self._open_memory = open_memory
+        self._memory: StateMemory | None = None
+        self._disk = StateWriter(data_dir)
+        self._calls = _Bound("state_calls", limits.STATE_CALLS)
+        self._others = _Bound("state_keys", limits.STATE_KEYS)
+        self._is_behind_said = False
 
     @property
-    def keys(self) -> int:
-        """Values that are kept or on their way."""
-        return len(self._keys)
+    def path(self) -> Path:
+        return self._disk.path
+
+    def lag(self) -> tuple[int, float]:
+        """How many values are not on the disk yet, and how many seconds the oldest of them has waited."""
+        return self._disk.pending, self._disk.behind
+
+    def tables(self) -> tuple[Table, ...]:
+        tables = (
+            Table("state_keys", len(self._others.keys), self._others.most),
+            Table("state_calls", len(self._calls.keys), self._calls.most),
+        )
+        return tables if self._memory is None else (*tables, self._memory.table())
+
+    # --- the start ----------------------------------------------------------------------------------------------------
 
     def load(self) -> Items:
         """What was kept. Never raises: what cannot be read is moved aside, and the program begins without it."""
-        try:
-            self._connection, items = _open(self.path)
-        except (sqlite3.DatabaseError, OSError, UnicodeError) as error:
-            if _is_for_now(error):
-                self._is_failing = True
-                log.error("state.not_read", alarm=True, path=str(self.path), reason=str(error))  # noqa: TRY400
-                return ()
-            items = self._begin_anew(error)
-        self._keys = {key for key, _ in items}
+        self._disk.open()
+        items = self._recall()
+        if items is None:
+            last = self._disk.mark
+            clock.go_on(clock.offset_now(last), last)
+            items = self._disk.read()
+            self._fill_memory(items)
+        for key, _ in items:
+            self._bound(key).keys.add(key)
         return items
 
-    def _begin_anew(self, why: Exception) -> Items:
-        aside = f"{self.path.name}.unreadable-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"
+    def _recall(self) -> Items | None:
         try:
-            for ending in _ENDINGS:
-                with contextlib.suppress(FileNotFoundError):
-                    Path(f"{self.path}{ending}").rename(self.path.with_name(aside + ending))
-            self._connection, items = _open(self.path)
-        except (sqlite3.Error, OSError) as error:
-            self._is_failing = True
-            log.error("state.not_read", alarm=True, path=str(self.path), reason=str(error))  # noqa: TRY400
-            return ()
-        log.error("state.unreadable", alarm=True, path=str(self.path), reason=str(why), moved_to=aside)
+            journal = self._open_memory()
+        except OSError as error:
+            self._do_without_memory(error)
+            return None
+        if journal is None:
+            return None
+        self._memory = StateMemory(journal)
+        items = self._memory.recall(None if self._disk.is_new else self._disk.identity)
+        if items is not None:
+            self._disk.make_like(dict(items), self._memory.identity)
+            clock.go_on(self._memory.clock_offset, self._disk.mark)
         return items
 
-    # --- on the engine's side -----------------------------------------------------------------------------------------
+    def _fill_memory(self, items: Items) -> None:
+        if self._memory is None:
+            return
+        try:
+            self._memory.fill(items, self._disk.identity or b"", clock.offset(), is_all=self._disk.is_all_known)
+        except OSError as error:
+            self._do_without_memory(error)
+
+    def _do_without_memory(self, error: OSError) -> None:
+        self._memory = None
+        log.error("state.memory_refused", alarm=True, reason=str(error))
+
+    # --- while the engine runs ----------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        self._thread.start()
+        self._disk.start()
 
     def store(self, command: StoreState) -> None:
         """Returns at once. Of several values of one key that wait for the disk, the last counts."""
-        with self._lock:
-            if command.value is None:
-                self._keys.discard(command.key)
-                self._say_room()
-            elif command.key not in self._keys:
-                if len(self._keys) >= limits.STATE_KEYS:
-                    self._say_full(command.key)
-                    return
-                self._keys.add(command.key)
-            self._waiting[command.key] = command.value
-        self._more.set()
+        key, value = command.key, command.value
+        if value is None:
+            bound = self._bound(key)
+            bound.keys.discard(key)
+            if bound.is_full_said:
+                self._say_room(bound)
+        elif not self._admits(key, value):
+            return
+        if self._memory is not None:
+            self._memory.keep(key, value)
+        self._disk.put(key, value)
+
+    async def watch(self) -> None:
+        """For ever: says when the disk does not keep up."""
+        while True:
+            self._look_behind()
+            await trio.sleep(_LOOK_SECONDS)
 
     async def finish(self, patience: float) -> int:
         """Write what waits; how many values could not be written within `patience` seconds."""
-        self._finishing.set()
-        self._more.set()
-        if self._thread.is_alive():
-            await trio.to_thread.run_sync(self._thread.join, patience)
-            self._giving_up.set()
-            await trio.to_thread.run_sync(self._thread.join, 1.0)
-        if self._connection is not None and not self._thread.is_alive():
-            self._connection.close()
-        return len(self._waiting)
+        return await self._disk.finish(patience)
 
-    def _say_full(self, key: str) -> None:
-        if not self._is_full_said:
-            self._is_full_said = True
-            log.error("state.full", alarm=True, keys=len(self._keys), kind=key.partition("/")[0])
+    # --- bounds -------------------------------------------------------------------------------------------------------
 
-    def _say_room(self) -> None:
-        if self._is_full_said and len(self._keys) < limits.STATE_KEYS * _ROOM_SHARE:
-            self._is_full_said = False
-            log.warning("state.room_again", keys=len(self._keys))
+    def _bound(self, key: str) -> _Bound:
+        return self._calls if key.startswith(CALL_KEYS) else self._others
 
-    # --- in the thread ------------------------------------------------------------------------------------------------
+    def _admits(self, key: str, value: bytes) -> bool:
+        bound = self._bound(key)
+        if len(value) > limits.STATE_VALUE_OCTETS:
+            log.error("state.too_long", alarm=True, kind=_kind(key), octets=len(value))
+            if key in bound.keys:
+                self.store(StoreState(key, None))  # the old value would be taken for the latest
+            return False
+        if key not in bound.keys:
+            if len(bound.keys) >= bound.most:
+                self._say_full(bound, key)
+                return False
+            bound.keys.add(key)
+        return True
 
-    def _write_all(self) -> None:
-        failures = 0
-        while not (self._finishing.is_set() and not self._waiting) and not self._giving_up.is_set():
-            self._more.wait()
-            self._finishing.wait(_GATHER_SECONDS)
-            self._more.clear()
-            with self._lock:
-                batch, self._waiting = self._waiting, {}
-            failures = self._write(batch, failures) if batch else 0
-            if failures:
-                self._giving_up.wait(_PAUSES_SECONDS[min(failures, len(_PAUSES_SECONDS)) - 1])
-                self._more.set()
+    def _say_full(self, bound: _Bound, key: str) -> None:
+        if not bound.is_full_said:
+            bound.is_full_said = True
+            log.error("state.full", alarm=True, table=bound.table, keys=len(bound.keys), kind=_kind(key))
 
-    def _write(self, batch: Mapping[str, bytes | None], failures: int) -> int:
-        """How often in a row it could not be written."""
-        try:
-            if self._connection is None:
-                self._connection, _ = _open(self.path)
-            _store(self._connection, batch)
-        except Exception as error:  # noqa: BLE001 - whatever it was, the values must not be lost with the thread
-            with self._lock:
-                self._waiting = {**batch, **self._waiting}
-            self._is_failing = True
-            log.error("state.not_stored", alarm=True, values=len(batch), failures=failures + 1, reason=str(error))  # noqa: TRY400
-            return failures + 1
-        if self._is_failing:
-            self._is_failing = False
-            log.warning("state.stored_again", values=len(batch), failures=failures)
-        return 0
+    def _say_room(self, bound: _Bound) -> None:
+        if len(bound.keys) < bound.most * _ROOM_SHARE:
+            bound.is_full_said = False
+            log.warning("state.room_again", table=bound.table, keys=len(bound.keys))
+
+    def _look_behind(self) -> None:
+        values, seconds = self.lag()
+        if seconds >= limits.STATE_BEHIND_SECONDS and not self._is_behind_said:
+            self._is_behind_said = True
+            log.error("state.behind", alarm=True, seconds=round(seconds, 1), values=values)
+        elif self._is_behind_said and seconds < limits.STATE_BEHIND_SECONDS / 2:
+            self._is_behind_said = False
+            log.warning("state.caught_up", values=values)
 
 
-def _open(path: Path) -> tuple[sqlite3.Connection, Items]:
-    """Everything in it is read now: what is damaged shows at the start and not in the middle of a call."""
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _FILE_MODE))
-    connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
-    try:
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=FULL")
-        connection.execute(_SCHEMA)
-        rows = connection.execute("SELECT key, value FROM state ORDER BY key").fetchall()
-        items = tuple((key, value) for key, value in rows if isinstance(key, str) and isinstance(value, bytes))
-    except BaseException:
-        connection.close()
-        raise
-    return connection, items
-
-
-def _store(connection: sqlite3.Connection, batch: Mapping[str, bytes | None]) -> None:
-    """All or none of it."""
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        connection.executemany(_PUT, [(key, value) for key, value in batch.items() if value is not None])
-        gone = [(key,) for key, value in batch.items() if value is None]
-        connection.executemany("DELETE FROM state WHERE key = ?", gone)
-        connection.execute("COMMIT")
-    except BaseException:
-        with contextlib.suppress(sqlite3.Error):
-            connection.execute("ROLLBACK")
-        raise
-
-
-def _is_for_now(error: Exception) -> bool:
-    """A full disk, no permission, somebody else's lock: the file itself may be good, and stays where it is."""
-    if isinstance(error, sqlite3.OperationalError):
-        return "malformed" not in str(error) and "no such column" not in str(error)
-    return isinstance(error, OSError) and not isinstance(error, IsADirectoryError)
+def _kind(key: str) -> str:
+    return key.partition("/")[0]

@@ -77,6 +77,7 @@ class ProgramView:
         workers: Callable[[], tuple[WorkerView, ...]] = tuple,
         alarms: Callable[[], tuple[AlarmView, ...]] = tuple,
         copy_pending: Callable[[], int | None] = lambda: None,
+        state: Callable[[], tuple[int, float]] = lambda: (0, 0.0),
         tables: Callable[[], tuple[Table, ...]] = tuple,
         supervisor: int | None = None,
         certificates: Callable[[], tuple[tuple[str, float], ...]] = tuple,
@@ -92,6 +93,7 @@ class ProgramView:
         self._workers = workers
         self._alarms = alarms
         self._copy_pending = copy_pending
+        self._state = state
         self._tables = tables
         self._supervisor = supervisor
         self._certificates = certificates
@@ -120,6 +122,7 @@ class ProgramView:
     def runtime(self) -> RuntimeView:
         calls_per_second, answered_per_second = self._history.rates
         uptime = self._now() - self._started
+        state_pending, state_behind = self._state()
         drops = dict(self._drops)
         if self._log_dropped():
             drops["log_queue_full"] = self._log_dropped()
@@ -139,6 +142,8 @@ class ProgramView:
             answered_per_second=answered_per_second,
             supervisor=self._supervisor,
             copy_pending=self._copy_pending(),
+            state_pending=state_pending,
+            state_behind_seconds=state_behind,
             certificates=self._certificates(),
             tables=self._tables(),
             workers=self._workers(),

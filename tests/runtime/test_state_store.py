@@ -13,7 +13,8 @@ import structlog
 import trio
 
 from sbc.core.commands import StoreState
-from sbc.runtime import state_store
+from sbc.runtime import state_writer
+from sbc.runtime.state_file import StateFile
 from sbc.runtime.state_store import StateStore
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -27,9 +28,9 @@ def said():
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    monkeypatch.setattr(state_store, "_PAUSES_SECONDS", (0.01,))
-    monkeypatch.setattr(state_store, "_GATHER_SECONDS", 0.01)
-    monkeypatch.setattr(state_store, "_BUSY_SECONDS", 0.05)
+    monkeypatch.setattr(state_writer, "_PAUSES_SECONDS", (0.01,))
+    monkeypatch.setattr(state_writer, "GATHER_SECONDS", 0.01)
+    monkeypatch.setattr("sbc.runtime.state_file._BUSY_SECONDS", 0.05)
 
 
 async def until(condition):
@@ -69,13 +70,13 @@ async def test_what_was_kept_is_given_back(tmp_path):
 
 async def test_of_values_that_wait_the_last_of_each_key_is_written_in_one_transaction(tmp_path, monkeypatch):
     batches = []
-    real = state_store._store
+    real = StateFile.write
 
-    def watched(connection, batch):
+    def watched(file, batch, clock):
         batches.append(dict(batch))
-        real(connection, batch)
+        real(file, batch, clock)
 
-    monkeypatch.setattr(state_store, "_store", watched)
+    monkeypatch.setattr(StateFile, "write", watched)
     store, _ = opened(tmp_path)
     for n in range(100):
         store.store(StoreState("a", str(n).encode()))
@@ -143,14 +144,14 @@ async def test_an_unreadable_file_is_moved_aside_and_does_not_stop_the_start(tmp
 
 async def test_a_file_that_may_not_be_opened_stays_and_is_tried_again(tmp_path, said, monkeypatch):
     await kept(tmp_path, ("a", b"1"))
-    real, is_full = state_store._open, [True]
+    is_full = [True]
 
     def refused(path):
         if is_full[0]:
             raise OSError(28, "No space left on device")
-        return real(path)
+        return StateFile(path)
 
-    monkeypatch.setattr(state_store, "_open", refused)
+    monkeypatch.setattr(state_writer, "StateFile", refused)
     store, items = opened(tmp_path)
     assert items == ()
     store.store(StoreState("b", b"2"))
@@ -163,14 +164,14 @@ async def test_a_file_that_may_not_be_opened_stays_and_is_tried_again(tmp_path, 
 
 
 async def test_a_full_disk_is_an_alarm_and_newer_values_win_when_there_is_room(tmp_path, said, monkeypatch):
-    real, is_full = state_store._store, [True]
+    real, is_full = StateFile.write, [True]
 
-    def full(connection, batch):
+    def full(file, batch, clock):
         if is_full[0]:
             raise sqlite3.OperationalError("database or disk is full")
-        real(connection, batch)
+        real(file, batch, clock)
 
-    monkeypatch.setattr(state_store, "_store", full)
+    monkeypatch.setattr(StateFile, "write", full)
     store, _ = opened(tmp_path)
     store.store(StoreState("a", b"old"))
     store.store(StoreState("b", b"b"))
@@ -186,15 +187,15 @@ async def test_a_full_disk_is_an_alarm_and_newer_values_win_when_there_is_room(t
 
 
 async def test_the_end_does_not_wait_for_ever_and_says_how_much_is_lost(tmp_path, monkeypatch):
-    def full(_connection, _batch):
+    def full(_file, _batch, _clock):
         raise sqlite3.OperationalError("database or disk is full")
 
-    monkeypatch.setattr(state_store, "_store", full)
+    monkeypatch.setattr(StateFile, "write", full)
     store, _ = opened(tmp_path)
     store.store(StoreState("a", b"1"))
     store.store(StoreState("b", b"2"))
     assert await store.finish(0.05) == 2
-    assert not store._thread.is_alive()
+    assert not store._disk._thread.is_alive()
 
 
 # BOUND: STATE_KEYS
@@ -217,7 +218,7 @@ async def test_what_could_not_be_read_and_is_written_at_once_is_over_too(tmp_pat
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as full:
-        full.setattr(state_store, "_open", refused)
+        full.setattr(state_writer, "StateFile", refused)
         store = StateStore(tmp_path)
         assert store.load() == ()
     store.start()

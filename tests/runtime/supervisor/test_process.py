@@ -133,6 +133,26 @@ def test_media_pairs_are_handed_out_again_and_never_twice(supervise, host):
     assert run.said(5) == ["ready"]
 
 
+JOURNAL = """
+control.send(wire.encode(wire.Asked(7, wire.JournalMemory())))
+_, [fd], _, _ = socket.recv_fds(control, wire.MESSAGE_OCTETS, 1)
+say(os.getpid(), os.fstat(fd).st_ino, os.pread(fd, 4, 0).hex() or "-")
+os.pwrite(fd, b"kept", 0)
+tell(wire.Ready("off")); say("ready"); wait()
+"""
+
+
+def test_the_memory_of_the_journal_is_given_back_to_each_life_with_what_is_in_it(supervise):
+    run = supervise(JOURNAL)
+    pid, inode, content = run.said(1)
+    assert content == "-"
+    for life in range(1, 4):
+        run.said(2 * life)
+        os.kill(int(pid), signal.SIGKILL)
+        pid, *same = run.said(2 * life + 1)
+        assert same == [inode, b"kept".hex()]
+
+
 def test_what_nobody_asks_for_again_is_closed_when_signalling_is_ready(supervise, host, tmp_path):
     mark = str(tmp_path / "mark")
     run = supervise(f"""

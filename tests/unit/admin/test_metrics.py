@@ -35,7 +35,13 @@ def samples(text):
 
 def test_every_metric_shows_what_was_counted():
     runtime = RuntimeView(
-        lag_seconds=0.25, queue_age_seconds=0.125, dropped=(("outbox", 2),), version="1.2", uptime_seconds=60.5
+        lag_seconds=0.25,
+        queue_age_seconds=0.125,
+        dropped=(("outbox", 2),),
+        version="1.2",
+        uptime_seconds=60.5,
+        state_pending=12,
+        state_behind_seconds=1.5,
     )
     assert samples(render(ENGINE, runtime)) == {
         'sbc_calls{state="trying"}': 0,
@@ -82,6 +88,8 @@ def test_every_metric_shows_what_was_counted():
         'sbc_call_setup_seconds_bucket{le="+Inf"}': 3,
         "sbc_call_setup_seconds_sum": 9.25,
         "sbc_call_setup_seconds_count": 3,
+        "sbc_state_pending": 12,
+        "sbc_state_behind_seconds": 1.5,
         "sbc_engine_lag_seconds": 0.25,
         "sbc_queue_age_seconds": 0.125,
         "sbc_overload_level": 0.25,
@@ -130,6 +138,8 @@ def test_every_metric_is_announced_once_with_its_type():
         ["sbc_table_limit", "gauge"],
         ["sbc_alarms", "gauge"],
         ["sbc_cdr_copy_pending", "gauge"],
+        ["sbc_state_pending", "gauge"],
+        ["sbc_state_behind_seconds", "gauge"],
         ["sbc_engine_lag_seconds", "gauge"],
         ["sbc_queue_age_seconds", "gauge"],
         ["sbc_overload_level", "gauge"],
