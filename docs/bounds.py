@@ -129,6 +129,8 @@ SHOWN = {
     "STATE_BEHIND_SECONDS": (_FAMILY, "sbc_state_behind_seconds"),
     "STATE_VALUE_OCTETS": "the alarm `state.too_long`",
     "CLOCK_GAP_SECONDS": "nothing: the wall has gone wrong by more than anything lasts",
+    "RECORDING_OCTETS RECORDING_STEPS_WAITING RECORDING_OCTETS_WAITING": "the log: `recording.ended` says why",
+    "RECORDING_SEGMENT_OCTETS": "nothing: a replay reads all of them",
     "ALERTS": (_TABLE, "alerts"),
     "ALARMS": (_TABLE, "alarms"),
     "ADMIN_CLIENTS ADMIN_CLIENTS_PER_HOST": (_DROPPED, "admin_clients"),

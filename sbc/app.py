@@ -66,6 +66,7 @@ from sbc.runtime.memory import settle_memory
 from sbc.runtime.network import NetworkWatch
 from sbc.runtime.opening import Opened, open_all
 from sbc.runtime.port_opening import PortOpening
+from sbc.runtime.recording.writer import Recording
 from sbc.runtime.signals import watch_signals
 from sbc.runtime.sockets import OpenSocket
 from sbc.runtime.stopping import Stop, Stoppable, Stopping
@@ -101,7 +102,13 @@ MakeEngine = Callable[[Policy, IdSource], RunningEngine]
 Ready = Callable[[str], None]
 
 
-def run(paths: Sequence[Path | str], *, log_format: LogFormat = "console", keeper: Keeper | None = None) -> int:
+def run(
+    paths: Sequence[Path | str],
+    *,
+    log_format: LogFormat = "console",
+    keeper: Keeper | None = None,
+    recording: Recording | None = None,
+) -> int:
     """Signalling: until a signal ends it. Raises OperatorError for what the operator can put right."""
 
     def read() -> Policy:
@@ -109,7 +116,7 @@ def run(paths: Sequence[Path | str], *, log_format: LogFormat = "console", keepe
             paths, environment=os.environ, wants_secrets=True, now=clock.boot_seconds() + clock.wall_at_zero()
         )
 
-    trio.run(partial(serve, read(), read_again=read, log_format=log_format, keeper=keeper))
+    trio.run(partial(serve, read(), read_again=read, log_format=log_format, keeper=keeper, recording=recording))
     return 0
 
 
@@ -123,11 +130,13 @@ async def serve(
     stop: Stop | None = None,
     make_engine: MakeEngine = Switch,
     keeper: Keeper | None = None,
+    recording: Recording | None = None,
 ) -> None:
     """Runs until it is stopped: by `stop` where one is given, else by signals. Cancelling it ends it without draining.
 
     `ready` is told the admin address instead of the line on stderr. `read_again` is what a reload asks, in a thread.
-    `keeper` holds the sockets and the media workers; without one they are this process's own.
+    `keeper` holds the sockets and the media workers; without one they are this process's own. `recording` keeps all
+    that the engine does, which is then the recording's own.
     """
     sockets.raise_descriptor_limit()
     with contextlib.ExitStack() as stack:
@@ -138,7 +147,15 @@ async def serve(
         writer = stack.enter_context(LogWriter(sys.stderr, log_format, policy.log))
         for warning in policy.warnings:
             log.warning("policy.warning", text=str(warning))
-        await _Program(policy, opened, keeper, ids, writer, make_engine, read_again).run(ready, stop)
+        if recording is not None:
+            recording.open()
+            make_engine = recording.make_engine
+        try:
+            await _Program(policy, opened, keeper, ids, writer, make_engine, read_again).run(ready, stop)
+        finally:
+            if recording is not None:
+                with trio.CancelScope(shield=True):
+                    await recording.finish(_FLUSH_SECONDS)
 
 
 class _Program:

@@ -159,6 +159,7 @@ KINDS: Final[Mapping[str, Kind]] = {
         ("state.memory_room_again",),
     ),
     "state.memory_refused": Kind("What was kept in memory was not taken[: {reason}]; the disk was read instead."),
+    "recording.ended": Kind("The recording in {path} has ended[: {why}]; calls are not touched."),
     # the program
     "restart.refused": Kind("The installed program did not take over: {reason}", (), ("restart.done",)),
     "signalling.restarted": Kind(

@@ -10,10 +10,23 @@ from typing import Literal, NoReturn
 from sbc.cli.output import printable_lines, show_json
 
 
-def run_policy(paths: Sequence[Path], log_format: Literal["console", "json"]) -> NoReturn:
-    """The supervisor takes our place, so that nothing of what the command line needs stays in memory."""
+def run_policy(
+    paths: Sequence[Path],
+    log_format: Literal["console", "json"],
+    record: Path | None = None,
+    record_keeps: Literal["commands", "digest"] = "commands",
+) -> NoReturn:
+    """The supervisor takes our place, so that nothing of what the command line needs stays in memory.
+
+    With a recording every life has the same order of sets: its PYTHONHASHSEED, random here, is recorded.
+    """
     debug = sys.argv[1:2] == ["--debug"]
-    words = ["--debug"] * debug + ["--log-format", log_format, *(str(path) for path in paths)]
+    words = ["--debug"] * debug
+    if record is not None:
+        words += ["--record", str(record.absolute()), record_keeps]
+        if not os.environ.get("PYTHONHASHSEED", "random").isdigit():
+            os.environ["PYTHONHASHSEED"] = str(int.from_bytes(os.urandom(4), "big"))
+    words += ["--log-format", log_format, *(str(path) for path in paths)]
     sys.stdout.flush()
     os.execv(sys.executable, [sys.executable, "-m", "sbc.runtime.supervisor", *words])  # noqa: S606
 

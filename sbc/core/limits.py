@@ -237,3 +237,9 @@ AUDIO_PACKETS_PER_SECOND: Final = 500  # from one end of a stream; 10 ms a packe
 RTCP_PACKETS_PER_SECOND: Final = 200  # from one end of a stream; a report in seconds is usual, feedback (AVPF) is more
 VIDEO_PACKETS_PER_SECOND: Final = 5_000  # some 50 Mbit/s
 OTHER_PACKETS_PER_SECOND: Final = 1_000  # fax over UDPTL, text
+
+# Recordings
+RECORDING_OCTETS: Final = 1_073_741_824  # of one folder of them, on the disk: some 200,000 plain calls; there it ends
+RECORDING_SEGMENT_OCTETS: Final = 67_108_864  # of one file; then the next one begins
+RECORDING_STEPS_WAITING: Final = 20_000  # of the engine that are not on the disk; one more, and the recording ends
+RECORDING_OCTETS_WAITING: Final = 67_108_864  # received in them, about

@@ -75,6 +75,7 @@ class Policy:
         # What it was read from, with marks that tell a file that was changed since; `load` says.
         self.files: Mapping[str, tuple[int, ...] | None] = {}
         self.certificate_files: Mapping[str, tuple[int, ...] | None] = {}  # keys, authorities and revocation lists, too
+        self.texts: Mapping[str, bytes] = {}  # of `files`, for recordings
         self.plan = NumberPlan(settings.country)
         self._owners = DidTable(dids)
         self._profiles, self.tls_profiles = tls_profiles(self.peers.values(), self.interfaces)
@@ -101,6 +102,7 @@ class Policy:
             unresolved=self.unresolved,
         )
         extended.files, extended.certificate_files = self.files, self.certificate_files
+        extended.texts = self.texts
         return extended
 
     def tls_profile(self, peer: str) -> str:

@@ -81,6 +81,7 @@ def _parse(sources: Sequence[Source], environment: Mapping[str, str], now: float
 
     policy = build_policy(draft, start, files, Vault(environment, _read_secret, read_pem, now), problems)
     policy.files = {source.file: source.stamp for source in sources}
+    policy.texts = {source.file: source.data for source in sources}
     policy.certificate_files = certificates
     return policy
 

@@ -1,4 +1,4 @@
-"""`run`, `check`, `why` and `demo`: commands that read a policy and ask no running SBC."""
+"""`run`, `check`, `why`, `demo` and `replay`: commands that ask no running SBC."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -20,13 +20,29 @@ Json = Annotated[bool, Parameter(name="--json", show_default=False, help="JSON i
 When everything is up, a line that begins `sbc: ready` goes to stderr.
 A second signal ends the program at once.
 
+With --record, everything that the engine takes from outside is kept in a
+folder, and what it ordered: `sbc replay` runs it again, on any machine.
+
   sbc run /etc/sbc
-  sbc run policies/quickstart --log-format json""",
+  sbc run policies/quickstart --log-format json
+  sbc run /etc/sbc --record /var/lib/sbc/recording""",
 )
-def run(policy: Policies, /, *, log_format: LogFormat = "console") -> int:
+def run(
+    policy: Policies,
+    /,
+    *,
+    log_format: LogFormat = "console",
+    record: Annotated[
+        Path | None, Parameter(help="Keep a recording in this folder. It holds every message, and passwords.")
+    ] = None,
+    record_keeps: Annotated[
+        Literal["commands", "digest"],
+        Parameter(help="Of what the engine orders: all, so that a replay shows what differs, or a digest of it."),
+    ] = "commands",
+) -> int:
     from sbc.cli.local import run_policy
 
-    run_policy(policy, log_format)
+    run_policy(policy, log_format, record, record_keeps)
 
 
 @app.command(
@@ -87,3 +103,33 @@ def demo() -> int:
     from sbc.cli.demo import run_demo
 
     return run_demo()
+
+
+@app.command(
+    group=LOCAL,
+    sort_key=5,
+    help="""Run a recording of `sbc run --record` again: the same events, the same commands.
+
+Needs no socket, no policy and no file beside the recording. Shows the first
+step that comes out otherwise, if any, and then exits with status 1.
+
+  sbc replay /var/lib/sbc/recording
+  sbc replay recording --ladder
+  sbc replay recording --life 2 --ref 4xk2m9qd7hbe
+  sbc replay recording --from 60 --to 75
+  sbc replay recording --ref 4xk2m9qd7hbe --as-test test_that_call.py""",
+)
+def replay(
+    folder: Annotated[Path, Parameter(name="DIR", help="The folder of the recording.")],
+    /,
+    *,
+    life: Annotated[int | None, Parameter(help="Only this life of the program; all where none is named.")] = None,
+    from_: Annotated[float | None, Parameter(name="--from", help="Show steps from so many seconds on.")] = None,
+    to: Annotated[float | None, Parameter(help="Stop after so many seconds of each life.")] = None,
+    ref: Annotated[str | None, Parameter(help="The call that is shown, or made a test of.")] = None,
+    ladder: Annotated[bool, Parameter(show_default=False, help="Show the ladder of each call.")] = False,
+    as_test: Annotated[Path | None, Parameter(help="Write a flow test of the call --ref to this file.")] = None,
+) -> int:
+    from sbc.cli.replay import Wish, replay_recording
+
+    return replay_recording(folder, Wish(life, from_, to, ref, ladder, as_test))

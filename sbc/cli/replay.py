@@ -1,0 +1,183 @@
+"""`sbc replay`: a recording run again, here and now; what came out otherwise; ladders; and what can be made of it.
+
+Each life runs with the hash seed that it had: where that is another one than ours, in a process of its own. An engine
+that goes by the order of a set would else differ for no reason that anybody wants to know. Nothing here opens a socket
+or reads a file beside the recording.
+"""
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+from msgspec import Struct
+
+import sbc
+from sbc.cli import UsageError
+from sbc.cli.output import printable, printable_lines
+from sbc.core.errors import OperatorError
+from sbc.runtime.recording import frames
+from sbc.runtime.recording.files import Torn, lives_in, read_life
+from sbc.runtime.recording.frames import Life
+from sbc.runtime.recording.replaying import Difference, Done, Replay, UnfitError, tell
+from sbc.trace.ladder import draw
+
+_SEED: Final = "PYTHONHASHSEED"
+_LONGEST_LINE: Final = 2_000  # characters of one command that differs
+
+
+class Wish(Struct, frozen=True):
+    """What the command line asks for; see `sbc replay --help`."""
+
+    life: int | None = None
+    begin: float | None = None
+    end: float | None = None
+    ref: str | None = None
+    ladder: bool = False
+    as_test: Path | None = None
+
+
+def replay_recording(folder: Path, wish: Wish) -> int:
+    lives = lives_in(folder)
+    if wish.life is not None and wish.life not in lives:
+        raise OperatorError(f"{folder}: it has no life {wish.life}; there are {', '.join(map(str, lives))}")
+    if wish.as_test is not None:
+        if wish.ref is None:
+            raise UsageError("--as-test needs --ref: a test is about one call")
+        from sbc.cli.replay_as_test import write_test
+
+        return write_test(lives, wish.ref, wish.life, wish.as_test)
+    chosen = [wish.life] if wish.life is not None else list(lives)
+    statuses = [_one_life(folder, n, lives[n], wish) for n in chosen]
+    return max(statuses)
+
+
+def _one_life(folder: Path, number: int, segments: Sequence[Path], wish: Wish) -> int:
+    torn: list[Torn] = []
+    rest = read_life(segments, torn)
+    life = next(rest, None)
+    if not isinstance(life, Life):
+        print(f"life {number}: nothing of it is whole")
+        return 1
+    if life.seed and life.seed != os.environ.get(_SEED, "") and life.seed.isdigit():
+        return _elsewhere(folder, number, life.seed, wish)
+    return _Shown(life, wish).run(rest, torn)
+
+
+def _elsewhere(folder: Path, number: int, seed: str, wish: Wish) -> int:
+    words = [sys.executable, "-m", "sbc", "replay", str(folder), "--life", str(number)]
+    for option, value in (("--from", wish.begin), ("--to", wish.end), ("--ref", wish.ref)):
+        words += [] if value is None else [option, str(value)]
+    words += ["--ladder"] * wish.ladder
+    sys.stdout.flush()
+    return subprocess.run(words, env={**os.environ, _SEED: seed}, check=False).returncode  # noqa: S603
+
+
+class _Shown:
+    """One life, as a person sees it."""
+
+    def __init__(self, life: Life, wish: Wish) -> None:
+        self._life = life
+        self._wish = wish
+        self._replay = Replay(life)
+        self._last = 0.0
+
+    def run(self, rest: Iterator[frames.Frame], torn: list[Torn]) -> int:
+        for line in self._head():
+            print(printable(line))
+        difference: Difference | None = None
+        try:
+            for result in self._replay.run(rest):
+                if isinstance(result, Difference):
+                    difference = result
+                elif self._is_enough(result):
+                    break
+                elif self._wish.begin is not None and self._time(result) >= self._wish.begin:
+                    print(printable_lines(self._line(result)), end="")
+        except UnfitError as error:
+            raise OperatorError(f"life {self._life.number}: {error}") from error
+        for line in self._ladders():
+            print(line)
+        for line in self._verdict(difference, torn):
+            print(printable(line[:_LONGEST_LINE]))
+        return 0 if difference is None else 1
+
+    def _head(self) -> Iterator[str]:
+        life = self._life
+        yield f"life {life.number}: recorded by sbc {life.program} on {life.python}" + (", masked" * life.masked)
+        ours = f"{platform.python_implementation()} {platform.python_version()}"
+        if (life.program, life.python) != (sbc.__version__, ours):
+            yield f"  this is sbc {sbc.__version__} on {ours}: what differs may be what was changed since"
+        if life.masked:
+            yield "  masked: what the peers really said, and what was really answered, is not in it"
+        if life.keeps == "digest":
+            yield "  it holds digests of what was ordered: whether something differs can be told, and not what"
+
+    def _is_enough(self, result: Done) -> bool:
+        self._last = self._time(result)
+        return self._wish.end is not None and self._last > self._wish.end
+
+    def _time(self, result: Done | Difference) -> float:
+        """Seconds of the life."""
+        step = result.step
+        if isinstance(step, frames.Asked):  # which has no time of its own
+            return self._last
+        return step.now - (self._replay.begins_at or 0.0)
+
+    def _line(self, result: Done) -> str:
+        step = result.step
+        what = type(step).__name__.lower()
+        if isinstance(step, frames.Received):
+            what = f"received from {step.flow.remote}: {_first_line(step.data)}"
+        elif isinstance(step, frames.Handled):
+            what = f"event {step.name}"
+        ordered = ", ".join(type(command).__name__ for command in result.commands) or "nothing"
+        return f"{self._time(result):10.3f}  {result.number:>8}  {what}: {ordered}\n"
+
+    def _ladders(self) -> Iterator[str]:
+        wish, switch = self._wish, self._replay.switch
+        if switch is None or not (wish.ladder or wish.ref):
+            return
+        trace = switch.trace
+        refs = trace.refs() if wish.ref is None else tuple(ref for ref in (wish.ref,) if ref in trace)
+        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
+        for ref in refs:
+            yield f"call {printable(ref)}, " + ("running" if trace.is_running(ref) else "over")
+            yield printable_lines(draw(trace.entries(ref), peers=trace.peers(ref), width=width))
+        if wish.ref is not None and not refs:
+            yield printable(f"no call {wish.ref} is in life {self._life.number}, as far as it was run")
+
+    def _verdict(self, difference: Difference | None, torn: list[Torn]) -> Iterator[str]:
+        steps = self._replay.steps
+        for where in torn:
+            yield f"  {where.file}: not whole from octet {where.at} on; what was before is replayed"
+        if self._replay.ended is not None:
+            yield f"  the recording was ended: {self._replay.ended}"
+        if difference is None:
+            yield f"  {steps} steps in {self._last:.3f} s: the same commands"
+            return
+        yield f"  step {difference.number}, at {self._time(difference):.3f} s, came out otherwise"
+        yield f"    {_shown(difference.step)}"
+        if difference.why:
+            yield f"    {difference.why}"
+        told = tell(difference)
+        if told.same:
+            yield f"    the first {told.same} commands are the same"
+        yield from (f"    expected  {line}" for line in told.expected or ("nothing more",))
+        yield from (f"    actual    {line}" for line in told.actual or ("nothing more",))
+
+
+def _shown(step: frames.Step) -> str:
+    if isinstance(step, frames.Received):
+        return f"received from {step.flow.remote} by {step.flow}: {_first_line(step.data)}"
+    if isinstance(step, frames.Handled):
+        return f"event {step.name}"
+    return type(step).__name__.lower()
+
+
+def _first_line(data: bytes) -> str:
+    return data.lstrip(b"\r\n").split(b"\r\n", 1)[0][:120].decode("utf-8", "replace")
