@@ -8,7 +8,7 @@ from typing import Final
 
 from sbc.admin.alarm_kinds import KINDS
 from sbc.admin.peer_views import DIRECTIONS, paths_of, used_in
-from sbc.admin.state import AlarmView, RuntimeView
+from sbc.admin.state import AlarmView, RuntimeView, SpoolView
 from sbc.b2bua.snapshot import EngineView
 from sbc.core.histogram import Counted
 from sbc.core.tables import Table
@@ -61,6 +61,7 @@ def render(engine: EngineView, runtime: RuntimeView, alarms: Iterable[AlarmView]
             _family("sbc_bans", "gauge", "Sources that are banned", (), [((), len(engine.bans))]),
             *_table_families((*engine.tables, *runtime.tables)),
             _family("sbc_alarms", "gauge", "Active alarms", ("event",), _alarms(alarms)),
+            *_spool_families(runtime.spool),
             _family(
                 "sbc_cdr_copy_pending",
                 "gauge",
@@ -98,6 +99,20 @@ def render(engine: EngineView, runtime: RuntimeView, alarms: Iterable[AlarmView]
                 _dropped(engine, runtime),
             ),
         )
+    )
+
+
+def _spool_families(spool: SpoolView) -> tuple[str, ...]:
+    return (
+        _family("sbc_cdr_spool_octets", "gauge", "Octets of the spool of call records", (), [((), spool.octets)]),
+        _family("sbc_cdr_spool_unsafe", "gauge", "Call records that are not on the disk yet", (), [((), spool.unsafe)]),
+        _family(
+            "sbc_cdr_spool_pending",
+            "gauge",
+            "Call records of the spool that a destination has not yet, at most: cdr.db, files",
+            ("destination",),
+            _samples(spool.pending),
+        ),
     )
 
 

@@ -49,6 +49,7 @@ class Cdr(Document, frozen=True):
     ingress_call_id: str
     egress_call_id: str | None
     joined_to: str | None
+    estimated: Literal[0, 1] | None
     attempts: list[Attempt]
 
 

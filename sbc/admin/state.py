@@ -27,6 +27,14 @@ class WorkerView(Struct, frozen=True):
     sessions: int = 0
 
 
+class SpoolView(Struct, frozen=True):
+    """Of call records. `unsafe`: those that the disk has not yet; `pending`: by destination, those that it has not."""
+
+    octets: int = 0
+    unsafe: int = 0
+    pending: tuple[tuple[str, int], ...] = ()
+
+
 class RuntimeView(Struct, frozen=True):
     """What only the runtime knows about itself. `supervisor`: None where nobody watches over this process.
 
@@ -46,6 +54,7 @@ class RuntimeView(Struct, frozen=True):
     answered_per_second: float = 0.0
     supervisor: int | None = None
     tables: tuple[Table, ...] = ()  # besides those of the engine
+    spool: SpoolView = SpoolView()
     copy_pending: int | None = None  # call records that another database has not yet; None: there is none
     state_pending: int = 0  # values that the disk does not have yet
     state_behind_seconds: float = 0.0  # that the oldest of them has waited

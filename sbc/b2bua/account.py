@@ -3,7 +3,7 @@
 Durations are differences of the engine's clock, so that a step of the wall clock bills nobody.
 """
 
-from typing import Literal
+from typing import Final, Literal
 
 from msgspec import Struct
 
@@ -67,6 +67,9 @@ class Ending(Struct, frozen=True):
     q850: int
     by: Who
     fields: Fields = ()  # of the final response, besides what others put there
+
+
+_UNKNOWN: Final = Ending(Cause.INTERNAL, 200, Cause.INTERNAL.q850, "sbc")
 
 
 class Account:
@@ -167,6 +170,10 @@ class Account:
             joined_to=joined_to,
             attempts=tuple(self._row(i, one, wall) for i, one in enumerate(self.tries, 1)),
         )
+
+    def so_far(self, heard_at: float, wall: WallClock) -> CallRecord:
+        """The record if nothing more were ever heard of it, and it had ended then."""
+        return self.record(_UNKNOWN, heard_at, wall)
 
     def _row(self, n: int, one: Try, wall: WallClock) -> AttemptRecord:
         return AttemptRecord(

@@ -31,6 +31,7 @@ from sbc.b2bua.passing import Passing
 from sbc.b2bua.referring import only_to
 from sbc.b2bua.reports import Report
 from sbc.b2bua.setup import Setup
+from sbc.b2bua.spooling import must_wait, note_attempt, note_start, set_interim, stored, wait
 from sbc.b2bua.states import Asking, Ended, State, Talking
 from sbc.b2bua.transfer import Transfer
 from sbc.b2bua.turning import take_report, take_timer
@@ -152,7 +153,7 @@ class Call:
         self.passing.take_invite(received.request)
         account = self.account
         account.caller, account.called = self.parties.caller, self.parties.called
-        return list(self.ingress.take_invite(received.key, received.request, self.register(0)))
+        return [note_attempt(self), *self.ingress.take_invite(received.key, received.request, self.register(0))]
 
     def start_errand(self, now: float) -> list[Out]:
         """A transfer's call: as if the transferor had placed it."""
@@ -160,7 +161,7 @@ class Call:
         facts, not_he = ask(self, now)
         if self.errand is not None and self.errand.only_to:
             self.decision = only_to(self.errand.only_to, self.decision)
-        outs = self._announce(None)
+        outs = [note_attempt(self), *self._announce(None)]
         if self.parties.max_forwards <= 0:
             return outs + self._out_of_hops(now)
         offer = None if self.errand is None else self.errand.offer
@@ -253,6 +254,10 @@ class Call:
         """Likewise, of one that had ended: its record once more, which is not known to be on the disk."""
         return [*self.resume(now), *self.exit.again(now)]
 
+    def start_stored(self, now: float) -> list[Out]:
+        """That it was answered is on the disk."""
+        return stored(self, now)
+
     def record_stored(self) -> list[Out]:
         self.exit.stored()
         return []
@@ -329,6 +334,12 @@ class Call:
 
     def talks(self, body: bytes, now: float, fields: Fields) -> list[Out]:
         """Whom it called has answered."""
+        if must_wait(self):
+            return wait(self, body, fields, now)
+        return [note_start(self, now), *self.talk(body, now, fields)]
+
+    def talk(self, body: bytes, now: float, fields: Fields) -> list[Out]:
+        """The caller is told."""
         self.account.answered_at = now
         self.context.totals.setup.add(now - self.account.started_at)
         note_answered(self, now)
@@ -336,6 +347,7 @@ class Call:
         self.passing.answered()
         self.state = Talking(now)
         self.limit_duration(now)
+        set_interim(self, now)
         said = self.log("call.answered")
         if self.errand is not None:
             return [said, ChildAnswered(self.errand.parent, self.ref, self.pair[1])]

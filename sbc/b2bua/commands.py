@@ -2,6 +2,7 @@
 
 from msgspec import Struct
 
+from sbc.cdr.entry import Entry
 from sbc.cdr.record import CallRecord
 from sbc.core.commands import Alert, BlockAll, BlockSource, Log, StoreState
 from sbc.media import wire
@@ -21,6 +22,15 @@ class OpenPorts(Struct, frozen=True):
     pairs: int
 
 
+class HoldPorts(Struct, frozen=True):
+    """These pairs (even ports) of a media address are of calls that go on from an earlier life of signalling: they are
+    to be open, just these, before anybody is told of the calls' sessions. `PortsLost` answers where some cannot be.
+    """
+
+    local: str
+    ports: tuple[int, ...]
+
+
 class ClosePorts(Struct, frozen=True):
     """Close these pairs (even ports) of a media address that the policy has no more."""
 
@@ -34,14 +44,23 @@ class WriteCdr(Struct, frozen=True):
     record: CallRecord
 
 
+class NoteCdr(Struct, frozen=True):
+    """Store what is to be known of a call if nothing more is ever heard of it. `tells`: `CdrStarted` is to answer."""
+
+    entry: Entry
+    tells: bool = False
+
+
 Command = (
     SendMessage
     | CloseFlow
     | LookUp
     | AskMedia
     | OpenPorts
+    | HoldPorts
     | ClosePorts
     | WriteCdr
+    | NoteCdr
     | StoreState
     | BlockSource
     | BlockAll
@@ -56,7 +75,9 @@ __all__ = [
     "BlockSource",
     "ClosePorts",
     "Command",
+    "HoldPorts",
     "Log",
+    "NoteCdr",
     "OpenPorts",
     "StoreState",
     "WriteCdr",

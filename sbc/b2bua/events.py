@@ -14,6 +14,7 @@ News = (
     | wire.DigitHeard
     | wire.Silent
     | wire.Keyed
+    | wire.KeySpent
     | wire.StillHeard
     | wire.Refused
 )
@@ -30,6 +31,14 @@ class PortsOpened(Struct, frozen=True):
     ports: tuple[int, ...]
 
 
+class PortsLost(Struct, frozen=True):
+    """Answer to `HoldPorts`: these cannot be opened again, and why, for people."""
+
+    local: str
+    ports: tuple[int, ...]
+    reason: str
+
+
 class CdrDurable(Struct, frozen=True):
     """The record of this call is on disk."""
 
@@ -41,6 +50,20 @@ class CdrFailed(Struct, frozen=True):
 
     ref: str
     reason: str
+
+
+class CdrStarted(Struct, frozen=True):
+    """That this call was answered is on disk."""
+
+    ref: str
+
+
+class CdrStalled(Struct, frozen=True):
+    """The disk takes nothing of calls any more."""
+
+
+class CdrFlows(Struct, frozen=True):
+    """It does again."""
 
 
 class HangUpOrdered(Struct, frozen=True):
@@ -146,8 +169,12 @@ Event = (
     | LookedUp
     | MediaReplied
     | PortsOpened
+    | PortsLost
     | CdrDurable
     | CdrFailed
+    | CdrStarted
+    | CdrStalled
+    | CdrFlows
     | HangUpOrdered
     | DrainOrdered
     | DrainRevoked

@@ -13,6 +13,7 @@ from sbc.b2bua.media import CallMedia, OutOfPortsError, SideName
 from sbc.b2bua.orders import JoinCalls
 from sbc.b2bua.replaces import Found
 from sbc.b2bua.session_ids import SessionIds
+from sbc.b2bua.spooling import note_start
 from sbc.b2bua.states import Ended, Talking
 from sbc.core.cause import Cause
 from sbc.core.limits import TRANSFERS_PER_CALL
@@ -119,6 +120,7 @@ def take_over(
     except (SdpError, OutOfPortsError) as error:
         _exchange(survivor.media, name, newcomer.media, theirs, now)
         return outs, Refusal(error.status if isinstance(error, SdpError) else 503)
+    outs.append(note_start(newcomer, now))
     newcomer.account.answered_at = now
     newcomer.holdings.answered(now)
     moved = _take_in(survivor, kept, newcomer, 0, now)

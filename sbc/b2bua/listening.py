@@ -129,6 +129,11 @@ class Listening:
         """Some stream is to be heard from both ends: silence means something."""
         return any(way.is_two_way for way in self._ways)
 
+    @property
+    def heard_at(self) -> float:
+        """When something was found to have come last, from either side; 0: nothing was yet."""
+        return max(self._heard_at.values(), default=0.0)
+
     def rewired(self, ways: tuple[Way, ...], generation: int) -> None:
         """The relay is put anew. What a stream had counted that is no more, or fax by now, stays for the record."""
         if self._before and len(self._before) == len(self._ways):

@@ -160,7 +160,9 @@ class Reception:
         self.begun += 1
         if self._drain.is_on and not is_emergency(out.request, peer, context):
             return turn_away(out, peer, Cause.SHUTDOWN, WHILE_DRAINING, data, context, now)
-        if self._is_full(len(self._unstored), limits.CDR_QUEUE, out.request, peer):
+        if self._is_unrecorded(out.request, peer) or self._is_full(
+            len(self._unstored), limits.CDR_QUEUE, out.request, peer
+        ):
             self._endpoint.dropped["records_full"] += 1  # one more record is what there is no room for
             return [Respond(out.key, 503)]
         if self._is_full(len(self._living.calls), limits.CALLS, out.request, peer, self._living.shares):
@@ -190,6 +192,11 @@ class Reception:
 
         outs = self._living.guarded(ref, start, now, out.key)
         return [*outs, *context.ports.replenish(now)]
+
+    def _is_unrecorded(self, invite: Request, peer: Peer) -> bool:
+        """Nothing of it would get to the disk, and the policy wants that first."""
+        context = self._context
+        return context.is_disk_stalled and context.policy.cdr.strict and not is_emergency(invite, peer, context)
 
     def _is_full(self, used: int, most: int, invite: Request, peer: Peer, shares: Shares | None = None) -> bool:
         """Or the peer's share of it is; emergencies have some room more, and all of it."""

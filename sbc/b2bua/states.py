@@ -4,6 +4,7 @@ from msgspec import Struct
 
 from sbc.b2bua.account import Ending
 from sbc.b2bua.hunt import Attempt, Lead
+from sbc.sip.message import Fields
 
 
 class Asking(Struct, frozen=True):
@@ -18,6 +19,13 @@ class Hunting(Struct, frozen=True):
     rang: bool = False
 
 
+class Recording(Struct, frozen=True):
+    """Somebody has answered, with this for the caller; he hears it when that is on the disk (`cdr: strict`)."""
+
+    body: bytes
+    fields: Fields
+
+
 class Talking(Struct, frozen=True):
     answered_at: float
 
@@ -29,4 +37,4 @@ class Ended(Struct, frozen=True):
     durable: bool = False
 
 
-State = Asking | Hunting | Talking | Ended
+State = Asking | Hunting | Recording | Talking | Ended

@@ -22,7 +22,9 @@ from sbc.b2bua.commands import (
     BlockSource,
     ClosePorts,
     Command,
+    HoldPorts,
     Log,
+    NoteCdr,
     OpenPorts,
     StoreState,
     WriteCdr,
@@ -36,6 +38,9 @@ from sbc.b2bua.events import (
     BusyOutOrdered,
     CdrDurable,
     CdrFailed,
+    CdrFlows,
+    CdrStalled,
+    CdrStarted,
     ClockSet,
     DrainOrdered,
     DrainRevoked,
@@ -47,6 +52,7 @@ from sbc.b2bua.events import (
     MediaReplied,
     PingOrdered,
     PolicyChanged,
+    PortsLost,
     PortsOpened,
     QueueAged,
     StateRestored,
@@ -95,8 +101,10 @@ _COMMANDS: Final = frozenset(
         LookUp,
         AskMedia,
         OpenPorts,
+        HoldPorts,
         ClosePorts,
         WriteCdr,
+        NoteCdr,
         StoreState,
         BlockSource,
         BlockAll,
@@ -255,12 +263,19 @@ class Switch:
             case PortsOpened(local, ports):
                 self.ports.opened(local, ports, now)
                 return [*self.ports.close_rested(now)]  # where a reload has taken the address away meanwhile
+            case PortsLost():
+                return self._run(self._media_news.ports_lost(event, now), now)
             case CdrDurable(ref):
                 self._unstored.discard(ref)
                 self._journal.record_stored(ref)
                 return self._with_call(ref, Call.record_stored, now)
             case CdrFailed(ref):
                 self._unstored.add(ref)
+                return []
+            case CdrStarted(ref):
+                return self._with_call(ref, lambda call: call.start_stored(now), now)
+            case CdrStalled() | CdrFlows():
+                self._context.is_disk_stalled = isinstance(event, CdrStalled)
                 return []
             case HangUpOrdered(known):
                 ref = self._context.moves.call_of(known) or known  # another call may have taken it in
@@ -337,6 +352,11 @@ class Switch:
     def is_idle(self) -> bool:
         """No call is left, and nothing that waits for a peer or for the disk on a call's behalf."""
         return not self.calls
+
+    @property
+    def unrecorded(self) -> set[str]:
+        """Calls whose record is still to come, those that others have taken in included."""
+        return {ref for call in self.calls.values() for ref in (call.ref, *(one.ref for one in call.joined))}
 
     @property
     def has_emergencies(self) -> bool:

@@ -20,7 +20,8 @@ from sbc.b2bua.reports import (
     LegUnacknowledged,
     Report,
 )
-from sbc.b2bua.states import Ended, Hunting, Talking
+from sbc.b2bua.spooling import not_stored, note_talk, while_waiting
+from sbc.b2bua.states import Ended, Hunting, Recording, Talking
 from sbc.core.cause import Cause
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ def take_report(call: "Call", report: Report, now: float) -> "list[Out]":
     match call.state, report:
         case Ended(), _:
             return []  # crossed on the wire; harmless once we have moved on
+        case Recording(), LegOffered() | LegCancelled() | LegHungUp():
+            return while_waiting(call, report, now)
         case _, LegOffered(n, b"", True):
             return call.passing.identified(n, report, now)
         case _, LegOffered() | LegReanswered() | LegRerefused() | LegRefreshDue():
@@ -45,6 +48,8 @@ def take_report(call: "Call", report: Report, now: float) -> "list[Out]":
             return call.passing.replied(report) if taken is None else taken
         case Hunting() as state, _:
             return call.setup.handle(state, report, now)
+        case Recording(), _:
+            return while_waiting(call, report, now)
         case Talking(), _:
             return _report_in_talk(call, report, now)
         case _:
@@ -87,6 +92,12 @@ def take_timer(call: "Call", timer: str, now: float) -> "list[Out]":
             return call.modification.timer(timer, now)
         case Hunting() as state, _:
             return call.setup.timer(state, timer, now)
+        case Recording(), "record":
+            return not_stored(call, now)
+        case Recording(), _:
+            return []
+        case Talking(), "interim":
+            return note_talk(call, now)
         case Talking(), "max_duration":
             call.explain("limits.max_duration is reached", now)
             return call.end(Ending(Cause.RATE_LIMITED, 200, _NORMAL_UNSPECIFIED, "sbc"), now)

@@ -12,7 +12,7 @@ from sbc.b2bua.call import Call
 from sbc.b2bua.context import Context
 from sbc.b2bua.joining import number_of_party
 from sbc.b2bua.snapshot import CallState, CallView, EngineView, LoadView, MediaView
-from sbc.b2bua.states import Asking, Hunting, Talking
+from sbc.b2bua.states import Asking, Hunting, Recording, Talking
 from sbc.sip.endpoint import Endpoint
 
 
@@ -103,6 +103,8 @@ def _states_of(calls: Iterable[Call]) -> tuple[tuple[CallState, int], ...]:
 def _word(state: object) -> CallState:
     if isinstance(state, Hunting):
         return "ringing" if state.rang else "trying"
+    if isinstance(state, Recording):
+        return "ringing"
     if isinstance(state, Talking):
         return "answered"
     return "trying" if isinstance(state, Asking) else "ending"

@@ -206,7 +206,7 @@ _SENTENCES: Final = {
 }
 
 # Columns of `cdr` that the first version had not. They stand at its end, in this order.
-_ADDED: Final = {"joined_to": "TEXT"}
+_ADDED: Final = {"joined_to": "TEXT", "estimated": "INTEGER"}
 
 # No NOT NULL: a record with a gap is worth more than one that was refused.
 _SCHEMA: Final = (
@@ -214,17 +214,19 @@ _SCHEMA: Final = (
         ref TEXT PRIMARY KEY NOT NULL, ingress TEXT, egress TEXT, route TEXT, caller TEXT, called TEXT,
         called_as_sent TEXT, started_at TEXT, ringing_at TEXT, answered_at TEXT, ended_at TEXT, billable_ms INTEGER,
         sip_status INTEGER, q850 INTEGER, ended_by TEXT, cause TEXT, emergency INTEGER, disaster INTEGER, media TEXT,
-        ingress_call_id TEXT, egress_call_id TEXT, joined_to TEXT)""",
+        ingress_call_id TEXT, egress_call_id TEXT, joined_to TEXT, estimated INTEGER)""",
     """CREATE TABLE attempt(
         ref TEXT NOT NULL, n INTEGER NOT NULL, peer TEXT, server TEXT, called_as_sent TEXT, started_at TEXT,
         ended_at TEXT, sip_status INTEGER, cause TEXT, call_id TEXT, PRIMARY KEY (ref, n)) WITHOUT ROWID""",
     "CREATE INDEX cdr_by_end ON cdr(ended_at, ref)",
 )
 
-# Tables that the first version had not, and that an older program does not look at. `copied`: up to which row another
-# database has everything; with the ref, because the numbers of rows change where a foreign hand runs VACUUM.
+# Tables that the first version had not, and that an older program does not look at. `fed`: up to where this database
+# has everything of the spool. `copied`: up to which row another database has everything; with the ref, because the
+# numbers of rows change where a foreign hand runs VACUUM.
 _ADDED_TABLES: Final = (
     "CREATE TABLE IF NOT EXISTS copied(destination TEXT PRIMARY KEY NOT NULL, row INTEGER, ref TEXT)",
+    "CREATE TABLE IF NOT EXISTS fed(destination TEXT PRIMARY KEY NOT NULL, segment INTEGER, place INTEGER)",
     """CREATE TABLE IF NOT EXISTS set_aside(
         ref TEXT NOT NULL, destination TEXT NOT NULL, reason TEXT, PRIMARY KEY (ref, destination)) WITHOUT ROWID""",
 )

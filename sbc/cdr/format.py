@@ -16,7 +16,7 @@ from sbc.cdr.record import AttemptRecord, CallRecord
 CDR_COLUMNS: Final = (
     "ref", "ingress", "egress", "route", "caller", "called", "called_as_sent", "started_at", "ringing_at",
     "answered_at", "ended_at", "billable_ms", "sip_status", "q850", "ended_by", "cause", "emergency", "disaster",
-    "media", "ingress_call_id", "egress_call_id", "joined_to",
+    "media", "ingress_call_id", "egress_call_id", "joined_to", "estimated",
 )  # fmt: skip
 ATTEMPT_COLUMNS: Final = (
     "ref", "n", "peer", "server", "called_as_sent", "started_at", "ended_at", "sip_status", "cause", "call_id",
@@ -74,6 +74,7 @@ def cdr_row(record: CallRecord) -> Row:
         record.ingress_call_id,
         record.egress_call_id,
         record.joined_to,
+        int(record.estimated),
     )
 
 

@@ -46,4 +46,5 @@ class CallRecord(Struct, frozen=True):
     ingress_call_id: str
     egress_call_id: str | None
     joined_to: str | None = None  # the ref of the call that it became part of
+    estimated: bool = False  # nobody saw its end: `ended_at` is when it was heard last
     attempts: tuple[AttemptRecord, ...] = ()

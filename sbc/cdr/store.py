@@ -1,8 +1,8 @@
 """Call detail records on disk: SQLite in `data_dir/cdr.db`, one writer, any number of readers.
 
 Tables and columns as in `docs/reference/cdr.md`. What `write` has returned for is on the disk (WAL, fsynced at each
-commit). It knows no queue and no thread: the runtime's sink calls `CdrWriter` from its one writer thread; the HTTP API
-and `sbc cdr` ask a `CdrReader` (of `reader`).
+commit). It knows no queue and no thread: the runtime calls `CdrWriter` from the one thread that feeds it of the spool;
+the HTTP API and `sbc cdr` ask a `CdrReader` (of `reader`).
 """
 
 import contextlib
@@ -26,6 +26,7 @@ from sbc.cdr.database import (
 from sbc.cdr.format import ATTEMPT_COLUMNS, CDR_COLUMNS, Row, attempt_row, cdr_row, time_text
 from sbc.cdr.reader import PAGE_RECORDS, PAGE_RECORDS_MAXIMUM, CdrReader, Page, Place
 from sbc.cdr.record import CallRecord
+from sbc.cdr.spool import Spot
 from sbc.core import limits
 
 __all__ = ["PAGE_RECORDS", "PAGE_RECORDS_MAXIMUM", "CdrReader", "CdrWriter", "Page", "Place", "StoreError"]
@@ -57,8 +58,20 @@ class CdrWriter:
             raise
         return cls(connection, path, lock)
 
-    def write(self, records: Sequence[CallRecord]) -> None:
+    def fed(self) -> Spot:
+        """Up to where it has the records of the spool; the beginning, where it has none."""
+        with self._working():
+            found = self._connection.execute(_SELECT_FED).fetchone()
+            return Spot() if found is None else Spot(*found)
+
+    def take(self, records: Sequence[CallRecord], spot: Spot) -> None:
+        """`feed.Destination`."""
+        self.write(records, spot)
+
+    def write(self, records: Sequence[CallRecord], spot: Spot | None = None) -> None:
         """Store all or none; once this returns they are durable. A `ref` that is already there stays as it is.
+
+        `spot`: what `fed` says from then on.
 
         Where the file is not in its place any more, a new one is begun, and StoreError says so: write again.
         """
@@ -68,9 +81,9 @@ class CdrWriter:
             if self._file is None or identity(self.path) != self._file:
                 self._begin_anew()
             try:
-                self._insert(calls, attempts)
+                self._insert(calls, attempts, spot)
             except UnicodeEncodeError:
-                self._insert([_storable(row) for row in calls], [_storable(row) for row in attempts])
+                self._insert([_storable(row) for row in calls], [_storable(row) for row in attempts], spot)
 
     # --- copies in other databases ------------------------------------------------------------------------------------
 
@@ -132,10 +145,12 @@ class CdrWriter:
                 self._begin_anew()
             yield
 
-    def _insert(self, calls: list[Row], attempts: list[Row]) -> None:
+    def _insert(self, calls: list[Row], attempts: list[Row], spot: Spot | None) -> None:
         with told_to_operators(self.path), transaction(self._connection):
             self._connection.executemany(_INSERT_CDR, calls)
             self._connection.executemany(_INSERT_ATTEMPT, attempts)
+            if spot is not None:
+                self._connection.execute(_SET_FED, (spot.segment, spot.offset))
         self.newest = newest_row(self._connection)
 
     def _begin_anew(self) -> NoReturn:
@@ -200,6 +215,8 @@ def _insert(table: str, columns: Sequence[str], *, key: str) -> str:
 
 _INSERT_CDR: Final = _insert("cdr", CDR_COLUMNS, key="ref")
 _INSERT_ATTEMPT: Final = _insert("attempt", ATTEMPT_COLUMNS, key="ref, n")
+_SELECT_FED: Final = "SELECT segment, place FROM fed WHERE destination = 'cdr.db'"
+_SET_FED: Final = "INSERT OR REPLACE INTO fed(destination, segment, place) VALUES ('cdr.db', ?, ?)"
 _SELECT_COPIED: Final = """
 SELECT row, copied.ref FROM copied JOIN cdr ON cdr.rowid = row AND cdr.ref = copied.ref WHERE destination = ?"""
 _SET_COPIED: Final = "INSERT OR REPLACE INTO copied(destination, row, ref) VALUES (?, ?, ?)"

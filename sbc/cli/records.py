@@ -114,7 +114,7 @@ def _row(record: dict[str, Any]) -> list[str | int | None]:
         record["egress"],
         record["caller"],
         record["called"],
-        minutes(record["billable_ms"] / 1000),
+        minutes(record["billable_ms"] / 1000) + ("?" if record.get("estimated") else ""),
         record["sip_status"],
         record["cause"],
         record["ended_by"],

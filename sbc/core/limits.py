@@ -202,6 +202,9 @@ LISTED_CALLS: Final = 1_000  # the newest, in one list of calls unless more are 
 CDR_SET_ASIDE: Final = 1_000  # records that another database has refused; with one more, copying stops and tries again
 CDR_COPY_BEHIND: Final = 10_000  # records more than at the start that wait to be copied: an alarm
 CDR_QUEUE: Final = 10_000  # records waiting for the disk before new calls are refused
+SPOOL_OCTETS: Final = 1_073_741_824  # that wait for their destinations, a million records; beyond, as with a full disk
+SPOOL_KEPT_OCTETS: Final = 16_777_216  # that stay when all have them, so that a record that comes again is known
+CDR_START_SECONDS: Final = 2.0  # that an answer waits for the disk (`cdr: strict`); then the call is refused
 
 # Media
 CONTROL_MESSAGE_OCTETS: Final = 65_536  # one message to or from the media worker
@@ -216,6 +219,7 @@ SRTP_SOURCES: Final = 256  # SSRCs under one key, each way; one more is not hear
 SRTP_RECORDS: Final = 65_536  # of SRTP sources that outlive a worker, 2 MiB; a call of one stream has four or more
 SRTP_KEYS: Final = 64  # that a session had and has no more, lest they be used anew; one more, and the oldest is gone
 SRTP_KEYS_TRIED: Final = 4  # at one end, while it changes over
+SRTP_ROLLOVERS_TRIED: Final = 128  # of a key whose past is lost: a stream of 46 hours at 50 packets a second
 HANDED_SECONDS: Final = 1.0  # that a leg which comes from another worker waits for word of its keys; then it is mute
 DTLS_SOURCES: Final = 4  # handshakes at once on one port; one more, and the oldest is over
 DTLS_RECORDS_PER_SECOND: Final = 50  # datagrams of handshakes on one port that are looked at; a handshake has some six

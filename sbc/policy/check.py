@@ -50,6 +50,10 @@ def _lines(policy: Policy) -> Iterator[str]:
         yield f"  SIP of calls to {policy.hep.server} by HEP3"
     if policy.cdr.keep is not None:
         yield f"  records stay {_time(policy.cdr.keep)}"
+    if policy.cdr.strict:
+        yield "  an answer is on the disk before the caller hears of it"
+    if policy.cdr.files is not None:
+        yield f"  records also to {policy.cdr.files.style} files in {policy.cdr.files.folder}"
     if policy.cdr.postgres is not None:
         yield f"  records also to {policy.cdr.postgres.url}"
     yield from (line for interface in policy.interfaces.values() for line in _interface(interface))

@@ -354,11 +354,24 @@ class Postgres(Struct, frozen=True):
     password: Secret | None = None
 
 
+class RecordFiles(Struct, frozen=True):
+    """Files in `folder` that others pick up; a new one every `rotate` seconds."""
+
+    folder: str
+    style: Literal["csv", "json"] = "csv"
+    rotate: float = 86_400.0
+
+
 class CdrRules(Struct, frozen=True):
-    """`keep`: seconds that a record stays in our own store; None: for ever."""
+    """`keep`: seconds that a record stays in our own store; None: for ever. `strict`: nobody hears of an answer before
+    the disk has it. `interim`: seconds between two notes that a call still talks; None: there are none.
+    """
 
     keep: float | None = None
     postgres: Postgres | None = None
+    strict: bool = False
+    interim: float | None = 60.0
+    files: RecordFiles | None = None
 
 
 FIXED: Final = ("sbc.name", "sbc.data_dir", "sbc.admin", "media.ports", "media.workers")

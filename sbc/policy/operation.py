@@ -7,12 +7,14 @@ from typing import Final
 
 from sbc.core.secret import Secret
 from sbc.policy import addresses, values
-from sbc.policy.model import CdrRules, Hep, LogRules, Postgres
+from sbc.policy.documents import Node
+from sbc.policy.model import CdrRules, Hep, LogRules, Postgres, RecordFiles
 from sbc.policy.problems import Problems, UnfitError
-from sbc.policy.schema import Fields, Key, choice, mapping, one
+from sbc.policy.schema import At, Fields, Key, choice, mapping, one, read_fields
 from sbc.policy.secrets import FORMS, Vault, fetch, read_password
 
 _KEEP_SECONDS: Final = 36_500 * 86_400.0  # whatever is longer means `forever`
+_INTERIM_SECONDS: Final = 10.0  # more often would cost more than a call does
 _TOKEN_CHARACTERS: Final = 16  # fewer could be guessed over the network
 
 
@@ -22,6 +24,22 @@ def _keep(text: str) -> float | None:
     seconds = values.duration(text)
     if not 86_400 <= seconds <= _KEEP_SECONDS:
         raise UnfitError(f"`{text}` is out of range", "expected 1d to 36500d, or forever")
+    return seconds
+
+
+def _interim(text: str) -> float:
+    if text == "never":
+        return 0.0
+    seconds = values.duration(text)
+    if not _INTERIM_SECONDS <= seconds <= 86_400:
+        raise UnfitError(f"`{text}` is out of range", "expected 10s to 1d, or never")
+    return seconds
+
+
+def _rotate(text: str) -> float:
+    seconds = values.duration(text)
+    if not 60 <= seconds <= 31 * 86_400:
+        raise UnfitError(f"`{text}` is out of range", "expected 1m to 31d")
     return seconds
 
 
@@ -59,6 +77,24 @@ POSTGRES: Final = (
     Key("password", f"a text, {FORMS}", "of the database's user", read_password),
 )
 
+RECORD_FILES: Final = (
+    Key("folder", "a path", "where to; made where it is missing", one(values.path), required=True),
+    Key(
+        "format",
+        "csv or json",
+        "csv: as `sbc cdr export`; json: a line for each call, with its attempts",
+        choice("csv", "json"),
+        default="csv",
+    ),
+    Key(
+        "rotate",
+        "a duration",
+        "a new file so often, by UTC; the one that is written to ends in `.part`; 1m to 31d",
+        one(_rotate),
+        default="1d",
+    ),
+)
+
 CDR: Final = (
     Key(
         "keep",
@@ -73,7 +109,33 @@ CDR: Final = (
         "records are copied to this database as well; takes the extra `postgres`",
         mapping(POSTGRES, "`postgres`"),
     ),
+    Key(
+        "strict",
+        "true or false",
+        "a caller hears of the answer only when that is on the disk; while the disk takes nothing, new calls get 503, "
+        "emergencies excepted",
+        one(values.flag),
+        default="false",
+    ),
+    Key(
+        "interim",
+        "a duration or never",
+        "how often it is noted on the disk that a call still talks, for the case that the power fails; 10s to 1d",
+        one(_interim),
+        default="1m",
+    ),
+    Key("files", "a mapping", "records are written to files as well", mapping(RECORD_FILES, "`files`")),
 )
+
+
+def read_cdr(node: Node, problems: Problems) -> Fields | None:
+    """`strict`, or a mapping."""
+    if node.text == "strict":
+        return Fields(node.where, {"strict": At(True, node.where)})
+    if node.pairs is None:
+        problems.wrong(node.where, f"`cdr` is {node.kind}", "expected strict, or a mapping")
+        return None
+    return read_fields(node, CDR, "`cdr`", problems)
 
 
 def admin_token(fields: Fields, vault: Vault, problems: Problems) -> Secret | None:
@@ -111,7 +173,17 @@ def cdr_rules(fields: Fields, vault: Vault, problems: Problems) -> CdrRules:
     postgres = _nested(cdr, "postgres")
     url = postgres.get("url")
     copied_to = None if url is None else Postgres(url, _secret(postgres, "password", vault, problems))
-    return CdrRules(cdr.get("keep"), copied_to)
+    files = _nested(cdr, "files")
+    folder = files.get("folder")
+    return CdrRules(
+        cdr.get("keep"),
+        copied_to,
+        strict=cdr.get("strict", False),
+        interim=cdr.get("interim", 60.0) or None,
+        files=None
+        if folder is None
+        else RecordFiles(folder, files.get("format", "csv"), files.get("rotate", 86_400.0)),
+    )
 
 
 def _nested(fields: Fields, name: str) -> Fields:

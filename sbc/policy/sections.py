@@ -16,7 +16,7 @@ from sbc.policy.headers import HEADERS
 from sbc.policy.health import HEALTH
 from sbc.policy.identity import CALLER_ID
 from sbc.policy.media import MEDIA_KEYS
-from sbc.policy.operation import CDR, HEP, LOG, POSTGRES
+from sbc.policy.operation import CDR, HEP, LOG, POSTGRES, RECORD_FILES, read_cdr
 from sbc.policy.peers import DID, PBX_KEYS, TRUNK_KEYS
 from sbc.policy.registration import REGISTER
 from sbc.policy.schema import Key, mapping, one, some
@@ -85,7 +85,7 @@ SBC: Final = Section(
         Key("alerts", "a mapping", "where alarms and emergency calls are posted", mapping(ALERTS, "`alerts`")),
         Key("log", "a mapping", "what log lines show", mapping(LOG, "`log`")),
         Key("hep", "a mapping", "a Homer server that gets the SIP messages of calls by HEP3", mapping(HEP, "`hep`")),
-        Key("cdr", "a mapping", "how long records stay, and where else they go", mapping(CDR, "`cdr`")),
+        Key("cdr", "strict or a mapping", "how sure and how long records are kept, and where else they go", read_cdr),
         Key(
             "bans",
             "off or a mapping",
@@ -211,6 +211,7 @@ NESTED: Final = (
     ("sbc.hep", HEP),
     ("sbc.cdr", CDR),
     ("sbc.cdr.postgres", POSTGRES),
+    ("sbc.cdr.files", RECORD_FILES),
     ("sbc.bans", BANS),
     ("interfaces.NAME.dscp", DSCP),
     ("interfaces.NAME.advertise", ADVERTISE),

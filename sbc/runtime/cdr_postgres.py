@@ -212,7 +212,7 @@ _CDR_TYPES: Final[dict[str, str]] = {
     "called_as_sent": "text", "started_at": "timestamptz", "ringing_at": "timestamptz", "answered_at": "timestamptz",
     "ended_at": "timestamptz", "billable_ms": "bigint", "sip_status": "integer", "q850": "integer", "ended_by": "text",
     "cause": "text", "emergency": "boolean", "disaster": "boolean", "media": "jsonb", "ingress_call_id": "text",
-    "egress_call_id": "text", "joined_to": "text",
+    "egress_call_id": "text", "joined_to": "text", "estimated": "boolean",
 }  # fmt: skip
 _ATTEMPT_TYPES: Final[dict[str, str]] = {
     "ref": "text", "n": "integer", "peer": "text", "server": "text", "called_as_sent": "text",

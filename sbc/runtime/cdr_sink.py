@@ -1,60 +1,74 @@
-"""Takes call records from the engine and makes them durable: a queue and one writer thread, in batches.
+"""Takes what calls come to from the engine and makes it durable in the spool: a queue and one writer thread.
 
-A thread hop per call would cost more than the record, so the thread says what it has stored once per batch. On a full
-disk records are kept and tried again with growing pauses; the engine learns of it and refuses new calls when too many
-wait. It knows nothing of SQLite beyond "write these, or raise StoreError". Used by `app`.
+A thread hop per call would cost more than the record, so the thread gathers for a moment, writes and syncs once, and
+says once what is safe. On a full disk records are kept and tried again with growing pauses; the engine learns of it and
+refuses new calls when too many wait, or at once where it must (`cdr: strict`). What is less than a record is given up
+first. It knows nothing of the spool's files: "write these, or raise SpoolError". Used by `app`.
 """
 
 import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Final, Protocol
 
 import structlog
 import trio
 
-from sbc.b2bua.commands import WriteCdr
-from sbc.b2bua.events import CdrDurable, CdrFailed
+from sbc.b2bua.commands import NoteCdr, WriteCdr
+from sbc.b2bua.events import CdrDurable, CdrFailed, CdrFlows, CdrStalled, CdrStarted
+from sbc.cdr.entry import Entry, Stopped
 from sbc.cdr.record import CallRecord
-from sbc.cdr.store import StoreError
+from sbc.cdr.spool import SpoolError
+from sbc.core import limits
 
 _BATCH: Final = 500
-_GATHER_SECONDS: Final = 0.05  # a commit costs much more than a record, so some are waited for
+_GATHER_SECONDS: Final = 0.01  # a sync costs much more than a record; a start is to be safe within 50 ms
 _PAUSES_SECONDS: Final = (0.5, 1.0, 2.0, 5.0, 10.0)
-_TIDY_AGAIN_SECONDS: Final = 3_600.0  # after a bug in it: what was promised to be removed may well be next time
+_TIDY_SECONDS: Final = 2.0  # between two looks for segments that nobody needs
 
 log = structlog.get_logger("cdr")
 
+Told = CdrDurable | CdrFailed | CdrStarted | CdrStalled | CdrFlows
+Item = WriteCdr | NoteCdr
+
 
 class Store(Protocol):
-    def write(self, records: Sequence[CallRecord]) -> None: ...
+    """`cdr.spool.Spool`."""
+
+    def write(self, entries: Iterable[Entry]) -> None: ...
+    def closing(self, alive: Collection[str]) -> list[CallRecord]: ...
+
+
+class _Close(frozenset[str]):
+    """Refs of calls that go on: the others of an earlier life are over."""
 
 
 class CdrSink:
     """`tell` goes to the driver. `start` from inside the trio run; `finish` before its end.
 
-    In the writer's thread: `stored` is called after each batch, and `tidy` when no record waits, so many seconds after
-    its last call as that has returned, or later.
+    In the writer's thread: `stored` is called after each batch with a record in it, and `tidy` now and then when
+    nothing waits.
     """
 
     def __init__(
         self,
         store: Store,
-        tell: Callable[[CdrDurable | CdrFailed], None],
+        tell: Callable[[Told], None],
         *,
         stored: Callable[[], None] | None = None,
-        tidy: Callable[[], float] | None = None,
+        tidy: Callable[[], None] | None = None,
     ) -> None:
-        self.pending = 0  # records not yet on disk
+        self.pending = 0  # records not yet safe
         self._store = store
         self._tell = tell
         self._stored = stored
         self._tidy = tidy
         self._tidy_at = 0.0  # monotonic
-        self._queue: queue.SimpleQueue[CallRecord | None] = queue.SimpleQueue()
-        self._said: deque[CdrDurable | CdrFailed] = deque()
+        self._queue: queue.SimpleQueue[Item | _Close | None] = queue.SimpleQueue()
+        self._said: deque[Told] = deque()
+        self._is_stalled = False
         self._token: trio.lowlevel.TrioToken | None = None
         self._finishing = threading.Event()
         self._giving_up = threading.Event()
@@ -66,7 +80,17 @@ class CdrSink:
 
     def write(self, command: WriteCdr) -> None:
         self.pending += 1
-        self._queue.put(command.record)
+        self._queue.put(command)
+
+    def note(self, command: NoteCdr) -> None:
+        """Not while the disk takes nothing and much waits: the record will say all of it."""
+        if self._is_stalled and self._queue.qsize() >= limits.CDR_QUEUE:
+            return
+        self._queue.put(command)
+
+    def close_open(self, alive: Collection[str]) -> None:
+        """Once, after the engine has its calls back: records of earlier calls that are not `alive` are closed."""
+        self._queue.put(_Close(alive))
 
     async def finish(self, patience: float) -> int:
         """Store what waits; the number of records that could not be stored within `patience` seconds."""
@@ -92,34 +116,36 @@ class CdrSink:
     def _write_all(self) -> None:
         is_last = False
         while not is_last:
-            rest = self._tidy_up()
-            batch, is_last = self._next_batch(rest)
+            self._tidy_up()
+            batch, is_last = self._next_batch()
             if batch:
                 self._store_batch(batch)
 
-    def _tidy_up(self) -> float | None:
-        """Seconds until there may be something to tidy up; None: never."""
-        if self._tidy is None:
-            return None
+    def _tidy_up(self) -> None:
         now = time.monotonic()
-        if now >= self._tidy_at and self._queue.empty():
-            try:
-                self._tidy_at = now + self._tidy()
-            except Exception:  # records must go on being written
-                log.exception("cdr.tidy_failed")
-                self._tidy_at = now + _TIDY_AGAIN_SECONDS
-        return max(self._tidy_at - now, 0.0)
-
-    def _next_batch(self, rest: float | None) -> tuple[list[CallRecord], bool]:
-        """Waits for one record (at most `rest`), gives others a moment, then takes what is there."""
-        batch: list[CallRecord] = []
+        if self._tidy is None or now < self._tidy_at or not self._queue.empty():
+            return
+        self._tidy_at = now + _TIDY_SECONDS
         try:
-            item = self._queue.get(timeout=rest)
+            self._tidy()
+        except SpoolError as error:  # in the way of writing it is an alarm
+            log.warning("cdr.spool_not_tidied", reason=str(error))
+        except Exception:  # records must go on being written
+            log.exception("cdr.tidy_failed")
+
+    def _next_batch(self) -> tuple[list[Item], bool]:
+        """Waits for one, gives others a moment, then takes what is there."""
+        batch: list[Item] = []
+        try:
+            item = self._queue.get(timeout=None if self._tidy is None else _TIDY_SECONDS)
         except queue.Empty:
             return batch, False
         self._finishing.wait(_GATHER_SECONDS)
         while item is not None:
-            batch.append(item)
+            if isinstance(item, _Close):
+                batch += self._closing(item)
+            else:
+                batch.append(item)
             if len(batch) >= _BATCH:
                 return batch, False
             try:
@@ -128,12 +154,22 @@ class CdrSink:
                 return batch, False
         return batch, True
 
-    def _store_batch(self, batch: list[CallRecord]) -> None:
+    def _closing(self, alive: _Close) -> list[Item]:
+        try:
+            records = self._store.closing(alive)
+        except Exception:  # what was before must not be in the way of what is now
+            log.exception("cdr.not_closed")
+            return []
+        if records:
+            log.warning("cdr.closed", calls=len(records), refs=" ".join(record.ref for record in records[:10]))
+        return [NoteCdr(Stopped(record)) for record in records]  # no call waits to hear of it
+
+    def _store_batch(self, batch: list[Item]) -> None:
         """Until it is stored, or the program ends and will not wait longer."""
         failures = 0
         while True:
             try:
-                self._store.write(batch)
+                self._store.write([_entry(item) for item in batch])
             except Exception as error:  # noqa: BLE001 - whatever it was, the records must not be lost with the thread
                 failures += 1
                 self._failed(batch, error, failures)
@@ -141,21 +177,31 @@ class CdrSink:
                 if self._giving_up.wait(pause):
                     return
             else:
-                if failures:
-                    log.warning("cdr.stored_again", records=len(batch), failures=failures)
-                self._say([CdrDurable(record.ref) for record in batch])
-                if self._stored is not None:
-                    self._stored()
+                self._succeeded(batch, failures)
                 return
 
-    def _failed(self, batch: list[CallRecord], error: Exception, failures: int) -> None:
-        reason = str(error) if isinstance(error, StoreError) else f"{type(error).__name__}: {error}"
-        waiting = max(len(batch), self.pending)  # with those that came after this batch
+    def _succeeded(self, batch: Sequence[Item], failures: int) -> None:
+        events = [event for item in batch if (event := _safe(item)) is not None]
+        if failures:
+            self._is_stalled = False
+            records = sum(isinstance(item, WriteCdr) for item in batch)
+            log.warning("cdr.stored_again", records=records, failures=failures)
+            self._say([*events, CdrFlows()])
+        elif events:
+            self._say(events)
+        if self._stored is not None and any(isinstance(_entry(item), Stopped) for item in batch):
+            self._stored()
+
+    def _failed(self, batch: Sequence[Item], error: Exception, failures: int) -> None:
+        reason = str(error) if isinstance(error, SpoolError) else f"{type(error).__name__}: {error}"
+        records = [item.record.ref for item in batch if isinstance(item, WriteCdr)]
+        waiting = max(len(records), self.pending)  # with those that came after this batch
         log.error("cdr.not_stored", alarm=True, records=waiting, failures=failures, reason=reason)
         if failures == 1:
-            self._say([CdrFailed(record.ref, reason) for record in batch])
+            self._is_stalled = True
+            self._say([CdrStalled(), *(CdrFailed(ref, reason) for ref in records)])
 
-    def _say(self, events: Sequence[CdrDurable | CdrFailed]) -> None:
+    def _say(self, events: Sequence[Told]) -> None:
         self._said.extend(events)
         if self._token is None:
             return
@@ -163,3 +209,14 @@ class CdrSink:
             self._token.run_sync_soon(self._deliver, idempotent=True)
         except trio.RunFinishedError:
             return
+
+
+def _entry(item: Item) -> Entry:
+    return Stopped(item.record) if isinstance(item, WriteCdr) else item.entry
+
+
+def _safe(item: Item) -> CdrDurable | CdrStarted | None:
+    """What the engine hears of it once it is safe."""
+    if isinstance(item, WriteCdr):
+        return CdrDurable(item.record.ref)
+    return CdrStarted(item.entry.ref) if item.tells else None

@@ -11,7 +11,7 @@ from typing import Final, Protocol
 import sbc
 from sbc.admin.history import History, Sample
 from sbc.admin.live import live_texts
-from sbc.admin.state import AlarmView, RuntimeView, TraceView, Why, WorkerView
+from sbc.admin.state import AlarmView, RuntimeView, SpoolView, TraceView, Why, WorkerView
 from sbc.b2bua.snapshot import CallView, EngineView, LoadView
 from sbc.core.errors import OperatorError
 from sbc.core.tables import Table
@@ -77,6 +77,7 @@ class ProgramView:
         workers: Callable[[], tuple[WorkerView, ...]] = tuple,
         alarms: Callable[[], tuple[AlarmView, ...]] = tuple,
         copy_pending: Callable[[], int | None] = lambda: None,
+        spool: Callable[[], SpoolView] = SpoolView,
         state: Callable[[], tuple[int, float]] = lambda: (0, 0.0),
         tables: Callable[[], tuple[Table, ...]] = tuple,
         supervisor: int | None = None,
@@ -93,6 +94,7 @@ class ProgramView:
         self._workers = workers
         self._alarms = alarms
         self._copy_pending = copy_pending
+        self._spool = spool
         self._state = state
         self._tables = tables
         self._supervisor = supervisor
@@ -142,6 +144,7 @@ class ProgramView:
             answered_per_second=answered_per_second,
             supervisor=self._supervisor,
             copy_pending=self._copy_pending(),
+            spool=self._spool(),
             state_pending=state_pending,
             state_behind_seconds=state_behind,
             certificates=self._certificates(),

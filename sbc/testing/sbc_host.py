@@ -15,12 +15,14 @@ from sbc.b2bua.commands import (
     BlockSource,
     ClosePorts,
     Command,
+    HoldPorts,
     Log,
+    NoteCdr,
     OpenPorts,
     StoreState,
     WriteCdr,
 )
-from sbc.b2bua.events import CdrFailed, Event, MediaReplied, PortsOpened
+from sbc.b2bua.events import CdrFailed, CdrStarted, Event, MediaReplied, PortsOpened
 from sbc.cdr.record import CallRecord
 from sbc.core.address import Flow, Transport
 from sbc.media import wire
@@ -93,6 +95,8 @@ class SbcHost:
                     sends.append(command)
                 case OpenPorts(local=local, pairs=pairs):
                     events.append(PortsOpened(local, world.media.open_ports(local, pairs)))
+                case HoldPorts(local=local, ports=ports):
+                    world.media.hold_ports(local, ports)
                 case ClosePorts(local=local, ports=ports):
                     world.media.close_ports(local, ports)
                 case AskMedia(request=request):
@@ -106,6 +110,10 @@ class SbcHost:
                     stored = self._write(record)
                     if stored is not None:
                         events.append(stored)
+                case NoteCdr(entry=entry, tells=tells):
+                    world.noted.append(entry)
+                    if tells and not world.disk_is_full:
+                        events.append(CdrStarted(entry.ref))
                 case StoreState(key=key, value=value):
                     world.kept.put(key, value, world.now)
                 case BlockSource(source=source, seconds=seconds):

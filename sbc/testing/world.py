@@ -24,6 +24,7 @@ from sbc.b2bua.events import (
     StateRestored,
 )
 from sbc.b2bua.switch import Switch
+from sbc.cdr.entry import Entry
 from sbc.cdr.record import CallRecord
 from sbc.core.address import Address, Flow, Transport
 from sbc.media import wire
@@ -49,6 +50,7 @@ from sbc.testing.sbc_host import SbcHost
 from sbc.testing.seeds import seeded_ids
 from sbc.testing.shares import miscounted
 from sbc.trace.ladder import draw, moves
+from sbc.trace.recorder import Recorder
 
 OFFICE: Final = "10.0.0.5:5060"
 CARRIER: Final = "198.51.100.7:5060"
@@ -111,6 +113,7 @@ class World:
         self.switch = Switch(self.policy, seeded_ids(seed + 1), timing=timing)
         self.media = FakeMedia(*media_ports, clock=lambda: self.net.now)
         self.cdr = Cdrs()
+        self.noted: list[Entry] = []  # what the spool was told of calls before their records
         self.cdr_again: list[
             CallRecord
         ] = []  # ordered by a later life of signalling, though an earlier had stored them
@@ -351,7 +354,6 @@ class World:
 
     def story(self) -> str:
         """Everything that helps to see what happened: ladders, what phones heard, log lines."""
-        traces = [*self.lives.former, *([] if self.lives.is_dead else [self.switch.trace])]
         parts = [
             f"call {ref}\n{draw(trace.entries(ref), peers=trace.peers(ref))}"
             for trace in traces
@@ -365,6 +367,11 @@ class World:
         lost = [f"{sent.at:.3f} {sent.fate} {sent.data[:40]!r}" for sent in self.net.log if sent.fate != "delivered"]
         parts += lost[:40]
         return "\n".join(parts)
+
+    @property
+    def traces(self) -> list[Recorder]:
+        """One for each life of signalling."""
+        return [*self.lives.former, *([] if self.lives.is_dead else [self.switch.trace])]
 
     def leaks(self) -> list[str]:
         """What any octet that we ever sent to one side tells about the other: addresses, names, Call-IDs, tags."""

@@ -110,7 +110,7 @@ const LOOK_OF_CAUSE = { normal: "up", cancelled: "ended", busy: "ended", no_answ
 const Cause = ({ of }) => html`<${State} is=${LOOK_OF_CAUSE[of.cause] ?? "down"}>${visible(of.cause).replaceAll("_", " ")}<//>${of.sip_status && of.cause !== "normal" ? html` <span class="dim">${of.sip_status}</span>` : ""}`;
 
 export function Facts({ record }) {
-  const marks = [record.emergency && "an emergency call", record.disaster && "by a disaster plan"].filter(Boolean).join(", ");
+  const marks = [record.emergency && "an emergency call", record.disaster && "by a disaster plan", record.estimated && "ended unseen, its end is estimated"].filter(Boolean).join(", ");
   const facts = [
     ["Cause", html`<${Cause} of=${record} />`],
     ["Ended by", visible(record.ended_by)],

@@ -19,7 +19,7 @@ from sbc.cdr.store import CdrReader, CdrWriter, StoreError
 
 CONTRACT = {
     "cdr": "ref ingress egress route caller called called_as_sent started_at ringing_at answered_at ended_at "
-    "billable_ms sip_status q850 ended_by cause emergency disaster media ingress_call_id egress_call_id joined_to",
+    "billable_ms sip_status q850 ended_by cause emergency disaster media ingress_call_id egress_call_id joined_to estimated",
     "attempt": "ref n peer server called_as_sent started_at ended_at sip_status cause call_id",
 }
 
@@ -39,7 +39,7 @@ FIRST_SCHEMA = (
     "CREATE INDEX cdr_by_end ON cdr(ended_at, ref)",
     "PRAGMA user_version=1",
 )
-FIRST_COLUMNS = CDR_COLUMNS[:-1]
+FIRST_COLUMNS = CDR_COLUMNS[:-2]  # without what was added
 
 
 def rows(folder, query):
