@@ -28,6 +28,7 @@ from sbc.b2bua.commands import (
     BlockSource,
     ClosePorts,
     Log,
+    NoteCdr,
     OpenPorts,
     StoreState,
     WriteCdr,
@@ -48,8 +49,8 @@ from sbc.runtime.ban_mirror import BanMirror
 from sbc.runtime.call_door import CallDoor
 from sbc.runtime.cdr_copy import CdrCopy
 from sbc.runtime.cdr_postgres import need_psycopg
+from sbc.runtime.cdr_records import CdrRecords
 from sbc.runtime.cdr_retention import CdrRetention
-from sbc.runtime.cdr_sink import CdrSink
 from sbc.runtime.certificates import CertificateWatch
 from sbc.runtime.data_dir import node_label
 from sbc.runtime.dns import Resolver, name_servers
@@ -96,6 +97,8 @@ class RunningEngine(Engine, Viewed, Stoppable, Protocol):
     def show_fingerprint(self, fingerprint: tuple[str, str]) -> None: ...
     @property
     def has_former_peers(self) -> bool: ...
+    @property
+    def unrecorded(self) -> set[str]: ...
 
 
 MakeEngine = Callable[[Policy, IdSource], RunningEngine]
@@ -182,7 +185,7 @@ class _Program:
         self._driver = driver = Driver(self._engine, _escaped)
         self._copy = CdrCopy(opened.store)
         self._retention = CdrRetention(opened.store, policy.cdr)
-        self._sink = CdrSink(opened.store, driver.handle, stored=self._copy.stored, tidy=self._retention.step)
+        self._records = CdrRecords(opened.store, self._copy, self._retention, driver.handle, policy.name)
         self._alerts = Alerts(policy.name, policy.webhook, self._drops, is_whole=policy.log.numbers == "full")
         writer.notice = self._alerts.notice
         self._tls = TlsRules(policy)
@@ -220,7 +223,8 @@ class _Program:
             AskMedia: lambda command: self._media.ask(command.request),
             OpenPorts: self._ports.perform,
             ClosePorts: lambda command: self._media.close_ports(command.local, command.ports),
-            WriteCdr: self._sink.write,
+            WriteCdr: self._records.sink.write,
+            NoteCdr: self._records.sink.note,
             StoreState: opened.state.store,
             BlockSource: self._bans.perform,
             BlockAll: self._bans.perform,
@@ -246,7 +250,7 @@ class _Program:
             self._media.close()
             self._transports.close_all()
             with trio.CancelScope(shield=True):
-                unsaved = await self._sink.finish(_FLUSH_SECONDS)
+                unsaved = await self._records.finish(_FLUSH_SECONDS)
                 await self._copy.finish(0 if self._is_leaving else _LAST_COPIES_SECONDS)
                 unkept = await self._opened.state.finish(_FLUSH_SECONDS)
         if unkept:
@@ -257,7 +261,7 @@ class _Program:
     # --- beginning ------------------------------------------------------------------------------------------------
 
     async def _start(self, nursery: trio.Nursery, ready: Ready | None) -> None:
-        self._sink.start()
+        self._records.start(self._in_force.policy.cdr)
         self._copy.start(self._in_force.policy.cdr.postgres)
         kept = self._opened.state.load()
         self._opened.state.start()
@@ -270,6 +274,7 @@ class _Program:
         await nursery.start(self._transports.run)
         nursery.start_soon(self._bans.run)
         self._driver.start(StateRestored(kept))
+        self._records.sink.close_open(self._engine.unrecorded)
         portless = self._ports.started()
         if portless:
             raise OperatorError("\n".join(portless))
@@ -316,6 +321,7 @@ class _Program:
             workers=partial(worker_views, self._media),
             alarms=self._alerts.alarms,
             copy_pending=lambda: self._copy.pending,
+            spool=self._records.view,
             state=self._opened.state.lag,
             tables=self._tables,
             supervisor=self._keeper.supervisor,
@@ -389,6 +395,7 @@ class _Program:
         self._hep.set_policy(policy.hep)
         self._bans.set_policy(policy)
         self._copy.change(policy.cdr.postgres)
+        self._records.change(policy.cdr)
         self._retention.change(policy.cdr)
         self._media.change(media_rules.settings_of(policy), media_rules.marks_of(policy), media_rules.own_hosts(policy))
         profiles = self._tls.policy.tls_profiles
@@ -410,7 +417,7 @@ class _Program:
             await stop.drain.wait()
             self._is_stopping = True
             self._keeper.stopping()
-            stopping = Stopping(self._engine, self._driver.handle, lambda: self._sink.pending)
+            stopping = Stopping(self._engine, self._driver.handle, lambda: self._records.sink.pending)
             await stopping.run(self._in_force.policy.stop_after, stop.now)
             nursery.cancel_scope.cancel()
 
