@@ -129,9 +129,3 @@ def _within(file: str) -> str:
     """A module's path from this program's folder on: the same wherever it is installed."""
     at = file.rfind("/sbc/")
     return file if at < 0 else file[at + 1 :]
-
-
-def _within(file: str) -> str:
-    """A module's path from this program's folder on: the same wherever it is installed."""
-    at = file.rfind("/sbc/")
-    return file if at < 0 else file[at + 1 :]
