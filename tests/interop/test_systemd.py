@@ -139,6 +139,59 @@ def test_a_media_worker_of_its_own_outlives_a_restart_and_a_stop_ends_with_statu
     assert "Traceback" not in machine.run("journalctl", "-u", "sbc", "-u", "sbc-media@0", "--no-pager")
 
 
+def sockets(machine: Booted, process: str) -> set[str]:
+    """Inodes of the UDP sockets of this process, which tell whether they are the same ones as before."""
+    said = machine.shell(f"ss -Hlnupe 'sport = :5060' | grep '\"{process}\"'")
+    return set(re.findall(r" ino:(\d+)", said))
+
+
+def test_a_restart_hands_the_sockets_over_and_a_stop_does_not(installed, started, tmp_path):
+    machine = installed
+    before = pids(machine)
+    held = sockets(machine, "sbc")
+    machine.run("systemctl", "restart", "sbc.service")
+    after = pids(machine)
+    assert held
+    assert sockets(machine, "sbc") == sockets(machine, "sbc-signalling") == held
+    assert set(before.values()).isdisjoint(after.values())
+    said = machine.run("journalctl", "-u", "sbc", "--no-pager")
+    assert "stop.leave" in said
+    assert "restart.done" in said
+    assert "stop.drain" not in said
+    assert not re.search(r"takeover|Traceback|left-over", said)
+    call(machine, started, tmp_path)
+
+    machine.run("systemctl", "stop", "sbc.service")
+    machine.run("systemctl", "start", "sbc.service")
+    assert "stop.drain" in machine.run("journalctl", "-u", "sbc", "--no-pager")
+    assert sockets(machine, "sbc").isdisjoint(held)
+
+
+def test_the_sockets_wait_while_a_policy_is_put_right(installed):
+    machine = installed
+    held = sockets(machine, "sbc")
+    machine.write("/etc/sbc/8-wrong.yaml", "trunks: {broken: {}}")
+    machine.run("systemctl", "restart", "sbc.service", ok=False)
+    machine.until("journalctl -u sbc --no-pager", "8-wrong.yaml:1")
+    machine.run("rm", "/etc/sbc/8-wrong.yaml")
+    machine.until("systemctl is-active sbc.service", "active")
+    machine.until(f"{ADMIN} status --json", '"ready": true')
+    assert sockets(machine, "sbc") == held
+
+
+def test_the_installed_program_takes_over_in_the_same_process(installed):
+    machine = installed
+    before, held = pids(machine), sockets(machine, "sbc")
+    machine.shell("kill -USR2 $(systemctl show -p MainPID --value sbc.service)")
+    machine.until("journalctl -u sbc --no-pager", "restart.done")
+    assert "restarted" in machine.shell(f"{ADMIN} restart")
+    after = pids(machine)
+    assert (after["sbc"], after["sbc-media-0"]) == (before["sbc"], before["sbc-media-0"])
+    assert after["sbc-signalling"] != before["sbc-signalling"]
+    assert sockets(machine, "sbc") == held
+    assert machine.show("sbc.service", "MainPID", "NRestarts") == {"MainPID": str(before["sbc"]), "NRestarts": "0"}
+
+
 def test_a_policy_that_is_wrong_fails_the_start_and_is_said(installed):
     machine = installed
     machine.write("/etc/sbc/8-wrong.yaml", "trunks: {broken: {}}")

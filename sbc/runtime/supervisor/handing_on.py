@@ -78,7 +78,8 @@ def store(left: Inheritance) -> None:
         finally:
             os.close(table)
         filled.shutdown(socket.SHUT_WR)
-        send_descriptor(f"FDSTORE=1\nFDNAME={STORED}", kept.fileno())
+        # FDPOLL=0: else systemd lets go what nobody else holds the other end of.
+        send_descriptor(f"FDSTORE=1\nFDNAME={STORED}\nFDPOLL=0", kept.fileno())
         _wait_until_it_is_read()
 
 

@@ -148,18 +148,9 @@ class Held:
         pair = self._pairs[local][port]
         return pair.rtp, pair.rtcp
 
-    def journal_memory(self) -> int:
-        """A memfd, which signalling sizes and fills; nobody reads it here."""
-        if self._journal is None:
-            self._journal = os.memfd_create("sbc-journal", os.MFD_CLOEXEC)
-        return self._journal
-
     def close(self) -> None:
         for one in self._all():
             one.close()
-        if self._journal is not None:
-            os.close(self._journal)
-            self._journal = None
         if self._journal is not None:
             os.close(self._journal)
             self._journal = None

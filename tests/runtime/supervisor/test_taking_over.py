@@ -171,7 +171,7 @@ def test_what_systemd_keeps_is_what_the_next_start_goes_on_with(supervise, host,
     run.signal(signal.SIGUSR1)
     run.signal(signal.SIGTERM)  # as systemd does right behind
     kept = store.stored()
-    assert store.said[-1] == f"FDSTORE=1\nFDNAME={handing_on.STORED}"
+    assert store.said[-1] == f"FDSTORE=1\nFDNAME={handing_on.STORED}\nFDPOLL=0"
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
         peer.sendto(b"meanwhile", (host, 5060))
     store.barrier()
