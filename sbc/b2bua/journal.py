@@ -59,7 +59,7 @@ class CallJournal:
     def __init__(self) -> None:
         self._touched: dict[str, Call] = {}
         self._over: dict[str, Call] = {}
-        self._kept: dict[str, int] = {}  # by call: the hash of what was written last
+        self._kept: set[str] = set()  # calls of which something is kept
         self._marks: dict[str, Hashable] = {}  # by call that does not talk: what a new value would be written for
         self._tombs: deque[tuple[float, str]] = deque()  # calls that are over, and when that need not be known any more
         self._unstored: set[str] = set()  # of those: whose records are not on the disk for certain
@@ -74,13 +74,13 @@ class CallJournal:
         self._touched.pop(call.ref, None)
         self._over[call.ref] = call
 
-    def restored(self, ref: str, value: bytes) -> None:
-        """What was kept in an earlier life of a call that goes on."""
-        self._kept[ref] = hash(value)
+    def restored(self, ref: str) -> None:
+        """Something was kept in an earlier life, of a call that goes on."""
+        self._kept.add(ref)
 
     def is_over(self, ref: str, until: float, *, is_stored: bool = True) -> None:
         """What was kept of this one is needed until then, or until its record is stored."""
-        self._kept.setdefault(ref, 0)
+        self._kept.add(ref)
         self._tombs.append((until, ref))
         if not is_stored:
             self._unstored.add(ref)
@@ -90,7 +90,7 @@ class CallJournal:
 
     def forget(self, ref: str) -> StoreState:
         """Nothing is to be known of it any more."""
-        self._kept.pop(ref, None)
+        self._kept.discard(ref)
         self._marks.pop(ref, None)
         return StoreState(PREFIX + ref, None)
 
@@ -138,7 +138,7 @@ class CallJournal:
         ref, state = call.ref, call.state
         if isinstance(state, Talking):
             return self._write(ref, save_call(call))
-        mark: Hashable = (state.written, state.durable) if isinstance(state, Ended) else setup_mark(call)
+        mark: Hashable = state.written if isinstance(state, Ended) else setup_mark(call)
         if self._marks.get(ref) == mark:
             return []
         self._marks[ref] = mark
@@ -154,9 +154,5 @@ class CallJournal:
         return self._write(ref, saved)
 
     def _write(self, ref: str, saved: Saved) -> list[StoreState]:
-        value = encode(saved)
-        mark = hash(value)
-        if self._kept.get(ref) == mark:
-            return []
-        self._kept[ref] = mark
-        return [StoreState(PREFIX + ref, value)]
+        self._kept.add(ref)
+        return [StoreState(PREFIX + ref, encode(saved))]

@@ -60,11 +60,11 @@ class Recovery:
     def _restore(self, ref: str, value: bytes, now: float) -> None:
         try:
             saved = decode(value)
-            self._take(ref, saved, value, now)
+            self._take(ref, saved, now)
         except Exception as error:  # noqa: BLE001  one call's value must not keep all others down
             self._lose(ref, error)
 
-    def _take(self, ref: str, saved: Saved, value: bytes, now: float) -> None:
+    def _take(self, ref: str, saved: Saved, now: float) -> None:
         match saved:
             case SavedCall():
                 call = restore_call(ref, saved, self._context, now)
@@ -72,7 +72,7 @@ class Recovery:
                 self._living.add(call)
                 self._living.settle(call, now)
                 self._restored.append(ref)
-                self._journal.restored(ref, value)
+                self._journal.restored(ref)
             case SavedSetup():
                 self._leftovers.restore(ref, saved, now)
                 self._journal.is_over(ref, now + REPEATED_SECONDS, is_stored=False)
