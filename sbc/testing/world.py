@@ -50,7 +50,6 @@ from sbc.testing.sbc_host import SbcHost
 from sbc.testing.seeds import seeded_ids
 from sbc.testing.shares import miscounted
 from sbc.trace.ladder import draw, moves
-from sbc.trace.recorder import Recorder
 
 OFFICE: Final = "10.0.0.5:5060"
 CARRIER: Final = "198.51.100.7:5060"
@@ -354,6 +353,7 @@ class World:
 
     def story(self) -> str:
         """Everything that helps to see what happened: ladders, what phones heard, log lines."""
+        traces = [*self.lives.former, *([] if self.lives.is_dead else [self.switch.trace])]
         parts = [
             f"call {ref}\n{draw(trace.entries(ref), peers=trace.peers(ref))}"
             for trace in traces
@@ -367,11 +367,6 @@ class World:
         lost = [f"{sent.at:.3f} {sent.fate} {sent.data[:40]!r}" for sent in self.net.log if sent.fate != "delivered"]
         parts += lost[:40]
         return "\n".join(parts)
-
-    @property
-    def traces(self) -> list[Recorder]:
-        """One for each life of signalling."""
-        return [*self.lives.former, *([] if self.lives.is_dead else [self.switch.trace])]
 
     def leaks(self) -> list[str]:
         """What any octet that we ever sent to one side tells about the other: addresses, names, Call-IDs, tags."""
