@@ -74,10 +74,12 @@ def save_leg(leg: Leg, layer: TransactionLayer) -> SavedLeg:
     uac, dialog, uas, state = leg.sending.uac, leg.dialog, leg.uas, leg.state
     if dialog is None and uac is not None:
         dialog = uac.dialog
-    kept_uas = None if uas is None else uas.saved()
     server = None if uas is None else layer.saved_server(uas.key)
-    if server is not None and kept_uas is None and server.state == ServerState.ACCEPTED:
-        server = replace(server, echo=(), data=None)  # its INVITE is known again, and nothing more is said to it
+    if uas is not None and uas.is_over:
+        if server is None:
+            uas = None
+        elif server.state == ServerState.ACCEPTED:
+            server = replace(server, echo=(), data=None)  # its INVITE is known again, and nothing more is said to it
     invite = None
     if uac is not None and uac.is_first and uac.state in _GIVEN_UP:
         invite = layer.saved_invite(uac.user)
@@ -96,7 +98,7 @@ def save_leg(leg: Leg, layer: TransactionLayer) -> SavedLeg:
         leg.sending.count,
         leg.refreshing.saved(),
         leg.asked.answered,
-        kept_uas,
+        None if uas is None else uas.saved(),
         server,
         leg.sending.saved_uac(),
         invite,

@@ -228,10 +228,9 @@ def restored_uac(
     said anew.
     """
     may_be_answered = request is not None and saved.is_first
-    if request is None:
-        fields = (("CSeq", f"{saved.cseq} INVITE"), *saved.credentials)
-        request = Request("INVITE", "", fields, _SOME if saved.has_body else b"")
-    uac = InviteUac(user, request, interface, dialog)
+    fields = (("CSeq", f"{saved.cseq} INVITE"), *saved.credentials) if request is None else request.fields
+    uri, body = "" if request is None else request.uri_text, _SOME if saved.has_body else b""
+    uac = InviteUac(user, Request("INVITE", uri, fields, body), interface, dialog)
     uac._is_first, uac._answer = saved.is_first, saved.answer
     uac.state = saved.state
     if not uac.is_over and uac.state is not State.ANSWERED:

@@ -27,7 +27,7 @@ class State(enum.StrEnum):
 
 
 class SavedUas(Struct, frozen=True, omit_defaults=True):
-    """An INVITE of a peer that has no final response, or whose 2xx has no ACK. `give_up_at`: for that ACK."""
+    """An INVITE of a peer. `give_up_at`: of our 2xx, if its ACK does not come."""
 
     key: tuple[str, ...]
     cseq: int
@@ -71,10 +71,7 @@ class InviteUas:
         self._resend_at: float | None = None
         self._give_up_at: float | None = None
 
-    def saved(self) -> SavedUas | None:
-        """None: it is over."""
-        if self.state is not State.PROCEEDING and self.state is not State.ANSWERED:
-            return None
+    def saved(self) -> SavedUas:
         return SavedUas(self.key, self.cseq, self.to_tag, self.state, self.first, self._has_offer, self._give_up_at)
 
     def resume(self, now: float) -> list[Order]:
@@ -88,6 +85,11 @@ class InviteUas:
     @property
     def is_pending(self) -> bool:
         return self.state is State.PROCEEDING
+
+    @property
+    def is_over(self) -> bool:
+        """It has its final response, and we have the ACK of a 2xx."""
+        return self.state is State.CONFIRMED or self.state is State.REFUSED
 
     @property
     def awaits_ack(self) -> bool:
