@@ -149,6 +149,10 @@ class Network:
         """Lose the next `times` datagrams whose first line begins so, by name of receiver and sender."""
         self._losses.append(_Loss(start.encode() if isinstance(start, str) else start, to, by, times))
 
+    def loses_no_more(self) -> None:
+        """What was to be lost is delivered from now on."""
+        self._losses.clear()
+
     @contextmanager
     def holding(self, host: Host | str) -> Iterator[None]:
         """What this host sends and what is sent to it stays in flight until the end of the block; then it arrives."""
