@@ -21,17 +21,25 @@ BenchSeconds = Annotated[
 
 Costs are printed beside a yardstick measured in the same run. With media:
 packets alone, between network namespaces of its own, beside kernel forwarding
-and rtpengine; this takes root.
+and rtpengine; this takes root. With journal: what it costs that every call
+survives, beside the same calls without it.
 
   sbc bench
   sbc bench media
-  sbc bench media --calls 500 --seconds 60""",
+  sbc bench media --calls 500 --seconds 60
+  sbc bench journal""",
 )
-def bench(part: Literal["all", "media"] = "all", /, *, calls: BenchCalls = 500, seconds: BenchSeconds = 6) -> int:
+def bench(
+    part: Literal["all", "media", "journal"] = "all", /, *, calls: BenchCalls = 500, seconds: BenchSeconds = 6
+) -> int:
     if part == "media":
         from sbc.cli.bench_report import run_media_bench
 
         return run_media_bench(calls, seconds)
+    if part == "journal":
+        from sbc.cli.bench_journal import run_journal_bench
+
+        return run_journal_bench()
     from sbc.cli.bench import run_bench
 
     return run_bench()
