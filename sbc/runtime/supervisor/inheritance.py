@@ -45,10 +45,11 @@ class LeftWorker(Struct, frozen=True):
 
 
 class Inheritance(Struct, frozen=True):
-    """`descriptors` stand for, in this order: listeners, pairs, workers, memories. `status`: how signalling ended.
+    """`descriptors` stand for, in this order: listeners, pairs, workers, memories, and the line to who stands by.
+    `stand_by`: the process that is to be the next signalling, of the reader's version; 0: none.
 
-    `was_ready`: this program has taken calls, so that what ends before it is ready is tried again. `stops`: signals
-    that came too late for the one who left this.
+    `status`: how signalling ended. `was_ready`: this program has taken calls, so that what ends before it is ready is
+    tried again. `stops`: signals that came too late for the one who left this.
     """
 
     version: int
@@ -60,12 +61,13 @@ class Inheritance(Struct, frozen=True):
     status: int = 0
     was_ready: bool = False
     stops: tuple[int, ...] = ()
+    stand_by: int = 0
 
     @property
     def descriptors_needed(self) -> int:
         pairs = sum(len(one.ports) for one in self.pairs)
         workers = sum(3 if worker.pid else 2 for worker in self.workers)
-        return len(self.listeners) + 2 * pairs + workers + len(self.memories)
+        return len(self.listeners) + 2 * pairs + workers + len(self.memories) + bool(self.stand_by)
 
 
 class _Head(Struct, frozen=True):

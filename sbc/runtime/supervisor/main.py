@@ -53,8 +53,8 @@ from sbc.runtime.supervisor.crew import Crew
 from sbc.runtime.supervisor.held import Held
 from sbc.runtime.supervisor.inheritance import Inheritance, UnreadableError
 from sbc.runtime.supervisor.log_line import LogFormat, log_line, write_line
-from sbc.runtime.supervisor.rehearsal import PROGRAM as REHEARSAL_PROGRAM
-from sbc.runtime.supervisor.rehearsal import Rehearsal
+from sbc.runtime.supervisor.reserve import Reserve
+from sbc.runtime.supervisor.stand_by import PROGRAM as STAND_BY_PROGRAM
 from sbc.runtime.supervisor.starting import RUNNING, WORKER_PROGRAM, name_process, spawn
 
 PROGRAM: Final = ("-m", "sbc.runtime.supervisor")  # this interpreter's arguments, to be this again
@@ -108,12 +108,11 @@ class Supervisor:
         worker: Sequence[str] = WORKER_PROGRAM,
         *,
         program: Sequence[str] = PROGRAM,
-        rehearsal: Sequence[str] = REHEARSAL_PROGRAM,
+        stand_by: Sequence[str] = STAND_BY_PROGRAM,
     ) -> None:
         self._arguments = arguments
         self._signalling = signalling
         self._program = program
-        self._rehearsal_program = rehearsal
         self._log_format = log_format
         self._environment = {key: value for key, value in os.environ.items() if key not in _OURS}
         self._watchdog = Watchdog(os.environ, os.getpid())
@@ -122,7 +121,7 @@ class Supervisor:
         self._poll = select.poll()
         self._control: socket.socket | None = None
         self._crew = Crew(self._poll, self._environment, worker)
-        self._rehearsal: Rehearsal | None = None
+        self._reserve = Reserve(self._poll, arguments, self._environment, stand_by)
         self._is_to_be_left = False  # what is held, to the next start of the program
         self._pids: dict[Child, int] = {}
         self._status: int | None = None
@@ -147,14 +146,16 @@ class Supervisor:
             self._is_to_be_left = is_from_systemd
 
     def _inherit(self, left: Inheritance) -> None:
-        running = estate.taken_up(left, self._held, self._crew)
+        running = estate.taken_up(left, self._held, self._crew, self._reserve)
         self._pids.update(running)
         self._fell = left.status
         self._children.handle(Took(tuple(running), left.was_ready, left.stops), time.monotonic())
 
     def _left(self, *, was_ready: bool, stops: tuple[int, ...] = ()) -> Inheritance:
         status = 0 if self._fell is None else self._fell
-        return estate.written_down(self._held, self._crew, self._pids, status=status, was_ready=was_ready, stops=stops)
+        return estate.written_down(
+            self._held, self._crew, self._reserve, self._pids, status=status, was_ready=was_ready, stops=stops
+        )
 
     def _become(self, stops: tuple[int, ...]) -> None:
         """Signals wait until the next one can hear them."""
@@ -165,6 +166,7 @@ class Supervisor:
             handing_on.become([*self._program, *self._arguments], self._left(was_ready=True, stops=stops))
         except OSError as error:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, heard)
+            self._reserve.end()  # it is of the other version
             self._perform(self._children.handle(NotBecome(str(error)), time.monotonic()))
 
     def _leave(self) -> None:
@@ -195,14 +197,14 @@ class Supervisor:
                     self._hear_signals(waking)
                 elif self._control is not None and fd == self._control.fileno():
                     self._serve(self._control)
+                elif self._reserve.hear(fd):
+                    self._rehearsed("")
                 else:
                     self._heard(self._crew.hear(fd))
             now = time.monotonic()
             self._perform(self._children.tick(now))
-            if self._rehearsal is not None:
-                self._rehearsal.tick(now)
-        if self._rehearsal is not None:
-            self._rehearsal.kill()
+            self._reserve.tick(now)
+        self._reserve.end()
         if self._is_to_be_left:
             self._leave()
         self._held.close()
@@ -210,16 +212,14 @@ class Supervisor:
 
     def _patience(self) -> int | None:
         """Milliseconds."""
-        deadline = self._children.next_deadline()
-        if self._rehearsal is not None:
-            deadline = min(self._rehearsal.kill_at, math.inf if deadline is None else deadline)
-        return None if deadline is None else max(math.ceil((deadline - time.monotonic()) * 1000), 0)
+        deadline = min(self._children.next_deadline() or math.inf, self._reserve.next_deadline())
+        return None if deadline == math.inf else max(math.ceil((deadline - time.monotonic()) * 1000), 0)
 
     # --- what happens ---------------------------------------------------------------------------------------------
 
     def _hear_signals(self, waking: socket.socket) -> None:
         with contextlib.suppress(BlockingIOError):
-            # Of two that came at once the kernel lets the later handler run first (a frame upon the other's); and a stop
+            # Of two that come at once, the handler of the later one runs first (its frame lies on top); but a stop
             # behind a SIGUSR1 must find us leaving.
             for number in sorted(waking.recv(64), key=lambda number: number != signal.SIGUSR1):
                 if number in _SIGNALS:
@@ -232,13 +232,11 @@ class Supervisor:
                 self._bury(*ended)
 
     def _bury(self, pid: int, status: int) -> None:
-        if self._rehearsal is not None and self._rehearsal.pid == pid:
-            refusal = self._rehearsal.refusal(os.waitstatus_to_exitcode(status))
-            self._rehearsal = None
-            self._rehearsed(refusal)
-            return
         child = next((child for child, known in self._pids.items() if known == pid), None)
-        if child is None:  # a worker that nobody wanted any more
+        if child is None:  # a worker that nobody wanted any more; or of the reserve
+            refusal = self._reserve.bury(pid, os.waitstatus_to_exitcode(status), time.monotonic())
+            if refusal is not None:
+                self._rehearsed(refusal)
             return
         self._hear_last_words(child)
         del self._pids[child]
@@ -327,6 +325,7 @@ class Supervisor:
         notify(f"READY=1\nSTATUS=ready, admin {admin}")
         self._held.sweep()
         self._fell = None
+        self._reserve.signalling_is_ready(time.monotonic())
         self._is_to_be_left = False
         for child in self._crew.unasked():
             self._perform(self._children.handle(Unwanted(child), time.monotonic()))
@@ -372,9 +371,12 @@ class Supervisor:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)
         after = [] if self._fell is None else ["--after", str(self._fell)]
-        arguments = [*self._signalling, "--supervisor-fd", str(theirs.fileno()), *after, *self._arguments]
+        words = [*after, *self._arguments]
         try:
-            pid = spawn(arguments, [theirs.fileno()], self._environment)
+            pid = self._reserve.become_signalling(words, theirs.fileno())
+            if pid is None:
+                arguments = [*self._signalling, "--supervisor-fd", str(theirs.fileno()), *words]
+                pid = spawn(arguments, [theirs.fileno()], self._environment)
         except OSError:
             ours.close()
             raise
@@ -394,7 +396,7 @@ class Supervisor:
 
     def _rehearse(self) -> None:
         try:
-            self._rehearsal = Rehearsal(self._arguments, self._environment, time.monotonic(), self._rehearsal_program)
+            self._reserve.rehearse(time.monotonic())
         except OSError as error:
             self._rehearsed(str(error))
 

@@ -15,10 +15,10 @@ PATIENCE = 20.0
 SUPERVISOR = """
 import sys
 from sbc.runtime.supervisor.main import Supervisor
-own, signalling, worker, rehearsal, arguments = sys.argv[1:]
-again = ["-c", own, own, signalling, worker, rehearsal]
+own, signalling, worker, stand_by, arguments = sys.argv[1:]
+again = ["-c", own, own, signalling, worker, stand_by]
 supervisor = Supervisor(
-    [arguments], "json", ["-c", signalling], ["-c", worker], program=again, rehearsal=["-c", rehearsal]
+    [arguments], "json", ["-c", signalling], ["-c", worker], program=again, stand_by=["-c", stand_by]
 )
 supervisor.take_over()
 status = supervisor.run()
@@ -70,10 +70,30 @@ life.recv(1)
 """
 
 
+# Becomes signalling when it is told to.
+STAND_BY = (
+    f"SIGNALLING = {SIGNALLING!r}"
+     """
+import os, socket, sys
+import msgspec
+line = socket.socket(fileno=int(sys.argv[1]))
+line.send(b"ready")
+data, descriptors, _, _ = socket.recv_fds(line, 65536, 3)
+if not data:
+    sys.exit()
+control, *streams = descriptors
+for number, stream in enumerate(streams, start=1):
+    os.dup2(stream, number)
+sys.argv = ["-c", "--supervisor-fd", str(control), *msgspec.msgpack.decode(data)]
+exec(SIGNALLING)
+"""
+)
+
+
 class Run:
     """One supervisor; `lines` is what its children have said."""
 
-    def __init__(self, folder, signalling, worker=WORKER, *, rehearsal="", inherits=(), told="", **environment):
+    def __init__(self, folder, signalling, worker=WORKER, *, stand_by=STAND_BY, inherits=(), told="", **environment):
         """`inherits`: descriptors, from number 3 on; `told`: what the environment says of them, $$ being its own id."""
         moved = " ".join(f"{n}<&{fd}" for n, fd in enumerate(inherits, start=3))
         self._said = folder / "stdout"
@@ -82,7 +102,7 @@ class Run:
             self.process = subprocess.Popen(
                 [
                     *("bash", "-c", f'exec {moved}; {told} exec "$0" "$@"'),
-                    *(sys.executable, "-c", SUPERVISOR, SUPERVISOR, SIGNALLING, worker, rehearsal, signalling),
+                    *(sys.executable, "-c", SUPERVISOR, SUPERVISOR, SIGNALLING, worker, stand_by, signalling),
                 ],
                 pass_fds=inherits,
                 stdin=subprocess.DEVNULL,
