@@ -27,6 +27,7 @@ from sbc.b2bua.commands import (
     BlockAll,
     BlockSource,
     ClosePorts,
+    HoldPorts,
     Log,
     NoteCdr,
     OpenPorts,
@@ -55,7 +56,7 @@ from sbc.runtime.certificates import CertificateWatch
 from sbc.runtime.data_dir import node_label
 from sbc.runtime.dns import Resolver, name_servers
 from sbc.runtime.driver import Driver, Engine
-from sbc.runtime.dtls_identity import make_identity, need_dtls
+from sbc.runtime.dtls_identity import keep_identity, need_dtls, retire_identity
 from sbc.runtime.fullness import Fullness
 from sbc.runtime.hep import HepExport
 from sbc.runtime.in_force import PolicyInForce, ReadPolicy
@@ -199,7 +200,8 @@ class _Program:
         self._hep = HepExport(self._engine.trace, self._drops, now=clock.boot_seconds, wall_at_zero=clock.wall_at_zero)
         self._hep.set_policy(policy.hep)
         self._resolver = Resolver(driver.handle, self._drops, servers=name_servers(os.environ))
-        identity = make_identity(ids, clock.boot_seconds() + clock.wall_at_zero())
+        wall = clock.boot_seconds() + clock.wall_at_zero()
+        identity = keep_identity(opened.store.path.parent, ids, wall)
         if identity is not None:
             self._engine.show_fingerprint(identity[1])
         self._media = MediaPool(
@@ -210,6 +212,7 @@ class _Program:
             node=node_label(policy.name, opened.store.path.parent),
             own=media_rules.own_hosts(policy),
             dtls=None if identity is None else identity[0],
+            is_settled=False,
         )
         self._ports = PortOpening(self._media, policy.media, driver.handle, is_restart=keeper.is_restart)
         self._transports = Transports(
@@ -222,6 +225,7 @@ class _Program:
             LookUp: self._resolver.look_up,
             AskMedia: lambda command: self._media.ask(command.request),
             OpenPorts: self._ports.perform,
+            HoldPorts: self._ports.hold,
             ClosePorts: lambda command: self._media.close_ports(command.local, command.ports),
             WriteCdr: self._records.sink.write,
             NoteCdr: self._records.sink.note,
@@ -253,6 +257,8 @@ class _Program:
                 unsaved = await self._records.finish(_FLUSH_SECONDS)
                 await self._copy.finish(0 if self._is_leaving else _LAST_COPIES_SECONDS)
                 unkept = await self._opened.state.finish(_FLUSH_SECONDS)
+            if self._label and not self._engine.load().calls:
+                retire_identity(self._opened.store.path.parent, clock.boot_seconds() + clock.wall_at_zero())
         if unkept:
             log.error("state.lost", values=unkept, path=str(self._opened.state.path))
         if unsaved:
@@ -274,6 +280,7 @@ class _Program:
         await nursery.start(self._transports.run)
         nursery.start_soon(self._bans.run)
         self._driver.start(StateRestored(kept))
+        self._media.settled()
         self._records.sink.close_open(self._engine.unrecorded)
         portless = self._ports.started()
         if portless:

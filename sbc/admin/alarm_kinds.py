@@ -86,6 +86,9 @@ KINDS: Final[Mapping[str, Kind]] = {
         "There are only {pairs} media port pairs on {local}[: {reason}].", ("local",), ("media.ports_opened",)
     ),
     "media.no_ports": Kind("No media port can be opened on {local}[: {reason}].", ("local",), ("media.ports_opened",)),
+    "media.ports_lost": Kind(
+        "{pairs} media port pairs on {local} cannot be opened again[: {reason}]; their calls ended.", ("local",)
+    ),
     "media.ports_exhausted": Kind("A call was refused: every media port on {local} is in use.", ("local",)),
     "media.foreign_packets": Kind(
         "Somebody else sends {per_second} packets a second to the media port of a call of {peer}[, from {source}].",

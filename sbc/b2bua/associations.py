@@ -48,6 +48,12 @@ class Associations:
     def restore(self, saved: Iterable[SavedAssociation]) -> None:
         self._known = {one.stream: _Known(one.dtls, one.tls_id, one.place) for one in saved}
 
+    def renew(self, i: int) -> None:
+        """What the handshake of this stream came to is lost: another one is asked for."""
+        known = self._known.get(i)
+        if known is not None:
+            self._known[i] = replace(known, dtls=replace(known.dtls, association=known.dtls.association + 1))
+
     def agreed(self, i: int, ours: DtlsSetup, theirs: DtlsSetup, remote: wire.Remote | None) -> wire.Dtls:
         """Another certificate, another role, or another place where no `tls-id` says that it is the same association,
         is a new one (RFC 8842 §3.1, RFC 5763 §6.6). One who is nowhere, because he holds, has not moved.

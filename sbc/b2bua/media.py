@@ -81,6 +81,11 @@ class CallMedia:
         return self._generation > 0
 
     @property
+    def generation(self) -> int:
+        """Of the session as put last."""
+        return self._generation
+
+    @property
     def offered_to(self) -> SideName:
         """Whose peer has an offer, and owes its answer."""
         return "egress" if self.offer is None else _other(self.offer.by)
@@ -232,7 +237,12 @@ class CallMedia:
         if session is None:
             return None
         told, text = side.now.told, self._text_for(to, session)
-        if told is not None and text is not None and says_enough(told, side.now.said, text, session):
+        if (
+            told is not None
+            and not self.is_spent(to)
+            and text is not None
+            and says_enough(told, side.now.said, text, session)
+        ):
             return None
         return self._make_offer(by, session, now, is_ours=True)
 
@@ -356,9 +366,9 @@ class CallMedia:
         if not self.is_up:
             return None
         if self.was_changing:
-            return self.prepare() or self.relay()
+            return replace(self.prepare() or self.relay(), adopted=True)
         self._wire()
-        return self._as_put()
+        return replace(self._as_put(), adopted=True)
 
     def _wire(self) -> tuple[Way, ...]:
         """The streams, and what is to be heard of them."""
@@ -372,6 +382,37 @@ class CallMedia:
     def _as_put(self) -> wire.PutSession:
         silence = self._rules.silence if self.listening.is_two_way else 0.0
         return wire.PutSession(self.ref, self._generation, self._streams, early=self.waits, silence_seconds=silence)
+
+    def renew(self, name: SideName, stream: int, now: float) -> bool:
+        """The key by which we encrypt a stream of the relay, as last put, for this side is spent: its next offer, or
+        answer, has another one. False: nothing can be done, or nothing is to be. Raises OutOfPortsError.
+
+        The ports of what a handshake has keyed are others from now on, so that its peer sees that it begins anew; what
+        comes to those before, nobody could open.
+        """
+        side = self.sides.get(name)
+        if side is None or side.securing is None or stream >= len(self._streams):
+            return False
+        end = self._streams[stream].ingress if name == "ingress" else self._streams[stream].egress
+        if end.port not in side.ports:
+            return False
+        i = side.ports.index(end.port)
+        if not side.securing.spend(i, side.told_stream(i)):
+            return self.is_spent(name)
+        taken = self._pool.take(side.local, 1, now)
+        if taken is None:
+            raise OutOfPortsError(side.local)
+        self._dead.append((side.local, side.ports[i]))
+        side.ports[i] = taken[0]
+        return True
+
+    def is_spent(self, name: SideName) -> bool:
+        """A stream of this side has a key under which nothing can be sent, and its peer knows of no other one."""
+        side = self.sides[name]
+        if side.securing is None:
+            return False
+        streams = () if side.now.told is None else side.now.told.media
+        return any(side.securing.is_spent(i, media) for i, media in enumerate(streams))
 
     def digits_to(self, to: SideName) -> int | None:
         """The stream of the relay, as last put, in which digits can be played to that side; None: in none."""

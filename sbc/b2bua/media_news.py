@@ -13,9 +13,10 @@ from sbc.b2bua.account import Ending
 from sbc.b2bua.call import Call
 from sbc.b2bua.commands import AskMedia, Log
 from sbc.b2bua.context import Context
-from sbc.b2bua.events import News
+from sbc.b2bua.events import News, PortsLost
 from sbc.b2bua.listening import FellSilent, Finding, ForeignPackets, ForgedPackets, NotHeard
 from sbc.b2bua.living import LivingCalls
+from sbc.b2bua.media import OutOfPortsError
 from sbc.core.cause import Cause
 from sbc.media import wire
 from sbc.policy.model import Peer
@@ -45,6 +46,8 @@ class MediaNews:
                 return self._living.guarded(ref, partial(_silent, seconds=seconds, now=now), now)
             case wire.Keyed(ref):
                 return self._living.guarded(ref, partial(_keyed, news=news, now=now), now)
+            case wire.KeySpent(ref):
+                return self._living.guarded(ref, partial(_renewed, news=news, now=now), now)
             case wire.StillHeard(local, port):
                 self._context.ports.heard(local, port, now)
                 return []
@@ -52,6 +55,17 @@ class MediaNews:
                 return [Log("error", "media.refused", (("ref", ref), ("reason", reason)))]
             case wire.EngineReady(dtls=why):
                 return self._no_dtls(why) if why else []  # the rest, the runtime shows
+
+    def ports_lost(self, lost: PortsLost, now: float) -> "list[Out]":
+        """Calls of an earlier life whose ports another program has by now: they cannot be heard any more."""
+        ports = set(lost.ports)
+        hit = [
+            ref
+            for ref, call in self._context.calls.items()
+            if any(side.local == lost.local and ports.intersection(side.ports) for side in call.media.sides.values())
+        ]
+        self._context.ports.lost(lost.local, ports)
+        return [out for ref in hit for out in self._living.guarded(ref, partial(_deaf, lost=lost, now=now), now)]
 
     def _no_dtls(self, why: str) -> "list[Out]":
         """A worker would refuse sessions that are to be keyed so: they are neither offered nor taken from now on."""
@@ -127,6 +141,28 @@ def _keyed(call: Call, news: wire.Keyed, now: float) -> "list[Out]":
         return []
     call.context.trace.note(call.ref, now, f"no DTLS with {peer.name}: {news.error}")
     return [Log("warning", "media.not_keyed", (("ref", call.ref), ("peer", peer.name), ("reason", news.error)))]
+
+
+def _renewed(call: Call, news: wire.KeySpent, now: float) -> "list[Out]":
+    """What was sent under our key is not known any more, so that nothing can be: its peer is offered another one."""
+    if not call.is_answered or news.generation != call.media.generation:
+        return []
+    leg = call.pair[0 if news.side == "ingress" else 1]
+    peer = call.legs[leg].peer
+    try:
+        if not call.media.renew(news.side, news.stream, now):
+            return []
+    except OutOfPortsError:
+        call.explain(f"media with {peer.name} cannot be encrypted any more, and no port is left", now)
+        return call.fail(Cause.FAILED, now)
+    call.context.trace.note(call.ref, now, f"media with {peer.name} needs another key: the former one is spent")
+    said = call.log("media.rekeyed", ("peer", peer.name), level="warning")
+    return [said, *call.modification.renegotiate(now, leg)]
+
+
+def _deaf(call: Call, lost: PortsLost, now: float) -> "list[Out]":
+    call.explain(f"its media ports on {lost.local} cannot be opened again: {lost.reason}", now)
+    return call.fail(Cause.FAILED, now)
 
 
 def _silent(call: Call, seconds: float, now: float) -> "list[Out]":

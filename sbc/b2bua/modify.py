@@ -365,6 +365,10 @@ class Modification:
             self._wish(Wish(change.by))
         if change.by is None:
             self._call.context.trace.note(self._call.ref, now, f"an offer of ours was refused: {status}")
+            if change.to in self._call.pair and self._call.media.is_spent(self._call.side_of(change.to)):
+                peer = self._call.legs[change.to].peer.name
+                self._call.explain(f"media with {peer} needs another key, and it takes none: {status}", now)
+                return self._call.fail(Cause.FAILED, now)
             return self.go_on(now)
         # Interop: many phones say 415 to a fax that they do not know. It is the offer that is not acceptable.
         told = 488 if status == 415 else crossing_status(status)

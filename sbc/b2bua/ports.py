@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import Final
 
-from sbc.b2bua.commands import ClosePorts, OpenPorts
+from sbc.b2bua.commands import ClosePorts, HoldPorts, OpenPorts
 from sbc.core.ids import IdSource
 from sbc.core.limits import (
     PORT_QUARANTINE_MAXIMUM_SECONDS,
@@ -67,8 +67,14 @@ class PortPool:
     def resting(self) -> int:
         return sum(len(address.resting) for address in self._addresses.values())
 
-    def start(self) -> list[OpenPorts]:
-        return [order for local in self._addresses for order in self._ask(local, 0.0)]
+    def start(self) -> list[OpenPorts | HoldPorts]:
+        """What calls of an earlier life hold comes first, before anybody else opens just those."""
+        held: list[OpenPorts | HoldPorts] = [
+            HoldPorts(local, tuple(sorted(address.used))) for local, address in self._addresses.items() if address.used
+        ]
+        return held + [
+            order for local, one in self._addresses.items() if not one.is_removed for order in self._ask(local, 0.0)
+        ]
 
     def change(self, locals_: Iterable[str], now: float) -> list[OpenPorts | ClosePorts]:
         """From now on ports are taken on these addresses, and no others."""
@@ -148,6 +154,12 @@ class PortPool:
             address.resting.pop(port, None)
             address.ended.pop(port, None)
             address.used.add(port)
+
+    def lost(self, local: str, ports: Iterable[int]) -> None:
+        """Held pairs that could not be opened again: they are nobody's."""
+        address = self._addresses.get(local)
+        if address is not None:
+            address.used.difference_update(ports)
 
     def give_back(self, local: str, ports: list[int], now: float) -> None:
         """Ports that are not in use are ignored: giving back twice changes nothing."""

@@ -70,7 +70,7 @@ class SavedSecuring(Struct, frozen=True, omit_defaults=True):
 class Securing:
     """`fingerprint`: of our certificate in DTLS handshakes; None: there are none."""
 
-    __slots__ = ("_answer", "_associations", "_fingerprint", "_former", "_ids", "_read", "_rules", "_shut")
+    __slots__ = ("_answer", "_associations", "_fingerprint", "_former", "_ids", "_read", "_rules", "_shut", "_spent")
 
     def __init__(self, rules: SrtpRules, ids: IdSource, fingerprint: Fingerprint | None) -> None:
         self._rules = rules
@@ -80,6 +80,7 @@ class Securing:
         self._answer: tuple[Session | None, tuple[Security | None, ...]] = (None, ())  # by what it answers
         self._former: dict[int, tuple[wire.Crypto, tuple[wire.MasterKey, ...]]] = {}  # by stream: what was put last
         self._shut: wire.Crypto | None = None
+        self._spent: dict[int, tuple[InlineKey, ...]] = {}  # by stream: keys of ours that are of no use any more
         self._associations = Associations(ids, rules.suites)
 
     def saved(self) -> SavedSecuring:
@@ -189,12 +190,31 @@ class Securing:
 
     # --- what its peer is told ----------------------------------------------------------------------------------------
 
+    def spend(self, i: int, told: Media | None) -> bool:
+        """Nothing can be sent under our key of this stream any more: the next offer or answer has another one.
+
+        True: it came of a handshake. Another one begins when our port is another (RFC 8842 §3.1).
+        """
+        security = None if told is None else told.security
+        if security is None:
+            return False
+        if security.crypto:
+            self._spent[i] = security.crypto[0].keys
+            return False
+        self._associations.renew(i)
+        return security.dtls is not None
+
+    def is_spent(self, i: int, told: Media | None) -> bool:
+        """Whether what a peer was `told` of this stream is of no use any more."""
+        security = None if told is None else told.security
+        return security is not None and bool(security.crypto) and self._spent.get(i) == security.crypto[0].keys
+
     def offering(self, text: Session, told: Session | None) -> Session:
         """Our offer: streams that are there keep what was `told` of them. SdpError 488 where nothing is left.
 
         An answer of ours has one line; an offer that follows has it too, and no other suites than that.
         """
-        streams = tuple([self._offered(media, _stream(told, i)) for i, media in enumerate(text.media)])
+        streams = tuple([self._offered(media, self._kept(i, _stream(told, i))) for i, media in enumerate(text.media)])
         if any(media.port for media in text.media) and not any(media.port for media in streams):
             raise SdpError("no stream is left that can be SRTP", 488)
         return replace(text, media=streams)
@@ -216,7 +236,10 @@ class Securing:
         if known is not received:
             now = [agreed(_security(told, i), _security(said, i)) for i in range(len(received.media))]
             answers = tuple(
-                [self._answer_to(media, _stream(told, i), now[i]) for i, media in enumerate(received.media)]
+                [
+                    self._answer_to(media, _stream(told, i), None if self.is_spent(i, _stream(told, i)) else now[i])
+                    for i, media in enumerate(received.media)
+                ]
             )
             self._answer = (received, answers)
         return answers
@@ -237,6 +260,13 @@ class Securing:
                 return Security(security.proto, dtls=self._our_dtls(role))
             case _:
                 return _refused(security)
+
+    def _kept(self, i: int, told: Media | None) -> Media | None:
+        """As it was told, with another key in place of one that is spent."""
+        if told is None or told.security is None or not self.is_spent(i, told):
+            return told
+        lines = [CryptoLine(line.tag, line.suite, self._new_keys(line.suite)) for line in told.security.crypto]
+        return replace(told, security=replace(told.security, crypto=tuple(lines)))
 
     def _offered(self, media: Media, told: Media | None) -> Media:
         if not media.port:

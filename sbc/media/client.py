@@ -53,6 +53,7 @@ class _Session:
         pairs = _pairs(put)
         self.relayed = self.relayed and pairs == self.pairs
         self.put, self.pairs = put, pairs
+        self.relayed = self.relayed or put.adopted
         self.counts.expect(put.generation, ends_of(put))
 
     def said_again(self, *, has_its_ports: bool) -> list[wire.PutSession | wire.DeleteSession]:
@@ -72,9 +73,12 @@ class MediaClient:
     """The one voice of signalling towards its workers. Before `worker_started` everything is only remembered.
 
     `configure` is what each worker is told first, with its own number; `configure.workers` is how many there are.
+    `is_settled`: False where sessions of an earlier life of signalling are still to be asked for
+    (`PutSession.adopted`). Until `settled` no worker hears `Synced`, by which it forgets sources, counters and keys of
+    sessions that it was not told of: one that has died meanwhile, and came back, has nothing but that.
     """
 
-    def __init__(self, configure: wire.Configure | None = None) -> None:
+    def __init__(self, configure: wire.Configure | None = None, *, is_settled: bool = True) -> None:
         self._configure = configure or wire.Configure("sbc")
         self._links = [Link() for _ in range(self._configure.workers)]
         self._homes: dict[Key, int | None] = {}  # every open pair: the worker that has it
@@ -83,6 +87,7 @@ class MediaClient:
         self._due: list[Outgoing] = []
         self._hand_overs = HandOvers()
         self._keys: dict[Key, wire.Dtls] = {}  # what came of the handshakes of ports that sessions use
+        self._is_settled = is_settled
 
     # --- what signalling wants ------------------------------------------------------------------------------------
 
@@ -191,8 +196,16 @@ class MediaClient:
         for request in (wire.Query(), *link.waiting()):
             link.may_say(request)
             messages.append(self._outgoing(request, worker))
-        messages.append(self._outgoing(wire.Synced(), worker))
+        if self._is_settled:
+            messages.append(self._outgoing(wire.Synced(), worker))
         return messages
+
+    def settled(self) -> list[Outgoing]:
+        """All sessions of an earlier life have been asked for; whatever else workers have is nobody's."""
+        if self._is_settled:
+            return []
+        self._is_settled = True
+        return [self._outgoing(wire.Synced(), n) for n, link in enumerate(self._links) if link.is_running]
 
     def _introduction(self, worker: int) -> Outgoing:
         return self._outgoing(msgspec.structs.replace(self._configure, number=worker), worker)

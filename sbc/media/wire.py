@@ -165,6 +165,10 @@ class PutSession(Struct, frozen=True, tag=True):
     socket's family, or a payload type or a rate cannot be.
     `resumed`: said again after a worker's death. What waits in the sockets is the call's and is relayed; otherwise it
     came before the session, belongs to nobody and is thrown away. Set by `media.client`, not by who asks it.
+    `adopted`: said by signalling that was started again, of a session that its earlier life has put. One that runs here
+    just so goes on as if nothing had been said, its silence too; what handshakes came to is told again (`Keyed`). Where
+    it does not run, it is as if `resumed`, and an SRTP key that is not remembered is one that was used, nobody knows
+    how far: see `KeySpent`.
     `early`: the answer is still to come. The ports hear from now on, and what they hear waits in their sockets, so that
     the first word is not lost that overtakes the answer. When that is put, the newest few packets of each socket are
     judged and relayed; older ones are dropped, because a burst of old sound is worse than none.
@@ -178,6 +182,7 @@ class PutSession(Struct, frozen=True, tag=True):
     resumed: bool = False
     early: bool = False
     silence_seconds: float = 0.0
+    adopted: bool = False
 
 
 class DeleteSession(Struct, frozen=True, tag=True):
@@ -372,6 +377,19 @@ class Keyed(Struct, frozen=True, tag=True):
     is_rtcp: bool = False
 
 
+class KeySpent(Struct, frozen=True, tag=True):
+    """Nothing can be sent any more under the key that this end of the session was put with: what was sent under it is
+    not known, and a key stream must never be used for two texts (RFC 3711 §9.1). Or the end was adopted, and what its
+    handshake had come to is lost. Said when it is put, and again for as long as it is put so. `stream` counts the
+    streams of the session as last put.
+    """
+
+    ref: str
+    generation: int
+    stream: int
+    side: SideName
+
+
 class Handed(Struct, frozen=True, tag=True):
     """Answer to `DropPorts`, for each pair with a secured end: what the next worker needs to go on with its keys.
 
@@ -397,7 +415,7 @@ class Refused(Struct, frozen=True, tag=True):
     reason: str
 
 
-News = Running | EngineReady | SessionEnded | Report | DigitHeard | Silent | Keyed | StillHeard | Refused
+News = Running | EngineReady | SessionEnded | Report | DigitHeard | Silent | Keyed | KeySpent | StillHeard | Refused
 Reply = News | Handed
 
 _encoder = msgspec.msgpack.Encoder()

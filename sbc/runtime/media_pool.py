@@ -7,6 +7,7 @@ A worker that does not answer several polls, or does not read, is killed.
 """
 
 import contextlib
+import errno
 import os
 import signal
 from collections.abc import Callable, Collection, Mapping
@@ -17,6 +18,7 @@ import trio
 
 from sbc.b2bua.events import MediaReplied, PortsOpened
 from sbc.core.errors import OperatorError
+from sbc.core.limits import PORT_QUARANTINE_SECONDS
 from sbc.media import wire
 from sbc.media.client import POLL_SECONDS, Asked, MediaClient, Outgoing
 from sbc.policy.model import MediaSettings
@@ -24,6 +26,7 @@ from sbc.runtime.keeper import Keeper
 from sbc.runtime.media_link import MediaLink
 from sbc.runtime.media_sockets import Pair
 from sbc.runtime.sip_sockets import set_dscp
+from sbc.runtime.sockets import explain
 from sbc.runtime.supervisor.restart import Restart
 
 FIRST_START_SECONDS: Final = 15.0  # of the very first workers; later ones are tried for ever
@@ -41,6 +44,7 @@ class MediaPool:
     """`dscp` by media address, of which it names all; `node` names this SBC on the machine; `own`: our addresses, from
     which no media comes.
 
+    `is_settled`: there is no earlier life with calls that go on; else `settled` is to be called.
     `run` must be running for anything to happen, and the keeper's `run` beside it.
     """
 
@@ -56,6 +60,7 @@ class MediaPool:
         dtls: wire.DtlsIdentity | None = None,
         poll_seconds: float = POLL_SECONDS,
         start_seconds: float = FIRST_START_SECONDS,
+        is_settled: bool = True,
     ) -> None:
         self._keeper = keeper
         self._media = media
@@ -72,10 +77,12 @@ class MediaPool:
                 orphan_seconds=media.orphan_timeout,
                 media=tuple(sorted(self._dscp)),
                 dtls=dtls,
-            )
+            ),
+            is_settled=is_settled,
         )
         self._pairs: dict[str, dict[int, Pair]] = {}
         self._held: dict[str, dict[int, Pair]] = {}  # of an earlier life of signalling, not in use by this one
+        self._rests_until: dict[tuple[str, int], float] = {}  # of those: when a session used them, and rest
         self._own = frozenset(own)
         self._said_short: dict[str, int] = {}
         self._engine = media.engine  # what is asked for now
@@ -117,6 +124,10 @@ class MediaPool:
 
     def ask(self, request: Asked) -> None:
         self._send(self._client.ask(request))
+
+    def settled(self) -> None:
+        """Every session of calls that go on from an earlier life has been asked for."""
+        self._send(self._client.settled())
 
     def change(
         self, media: MediaSettings, dscp: Mapping[str, int] | None = None, own: Collection[str] | None = None
@@ -172,6 +183,29 @@ class MediaPool:
         self._send(self._client.ports_opened(local, ports))
         return PortsOpened(local, ports)
 
+    def hold_ports(self, local: str, ports: tuple[int, ...]) -> tuple[list[int], str]:
+        """Just these pairs, of calls that go on from an earlier life of signalling: left open since, or opened again.
+        Returns those that cannot be had, and why, for people.
+        """
+        held, mine, lost, why = self._held.get(local, {}), self._pairs.setdefault(local, {}), list[int](), ""
+        for port in ports:
+            pair = held.pop(port, None)
+            try:
+                mine[port] = pair or self._open_again(local, port)
+            except OSError as error:
+                lost.append(port)
+                why = explain(error)
+        self._send(self._client.ports_opened(local, (port for port in ports if port in mine)))
+        if local not in self._dscp:
+            self._tell_addresses()  # a reload, or the policy of this start, has taken it away
+        return lost, why
+
+    def _open_again(self, local: str, port: int) -> Pair:
+        pairs = self._keeper.open_pairs(local, (port, port + 1), 1, self._dscp.get(local, 0))
+        if not pairs:
+            raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+        return pairs[0]
+
     def close_ports(self, local: str, ports: tuple[int, ...]) -> None:
         """Of an address that the policy has no more. No session uses them."""
         self._send(self._client.ports_closed(local, ports))
@@ -201,8 +235,22 @@ class MediaPool:
     def _left_over(self, local: str, pairs: int) -> list[Pair]:
         held = self._held.get(local, {})
         busy = self._client.busy_ports() if held else frozenset()
-        free = [port for port in held if self._is_usable(local, port) and (local, port) not in busy]
+        now = trio.current_time()
+        free = [
+            port
+            for port in held
+            if self._is_usable(local, port) and (local, port) not in busy and not self._rests(local, port, now)
+        ]
         return [held.pop(port) for port in free[:pairs]]
+
+    def _rests(self, local: str, port: int, now: float) -> bool:
+        """Its former peer may still send there, whose call ended while nobody had an eye on it."""
+        return now < self._rests_until.get((local, port), now)
+
+    def _note_busy(self) -> None:
+        until = trio.current_time() + PORT_QUARANTINE_SECONDS
+        for key in self._client.busy_ports():
+            self._rests_until[key] = until
 
     def _is_usable(self, local: str, port: int) -> bool:
         return local in self._dscp and self._media.first_port <= port < self._media.last_port
@@ -281,6 +329,8 @@ class MediaPool:
         return lived
 
     def _received(self, number: int, link: MediaLink, data: bytes) -> None:
+        if self._held:
+            self._note_busy()
         for reply in self._client.received(data, number):
             if isinstance(reply, wire.Running):
                 self._started(number, link, reply)

@@ -127,6 +127,7 @@ class Lives:
         self._tell(ClockSet(world.wall_at_zero))
         self._tell(StateRestored(tuple(world.kept.items())))
         world.net.perform(world.host, world.host.perform(world.switch.start(world.now), world.now))
+        world.media.settled()
         while self._waiting and not self.is_dead:
             self._waiting.popleft()()
 

@@ -3,7 +3,7 @@
 To the engine it looks like the runtime's; a test can also kill a worker, and let time go by for it.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from sbc.media import wire
 from sbc.media.client import Asked, MediaClient, Outgoing
@@ -60,6 +60,13 @@ class FakeMedia:
         self._say(self.client.ports_opened(local, ports))
         return ports
 
+    def hold_ports(self, local: str, ports: Collection[int]) -> None:
+        """Just these, of calls of an earlier life: left open, or opened again."""
+        self._held.get(local, set()).difference_update(ports)
+        self._next[local] = max(self._next.get(local, self._first), max(ports) + 2)
+        self._pairs.setdefault(local, set()).update(ports)
+        self._say(self.client.ports_opened(local, ports))
+
     def close_ports(self, local: str, ports: tuple[int, ...]) -> None:
         self.closed += [(local, port) for port in ports]
         self._pairs.get(local, set()).difference_update(ports)
@@ -73,7 +80,7 @@ class FakeMedia:
         for local, ports in self._pairs.items():
             self._held.setdefault(local, set()).update(ports)
         self._pairs.clear()
-        self.client = MediaClient(self._configure)
+        self.client = MediaClient(self._configure, is_settled=False)
 
     def signalling_found(self) -> list[wire.News]:
         """The next life of signalling: connected to every worker, which says what sessions it has."""
@@ -86,6 +93,10 @@ class FakeMedia:
             self.client.received(worker.start(), n)
             news += self._say(self.client.worker_started(n))
         return news
+
+    def settled(self) -> None:
+        """The next life has asked for every session that goes on."""
+        self._say(self.client.settled())
 
     def everything_lost(self) -> None:
         """The supervisor too, and so every port and every session."""

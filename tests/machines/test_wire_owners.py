@@ -23,13 +23,15 @@ from .worker_subjects import (
     from_pbx,
     put,
     refused,
+    remote,
     rtp,
     stream,
 )
 
 
-def put_silent(worker: Subject, seconds: float, generation: int = 1) -> list[wire.Reply]:
-    return worker.say(wire.PutSession("a", generation, (stream(worker),), silence_seconds=seconds))
+def put_silent(worker: Subject, seconds: float, generation: int = 1, *, adopted: bool = False) -> list[wire.Reply]:
+    put = wire.PutSession("a", generation, (stream(worker),), silence_seconds=seconds, adopted=adopted)
+    return worker.say(put)
 
 
 # --- configuration ----------------------------------------------------------------------------------------------------
@@ -108,6 +110,62 @@ def test_a_session_that_is_put_again_has_an_owner_and_keeps_counters_and_source(
     assert worker.news() == []
     count = counts(worker)[0].ingress
     assert (count.received, bool(count.source)) == (1, True)
+
+
+def test_a_session_that_is_adopted_before_or_after_synced_is_no_orphan_and_counts_on(in_memory: InMemory) -> None:
+    worker = in_memory
+    for is_late in (False, True):
+        put_silent(worker, 0)
+        from_pbx(worker, rtp(1))
+        worker.connect(*worker.inside)
+        if is_late:
+            worker.say(wire.Synced())
+        assert put_silent(worker, 0, adopted=True) == []
+        if not is_late:
+            worker.say(wire.Synced())
+        worker.wait(100)
+        assert worker.news() == []
+        assert from_pbx(worker, rtp(2)) == at_carrier(worker, rtp(2))
+        count = counts(worker)[0].ingress
+        assert (count.received, count.lost, bool(count.source)) == (2, 0, True)
+        worker.say(wire.DeleteSession("a"))
+
+
+def test_the_time_of_its_silence_goes_on_when_a_session_is_adopted(in_memory: InMemory) -> None:
+    worker = in_memory
+    put_silent(worker, 10)
+    worker.wait(4)
+    worker.connect(*worker.inside)
+    worker.wait(3)
+    put_silent(worker, 10, adopted=True)
+    worker.say(wire.Synced())
+    worker.wait(2)
+    assert worker.news() == []
+    worker.wait(3)
+    assert [type(news) for news in worker.news()] == [wire.Silent]
+
+
+def test_silence_that_nobody_heard_of_is_told_to_who_adopts(in_memory: InMemory) -> None:
+    worker = in_memory
+    put_silent(worker, 5)
+    worker.wait(7)
+    worker.news()
+    worker.connect(*worker.inside)
+    put_silent(worker, 5, adopted=True)
+    worker.wait(2)
+    assert [type(news) for news in worker.news()] == [wire.Silent]
+
+
+def test_a_session_that_is_adopted_in_another_shape_gets_that(in_memory: InMemory) -> None:
+    worker = in_memory
+    put(worker, stream(worker))
+    from_pbx(worker, rtp(1))
+    worker.connect(*worker.inside)
+    other = replace(stream(worker), egress=replace(stream(worker).egress, remote=remote(worker, STRANGER)))
+    worker.say(wire.PutSession("a", 1, (other,), adopted=True))
+    [(_, target, _)] = from_pbx(worker, rtp(2))
+    assert target.host == STRANGER
+    assert counts(worker)[0].ingress.received == 2
 
 
 def test_nobody_owns_is_no_reason_to_keep_who_deletes_it(in_memory: InMemory) -> None:

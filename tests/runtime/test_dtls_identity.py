@@ -1,8 +1,12 @@
-"""The certificate of DTLS handshakes: made at the start, and without the library a policy that needs it is refused."""
+"""The certificate of DTLS handshakes: made once, and kept for the calls. Without the library a policy that needs it is
+refused.
+"""
 
 import datetime as dt
+import stat
 
 import pytest
+import structlog
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -10,10 +14,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from sbc.core.errors import OperatorError
 from sbc.policy.load import Source, parse_policy
 from sbc.runtime import dtls_identity
-from sbc.runtime.dtls_identity import make_identity, need_dtls
+from sbc.runtime.dtls_identity import FILE, KEPT_DAYS, keep_identity, make_identity, need_dtls, retire_identity
 from sbc.sdp.dtls import read_dtls
 
 WALL = 1_800_000_000.0
+DAY = 86_400
 POLICY = """
 interfaces: {net: {sip: [udp:127.0.0.1:5060], media: 127.0.0.1}}
 trunks: {far: {interface: net, servers: "sip:127.0.0.2", srtp: {mode: %s, keying: %s}}}
@@ -43,7 +48,53 @@ def test_the_fingerprint_is_that_of_the_certificate_and_the_key_is_its(ids):
     assert "PRIVATE" not in repr(identity)
 
 
-def test_every_start_has_a_certificate_of_its_own(ids):
+def test_the_next_life_shows_the_same_one_and_nobody_else_can_read_it(ids, tmp_path):
+    first = keep_identity(tmp_path, ids, WALL)
+    assert keep_identity(tmp_path, ids, WALL + 5 * DAY) == first
+    assert stat.S_IMODE((tmp_path / FILE).stat().st_mode) == 0o600
+    assert [path.name for path in tmp_path.iterdir()] == [FILE]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "nonsense", "é", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"]
+)
+def test_one_that_cannot_be_read_gives_way_to_a_fresh_one_and_is_told(ids, tmp_path, text):
+    (tmp_path / FILE).write_text(text, "utf-8")
+    with structlog.testing.capture_logs() as lines:
+        made = keep_identity(tmp_path, ids, WALL)
+    assert [line["event"] for line in lines] == ["media.identity_not_read"]
+    assert keep_identity(tmp_path, ids, WALL) == made
+
+
+def test_a_key_of_another_certificate_is_not_taken(ids, tmp_path):
+    one, other = make_identity(ids, WALL)[0], make_identity(ids, WALL)[0]
+    (tmp_path / FILE).write_text(one.certificate + other.key, "ascii")
+    assert keep_identity(tmp_path, ids, WALL)[0] not in (one, other)
+
+
+def test_one_that_is_out_of_date_is_not_shown(ids, tmp_path):
+    first = keep_identity(tmp_path, ids, WALL)
+    assert keep_identity(tmp_path, ids, WALL + 4000 * DAY) != first
+
+
+def test_one_that_cannot_be_kept_serves_all_the_same(ids, tmp_path):
+    (tmp_path / FILE).mkdir()
+    with structlog.testing.capture_logs() as lines:
+        assert keep_identity(tmp_path, ids, WALL) is not None
+    assert [line["event"] for line in lines] == ["media.identity_not_read", "media.identity_not_kept"]
+
+
+def test_it_is_retired_after_a_month_and_not_before(ids, tmp_path):
+    first = keep_identity(tmp_path, ids, WALL)
+    retire_identity(tmp_path, WALL + (KEPT_DAYS - 1) * DAY)
+    assert keep_identity(tmp_path, ids, WALL) == first
+    retire_identity(tmp_path, WALL + KEPT_DAYS * DAY)
+    assert keep_identity(tmp_path, ids, WALL) != first
+    (tmp_path / FILE).unlink()
+    retire_identity(tmp_path, WALL)
+
+
+def test_each_that_is_made_is_another(ids):
     assert make_identity(ids, WALL)[1] != make_identity(ids, WALL)[1]
 
 

@@ -13,6 +13,7 @@ import trio
 import trio.testing
 
 from sbc.b2bua.events import MediaReplied
+from sbc.core.limits import PORT_QUARANTINE_SECONDS
 from sbc.media import wire
 from sbc.media.client import POLL_SECONDS
 from sbc.policy.model import MediaSettings
@@ -182,7 +183,7 @@ def killed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 class Bench:
     """A pool and what it delivered."""
 
-    def __init__(self, keeper: Keeper, nursery: trio.Nursery, media: MediaSettings) -> None:
+    def __init__(self, keeper: Keeper, nursery: trio.Nursery, media: MediaSettings, *, is_settled: bool) -> None:
         self.replies: list[wire.Reply] = []
         self.workers = keeper.workers[: media.workers]
         self.nursery = nursery
@@ -193,6 +194,7 @@ class Bench:
             {INSIDE: 46},
             node="hq",
             own=[OUTSIDE, INSIDE],
+            is_settled=is_settled,
         )
 
     def _deliver(self, event: MediaReplied) -> None:
@@ -221,10 +223,12 @@ async def settle() -> None:
 
 
 @asynccontextmanager
-async def bench(keeper: Keeper, workers: int = 1, engine: str = "userland") -> AsyncIterator[Bench]:
+async def bench(
+    keeper: Keeper, workers: int = 1, engine: str = "userland", *, is_settled: bool = True
+) -> AsyncIterator[Bench]:
     media = MediaSettings(engine=engine, workers=workers, orphan_timeout=60.0)  # type: ignore[arg-type]
     async with trio.open_nursery() as nursery:
-        one = Bench(keeper, nursery, media)
+        one = Bench(keeper, nursery, media, is_settled=is_settled)
         yield one
         nursery.cancel_scope.cancel()
     one.pool.close()
@@ -265,7 +269,9 @@ async def test_workers_that_do_not_run_in_time_are_a_clear_error(keeper: Keeper,
         await pool.run()
 
 
-async def test_ports_of_an_earlier_life_are_used_first_and_those_in_use_not_at_all(keeper: Keeper) -> None:
+async def test_ports_of_an_earlier_life_are_used_first_and_those_in_use_not_before_they_have_rested(
+    keeper: Keeper, autojump_clock: object, killed: list[int]
+) -> None:
     keeper.left_over = [pair(INSIDE, port) for port in (20002, 20004, 20006, 19998)]
     keeper._next = 21000
     async with bench(keeper) as one:
@@ -275,8 +281,46 @@ async def test_ports_of_an_earlier_life_are_used_first_and_those_in_use_not_at_a
         assert keeper.opened == [(INSIDE, 2)]
         one.workers[0].say(wire.SessionEnded("x", ()))
         await settle()
-        assert one.pool.open_ports(INSIDE, 1).ports == (20004,)
         assert one.replies[-1] == wire.SessionEnded("x", ())
+        assert one.pool.open_ports(INSIDE, 1).ports == (21004,)
+        one.workers[0].say(wire.Report(()))
+        await trio.sleep(PORT_QUARANTINE_SECONDS)
+        assert one.pool.open_ports(INSIDE, 1).ports == (20004,)
+
+
+async def test_calls_that_go_on_have_just_their_ports_left_open_or_opened_again(keeper: Keeper) -> None:
+    keeper.left_over = [pair(INSIDE, port) for port in (20002, 20004)]
+    async with bench(keeper, is_settled=False) as one:
+        await one.start(orphan("x", 20004))
+        keeper._next = 20006
+        assert one.pool.hold_ports(INSIDE, (20004, 20006)) == ([], "")
+        assert keeper.opened == [(INSIDE, 1)]
+        assert one.workers[0].hear() == [wire.AddPorts(INSIDE, (20004, 20006))]
+        assert one.pool.open_ports(INSIDE, 1).ports == (20002,)
+        assert wire.Synced() not in one.workers[0].told
+        one.pool.settled()
+        assert one.workers[0].hear()[-1] == wire.Synced()
+
+
+async def test_ports_that_somebody_else_has_by_now_are_told(keeper: Keeper) -> None:
+    async with bench(keeper) as one:
+        await one.start()
+        keeper.at_most = 0
+        lost, why = one.pool.hold_ports(INSIDE, (20004, 20006))
+        assert lost == [20004, 20006]
+        assert "in use" in why
+        assert one.workers[0].hear() == []
+
+
+async def test_calls_go_on_at_an_address_that_the_policy_has_no_more(keeper: Keeper) -> None:
+    keeper.left_over = [pair("192.0.2.9", 20004)]
+    async with bench(keeper) as one:
+        await one.start(wire.SessionCount("x", 1, (), (("192.0.2.9", 20004),)))
+        assert one.pool.hold_ports("192.0.2.9", (20004,)) == ([], "")
+        configured = [told for told in one.workers[0].hear() if isinstance(told, wire.Configure)]
+        assert configured[-1].media == (INSIDE, "192.0.2.9")
+        one.pool.close_ports("192.0.2.9", (20004,))
+        assert keeper.closed == [("192.0.2.9", (20004,))]
 
 
 async def test_ports_of_an_earlier_life_on_an_address_that_is_gone_are_closed_when_no_session_goes_on_there(

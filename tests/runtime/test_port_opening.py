@@ -2,8 +2,8 @@
 
 import structlog
 
-from sbc.b2bua.commands import OpenPorts
-from sbc.b2bua.events import PortsOpened
+from sbc.b2bua.commands import HoldPorts, OpenPorts
+from sbc.b2bua.events import PortsLost, PortsOpened
 from sbc.policy.model import MediaSettings
 from sbc.runtime.port_opening import PortOpening
 
@@ -15,12 +15,16 @@ class Pool:
 
     def __init__(self):
         self.error = None
+        self.lost = []
         self.free = (10_000,)
 
     def open_ports(self, local, pairs):
         if self.error is not None:
             raise self.error
         return PortsOpened(local, self.free[:pairs])
+
+    def hold_ports(self, local, ports):
+        return self.lost, "somebody has them"
 
     def why_short(self):
         return "every one is in use"
@@ -75,3 +79,19 @@ def test_an_address_that_is_lost_later_is_an_alarm_until_it_is_back():
     ]
     assert events == [PortsOpened(INSIDE, ()), *[PortsOpened(INSIDE, (10_000,))] * 2]
     assert ports.started() == []
+
+
+def test_ports_of_calls_that_go_on_are_held_without_a_word():
+    _, events, ports = opening()
+    ports.hold(HoldPorts(INSIDE, (10_000, 10_002)))
+    assert events == []
+
+
+def test_those_that_cannot_be_had_are_an_alarm_and_the_engine_is_told():
+    pool, events, ports = opening()
+    pool.lost = [10_002]
+    with structlog.testing.capture_logs() as log:
+        ports.hold(HoldPorts(INSIDE, (10_000, 10_002)))
+
+    assert events == [PortsLost(INSIDE, (10_002,), "somebody has them")]
+    assert [(line["event"], line["alarm"], line["pairs"]) for line in log] == [("media.ports_lost", True, 1)]

@@ -153,7 +153,13 @@ class FarEnd:
             self.latches.rtp.foreign = 0
 
     def secure(
-        self, keyring: "Keyring", ref: str, associations: "dict[bool, Association]", *, is_resumed: bool
+        self,
+        keyring: "Keyring",
+        ref: str,
+        associations: "dict[bool, Association]",
+        *,
+        is_resumed: bool,
+        is_adopted: bool = False,
     ) -> None:
         """As `end` says, which is secured. What was refused is counted on, also where the end is secured no more."""
         from sbc.media.worker.securing import Security  # noqa: PLC0415 - takes long, and plain calls need none of it
@@ -164,7 +170,8 @@ class FarEnd:
         if self.pair.is_awaited:
             self.security.wait()
         else:
-            self.security.put(self.end, ref, keyring, is_resumed=is_resumed, is_lost=self.pair.is_lost)
+            is_lost = self.pair.is_lost
+            self.security.put(self.end, ref, keyring, is_resumed=is_resumed, is_lost=is_lost, is_adopted=is_adopted)
             self.pair.is_lost = False  # of that key it is remembered; another was never used
 
     @property

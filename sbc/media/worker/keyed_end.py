@@ -20,12 +20,32 @@ def secure(far: FarEnd, put: Callable[[], wire.PutSession], around: Surroundings
     if not isinstance(secured, wire.Dtls):
         around.forget_associations(far.pair.key)
     if isinstance(secured, wire.Crypto):
-        far.secure(around.keyring(), now.ref, {}, is_resumed=now.resumed)
+        far.secure(around.keyring(), now.ref, {}, is_resumed=now.resumed, is_adopted=now.adopted)
     elif secured is not None:
         from sbc.media.worker.keying import settle  # noqa: PLC0415
 
         associations = settle(far, secured, around, _told(far, secured.association, put, around))
-        far.secure(around.keyring(), now.ref, associations, is_resumed=now.resumed)
+        far.secure(around.keyring(), now.ref, associations, is_resumed=now.resumed, is_adopted=now.adopted)
+    if far.shield is not None and (far.shield.is_spent or (now.adopted and _lacks_keys(far))):
+        for n, side in _places(now, far.pair.key):
+            around.say(wire.KeySpent(now.ref, now.generation, n, side))
+
+
+def known_keys(far: FarEnd, put: wire.PutSession) -> Iterator[wire.Keyed]:
+    """What the handshakes of this end have come to, for signalling that has been started again."""
+    shield, secured = far.shield, far.end.secured
+    if shield is None or not isinstance(secured, wire.Dtls):
+        return
+    for is_rtcp, association in shield.associations.items():
+        if association.keys is not None:
+            for n, side in _places(put, far.pair.key):
+                number = secured.association
+                yield wire.Keyed(put.ref, put.generation, n, side, number, association.keys, "", is_rtcp)
+
+
+def _lacks_keys(far: FarEnd) -> bool:
+    """Of a handshake that was in another life, and which the far end does not begin anew by itself."""
+    return far.shield is not None and any(one.keys is None for one in far.shield.associations.values())
 
 
 def _told(

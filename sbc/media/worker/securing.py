@@ -42,8 +42,20 @@ class Shield:
         self._send_mki = b""
         self._receivers: list[tuple[Receiver, bytes]] = []
 
+    @property
+    def is_spent(self) -> bool:
+        """Nothing can be sent under its key any more."""
+        return self._sender is not None and self._sender.is_spent
+
     def put(
-        self, crypto: wire.Crypto | None, ref: str, keyring: Keyring, *, is_resumed: bool, is_lost: bool = False
+        self,
+        crypto: wire.Crypto | None,
+        ref: str,
+        keyring: Keyring,
+        *,
+        is_resumed: bool,
+        is_lost: bool = False,
+        is_adopted: bool = False,
     ) -> None:
         """These from now on. The key that the far end used last is tried first, wherever it stands."""
         before = self._receivers[0][0] if self._receivers else None
@@ -52,8 +64,8 @@ class Shield:
             self.forget()
             return
         self._send_mki = crypto.send.mki
-        self._sender = keyring.sender(ref, crypto, is_resumed=is_resumed, is_lost=is_lost)
-        receivers = keyring.receivers(ref, crypto)
+        self._sender = keyring.sender(ref, crypto, is_resumed=is_resumed, is_lost=is_lost, is_adopted=is_adopted)
+        receivers = keyring.receivers(ref, crypto, is_adopted=is_adopted)
         self._receivers = [(one, key.mki) for one, key in zip(receivers, crypto.receive, strict=True)]
         self._receivers.sort(key=lambda one: one[0] is not before)
 
@@ -132,20 +144,38 @@ class Security:
         for shield in (self.rtp, self.rtcp):
             shield.forget()
 
-    def put(self, end: wire.End, ref: str, keyring: Keyring, *, is_resumed: bool, is_lost: bool = False) -> None:
+    @property
+    def is_spent(self) -> bool:
+        """Nothing can be sent under the key of one of its ports any more."""
+        return self.rtp.is_spent or self.rtcp.is_spent
+
+    def put(
+        self,
+        end: wire.End,
+        ref: str,
+        keyring: Keyring,
+        *,
+        is_resumed: bool,
+        is_lost: bool = False,
+        is_adopted: bool = False,
+    ) -> None:
         """The end as it is from now on; it is secured, and its `associations` have been set."""
+
+        def put(shield: Shield, crypto: wire.Crypto | None) -> None:
+            shield.put(crypto, ref, keyring, is_resumed=is_resumed, is_lost=is_lost, is_adopted=is_adopted)
+
         self._is_mux = end.mux
         if isinstance(end.secured, wire.Crypto):
             self.rtcp = self.rtp
-            self.rtp.put(end.secured, ref, keyring, is_resumed=is_resumed, is_lost=is_lost)
+            put(self.rtp, end.secured)
             return
         rtp, rtcp = self.associations.get(False), self.associations.get(True)
-        self.rtp.put(None if rtp is None else rtp.keys, ref, keyring, is_resumed=is_resumed, is_lost=is_lost)
+        put(self.rtp, None if rtp is None else rtp.keys)
         if rtcp is None:
             self.rtcp = self.rtp
         else:
             self.rtcp = Shield() if self.rtcp is self.rtp else self.rtcp
-            self.rtcp.put(rtcp.keys, ref, keyring, is_resumed=is_resumed, is_lost=is_lost)
+            put(self.rtcp, rtcp.keys)
 
     # --- what comes ---------------------------------------------------------------------------------------------------
 

@@ -211,6 +211,10 @@ class Service:
         life = self._lives.get(put.ref)
         if life is not None and put.generation < life.session.put.generation:
             return []
+        if put.adopted:
+            if life is not None and _is_the_same(put, life.session.put):
+                return self._own_up(life, put)
+            put = msgspec.structs.replace(put, resumed=True)
         ends = _ends(put)
         wrong = problem(put, ends, self._ports, self._around.dtls_problem)
         if wrong:
@@ -231,6 +235,13 @@ class Service:
         life.begin(self._clock())
         self._put_here.add(put.ref)
         return []
+
+    def _own_up(self, life: Life, put: wire.PutSession) -> list[wire.Reply]:
+        """Signalling that was started again knows a session that has gone on: nothing of it changes."""
+        life.ownerless_since = None
+        life.is_told = False
+        self._put_here.add(put.ref)
+        return [*life.session.known_keys()]
 
     def _own(self, put: wire.PutSession, pairs: Iterable[Pair]) -> list[Pair]:
         """All pairs are this session's now; returns those that come with a leg of another session."""
@@ -336,6 +347,30 @@ class Awaited:
 
 def _ends(put: wire.PutSession) -> list[wire.End]:
     return [end for stream in put.streams for end in (stream.ingress, stream.egress)]
+
+
+def _is_the_same(put: wire.PutSession, before: wire.PutSession) -> bool:
+    """But for what came of handshakes, and by whom it was said."""
+    if (
+        put.generation != before.generation
+        or put.early != before.early
+        or put.silence_seconds != before.silence_seconds
+    ):
+        return False
+    return _asked(put) == _asked(before)
+
+
+def _asked(put: wire.PutSession) -> list[wire.Stream]:
+    return [
+        msgspec.structs.replace(one, ingress=_without_keys(one.ingress), egress=_without_keys(one.egress))
+        for one in put.streams
+    ]
+
+
+def _without_keys(end: wire.End) -> wire.End:
+    if not isinstance(end.secured, wire.Dtls):
+        return end
+    return msgspec.structs.replace(end, secured=msgspec.structs.replace(end.secured, keys=None, rtcp_keys=None))
 
 
 def _reports(sessions: Iterable[Session]) -> Iterator[wire.Report]:

@@ -16,7 +16,7 @@ from sbc.media.worker.connection import Connection
 from sbc.media.worker.far_end import FarEnd, Key, Latches, Tally, merged
 from sbc.media.worker.hearing import Digit
 from sbc.media.worker.inlet import CLOCK_RATE
-from sbc.media.worker.keyed_end import secure
+from sbc.media.worker.keyed_end import known_keys, secure
 from sbc.media.worker.latch import Target
 from sbc.media.worker.ports import Pair
 from sbc.media.worker.slots import SLOT_OCTETS, owner_of
@@ -175,6 +175,12 @@ class Session:
         """How far the keys of one end have come; empty where it is not secured, or not ours."""
         far = self._ends.get(key)
         return () if far is None or far.shield is None else tuple(far.key_states(around.keyring()))
+
+    def known_keys(self) -> Iterator[wire.Keyed]:
+        """What its handshakes have come to."""
+        for far in self._ends.values():
+            if isinstance(far.end.secured, wire.Dtls):
+                yield from known_keys(far, self.put)
 
     def secure(self, key: Key) -> None:
         """What was awaited of one end's keys is there, or will not be."""

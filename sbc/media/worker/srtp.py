@@ -18,7 +18,7 @@ A key that has come to its last index sends no more (RFC 3711 §9.2).
 import struct
 from typing import Final
 
-from sbc.core.limits import SRTP_SOURCES
+from sbc.core.limits import SRTP_ROLLOVERS_TRIED, SRTP_SOURCES
 from sbc.media.worker.srtp_cipher import FORGED, CounterMode, Gcm, Protection
 from sbc.media.worker.srtp_keys import session_keys
 from sbc.media.worker.srtp_memory import Records, owner_of
@@ -30,6 +30,7 @@ REPLAYED: Final = -2
 RTP_OCTETS: Final = 12
 RTCP_OCTETS: Final = 8
 _EXTENDED: Final = 0x10
+_TRIALS: Final = 64  # packets that are tried with each rollover counter; more are not authentic at all
 _JUMP: Final = 1 << 10  # SRTCP indices that are left out when a worker follows another
 _words = struct.Struct("!III").unpack_from
 
@@ -135,11 +136,15 @@ class Sender:
 
 
 class Receiver:
-    """What comes under one key. A source is remembered once it has proved authentic, never before."""
+    """What comes under one key. A source is remembered once it has proved authentic, never before.
 
-    __slots__ = ("_heard", "_records", "_rtcp", "_rtp", "_sources", "_ssrc", "owner")
+    `goes_on`: the key was used before, and how far its sources had come is lost with the memory of it. Then their first
+    packets are tried with one rollover counter after the other. Until one fits, a recorded packet would pass as new.
+    """
 
-    def __init__(self, suite: str, key: bytes, records: Records) -> None:
+    __slots__ = ("_heard", "_records", "_rtcp", "_rtp", "_sources", "_ssrc", "_trials", "owner")
+
+    def __init__(self, suite: str, key: bytes, records: Records, *, goes_on: bool = False) -> None:
         """Raises ValueError where the key is not one of the suite."""
         self._rtp, self._rtcp = protections(SUITES[suite], key)
         self.owner = owner_of(key, is_sent=False)
@@ -147,6 +152,7 @@ class Receiver:
         self._sources: dict[int, Heard] = {}
         self._ssrc = NONE
         self._heard: Heard | None = None
+        self._trials = _TRIALS if goes_on else 0
 
     def reload(self) -> None:
         """The records say more than we know."""
@@ -215,7 +221,11 @@ class Receiver:
         """
         sequence, ssrc = int.from_bytes(packet[2:4]), int.from_bytes(packet[8:12])
         base = self._rtp.base_of(ssrc)
-        for index in {sequence: None, guess(before, sequence): None}:
+        indices = {sequence: None, guess(before, sequence): None}
+        if self._trials:
+            self._trials -= 1
+            indices |= dict.fromkeys(sequence + (roc << 16) for roc in range(1, SRTP_ROLLOVERS_TRIED))
+        for index in indices:
             left = FORGED if index == NONE else self._rtp.open(packet, size, head, base, index, mki)
             if left >= 0:
                 heard = heard or self._learned(ssrc)

@@ -38,27 +38,33 @@ class Keyring:
             self._records = Records(self._memory, BEHIND) if has_room(self._memory) else Records()
         return self._records
 
-    def sender(self, ref: str, crypto: Crypto, *, is_resumed: bool, is_lost: bool = False) -> Sender:
-        """The one of `crypto.send`, which this session holds from now on. `is_lost`: see `Sender`."""
+    def sender(
+        self, ref: str, crypto: Crypto, *, is_resumed: bool, is_lost: bool = False, is_adopted: bool = False
+    ) -> Sender:
+        """The one of `crypto.send`, which this session holds from now on. `is_lost`: see `Sender`.
+        `is_adopted`: see `PutSession.adopted`.
+        """
         key = crypto.send.key
         name = (crypto.suite, key, True)
         sender = self._senders.get(name)
         if sender is None:
-            sender = Sender(crypto.suite, key, self.records, is_resumed=is_resumed, is_lost=is_lost)
+            is_unknown = is_adopted and not self.records.has(owner_of(key, is_sent=True))
+            sender = Sender(crypto.suite, key, self.records, is_resumed=is_resumed, is_lost=is_lost or is_unknown)
             self._senders[name] = sender
         elif is_lost:
             sender.lose()
         self._hold(ref, name)
         return sender
 
-    def receivers(self, ref: str, crypto: Crypto) -> list[Receiver]:
+    def receivers(self, ref: str, crypto: Crypto, *, is_adopted: bool = False) -> list[Receiver]:
         """Those of `crypto.receive`, in that order."""
         found: list[Receiver] = []
         for one in crypto.receive:
             name = (crypto.suite, one.key, False)
             receiver = self._receivers.get(name)
             if receiver is None:
-                receiver = self._receivers[name] = Receiver(crypto.suite, one.key, self.records)
+                is_unknown = is_adopted and not self.records.has_any(owner_of(one.key, is_sent=False))
+                receiver = self._receivers[name] = Receiver(crypto.suite, one.key, self.records, goes_on=is_unknown)
             self._hold(ref, name)
             found.append(receiver)
         return found

@@ -129,6 +129,10 @@ class Records:
     def has(self, owner: int, source: int = 0) -> bool:
         return source in self._of.get(owner, ()) or source in self._beyond.get(owner, ())
 
+    def has_any(self, owner: int) -> bool:
+        """Of whichever source."""
+        return bool(self._of.get(owner) or self._beyond.get(owner))
+
     def take(self, owner: int, source: int = 0) -> Record:
         """As it was left, or a fresh one. `source`: SSRC + 1; 0: what belongs to no source."""
         some = self._of.setdefault(owner, {})

@@ -1,3 +1,4 @@
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -343,3 +344,58 @@ def test_another_engine_is_said_to_those_that_run_and_to_those_that_follow():
     )
     assert client.change("userland", 60.0) == []
     assert wire.decode_request(client.worker_started(1)[0].data).engine == "userland"
+
+
+# --- sessions of an earlier life of signalling ------------------------------------------------------------------------
+
+
+def adopted(ref: str = "a", generation: int = 1) -> wire.PutSession:
+    return msgspec.structs.replace(session(ref, generation), adopted=True)
+
+
+def test_a_worker_clears_nothing_away_before_every_session_that_goes_on_was_asked_for() -> None:
+    client = MediaClient(is_settled=False)
+    assert wire.Synced() not in requests(client.worker_started())
+    assert adopted() in requests(client.ask(adopted()))
+    assert requests(client.settled()) == [wire.Synced()]
+    assert client.settled() == []
+    assert requests(client.worker_started())[-1] == wire.Synced()
+
+
+def test_a_worker_that_comes_before_all_were_asked_for_waits_as_well() -> None:
+    client = MediaClient(is_settled=False)
+    client.worker_started()
+    client.ask(adopted())
+    client.worker_lost()
+    assert wire.Synced() not in requests(client.worker_started())
+    assert requests(client.settled()) == [wire.Synced()]
+
+
+def test_a_session_that_is_adopted_is_resumed_by_a_worker_that_comes_later() -> None:
+    client = MediaClient(is_settled=False)
+    client.ask(adopted())
+    [again] = [one for one in requests(client.worker_started()) if isinstance(one, wire.PutSession)]
+    assert (again.resumed, again.adopted) == (True, True)
+
+
+def test_what_is_adopted_is_no_orphan_and_its_ports_are_nobody_elses() -> None:
+    client = MediaClient(is_settled=False)
+    client.worker_started()
+    reported = wire.SessionCount("a", 1, (), ((INSIDE, 20000), (OUTSIDE, 20000)))
+    client.received(wire.encode(wire.Report((reported,))))
+    assert client.busy_ports() == {(INSIDE, 20000), (OUTSIDE, 20000)}
+    client.ports_opened(INSIDE, [20000])
+    client.ports_opened(OUTSIDE, [20000])
+    client.ask(adopted())
+    assert client.busy_ports() == frozenset()
+    assert client.sessions == 1
+
+
+def test_counts_of_an_adopted_session_go_on_from_the_workers() -> None:
+    client = MediaClient(is_settled=False)
+    client.worker_started(continues=True)
+    client.ask(adopted())
+    counted = wire.StreamCount(wire.EndCount(received=70), wire.EndCount(received=80))
+    [report] = client.received(wire.encode(wire.Report((wire.SessionCount("a", 1, (counted,)),))))
+    assert isinstance(report, wire.Report)
+    assert report.sessions[0].streams == (counted,)

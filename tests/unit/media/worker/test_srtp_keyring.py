@@ -2,12 +2,15 @@
 
 import pytest
 
-from sbc.core.limits import SRTP_KEYS, SRTP_RECORDS
+from sbc.core.limits import SRTP_KEYS, SRTP_RECORDS, SRTP_ROLLOVERS_TRIED
 from sbc.media import wire
-from sbc.media.worker.srtp import Sender, UnsendableError
+from sbc.media.worker.srtp import REPLAYED, Sender, UnsendableError
+from sbc.media.worker.srtp_cipher import FORGED
 from sbc.media.worker.srtp_keyring import Keyring
 from sbc.media.worker.srtp_memory import BEHIND, OCTETS, Records, forget
 from sbc.testing.srtp import CM_80, master_key, rtp_packet
+
+SSRC = 7
 
 
 def crypto(n: int) -> wire.Crypto:
@@ -126,3 +129,67 @@ def test_a_source_without_room_for_its_record_goes_on_where_it_was_when_another_
     keyring.take_over(states)
     with pytest.raises(UnsendableError):
         one.protect(rtp_packet(65_590), b"")
+
+
+# RFC: 3711
+def test_nothing_is_sent_under_a_key_that_was_used_nobody_knows_how_far():
+    """ "The same key stream must never be used for two texts", and the memory of what was used is gone (§9.1)."""
+    keyring = Keyring(memory())
+    assert keyring.sender("a", crypto(1), is_resumed=True, is_adopted=True).is_spent
+    octets = memory()
+    Records(octets, BEHIND).take(7)  # of another call, so that this memory vouches for what is in it
+    assert keyring_of(octets).sender("a", crypto(1), is_resumed=True, is_adopted=True).is_spent
+    assert not keyring_of(octets).sender("a", crypto(2), is_resumed=False).is_spent
+
+
+def keyring_of(octets):
+    return Keyring(octets)
+
+
+def test_a_key_that_is_remembered_goes_on_under_who_adopts_its_session():
+    octets = memory()
+    before = Keyring(octets).sender("a", crypto(1), is_resumed=False)
+    first = bytes(before.protect(rtp_packet(1), b""))
+    after = Keyring(octets).sender("a", crypto(1), is_resumed=True, is_adopted=True)
+    assert not after.is_spent
+    with pytest.raises(UnsendableError):
+        after.protect(rtp_packet(1), b"")
+    assert bytes(after.protect(rtp_packet(2), b""))[2:4] > first[2:4]
+
+
+# BOUND: SRTP_ROLLOVERS_TRIED
+@pytest.mark.parametrize("roc", [0, 1, 7, SRTP_ROLLOVERS_TRIED - 1])
+def test_a_far_end_that_keeps_its_key_is_heard_on_whatever_its_rollover_counter_is(roc):
+    sender = Sender(CM_80, crypto(1).send.key, Records(), is_resumed=False)
+    sender._source(SSRC).take(roc << 16)
+    octets = memory()
+    [receiver] = Keyring(octets).receivers("a", crypto(1), is_adopted=True)
+    for n in (1, 2, 3):
+        packet = bytes(sender.protect(rtp_packet((roc << 16) + n, payload=bytes([n]) * 20), b""))
+        assert opened(receiver, packet) == rtp_packet((roc << 16) + n, payload=bytes([n]) * 20)
+        assert opened(receiver, packet) == REPLAYED
+
+
+def test_only_a_few_packets_are_tried_with_every_rollover_counter():
+    """A flood of what is forged costs no more than that."""
+    sender = Sender(CM_80, crypto(1).send.key, Records(), is_resumed=False)
+    sender._source(SSRC).take(5 << 16)
+    packet = bytes(sender.protect(rtp_packet((5 << 16) + 1), b""))
+    [receiver] = Keyring(memory()).receivers("a", crypto(1), is_adopted=True)
+    forged = packet[:-1] + bytes([packet[-1] ^ 1])
+    for _ in range(64):
+        assert opened(receiver, forged) == FORGED
+    assert opened(receiver, packet) == FORGED
+
+
+def test_a_key_that_was_never_adopted_is_not_tried_so():
+    sender = Sender(CM_80, crypto(1).send.key, Records(), is_resumed=False)
+    sender._source(SSRC).take(5 << 16)
+    [receiver] = Keyring(memory()).receivers("a", crypto(1))
+    assert opened(receiver, bytes(sender.protect(rtp_packet((5 << 16) + 1), b""))) == FORGED
+
+
+def opened(receiver, packet):
+    room = memoryview(bytearray(packet))
+    left = receiver.open(room, len(packet), 0)
+    return bytes(room[:left]) if left >= 0 else left
