@@ -14,6 +14,7 @@ from copy import copy
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from sbc.b2bua.account import Account, Ending, SavedAccount
 from sbc.b2bua.commands import AskMedia, Command, Log, WriteCdr
@@ -21,6 +22,7 @@ from sbc.b2bua.context import Context
 from sbc.b2bua.leg import Leg
 from sbc.b2bua.leg.saved import CSEQ_MARGIN, SavedLeg, save_leg
 from sbc.b2bua.leg.state import State
+from sbc.core.address import Address, Flow, canonical_ip
 from sbc.core.cause import Cause
 from sbc.media import wire
 from sbc.sip.commands import Order, Respond, Revive, SendAck, SendRequest
@@ -28,6 +30,7 @@ from sbc.sip.dialog.invite_uac import State as UacState
 from sbc.sip.dialog.invite_uas import State as UasState
 from sbc.sip.transaction.layer import TransactionLayer
 from sbc.sip.transaction.saved import without_connection
+from sbc.sip.uri import SipUri, parse_uri
 
 if TYPE_CHECKING:
     from sbc.b2bua.call import Call
@@ -85,7 +88,7 @@ class Leftovers:
             outs += self._end(ref, saved, now)
         for ref, left in legs.items():
             for n, leg in left.items():
-                outs += farewell(ref, n, leg)
+                outs += farewell(ref, n, reached_again(leg))
         return outs
 
     def _end(self, ref: str, saved: SavedSetup, now: float) -> list[Command]:
@@ -106,6 +109,24 @@ class Leftovers:
             ("why", "signalling was started again while the call was set up"),
         )
         return [Log("info", "call.ended", fields), AskMedia(wire.DeleteSession(ref)), WriteCdr(record)]
+
+
+def reached_again(left: SavedLeg) -> SavedLeg:
+    """Who spoke by a connection, which has gone with the process, is reached where his Contact says, unless a NAT
+    stands before it: then he has to come again.
+    """
+    if left.flow is not None and left.dialog is not None:
+        left = replace(left, flow=_way(left.flow, left.dialog.remote_target))
+    if left.invite is not None:
+        left = replace(left, invite=replace(left.invite, flow=_way(left.invite.flow, left.invite.request().uri_text)))
+    return left
+
+
+def _way(flow: Flow, target: str) -> Flow:
+    uri = parse_uri(target) if flow.connection else None
+    if not isinstance(uri, SipUri) or canonical_ip(uri.host) != flow.remote.host:
+        return flow
+    return replace(flow, remote=Address(flow.remote.host, uri.port or flow.transport.default_port), connection=0)
 
 
 def farewell(ref: str, n: int, left: SavedLeg) -> list[Order]:

@@ -17,6 +17,7 @@ from sbc.b2bua.context import Context
 from sbc.b2bua.holdings import Holdings
 from sbc.b2bua.identity import Parties
 from sbc.b2bua.joining import Joined
+from sbc.b2bua.leftovers import reached_again
 from sbc.b2bua.leg import Leg
 from sbc.b2bua.leg.saved import SavedLeg, restore_leg, save_leg
 from sbc.b2bua.leg.state import State as LegState
@@ -179,7 +180,7 @@ def _leg(ref: str, n: int, saved: SavedCall, ingress: Peer, context: Context) ->
         leg = Leg(ref, n, ingress, "", context.timing, number=number)
         leg.state = LegState.CLOSED
         return leg
-    peer = peer_named(one.peer, context, one.interface)
+    peer, one = peer_named(one.peer, context, one.interface), reached_again(one)
     credentials = context.relations.credentials(peer.name)
     return restore_leg(one, ref, n, peer, context.timing, number=number, credentials=credentials)
 
