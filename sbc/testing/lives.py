@@ -55,7 +55,7 @@ class Lives:
         self._world = world
         self._seed = seed
         self._n = 0
-        self._all_died = False
+        self.all_died = False
         self._waiting: deque[Callable[[], None]] = deque()  # in the sockets, while nobody reads them
         self._undurable: dict[str, tuple[float, CallRecord]] = {}  # ordered; by ref, when they are stored
         self._stored_before: set[str] = set()  # records that an earlier life has stored
@@ -99,12 +99,12 @@ class Lives:
     def end_all(self, late: float) -> None:
         world = self._world
         self.end()
-        if not self._all_died:
+        if not self.all_died:
             world.kept = Kept(world.kept.on_disk(world.now, late))
             world.media.everything_lost()
             world.net.kill(world.host)
             self._waiting.clear()
-            self._all_died = True
+            self.all_died = True
 
     # --- living again -------------------------------------------------------------------------------------------------
 
@@ -113,8 +113,8 @@ class Lives:
         world = self._world
         self._n += 1
         former = world.switch
-        if self._all_died:
-            self._all_died = False
+        if self.all_died:
+            self.all_died = False
             world.net.revive(world.host)
         world.listen_anew(policy)
         self.is_dead = False

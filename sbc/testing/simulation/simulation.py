@@ -58,7 +58,7 @@ class Simulation:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        dice = random.Random(settings.seed)
+        dice = self._dice = random.Random(settings.seed)
         self.world = World(policy(0), seed=settings.seed, conditions=GOOD)
         self.world.cdr_seconds = 0.05
         self.agenda = Agenda()
@@ -181,6 +181,7 @@ class Simulation:
         self._deaths += 1
         mark()
         self.later(pause, self._live)
+        self.later(self._dice.uniform(0.1, 2.0), self.register)  # whose connection is gone
 
     def _live(self) -> None:
         if not self.world.lives.is_dead:
