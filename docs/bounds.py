@@ -76,6 +76,7 @@ SHOWN = {
     # engine
     "PEER_SHARE": (_DROPPED, "calls_full", "transactions_full", "exchanges_full", "subscriptions_full"),
     "DATAGRAMS_PER_WAKEUP DRAIN_SECONDS": (_FAMILY, "sbc_engine_lag_seconds"),
+    "CALLS_DUE_AT_ONCE PEERS_DUE_AT_ONCE": "nothing: what is due has its turn a hundredth of a second later",
     "UDP_QUEUE_OCTETS": (_TABLE, "udp_queue_octets"),
     "REFUSED_REMEMBERED": (_FAMILY, "sbc_overload_shed_total"),
     "THROTTLED_SERVERS": "the ladder of a call that passed a server over, which says what the server asked for",
@@ -144,6 +145,8 @@ SHOWN = {
     # records
     "CDR_SET_ASIDE CDR_COPY_BEHIND": (_FAMILY, "sbc_cdr_copy_pending"),
     "CDR_QUEUE": (_TABLE, "records"),
+    "CDR_START_SECONDS": "the call's record, `overload`",
+    "SPOOL_OCTETS SPOOL_KEPT_OCTETS": (_FAMILY, "sbc_cdr_spool_octets"),
     # media
     "CONTROL_MESSAGE_OCTETS": "the log: `media.worker_died` names it",
     "MEDIA_REQUESTS_WAITING": (_TABLE, "media_requests"),

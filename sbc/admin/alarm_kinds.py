@@ -119,6 +119,16 @@ KINDS: Final[Mapping[str, Kind]] = {
         (),
         ("cdr.stored_again",),
     ),
+    "cdr.spool_damaged": Kind(
+        "The spool of call records is damaged[: {octets} octets of {file}], and what stood there is lost; all else is "
+        "taken on. Calls of which only the beginning is left are closed with an estimated end.",
+        ("file", "offset"),
+    ),
+    "cdr.feed_failing": Kind(
+        "Call records do not get to {destination}[: {reason}]; they are safe in the spool.",
+        ("destination",),
+        ("cdr.fed_again", "cdr.feed_ended"),
+    ),
     "cdr.copy_failing": Kind(
         "Call records are not copied[ to {destination}][: {reason}]; they are safe in our own store.",
         ("destination",),

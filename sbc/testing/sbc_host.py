@@ -22,7 +22,7 @@ from sbc.b2bua.commands import (
     StoreState,
     WriteCdr,
 )
-from sbc.b2bua.events import CdrFailed, CdrStarted, Event, MediaReplied, PortsOpened
+from sbc.b2bua.events import CdrFailed, CdrStalled, CdrStarted, Event, MediaReplied, PortsOpened
 from sbc.cdr.record import CallRecord
 from sbc.core.address import Flow, Transport
 from sbc.media import wire
@@ -38,14 +38,19 @@ class SbcHost:
 
     def __init__(self, world: "World") -> None:
         self._world = world
+        self.is_frozen = False  # SIGSTOP, or a machine that sleeps: nothing is read and no timer has its turn
+
+    @property
+    def _is_away(self) -> bool:
+        return self.is_frozen or self._world.lives.is_dead
 
     def receive(self, data: bytes, flow: Flow, now: float) -> list[SendMessage | CloseFlow]:
-        if self._world.lives.is_dead:
+        if self._is_away:
             return self._wait(flow, lambda: self.receive(data, flow, self._world.now))
         return self.perform(self._world.switch.receive(data, flow, now), now)
 
     def bad_frame(self, data: bytes, flow: Flow, reason: str, now: float) -> list[SendMessage | CloseFlow]:
-        if self._world.lives.is_dead:
+        if self._is_away:
             return self._wait(flow, lambda: self.bad_frame(data, flow, reason, self._world.now))
         return self.perform(self._world.switch.bad_frame(data, flow, reason, now), now)
 
@@ -54,16 +59,19 @@ class SbcHost:
 
     def handle(self, event: Event, now: float) -> list[SendMessage | CloseFlow]:
         """Nobody hears what happens while nobody lives."""
+        if self.is_frozen:
+            self._world.lives.wait(Transport.TCP, lambda: self._world.net.perform(self, self.handle(event, self._world.now)))
+            return []
         return [] if self._world.lives.is_dead else self.perform(self._world.switch.handle(event, now), now)
 
     def tick(self, now: float) -> list[SendMessage | CloseFlow]:
-        if self._world.lives.is_dead:
+        if self._is_away:
             return []
         sends = [send for news in self._world.lives.durable(now) for send in self.handle(news, now)]
         return [*sends, *self.perform(self._world.switch.tick(now), now)]
 
     def next_deadline(self) -> float | None:
-        if self._world.lives.is_dead:
+        if self._is_away:
             return None
         times = (self._world.switch.next_deadline(), self._world.lives.next_deadline())
         return min((at for at in times if at is not None), default=None)
@@ -112,7 +120,10 @@ class SbcHost:
                         events.append(stored)
                 case NoteCdr(entry=entry, tells=tells):
                     world.noted.append(entry)
-                    if tells and not world.disk_is_full:
+                    if world.disk_is_full:
+                        events.append(CdrStalled())
+                        world.untold += [entry.ref] if tells else []
+                    elif tells:
                         events.append(CdrStarted(entry.ref))
                 case StoreState(key=key, value=value):
                     world.kept.put(key, value, world.now)

@@ -17,6 +17,8 @@ from sbc.b2bua.commands import (
 )
 from sbc.b2bua.events import (
     CdrDurable,
+    CdrFlows,
+    CdrStarted,
     ClockSet,
     Event,
     MediaReplied,
@@ -125,6 +127,7 @@ class World:
         self.names = names if isinstance(names, Names) else Names(names)
         self.disk_is_full = False
         self.unwritten: list[CallRecord] = []
+        self.untold: list[str] = []  # calls that wait for the disk to have their start
         self.phones: list[Phone] = []
         self._sides: dict[str, str] = {}
         self.lives = Lives(self, seed + 1)
@@ -243,6 +246,10 @@ class World:
             self.lives.dies_after = after
         else:
             self.lives.end(records_lost=records_lost)
+
+    def signalling_freezes(self, seconds: float) -> None:
+        """It is stopped for so long, and goes on (SIGSTOP, SIGCONT); or the machine sleeps. What comes waits."""
+        self.lives.freeze(seconds)
 
     def signalling_lives(self, policy: str | Policy | None = None, *, after: float = 0.0) -> None:
         """The next process, after seconds in which nobody answered; with a policy that was changed meanwhile."""
@@ -392,6 +399,10 @@ class World:
         for record in records:
             self.cdr.append(record)
             self.tell(CdrDurable(record.ref))
+        refs, self.untold = self.untold, []
+        for ref in refs:
+            self.tell(CdrStarted(ref))
+        self.tell(CdrFlows())
 
     def _knows(self, transport: Transport, interface: str, host: str, port: int) -> bool:
         return self.switch.knows(interface, host, port, transport)

@@ -1,4 +1,4 @@
-"""Call records on their way to disk: batches, a full disk, the end of the program."""
+"""What calls come to on its way to the spool: batches, a full disk, the end of the program."""
 
 import threading
 
@@ -6,10 +6,12 @@ import pytest
 import trio
 from structlog.testing import capture_logs
 
-from sbc.b2bua.commands import WriteCdr
-from sbc.b2bua.events import CdrDurable, CdrFailed
+from sbc.b2bua.commands import NoteCdr, WriteCdr
+from sbc.b2bua.events import CdrDurable, CdrFailed, CdrFlows, CdrStalled, CdrStarted
+from sbc.cdr.entry import Attempted, Started, Stopped
 from sbc.cdr.record import CallRecord
-from sbc.cdr.store import StoreError
+from sbc.cdr.spool import SpoolError
+from sbc.core import limits
 from sbc.runtime import cdr_sink
 from sbc.runtime.cdr_sink import CdrSink
 
@@ -23,37 +25,48 @@ def record(ref):
     )  # fmt: skip
 
 
-class FakeStore:
+def attempt(ref):
+    return NoteCdr(Attempted(ref, "office", "1", "2", 0.0, "x"))
+
+
+class FakeSpool:
     """Refuses while `full`; `gate` holds a write up."""
 
     def __init__(self):
         self.batches = []
         self.full = False
+        self.open = {}
         self.refused = threading.Event()
         self.called = threading.Event()
         self.gate = threading.Event()
         self.gate.set()
 
-    def write(self, records):
+    def write(self, entries):
         self.called.set()
         self.gate.wait(5)
         if self.full:
             self.refused.set()
-            raise StoreError("the disk is full")
-        self.batches.append([record.ref for record in records])
+            raise SpoolError("the disk is full")
+        self.batches.append(list(entries))
+
+    def closing(self, alive):
+        return [record(ref) for ref in self.open if ref not in alive]
+
+    @property
+    def refs(self):
+        return [[entry.ref for entry in batch] for batch in self.batches]
 
 
 @pytest.fixture
-def store():
-    return FakeStore()
+def spool():
+    return FakeSpool()
 
 
 @pytest.fixture
-def rig(store, monkeypatch):
+def rig(spool, monkeypatch):
     monkeypatch.setattr(cdr_sink, "_PAUSES_SECONDS", (0.01,))
-    monkeypatch.setattr(cdr_sink, "_GATHER_SECONDS", 0.01)
     told = []
-    sink = CdrSink(store, told.append)
+    sink = CdrSink(spool, told.append)
     sink.told = told
     return sink
 
@@ -64,55 +77,101 @@ async def until(condition):
             await trio.sleep(0.001)
 
 
-async def test_a_record_is_durable_only_after_the_store_has_returned(rig, store):
-    store.gate.clear()
+async def test_a_record_is_durable_only_after_the_spool_has_returned(rig, spool):
+    spool.gate.clear()
     rig.start()
     rig.write(WriteCdr(record("a")))
     await trio.sleep(0.02)
     assert (rig.told, rig.pending) == ([], 1)
 
-    store.gate.set()
+    spool.gate.set()
     await until(lambda: rig.told)
     assert rig.told == [CdrDurable("a")]
     assert rig.pending == 0
     assert await rig.finish(5) == 0
 
 
-async def test_what_comes_within_a_moment_or_while_the_disk_is_busy_is_one_batch(rig, store):
-    store.gate.clear()
+async def test_what_comes_within_a_moment_or_while_the_disk_is_busy_is_one_batch(rig, spool):
+    spool.gate.clear()
     rig.start()
     rig.write(WriteCdr(record("first")))
     rig.write(WriteCdr(record("second")))
     with trio.fail_after(5):
-        await trio.to_thread.run_sync(store.called.wait, 5)
+        await trio.to_thread.run_sync(spool.called.wait, 5)
     for n in range(100):
         rig.write(WriteCdr(record(str(n))))
-    store.gate.set()
+    spool.gate.set()
     await until(lambda: rig.pending == 0)
 
-    assert [len(batch) for batch in store.batches] == [2, 100]
+    assert [len(batch) for batch in spool.batches] == [2, 100]
     assert len(rig.told) == 102
     await rig.finish(5)
 
 
-async def test_a_full_disk_keeps_the_records_until_there_is_room(rig, store):
-    store.full = True
+async def test_a_calls_beginning_is_written_in_its_order_and_told_only_where_that_is_wanted(rig, spool):
+    rig.start()
+    rig.note(attempt("a"))
+    rig.note(NoteCdr(Started(record("a"))))
+    rig.note(NoteCdr(Started(record("b")), tells=True))
+    rig.write(WriteCdr(record("a")))
+    await until(lambda: CdrDurable("a") in rig.told)
+    await rig.finish(5)
+    entries = [entry for batch in spool.batches for entry in batch]
+    assert [(type(entry), entry.ref) for entry in entries] == [
+        (Attempted, "a"),
+        (Started, "a"),
+        (Started, "b"),
+        (Stopped, "a"),
+    ]
+    assert rig.told == [CdrStarted("b"), CdrDurable("a")]
+
+
+async def test_a_full_disk_keeps_the_records_until_there_is_room(rig, spool):
+    spool.full = True
     rig.start()
     rig.write(WriteCdr(record("a")))
     await until(lambda: rig.told)
-    assert rig.told == [CdrFailed("a", "the disk is full")]
+    assert rig.told == [CdrStalled(), CdrFailed("a", "the disk is full")]
     assert rig.pending == 1
 
-    store.refused.clear()
-    await until(store.refused.is_set)
-    store.full = False
+    spool.refused.clear()
+    await until(spool.refused.is_set)
+    spool.full = False
     await until(lambda: rig.pending == 0)
-    assert rig.told == [CdrFailed("a", "the disk is full"), CdrDurable("a")]
+    assert rig.told == [CdrStalled(), CdrFailed("a", "the disk is full"), CdrDurable("a"), CdrFlows()]
     await rig.finish(5)
 
 
-async def test_the_alarm_counts_every_record_that_waits(rig, store):
-    store.full = True
+async def test_a_full_disk_is_noticed_by_the_first_call_that_comes(rig, spool):
+    spool.full = True
+    rig.start()
+    rig.note(attempt("a"))
+    await until(lambda: rig.told)
+    spool.full = False
+    await until(lambda: len(rig.told) > 1)
+    assert rig.told == [CdrStalled(), CdrFlows()]
+    await rig.finish(5)
+
+
+async def test_on_a_full_disk_only_records_are_kept_without_end(rig, spool, monkeypatch):
+    monkeypatch.setattr(limits, "CDR_QUEUE", 10)
+    spool.full = True
+    rig.start()
+    rig.write(WriteCdr(record("a")))
+    await until(lambda: rig.told)
+    for n in range(50):
+        rig.note(attempt(f"n{n}"))
+        rig.write(WriteCdr(record(f"r{n}")))
+    spool.full = False
+    await until(lambda: rig.pending == 0)
+    await rig.finish(5)
+    entries = [entry for batch in spool.batches for entry in batch]
+    assert sum(isinstance(entry, Stopped) for entry in entries) == 51
+    assert sum(isinstance(entry, Attempted) for entry in entries) <= 10
+
+
+async def test_the_alarm_counts_every_record_that_waits(rig, spool):
+    spool.full = True
     with capture_logs() as lines:
         rig.start()
         rig.write(WriteCdr(record("a")))
@@ -122,22 +181,22 @@ async def test_the_alarm_counts_every_record_that_waits(rig, store):
         lines.clear()
         await until(lambda: len(lines) > 1)
     assert lines[-1]["records"] == 100
-    store.full = False
+    spool.full = False
     await until(lambda: rig.pending == 0)
     await rig.finish(5)
 
 
-async def test_finishing_stores_what_waits(rig, store):
+async def test_finishing_stores_what_waits(rig, spool):
     rig.start()
     for n in range(1200):
         rig.write(WriteCdr(record(str(n))))
     assert await rig.finish(5) == 0
-    assert sum(map(len, store.batches)) == 1200
+    assert sum(map(len, spool.batches)) == 1200
     assert len(rig.told) == 1200
 
 
-async def test_finishing_gives_up_on_a_disk_that_stays_full_and_says_how_many(rig, store):
-    store.full = True
+async def test_finishing_gives_up_on_a_disk_that_stays_full_and_says_how_many(rig, spool):
+    spool.full = True
     rig.start()
     for n in range(3):
         rig.write(WriteCdr(record(str(n))))
@@ -145,75 +204,81 @@ async def test_finishing_gives_up_on_a_disk_that_stays_full_and_says_how_many(ri
     assert not rig._thread.is_alive()
 
 
-async def test_a_bug_in_the_store_does_not_lose_the_writer(rig, store, monkeypatch):
-    real, calls = store.write, []
+async def test_a_bug_in_the_spool_does_not_lose_the_writer(rig, spool, monkeypatch):
+    real, calls = spool.write, []
 
-    def broken(records):
+    def broken(entries):
         calls.append(1)
         if len(calls) == 1:
             raise KeyError("ref")
-        real(records)
+        real(entries)
 
-    monkeypatch.setattr(store, "write", broken)
+    monkeypatch.setattr(spool, "write", broken)
     rig.start()
     rig.write(WriteCdr(record("a")))
     await until(lambda: rig.pending == 0)
-    assert rig.told == [CdrFailed("a", "KeyError: 'ref'"), CdrDurable("a")]
+    assert rig.told == [CdrStalled(), CdrFailed("a", "KeyError: 'ref'"), CdrDurable("a"), CdrFlows()]
+    await rig.finish(5)
+
+
+# --- calls of an earlier life -----------------------------------------------------------------------------------------
+
+
+async def test_calls_that_nobody_goes_on_with_are_closed_after_what_was_ordered_before(rig, spool):
+    spool.open = dict.fromkeys(("gone", "alive"))
+    with capture_logs() as lines:
+        rig.start()
+        rig.write(WriteCdr(record("ended")))
+        rig.close_open({"alive", "new"})
+        await until(lambda: len([one for batch in spool.refs for one in batch]) == 2)
+    assert [ref for batch in spool.refs for ref in batch] == ["ended", "gone"]
+    assert [(line["event"], line["calls"], line["refs"]) for line in lines] == [("cdr.closed", 1, "gone")]
+    await until(lambda: rig.told)
+    assert (rig.told, rig.pending) == ([CdrDurable("ended")], 0)
+    await rig.finish(5)
+
+
+async def test_a_bug_in_closing_them_is_not_in_the_way_of_what_comes(rig, spool, monkeypatch):
+    def broken(_alive):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(spool, "closing", broken)
+    rig.start()
+    rig.close_open(set())
+    rig.write(WriteCdr(record("a")))
+    await until(lambda: rig.told)
+    assert rig.told == [CdrDurable("a")]
     await rig.finish(5)
 
 
 # --- what else the writer's thread does -------------------------------------------------------------------------------
 
 
-async def test_each_batch_is_told_and_what_is_old_is_removed_between_them(store, monkeypatch):
-    monkeypatch.setattr(cdr_sink, "_GATHER_SECONDS", 0.001)
+async def test_destinations_hear_of_records_and_what_nobody_needs_is_removed_between(spool, monkeypatch):
+    monkeypatch.setattr(cdr_sink, "_TIDY_SECONDS", 0.002)
     told, tidied = [], []
-
-    def tidy():
-        tidied.append(len(store.batches))
-        return 0.005
-
-    sink = CdrSink(store, lambda _: None, stored=lambda: told.append(len(store.batches)), tidy=tidy)
+    sink = CdrSink(spool, lambda _: None, stored=lambda: told.append(len(spool.batches)), tidy=lambda: tidied.append(1))
     sink.start()
-    await until(lambda: len(tidied) > 2)  # also where no record comes
+    await until(lambda: len(tidied) > 2)  # also where nothing comes
+    sink.note(attempt("a"))
+    await until(lambda: spool.refs == [["a"]])
     sink.write(WriteCdr(record("a")))
-    await until(lambda: told == [1])
-    await until(lambda: tidied[-1] == 1)
+    await until(lambda: told == [2])
     await sink.finish(5)
 
 
-async def test_nothing_is_removed_while_records_wait(store, monkeypatch):
-    monkeypatch.setattr(cdr_sink, "_GATHER_SECONDS", 0.001)
-    store.gate.clear()
-    tidied = []
-
-    def tidy():
-        tidied.append(sink.pending)
-        return 0.0
-
-    sink = CdrSink(store, lambda _: None, tidy=tidy)
-    for ref in ("a", "b"):
-        sink.write(WriteCdr(record(ref)))
-    sink.start()
-    await until(store.called.is_set)
-    assert tidied == []
-    store.gate.set()
-    await sink.finish(5)
-
-
-async def test_a_bug_in_tidying_up_does_not_stop_the_writing(store, monkeypatch):
-    monkeypatch.setattr(cdr_sink, "_GATHER_SECONDS", 0.001)
-
-    monkeypatch.setattr(cdr_sink, "_TIDY_AGAIN_SECONDS", 0.001)
+@pytest.mark.parametrize("error", [SpoolError("the disk gave an error"), ZeroDivisionError()])
+async def test_a_failure_to_tidy_up_does_not_stop_the_writing(spool, monkeypatch, error):
+    monkeypatch.setattr(cdr_sink, "_TIDY_SECONDS", 0.001)
     failed = []
 
     def tidy():
         failed.append(1)
-        raise ZeroDivisionError
+        raise error
 
-    sink = CdrSink(store, lambda _: None, tidy=tidy)
+    sink = CdrSink(spool, lambda _: None, tidy=tidy)
     sink.start()
     sink.write(WriteCdr(record("a")))
-    await until(lambda: store.batches == [["a"]])
+    await until(lambda: spool.refs == [["a"]])
     await until(lambda: len(failed) > 1)  # nor is it the end of tidying up
     await sink.finish(5)

@@ -3,7 +3,7 @@
 from msgspec import structs
 
 from sbc.admin.metrics import render
-from sbc.admin.state import RuntimeView
+from sbc.admin.state import RuntimeView, SpoolView
 from sbc.b2bua.overload import OverloadView
 from sbc.b2bua.snapshot import EngineView
 from sbc.core.tables import Table
@@ -40,6 +40,7 @@ def test_every_metric_shows_what_was_counted():
         dropped=(("outbox", 2),),
         version="1.2",
         uptime_seconds=60.5,
+        spool=SpoolView(4096, 2, (("cdr.db", 7),)),
         state_pending=12,
         state_behind_seconds=1.5,
     )
@@ -89,6 +90,9 @@ def test_every_metric_shows_what_was_counted():
         "sbc_call_setup_seconds_sum": 9.25,
         "sbc_call_setup_seconds_count": 3,
         "sbc_state_pending": 12,
+        "sbc_cdr_spool_octets": 4096,
+        "sbc_cdr_spool_unsafe": 2,
+        'sbc_cdr_spool_pending{destination="cdr.db"}': 7,
         "sbc_state_behind_seconds": 1.5,
         "sbc_engine_lag_seconds": 0.25,
         "sbc_queue_age_seconds": 0.125,
@@ -137,6 +141,9 @@ def test_every_metric_is_announced_once_with_its_type():
         ["sbc_table_used", "gauge"],
         ["sbc_table_limit", "gauge"],
         ["sbc_alarms", "gauge"],
+        ["sbc_cdr_spool_octets", "gauge"],
+        ["sbc_cdr_spool_unsafe", "gauge"],
+        ["sbc_cdr_spool_pending", "gauge"],
         ["sbc_cdr_copy_pending", "gauge"],
         ["sbc_state_pending", "gauge"],
         ["sbc_state_behind_seconds", "gauge"],

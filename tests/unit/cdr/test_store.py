@@ -19,7 +19,8 @@ from sbc.cdr.store import CdrReader, CdrWriter, StoreError
 
 CONTRACT = {
     "cdr": "ref ingress egress route caller called called_as_sent started_at ringing_at answered_at ended_at "
-    "billable_ms sip_status q850 ended_by cause emergency disaster media ingress_call_id egress_call_id joined_to estimated",
+    "billable_ms sip_status q850 ended_by cause emergency disaster media ingress_call_id egress_call_id joined_to "
+    "estimated",
     "attempt": "ref n peer server called_as_sent started_at ended_at sip_status cause call_id",
 }
 
