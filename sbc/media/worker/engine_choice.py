@@ -51,10 +51,17 @@ class EngineChoice:
         self._attaching: Attaching | None = None
         self._locals: set[str] = set()  # to which it has been attached
 
-    def configure(self, configure: wire.Configure, sessions: Sequence[Session]) -> wire.EngineReady:
-        """An engine that is in force and that is asked for again stays as it is, and so do its flows."""
+    def configure(
+        self, configure: wire.Configure, sessions: Sequence[Session], *, is_greeting: bool = False
+    ) -> wire.EngineReady:
+        """An engine that is in force and that is asked for again stays as it is, and so do its flows. `is_greeting`:
+        it is what a connection begins with. Where that says nothing new, and no engine is to be tried once more,
+        nothing at all is touched.
+        """
         former, self._asked = self._asked, configure
         around = self._around
+        if is_greeting and former == configure and (self._attaching is not None or configure.engine == "userland"):
+            return self._ready()
         around.own = frozenset(_canonical(configure.own))
         if former is None or _question(former) != _question(configure) or self._attaching is None:
             self._change(configure, sessions)

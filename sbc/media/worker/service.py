@@ -145,7 +145,8 @@ class Service:
         self._sweep.orphan_seconds = configure.orphan_seconds
         self._media = frozenset(configure.media)
         self._around.dtls = configure.dtls
-        ready = self._choice.configure(configure, [life.session for life in self._lives.values()])
+        sessions = [life.session for life in self._lives.values()]
+        ready = self._choice.configure(configure, sessions, is_greeting=not self._is_synced)
         if self._is_synced:
             self._attach()
         return ready
