@@ -57,6 +57,7 @@ class SavedAccount(Struct, frozen=True, omit_defaults=True):
     disaster: bool = False
     tries: tuple[Try, ...] = ()
     media: str | None = None
+    heard_at: float = 0.0
 
 
 class Ending(Struct, frozen=True):
@@ -88,6 +89,7 @@ class Account:
         self.disaster = False
         self.tries: list[Try] = []
         self.media: str | None = None
+        self.heard_at = 0.0  # when its media was heard last, as the spool knows
         self.limits: tuple[tuple[str, Limits], ...] = ()  # of the last attempt's target, besides the call's own
 
     def saved(self) -> SavedAccount:
@@ -105,6 +107,7 @@ class Account:
             self.disaster,
             tuple(self.tries),
             self.media,
+            self.heard_at,
         )
 
     @classmethod
@@ -114,7 +117,7 @@ class Account:
         account.route, account.caller, account.called = saved.route, saved.caller, saved.called
         account.aimed_at, account.emergency, account.disaster = saved.aimed_at, saved.emergency, saved.disaster
         account.tries = list(saved.tries)
-        account.media = saved.media
+        account.media, account.heard_at = saved.media, saved.heard_at
         return account
 
     def dialled(self, attempt: Attempt, call_id: str, now: float) -> None:
@@ -171,9 +174,14 @@ class Account:
             attempts=tuple(self._row(i, one, wall) for i, one in enumerate(self.tries, 1)),
         )
 
-    def so_far(self, heard_at: float, wall: WallClock) -> CallRecord:
-        """The record if nothing more were ever heard of it, and it had ended then."""
-        return self.record(_UNKNOWN, heard_at, wall)
+    def so_far(self, now: float, wall: WallClock) -> CallRecord:
+        """The record if nothing more were ever heard of it, and it had ended now."""
+        return self.record(_UNKNOWN, now, wall)
+
+    def talks_still(self, heard_at: float, wall: WallClock) -> CallRecord:
+        """The same, as if it had ended when it was heard last; never earlier than was said before."""
+        self.heard_at = max(self.heard_at, heard_at, self.answered_at or 0.0)
+        return self.so_far(self.heard_at, wall)
 
     def _row(self, n: int, one: Try, wall: WallClock) -> AttemptRecord:
         return AttemptRecord(

@@ -49,7 +49,7 @@ def note_talk(call: "Call", now: float) -> "list[Out]":
     set_interim(call, now)
     heard_at, wall = call.media.listening.heard_at, call.context.wall
     accounts = [call.account, *(joined.account for joined in call.joined)]
-    return [NoteCdr(Interim(one.so_far(max(heard_at, one.answered_at or 0.0), wall))) for one in accounts]
+    return [NoteCdr(Interim(one.talks_still(heard_at, wall))) for one in accounts]
 
 
 def set_interim(call: "Call", now: float) -> None:
