@@ -16,7 +16,7 @@ from sbc.sip.transaction.key import ServerKey
 
 # "the UAS MAY … send a non-100 provisional response at every minute", so that no proxy gives up: §13.3.1.1
 PROVISIONAL_REFRESH_SECONDS: Final = 60.0
-_LAST_CHANCE: Final = 8  # times T1, for the ACK of a 2xx whose time ran out while we were dead
+LAST_CHANCE: Final = 8  # times T1, for the ACK of a 2xx whose time ran out while we were dead
 
 
 class State(enum.StrEnum):
@@ -79,7 +79,7 @@ class InviteUas:
         if self.state is not State.ANSWERED:
             return []
         self._resend_at = now + self._interval
-        self._give_up_at = max(self._give_up_at or now, now + _LAST_CHANCE * self._timing.t1)
+        self._give_up_at = max(self._give_up_at or now, now + LAST_CHANCE * self._timing.t1)
         return [ResendResponse(self.key)]
 
     @property
