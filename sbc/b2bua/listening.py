@@ -14,6 +14,7 @@ from msgspec import Raw, Struct
 from sbc.b2bua.sides import Side, SideName
 from sbc.b2bua.totals import Totals
 from sbc.core.limits import (
+    COUNTS_KEPT_SECONDS,
     FELL_SILENT_SECONDS,
     FOREIGN_PACKETS_PER_SECOND,
     FORGED_PACKETS,
@@ -122,6 +123,7 @@ class Listening:
         self._past: dict[SideName, list[dict[str, object]]] = {side: [] for side in _SIDES}  # of streams that are over
         self._told: dict[tuple[str, int], wire.EndCount] = {}  # what of an end's counters is in there already
         self._carried: Counts | None = None  # of an earlier life of signalling
+        self._kept_at: float | None = None
         self.saved: tuple[object, Raw] = (None, Raw())  # what was written down last, and by which state
 
     @property
@@ -144,6 +146,13 @@ class Listening:
         self._ways, self._generation, self._is_fresh = ways, generation, True
         if self._carried is not None:
             self._carried.expect(generation, _ends_of(ways))
+
+    def is_due(self, now: float) -> bool:
+        """Once in a while: what was counted is to be written down again, for the death of everything."""
+        if self._kept_at is None or now - self._kept_at >= COUNTS_KEPT_SECONDS:
+            is_first, self._kept_at = self._kept_at is None, now
+            return not is_first
+        return False
 
     def goes_on(self) -> None:
         """After a recovery, with what was heard before: where a worker begins at zero, that is added to its counts."""

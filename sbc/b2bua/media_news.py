@@ -79,7 +79,9 @@ class MediaNews:
         if call is None or not call.media.is_answered:
             return []
         findings = call.media.listening.take(count.generation, count.streams, now, is_answered=call.is_answered)
-        return self._living.guarded(count.ref, partial(self._tell, findings=findings, now=now), now) if findings else []
+        if not findings and not call.media.listening.is_due(now):
+            return []
+        return self._living.guarded(count.ref, partial(self._tell, findings=findings, now=now), now)
 
     def _tell(self, call: Call, findings: Sequence[Finding], now: float) -> "list[Out]":
         outs: list[Out] = []

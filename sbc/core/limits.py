@@ -231,6 +231,7 @@ DIGIT_MILLISECONDS: Final = (70, 8_000)  # that a digit of ours lasts: RFC 4733 
 PORT_QUARANTINE_SECONDS: Final = 30.0  # since the former remote was heard last
 PORT_QUARANTINE_MINIMUM_SECONDS: Final = 2.0  # that a pair rests even where pairs run short
 PORT_QUARANTINE_MAXIMUM_SECONDS: Final = 300.0  # where pairs run short: a former remote may send for ever
+COUNTS_KEPT_SECONDS: Final = 60.0  # from one writing down of what a call has heard to the next
 ONE_WAY_SECONDS: Final = 5.0  # of hearing one side alone, before it is called one-way audio
 FELL_SILENT_SECONDS: Final = 10.0  # nothing more from a side that was heard, while the other one is
 PAST_STREAMS: Final = 16  # of each side of a call that are over, in its record
