@@ -24,6 +24,7 @@ from sbc.b2bua.leg.state import State as LegState
 from sbc.b2bua.modify import RECOVERY
 from sbc.b2bua.saved_media import SavedMedia, restore_media, save_media
 from sbc.b2bua.session_ids import SavedSessionIds, SessionIds
+from sbc.b2bua.spooling import set_interim
 from sbc.b2bua.states import Ended, State, Talking
 from sbc.peering.rates import Usage
 from sbc.peering.views import Direction, HolderView
@@ -160,6 +161,7 @@ def restore_call(ref: str, saved: SavedCall, context: Context, now: float) -> Ca
         call.state = Talking(saved.account.answered_at or saved.account.started_at)
         if saved.ends_at is not None:
             call.timers.set("max_duration", saved.ends_at)
+        set_interim(call, now)
         if saved.is_unsettled:
             call.timers.set(RECOVERY, now + SETTLE_SECONDS)
     else:
