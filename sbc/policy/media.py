@@ -62,7 +62,7 @@ MEDIA_KEYS: Final = (
     Key(
         "orphan_timeout",
         "a duration",
-        "media of a call goes on for so long when signalling has died; 10s at least",
+        "media of a call that signalling does not know any more goes on for so long; 10s at least",
         one(values.seconds_within("10s", "1d")),
         default="1h",
     ),

@@ -88,6 +88,7 @@ def test_where_everything_dies_counts_go_on_from_what_was_written_down(world):
     assert sbc.idle()
 
 
+# BOUND: COUNTS_KEPT_SECONDS
 def test_what_is_counted_is_written_down_once_in_a_while_and_not_with_each_report(world):
     sbc, office, carrier = talking(world)
     [ref] = sbc.media.sessions
