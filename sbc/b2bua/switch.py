@@ -315,7 +315,6 @@ class Switch:
             case ClockSet(wall_at_zero):
                 self._context.wall.at_zero = wall_at_zero
                 self.relations.registrar.set_wall(wall_at_zero)
-                self.keeping_out.bans.set_wall(wall_at_zero)
                 self.relations.paths.today.set_wall(wall_at_zero, now)
                 return []
 

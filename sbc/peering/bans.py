@@ -41,12 +41,13 @@ class _Ban(Struct, frozen=True):
 
 
 class _Kept(Struct, frozen=True):
-    """Wall-clock seconds."""
+    """Seconds of the engine's clock, which goes on over a restart; where `clock` is missing, of the wall, as before."""
 
     since: float
     until: float
     by: By
     why: str
+    clock: str = ""
 
 
 def source_of(host: str) -> str | None:
@@ -69,7 +70,6 @@ class Bans:
         self._strikes: OrderedDict[str, deque[float]] = OrderedDict()
         self._due: Schedule[str] = Schedule()
         self._outdated: list[str] = []
-        self._wall_at_zero = 0.0
         self._views: tuple[BanView, ...] | None = ()
         self._is_many_said = False
         self._lines_from = 0.0
@@ -90,12 +90,8 @@ class Bans:
 
     # --- across restarts ----------------------------------------------------------------------------------------------
 
-    def set_wall(self, wall_at_zero: float) -> None:
-        self._wall_at_zero = wall_at_zero
-
     def restore(self, items: Iterable[tuple[str, bytes]], now: float, wall_at_zero: float) -> None:
         """What was kept before the last stop, but for what is over."""
-        self._wall_at_zero = wall_at_zero
         for key, value in items:
             kind, _, source = key.partition("/")
             if kind != KEPT:
@@ -149,7 +145,7 @@ class Bans:
         self._put(source, ban)
         fields = (("address", source), ("seconds", round(seconds)), ("by", by), ("why", ban.why))
         outs += self._line(Log("warning" if by == "operator" else "info", "ban.added", fields), now, by)
-        outs += [StoreState(f"{KEPT}/{source}", self._kept(ban)), BlockSource(source, seconds)]
+        outs += [StoreState(f"{KEPT}/{source}", _kept(ban)), BlockSource(source, seconds)]
         return [*outs, *self._say_many()]
 
     def _least(self) -> str:
@@ -219,10 +215,6 @@ class Bans:
         forget = StoreState(f"{KEPT}/{source}", None)
         return [forget] if is_over else [forget, BlockSource(source, 0.0)]  # whoever mirrors it has the time, too
 
-    def _kept(self, ban: _Ban) -> bytes:
-        wall = self._wall_at_zero
-        return msgspec.json.encode(_Kept(ban.since + wall, ban.until + wall, ban.by, ban.why))
-
     def _line(self, line: Log | None, now: float, by: By) -> list[Out]:
         """A thousand banned in a minute are a hundred lines nobody reads: ten, and how many more there were."""
         outs: list[Out] = []
@@ -249,12 +241,17 @@ class Bans:
         return []
 
 
+def _kept(ban: _Ban) -> bytes:
+    return msgspec.json.encode(_Kept(ban.since, ban.until, ban.by, ban.why, "engine"))
+
+
 def _restored(value: bytes, source: str, now: float, wall_at_zero: float) -> _Ban | None:
     try:
         kept = msgspec.json.decode(value, type=_Kept)
     except msgspec.DecodeError:
         return None
-    until = kept.until - wall_at_zero
+    zero = 0.0 if kept.clock else wall_at_zero
+    until = kept.until - zero
     if source_of(source) != source or not now < until <= now + LONGEST_SECONDS:
         return None
-    return _Ban(min(kept.since - wall_at_zero, now), until, kept.by, kept.why[: limits.BAN_WHY_CHARACTERS])
+    return _Ban(min(kept.since - zero, now), until, kept.by, kept.why[: limits.BAN_WHY_CHARACTERS])

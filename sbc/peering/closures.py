@@ -5,6 +5,7 @@ It knows what is ordered since when, and says what is to be logged and stored. W
 registrations is `relations`', which uses it.
 """
 
+import struct
 from collections.abc import Mapping
 from typing import Final, Literal
 
@@ -15,6 +16,7 @@ from sbc.policy.model import Peer
 
 Order = Literal["busyout", "drill"]
 KIND_OF_ORDER: Final[Mapping[Order, str]] = {"busyout": "trunk", "drill": "pbx"}
+_SINCE: Final = struct.Struct("<d")
 
 
 class Closed(Struct, frozen=True):
@@ -32,10 +34,10 @@ class Closures:
         self._opened: dict[str, float] = {}  # when calls to a peer were allowed again
         self._outdated: list[str] = []  # keys that were kept for peers that are gone
 
-    def restore(self, order: Order, name: str, peer: Peer | None, now: float) -> None:
+    def restore(self, order: Order, name: str, value: bytes, peer: Peer | None, now: float) -> None:
         """What was kept before the last stop. `peer`: who has this name now."""
         if peer is not None and peer.kind == KIND_OF_ORDER[order]:
-            self.closed[name] = Closed(order, now)
+            self.closed[name] = Closed(order, min(_since(value, now), now))
         else:
             self._outdated.append(f"{order}/{name}")
 
@@ -52,7 +54,7 @@ class Closures:
         outs: list[Log | StoreState] = []
         if on != (peer.name in self.closed):
             outs.append(Log("warning", f"{order}.{'on' if on else 'off'}", ((peer.kind, peer.name),)))
-            outs.append(StoreState(f"{order}/{peer.name}", b"1" if on else None))
+            outs.append(StoreState(f"{order}/{peer.name}", _SINCE.pack(now) if on else None))
         if on:
             self.closed.setdefault(peer.name, Closed(order, now))
         elif self.closed.pop(peer.name, None) is not None:
@@ -75,3 +77,8 @@ class Closures:
         self._opened.pop(name, None)
         closed = self.closed.pop(name, None)
         return [] if closed is None else [StoreState(f"{closed.order}/{name}", None)]
+
+
+def _since(value: bytes, now: float) -> float:
+    """When it was ordered, by the engine's clock. An earlier version kept `1` instead."""
+    return float(_SINCE.unpack(value)[0]) if len(value) == _SINCE.size else now

@@ -5,18 +5,19 @@ when, what the answers mean, and what is said of it. It places no call and has n
 Used by `relations`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
+import msgspec
 from msgspec import Struct
 
 from sbc.core.address import Address, Flow, Transport
-from sbc.core.commands import Log
+from sbc.core.commands import Log, StoreState
 from sbc.core.ids import IdSource
 from sbc.core.timers import Schedule
 from sbc.peering.health_options import options_to, retry_after
 from sbc.peering.health_pings import Pings
-from sbc.peering.health_state import LIVE_SECONDS, ServerHealth
+from sbc.peering.health_state import LIVE_SECONDS, SavedServer, ServerHealth
 from sbc.peering.hop import Hop
 from sbc.peering.outages import Outages
 from sbc.peering.views import PingView, ServerState, ServerView
@@ -27,6 +28,8 @@ from sbc.sip.message import Response
 PING_SECONDS: Final = 4.0  # for the answer to an operator's ping
 SLOT_SECONDS: Final = 0.002  # between two probes, whomever they go to: many servers are no burst
 _FIRST_MILLISECONDS: Final = 1000  # at the start every server is asked within this
+
+KEPT: Final = "health"  # what keys of what is kept of a server begin with
 
 Key = tuple[str, Transport, Address]  # peer, and where it is reached
 
@@ -39,7 +42,7 @@ class PeerChanged(Struct, frozen=True):
     why: str
 
 
-Out = SendRequest | Log | PeerChanged
+Out = SendRequest | Log | StoreState | PeerChanged
 
 
 class HealthTable:
@@ -55,12 +58,44 @@ class HealthTable:
         self._pings = Pings()
         self._number = 0
         self._free_at = 0.0  # when the next probe may go out
+        self._left: dict[str, SavedServer] = {}  # by an earlier life of ours, of servers that are not known yet
+        self._stored: dict[Key, SavedServer] = {}
+
+    # --- across restarts ----------------------------------------------------------------------------------------------
+
+    def restore(self, name: str, value: bytes) -> None:
+        """What `StoreState` kept under `health/<name>`; said before `set_hops`. What cannot be read is as new."""
+        try:
+            self._left[name] = _decoder.decode(value)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            self._left[name] = _NOTHING
+
+    def forget_left(self, peer: str | None, *, but: Collection[str] = ()) -> list[StoreState]:
+        """What an earlier life has left of servers that this peer has no more; None: of peers that there are no more,
+        `but` those.
+        """
+        gone = [name for name in self._left if _is_of(name, peer, but)]
+        for name in gone:
+            del self._left[name]
+        return [StoreState(f"{KEPT}/{name}", None) for name in gone]
+
+    def _store(self, key: Key, server: ServerHealth) -> list[StoreState]:
+        saved = server.saved()
+        if saved == self._stored.get(key):
+            return []
+        if saved is None:
+            del self._stored[key]
+            return [StoreState(f"{KEPT}/{_name_of(key)}", None)]
+        self._stored[key] = saved
+        return [StoreState(f"{KEPT}/{_name_of(key)}", _encoder.encode(saved))]
 
     # --- which servers there are --------------------------------------------------------------------------------------
 
     def set_hops(self, peer: Peer, hops: Sequence[Hop], now: float) -> list[Out]:
         """The addresses of this peer from now on. Known ones keep what is known of them; new ones are probed soon."""
+        outs: list[Out] = []
         known = self._peers.get(peer.name)
+        is_new = known is None
         if known is None:
             known = self._peers[peer.name] = _Peer(peer, now)
         old = known.servers
@@ -70,20 +105,26 @@ class HealthTable:
             if key not in known.servers:
                 known.servers[key] = self._server(key, hop, peer, now)
         for key in old.keys() - known.servers.keys():
-            self._drop(key)
+            outs += self._drop(key)
         known.index_hosts()
-        return self._weigh(known, "its servers have changed", now)
+        outs += self._weigh(known, "its servers have changed", now)
+        if is_new and any(key in self._stored for key in known.servers):
+            known.since = known.known_since()
+        return outs
 
-    def forget(self, peer: str) -> None:
+    def forget(self, peer: str) -> list[StoreState]:
         known = self._peers.pop(peer, None)
-        for key in () if known is None else known.servers:
-            self._drop(key)
+        return [out for key in (() if known is None else known.servers) for out in self._drop(key)]
 
     def _server(self, key: Key, hop: Hop, peer: Peer, now: float) -> ServerHealth:
         server = self._servers.get(key)
         is_as_before = server is not None and server.health == peer.health
         if server is None:
             server = self._servers[key] = ServerHealth(hop, peer.health, now)
+            left = self._left.pop(_name_of(key), None)
+            if left is not None:
+                self._stored[key] = left
+                server.restore(left, now)
         server.reconfigure(hop, peer.health, now)
         if not server.is_probed:
             self._probes.pop(server.asked, None)
@@ -97,10 +138,11 @@ class HealthTable:
         """Somewhere within the first second."""
         return self._ids.number(_FIRST_MILLISECONDS) / 1000
 
-    def _drop(self, key: Key) -> None:
+    def _drop(self, key: Key) -> list[StoreState]:
         server = self._servers.pop(key)
         self._probes.pop(server.asked, None)
         self._deadlines.set(key, None)
+        return [] if self._stored.pop(key, None) is None else [StoreState(f"{KEPT}/{_name_of(key)}", None)]
 
     def interface_changed(self, interface: str, now: float) -> list[Out]:
         """`outages` has news of it. Who is reached again is asked soon, and may be called at once."""
@@ -315,10 +357,11 @@ class HealthTable:
     def _after(self, key: Key, server: ServerHealth, before: ServerState, now: float) -> list[Out]:
         """Plan what is next, and say what has changed."""
         self._plan(key, server)
+        stored = self._store(key, server)
         if server.state == before:
-            return []
+            return [*stored]
         known = self._peers[key[0]]
-        return [*_said(server), *self._weigh(known, f"{server.hop}: {server.why}", now)]
+        return [*stored, *_said(server), *self._weigh(known, f"{server.hop}: {server.why}", now)]
 
     def _weigh(self, known: "_Peer", why: str, now: float) -> list[Out]:
         """Whether the peer as a whole can be used. A trial is no return: that is said when it has answered."""
@@ -351,11 +394,32 @@ class _Peer:
         self.is_said_down = False
         self.since = now
 
+    def known_since(self) -> float:
+        """Of servers that an earlier life has known: since when the peer is as it is."""
+        usable = [server.since for server in self.servers.values() if server.is_usable]
+        return min(usable) if usable else max(server.since for server in self.servers.values())
+
     def index_hosts(self) -> None:
         self.by_host.clear()
         for (_, transport, remote), server in self.servers.items():
             place = (transport, remote.host)
             self.by_host[place] = None if place in self.by_host else server
+
+
+_NOTHING: Final = SavedServer("unknown", 0.0, "")
+_encoder = msgspec.msgpack.Encoder()
+_decoder: msgspec.msgpack.Decoder[SavedServer] = msgspec.msgpack.Decoder(SavedServer)
+
+
+def _name_of(key: Key) -> str:
+    """As it stands in the key of what is kept."""
+    peer, transport, remote = key
+    return f"{peer}/{transport}/{remote}"
+
+
+def _is_of(name: str, peer: str | None, but: Collection[str]) -> bool:
+    owner = name.partition("/")[0]
+    return owner not in but if peer is None else owner == peer
 
 
 def _key(hop: Hop) -> Key:

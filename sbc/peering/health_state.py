@@ -8,6 +8,8 @@ sent, and what is said to whom, is the table's business (`health`), its only use
 import math
 from typing import Final, Literal
 
+from msgspec import Struct
+
 from sbc.peering.hop import Hop
 from sbc.peering.views import ServerState
 from sbc.policy.model import Health
@@ -16,6 +18,21 @@ RETRY_AFTER_SECONDS: Final = (1.0, 600.0)  # a longer absence is for the next pr
 LIVE_SECONDS: Final = 1.0  # live traffic is one proof of life in so long: copies of one response are not several
 
 Returning = Literal["up", "unknown"]
+
+
+class SavedServer(Struct, frozen=True, omit_defaults=True):
+    """What the next life of signalling shall know of an address. Times are of the engine's clock."""
+
+    state: ServerState
+    since: float
+    why: str
+    failures: int = 0
+    successes: int = 0
+    refusals: int = 0
+    refused_at: float = -math.inf
+    back_at: float = math.inf
+    back_as: Returning = "up"
+    held_until: float = -math.inf
 
 
 class ServerHealth:
@@ -29,6 +46,7 @@ class ServerHealth:
         "_refusals",
         "_refused_at",
         "_successes",
+        "_why_down",
         "asked",
         "back_at",
         "has_turn",
@@ -63,6 +81,7 @@ class ServerHealth:
         self._refusals = 0  # 503s to calls, with no call served between them
         self._refused_at = -math.inf
         self._live_at = -math.inf
+        self._why_down = ""  # when it went down; later failures say the same with other numbers
 
     @property
     def is_usable(self) -> bool:
@@ -94,6 +113,38 @@ class ServerHealth:
             self._become("unknown", "the policy has changed", now)
         if not self.is_probed:
             self.probe_at = math.inf
+        self._settle()
+
+    def saved(self) -> SavedServer | None:
+        """None: nothing is known. Numbers that change nothing any more are left out, so that what is stored is news."""
+        health = self.health
+        if health is None or (self.state == "unknown" and not self._failures):
+            return None
+        is_down = self.state == "down"
+        return SavedServer(
+            self.state,
+            self.since,
+            self.why if not is_down else self._why_down,
+            min(self._failures, health.fall),
+            min(self._successes, health.rise) if is_down else 0,
+            self._refusals,
+            self._refused_at if self._refusals else -math.inf,
+            self.back_at,
+            self._back_as,
+            self._held_until,
+        )
+
+    def restore(self, saved: SavedServer, now: float) -> None:
+        """What an earlier life has saved. Where the policy has changed since, nothing that could never change again."""
+        if self.health is None:
+            return
+        self.state, self.since, self.why = saved.state, min(saved.since, now), saved.why
+        self._why_down = saved.why
+        self._failures, self._successes, self._refusals = saved.failures, saved.successes, saved.refusals
+        self._refused_at = saved.refused_at
+        self.back_at, self._back_as, self._held_until = saved.back_at, saved.back_as, saved.held_until
+        if not self.is_usable and self.health.passive and self.back_at == math.inf:
+            self.back_at, self._back_as = now + self.health.retry, "unknown"
         self._settle()
 
     # --- what is learned ----------------------------------------------------------------------------------------------
@@ -198,6 +249,8 @@ class ServerHealth:
     # --- inside -------------------------------------------------------------------------------------------------------
 
     def _go_down(self, why: str, now: float) -> None:
+        if self.state != "down":
+            self._why_down = why
         self._become("down", why, now)
         if self.health is not None and self.health.passive:
             self.back_at, self._back_as = now + self.health.retry, "unknown"

@@ -26,6 +26,7 @@ from sbc.sip.message import Fields, Request
 from sbc.sip.nameaddr import NameAddr, Star, parse_name_addr
 from sbc.sip.params import has_param, param
 from sbc.sip.sips import is_sips
+from sbc.sip.transaction.saved import without_connection
 from sbc.sip.uri import OtherUri, SipUri, TelUri
 
 DEFAULT_EXPIRES: Final = 3_600  # seconds, where the PBX names none, or none that can be read (RFC 3261 §10.2)
@@ -67,7 +68,7 @@ class Registrar:
     # --- across restarts ----------------------------------------------------------------------------------------------
 
     def set_wall(self, wall_at_zero: float) -> None:
-        """What is stored has wall-clock times; after a step of the wall clock, each binding at its next refresh."""
+        """For the Date of answers."""
         self._wall_at_zero = wall_at_zero
 
     def restore(self, items: Iterable[tuple[str, bytes]], now: float, wall_at_zero: float) -> None:
@@ -78,7 +79,8 @@ class Registrar:
             pbx, _, aor = rest.partition("/")
             if kind != "binding":
                 continue
-            bindings = _restored(value, aor, now, wall_at_zero)
+            kept = _restored(value, aor, now, wall_at_zero)
+            bindings = tuple([binding for one in kept if (binding := self._without_connection(pbx, one)) is not None])
             if bindings:
                 self._locations.setdefault(pbx, Location()).put(aor, bindings)
                 self._schedule(pbx, aor)
@@ -207,10 +209,7 @@ class Registrar:
         lost = [old for old, new in zip(before, after, strict=True) if new is None]
         said = [Log("warning", "binding.lost", _about(pbx, binding)) for binding in lost]
         for binding in lost:
-            self._lost.pop((pbx, binding.contact), None)
-            self._lost[pbx, binding.contact] = binding.flow
-        while len(self._lost) > limits.LOST_BINDINGS:
-            del self._lost[next(iter(self._lost))]
+            self._lose(pbx, binding.contact, binding.flow)
         return [*said, *self._put(pbx, aor, tuple([binding for binding in after if binding is not None]))]
 
     def tick(self, now: float) -> list[Out]:
@@ -227,6 +226,21 @@ class Registrar:
         return float("-inf") if self._outdated else self._due.next()
 
     # --- inside -------------------------------------------------------------------------------------------------------
+
+    def _lose(self, pbx: str, contact: str, way: Flow) -> None:
+        self._lost.pop((pbx, contact), None)
+        self._lost[pbx, contact] = way
+        while len(self._lost) > limits.LOST_BINDINGS:
+            del self._lost[next(iter(self._lost))]
+
+    def _without_connection(self, pbx: str, binding: Binding) -> Binding | None:
+        """No connection outlives the process. Where nothing else leads to the PBX, calls wait until it comes again."""
+        if not binding.flow.connection:
+            return binding
+        found = binding.detached()
+        if found is None:
+            self._lose(pbx, binding.contact, without_connection(binding.flow))
+        return found
 
     def _bindings(self, pbx: str, aor: str) -> tuple[Binding, ...]:
         location = self._locations.get(pbx)
@@ -258,11 +272,13 @@ class Registrar:
         self._due.set((pbx, aor), min([b.expires_at for b in self._bindings(pbx, aor)], default=None))
 
     def _kept(self, bindings: tuple[Binding, ...]) -> bytes | None:
-        if not bindings:
-            return None
-        wall = self._wall_at_zero
-        moved = [replace(b, expires_at=b.expires_at + wall, updated_at=b.updated_at + wall) for b in bindings]
-        return msgspec.msgpack.encode(moved)
+        return msgspec.msgpack.encode(_Saved(bindings)) if bindings else None
+
+
+class _Saved(Struct, frozen=True):
+    """Times of the engine's clock, which goes on over a restart. Once it was a bare list, with wall-clock times."""
+
+    bindings: tuple[Binding, ...]
 
 
 def main_aor(peer: Peer) -> str:
@@ -369,23 +385,24 @@ def _is_kept_well(text: str) -> bool:
 
 def _restored(value: bytes, aor: str, now: float, wall_at_zero: float) -> tuple[Binding, ...]:
     try:
-        kept = msgspec.msgpack.decode(value, type=tuple[Binding, ...])
+        kept = msgspec.msgpack.decode(value, type=_Saved | tuple[Binding, ...])
+        zero = 0.0
+        if not isinstance(kept, _Saved):
+            kept, zero = _Saved(kept), wall_at_zero
         moved = [
             replace(
                 binding,
                 aor_user=aor,
-                # A wall clock that was set back must not keep a binding longer than it was granted for.
-                expires_at=min(binding.expires_at - wall_at_zero, now + LONGEST_EXPIRES),
-                updated_at=min(binding.updated_at - wall_at_zero, now),
+                # Whatever the clocks say, no binding is kept longer than it can have been granted for.
+                expires_at=min(binding.expires_at - zero, now + LONGEST_EXPIRES),
+                updated_at=min(binding.updated_at - zero, now),
             )
-            for binding in kept[: limits.BINDINGS_PER_AOR]
+            for binding in kept.bindings[: limits.BINDINGS_PER_AOR]
             if isinstance(binding.uri, SipUri)
         ]
     except (msgspec.DecodeError, UnicodeDecodeError, ParseError, TypeError):
         return ()
-    # No connection outlives the process.
-    found = [binding.detached() if binding.flow.connection else binding for binding in moved]
-    return tuple([binding for binding in found if binding is not None and binding.expires_at > now])
+    return tuple([binding for binding in moved if binding.expires_at > now])
 
 
 def _said(pbx: str, before: tuple[Binding, ...], after: tuple[Binding, ...]) -> list[Out]:

@@ -18,6 +18,7 @@ from sbc.core.timers import TimerTable
 from sbc.peering.hop import Hop
 from sbc.peering.register_round import Accepted, NobodyTookUs, RegistrarFailed, Round
 from sbc.peering.register_round import Out as RoundOut
+from sbc.peering.register_saved import SavedRegistration
 from sbc.peering.views import RegistrationState, RegistrationView
 from sbc.policy.model import Peer, Register
 from sbc.sip.auth.client import Authenticator
@@ -29,6 +30,7 @@ BASE_WAIT: Final = 30.0  # seconds; RFC 5626 §4.5, "base-time (if all failed)"
 LONGEST_WAIT: Final = 600.0  # seconds; the RFC has 1800, too long for a business without calls
 REJECTED_WAIT: Final = 600.0  # seconds
 PONG_SECONDS: Final = 10.0  # "If a pong is not received within 10 seconds after sending a ping", RFC 5626 §4.4.1
+SPREAD: Final = 2.0  # seconds, over which those who have to register at once after a restart do so
 STABLE: Final = 60.0  # seconds that a registrar's connection lasts where it means to keep them
 
 Out = SendRequest | Log | StoreState | KeepAlive | CloseFlow | RegistrarFailed
@@ -105,6 +107,67 @@ class Registration:
             self._timers.at(_Timer.REGISTER),
             "" if binding is None else str(binding.hop),
         )
+
+    # --- across restarts ----------------------------------------------------------------------------------------------
+
+    def saved(self, shown: str | None) -> SavedRegistration | None:
+        """To be stored when it is another than before. None: nothing is known, or a round is under way, and what was
+        saved before it still holds.
+        """
+        next_at = self._timers.at(_Timer.REGISTER)
+        if self._round.is_running or next_at is None or self._state in ("unregistered", "registering"):
+            return None
+        binding = self._binding
+        return SavedRegistration(
+            self._register,
+            self._peer.interface,
+            shown,
+            self._state,
+            self._since,
+            self._why,
+            next_at,
+            None if binding is None else binding.hop.flow,
+            0.0 if binding is None else binding.expires_at,
+            self._failures,
+            self._is_doubted,
+            self._trouble,
+        )
+
+    def take_over(
+        self, saved: SavedRegistration, hops: Sequence[Hop], shown: str | None, now: float
+    ) -> list[Out] | None:
+        """Go on from what an earlier life has saved, instead of `start`; None: that cannot be.
+
+        A binding is kept where it is still good. A connection of that life is gone: by a new one we register soon, as
+        the carrier may call us by nothing else.
+        """
+        servers = self._peer.servers
+        if not saved.is_for(self._register, self._peer.interface, shown) or not servers:
+            return None
+        flow = saved.flow
+        if saved.state not in ("registered", "rejected", "failing"):
+            return None
+        if (saved.state == "registered") != (flow is not None) or (flow is not None and saved.expires_at <= now):
+            return None
+        if hops and flow is not None and flow not in [hop.flow for hop in hops]:
+            return None
+        self._hops = tuple(hops)
+        self._failures, self._is_doubted, self._trouble = saved.failures, saved.is_doubted, saved.trouble
+        self._state, self._since, self._why = saved.state, min(saved.since, now), saved.why
+        soon = now + SPREAD * self._draw()
+        is_cut_off = flow is not None and flow.transport.is_reliable
+        self._timers.set(_Timer.REGISTER, soon if is_cut_off or saved.next_at <= soon else saved.next_at)
+        if saved.state == "rejected":
+            return [Log("error", "registration.rejected", self._alarm())]
+        if flow is None:
+            return [Log("error", "registration.failing", self._alarm())]
+        known = [hop for hop in hops if hop.flow == flow]
+        self._binding = _Binding(known[0] if known else Hop(self._peer.name, servers[0], flow), saved.expires_at)
+        self._timers.set(_Timer.EXPIRY, saved.expires_at)
+        self._set_keep_alive(now)
+        left = round(saved.expires_at - now)
+        fields = (("trunk", self._peer.name), ("registrar", str(self._binding.hop)), ("expires", left))
+        return [Log("info", "registration.kept", fields)]
 
     # --- what happens -------------------------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from sbc.core.address import Flow
 from sbc.core.commands import Log, StoreState
 from sbc.core.ids import IdSource
 from sbc.core.timers import Schedule
-from sbc.peering import peaks
+from sbc.peering import health, peaks, register_saved
 from sbc.peering.bindings import BindingMoved
 from sbc.peering.closures import KIND_OF_ORDER, Closures, Order
 from sbc.peering.health import HealthTable, PeerChanged
@@ -21,6 +21,7 @@ from sbc.peering.outages import Outages
 from sbc.peering.paths import PathLedger
 from sbc.peering.presence import Presence
 from sbc.peering.quotas import KEPT, Quotas
+from sbc.peering.register_saved import SavedRegistration
 from sbc.peering.registrar import Registrar
 from sbc.peering.registration import RegistrarFailed, Registration
 from sbc.peering.throttle import Throttle
@@ -57,6 +58,8 @@ class Relations:
         self._has_left = False  # a drain is over: we are to be registered nowhere
         self._due: Schedule[str] = Schedule()  # of registrations: hundreds of them, and asked after every message
         self._credentials: dict[str, tuple[Auth, Authenticator]] = {}
+        self._left: dict[str, SavedRegistration | None] = {}  # by an earlier life of ours
+        self._registered: dict[str, SavedRegistration] = {}  # as they are stored
         self._saved: dict[str, bytes] = {}  # Call-ID and CSeq of each trunk that has ever registered
         self._set_tables(policy)
 
@@ -74,20 +77,28 @@ class Relations:
         for key, value in kept:
             kind, _, name = key.partition("/")
             if kind in KIND_OF_ORDER:
-                self._closures.restore(kind, name, self.policy.peers.get(name), now)  # type: ignore[arg-type]
+                self._closures.restore(kind, name, value, self.policy.peers.get(name), now)  # type: ignore[arg-type]
             elif kind == "register":
                 self._saved[name] = value
             elif key == peaks.KEY:
                 self.paths.today.restore(value, now)
             elif kind == KEPT:
                 self.quotas.restore(name, value)
+            elif kind == health.KEPT:
+                self.health.restore(name, value)
+            elif kind == register_saved.KEPT:
+                self._left[name] = register_saved.decode(value)
 
     def start(self, now: float) -> list[Out]:
         self.quotas.start(now)
-        outs = [*self._closures.start(), *self._settle_bindings(now)]
+        outs: list[Out] = [*self._closures.start(), *self._settle_bindings(now)]
+        outs += self.health.forget_left(None, but=self.policy.peers)
         for peer in self.policy.peers.values():
             outs += self._set_hops(peer, now)
-        return outs + self._start_registrations(now)
+        outs += self._start_registrations(now)
+        outs += [StoreState(f"{register_saved.KEPT}/{name}", None) for name in self._left]
+        self._left.clear()
+        return outs
 
     def change_policy(self, policy: Policy, now: float) -> list[Out]:
         """A reload: what is known of a peer stays known; calls, paths and bindings are not touched."""
@@ -111,6 +122,7 @@ class Relations:
                 if self._registrations[name].is_excluded:
                     self._closures.opened(name, now)
                 del self._registrations[name]  # the carrier forgets us when the binding expires
+                outs += self._store_registration(name, None)
             else:
                 is_moved = _shown(old, peer.interface) != _shown(policy, peer.interface)
                 registration = self._registrations[name]
@@ -140,9 +152,8 @@ class Relations:
 
     def _forget(self, name: str) -> list[Out]:
         """This peer is gone. What comes back under its name some day is treated as new."""
-        self.health.forget(name)
         self._where.forget(name)
-        return [*self._closures.forget(name)]
+        return [*self.health.forget(name), *self.health.forget_left(name), *self._closures.forget(name)]
 
     def hops_changed(self, now: float) -> list[Out]:
         """The DNS has said something new: servers found by name may be elsewhere."""
@@ -168,6 +179,8 @@ class Relations:
         found = self.hops(peer, now)
         hops = [hop for _, hop in found if hop is not None]
         outs = self._absorb(self.health.set_hops(peer, hops, now), now)
+        if hops and len(hops) == len(found):  # none of its names is still being asked for
+            outs += self.health.forget_left(peer.name)
         outs += self._where.found(peer, found, now)
         registration = self._registrations.get(peer.name)
         if registration is not None:
@@ -183,8 +196,18 @@ class Relations:
             registration = Registration(peer, self.credentials(peer.name), self._ids, saved=saved)
             self._registrations[peer.name] = registration
             hops = [hop for _, hop in self.hops(peer, now) if hop is not None]
-            outs += self._follow(peer.name, registration.start(hops, now), now)
+            outs += self._follow(peer.name, self._begin(registration, peer, hops, now), now)
         return outs
+
+    def _begin(self, registration: Registration, peer: Peer, hops: list[Hop], now: float) -> Iterable[_Inner]:
+        """Where an earlier life was, or anew."""
+        left = self._left.pop(peer.name, None)
+        if left is not None:
+            self._registered[peer.name] = left
+            outs = registration.take_over(left, hops, _shown(self.policy, peer.interface), now)
+            if outs is not None:
+                return outs
+        return registration.start(hops, now)
 
     # --- what calls ask -----------------------------------------------------------------------------------------------
 
@@ -439,12 +462,26 @@ class Relations:
 
     def _follow(self, name: str, outs: Iterable[_Inner], now: float) -> list[Out]:
         """What the registration of this trunk has said, and when it wants to be asked next."""
-        self._due.set(name, self._registrations[name].next_deadline())
+        registration = self._registrations[name]
+        self._due.set(name, registration.next_deadline())
         passed = self._absorb(outs, now)
+        saved = registration.saved(_shown(self.policy, self.policy.peers[name].interface))
+        if saved is not None or registration.view().state == "unregistered":
+            passed += self._store_registration(name, saved)
         for out in passed:
             if isinstance(out, StoreState) and out.key == f"register/{name}" and out.value is not None:
                 self._saved[name] = out.value  # a reload may take this trunk away, and another bring it back
         return passed
+
+    def _store_registration(self, name: str, saved: SavedRegistration | None) -> list[StoreState]:
+        if saved == self._registered.get(name):
+            return []
+        key = f"{register_saved.KEPT}/{name}"
+        if saved is None:
+            del self._registered[name]
+            return [StoreState(key, None)]
+        self._registered[name] = saved
+        return [StoreState(key, register_saved.encode(saved))]
 
 
 def _shown(policy: Policy, interface: str) -> str | None:
