@@ -82,7 +82,7 @@ WHAT = (
             ("3711", "SRTP and SRTCP, rollover counters, replay lists"),
             ("4568", "keys in the description, with each side for itself"),
             ("5761", "RTP and RTCP on one port, with each peer for itself"),
-            ("5763, 5764, 8122", "keys by DTLS, fingerprints"),
+            ("5763, 5764, 8122, 8842", "keys by DTLS, fingerprints, when a handshake begins anew"),
             ("7362", "latching, and what it is not to allow"),
             ("7714", "AES-GCM"),
             ("8643", "keys beside plain RTP, where SRTP is optional"),
