@@ -226,11 +226,13 @@ class Call:
         self.holdings.return_paths()
         return outs
 
-    def peer_moved(self, pbx: str, was: Flow, flow: Flow) -> None:
+    def peer_moved(self, pbx: str, was: Flow, flow: Flow) -> list[Out]:
         """A PBX that has registered with us is reached another way: so are its legs that went by the old one."""
+        outs: list[Out] = []
         for leg in self.legs:
             if leg.flow == was and leg.peer.name == pbx:
-                leg.flow = flow
+                outs += leg.moves_to(flow)
+        return outs
 
     def digit_heard(self, heard: wire.DigitHeard) -> list[Out]:
         """The media worker has heard a digit that it was asked to report."""

@@ -102,10 +102,11 @@ class Delivery:
             case CancelReceived() | TransactionFailed() | ConnectionLost():
                 return []  # of a call that is gone
             case BindingMoved(pbx, was, flow):
+                outs: list[Out] = []
                 for call in self._context.calls.values():
-                    call.peer_moved(pbx, was, flow)
+                    outs += call.peer_moved(pbx, was, flow)
                 self._beside.peer_moved(pbx, was, flow)
-                return []
+                return outs
             case _:
                 raise AssertionError(f"nobody knows what to do with {out}")
 

@@ -19,11 +19,12 @@ if TYPE_CHECKING:
 
 
 class Leaving:
-    __slots__ = ("_leg", "bye_fields")
+    __slots__ = ("_leg", "_until", "bye_fields")
 
     def __init__(self, leg: "Leg") -> None:
         self._leg = leg
         self.bye_fields: Fields = ()
+        self._until: float | None = None  # so long a BYE waits for its peer's connection
 
     # --- we leave -----------------------------------------------------------------------------------------------------
 
@@ -76,6 +77,27 @@ class Leaving:
         if leg.dialog is None or leg.sending.awaits_bye:
             return []
         return leg.sending.ask("BYE", Purpose.BYE, leg.dialog, self.bye_fields)
+
+    def not_sent(self, now: float) -> None:
+        """Our BYE did not get through. A peer that has registered by a connection comes back by another, and believes
+        in this call until then: it is waited for as long as a BYE is repeated.
+        """
+        leg = self._leg
+        if leg.flow is None or not leg.flow.transport.is_reliable or (self._until or now) < now:
+            leg.state = State.CLOSED
+        elif self._until is None:
+            self._until = now + leg.timing.give_up
+
+    def peer_is_back(self) -> list[Order]:
+        leg = self._leg
+        return self.send_bye() if self._until is not None and leg.state is State.ENDING else []
+
+    def tick(self, now: float) -> None:
+        if self._until is not None and now >= self._until and not self._leg.sending.awaits_bye:
+            self._until, self._leg.state = None, State.CLOSED
+
+    def next_deadline(self) -> float | None:
+        return None if self._leg.state is State.CLOSED or self._leg.sending.awaits_bye else self._until
 
     # --- the peer leaves ----------------------------------------------------------------------------------------------
 

@@ -313,6 +313,11 @@ class Leg:
         if self.flow is not None:
             self.flow = flow
 
+    def moves_to(self, flow: Flow) -> list[Order]:
+        """A peer that has registered with us has come back by another way."""
+        self.flow = flow
+        return self.leaving.peer_is_back()
+
     def take_request(self, key: ServerKey, request: Request, now: float) -> list[Out]:
         """A request within the dialog that has passed the general checks."""
         return self.asked.take(key, request, now)
@@ -359,6 +364,8 @@ class Leg:
         outs += self.offering.tick(now)
         if self.state is State.TALKING:
             outs += self.refreshing.tick(now)
+        elif self.state is State.ENDING:
+            self.leaving.tick(now)
         return outs
 
     def _ack_missing(self) -> list[Out]:
@@ -371,6 +378,8 @@ class Leg:
                 at = earlier(at, self.answering.next_deadline())
         elif self.state is State.TALKING:
             at = earlier(at, self.refreshing.next_deadline())
+        elif self.state is State.ENDING:
+            at = earlier(at, self.leaving.next_deadline())
         retry_at = self.offering.next_deadline()
         return at if retry_at is None else earlier(at, retry_at)
 

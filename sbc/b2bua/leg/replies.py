@@ -121,8 +121,11 @@ def take_failure(leg: "Leg", failure: TransactionFailed, n: int, now: float) -> 
 
 
 def _unreplied(leg: "Leg", sent: Sent, now: float, *, is_lost: bool) -> list[Out]:
-    if sent.token is Purpose.BYE:
+    if sent.token is Purpose.BYE and is_lost:
         leg.state = State.CLOSED
+        return []
+    if sent.token is Purpose.BYE:
+        leg.leaving.not_sent(now)
         return []
     if leg.state in _LEAVING or sent.token is Purpose.PRACK:
         return []

@@ -21,7 +21,7 @@ from sbc.b2bua.leg.dialling import Dialling
 from sbc.b2bua.leg.leg import Leg
 from sbc.b2bua.leg.state import State
 from sbc.b2bua.leg.waking import Waking
-from sbc.core.address import Flow
+from sbc.core.address import Address, Flow, canonical_ip
 from sbc.policy.model import Peer
 from sbc.sip.auth.client import Authenticator
 from sbc.sip.dialog.dialog import Dialog
@@ -34,6 +34,7 @@ from sbc.sip.timing import Timing
 from sbc.sip.transaction.invite_server import State as ServerState
 from sbc.sip.transaction.layer import TransactionLayer
 from sbc.sip.transaction.saved import SavedInvite, SavedServer, without_connection
+from sbc.sip.uri import SipUri, parse_uri
 
 # Deviation: "contiguous CSeq sequence numbers (increasing-by-one)", RFC 3261 §12.2.1.1. What was said after the last
 # record that has reached the disk is not known after a power cut: so many requests no leg sends in that time. A gap "is
@@ -123,8 +124,7 @@ def restore_leg(
     credentials: Authenticator | None = None,
 ) -> Leg:
     """As it was, and silent until `Leg.resume`. Its connections are gone. Raises ParseError for what cannot be read."""
-    flow = None if saved.flow is None else without_connection(saved.flow)
-    leg = Leg(ref, n, peer, saved.contact, timing, number=number, credentials=credentials, flow=flow)
+    leg = Leg(ref, n, peer, saved.contact, timing, number=number, credentials=credentials, flow=_way_of(saved))
     leg.features, leg.heard, leg.state = saved.features, saved.heard, saved.state
     leg.abilities.said = saved.allow
     leg.asked.restore(saved.answered)
@@ -140,6 +140,20 @@ def restore_leg(
     leg.dialog = None if saved.state is State.SETUP and saved.uac is not None else dialog
     leg.waking = Waking(leg, saved.server, saved.invite, saved.open)
     return leg
+
+
+def _way_of(saved: SavedLeg) -> Flow | None:
+    """How a peer that has registered with us is reached without its connection: as the registrar sees it
+    (`Binding.detached`), so that the leg follows when the peer comes back.
+    """
+    flow, dialog = saved.flow, saved.dialog
+    if flow is None or not flow.connection or dialog is None:
+        return flow
+    target = parse_uri(dialog.remote_target)
+    if not isinstance(target, SipUri) or canonical_ip(target.host) != flow.remote.host:
+        return without_connection(flow)
+    remote = Address(flow.remote.host, target.port or flow.transport.default_port)
+    return Flow(flow.transport, flow.interface, flow.local, remote)
 
 
 def _restore_uac(leg: Leg, saved: SavedLeg, dialog: Dialog | None) -> None:

@@ -1,0 +1,136 @@
+"""Calls over TCP and TLS when signalling has died: its connections are gone, the calls go on by others."""
+
+import pytest
+
+from sbc.core.address import Transport
+from sbc.testing.world import CARRIER, DID, FAR, INSIDE, OFFICE, POLICY
+
+ACCOUNT = "auth: {username: office, password: 0ff1ce}"
+REGISTERING = POLICY.replace("address: sip:10.0.0.5:5060", f"registers: true, accept: any, {ACCOUNT}")
+OVER_TCP = POLICY.replace(f"sip:{CARRIER}", f"sip:{CARRIER};transport=tcp").replace(
+    f"sip:{OFFICE}", f"sip:{OFFICE};transport=tcp"
+)
+PRIVATE = "192.168.1.10:5060"
+
+
+class Hidden:
+    """Behind a NAT: nobody reaches its Contact."""
+
+    def __init__(self, identity):
+        self._identity = identity
+
+    def __getattr__(self, name):
+        return getattr(self._identity, name)
+
+    @property
+    def contact(self):
+        name, value = self._identity.contact
+        return name, value.replace(str(self._identity.address), PRIVATE)
+
+
+def registered(world, *, hidden=False):
+    sbc = world(REGISTERING)
+    pbx = sbc.phone("pbx-77.office.internal", OFFICE, through=INSIDE, user=DID, transport=Transport.TCP)
+    pbx.has_credentials("office", "0ff1ce")
+    binding = pbx.registers("sip:office@10.0.0.1")
+    if hidden:
+        me = pbx.agent.line.identity
+        pbx.agent.line.identity = Hidden(me)
+        pbx.unregisters()
+        binding.contact = f"sip:{me.user}@{PRIVATE}"
+        pbx.refreshes(expires=600)
+    carrier = sbc.carrier()
+    carrier.invites(DID)
+    pbx.answers()
+    sbc.run(40.0)  # its transactions are over, so that it has nothing to repeat
+    assert pbx.is_talking
+    return sbc, pbx, carrier
+
+
+def dies_and_lives(sbc, after=0.5):
+    sbc.signalling_dies()
+    sbc.signalling_lives(after=after)
+
+
+@pytest.mark.parametrize("who", ["pbx", "carrier"])
+@pytest.mark.parametrize("returns", [False, True])
+def test_a_pbx_that_has_registered_by_a_connection_is_reached_at_its_contact(world, who, returns):
+    sbc, pbx, carrier = registered(world)
+    dies_and_lives(sbc)
+    if returns:
+        pbx.refreshes(expires=600)
+    before = len(sbc.net.log)
+    carrier.holds()
+    carrier.resumes()
+    targets = {str(sent.target) for sent in sbc.net.log[before:] if sent.sender == "sbc"} - {CARRIER}
+    assert (targets == {OFFICE}) is not returns
+    (pbx if who == "pbx" else carrier).hangs_up()
+    sbc.run(1.0)
+    assert (pbx.call.stage, carrier.call.stage) == ("ended", "ended")
+    assert sbc.cdr.only.cause == "normal"
+    assert sbc.idle()
+
+
+@pytest.mark.parametrize("who", ["pbx", "carrier"])
+def test_behind_a_nat_it_is_reached_when_it_is_back(world, who):
+    sbc, pbx, carrier = registered(world, hidden=True)
+    dies_and_lives(sbc)
+    pbx.refreshes(expires=600)
+    carrier.holds()
+    assert pbx.direction is not None
+    carrier.resumes()
+    (pbx if who == "pbx" else carrier).hangs_up()
+    sbc.run(1.0)
+    assert (pbx.call.stage, carrier.call.stage) == ("ended", "ended")
+    assert sbc.idle()
+
+
+def test_its_goodbye_waits_for_it(world):
+    sbc, pbx, carrier = registered(world, hidden=True)
+    dies_and_lives(sbc)
+    carrier.hangs_up()
+    sbc.run(10.0)
+    assert pbx.is_talking
+    pbx.refreshes(expires=600)
+    sbc.run(1.0)
+    assert pbx.call.stage == "ended"
+    assert sbc.cdr.only.cause == "normal"
+    assert sbc.idle()
+
+
+def test_that_is_not_waited_for_for_ever(world):
+    sbc, pbx, carrier = registered(world, hidden=True)
+    dies_and_lives(sbc)
+    carrier.hangs_up()
+    sbc.run(60.0)
+    assert not sbc.switch.calls
+    pbx.hangs_up()
+    assert sbc.idle()
+
+
+@pytest.mark.parametrize("who", ["office", "carrier"])
+def test_who_hangs_up_by_a_new_connection_is_heard(world, who):
+    sbc = world(OVER_TCP)
+    office, carrier = sbc.office(transport=Transport.TCP), sbc.carrier(transport=Transport.TCP)
+    office.invites(FAR)
+    carrier.answers()
+    sbc.run(1.0)
+    dies_and_lives(sbc, after=3.0)
+    (office if who == "office" else carrier).hangs_up()
+    sbc.run(1.0)
+    assert (office.call.stage, carrier.call.stage) == ("ended", "ended")
+    assert sbc.cdr.only.cause == "normal"
+    assert sbc.idle()
+
+
+def test_a_goodbye_waits_likewise_for_a_peer_whose_connection_broke(world):
+    """Without any death."""
+    sbc, pbx, carrier = registered(world, hidden=True)
+    sbc.net.reset(pbx.agent)
+    carrier.hangs_up()
+    sbc.run(10.0)
+    assert pbx.is_talking
+    pbx.refreshes(expires=600)
+    sbc.run(1.0)
+    assert pbx.call.stage == "ended"
+    assert sbc.idle()
