@@ -76,7 +76,9 @@ SHOWN = {
     # engine
     "PEER_SHARE": (_DROPPED, "calls_full", "transactions_full", "exchanges_full", "subscriptions_full"),
     "DATAGRAMS_PER_WAKEUP DRAIN_SECONDS": (_FAMILY, "sbc_engine_lag_seconds"),
-    "CALLS_DUE_AT_ONCE PEERS_DUE_AT_ONCE": "nothing: what is due has its turn a hundredth of a second later",
+    "TRANSACTIONS_DUE_AT_ONCE CALLS_DUE_AT_ONCE PEERS_DUE_AT_ONCE": (
+        "nothing: what is due beyond has its turn a hundredth of a second later"
+    ),
     "UDP_QUEUE_OCTETS": (_TABLE, "udp_queue_octets"),
     "REFUSED_REMEMBERED": (_FAMILY, "sbc_overload_shed_total"),
     "THROTTLED_SERVERS": "the ladder of a call that passed a server over, which says what the server asked for",

@@ -76,6 +76,7 @@ from sbc.b2bua.tables import engine_tables
 from sbc.b2bua.ticking import Ticks
 from sbc.b2bua.view import call_view, engine_view, load_view
 from sbc.b2bua.whose import asked, is_of_probe, ref_of, user_of
+from sbc.core import limits
 from sbc.core.address import Address, Flow, Transport
 from sbc.core.cause import Cause
 from sbc.core.ids import IdSource
@@ -328,7 +329,7 @@ class Switch:
             commands += self._run(self.beside.end(now), now)
             for ref in drain.unspared():
                 commands += self._with_call(ref, lambda call: call.hang_up(Cause.SHUTDOWN, now), now)
-        for ref in self._living.deadlines.pop_due(now):
+        for ref in self._living.deadlines.pop_due(now, limits.CALLS_DUE_AT_ONCE):
             commands += self._with_call(ref, lambda call: call.tick(now), now)
         return [*commands, *self._run(drain.leave(now), now)] if drain.is_on else commands
 

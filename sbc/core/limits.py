@@ -95,6 +95,9 @@ FINGERPRINTS_PER_MEDIA: Final = 8  # a=fingerprint lines of one m= line; more ca
 PEER_SHARE: Final = 0.5  # of a table that all peers fill, that one of them may have; emergencies may go beyond
 DATAGRAMS_PER_WAKEUP: Final = 64  # drained from one socket before others get their turn
 DRAIN_SECONDS: Final = 0.01  # likewise: so many calls may begin in one turn
+TRANSACTIONS_DUE_AT_ONCE: Final = 256  # whose timers have their turn before sockets are read again
+CALLS_DUE_AT_ONCE: Final = 32  # likewise calls, each of which may end in its turn
+PEERS_DUE_AT_ONCE: Final = 16  # likewise servers to be asked, and registrations: a machine that slept makes no storm
 UDP_QUEUE_OCTETS: Final = 4_194_304  # of each socket, in the kernel: a burst of some thousand messages waits there
 REFUSED_REMEMBERED: Final = 20_000  # requests that an overloaded node has refused, so that none is let in after all
 THROTTLED_SERVERS: Final = 1_000  # whose wishes (RFC 7339) are kept; one more, and what has expired or is oldest goes

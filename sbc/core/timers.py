@@ -53,6 +53,13 @@ class TimerTable(Generic[K]):
             del self._at[timer]
         return [timer for _, _, timer in due]
 
+    def pop_due_but(self, useless: K, last: K, now: float) -> list[K]:
+        """As `pop_due`. Who comes so late that `last` is due as well has no use for the other: what it repeats is given
+        up in the same moment.
+        """
+        due = self.pop_due(now)
+        return [timer for timer in due if timer != useless] if len(due) > 1 and last in due else due
+
 
 class Schedule(Generic[K]):
     """The next deadline of each of many machines: a heap whose outdated entries are skipped, not searched for."""
@@ -92,11 +99,15 @@ class Schedule(Generic[K]):
             heapq.heappop(heap)
         return heap[0][0] if heap else None
 
-    def pop_due(self, now: float) -> list[K]:
-        """Keys whose deadline has come, earliest first; each is out of the schedule until set again."""
+    def pop_due(self, now: float, at_most: int | None = None) -> list[K]:
+        """Keys whose deadline has come, earliest first; each is out of the schedule until set again.
+
+        `at_most`: so many; the others are due still. For what takes time or sends, so that a clock that jumps ahead (a
+        machine that slept) is no storm.
+        """
         due: list[K] = []
         heap = self._heap
-        while heap and heap[0][0] <= now:
+        while heap and heap[0][0] <= now and len(due) != at_most:
             at, _, key = heapq.heappop(heap)
             if self._at.get(key) == at:
                 del self._at[key]

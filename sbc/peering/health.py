@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
+from sbc.core import limits
 from sbc.core.address import Address, Flow, Transport
 from sbc.core.commands import Log, StoreState
 from sbc.core.ids import IdSource
@@ -293,7 +294,7 @@ class HealthTable:
     def tick(self, now: float) -> list[Out]:
         self._pings.tick(now)
         outs: list[Out] = []
-        for key in self._deadlines.pop_due(now):
+        for key in self._deadlines.pop_due(now, limits.PEERS_DUE_AT_ONCE):
             outs += self._due(key, self._servers[key], now)
         return outs
 

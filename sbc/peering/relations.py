@@ -7,6 +7,7 @@ no call and decides no route. Used by the switch and, through the calls' context
 
 from collections.abc import Iterable
 
+from sbc.core import limits
 from sbc.core.address import Flow
 from sbc.core.commands import Log, StoreState
 from sbc.core.ids import IdSource
@@ -373,7 +374,7 @@ class Relations:
     def tick(self, now: float) -> list[Out]:
         outs = self._absorb(self.health.tick(now), now)
         outs += self._bound(self.registrar.tick(now), "its binding has expired", now)
-        for name in self._due.pop_due(now):
+        for name in self._due.pop_due(now, limits.PEERS_DUE_AT_ONCE):
             outs += self._follow(name, self._registrations[name].tick(now), now)
         return [*outs, *self.quotas.tick(now), *self.paths.today.tick(now)]
 

@@ -23,6 +23,11 @@ BEAT_SECONDS: Final = 1.0  # the longest sleep: proof of life, and where a stepp
 _GRAIN_SECONDS: Final = 0.01
 _LATE_SECONDS: Final = 0.02  # what a busy turn takes; later than that says that the loop does not keep up
 _FADING: Final = 0.9
+# Who comes so late to a deadline was stopped, or the machine slept. What peers have answered meanwhile waits in the
+# sockets: it is read before a timer may say that nobody answered.
+_FROZEN_SECONDS: Final = 0.5
+_READING_SECONDS: Final = 1.0  # at most; a socket's queue is read in less
+_QUIET_ROUNDS: Final = 8  # of the scheduler, in which nobody had anything to say; a message through TLS takes some
 
 
 class Engine(Protocol):
@@ -62,6 +67,7 @@ class Driver:
         self._wall_at_zero = wall_at_zero
         self._wall = math.nan
         self._feeding = False
+        self._fed = 0  # steps so far
         self._waiting: deque[tuple[Callable[..., list[Command]], tuple[Any, ...]]] = deque()
         self._sleeping_until = -math.inf
         self._wake = trio.Event()
@@ -96,6 +102,7 @@ class Driver:
             self._waiting.append((step, args))
             return
         self._feeding = True
+        self._fed += 1
         self._step(step, args)
         while self._waiting:
             self._step(*self._waiting.popleft())
@@ -147,7 +154,16 @@ class Driver:
                 await self._wake.wait()
             self._sleeping_until = -math.inf
             if slept.cancelled_caught:
+                if self._now() - until > _FROZEN_SECONDS:
+                    await self._let_others_read()
                 self._turn(until)
+
+    async def _let_others_read(self) -> None:
+        end, quiet = self._now() + _READING_SECONDS, 0
+        while quiet < _QUIET_ROUNDS and self._now() < end:
+            fed = self._fed
+            await trio.lowlevel.checkpoint()
+            quiet = quiet + 1 if self._fed == fed else 0
 
     def _turn(self, planned: float) -> None:
         now = self._now()

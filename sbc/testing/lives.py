@@ -135,6 +135,15 @@ class Lives:
         world = self._world
         world.net.perform(world.host, world.host.handle(event, world.now))
 
+    def freeze(self, seconds: float) -> None:
+        """It goes on with what waits in its sockets, as `runtime.driver` sees to it, and then with its timers."""
+        world = self._world
+        world.host.is_frozen = True
+        world.net.run(seconds)
+        world.host.is_frozen = False
+        while self._waiting and not self.is_dead:
+            self._waiting.popleft()()
+
     # --- what comes meanwhile -----------------------------------------------------------------------------------------
 
     def wait(self, transport: Transport, happen: Callable[[], None]) -> None:

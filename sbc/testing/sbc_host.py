@@ -60,7 +60,9 @@ class SbcHost:
     def handle(self, event: Event, now: float) -> list[SendMessage | CloseFlow]:
         """Nobody hears what happens while nobody lives."""
         if self.is_frozen:
-            self._world.lives.wait(Transport.TCP, lambda: self._world.net.perform(self, self.handle(event, self._world.now)))
+            self._world.lives.wait(
+                Transport.TCP, lambda: self._world.net.perform(self, self.handle(event, self._world.now))
+            )
             return []
         return [] if self._world.lives.is_dead else self.perform(self._world.switch.handle(event, now), now)
 

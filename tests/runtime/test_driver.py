@@ -178,3 +178,60 @@ async def test_a_flood_does_not_put_off_what_is_due(engine, autojump_clock, boot
         nursery.cancel_scope.cancel()
 
     assert rig.engine.ticks[0] - start < 0.05
+
+
+# --- stopped, or asleep -----------------------------------------------------------------------------------------------
+
+
+async def test_what_waits_in_the_sockets_is_read_before_a_late_timer_has_its_turn(engine, autojump_clock):
+    """A process that was stopped, or a machine that slept: the engine's clock has jumped when the loop goes on."""
+    jump = [0.0]
+    rig = Rig(engine, now=lambda: trio.current_time() + jump[0])
+    order = []
+    rig.engine.on_receive = lambda data, _flow: order.append(data) or []
+    begun = trio.current_time()
+    rig.engine.deadlines = [begun + 0.5]
+    ticked = rig.engine.tick
+    rig.engine.tick = lambda now: order.append("tick") or ticked(now)
+
+    async def read():
+        await trio.sleep_until(begun + 0.5)
+        for n in range(50):
+            await trio.lowlevel.checkpoint()  # as who reads from a socket that has more
+            rig.driver.receive(str(n).encode(), FLOW)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(rig.driver.run)
+        nursery.start_soon(read)
+        await trio.testing.wait_all_tasks_blocked()
+        jump[0] = 30.0
+        await trio.sleep(2)
+        nursery.cancel_scope.cancel()
+
+    assert order == [*(str(n).encode() for n in range(50)), "tick"]
+
+
+async def test_a_flood_after_a_stop_does_not_keep_the_timers_waiting(engine, autojump_clock):
+    jump = [0.0]
+    rig = Rig(engine, now=lambda: trio.current_time() + jump[0])
+    begun = trio.current_time()
+    rig.engine.deadlines = [begun + 0.5]
+
+    async def flood():
+        await trio.sleep_until(begun + 0.5)
+        for _ in range(100_000):
+            rig.driver.receive(b"x", FLOW)
+            jump[0] += 0.001
+            if rig.engine.ticks:
+                break
+            await trio.lowlevel.checkpoint()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(rig.driver.run)
+        nursery.start_soon(flood)
+        await trio.testing.wait_all_tasks_blocked()
+        jump[0] = 30.0
+        await trio.sleep(2)
+        nursery.cancel_scope.cancel()
+
+    assert 31.0 < rig.engine.ticks[0] - begun < 32.0

@@ -151,7 +151,7 @@ class InviteClient:
 
     def tick(self, now: float) -> list[Out]:
         outs: list[Out] = []
-        for timer in self._timers.pop_due(now):
+        for timer in self._timers.pop_due_but(Input.TIMER_A, Input.TIMER_B, now):
             outs += self._step(timer, None, now)
         return outs
 

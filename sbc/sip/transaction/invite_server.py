@@ -121,7 +121,7 @@ class InviteServer:
 
     def tick(self, now: float) -> list[Out]:
         outs: list[Out] = []
-        for timer in self._timers.pop_due(now):
+        for timer in self._timers.pop_due_but(Input.TIMER_G, Input.TIMER_H, now):
             outs += self._step(timer, None, now)
         return outs
 

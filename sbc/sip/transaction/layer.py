@@ -183,7 +183,7 @@ class TransactionLayer:
 
     def tick(self, now: float) -> list[Out]:
         outs: list[Out] = []
-        for key in self._schedule.pop_due(now):
+        for key in self._schedule.pop_due(now, limits.TRANSACTIONS_DUE_AT_ONCE):
             client = self._clients.get(key) if len(key) == 2 else None
             if client is not None:
                 outs += self._settle_client(client, client.tick(now), now)

@@ -75,3 +75,24 @@ def test_schedule_does_what_a_plain_dict_would(steps):
             assert [plain[k] for k in due] == sorted(plain[k] for k in due)
             plain = {k: a for k, a in plain.items() if a > 10.0}
         assert len(schedule) == len(plain)
+
+
+def test_a_schedule_gives_at_most_so_many_and_the_others_are_due_still():
+    schedule = Schedule()
+    for n in range(5):
+        schedule.set(n, float(n))
+    assert schedule.pop_due(10.0, 2) == [0, 1]
+    assert schedule.next() == 2.0
+    assert schedule.pop_due(10.0, 0) == []
+    assert schedule.pop_due(10.0) == [2, 3, 4]
+
+
+def test_what_would_be_repeated_in_the_moment_of_giving_up_is_not():
+    timers = TimerTable()
+    timers.set("repeat", 1.0)
+    timers.set("give up", 32.0)
+    timers.set("other", 2.0)
+    assert timers.pop_due_but("repeat", "give up", 1.5) == ["repeat"]
+    timers.set("repeat", 3.0)
+    assert timers.pop_due_but("repeat", "give up", 40.0) == ["other", "give up"]
+    assert timers.next() is None
