@@ -64,6 +64,20 @@ def test_a_killed_signalling_is_back_at_once_and_what_came_meanwhile_is_answered
     assert not sbc.admin.exists()
 
 
+def test_what_was_ordered_a_moment_before_a_kill_is_in_force_afterwards(start):
+    """No disk could have been that fast: the order is in the memory that the supervisor holds."""
+    sbc = start().ready()
+    for times in range(2, 7):
+        order = "POST" if times % 2 == 0 else "DELETE"
+        before = processes(sbc)["signalling"]
+        assert sbc.ask(order, "/api/v1/trunks/carrier/busyout")
+        os.kill(before, signal.SIGKILL)
+        sbc.until(lambda times=times: readies(sbc) == times)
+        [trunk] = [one for one in sbc.get("/api/v1/trunks")["trunks"] if one["name"] == "carrier"]
+        assert trunk["state"] == ("busyout" if order == "POST" else "up"), times
+    assert not sbc.events("state.memory_refused")
+
+
 def test_the_bench_counts_the_process_that_does_the_work(start):
     sbc = start().ready()
     assert signalling_of(sbc.process.pid) == processes(sbc)["signalling"]
