@@ -60,4 +60,4 @@ class SavedInvite(Struct, frozen=True, omit_defaults=True):
 
 def without_connection(flow: Flow, proved: tuple[str, ...] = ()) -> Flow:
     """No connection outlives the process, and its number is soon another one's. `proved`: what a new one must prove."""
-    return replace(flow, connection=0, proved=proved) if flow.connection or flow.proved else flow
+    return replace(flow, connection=0, proved=proved) if flow.connection or flow.proved != proved else flow
