@@ -38,6 +38,7 @@ class Wish(Struct, frozen=True):
     end: float | None = None
     ref: str | None = None
     ladder: bool = False
+    mask: Path | None = None
     as_test: Path | None = None
 
 
@@ -51,6 +52,10 @@ def replay_recording(folder: Path, wish: Wish) -> int:
         from sbc.cli.replay_as_test import write_test
 
         return write_test(lives, wish.ref, wish.life, wish.as_test)
+    if wish.mask is not None:
+        from sbc.cli.replay_mask import mask_recording
+
+        return mask_recording(lives, wish.mask, wish.life)
     chosen = [wish.life] if wish.life is not None else list(lives)
     statuses = [_one_life(folder, n, lives[n], wish) for n in chosen]
     return max(statuses)

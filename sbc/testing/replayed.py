@@ -4,19 +4,24 @@ Used by the fixture `world`, for a part of all flow tests or for all of them; so
 takes something from outside that no recording holds, or goes by an order that is not the same in every run.
 """
 
+import platform
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
+import sbc
 from sbc.b2bua.switch import Switch
 from sbc.core.ids import IdSource
 from sbc.policy.engine import Policy
 from sbc.runtime.recording import frames
 from sbc.runtime.recording.engine import RecordedSwitch, Taken
+from sbc.runtime.recording.files import write_life
 from sbc.runtime.recording.making import Making
 from sbc.runtime.recording.replaying import Difference, Replay, tell
 from sbc.sip.timing import DEFAULT_TIMING, Timing
 from sbc.testing import lives, world
+from sbc.testing.world import WALL_AT_ZERO
 
 
 class Tape:
@@ -31,6 +36,13 @@ class Tape:
         making = Making()
         made = [frame for taken in self.taken for frame in making.made_of(taken)]
         return [frames.decode(frames.encode(frame)) for frame in made]
+
+    def write(self, folder: Path, life: int = 1, seed: str = "") -> None:
+        """As `sbc run --record` would have left it."""
+        head = frames.Life(
+            frames.FORMAT, life, sbc.__version__, f"CPython {platform.python_version()}", seed, WALL_AT_ZERO
+        )
+        write_life(folder, life, iter([head, *self.frames()]))
 
     def difference(self) -> str:
         """What a replay does otherwise; empty: nothing."""

@@ -67,6 +67,7 @@ class Node:
         interfaces: str = INTERFACES,
         media: str = "{ports: 20000-29999}",
         env: dict[str, str] | None = None,
+        options: Sequence[str] = (),
     ) -> None:
         self.inside, self.outside, self.pbx, self.carrier = inside, outside, pbx, carrier
         self.folder = folder / "sbc"
@@ -83,14 +84,14 @@ class Node:
         (self.folder / "policy" / "all.yaml").write_text(text)
         if more:
             self.write(more)
-        self._prefix, self._env, self._starts = prefix, env, 0
+        self._prefix, self._env, self._options, self._starts = prefix, env, options, 0
         self.start()
 
     def start(self) -> None:
         """With the same folders, also after a crash; a log of its own."""
         self._starts += 1
         name = "sbc" if self._starts == 1 else f"sbc-{self._starts}"
-        argv = [sys.executable, "-m", "sbc", "run", "policy"]
+        argv = [sys.executable, "-m", "sbc", "run", "policy", *self._options]
         self.child = Child(name, argv, self.folder, prefix=self._prefix, env=self._env)
         self.child.until("sbc: ready ")
 

@@ -161,7 +161,7 @@ def test_what_is_no_recording_is_said(tmp_path):
 
 
 def test_a_frame_that_nobody_knows_is_an_error_and_no_crash(tmp_path):
-    (tmp_path / "0001-0001.rec").write_bytes(files.MAGIC + files.pack([b"\x91\xa4what"]))
+    (tmp_path / "0001-0001.rec").write_bytes(files.MAGIC + files.pack([b"\0\0\0\x06\x91\xa4what"]))
     with pytest.raises(OperatorError, match="none of this version"):
         list(read_life(lives_in(tmp_path)[1], []))
 
@@ -191,6 +191,16 @@ async def test_a_full_disk_ends_the_recording_and_no_call(tmp_path, said, monkey
     assert said[-1][0] == "recording.ended"
     assert said[-1][1]["why"] == "No space left on device"
     assert recording.waiting == 0
+
+
+async def test_a_value_that_cannot_be_kept_ends_the_recording_and_no_call(tmp_path, said, monkeypatch):
+    recording = Recording(tmp_path)
+    recording.open()
+    engine = recording.make_engine(policy_of(), seeded_ids())
+    monkeypatch.setattr("sbc.runtime.recording.making.frames.outcome_of", lambda *_: {}["bug"])
+    assert engine.receive(OPTIONS % (1, 1), FLOW, 101.0)
+    await recording.finish(5)
+    assert said[-1][1]["why"] == "KeyError: 'bug'"
 
 
 # BOUND: RECORDING_OCTETS

@@ -117,6 +117,7 @@ step that comes out otherwise, if any, and then exits with status 1.
   sbc replay recording --ladder
   sbc replay recording --life 2 --ref 4xk2m9qd7hbe
   sbc replay recording --from 60 --to 75
+  sbc replay recording --mask for-the-bug-report
   sbc replay recording --ref 4xk2m9qd7hbe --as-test test_that_call.py""",
 )
 def replay(
@@ -128,8 +129,11 @@ def replay(
     to: Annotated[float | None, Parameter(help="Stop after so many seconds of each life.")] = None,
     ref: Annotated[str | None, Parameter(help="The call that is shown, or made a test of.")] = None,
     ladder: Annotated[bool, Parameter(show_default=False, help="Show the ladder of each call.")] = False,
+    mask: Annotated[
+        Path | None, Parameter(help="Write the recording again to this folder, without what nobody needs to know.")
+    ] = None,
     as_test: Annotated[Path | None, Parameter(help="Write a flow test of the call --ref to this file.")] = None,
 ) -> int:
     from sbc.cli.replay import Wish, replay_recording
 
-    return replay_recording(folder, Wish(life, from_, to, ref, ladder, as_test))
+    return replay_recording(folder, Wish(life, from_, to, ref, ladder, mask, as_test))

@@ -6,6 +6,8 @@ at most. Everything read here may come from anybody, so that every length has a 
 Used by `writer` and by whoever reads a recording.
 """
 
+import contextlib
+import os
 import re
 import struct
 import zlib
@@ -27,6 +29,7 @@ _BLOCK: Final = struct.Struct(">III")  # octets in the file, octets unpacked, CR
 _FRAME: Final = struct.Struct(">I")
 LARGEST_BLOCK: Final = 64 * 1024 * 1024  # octets, unpacked: the policy of a provider is the largest frame
 _LEVEL: Final = 1  # of zlib: the fastest
+_GATHERED: Final = 1024 * 1024  # octets of frames in one block, where there is time
 
 
 class Torn(Struct, frozen=True):
@@ -56,9 +59,15 @@ def lives_in(folder: Path) -> dict[int, list[Path]]:
     return {life: [path for _, path in sorted(found[life])] for life in sorted(found)}
 
 
-def pack(encoded: Iterable[bytes]) -> bytes:
-    """A block of frames that are encoded already."""
-    whole = b"".join([part for one in encoded for part in (_FRAME.pack(len(one)), one)])
+def framed(frame: Frame) -> bytes:
+    """As it lies in a block."""
+    encoded = frames.encode(frame)
+    return _FRAME.pack(len(encoded)) + encoded
+
+
+def pack(some: Iterable[bytes]) -> bytes:
+    """A block of frames that are `framed` already."""
+    whole = b"".join(some)
     packed = zlib.compress(whole, _LEVEL)
     return _BLOCK.pack(len(packed), len(whole), zlib.crc32(packed)) + packed
 
@@ -124,3 +133,29 @@ def _frames(block: bytes, path: Path) -> Iterator[Frame]:
         except ValueError as error:
             raise OperatorError(f"{path}: a frame in it is none of this version: {error}") from error
         at = end + length
+
+
+def write_life(folder: Path, number: int, life: Iterable[Frame]) -> int:
+    """A life that is whole already, or nothing where `life` raises. How many frames it has. Raises OperatorError."""
+    path = folder / segment_name(number, 1)
+    count, waiting, octets = 0, list[bytes](), 0
+    try:
+        folder.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(MAGIC)
+            for frame in life:
+                waiting.append(framed(frame))
+                octets += len(waiting[-1])
+                count += 1
+                if octets > _GATHERED:
+                    stream.write(pack(waiting))
+                    waiting, octets = [], 0
+            stream.write(pack(waiting))
+    except OSError as error:
+        raise OperatorError(f"{path}: {error.strerror or error}") from error
+    except BaseException:
+        with contextlib.suppress(OSError):
+            path.unlink()
+        raise
+    return count

@@ -8,7 +8,7 @@ from sbc.policy.engine import Policy
 from sbc.runtime.recording import frames
 from sbc.runtime.recording.engine import Taken
 from sbc.runtime.recording.frames import Frame, Keeps
-from sbc.runtime.recording.policies import write_policy
+from sbc.runtime.recording.policies import without_secrets, write_policy
 
 
 class Making:
@@ -54,4 +54,9 @@ class Making:
         if policy not in self._numbers:
             self._numbers[policy] = self._policies
             self._policies += 1
-            yield frames.PolicyRead(self._numbers[policy], write_policy(policy), tuple(policy.texts.items()))
+            texts = tuple([(name, without_secrets(text, policy)) for name, text in policy.texts.items()])
+            yield frames.PolicyRead(self._numbers[policy], write_policy(policy), texts)
+
+
+def has_policy(taken: Taken) -> bool:
+    return taken[0] == "made" or (taken[0] == "handle" and isinstance(taken[1][0], PolicyChanged))

@@ -1,7 +1,7 @@
-"""The thread that keeps a recording: it takes what the switch tells, makes frames of it and writes them.
+"""Keeps a recording: what the switch tells becomes frames, and a thread writes them.
 
-The engine's thread only appends to a queue. Whatever goes wrong here (a full disk, one that is too slow, the bound on
-the recording's size, a bug) ends the recording with an alarm, and never hurts a call: a recording with a hole in it
+The engine's thread encodes and appends to a queue. Whatever goes wrong here (a full disk, one that is too slow, the
+bound on the recording's size, a bug) ends the recording with an alarm, and never hurts a call: one with a hole in it
 replays only up to the hole, so that none goes on after one. What was written is out of this process within about a
 twentieth of a second, and survives its death. Used by `app`.
 """
@@ -26,8 +26,9 @@ from sbc.core.ids import IdSource
 from sbc.policy.engine import Policy
 from sbc.runtime.recording import files, frames
 from sbc.runtime.recording.engine import RecordedSwitch, Taken
+from sbc.runtime.recording.files import framed
 from sbc.runtime.recording.frames import Keeps
-from sbc.runtime.recording.making import Making
+from sbc.runtime.recording.making import Making, has_policy
 
 GATHER_SECONDS: Final = 0.05  # what comes within this is one block
 _AT_ONCE: Final = 2_000  # steps in one block at most
@@ -44,8 +45,8 @@ class Recording:
         self._most = most
         self._keeps: Keeps = keeps
         self._making = Making(keeps)
-        self._waiting: deque[Taken] = deque()
-        self._octets_waiting = 0  # of received messages, about
+        self._waiting: deque[bytes | Taken] = deque()
+        self._octets_waiting = 0  # about: both threads count
         self._more = threading.Event()
         self._finishing = threading.Event()
         self._is_over = False
@@ -74,7 +75,7 @@ class Recording:
                 )
             self._life += 1
             self._open_segment()
-            self._write([frames.encode(self._head())])
+            self._write([framed(self._head())])
         except OSError as error:
             raise OperatorError(f"{self.folder}: cannot be recorded to: {error.strerror or error}") from error
         self._thread.start()
@@ -97,13 +98,21 @@ class Recording:
     # --- on the engine's side -------------------------------------------------------------------------------------
 
     def tell(self, taken: Taken) -> None:
-        """Returns at once."""
+        """Returns at once. What has a policy in it is left to the thread, since there may be much of it."""
         if self._is_over:
             return
         waiting = self._waiting
-        waiting.append(taken)
-        if taken[0] == "receive":
-            self._octets_waiting += len(taken[1][0])
+        if has_policy(taken):
+            waiting.append(taken)
+        else:
+            # At once, though it takes some microseconds: to keep what a step made alive costs more.
+            try:
+                encoded = self._made(taken)
+            except Exception as error:  # noqa: BLE001 - a value that cannot be kept is no reason to end calls
+                self._over(f"{type(error).__name__}: {error}")
+                return
+            waiting.append(encoded)
+            self._octets_waiting += len(encoded)
         if len(waiting) > limits.RECORDING_STEPS_WAITING or self._octets_waiting > limits.RECORDING_OCTETS_WAITING:
             self._over("the disk does not keep up")
             waiting.clear()
@@ -142,15 +151,18 @@ class Recording:
                 os.close(self._file)
 
     def _write_some(self) -> None:
-        taken = [self._waiting.popleft() for _ in range(min(len(self._waiting), _AT_ONCE))]
+        some = [self._waiting.popleft() for _ in range(min(len(self._waiting), _AT_ONCE))]
         self._octets_waiting = 0 if not self._waiting else self._octets_waiting
-        self._write([frames.encode(frame) for one in taken for frame in self._making.made_of(one)])
+        self._write([one if isinstance(one, bytes) else self._made(one) for one in some])
         if self._in_folder >= self._most:
             why = f"it has {self._in_folder} octets, and {self._most} are allowed"
-            self._write([frames.encode(frames.Ended(why))])
+            self._write([framed(frames.Ended(why))])
             self._over(why)
         elif self._in_segment >= limits.RECORDING_SEGMENT_OCTETS:
             self._open_segment()
+
+    def _made(self, taken: Taken) -> bytes:
+        return b"".join([framed(frame) for frame in self._making.made_of(taken)])
 
     def _write(self, encoded: Sequence[bytes]) -> None:
         self._put(files.pack(encoded))

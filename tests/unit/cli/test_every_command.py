@@ -23,6 +23,7 @@ ARGUMENTS = {
     "run": "/nowhere",
     "check": "/nowhere",
     "why": "/nowhere --from office --to 911",
+    "replay": "/nowhere",
     "demo": None,  # needs seconds, and fails by its calls alone: tests/loopback
     "status": "",
     "calls": "",
@@ -145,7 +146,7 @@ def test_a_token_that_cannot_be_read_is_1_and_never_shown(name, tmp_path, capsys
 
 
 def test_whom_to_ask_is_asked_by_all_that_do_not_read_files_or_measure():
-    assert set(ALL) - set(ASKING) == {"run", "check", "why", "demo", "bench", "completion"}
+    assert set(ALL) - set(ASKING) == {"run", "check", "why", "demo", "replay", "bench", "completion"}
 
 
 @pytest.mark.parametrize("name", ["trunks", "hangup", "cdr list"])
