@@ -4,6 +4,7 @@ A destination that is full, locked or hangs holds up no call and no other destin
 is an alarm, and it is tried again. Used by `app`.
 """
 
+import re
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -23,6 +24,8 @@ from sbc.runtime.disk import DiskFolder
 
 _PAUSES_SECONDS: Final = (0.5, 1.0, 2.0, 5.0, 10.0)  # after a failure; then the last for ever
 _AGAIN_SECONDS: Final = 3_600.0  # after a bug in what is done between: it may well work next time
+
+_UNFIT: Final = re.compile(r"[^A-Za-z0-9_-]")  # for a file's name
 
 log = structlog.get_logger("cdr")
 
@@ -159,7 +162,7 @@ class CdrFiles:
     def __init__(self, spool: Spool, kept_in: Path, label: str, wall: Callable[[], float] = time.time) -> None:
         self._spool = spool
         self._kept_in = DiskFolder(kept_in)
-        self._label = label
+        self._label = _UNFIT.sub("_", label)
         self._wall = wall
         self._rules: model.RecordFiles | None = None
         self._feed: CdrFeed | None = None

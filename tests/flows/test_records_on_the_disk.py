@@ -137,6 +137,7 @@ def test_a_disk_that_is_quick_delays_nothing(world):
     assert sbc.idle()
 
 
+# BOUND: CDR_START_SECONDS
 def test_a_disk_that_takes_it_too_late_ends_the_call_on_both_sides(world):
     sbc, office, carrier = held(world)
     sbc.run(limits.CDR_START_SECONDS + 0.1)

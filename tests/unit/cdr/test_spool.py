@@ -248,6 +248,7 @@ def test_after_a_failed_sync_nothing_is_believed_of_that_file(disk, record):
     assert [disk.content("spool", name).count(b"\n") for name in disk.folder("spool").names()] == [1, 1]
 
 
+# BOUND: SPOOL_OCTETS
 def test_a_full_spool_refuses_and_goes_on_when_there_is_room(disk, record):
     spool = spool_on(disk, most=8_000, segment=1_000)
     with pytest.raises(SpoolError, match="is full"):
@@ -302,6 +303,7 @@ def test_a_record_that_the_journal_brings_before_the_closing_is_the_one(disk, re
 # --- an end of segments -----------------------------------------------------------------------------------------------
 
 
+# BOUND: SPOOL_KEPT_OCTETS
 def test_segments_that_every_destination_has_passed_go_but_for_the_last_few(disk, record):
     spool = spool_on(disk, most=20_000, segment=1_000)
     for n in range(20):
