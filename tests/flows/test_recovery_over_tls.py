@@ -2,7 +2,7 @@
 
 from sbc.testing.world import DID
 
-from .test_tls import POLICY, by_tls, from_us
+from .test_tls import POLICY, by_tls
 
 
 # RFC: 3261
