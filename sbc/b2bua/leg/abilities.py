@@ -50,5 +50,5 @@ class Abilities:
 
     def forget_update(self) -> None:
         """The peer's Allow has named it, and yet it does not know it."""
-        self.said = ", ".join([name for name in self._peer.methods if name != "UPDATE" and self.allows(name)])
+        self.said = ", ".join([name for name in sorted(self._peer.methods) if name != "UPDATE" and self.allows(name)])
         self._allow = None

@@ -236,13 +236,13 @@ class Locator:
     def _rest_on(self, place: Place, keys: frozenset[Key], now: float) -> None:
         """This watched server's place depends on these record sets, and no longer on others."""
         watched = self._watched[place]
-        for key in watched.keys - keys:
+        for key in sorted(watched.keys - keys):
             places = self._resting_on[key]
             places.discard(place)
             if not places:
                 del self._resting_on[key]
                 self._names.release(key)
-        for key in keys - watched.keys:
+        for key in sorted(keys - watched.keys):  # what is asked first is the same in every run
             self._resting_on.setdefault(key, set()).add(place)
             self._names.keep(key, now)
         watched.keys = keys
