@@ -80,9 +80,11 @@ class UdpSocket:
         self._blocked = trio.Event()
         self._ended = trio.CancelScope()
         self._buffer = memoryview(bytearray(limits.MESSAGE_OCTETS + 1))
+        self._reading_since = time.monotonic()
 
     async def run(self) -> None:
         """Until cancelled, or closed."""
+        self._reading_since = time.monotonic()
         with self._ended:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._send_backlog)
@@ -129,14 +131,16 @@ class UdpSocket:
                 return
 
     def _age(self) -> float:
-        """Seconds that the datagram that was read last has waited in the kernel."""
+        """Seconds that the datagram that was read last has waited in the kernel since there has been somebody to read
+        it: what came while no process of ours was alive says nothing about what this one can serve.
+        """
         try:
             stamp = fcntl.ioctl(self._socket, _SIOCGSTAMPNS, bytes(_TIMESPEC.size))
         except OSError:
             return 0.0  # it came before the kernel was asked for the first time: from now on each has its stamp
         seconds, nanoseconds = _TIMESPEC.unpack(stamp)
         age = time.time() - seconds - nanoseconds / 1e9
-        return age if 0.0 < age < _LONGEST_AGE else 0.0
+        return min(age, time.monotonic() - self._reading_since) if 0.0 < age < _LONGEST_AGE else 0.0
 
     def look(self) -> tuple[int, int]:
         """Octets of the kernel's buffer that wait in it, and how many fit. Counts what did not fit since the last look.

@@ -2,6 +2,7 @@
 
 import errno
 import socket
+import time
 from collections import Counter
 
 import pytest
@@ -212,6 +213,21 @@ async def test_how_long_a_queue_has_waited_is_told_and_when_there_is_none_any_mo
     assert {queue for _, queue in told} == {f"udp:{rig.local}"}
     assert [age == 0.0 for age, _ in told][1::2] == [True, True]
     assert 0.0 < told[2][0] < 5.0
+
+
+async def test_what_came_before_anybody_read_has_not_waited_for_us(monkeypatch):
+    """As after a death of signalling: the supervisor has kept the socket, and all that came meanwhile."""
+    rig, told, now = Rig(), [], time.time
+    rig.udp._queued = lambda age, queue: told.append(age)
+    monkeypatch.setattr(udp.time, "time", lambda: now() + 5)  # all of it came five seconds ago
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
+        peer.connect((rig.local.host, rig.local.port))
+        for _ in range(2):
+            for n in range(10):
+                peer.send(b"datagram %d" % n)
+            rig.udp._drain()
+    rig.udp.close()
+    assert max(told) < 5.0
 
 
 async def test_a_few_datagrams_are_no_queue():
