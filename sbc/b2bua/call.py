@@ -252,10 +252,6 @@ class Call:
             outs += self._absorb(leg.resume(now), now)
         return outs
 
-    def go_on_ending(self, now: float) -> list[Out]:
-        """Likewise, of one that had ended: its record once more, which is not known to be on the disk."""
-        return [*self.resume(now), *self.exit.again(now)]
-
     def start_stored(self, now: float) -> list[Out]:
         """That it was answered is on the disk."""
         return stored(self, now)

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
+from sbc.b2bua.account import Ending, SavedAccount
 from sbc.b2bua.leftovers import Leftovers, left_of
 from sbc.b2bua.leg.saved import SavedLeg
+from sbc.b2bua.states import Ended
 from sbc.sip.message import Request
 
 if TYPE_CHECKING:
@@ -25,22 +27,41 @@ class EndedDialog(Struct, frozen=True, array_like=True):
     remote_tag: str
 
 
+class SavedJoinedRecord(Struct, frozen=True, array_like=True):
+    """What a call that another one has taken in was billed. `is_turned`, `into`: see `joining.Joined`."""
+
+    ref: str
+    account: SavedAccount
+    into: str
+    is_turned: bool
+
+
 class SavedEnded(Struct, frozen=True, omit_defaults=True, tag="ended", tag_field="is"):
-    """A call that is over. `legs`: those of which something is still on its way, by number: our final response, a
-    CANCEL. `until`: seconds of the engine's clock; then nothing of it need be known any more.
+    """A call that has ended. `legs`: those of which something is still on its way, by number: our final response, a
+    CANCEL, a BYE. `at`, `until`: seconds of the engine's clock; after `until` nothing of it need be known any more.
+
+    `account`, `ending`, `joined`: for its records, which are not on the disk for certain.
     """
 
     dialogs: tuple[EndedDialog, ...]
+    at: float
     until: float
+    account: SavedAccount
+    ending: Ending
     legs: dict[int, SavedLeg] = {}
+    joined: tuple[SavedJoinedRecord, ...] = ()
 
 
-def save_ended(call: "Call", now: float) -> SavedEnded:
+def save_ended(call: "Call", state: Ended) -> SavedEnded:
     dialogs = [leg.dialog for leg in call.legs if leg.dialog is not None and leg.dialog.remote_tag]
     return SavedEnded(
         tuple([EndedDialog(one.call_id, one.local_tag, one.remote_tag) for one in dialogs]),
-        now + REPEATED_SECONDS,
+        state.ended_at,
+        state.ended_at + REPEATED_SECONDS,
+        call.account.saved(),
+        state.ending,
         left_of(call.legs, call.context.layer),
+        tuple([SavedJoinedRecord(one.ref, one.account.saved(), one.into, one.is_turned) for one in call.joined]),
     )
 
 
@@ -56,9 +77,9 @@ class EndedDialogs:
 
     def restore(self, ref: str, saved: SavedEnded, now: float) -> None:
         """What was still on its way goes on."""
+        self._leftovers.go_on(ref, saved.legs)
         if saved.until <= now:
             return
-        self._leftovers.go_on(ref, saved.legs)
         for dialog in saved.dialogs:
             self._until[dialog] = min(saved.until, now + REPEATED_SECONDS)
 

@@ -60,14 +60,6 @@ class Exit:
         outs.append(AskMedia(wire.DeleteSession(call.ref)))
         return outs
 
-    def again(self, now: float) -> "list[Out]":
-        """In another life of signalling. What the worker has counted may not have been heard yet."""
-        call = self._call
-        if not call.media.is_up or call.account.media is not None:
-            return self.write_record()
-        call.timers.set("media report", now + MEDIA_REPORT_SECONDS)
-        return [AskMedia(wire.DeleteSession(call.ref))]
-
     # --- its record ---------------------------------------------------------------------------------------------------
 
     def take_counts(self, counts: Sequence[wire.StreamCount], now: float) -> "list[Out]":

@@ -142,16 +142,16 @@ class CallJournal:
         if self._marks.get(ref) == mark:
             return []
         self._marks[ref] = mark
-        return self._write(ref, save_call(call) if isinstance(state, Ended) else save_setup(call))
+        return self._write(ref, save_ended(call, state) if isinstance(state, Ended) else save_setup(call))
 
     def _bury(self, call: Call, now: float) -> list[StoreState]:
-        ref = call.ref
-        saved = save_ended(call, now)
+        """It is over and its record is stored. A peer may not know the first yet."""
+        ref, state = call.ref, call.state
         self._marks.pop(ref, None)
-        if not saved.dialogs and not saved.legs:
+        if not call.legs or not isinstance(state, Ended):
             return [self.forget(ref)] if ref in self._kept else []
-        self._tombs.append((saved.until, ref))
-        return self._write(ref, saved)
+        self._tombs.append((max(state.ended_at + REPEATED_SECONDS, now), ref))
+        return [] if ref in self._kept else self._write(ref, save_ended(call, state))
 
     def _write(self, ref: str, saved: Saved) -> list[StoreState]:
         self._kept.add(ref)

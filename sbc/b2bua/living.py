@@ -50,7 +50,7 @@ class LivingCalls:
         except Exception as error:  # noqa: BLE001  the engine must outlive any one call
             crashed = self.crashed(call, error, now)
             return crashed if key is None else [*crashed, Respond(key, 500)]  # nowhere if the request has its answer
-        self.settle(call, now)
+        self.settle(call, now, said=bool(outs))
         return outs
 
     def crashed(self, call: Call, error: Exception, now: float) -> list[Out]:
@@ -66,11 +66,15 @@ class LivingCalls:
         self.settle(call, now)
         return outs
 
-    def settle(self, call: Call, now: float) -> None:
+    def settle(self, call: Call, now: float, *, said: bool = True) -> None:
+        """After a step. Where it has ordered nothing (not `said`), nobody has heard of it, and so it need not be known
+        in another life: an ACK that comes is asked for once more.
+        """
         if call.is_over:
             self._forget(call, now)
         else:
-            self._journal.touched(call)
+            if said:
+                self._journal.touched(call)
             self.deadlines.set(call.ref, call.next_deadline())
 
     def _forget(self, call: Call, now: float) -> None:

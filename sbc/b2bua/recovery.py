@@ -8,17 +8,18 @@ spool. The switch uses it.
 
 from collections.abc import Sequence
 
+from sbc.b2bua.account import Account
 from sbc.b2bua.call import Call
 from sbc.b2bua.call import Out as CallOut
-from sbc.b2bua.commands import AskMedia, Log, StoreState
+from sbc.b2bua.commands import AskMedia, Log, StoreState, WriteCdr
 from sbc.b2bua.context import Context
 from sbc.b2bua.ended_dialogs import REPEATED_SECONDS, EndedDialogs, SavedEnded
+from sbc.b2bua.joining import Joined
 from sbc.b2bua.journal import PREFIX, CallJournal, Saved, decode
 from sbc.b2bua.leftovers import Leftovers, SavedSetup
 from sbc.b2bua.leg.state import State as LegState
 from sbc.b2bua.living import LivingCalls
 from sbc.b2bua.saved_call import SavedCall, restore_call
-from sbc.b2bua.states import Ended
 from sbc.core.cause import Cause
 from sbc.media import wire
 
@@ -38,6 +39,7 @@ class Recovery:
         self._living = living
         self._journal = journal
         self._lost: list[Out] = []
+        self._records: list[Out] = []
         self._restored: list[str] = []
         self._set_up = 0
 
@@ -50,6 +52,8 @@ class Recovery:
         """Once; what is to be said now."""
         outs, self._lost = self._lost, []
         outs += self._leftovers.start(now)
+        outs += self._records
+        self._records = []
         restored, self._restored = self._restored, []
         if restored or self._set_up:
             outs.append(Log("warning", "calls.recovered", (("talking", len(restored)), ("set_up", self._set_up))))
@@ -79,7 +83,21 @@ class Recovery:
                 self._set_up += 1
             case SavedEnded():
                 self._ended.restore(ref, saved, now)
-                self._journal.is_over(ref, min(saved.until, now + REPEATED_SECONDS))
+                self._records += self._records_of(ref, saved)
+                self._journal.is_over(ref, min(saved.until, now + REPEATED_SECONDS), is_stored=False)
+
+    def _records_of(self, ref: str, saved: SavedEnded) -> list[Out]:
+        """Once more, as they are not on the disk for certain; of two records of a call the first counts."""
+        context = self._context
+        joined = [
+            Joined(Account.restored(one.ref, one.account), (), None, 0, "", is_turned=one.is_turned)
+            for one in saved.joined
+        ]
+        for one, taken_in in zip(joined, saved.joined, strict=True):
+            one.into = taken_in.into
+        record = Account.restored(ref, saved.account).record(saved.ending, saved.at, context.wall)
+        written = [one.record(saved.ending, saved.at, context) for one in joined]
+        return [AskMedia(wire.DeleteSession(ref)), *written, WriteCdr(record)]
 
     def _lose(self, ref: str, error: Exception) -> None:
         """Of a version that is not read, damaged, or of a policy that does not fit. Whatever it held is let go of."""
@@ -98,10 +116,10 @@ class Recovery:
 
 def _resume(call: Call, now: float) -> Sequence[CallOut]:
     """What it has to say now that it lives again."""
-    if isinstance(call.state, Ended):
-        return [*call.go_on_ending(now)]
     put = call.media.resume(now)
-    outs: list[CallOut] = [] if put is None else [AskMedia(put)]
+    outs: list[CallOut] = [*([] if put is None else [AskMedia(put)]), *call.resume(now)]
+    if not call.is_answered:
+        return outs
     gone = [n for n in call.pair if call.legs[n].state is not LegState.TALKING]
     strangers = [leg for leg in call.legs if not leg.is_closed and leg.peer.name not in call.policy.peers]
     if gone or strangers:
@@ -111,4 +129,4 @@ def _resume(call: Call, now: float) -> Sequence[CallOut]:
     for leg in call.legs:
         if leg.n not in call.pair and leg.state is LegState.TALKING:
             outs += leg.release(200, ())  # it was about to go: a transfer was nearly over
-    return [*outs, *call.resume(now)]
+    return outs

@@ -1,4 +1,4 @@
-"""An established call, or one that is ending, as a value: what the journal keeps, and the call made of it again.
+"""An established call as a value: what the journal keeps, and the call that is made of it again.
 
 Everything that an operator, a peer or a record may still ask of the call is in it: legs, media, call paths, limits,
 what it was billed so far, calls that it has taken in. What is on its way at that moment is not: an exchange of
@@ -11,7 +11,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from sbc.b2bua.account import Account, Ending, SavedAccount
+from sbc.b2bua.account import Account, SavedAccount
 from sbc.b2bua.call import Call
 from sbc.b2bua.context import Context
 from sbc.b2bua.holdings import Holdings
@@ -25,7 +25,7 @@ from sbc.b2bua.modify import RECOVERY
 from sbc.b2bua.saved_media import SavedMedia, restore_media, save_media
 from sbc.b2bua.session_ids import SavedSessionIds, SessionIds
 from sbc.b2bua.spooling import set_interim
-from sbc.b2bua.states import Ended, State, Talking
+from sbc.b2bua.states import Ended, Talking
 from sbc.peering.rates import Usage
 from sbc.peering.views import Direction, HolderView
 from sbc.policy.model import Decision, Peer
@@ -59,13 +59,6 @@ class SavedJoined(Struct, frozen=True, omit_defaults=True):
     is_private: bool = False
 
 
-class SavedEnding(Struct, frozen=True, omit_defaults=True):
-    """How it has ended; its record is not on the disk for certain."""
-
-    ending: Ending
-    at: float
-
-
 class SavedCall(Struct, frozen=True, omit_defaults=True, tag="call", tag_field="is"):
     """Times are the engine's clock. `legs`: those that have something left to say, by number. `paths`: trunk, leg,
     direction, since, whether for an emergency. `tags`: of our dialogs, and the legs that they are of. `told`: by leg,
@@ -87,24 +80,22 @@ class SavedCall(Struct, frozen=True, omit_defaults=True, tag="call", tag_field="
     joined: tuple[SavedJoined, ...] = ()
     transfers: int = 0
     is_unsettled: bool = False
-    ended: SavedEnding | None = None
 
 
 def save_call(call: Call) -> SavedCall:
-    """Of a call that talks, or has ended and is not over."""
-    context, state, ref = call.context, call.state, call.ref
+    """Of a call that talks."""
+    context, ref = call.context, call.ref
     quotas, paths = context.relations.quotas, context.relations.paths
     ids, said = context.session_ids.get(ref), call.parties
-    media = call.media if isinstance(state, Talking) or call.account.media is None else None
     return SavedCall(
         call.account.saved(),
         SavedParties(
             said.called, said.caller, said.display, said.asserted, said.is_anonymous, said.identity, said.is_sips
         ),
         call.pair,
-        {leg.n: save_leg(leg, context.layer) for leg in call.legs if not leg.is_quiet or _may_be_asked(leg, state)},
+        {leg.n: save_leg(leg, context.layer) for leg in call.legs if not leg.is_quiet},
         tuple([(tag, context.dialogs[tag][1]) for tag in call.tags if tag in context.dialogs]),
-        None if media is None or not media.is_up else save_media(media),
+        save_media(call.media) if call.media.is_up else None,
         call.decision.emergency,
         tuple([(one.trunk, one.leg, one.direction, one.since, one.emergency) for one in paths.held_by(ref)]),
         quotas.keys_of(call.holdings.usages),
@@ -114,13 +105,7 @@ def save_call(call: Call) -> SavedCall:
         tuple([_joined(one, context) for one in call.joined]),
         call.transfer.count,
         call.modification.is_under_way or call.modification.has_wishes,
-        SavedEnding(state.ending, state.ended_at) if isinstance(state, Ended) else None,
     )
-
-
-def _may_be_asked(leg: Leg, state: State) -> bool:
-    """Its peer has said BYE, and may say it once more."""
-    return isinstance(state, Ended) and leg.dialog is not None
 
 
 def restore_call(ref: str, saved: SavedCall, context: Context, now: float) -> Call:
@@ -157,15 +142,12 @@ def restore_call(ref: str, saved: SavedCall, context: Context, now: float) -> Ca
     call.passing.told.update(saved.told)
     call.joined = [_joined_again(one, context, now) for one in saved.joined]
     call.transfer.count = saved.transfers
-    if saved.ended is None:
-        call.state = Talking(saved.account.answered_at or saved.account.started_at)
-        if saved.ends_at is not None:
-            call.timers.set("max_duration", saved.ends_at)
-        set_interim(call, now)
-        if saved.is_unsettled:
-            call.timers.set(RECOVERY, now + SETTLE_SECONDS)
-    else:
-        call.state = Ended(saved.ended.ending, saved.ended.at)
+    call.state = Talking(saved.account.answered_at or saved.account.started_at)
+    if saved.ends_at is not None:
+        call.timers.set("max_duration", saved.ends_at)
+    set_interim(call, now)
+    if saved.is_unsettled:
+        call.timers.set(RECOVERY, now + SETTLE_SECONDS)
     return call
 
 
@@ -191,16 +173,15 @@ def _restore_holdings(holdings: Holdings, ref: str, saved: SavedCall, context: C
     """Whatever the caps say now: it has them."""
     held = [HolderView(trunk, ref, leg, way, since, urgent) for trunk, leg, way, since, urgent in saved.paths]
     context.relations.paths.take_again(held)
-    holdings.usages += _used_again(ref, saved.usages, context, now, is_answered=saved.ended is None)
+    holdings.usages += _used_again(ref, saved.usages, context, now)
 
 
-def _used_again(ref: str, keys: tuple[str, ...], context: Context, now: float, *, is_answered: bool) -> list[Usage]:
+def _used_again(ref: str, keys: tuple[str, ...], context: Context, now: float) -> list[Usage]:
     """What was spent up to the end of the last life was written down with the limit itself."""
     usages = [usage for key in keys if (usage := context.relations.quotas.usage(key)) is not None]
     for usage in usages:
         usage.resume(ref)
-        if is_answered:
-            usage.answered(ref, now, context.wall.of(now))
+        usage.answered(ref, now, context.wall.of(now))
     return usages
 
 
@@ -210,7 +191,7 @@ def _joined(one: Joined, context: Context) -> SavedJoined:
 
 
 def _joined_again(saved: SavedJoined, context: Context, now: float) -> Joined:
-    usages = _used_again(saved.ref, saved.usages, context, now, is_answered=True)
+    usages = _used_again(saved.ref, saved.usages, context, now)
     account = Account.restored(saved.ref, saved.account)
     joined = Joined(account, usages, None, saved.leg, saved.number, is_turned=saved.is_turned)
     joined.into, joined.is_private = saved.into, saved.is_private

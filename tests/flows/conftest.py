@@ -11,8 +11,8 @@ from . import saving
 def _media_can_be_written_down(monkeypatch):
     settle = LivingCalls.settle
 
-    def checked(self, call, now):
-        settle(self, call, now)
+    def checked(self, call, now, **options):
+        settle(self, call, now, **options)
         saving.check(call, now)
 
     monkeypatch.setattr(LivingCalls, "settle", checked)

@@ -358,7 +358,7 @@ class Leg:
         outs: list[Out] = []
         if self.uas is not None:
             for out in self.uas.tick(now):
-                outs += self._ack_missing() if isinstance(out, AckMissing) else [out]
+                outs += self._ack_missing(out) if isinstance(out, AckMissing) else [out]
         if self.answering is not None:
             outs += self.answering.tick(now)
         outs += self.offering.tick(now)
@@ -368,8 +368,10 @@ class Leg:
             self.leaving.tick(now)
         return outs
 
-    def _ack_missing(self) -> list[Out]:
-        return [*self.leaving.send_bye()] if self.state is State.ENDING else [LegUnacknowledged(self.n)]
+    def _ack_missing(self, missing: AckMissing) -> list[Out]:
+        if self.state is State.ENDING:
+            return [*self.leaving.send_bye()]
+        return [] if missing.is_unsure else [LegUnacknowledged(self.n)]
 
     def next_deadline(self) -> float | None:
         at = None if self.uas is None else self.uas.next_deadline()

@@ -39,7 +39,9 @@ class SavedUas(Struct, frozen=True, omit_defaults=True):
 
 
 class AckMissing(Struct, frozen=True):
-    """64*T1 have passed since the 2xx without an ACK (§13.3.1.4)."""
+    """64*T1 have passed since the 2xx without an ACK (§13.3.1.4). `is_unsure`: it may have come in an earlier life."""
+
+    is_unsure: bool = False
 
 
 class InviteUas:
@@ -47,6 +49,7 @@ class InviteUas:
         "_give_up_at",
         "_has_offer",
         "_interval",
+        "_is_unsure",
         "_record_routes",
         "_resend_at",
         "_timing",
@@ -70,16 +73,24 @@ class InviteUas:
         self._interval = timing.t1
         self._resend_at: float | None = None
         self._give_up_at: float | None = None
+        self._is_unsure = False
 
     def saved(self) -> SavedUas:
         return SavedUas(self.key, self.cseq, self.to_tag, self.state, self.first, self._has_offer, self._give_up_at)
 
     def resume(self, now: float) -> list[Order]:
-        """In another life: our 2xx once more, and again until its ACK comes. One round trip it has in any case."""
+        """In another life: our 2xx once more, and again until its ACK comes.
+
+        It may have come before, without anybody's writing that down. So the time that is left is all that is waited for
+        it, and then it counts as come: who has hung up will not be missed for it, and nobody else loses his call.
+        """
         if self.state is not State.ANSWERED:
             return []
+        if self._give_up_at is None or self._give_up_at <= now:
+            self.acknowledged()
+            return []
+        self._is_unsure = True
         self._resend_at = now + self._interval
-        self._give_up_at = max(self._give_up_at or now, now + LAST_CHANCE * self._timing.t1)
         return [ResendResponse(self.key)]
 
     @property
@@ -153,7 +164,7 @@ class InviteUas:
         if self._give_up_at is not None and now >= self._give_up_at:
             self.state = State.CONFIRMED
             self._resend_at = self._give_up_at = None
-            return [AckMissing()]
+            return [AckMissing(self._is_unsure)]
         if self._resend_at is None or now < self._resend_at:
             return []
         if self.state is State.PROCEEDING:
