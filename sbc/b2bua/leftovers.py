@@ -11,31 +11,28 @@ over may leave the same behind (`ended_dialogs`). `recovery` uses it.
 
 from collections.abc import Hashable, Iterable, Mapping
 from copy import copy
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from sbc.b2bua.account import Account, Ending, SavedAccount
 from sbc.b2bua.commands import AskMedia, Command, Log, WriteCdr
 from sbc.b2bua.context import Context
 from sbc.b2bua.leg import Leg
-from sbc.b2bua.leg.saved import CSEQ_MARGIN, SavedLeg, save_leg
+from sbc.b2bua.leg.saved import CSEQ_MARGIN, SavedLeg, reached_again, save_leg
 from sbc.b2bua.leg.state import State
-from sbc.core.address import Address, Flow, canonical_ip
 from sbc.core.cause import Cause
 from sbc.media import wire
-from sbc.sip.commands import Order, Respond, Revive, SendAck, SendRequest
+from sbc.sip.commands import Order, ResendResponse, Respond, Revive, SendAck, SendRequest
 from sbc.sip.dialog.invite_uac import State as UacState
 from sbc.sip.dialog.invite_uas import State as UasState
 from sbc.sip.transaction.layer import TransactionLayer
-from sbc.sip.transaction.saved import without_connection
-from sbc.sip.uri import SipUri, parse_uri
 
 if TYPE_CHECKING:
     from sbc.b2bua.call import Call
 
-_STATUS = 503
+LEFT: Final = "left"  # first part of the user of what is left; the second is the peer's name
+_STATUS: Final = 503
 
 
 class SavedSetup(Struct, frozen=True, omit_defaults=True, tag="setup", tag_field="is"):
@@ -86,9 +83,9 @@ class Leftovers:
         outs: list[Order | Command] = []
         for ref, saved in calls.items():
             outs += self._end(ref, saved, now)
-        for ref, left in legs.items():
-            for n, leg in left.items():
-                outs += farewell(ref, n, reached_again(leg))
+        left = [leg for of_call in legs.values() for leg in of_call.values()]
+        for serial, leg in enumerate(left):
+            outs += farewell(reached_again(leg), serial)
         return outs
 
     def _end(self, ref: str, saved: SavedSetup, now: float) -> list[Command]:
@@ -111,48 +108,34 @@ class Leftovers:
         return [Log("info", "call.ended", fields), AskMedia(wire.DeleteSession(ref)), WriteCdr(record)]
 
 
-def reached_again(left: SavedLeg) -> SavedLeg:
-    """Who spoke by a connection, which has gone with the process, is reached where his Contact says, unless a NAT
-    stands before it: then he has to come again.
-    """
-    if left.flow is not None and left.dialog is not None:
-        left = replace(left, flow=_way(left.flow, left.dialog.remote_target))
-    if left.invite is not None:
-        left = replace(left, invite=replace(left.invite, flow=_way(left.invite.flow, left.invite.request().uri_text)))
-    return left
-
-
-def _way(flow: Flow, target: str) -> Flow:
-    uri = parse_uri(target) if flow.connection else None
-    if not isinstance(uri, SipUri) or canonical_ip(uri.host) != flow.remote.host:
-        return flow
-    return replace(flow, remote=Address(flow.remote.host, uri.port or flow.transport.default_port), connection=0)
-
-
-def farewell(ref: str, n: int, left: SavedLeg) -> list[Order]:
-    """Whatever this leg was about is brought to its end, without a leg. Users of transactions are what they were."""
+def farewell(left: SavedLeg, serial: int) -> list[Order]:
+    """Whatever this leg was about is brought to its end, without a leg. `serial`: no other has it in this life."""
+    user = (LEFT, left.peer, serial)
     orders: list[Order] = []
     if left.server is not None:
-        orders.append(Revive(left.server, (ref, n, 0)))
+        orders.append(Revive(left.server, user))
     if left.uas is not None and left.uas.state is UasState.PROCEEDING:
         orders.append(Respond(left.uas.key, _STATUS, left.uas.to_tag))
-    if left.invite is not None and left.uac is not None:
-        orders.append(Revive(left.invite, (ref, n, left.uac.n)))
+    elif left.uas is not None and left.uas.state is UasState.ANSWERED:
+        # Deviation: "the callee's UA MUST NOT send a BYE on a confirmed dialog until it has received an ACK", RFC 3261
+        # §15. Nobody is left who would wait for that: our 2xx goes out once more, and the BYE behind it.
+        orders.append(ResendResponse(left.uas.key))
+    if left.invite is not None:
+        orders.append(Revive(left.invite, user))
     if left.state is State.TALKING or left.state is State.ENDING:
-        orders += _goodbye(ref, n, left)
+        orders += _goodbye(left, user)
     return orders
 
 
-def _goodbye(ref: str, n: int, left: SavedLeg) -> list[Order]:
-    """Who has answered, while the caller had not been told."""
+def _goodbye(left: SavedLeg, user: tuple[str, str, int]) -> list[Order]:
+    """To who was about to hear it, or has answered while the caller had not been told."""
     dialog, uac = copy(left.dialog), left.uac
     if dialog is None:
         return []
-    flow = None if left.flow is None else without_connection(left.flow)
     dialog.local_cseq += CSEQ_MARGIN
     orders: list[Order] = []
     if uac is not None and uac.state is UacState.ANSWERED:
         ack = dialog.ack(uac.cseq, fields=uac.credentials)
-        orders.append(SendAck((ref, n, uac.n), ack, left.interface, dialog.next_hop, flow))
+        orders.append(SendAck(user, ack, left.interface, dialog.next_hop, left.flow))
     bye = dialog.request("BYE", fields=left.bye_fields)
-    return [*orders, SendRequest((ref, n, left.count + 1), bye, left.interface, dialog.next_hop, flow=flow)]
+    return [*orders, SendRequest(user, bye, left.interface, dialog.next_hop, flow=left.flow)]

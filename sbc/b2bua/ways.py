@@ -23,7 +23,7 @@ def way_of(user: Hashable, context: Context, beside: Beside) -> Way:
         user = user[0]  # of a request that follows from another one's answer
     policy = context.policy
     match context.moves.user_of(user):
-        case ("health" | "register", str(name), int()):
+        case ("health" | "register" | "left", str(name), int()):
             peer = policy.peers.get(name)
             return _NO_WAY if peer is None else _way(peer, policy)
         case ("beside", str(id_), int(n)):

@@ -35,7 +35,7 @@ def asked(user: Hashable, context: Context, beside: Beside) -> str:
         if call is not None:
             return call.legs[user[1]].peer.name
     match context.moves.user_of(user):
-        case ("register", str(name), int()):
+        case ("register" | "left", str(name), int()):
             return name
         case ("beside", str(id_), int(n)):
             peer = beside.asked(id_, n)

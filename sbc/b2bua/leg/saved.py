@@ -124,7 +124,8 @@ def restore_leg(
     credentials: Authenticator | None = None,
 ) -> Leg:
     """As it was, and silent until `Leg.resume`. Its connections are gone. Raises ParseError for what cannot be read."""
-    leg = Leg(ref, n, peer, saved.contact, timing, number=number, credentials=credentials, flow=_way_of(saved))
+    saved = reached_again(saved)
+    leg = Leg(ref, n, peer, saved.contact, timing, number=number, credentials=credentials, flow=saved.flow)
     leg.features, leg.heard, leg.state = saved.features, saved.heard, saved.state
     leg.abilities.said = saved.allow
     leg.asked.restore(saved.answered)
@@ -142,20 +143,6 @@ def restore_leg(
     return leg
 
 
-def _way_of(saved: SavedLeg) -> Flow | None:
-    """How a peer that has registered with us is reached without its connection: as the registrar sees it
-    (`Binding.detached`), so that the leg follows when the peer comes back.
-    """
-    flow, dialog = saved.flow, saved.dialog
-    if flow is None or not flow.connection or dialog is None:
-        return flow
-    target = parse_uri(dialog.remote_target)
-    if not isinstance(target, SipUri) or canonical_ip(target.host) != flow.remote.host:
-        return without_connection(flow)
-    remote = Address(flow.remote.host, target.port or flow.transport.default_port)
-    return Flow(flow.transport, flow.interface, flow.local, remote)
-
-
 def _restore_uac(leg: Leg, saved: SavedLeg, dialog: Dialog | None) -> None:
     said = saved.uac
     if said is None:
@@ -166,3 +153,25 @@ def _restore_uac(leg: Leg, saved: SavedLeg, dialog: Dialog | None) -> None:
     leg.sending.restore(saved.count, said.n, uac)
     if saved.dialled:
         leg.dialling = Dialling(leg, uac)
+
+
+def reached_again(left: SavedLeg) -> SavedLeg:
+    """Who spoke by a connection, which has gone with the process, is reached where his Contact says, as his binding
+    (`Binding.detached`); unless a NAT stands before it: then he has to come again.
+    """
+    if left.flow is not None and left.dialog is not None:
+        left = replace(left, flow=_way(left.flow, left.dialog.remote_target))
+    if left.invite is not None:
+        left = replace(left, invite=replace(left.invite, flow=_way(left.invite.flow, left.invite.request().uri_text)))
+    return left
+
+
+def _way(flow: Flow, target: str) -> Flow:
+    """What a new connection must prove, the endpoint finds out."""
+    if not flow.connection:
+        return flow
+    uri = parse_uri(target)
+    if not isinstance(uri, SipUri) or canonical_ip(uri.host) != flow.remote.host:
+        return without_connection(flow)
+    remote = Address(flow.remote.host, uri.port or flow.transport.default_port)
+    return replace(without_connection(flow), remote=remote)

@@ -6,12 +6,9 @@ what it was to bring about is forgotten, and it may ask again. The leg uses it, 
 
 from typing import TYPE_CHECKING
 
-from msgspec.structs import replace
-
 from sbc.b2bua.leg.state import Out, State
 from sbc.sip.commands import Order, Respond, Revive
 from sbc.sip.dialog.invite_uac import end_unwanted
-from sbc.sip.dialog.invite_uas import LAST_CHANCE
 from sbc.sip.message import Request, Response
 from sbc.sip.transaction.saved import SavedInvite, SavedServer
 
@@ -35,10 +32,8 @@ class Waking:
         self._asked = asked
 
     def resume(self, now: float) -> list[Out]:
-        leg, server = self._leg, self._server
+        leg = self._leg
         leg.refreshing.resume(now)
-        if server is not None and leg.uas is not None and leg.uas.awaits_ack:
-            self._server = replace(server, until=max(server.until or now, now + LAST_CHANCE * leg.timing.t1))
         orders: list[Order] = [*self.known_again(), *self._answer_peer(now)]
         if leg.has_unacknowledged:
             # Its 2xx may have made an offer; whoever was to answer that is not asked any more. An ACK it gets in any

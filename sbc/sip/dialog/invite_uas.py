@@ -16,7 +16,6 @@ from sbc.sip.transaction.key import ServerKey
 
 # "the UAS MAY … send a non-100 provisional response at every minute", so that no proxy gives up: §13.3.1.1
 PROVISIONAL_REFRESH_SECONDS: Final = 60.0
-LAST_CHANCE: Final = 8  # times T1, for the ACK of a 2xx whose time ran out while we were dead
 
 
 class State(enum.StrEnum):
