@@ -57,7 +57,7 @@ class Lives:
         self._n = 0
         self.all_died = False
         self._waiting: deque[Callable[[], None]] = deque()  # in the sockets, while nobody reads them
-        self._undurable: dict[str, tuple[float, CallRecord]] = {}  # ordered; by ref, when they are stored
+        self._undurable: deque[tuple[float, CallRecord]] = deque()  # ordered, and when they are stored
         self._stored_before: set[str] = set()  # records that an earlier life has stored
         self.dies_after: int | None = None  # so many more commands are performed before it dies
         self.is_dead = False
@@ -88,7 +88,7 @@ class Lives:
         self.is_dead, self.dies_after = True, None
         self.former.append(world.switch.trace)
         if not records_lost:
-            for _, record in self._undurable.values():
+            for _, record in self._undurable:
                 self._write(record)
         self._undurable.clear()
         world.unwritten.clear()
@@ -159,21 +159,20 @@ class Lives:
         if world.cdr_seconds <= 0:
             self._write(record)
             return CdrDurable(record.ref)
-        self._undurable[record.ref] = (world.now + world.cdr_seconds, record)
+        self._undurable.append((world.now + world.cdr_seconds, record))
         return None
 
     def next_deadline(self) -> float | None:
         """When a record is durable."""
-        return next((at for at, _ in self._undurable.values()), None)
+        return self._undurable[0][0] if self._undurable else None
 
     def durable(self, now: float) -> list[Event]:
         """The news of records that are stored now."""
         news: list[Event] = []
-        for ref, (at, record) in list(self._undurable.items()):
-            if at <= now:
-                del self._undurable[ref]
-                self._write(record)
-                news.append(CdrDurable(ref))
+        while self._undurable and self._undurable[0][0] <= now:
+            _, record = self._undurable.popleft()
+            self._write(record)
+            news.append(CdrDurable(record.ref))
         return news
 
     def _write(self, record: CallRecord) -> None:

@@ -45,6 +45,45 @@ def bench(
     return run_bench()
 
 
+Seed = Annotated[int, Parameter(name="--seed", validator=Number(gte=0), help="The first seed.")]
+Seeds = Annotated[int, Parameter(name="--seeds", validator=Number(gte=1), help="How many, one after another.")]
+Hours = Annotated[float, Parameter(name="--hours", validator=Number(gt=0), help="Of virtual time, for each seed.")]
+CallRate = Annotated[float, Parameter(name="--calls-per-hour", validator=Number(gt=0, lte=3600), help="On average.")]
+Faults = Annotated[
+    float, Parameter(name="--fault-minutes", validator=Number(gte=0), help="From fault to fault, on average; 0: none.")
+]
+Deaths = Annotated[bool, Parameter(name="--deaths", negative="--no-deaths", help="Of signalling, and power cuts.")]
+Plant = Annotated[str, Parameter(name="--plant", help="A bug that is to be found.")]
+
+
+@app.command(
+    group=OTHER,
+    help="""Run the whole SBC in virtual time against what must always hold.
+
+Calls, faults, deaths and power cuts come by chance, and by the seed: the same
+seed is the same run. A seed that fails prints its story, and the command that
+repeats it.
+
+  sbc simulate --seed 7 --hours 1
+  sbc simulate --seeds 100 --hours 24 --calls-per-hour 20
+  sbc simulate --seeds 20 --plant path-kept""",
+)
+def simulate(
+    *,
+    seed: Seed = 1,
+    seeds: Seeds = 1,
+    hours: Hours = 1.0,
+    calls_per_hour: CallRate = 60.0,
+    fault_minutes: Faults = 5.0,
+    deaths: Deaths = True,
+    plant: Plant = "",
+) -> int:
+    from sbc.cli.simulate import run_simulation
+    from sbc.testing.simulation.simulation import Settings
+
+    return run_simulation(Settings(seed, hours, calls_per_hour, fault_minutes, deaths), seeds, plant)
+
+
 @app.command(
     group=OTHER,
     help="""Print what makes a shell complete sbc's commands and options.

@@ -127,8 +127,13 @@ class Faults:
         self._tell(f"signalling dies after {after} commands; lives again {pause:.2f} s later")
         world.signalling_dies(after=after, records_lost=lost)
         if after:
-            self._sim.later(2.0, world.signalling_dies)  # where nothing has happened so long
+            self._sim.later(2.0, self._dies_at_last)
         self._sim.when_dead(lambda: self._mark("signalling died"), pause)
+
+    def _dies_at_last(self) -> None:
+        """Where so many commands have not come meanwhile."""
+        if self._sim.world.lives.dies_after is not None:
+            self._sim.world.signalling_dies()
 
     def _everything_dies(self) -> None:
         world, pause = self._sim.world, self._dice.uniform(1.0, 15.0)

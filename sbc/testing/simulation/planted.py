@@ -11,8 +11,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from sbc.b2bua.commands import Command, StoreState, WriteCdr
-from sbc.b2bua.journal import PREFIX
+from sbc.b2bua.journal import PREFIX, decode
 from sbc.b2bua.leg import saved
+from sbc.b2bua.saved_call import SavedCall
 from sbc.b2bua.switch import Switch
 from sbc.peering.paths import PathLedger
 from sbc.peering.views import HolderView
@@ -66,11 +67,12 @@ def _contact_inside() -> Patches:
     return _of_switch(lambda commands: [shown(command) for command in commands])
 
 
-def _journal_late() -> Patches:
-    def is_of_call(command: Command) -> bool:
-        return isinstance(command, StoreState) and command.key.startswith(PREFIX)
+def _answer_forgotten() -> Patches:
+    def is_of_talk(command: Command) -> bool:
+        is_of_call = isinstance(command, StoreState) and command.key.startswith(PREFIX) and command.value is not None
+        return is_of_call and isinstance(decode(command.value or b""), SavedCall)  # type: ignore[union-attr]
 
-    return _of_switch(lambda commands: sorted(commands, key=is_of_call))
+    return _of_switch(lambda commands: [command for command in commands if not is_of_talk(command)])
 
 
 def _cseq_repeated() -> Patches:
@@ -103,7 +105,9 @@ def _path_kept() -> Patches:
 BUGS: Final = {
     "record-twice": Bug("each record is ordered twice", ("records",), _record_twice),
     "contact-inside": Bug("carriers are shown our inside address", ("topology",), _contact_inside),
-    "journal-late": Bug("calls are journaled after their messages have gone out", ("records", "lost"), _journal_late),
+    "answer-forgotten": Bug(
+        "the journal does not learn that a call was answered", ("lost", "one-sided"), _answer_forgotten
+    ),
     "cseq-repeated": Bug("a recovered dialog begins with the last CSeq again", ("cseq",), _cseq_repeated),
     "paths-forgotten": Bug("a recovered call holds no call path", ("caps",), _paths_forgotten),
     "path-kept": Bug("a recovered call never gives its path back", ("leak",), _path_kept),

@@ -67,7 +67,6 @@ class Simulation:
         self.began_at = self.world.now
         self.died_at = 0.0
         self.is_rough = settings.fault_minutes > 0
-        self.slack = 0.0
         self.stations = {name: Station(self, name, phone) for name, phone in people(self.world).items()}
         self.traffic = Traffic(self, dice, settings.calls_per_hour)
         self.faults = Faults(self, dice, 60.0 * (settings.fault_minutes or 1.0), deaths=settings.deaths)

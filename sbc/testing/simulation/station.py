@@ -32,6 +32,10 @@ class Station:
         bench.watchers.append(self._hear)
         bench.mourners.append(self._mourn)
 
+    @property
+    def side(self) -> str:
+        return "inside" if self.name in ("office", "branch") else "outside"
+
     def does(self, commands: Sequence[SendMessage]) -> None:
         if self.is_up:
             self._sim.world.net.perform(self.phone.agent, commands)

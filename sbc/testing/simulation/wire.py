@@ -1,9 +1,11 @@
 """What must hold of every octet that the SBC sends: CSeq rises in each dialog, o= versions never fall, no topology.
 
-It reads the network's log from where it stopped the last time. Retransmissions are the same octets again.
+Of topology it sees addresses and names; Call-IDs and tags, which take longer, are `leaks`' at the end of a shift. It
+reads the network's log from where it stopped the last time. Retransmissions are the same octets again.
 """
 
 import re
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from sbc.testing.net import Sent
@@ -18,15 +20,23 @@ _ORIGIN: Final = re.compile(rb"(?:\A|\r\n)o=\S+ (\d+) (\d+) ")
 
 
 class Wire:
-    def __init__(self, sbc: str) -> None:
+    """`sides`: of each other host, by name. `words`: what only one side may see, and which."""
+
+    def __init__(self, sbc: str, sides: Mapping[str, str], words: Iterable[tuple[str, str]]) -> None:
         self._sbc = sbc
+        self._sides = dict(sides)
+        words = list(words)
+        self._hidden = {
+            side: re.compile(b"|".join(re.escape(word.encode()) + rb"(?!\w)" for word, its in words if its != side))
+            for side in set(self._sides.values())
+        }
         self._at = 0
         self._cseqs: dict[tuple[bytes, bytes], dict[int, bytes]] = {}  # Call-ID, our tag: branch by CSeq
         self._origins: dict[tuple[bytes, str], tuple[int, int, bytes]] = {}  # Call-ID, receiver: id, version, body
         self._seen: dict[bytes, set[bytes]] = {}
 
     def read(self, log: list[Sent]) -> None:
-        """Raises `Violation` of "cseq" or "origin"."""
+        """Raises `Violation` of "cseq", "origin" or "topology"."""
         for at in range(self._at, len(log)):
             sent = log[at]
             if sent.sender == self._sbc and len(sent.data) > 8:
@@ -42,6 +52,10 @@ class Wire:
 
     def _read(self, sent: Sent) -> None:
         data = sent.data
+        hidden = self._hidden.get(self._sides.get(sent.receiver or "", ""))
+        shown = None if hidden is None else hidden.search(data)
+        if shown is not None:
+            raise Violation("topology", f"{shown[0].decode()} in {data[:60]!r} to {sent.receiver}", _call_id(data))
         found = _CALL_ID.search(data)
         if found is None:
             return
@@ -86,3 +100,8 @@ class Wire:
         elif known is not None:
             raise Violation("origin", f"another session id to {sent.receiver}", call_id.decode())
         self._origins[key] = (session, version, body)
+
+
+def _call_id(data: bytes) -> str:
+    found = _CALL_ID.search(data)
+    return "" if found is None else found[1].decode()
