@@ -31,6 +31,11 @@ class Tape:
         self.timing = timing
         self.taken: list[Taken] = []
 
+    @property
+    def is_timed_as_usual(self) -> bool:
+        """Else nobody else can replay it: timers are no part of a recording."""
+        return self.timing == DEFAULT_TIMING
+
     def frames(self) -> list[frames.Frame]:
         """Written and read, as from a file."""
         making = Making()
