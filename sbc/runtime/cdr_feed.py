@@ -22,6 +22,7 @@ from sbc.core.errors import OperatorError
 from sbc.policy import model
 from sbc.runtime.disk import DiskFolder
 
+_GATHER_SECONDS: Final = 0.05  # a commit costs much more than a record, so some are waited for
 _PAUSES_SECONDS: Final = (0.5, 1.0, 2.0, 5.0, 10.0)  # after a failure; then the last for ever
 _AGAIN_SECONDS: Final = 3_600.0  # after a bug in what is done between: it may well work next time
 
@@ -112,7 +113,8 @@ class CdrFeed:
                 continue
             if self._finishing.is_set() and not self._more.is_set():
                 return
-            self._more.wait(rest)
+            if self._more.wait(rest):
+                self._finishing.wait(_GATHER_SECONDS)
 
     def _take_all(self) -> None:
         feed = self._feed

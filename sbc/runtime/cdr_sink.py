@@ -24,7 +24,9 @@ from sbc.cdr.spool import SpoolError
 from sbc.core import limits
 
 _BATCH: Final = 500
-_GATHER_SECONDS: Final = 0.01  # a sync costs much more than a record; a start is to be safe within 50 ms
+_SAFE_SECONDS: Final = 0.035  # a start is safe so soon, where the disk can do it: it may just miss one sync
+_GATHER_SECONDS: Final = (0.002, 0.015)  # a sync costs much more than a record, so some are waited for
+_FADING: Final = 0.95
 _PAUSES_SECONDS: Final = (0.5, 1.0, 2.0, 5.0, 10.0)
 _TIDY_SECONDS: Final = 2.0  # between two looks for segments that nobody needs
 
@@ -69,6 +71,7 @@ class CdrSink:
         self._queue: queue.SimpleQueue[Item | _Close | None] = queue.SimpleQueue()
         self._said: deque[Told] = deque()
         self._is_stalled = False
+        self._sync_seconds = 0.0  # that a write took at most lately
         self._token: trio.lowlevel.TrioToken | None = None
         self._finishing = threading.Event()
         self._giving_up = threading.Event()
@@ -140,7 +143,7 @@ class CdrSink:
             item = self._queue.get(timeout=None if self._tidy is None else _TIDY_SECONDS)
         except queue.Empty:
             return batch, False
-        self._finishing.wait(_GATHER_SECONDS)
+        self._finishing.wait(self._gather_seconds(item))
         while item is not None:
             if isinstance(item, _Close):
                 batch += self._closing(item)
@@ -153,6 +156,13 @@ class CdrSink:
             except queue.Empty:
                 return batch, False
         return batch, True
+
+    def _gather_seconds(self, first: Item | _Close | None) -> float:
+        """Where somebody waits for the disk, hardly at all."""
+        least, most = _GATHER_SECONDS
+        if isinstance(first, NoteCdr) and first.tells:
+            return least
+        return min(most, max(least, _SAFE_SECONDS - 2 * self._sync_seconds))
 
     def _closing(self, alive: _Close) -> list[Item]:
         try:
@@ -168,6 +178,7 @@ class CdrSink:
         """Until it is stored, or the program ends and will not wait longer."""
         failures = 0
         while True:
+            begun = time.monotonic()
             try:
                 self._store.write([_entry(item) for item in batch])
             except Exception as error:  # noqa: BLE001 - whatever it was, the records must not be lost with the thread
@@ -177,6 +188,7 @@ class CdrSink:
                 if self._giving_up.wait(pause):
                     return
             else:
+                self._sync_seconds = max(time.monotonic() - begun, self._sync_seconds * _FADING)
                 self._succeeded(batch, failures)
                 return
 

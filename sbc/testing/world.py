@@ -4,6 +4,7 @@ What the runtime does with the engine's commands, this does at once and without 
 Every story ends with `world.idle()`. Who uses it: tests/flows, and whoever wants to see a policy at work.
 """
 
+from collections import deque
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -114,7 +115,7 @@ class World:
         self.switch = Switch(self.policy, seeded_ids(seed + 1), timing=timing)
         self.media = FakeMedia(*media_ports, clock=lambda: self.net.now)
         self.cdr = Cdrs()
-        self.noted: list[Entry] = []  # what the spool was told of calls before their records
+        self.noted: deque[Entry] = deque(maxlen=1_000)  # what the spool was told of calls before their records, lately
         self.cdr_again: list[
             CallRecord
         ] = []  # ordered by a later life of signalling, though an earlier had stored them

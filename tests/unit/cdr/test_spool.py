@@ -2,6 +2,7 @@
 
 import errno
 import os
+import random
 import re
 import zlib
 from itertools import pairwise
@@ -367,3 +368,33 @@ def test_segments_that_cannot_be_removed_stay_and_are_tried_again(disk, record):
         spool.tidy([spool.end])
     disk.refuses = lambda _: None
     assert spool.tidy([spool.end]) > 0
+
+
+# --- whatever stands there --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_nothing_that_a_disk_gives_back_ends_the_start_or_makes_a_record_of_its_own(record, seed):
+    chance = random.Random(seed)
+    written = [record(f"c{n}") for n in range(12)]
+    text = bytearray(b"".join(line_of(entry) for one in written for entry in (Started(one), Stopped(one))))
+    for _ in range(chance.randint(1, 8)):
+        at = chance.randrange(len(text))
+        match chance.randrange(4):
+            case 0:
+                text[at] ^= 1 << chance.randrange(8)
+            case 1:
+                text[at : at + 500] = bytes(500)
+            case 2:
+                del text[at : at + chance.randint(1, 300)]
+            case 3:
+                text[at:at] = chance.choice([b"\n", b'00000000 {"kind":"stop"}\n', bytes(chance.randbytes(40))])
+    again = Disk({"spool": {FIRST: bytes(text), "0000000007.spool": chance.randbytes(100)}})
+    spool = spool_on(again)
+    records, spot = spool.records(START, 1000)
+    assert all(one in written for one in records)
+    assert len({one.ref for one in records}) == len(records)
+    spool.write([Stopped(one) for one in spool.closing(())])
+    spool.write([Stopped(record("new"))])
+    assert "new" in refs(spool, spot)
+    assert "new" in refs(spool_on(again.left(Fate.DROPPED)))
