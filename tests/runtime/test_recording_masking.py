@@ -181,3 +181,26 @@ def test_a_digit_heard_by_a_worker_is_another_one():
     pair = _Pair(Masking(b"k", os.urandom), HEAD)
     heard = pair._event(MediaReplied(wire.DigitHeard("r", 0, "ingress", "7", 100)))
     assert heard.reply.digit == "0"
+
+
+def test_calls_that_outlive_signalling_are_masked_over_all_lives():
+    with recorded_worlds() as tapes:
+        sbc = World(SECURED.replace("srtp: required", "srtp: optional"))
+        office, carrier = sbc.office(), sbc.carrier()
+        office.invites(FAR)
+        carrier.answers()
+        sbc.signalling_dies()
+        sbc.signalling_lives()
+        sbc.run(5.0)
+        office.hangs_up()
+        assert sbc.idle()
+    assert len(tapes) == 2
+    masking = Masking(b"k" * 32, os.urandom)
+    lives = [list(masking.life(HEAD, iter(tape.frames()))) for tape in tapes]
+    assert not [life for life in lives if differences(life)]
+    assert FAR.encode() not in octets(lives[1])
+    whole = octets(tapes[0].frames())
+    keys = {base64.b64decode(key) for key in re.findall(rb"inline:([A-Za-z0-9+/=]{16,})", whole)}
+    assert keys
+    assert b"call/" in octets(lives[1])
+    assert not [key for key in keys if key in octets(lives[1]) or key[:16] in octets(lives[1])]
