@@ -173,15 +173,14 @@ def _restore_holdings(holdings: Holdings, ref: str, saved: SavedCall, context: C
     """Whatever the caps say now: it has them."""
     held = [HolderView(trunk, ref, leg, way, since, urgent) for trunk, leg, way, since, urgent in saved.paths]
     context.relations.paths.take_again(held)
-    holdings.usages += _used_again(ref, saved.usages, context, now)
+    holdings.usages += _used_again(ref, saved.usages, saved.account, context, now)
 
 
-def _used_again(ref: str, keys: tuple[str, ...], context: Context, now: float) -> list[Usage]:
-    """What was spent up to the end of the last life was written down with the limit itself."""
+def _used_again(ref: str, keys: tuple[str, ...], account: SavedAccount, context: Context, now: float) -> list[Usage]:
+    """What was spent up to some moment of the last life was written down with the limit itself."""
     usages = [usage for key in keys if (usage := context.relations.quotas.usage(key)) is not None]
     for usage in usages:
-        usage.resume(ref)
-        usage.answered(ref, now, context.wall.of(now))
+        usage.resume(ref, account.answered_at, now, context.wall.of(now))
     return usages
 
 
@@ -191,7 +190,7 @@ def _joined(one: Joined, context: Context) -> SavedJoined:
 
 
 def _joined_again(saved: SavedJoined, context: Context, now: float) -> Joined:
-    usages = _used_again(saved.ref, saved.usages, context, now)
+    usages = _used_again(saved.ref, saved.usages, saved.account, context, now)
     account = Account.restored(saved.ref, saved.account)
     joined = Joined(account, usages, None, saved.leg, saved.number, is_turned=saved.is_turned)
     joined.into, joined.is_private = saved.into, saved.is_private

@@ -13,7 +13,7 @@ from sbc.peering.views import LimitView
 from sbc.policy.engine import Policy
 from sbc.policy.model import Limits
 
-SAVE_SECONDS: Final = 60.0  # between writings of the minutes that were spent
+SAVE_SECONDS: Final = 5.0  # between writings of the minutes that were spent
 KEPT: Final = "usage"  # what keys of kept minutes begin with
 
 
@@ -82,20 +82,25 @@ class Quotas:
         )
 
     def tick(self, now: float) -> list[StoreState]:
-        """Minutes that were spent stay spent over a restart, but for those of the last minute."""
+        """Minutes that were spent stay spent over a restart, but for those of the last seconds."""
         if self._save_at is None or now < self._save_at:
             return []
         self._save_at = now + SAVE_SECONDS
         outs: list[StoreState] = []
         for key, usage in self._usage.items():
             saved = usage.saved(now)
-            if usage.limits.minutes_per_day is not None and self._saved.get(key) != saved:
+            if usage.limits.minutes_per_day is not None and _spent(self._saved.get(key, b"")) != _spent(saved):
                 self._saved[key] = saved
                 outs.append(StoreState(f"{KEPT}/{key}", saved))
         return outs
 
     def next_deadline(self) -> float | None:
         return self._save_at
+
+
+def _spent(saved: bytes) -> list[bytes]:
+    """Without up to when: of nobody who runs nothing is spent."""
+    return saved.split(b" ")[:2]
 
 
 def _rate(old: Rate | None, per_second: int) -> Rate:

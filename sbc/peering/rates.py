@@ -14,7 +14,7 @@ from sbc.policy.model import Limits
 _WINDOW: Final = 1.0  # seconds
 _DAY: Final = 86_400
 _MINUTE_MS: Final = 60_000
-_LONGEST_SAVED: Final = 40  # octets
+_LONGEST_SAVED: Final = 60  # octets
 
 
 class Rate:
@@ -52,7 +52,7 @@ class Rate:
 class Usage:
     """What counts against one `Limits`. `wall` is wall-clock seconds (UTC) at `now`."""
 
-    __slots__ = ("_answered", "_day", "_limits", "_rate", "_running", "_spent_ms", "_starts_ms")
+    __slots__ = ("_answered", "_day", "_limits", "_rate", "_running", "_saved_at_ms", "_spent_ms", "_starts_ms")
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
@@ -62,6 +62,7 @@ class Usage:
         self._starts_ms = 0  # sum of the values of `_answered`, so that nobody needs to add them up for each call
         self._spent_ms = 0  # this day, by calls that have ended
         self._day = 0
+        self._saved_at_ms = 0  # of the engine's clock: up to when what was restored had been reckoned
 
     @property
     def running(self) -> int:
@@ -96,9 +97,17 @@ class Usage:
         self._running.add(ref)
         return ""
 
-    def resume(self, ref: str) -> None:
-        """A call that was admitted before signalling was started again."""
+    def resume(self, ref: str, answered_at: float | None, now: float, wall: float) -> None:
+        """A call that was admitted before signalling was started again.
+
+        What it had spent when `saved` was written is in there; it counts from then on, on this day.
+        """
+        self._turn_to(now, wall)
         self._running.add(ref)
+        if answered_at is not None and ref not in self._answered:
+            start = max(_ms(answered_at), self._saved_at_ms, _ms(now - wall % _DAY))
+            self._answered[ref] = start
+            self._starts_ms += start
 
     def answered(self, ref: str, now: float, wall: float) -> None:
         """From here on the call spends minutes."""
@@ -122,14 +131,15 @@ class Usage:
         return self._so_far_ms(now) / _MINUTE_MS
 
     def saved(self, now: float) -> bytes:
-        """The day and what was spent on it, running calls included: a restart must not open the wall again."""
-        return f"{self._day} {self._so_far_ms(now)}".encode("ascii")
+        """The day, what was spent on it by all calls, and up to when: a restart must not open the wall again."""
+        return f"{self._day} {self._so_far_ms(now)} {_ms(now)}".encode("ascii")
 
     def restore(self, saved: bytes) -> None:
         """What `saved` gave before the last stop; anything else counts as nothing."""
-        day, _, spent = saved.partition(b" ")
-        if day.isdigit() and spent.isdigit() and len(saved) <= _LONGEST_SAVED:
-            self._day, self._spent_ms = int(day), int(spent)
+        words = saved.split(b" ")
+        if len(words) in (2, 3) and all(map(bytes.isdigit, words)) and len(saved) <= _LONGEST_SAVED:
+            self._day, self._spent_ms = int(words[0]), int(words[1])
+            self._saved_at_ms = int(words[2]) if len(words) == 3 else 0  # an earlier version had no calls to go on with
 
     def _so_far_ms(self, now: float) -> int:
         return self._spent_ms + len(self._answered) * _ms(now) - self._starts_ms

@@ -13,6 +13,7 @@ from sbc.testing.world import FAR, WALL_AT_ZERO
 
 from .test_bans import bans
 from .test_dead_trunks import WATCH, three, two_carriers
+from .test_limits import limited
 from .test_registrar import AOR as PBX_AOR
 from .test_registrar import Story as PbxStory
 from .test_registration import AOR, Story, policy
@@ -34,10 +35,9 @@ def goes_to_the_second(sbc, office, second):
     second.waits_for("INVITE", at_most=0.1)
     second.answers()
     office.hangs_up()
-    assert sbc.cdr.only.egress == "spare"
-    assert [attempt.peer for attempt in sbc.cdr.only.attempts] == ["spare"]
+    assert sbc.cdr[-1].egress == "spare"
+    assert [attempt.peer for attempt in sbc.cdr[-1].attempts] == ["spare"]
     assert sbc.now - begun < 1.0
-    sbc.cdr.clear()
 
 
 # --- health -----------------------------------------------------------------------------------------------------------
@@ -54,6 +54,7 @@ def test_a_dead_trunk_stays_dead_and_comes_back_when_it_answers(world):
         sbc.signalling_lives(after=2.0)
         assert (peer(sbc).state, peer(sbc).since, servers(sbc)) == ("down", before.since, [("down", before.since)])
         goes_to_the_second(sbc, office, second)
+        sbc.run(33.0)
     said = [log for log in sbc.logs if log.event == "peer.down"]
     assert len(said) == 4  # whoever looks at the alarms of a new life sees it
     first.revives()
@@ -87,7 +88,6 @@ def test_a_trunk_that_has_asked_for_peace_has_it_until_its_time_is_over(world):
     second.answers()
     [(_, asked_at)] = servers(sbc)
     office.hangs_up()
-    sbc.cdr.clear()
     assert servers(sbc) == [("suspended", asked_at)]
     sbc.run(20.0)
     sbc.signalling_lives(after=5.0)
@@ -272,6 +272,28 @@ def test_a_registration_that_was_kept_and_cannot_be_read_is_made_anew(world, val
     assert story.is_bound()
     assert story.registrar.contacts(AOR, story.sbc.now)
     story.ends()
+
+
+# --- minutes ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_minutes_of_a_day_are_spent_however_often_signalling_dies(world):
+    """A call of three minutes, killed every four seconds: its minutes are spent."""
+    sbc = world(limited("minutes_per_day: 3"))
+    office, carrier = sbc.office(), sbc.carrier()
+    office.invites(FAR)
+    carrier.answers()
+    for _ in range(50):
+        sbc.run(3.9)
+        sbc.signalling_lives(after=0.1)
+    (usage,) = sbc.switch.snapshot(sbc.now).limits
+    assert usage.minutes_today == pytest.approx(200.0 / 60, abs=0.01)
+    office.hangs_up()
+    sbc.run(5.0)
+    office.invites(FAR)
+    assert office.got(503)
+    assert sbc.cdr[-1].cause == "rate_limited"
+    assert sbc.idle()
 
 
 # --- bindings, bans, orders -------------------------------------------------------------------------------------------
