@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 LEFT: Final = "left"  # first part of the user of what is left; the second is the peer's name
 _STATUS: Final = 503
+_LIVES_PER_SECOND: Final = 8  # at most: no process starts faster
+_NUMBERS: Final = 1 << 24  # of CSeq, which has 31 bits: none is met again for three weeks
 
 
 class SavedSetup(Struct, frozen=True, omit_defaults=True, tag="setup", tag_field="is"):
@@ -85,7 +87,7 @@ class Leftovers:
             outs += self._end(ref, saved, now)
         left = [leg for of_call in legs.values() for leg in of_call.values()]
         for serial, leg in enumerate(left):
-            outs += farewell(reached_again(leg), serial)
+            outs += farewell(reached_again(leg), serial, now)
         return outs
 
     def _end(self, ref: str, saved: SavedSetup, now: float) -> list[Command]:
@@ -108,7 +110,7 @@ class Leftovers:
         return [Log("info", "call.ended", fields), AskMedia(wire.DeleteSession(ref)), WriteCdr(record)]
 
 
-def farewell(left: SavedLeg, serial: int) -> list[Order]:
+def farewell(left: SavedLeg, serial: int, now: float) -> list[Order]:
     """Whatever this leg was about is brought to its end, without a leg. `serial`: no other has it in this life."""
     user = (LEFT, left.peer, serial)
     orders: list[Order] = []
@@ -123,16 +125,18 @@ def farewell(left: SavedLeg, serial: int) -> list[Order]:
     if left.invite is not None:
         orders.append(Revive(left.invite, user))
     if left.state is State.TALKING or left.state is State.ENDING:
-        orders += _goodbye(left, user)
+        orders += _goodbye(left, user, now)
     return orders
 
 
-def _goodbye(left: SavedLeg, user: tuple[str, str, int]) -> list[Order]:
-    """To who was about to hear it, or has answered while the caller had not been told."""
+def _goodbye(left: SavedLeg, user: tuple[str, str, int], now: float) -> list[Order]:
+    """To who was about to hear it, or has answered while the caller had not been told. Nobody writes down that it was
+    said: the next life may say it once more, and does so under a later number.
+    """
     dialog, uac = copy(left.dialog), left.uac
     if dialog is None:
         return []
-    dialog.local_cseq += CSEQ_MARGIN
+    dialog.local_cseq += CSEQ_MARGIN + int(now * _LIVES_PER_SECOND) % _NUMBERS
     orders: list[Order] = []
     if uac is not None and uac.state is UacState.ANSWERED:
         ack = dialog.ack(uac.cseq, fields=uac.credentials)
