@@ -422,3 +422,45 @@ def test_stopped_by_hand_it_is_silent():
     machine.stop()
     assert not machine.is_running
     assert run_until(machine, 0.0, 1000.0) == []
+
+
+# --- in another life of the program -----------------------------------------------------------------------------------
+
+
+def revived(machine, now):
+    other = timer()
+    other.restore(machine.saved())
+    other.resume(now)
+    return other
+
+
+@pytest.mark.parametrize("se", ["1800;refresher=uac", "1800;refresher=uas"])
+def test_a_timer_goes_on_in_the_time_that_has_passed(se):
+    machine = running(se)
+    other = revived(machine, 600.0)
+    assert other.saved() == machine.saved()
+    assert other.request_fields() == machine.request_fields()
+    assert other.next_deadline() == machine.next_deadline()
+
+
+def test_a_refresh_that_was_under_way_is_due_at_once():
+    machine = running("1800;refresher=uac")
+    assert machine.tick(900.0) == [RefreshDue()]
+    assert revived(machine, 905.0).tick(905.0) == [RefreshDue()]
+
+
+def test_a_refresh_that_became_due_meanwhile_is_due_now():
+    assert revived(running("1800;refresher=uac"), 1000.0).tick(1000.0) == [RefreshDue()]
+
+
+@pytest.mark.parametrize("se", ["120;refresher=uac", "120;refresher=uas"])
+def test_a_session_that_ran_out_meanwhile_has_as_long_as_a_request_is_repeated(se):
+    other = revived(running(se), 500.0)
+    assert SessionExpired() not in other.tick(531.9)
+    assert SessionExpired() in other.tick(532.0)
+
+
+def test_where_no_timer_runs_none_begins():
+    machine = timer()
+    machine.agreed(reply(), 0.0)
+    assert revived(machine, 10.0).next_deadline() is None
