@@ -261,6 +261,8 @@ class _Program:
                 retire_identity(self._opened.store.path.parent, clock.boot_seconds() + clock.wall_at_zero())
         if unkept:
             log.error("state.lost", values=unkept, path=str(self._opened.state.path))
+            if self._is_leaving:  # who comes next may find them in memory, as after a death
+                raise OperatorError(f"{unkept} values are not on the disk")
         if unsaved:
             raise OperatorError(f"{self._opened.store.path}: {unsaved} call records could not be stored and are lost")
 

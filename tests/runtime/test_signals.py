@@ -22,7 +22,8 @@ async def heard(nursery):
         heard.append("reload")
         await trio.sleep_forever()
 
-    await nursery.start(watch_signals, lambda: heard.append("drain"), lambda: heard.append("now"), reload)
+    said = [lambda word=word: heard.append(word) for word in ("drain", "now", "leave")]
+    await nursery.start(watch_signals, *said[:2], reload, said[2])
     return heard
 
 
@@ -34,3 +35,11 @@ async def test_hangups_reload_the_first_stop_drains_and_the_second_ends_even_whi
     signal.raise_signal(signal.SIGHUP)  # too late to change anything
     signal.raise_signal(signal.SIGINT)
     await until(lambda: heard == ["reload", "drain", "now"])
+
+
+async def test_leaving_is_told_at_any_time_also_while_draining(heard):
+    signal.raise_signal(signal.SIGUSR2)
+    await until(lambda: heard == ["leave"])
+    signal.raise_signal(signal.SIGTERM)
+    signal.raise_signal(signal.SIGUSR2)
+    await until(lambda: sorted(heard) == ["drain", "leave", "leave"])

@@ -198,3 +198,45 @@ async def test_the_death_of_the_signalling_before_us_is_an_alarm_of_ours(after, 
         keeper.close()
     lines = [line for line in logs if line["event"] == "signalling.restarted"]
     assert [{key: line[key] for key in ("alarm", "after_status")} for line in lines] == said
+
+
+# --- a restart into the installed program -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("decision", "refusal"), [(wire.RestartBegins(), ""), (wire.RestartRefused("no such module"), "no such module")]
+)
+async def test_everybody_who_asks_for_a_restart_hears_what_the_supervisor_has_decided(link, nursery, decision, refusal):
+    keeper, theirs = link
+    await nursery.start(keeper.run)
+    heard = []
+
+    async def ask():
+        heard.append(await keeper.restart())
+
+    nursery.start_soon(ask)
+    nursery.start_soon(ask)
+    await trio.testing.wait_all_tasks_blocked()
+    answer(theirs, 0, decision)
+    with trio.fail_after(5):
+        while len(heard) < 2:  # noqa: ASYNC110 - it comes by a real socket
+            await trio.sleep(0.001)
+    assert heard == [refusal, refusal]
+
+
+async def test_a_supervisor_that_decides_nothing_is_not_waited_for_for_ever(link, autojump_clock):
+    keeper, _ = link
+    assert "does not say" in await keeper.restart()
+
+
+@pytest.mark.parametrize(
+    ("after", "event"), [(0, "restart.done"), (-9, "signalling.restarted"), (1, "signalling.restarted")]
+)
+async def test_only_a_death_is_an_alarm_of_the_next_life(after, event, nursery):
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    keeper = SupervisedKeeper(ours, after=after)
+    with theirs, structlog.testing.capture_logs() as logs:
+        await nursery.start(keeper.run)
+        nursery.cancel_scope.cancel()
+    keeper.close()
+    assert [(line["event"], line.get("alarm", False)) for line in logs] == [(event, after != 0)]

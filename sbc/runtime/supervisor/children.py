@@ -20,7 +20,8 @@ SIGNALLING: Final = Child(-1)  # all others are media workers, by number
 
 STOP_NOW_SECONDS: Final = 15.0  # after the second signal; signalling itself needs less, but for a disk that is stuck
 WORKERS_SECONDS: Final = 2.0  # for the workers' end
-LEAVE_SECONDS: Final = 3.0  # for signalling to write what waits and go; its journal is complete without that
+LEAVE_SECONDS: Final = 3.0  # for signalling to write what waits and go; its journal is in our memory without that
+LEAVE_TO_DISK_SECONDS: Final = 10.0  # where the memory may end with us
 LEAVES: Final = signal.SIGUSR2  # told to signalling: end now, and leave the calls to the next life
 
 # --- what happens -----------------------------------------------------------------------------------------------------
@@ -281,7 +282,7 @@ class Children:
         life = self._lives[SIGNALLING]
         if not life.is_alive:
             return self._left(now)
-        self._kill_at = now + LEAVE_SECONDS
+        self._kill_at = now + (LEAVE_SECONDS if how == "stay" else LEAVE_TO_DISK_SECONDS)
         return [Send(SIGNALLING, LEAVES)]
 
     def _left(self, now: float) -> list[Command]:

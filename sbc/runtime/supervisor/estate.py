@@ -21,9 +21,10 @@ def written_down(
     status: int,
     was_ready: bool,
     stops: tuple[int, ...] = (),
+    with_memory: bool = True,
 ) -> Inheritance:
     """`pids`: of the children that run. The rest as in `Inheritance`."""
-    left = held.left()
+    left = held.left(with_memory=with_memory)
     workers, seats = crew.left(pids)
     one = reserve.left()
     return Inheritance(

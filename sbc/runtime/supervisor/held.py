@@ -113,12 +113,12 @@ class Held:
 
     # --- from one supervisor to the next ------------------------------------------------------------------------------
 
-    def left(self) -> Left:
+    def left(self, *, with_memory: bool) -> Left:
         """What the next supervisor gets."""
         listeners = {LeftListener(*key): one.socket for key, one in self._listeners.items()}
         pairs = [LeftPairs(local, tuple(of_local)) for local, of_local in self._pairs.items() if of_local]
         media = [one for left in pairs for port in left.ports for one in self._sockets(left.local, port)]
-        journal = [] if self._journal is None else [self._journal]
+        journal = [] if self._journal is None or not with_memory else [self._journal]
         return Left(
             tuple(listeners),
             tuple(pairs),

@@ -151,10 +151,17 @@ class Supervisor:
         self._fell = left.status
         self._children.handle(Took(tuple(running), left.was_ready, left.stops), time.monotonic())
 
-    def _left(self, *, was_ready: bool, stops: tuple[int, ...] = ()) -> Inheritance:
+    def _left(self, *, was_ready: bool, stops: tuple[int, ...] = (), with_memory: bool = True) -> Inheritance:
         status = 0 if self._fell is None else self._fell
         return estate.written_down(
-            self._held, self._crew, self._reserve, self._pids, status=status, was_ready=was_ready, stops=stops
+            self._held,
+            self._crew,
+            self._reserve,
+            self._pids,
+            status=status,
+            was_ready=was_ready,
+            stops=stops,
+            with_memory=with_memory,
         )
 
     def _become(self, stops: tuple[int, ...]) -> None:
@@ -174,7 +181,9 @@ class Supervisor:
         if not handing_on.has_store(os.environ):
             return
         try:
-            handing_on.store(self._left(was_ready=False))
+            # Who has left in order has all of the memory on the disk; and the disk stays true if somebody else works
+            # on it before the next start.
+            handing_on.store(self._left(was_ready=False, with_memory=bool(self._fell)))
         except OSError as error:
             self._say(Log("error", "takeover.not_stored", {"reason": str(error)}))
 

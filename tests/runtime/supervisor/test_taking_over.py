@@ -46,6 +46,7 @@ kept = os.pread(memory, 9, 0)
 answer, pair = ask(wire.HeldPairs())
 if not kept:
     os.pwrite(memory, b"what is", 0)
+if not pair:
     answer, pair = ask(wire.OpenPairs(HOST, 20000, 20001, 1, 0))
 address = ask(wire.StartWorker(0))[0].address
 is_after = sys.argv[3:5] == ["--after", "0"]
@@ -163,9 +164,16 @@ class Store:
         os.close(fd)
 
 
-def test_what_systemd_keeps_is_what_the_next_start_goes_on_with(supervise, host, tmp_path):
+LEAVES_IN_ORDER = "signal.signal(signal.SIGUSR2, lambda *_: sys.exit(0))"
+LEAVES_SOMETHING = "signal.signal(signal.SIGUSR2, lambda *_: sys.exit(1))"
+
+
+@pytest.mark.parametrize(("leaves", "memory"), [(LEAVES_IN_ORDER, "-"), (LEAVES_SOMETHING, "what-is")])
+def test_what_systemd_keeps_is_what_the_next_start_goes_on_with(supervise, host, tmp_path, leaves, memory):
+    """With the journal's memory, unless the disk has all of it."""
     store = Store(tmp_path)
-    run = supervise(f"HOST = {host!r}\n" + BUSY, NOTIFY_SOCKET=store.path)
+    busy = f"HOST = {host!r}\n" + BUSY.replace(LEAVES_IN_ORDER, leaves)
+    run = supervise(busy, NOTIFY_SOCKET=store.path)
     pid, sockets, _, address, *_ = run.said(1)
     [worker, *_] = run.said(1, "worker")
     run.signal(signal.SIGUSR1)
@@ -189,6 +197,6 @@ def test_what_systemd_keeps_is_what_the_next_start_goes_on_with(supervise, host,
     os.close(kept)
     pid, same, *kept_words = begun.said(1)
     assert same == sockets
-    assert kept_words == ["what-is", address, "True"]
+    assert kept_words == [memory, address, str(memory == "-")]
     assert begun.said(1, "worker")[1] == b"kept".hex()
     assert begun.said(2) == ["meanwhile"]

@@ -6,8 +6,8 @@ import pytest
 from msgspec import structs
 
 from sbc.admin.api import answer
-from sbc.admin.control import DRAIN_SECONDS, is_pinged, pinged, reloaded
-from sbc.admin.exchange import PROBLEM, Order, Ping, Reload, Request
+from sbc.admin.control import DRAIN_SECONDS, Restart, is_pinged, pinged, reloaded, restarted
+from sbc.admin.exchange import PROBLEM, Order, Perform, Ping, Reload, Request
 from sbc.b2bua.events import BusyOutOrdered, DrainOrdered, DrainRevoked, DrillOrdered
 from sbc.b2bua.snapshot import EngineView
 from sbc.peering.views import PingView
@@ -152,6 +152,16 @@ def test_a_reload_that_is_refused_names_every_problem():
     assert detail(one, 409) == "the policy has a problem; the one in force stays"
     assert detail(two, 409) == "the policy has 2 problems; the one in force stays"
     assert shown(two)["problems"] == ["a.yaml:1:1: no", "b.yaml:2:1: no"]
+
+
+def test_a_restart_is_the_programs_to_do():
+    assert ask("POST", "restart") == Perform(Restart())
+
+
+def test_a_restart_begins_or_is_refused_with_its_reason():
+    begun = restarted("")
+    assert (begun.status, json.loads(begun.body)) == (202, {"restarting": True})
+    assert detail(restarted("no such module"), 409) == "not restarted: no such module"
 
 
 @pytest.mark.parametrize("name", ["carrier-a", "office"])

@@ -63,6 +63,8 @@ def reply_of(operation, store):
             return control.pinged(PINGED, peer, "t")
         case Reload():
             return control.reloaded(Changes(trunks=Change(added=("carrier-b",))))
+        case Perform(control.Restart()):
+            return control.restarted("")
         case Perform(testcall.OpenDoor(wanted)):
             door = Door(wanted, "+1", "+2", "1", "2", "office", Address("127.0.0.1", 5060), Secret("s"))
             return testcall.opened(door, 0.0)

@@ -45,6 +45,7 @@ ARGUMENTS = {
     "bans lift": "192.0.2.7",
     "drain": "",
     "reload": "",
+    "restart": "",
     "cdr list": "",
     "cdr export": "",
     "cdr report": "",

@@ -273,6 +273,33 @@ def test_a_deadline_that_is_none_is_wrong_usage(sbc, run):
     assert said.startswith("sbc: deadline: `ten` is not a duration")
 
 
+def status_of(signalling, *, ready=True):
+    return {"pids": {"signalling": signalling}, "ready": ready, "calls": 2, "version": "9.9"}
+
+
+def test_a_restart_is_waited_for_until_another_process_is_ready(sbc, run, monkeypatch):
+    states = iter([status_of(11), status_of(12, ready=False), status_of(12)])
+    slept = []
+
+    def sleep(seconds):
+        slept.append(seconds)
+        sbc.knows("GET /api/v1/status", next(states))
+
+    sbc.knows("GET /api/v1/status", status_of(11))
+    sbc.knows("POST /api/v1/restart", {"restarting": True}, 202)
+    monkeypatch.setattr("sbc.cli.control.time.sleep", sleep)
+
+    assert run("restart") == (0, ["restarted: version 9.9, 2 calls go on"], "")
+    assert len(slept) == 3
+
+
+def test_a_restart_that_is_refused_says_why(sbc, run):
+    sbc.knows("GET /api/v1/status", status_of(11))
+    sbc.refuses("POST /api/v1/restart", 409, "not restarted: no such module")
+
+    assert run("restart") == (1, [], "sbc: not restarted: no such module\n")
+
+
 def test_reload_says_what_has_changed(sbc, run):
     sbc.knows("POST /api/v1/reload", {"reloaded": True, "summary": "trunks: + carrier-b; routes: ~ out"})
 
