@@ -42,6 +42,11 @@ class Call:
         self.extra: list[Line] = []  # of further INVITEs for the same call
 
     @property
+    def is_unheard(self) -> bool:
+        """Nothing has ever come back: its INVITE may have met a connection that was ending, and nobody."""
+        return self.status == 408 and not any("<- SIP/2.0" in what for _, what in self.caller.heard)
+
+    @property
     def number(self) -> str:
         """Whose digits are this call's: the called number of an outbound call, the caller's of an inbound one."""
         return f"+{(_CALLED if self.plan.caller == 'pbx' else _CALLER) + self.n}"

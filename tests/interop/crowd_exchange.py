@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Literal
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 Side = Literal["pbx", "carrier"]
 _T1, _T2 = 0.5, 4.0
 PATIENCE = 64 * _T1
+_AGAIN_SECONDS = 1.0  # after a connection that could not be had
 _numbers = count(1)
 _REASONS = {100: "Trying", 180: "Ringing", 200: "OK", 481: "No Such Call", 486: "Busy", 487: "Gone", 491: "Pending"}
 Final = Callable[[int, str], None]
@@ -151,8 +153,14 @@ class Exchange:
     def sends(self, line: Line | None, text: str, way: Way | None = None) -> None:
         if line is not None:
             line.notes(f"-> {text.partition(chr(13))[0]} ({header(text, 'CSeq')})")
-        with contextlib.suppress(OSError):  # nobody takes the connection: as if it had been lost on the way
+        try:
             (way or self.wire.way).send(text)
+        except OSError:  # nobody takes the connection, or speaks TLS on it
+            self._timers.after(_AGAIN_SECONDS, partial(self._sends_later, text))
+
+    def _sends_later(self, text: str) -> None:
+        with contextlib.suppress(OSError):
+            self.wire.way.send(text)
 
     def _connection_ended(self) -> None:
         """Nobody knows what became of it (RFC 3261 §8.1.3.1). Who has a provisional response will get a final one."""
@@ -278,14 +286,15 @@ class Exchange:
     def replies(self, request: str, status: int, to: str, body: str = "") -> None:
         """By the way by which the request came last; what is final is said again when the request comes again."""
         key = (header(request, "Call-ID"), _branch(request), request.partition(" ")[0])
-        _, way = self._answered.get(key, ("", self.wire.way))
+        way = self._answered[key][1] if key in self._answered else None
         copied = [one for one in request.split("\r\n") if re.match(r"(Via|From|Call-ID|CSeq|Record-Route):", one)]
         described = ("Content-Type: application/sdp",) if body else ()
         text = "\r\n".join([
             f"SIP/2.0 {status} {_REASONS.get(status, 'Refused')}", *copied, f"To: {to}", f"Contact: {self.contact}",
             "Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE", *described, f"Content-Length: {len(body)}", "", body,
         ])  # fmt: skip
-        self._answered[key] = (text, way)
+        if way is not None:
+            self._answered[key] = (text, way)
         line = self._lines.get(key[0])
         self.sends(line, text, way)
         if key[2] == "INVITE" and status >= 200 and (status < 300 or not self.is_reliable):
@@ -293,7 +302,7 @@ class Exchange:
             self._unacknowledged[key[0], number] = (text, time.monotonic(), _T1)
             self._timers.after(_T1, lambda: self._says_again(key[0], number, way))
 
-    def _says_again(self, call_id: str, number: int, way: Way) -> None:
+    def _says_again(self, call_id: str, number: int, way: Way | None) -> None:
         """RFC 3261 §13.3.1.4, §17.2.1."""
         found = self._unacknowledged.get((call_id, number))
         if found is None:

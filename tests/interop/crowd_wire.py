@@ -147,13 +147,12 @@ class _Connection(Way):
         self._stream = b""
 
     def send(self, text: str) -> None:
-        """On another connection where this one has ended: RFC 3261 §18.2.2."""
+        """On another connection where this one has ended: RFC 3261 §18.2.2. Raises OSError: there is none, too."""
         try:
             self.sock.sendall(text.encode())
         except OSError:
             self._owner.ended(self)
-            with contextlib.suppress(OSError):
-                self._owner.way.send(text)
+            self._owner.way.send(text)
 
     def close(self) -> None:
         self._owner.ended(self)
