@@ -95,7 +95,7 @@ def save_call(call: Call) -> SavedCall:
         call.pair,
         {leg.n: save_leg(leg, context.layer) for leg in call.legs if not leg.is_quiet},
         tuple([(tag, context.dialogs[tag][1]) for tag in call.tags if tag in context.dialogs]),
-        save_media(call.media) if call.media.is_up else None,
+        save_media(call.media),
         call.decision.emergency,
         tuple([(one.trunk, one.leg, one.direction, one.since, one.emergency) for one in paths.held_by(ref)]),
         quotas.keys_of(call.holdings.usages),

@@ -28,6 +28,7 @@ from sbc.b2bua.reports import (
     LegFailed,
     LegPracked,
     LegProgressed,
+    LegRefreshDue,
     LegRefused,
     LegTried,
     LegUnacknowledged,
@@ -132,7 +133,11 @@ class Setup:
             return call.fail(Cause.FAILED, now)
         call.media.settle()
         note_encrypted(call, now)
-        return [*call.legs[-1].acknowledge(passed), AskMedia(call.media.relay())]
+        callee = call.legs[-1]
+        acked = callee.acknowledge(passed)
+        # An earlier life of ours has acknowledged its 2xx without an answer: it is told in an offer then.
+        told = [] if acked else call.modification.handle(LegRefreshDue(callee.n), now)
+        return [*acked, AskMedia(call.media.relay()), *told]
 
     def _converted_answer(self, body: bytes, now: float) -> "list[Out]":
         """The callee has answered an offer of ours long ago; it hears only of what does not fit that."""

@@ -140,3 +140,21 @@ def test_a_worker_that_died_as_well_is_told_the_session_again(world):
     assert isinstance(sbc.media.worker.session(sbc.media.sessions[0]), wire.PutSession)
     office.hangs_up()
     assert sbc.idle()
+
+
+@pytest.mark.parametrize("converts", [False, True])
+@pytest.mark.parametrize("after", range(1, 8))
+def test_an_answer_that_comes_in_the_ack_reaches_the_callee_whenever_signalling_died(world, after, converts):
+    """The callee's 2xx was acknowledged without one (RFC 3261 §13.2.2.4): it is offered what the caller has answered."""
+    sbc = world(peers={"carrier": {"delayed_offer": "convert"}} if converts else None)
+    office, carrier = sbc.office(), sbc.carrier()
+    office.invites(FAR, sdp=False)
+    sbc.signalling_dies(after=after)
+    carrier.answers()
+    sbc.signalling_lives(after=0.3)
+    sbc.run(20.0)
+    assert sbc.hears(office, carrier)
+    assert sbc.hears(carrier, office)
+    office.hangs_up()
+    assert sbc.cdr.only.cause == "normal"
+    assert sbc.idle()
