@@ -151,8 +151,7 @@ async def serve(
         writer = stack.enter_context(LogWriter(sys.stderr, log_format, policy.log))
         for warning in policy.warnings:
             log.warning("policy.warning", text=str(warning))
-        if recording is not None:
-            recording.open()
+        if recording is not None and recording.open():
             make_engine = recording.make_engine
         try:
             await _Program(policy, opened, keeper, ids, writer, make_engine, read_again).run(ready, stop)

@@ -28,6 +28,14 @@ from sbc.trace.ladder import draw
 
 _SEED: Final = "PYTHONHASHSEED"
 _LONGEST_LINE: Final = 2_000  # characters of one command that differs
+_AFTER_SECONDS: Final = 33.0  # of a call: what still comes late belongs to it
+_NAMES: Final = {
+    frames.Started: "start",
+    frames.Ticked: "timers",
+    frames.BadFrame: "octets that are no message",
+    frames.PolicyPut: "reload",
+    frames.Asked: "a removed listener is not needed any more",
+}
 
 
 class Wish(Struct, frozen=True):
@@ -90,6 +98,8 @@ class _Shown:
         self._wish = wish
         self._replay = Replay(life)
         self._last = 0.0
+        self._over_at: float | None = None
+        self._told: str | None = None  # the ladder of the call that is asked for, once it is over
 
     def run(self, rest: Iterator[frames.Frame], torn: list[Torn]) -> int:
         for line in self._head():
@@ -99,9 +109,11 @@ class _Shown:
             for result in self._replay.run(rest):
                 if isinstance(result, Difference):
                     difference = result
-                elif self._is_enough(result):
                     break
-                elif self._wish.begin is not None and self._time(result) >= self._wish.begin:
+                self._look()
+                if self._is_enough(result):
+                    break
+                if self._wish.begin is not None and self._time(result) >= self._wish.begin:
                     print(printable_lines(self._line(result)), end="")
         except UnfitError as error:
             raise OperatorError(f"life {self._life.number}: {error}") from error
@@ -126,6 +138,15 @@ class _Shown:
         self._last = self._time(result)
         return self._wish.end is not None and self._last > self._wish.end
 
+    def _look(self) -> None:
+        """Of thousands of calls only the last are remembered at the end."""
+        ref, trace = self._wish.ref, self._replay.running.trace
+        if ref is None or self._told is not None or ref not in trace or trace.is_running(ref):
+            return
+        self._over_at = self._last if self._over_at is None else self._over_at
+        if self._last > self._over_at + _AFTER_SECONDS:
+            self._told = self._ladder(ref)
+
     def _time(self, result: Done | Difference) -> float:
         """Seconds of the life."""
         step = result.step
@@ -135,26 +156,25 @@ class _Shown:
 
     def _line(self, result: Done) -> str:
         step = result.step
-        what = type(step).__name__.lower()
-        if isinstance(step, frames.Received):
-            what = f"received from {step.flow.remote}: {_first_line(step.data)}"
-        elif isinstance(step, frames.Handled):
-            what = f"event {step.name}"
         ordered = ", ".join(type(command).__name__ for command in result.commands) or "nothing"
-        return f"{self._time(result):10.3f}  {result.number:>8}  {what}: {ordered}\n"
+        return f"{self._time(result):10.3f}  {result.number:>8}  {_shown(step)}: {ordered}\n"
 
     def _ladders(self) -> Iterator[str]:
         wish, switch = self._wish, self._replay.switch
         if switch is None or not (wish.ladder or wish.ref):
             return
-        trace = switch.trace
-        refs = trace.refs() if wish.ref is None else tuple(ref for ref in (wish.ref,) if ref in trace)
-        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
+        refs = switch.trace.refs() if wish.ref is None else (wish.ref,)
         for ref in refs:
-            yield f"call {printable(ref)}, " + ("running" if trace.is_running(ref) else "over")
-            yield printable_lines(draw(trace.entries(ref), peers=trace.peers(ref), width=width))
-        if wish.ref is not None and not refs:
-            yield printable(f"no call {wish.ref} is in life {self._life.number}, as far as it was run")
+            if ref in switch.trace:
+                yield self._ladder(ref)
+            else:
+                yield self._told or printable(f"no call {ref} is in life {self._life.number}, as far as it was run")
+
+    def _ladder(self, ref: str) -> str:
+        trace = self._replay.running.trace
+        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
+        head = f"call {printable(ref)}, " + ("running" if trace.is_running(ref) else "over")
+        return f"{head}\n{printable_lines(draw(trace.entries(ref), peers=trace.peers(ref), width=width))}"
 
     def _verdict(self, difference: Difference | None, torn: list[Torn]) -> Iterator[str]:
         steps = self._replay.steps
@@ -178,10 +198,8 @@ class _Shown:
 
 def _shown(step: frames.Step) -> str:
     if isinstance(step, frames.Received):
-        return f"received from {step.flow.remote} by {step.flow}: {_first_line(step.data)}"
-    if isinstance(step, frames.Handled):
-        return f"event {step.name}"
-    return type(step).__name__.lower()
+        return f"received from {step.flow.remote}: {_first_line(step.data)}"
+    return f"event {step.name}" if isinstance(step, frames.Handled) else _NAMES[type(step)]
 
 
 def _first_line(data: bytes) -> str:

@@ -210,8 +210,8 @@ async def test_a_recording_ends_where_it_is_large_enough(tmp_path, said):
     run, _, torn = replay(tmp_path)
     assert not torn
     assert run.ended is not None
-    with pytest.raises(OperatorError, match="2000 are allowed"):
-        Recording(tmp_path, most=2_000).open()
+    assert not Recording(tmp_path, most=2_000).open()
+    assert "2000 are allowed" in said[-1][1]["why"]
 
 
 # BOUND: RECORDING_SEGMENT_OCTETS
@@ -240,10 +240,11 @@ async def test_a_disk_that_does_not_keep_up_ends_the_recording(tmp_path, said, m
     assert recording.waiting == 0
 
 
-def test_a_folder_that_cannot_be_written_to_is_said_at_once(tmp_path):
+def test_a_folder_that_cannot_be_written_to_is_an_alarm_and_keeps_nothing_from_running(tmp_path, said):
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(OperatorError, match="cannot be recorded to"):
-        Recording(tmp_path / "file").open()
+    assert not Recording(tmp_path / "file").open()
+    assert [event for event, _ in said] == ["recording.ended"]
+    assert said[0][1]["alarm"]
 
 
 async def test_a_reload_and_its_policy_are_in_the_recording(tmp_path):

@@ -37,7 +37,7 @@ log = structlog.get_logger("recording")
 
 
 class Recording:
-    """`open` first; `make_engine` is what `app.serve` asks for; `finish` at the end."""
+    """`open` first; if there is one, `make_engine` is what `app.serve` asks for; `finish` at the end."""
 
     def __init__(self, folder: Path, *, keeps: Keeps = "commands", most: int = limits.RECORDING_OCTETS) -> None:
         """`most`: octets of the folder, earlier lives included."""
@@ -62,24 +62,33 @@ class Recording:
         """Steps."""
         return len(self._waiting)
 
-    def open(self) -> None:
-        """Raises OperatorError: who asked for a recording is told at once that there will be none."""
+    def open(self) -> bool:
+        """Whether there is one from now on; if not, that is an alarm, and the program runs without: it may be the start
+        after a crash, or after a reboot at night.
+        """
         try:
-            self.folder.mkdir(mode=files.FOLDER_MODE, parents=True, exist_ok=True)
-            with contextlib.suppress(OperatorError):
-                self._life = max(files.lives_in(self.folder))
-            self._in_folder = sum(path.stat().st_size for path in self.folder.iterdir() if path.suffix == ".rec")
-            if self._in_folder >= self._most:
-                raise OperatorError(
-                    f"{self.folder}: {self._in_folder} octets of recordings are in it, and {self._most} are allowed"
-                )
-            self._life += 1
-            self._open_segment()
-            self._write([framed(self._head())])
+            self._open()
         except OSError as error:
-            raise OperatorError(f"{self.folder}: cannot be recorded to: {error.strerror or error}") from error
+            self._over(error.strerror or str(error))
+            return False
+        except OperatorError as error:
+            self._over(str(error))
+            return False
         self._thread.start()
         log.info("recording.began", path=str(self.folder), life=self._life)
+        return True
+
+    def _open(self) -> None:
+        """Raises OSError, and OperatorError where there is no room left in the folder."""
+        self.folder.mkdir(mode=files.FOLDER_MODE, parents=True, exist_ok=True)
+        with contextlib.suppress(OperatorError):
+            self._life = max(files.lives_in(self.folder))
+        self._in_folder = sum(path.stat().st_size for path in self.folder.iterdir() if path.suffix == ".rec")
+        if self._in_folder >= self._most:
+            raise OperatorError(f"{self._in_folder} octets of recordings are in it, and {self._most} are allowed")
+        self._life += 1
+        self._open_segment()
+        self._write([framed(self._head())])
 
     def make_engine(self, policy: Policy, ids: IdSource) -> RecordedSwitch:
         return RecordedSwitch(policy, ids, self.tell)
