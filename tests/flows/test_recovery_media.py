@@ -77,7 +77,7 @@ def test_counts_are_those_of_the_whole_life(world):
 def test_where_everything_dies_counts_go_on_from_what_was_written_down(world):
     sbc, office, carrier = talking(world)
     talk(sbc, office, carrier, times=3)
-    sbc.run(COUNTS_KEPT_SECONDS)
+    sbc.run(COUNTS_KEPT_SECONDS + 1.0)
     talk(sbc, office, carrier)
     sbc.run(1.0)
     sbc.everything_dies()
@@ -145,7 +145,7 @@ def test_a_worker_that_died_as_well_is_told_the_session_again(world):
 @pytest.mark.parametrize("converts", [False, True])
 @pytest.mark.parametrize("after", range(1, 8))
 def test_an_answer_that_comes_in_the_ack_reaches_the_callee_whenever_signalling_died(world, after, converts):
-    """The callee's 2xx was acknowledged without one (RFC 3261 §13.2.2.4): it is offered what the caller has answered."""
+    """The callee's 2xx was acknowledged without one (RFC 3261 §13.2.2.4): it is offered what the caller answers."""
     sbc = world(peers={"carrier": {"delayed_offer": "convert"}} if converts else None)
     office, carrier = sbc.office(), sbc.carrier()
     office.invites(FAR, sdp=False)
