@@ -140,6 +140,27 @@ def test_a_goodbye_waits_likewise_for_a_peer_whose_connection_broke(world):
     assert sbc.idle()
 
 
+def test_what_nobody_would_repeat_over_tcp_is_answered(world):
+    """Else its sender may take the silence for the end of the dialog (RFC 3261 §12.2.1.2)."""
+    sbc = world(OVER_TCP)
+    office, carrier = sbc.office(transport=Transport.TCP), sbc.carrier(transport=Transport.TCP)
+    office.invites(FAR)
+    carrier.answers()
+    sbc.run(40.0)
+    with sbc.net.holding(carrier.agent):
+        office.requests("INFO", fields=(("Content-Type", "text/plain"),), body=b"hello")
+        sbc.signalling_dies()
+    sbc.signalling_lives(after=0.5)
+    sbc.run(2.0)
+    [answer] = [sent for sent in sbc.net.log if sent.sender == "sbc" and sent.data.startswith(b"SIP/2.0 500")]
+    assert (answer.receiver, answer.fate) == (office.name, "delivered")
+    assert b"\r\nRetry-After: " in answer.data
+    assert (office.call.stage, carrier.call.stage) == ("talking", "talking")
+    office.hangs_up()
+    assert sbc.cdr.only.cause == "normal"
+    assert sbc.idle()
+
+
 # --- TLS --------------------------------------------------------------------------------------------------------------
 
 
