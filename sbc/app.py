@@ -154,7 +154,10 @@ async def serve(
         if recording is not None and recording.open():
             make_engine = recording.make_engine
         try:
-            await _Program(policy, opened, keeper, ids, writer, make_engine, read_again).run(ready, stop)
+            program = _Program(policy, opened, keeper, ids, writer, make_engine, read_again)
+            if recording is not None:
+                recording.announce()
+            await program.run(ready, stop)
         finally:
             if recording is not None:
                 with trio.CancelScope(shield=True):

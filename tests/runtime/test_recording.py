@@ -49,6 +49,7 @@ async def record(folder, requests=3, *, policy=None, **options):
     recording = Recording(folder, **options)
     recording.open()
     engine = recording.make_engine(policy or policy_of(), seeded_ids())
+    recording.announce()
     engine.show_fingerprint(("sha-256", "AB:CD"))
     engine.handle(ClockSet(WALL_AT_ZERO), 100.0)
     engine.handle(StateRestored(()), 100.0)
@@ -210,7 +211,9 @@ async def test_a_recording_ends_where_it_is_large_enough(tmp_path, said):
     run, _, torn = replay(tmp_path)
     assert not torn
     assert run.ended is not None
-    assert not Recording(tmp_path, most=2_000).open()
+    another = Recording(tmp_path, most=2_000)
+    assert not another.open()
+    another.announce()
     assert "2000 are allowed" in said[-1][1]["why"]
 
 
@@ -242,7 +245,9 @@ async def test_a_disk_that_does_not_keep_up_ends_the_recording(tmp_path, said, m
 
 def test_a_folder_that_cannot_be_written_to_is_an_alarm_and_keeps_nothing_from_running(tmp_path, said):
     (tmp_path / "file").write_bytes(b"")
-    assert not Recording(tmp_path / "file").open()
+    recording = Recording(tmp_path / "file")
+    assert not recording.open()
+    recording.announce()
     assert [event for event, _ in said] == ["recording.ended"]
     assert said[0][1]["alarm"]
 

@@ -37,7 +37,7 @@ log = structlog.get_logger("recording")
 
 
 class Recording:
-    """`open` first; if there is one, `make_engine` is what `app.serve` asks for; `finish` at the end."""
+    """`open` first; if there is one, `make_engine` makes the engine; then `announce`, and `finish` at the end."""
 
     def __init__(self, folder: Path, *, keeps: Keeps = "commands", most: int = limits.RECORDING_OCTETS) -> None:
         """`most`: octets of the folder, earlier lives included."""
@@ -50,6 +50,7 @@ class Recording:
         self._more = threading.Event()
         self._finishing = threading.Event()
         self._is_over = False
+        self._why_none = ""
         self._file = -1
         self._life = 0
         self._segment = 0
@@ -63,20 +64,24 @@ class Recording:
         return len(self._waiting)
 
     def open(self) -> bool:
-        """Whether there is one from now on; if not, that is an alarm, and the program runs without: it may be the start
-        after a crash, or after a reboot at night.
+        """Whether there is one from now on; if not, the program runs without: it may be the start after a crash, or
+        after a reboot at night.
         """
         try:
             self._open()
-        except OSError as error:
-            self._over(error.strerror or str(error))
-            return False
-        except OperatorError as error:
-            self._over(str(error))
+        except (OSError, OperatorError) as error:
+            self._is_over, self._why_none = True, getattr(error, "strerror", None) or str(error)
             return False
         self._thread.start()
-        log.info("recording.began", path=str(self.folder), life=self._life)
         return True
+
+    def announce(self) -> None:
+        """To the log, when alarms are heard."""
+        if self._why_none:
+            self._is_over = False
+            self._over(self._why_none)
+        else:
+            log.info("recording.began", path=str(self.folder), life=self._life)
 
     def _open(self) -> None:
         """Raises OSError, and OperatorError where there is no room left in the folder."""
