@@ -79,7 +79,9 @@ class MediaNews:
         if call is None or not call.media.is_answered:
             return []
         findings = call.media.listening.take(count.generation, count.streams, now, is_answered=call.is_answered)
-        if not findings and not call.media.listening.is_due(now):
+        if not findings:
+            if call.media.listening.is_due(now):
+                self._living.settle(call, now)  # written down, though nobody hears of it
             return []
         return self._living.guarded(count.ref, partial(self._tell, findings=findings, now=now), now)
 
