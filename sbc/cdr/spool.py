@@ -11,6 +11,7 @@ writes is one thread, whoever reads may be others. Used by the runtime.
 """
 
 import contextlib
+import errno
 import threading
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Final
@@ -25,6 +26,7 @@ from sbc.core.files import Folder, Growing
 
 _ENDING: Final = ".spool"
 _CHUNK_OCTETS: Final = 1_048_576  # read at a time; no line is longer
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 _STOP: Final = b'{"kind":"stop"'
 _SEGMENT_OCTETS: Final = 4_194_304  # then the next one begins
 
@@ -372,4 +374,5 @@ def _told(what: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise SpoolError(f"the spool of call records {what}: {error.strerror or error}") from error
+        reason = "the disk is full" if error.errno in _FULL else error.strerror or str(error)
+        raise SpoolError(f"the spool of call records {what}: {reason}") from error

@@ -224,7 +224,7 @@ def test_what_was_not_taken_is_not_there_and_the_next_try_is(disk, record):
     spool = spool_on(disk)
     spool.write([Stopped(record("a"))])
     disk.room = 100
-    with pytest.raises(SpoolError, match="cannot be written: No space left on device"):
+    with pytest.raises(SpoolError, match="cannot be written: the disk is full"):
         spool.write([Stopped(record("b"))])
     disk.room = None
     spool.write([Stopped(record("b"))])
