@@ -1,5 +1,6 @@
 """Several workers: where a session lives, whose ports are whose, and what an earlier signalling has left there."""
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -335,3 +336,37 @@ def test_no_pair_is_in_two_workers_and_every_session_is_where_its_ports_are(
         if all(users[pair] == ref for pair in pairs_of(put)):
             assert found[ref].streams == put.streams
     assert set(found) <= set(wanted)
+
+
+# --- adopted sessions -------------------------------------------------------------------------------------------------
+
+
+def test_a_session_that_is_adopted_stays_in_the_worker_that_has_it() -> None:
+    client = MediaClient(wire.Configure("hq", workers=2), is_settled=False)
+    for number in (0, 1):
+        client.worker_started(number)
+    answer(client, 0)
+    answer(client, 1, wire.SessionCount("a", 1, (), ((INSIDE, 20000), (OUTSIDE, 20000))))
+    for local in (INSIDE, OUTSIDE):
+        client.ports_opened(local, PORTS)
+    put = msgspec.structs.replace(session("a", 20000, 20000), adopted=True)
+    told = said(client.ask(put))
+    assert {worker for worker, _ in told} == {1}
+    assert told[-1] == (1, put)
+    assert said(client.settled()) == [(0, wire.Synced()), (1, wire.Synced())]
+
+
+def test_one_whose_worker_has_died_as_well_goes_to_any_and_is_said_to_be_adopted() -> None:
+    """That one's keys are in the memory of another worker: what is not known where it goes, counts as used."""
+    client = MediaClient(wire.Configure("hq", workers=2), is_settled=False)
+    for number in (0, 1):
+        client.worker_started(number)
+        answer(client, number)
+    for local in (INSIDE, OUTSIDE):
+        client.ports_opened(local, PORTS)
+    put = msgspec.structs.replace(session("a", 20000, 20000), adopted=True)
+    [(worker, told)] = [one for one in said(client.ask(put)) if isinstance(one[1], wire.PutSession)]
+    assert told.adopted
+    client.worker_lost(worker)
+    [again] = [one for _, one in said(client.worker_started(worker)) if isinstance(one, wire.PutSession)]
+    assert (again.adopted, again.resumed) == (True, True)
