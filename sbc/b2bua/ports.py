@@ -12,7 +12,7 @@ A reload may add addresses and remove some. The ports of a removed one go on wit
 are closed then; an address that comes back meanwhile has them again.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from itertools import islice
 from typing import Final
 
@@ -70,7 +70,9 @@ class PortPool:
     def start(self) -> list[OpenPorts | HoldPorts]:
         """What calls of an earlier life hold comes first, before anybody else opens just those."""
         held: list[OpenPorts | HoldPorts] = [
-            HoldPorts(local, tuple(sorted(address.used))) for local, address in self._addresses.items() if address.used
+            HoldPorts(local, tuple(sorted({*address.used, *address.resting})))
+            for local, address in self._addresses.items()
+            if address.used or address.resting
         ]
         return held + [
             order for local, one in self._addresses.items() if not one.is_removed for order in self._ask(local, 0.0)
@@ -155,11 +157,14 @@ class PortPool:
             address.ended.pop(port, None)
             address.used.add(port)
 
-    def lost(self, local: str, ports: Iterable[int]) -> None:
+    def lost(self, local: str, ports: Collection[int]) -> None:
         """Held pairs that could not be opened again: they are nobody's."""
         address = self._addresses.get(local)
         if address is not None:
             address.used.difference_update(ports)
+            for port in ports:
+                address.resting.pop(port, None)
+                address.ended.pop(port, None)
 
     def give_back(self, local: str, ports: list[int], now: float) -> None:
         """Ports that are not in use are ignored: giving back twice changes nothing."""

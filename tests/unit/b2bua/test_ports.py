@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sbc.b2bua.commands import ClosePorts, OpenPorts
+from sbc.b2bua.commands import ClosePorts, HoldPorts, OpenPorts
 from sbc.b2bua.ports import PortPool
 from sbc.core.ids import IdSource
 from sbc.core.limits import (
@@ -217,3 +217,20 @@ def test_calls_keep_their_ports_on_an_address_that_the_policy_has_no_more():
     pool.give_back("127.0.0.99", [20000], 10.0)
     assert pool.close_rested(10.0) == []
     assert pool.close_rested(10.0 + PORT_QUARANTINE_SECONDS) == [ClosePorts("127.0.0.99", (20000,))]
+
+
+def test_what_is_held_is_opened_before_anything_else_and_so_is_what_rests_of_it():
+    pool = _pool()
+    pool.hold(LOCAL, (20002, 20004))
+    pool.give_back(LOCAL, [20004], 0.0)
+    assert pool.start() == [HoldPorts(LOCAL, (20002, 20004)), OpenPorts(LOCAL, 2)]
+
+
+def test_held_pairs_that_cannot_be_opened_are_nobodys():
+    pool = _pool(20000, 20003)
+    pool.hold(LOCAL, (20000, 20002))
+    pool.give_back(LOCAL, [20002], 0.0)
+    pool.lost(LOCAL, (20000, 20002))
+    assert (pool.in_use, pool.resting) == (0, 0)
+    pool.give_back(LOCAL, [20000], 1.0)
+    assert pool.take(LOCAL, 1, 1000.0) is None
