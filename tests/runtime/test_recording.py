@@ -92,6 +92,17 @@ async def test_each_process_adds_a_life(tmp_path):
     assert [replay(tmp_path, life)[0].steps for life in (1, 2)] == [8, 6]
 
 
+async def test_two_processes_that_begin_at_once_have_two_lives(tmp_path, monkeypatch):
+    first, second = Recording(tmp_path), Recording(tmp_path)
+    assert first.open()
+    with monkeypatch.context() as before:
+        before.setattr("sbc.runtime.recording.writer.files.lives_in", lambda _folder: {0: []})
+        assert second.open()
+    await first.finish(5)
+    await second.finish(5)
+    assert list(lives_in(tmp_path)) == [1, 2]
+
+
 async def test_a_digest_tells_that_something_differs_but_not_what(tmp_path):
     await record(tmp_path / "whole")
     await record(tmp_path / "digest", keeps="digest")

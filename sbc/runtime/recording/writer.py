@@ -7,6 +7,7 @@ twentieth of a second, and survives its death. Used by `app`.
 """
 
 import contextlib
+import errno
 import os
 import platform
 import threading
@@ -31,6 +32,7 @@ from sbc.runtime.recording.frames import Keeps
 from sbc.runtime.recording.making import Making, has_policy
 
 GATHER_SECONDS: Final = 0.05  # what comes within this is one block
+_TRIES: Final = 10
 _AT_ONCE: Final = 2_000  # steps in one block at most
 
 log = structlog.get_logger("recording")
@@ -91,8 +93,13 @@ class Recording:
         self._in_folder = sum(path.stat().st_size for path in self.folder.iterdir() if path.suffix == ".rec")
         if self._in_folder >= self._most:
             raise OperatorError(f"{self._in_folder} octets of recordings are in it, and {self._most} are allowed")
-        self._life += 1
-        self._open_segment()
+        for _ in range(_TRIES):
+            self._life += 1
+            with contextlib.suppress(FileExistsError):  # a process that begins beside us, as in an upgrade
+                self._open_segment()
+                break
+        else:
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
         self._write([framed(self._head())])
 
     def make_engine(self, policy: Policy, ids: IdSource) -> RecordedSwitch:
@@ -191,8 +198,9 @@ class Recording:
     def _open_segment(self) -> None:
         if self._file >= 0:
             os.close(self._file)
-        self._segment += 1
-        path = self.folder / files.segment_name(self._life, self._segment)
+        path = self.folder / files.segment_name(self._life, self._segment + 1)
+        self._file = -1
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, files.FILE_MODE)
+        self._segment += 1
         self._in_segment = 0
         self._put(files.MAGIC)
