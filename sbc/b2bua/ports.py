@@ -31,7 +31,7 @@ _RETRY_SECONDS: Final = 5.0  # after the system had fewer ports than we asked fo
 class _Address:
     """The pairs of one local address."""
 
-    __slots__ = ("asked", "ended", "is_removed", "ready", "resting", "retry_at", "used")
+    __slots__ = ("asked", "ended", "is_removed", "outside", "ready", "resting", "retry_at", "used")
 
     def __init__(self) -> None:
         self.is_removed = False
@@ -39,6 +39,7 @@ class _Address:
         self.resting: dict[int, float] = {}  # since when all is quiet there, the longest first
         self.ended: dict[int, float] = {}  # of those that rest, when they were given back, the earliest first
         self.used: set[int] = set()
+        self.outside: list[int] = []  # of a range that was in force once, to be closed
         self.asked = 0
         self.retry_at = 0.0
 
@@ -50,7 +51,8 @@ class _Address:
 class PortPool:
     def __init__(self, locals_: tuple[str, ...], first: int, last: int, ids: IdSource) -> None:
         self._addresses = {local: _Address() for local in dict.fromkeys(locals_)}
-        self._capacity = len(range(first + first % 2, last, 2))
+        self._range = range(first + first % 2, last, 2)
+        self._capacity = len(self._range)
         self._ids = ids
 
     @property
@@ -93,13 +95,17 @@ class PortPool:
         return orders
 
     def close_rested(self, now: float) -> list[ClosePorts]:
-        """The ports of removed addresses that nobody uses, and whose former peers are silent."""
+        """Ports of removed addresses, or outside of the range, that nobody uses, and whose former peers are silent."""
         orders: list[ClosePorts] = []
         for local, address in list(self._addresses.items()):
+            if address.is_removed:
+                self._wake(address, now - PORT_QUARANTINE_SECONDS)
+                self._wake_haunted(address, now - PORT_QUARANTINE_MAXIMUM_SECONDS, len(address.ended))
+            if address.outside:
+                orders.append(ClosePorts(local, tuple(sorted(address.outside))))
+                address.outside = []
             if not address.is_removed:
                 continue
-            self._wake(address, now - PORT_QUARANTINE_SECONDS)
-            self._wake_haunted(address, now - PORT_QUARANTINE_MAXIMUM_SECONDS, len(address.ended))
             if address.ready:
                 orders.append(ClosePorts(local, tuple(sorted(address.ready))))
                 address.ready = []
@@ -215,7 +221,10 @@ class PortPool:
     def _make_ready(self, address: _Address, ports: list[int]) -> None:
         for port in ports:
             del address.resting[port], address.ended[port]
-        address.ready += ports
+            if port in self._range:
+                address.ready.append(port)
+            else:
+                address.outside.append(port)
 
     def _pick(self, ready: list[int]) -> int:
         """A random one, so that a stranger cannot guess the next call's port."""

@@ -234,3 +234,14 @@ def test_held_pairs_that_cannot_be_opened_are_nobodys():
     assert (pool.in_use, pool.resting) == (0, 0)
     pool.give_back(LOCAL, [20000], 1.0)
     assert pool.take(LOCAL, 1, 1000.0) is None
+
+
+def test_a_pair_outside_of_the_range_of_this_life_serves_its_call_and_nobody_elses():
+    pool = _pool(20000, 20003)
+    pool.hold(LOCAL, (30000,))
+    pool.opened(LOCAL, (20000, 20002), 0.0)
+    pool.give_back(LOCAL, [30000], 0.0)
+    assert sorted(pool.take(LOCAL, 2, 100.0)) == [20000, 20002]
+    assert pool.take(LOCAL, 1, 100.0) is None
+    assert pool.close_rested(100.0) == [ClosePorts(LOCAL, (30000,))]
+    assert pool.close_rested(100.0) == []
