@@ -45,9 +45,12 @@ class Lives:
 
     def dies(self):
         """Before its thread has written anything, where that was not started."""
-        if self.store._disk._file is not None:
-            self.store._disk._file.close()
+        self.closes()
         self.memory = self.memory.left()
+
+    def closes(self):
+        if self.store is not None and self.store._disk._file is not None:
+            self.store._disk._file.close()
 
     async def ends(self):
         if not self.store._disk._thread.is_alive():
@@ -63,7 +66,9 @@ class Lives:
 
 @pytest.fixture
 def lives(tmp_path):
-    return Lives(tmp_path)
+    lives = Lives(tmp_path)
+    yield lives
+    lives.closes()
 
 
 async def test_what_never_reached_the_disk_is_in_memory_and_reaches_it_then(lives, said):
