@@ -5,13 +5,16 @@ answers; in another life of the program nothing but this knows that the dialog w
 journal keeps the value, `recovery` brings it back, `delivery` asks.
 """
 
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from sbc.b2bua.account import Ending, SavedAccount
 from sbc.b2bua.leftovers import Leftovers, left_of
 from sbc.b2bua.leg.saved import SavedLeg
+from sbc.b2bua.leg.state import State as LegState
 from sbc.b2bua.states import Ended
 from sbc.sip.message import Request
 
@@ -27,20 +30,26 @@ class EndedDialog(Struct, frozen=True, array_like=True):
     remote_tag: str
 
 
-class SavedJoinedRecord(Struct, frozen=True, array_like=True):
-    """What a call that another one has taken in was billed. `is_turned`, `into`: see `joining.Joined`."""
+class SavedEnd(Struct, frozen=True, omit_defaults=True, tag="end", tag_field="is"):
+    """Beside the value of an established call, which stays as it was: that it has ended. Small, because each call has
+    several: when it ends, when its media is counted, when its record is stored and its peers know (`is_over`).
 
-    ref: str
-    account: SavedAccount
-    into: str
-    is_turned: bool
+    `at`: seconds of the engine's clock. `closed`: legs that have said BYE, or heard it. `media`: as the record has it.
+    """
+
+    ending: Ending
+    at: float
+    closed: tuple[int, ...] = ()
+    media: str | None = None
+    is_over: bool = False
 
 
 class SavedEnded(Struct, frozen=True, omit_defaults=True, tag="ended", tag_field="is"):
-    """A call that has ended. `legs`: those of which something is still on its way, by number: our final response, a
-    CANCEL, a BYE. `at`, `until`: seconds of the engine's clock; after `until` nothing of it need be known any more.
+    """A call that has ended before anybody had answered. `legs`: those of which something is still on its way, by
+    number: our final response, a CANCEL. `at`, `until`: seconds of the engine's clock; after `until` nothing of it need
+    be known any more.
 
-    `account`, `ending`, `joined`: for its records, which are not on the disk for certain.
+    `account`, `ending`: for its record, which is not on the disk for certain.
     """
 
     dialogs: tuple[EndedDialog, ...]
@@ -49,7 +58,6 @@ class SavedEnded(Struct, frozen=True, omit_defaults=True, tag="ended", tag_field
     account: SavedAccount
     ending: Ending
     legs: dict[int, SavedLeg] = {}
-    joined: tuple[SavedJoinedRecord, ...] = ()
 
 
 def save_ended(call: "Call", state: Ended) -> SavedEnded:
@@ -61,8 +69,14 @@ def save_ended(call: "Call", state: Ended) -> SavedEnded:
         call.account.saved(),
         state.ending,
         left_of(call.legs, call.context.layer),
-        tuple([SavedJoinedRecord(one.ref, one.account.saved(), one.into, one.is_turned) for one in call.joined]),
     )
+
+
+def save_end(call: "Call", state: Ended, *, is_over: bool = False) -> SavedEnd:
+    if is_over:
+        return SavedEnd(state.ending, state.ended_at, is_over=True)
+    closed = tuple([leg.n for leg in call.legs if leg.is_closed])
+    return SavedEnd(state.ending, state.ended_at, closed, call.account.media)
 
 
 class EndedDialogs:
@@ -78,10 +92,20 @@ class EndedDialogs:
     def restore(self, ref: str, saved: SavedEnded, now: float) -> None:
         """What was still on its way goes on."""
         self._leftovers.go_on(ref, saved.legs)
-        if saved.until <= now:
-            return
-        for dialog in saved.dialogs:
-            self._until[dialog] = min(saved.until, now + REPEATED_SECONDS)
+        self._remember(saved.dialogs, saved.until, now)
+
+    def restore_end(self, ref: str, legs: Mapping[int, SavedLeg], end: SavedEnd, now: float) -> None:
+        """Of an established call. Who has not heard the BYE hears it."""
+        if not end.is_over:
+            open_ = {n: replace(leg, state=LegState.ENDING) for n, leg in legs.items() if n not in end.closed}
+            self._leftovers.go_on(ref, open_)
+        known = [leg.dialog for leg in legs.values() if leg.dialog is not None]
+        dialogs = [EndedDialog(one.call_id, one.local_tag, one.remote_tag) for one in known]
+        self._remember(dialogs, end.at + REPEATED_SECONDS, now)
+
+    def _remember(self, dialogs: Iterable[EndedDialog], until: float, now: float) -> None:
+        for dialog in dialogs if until > now else ():
+            self._until[dialog] = min(until, now + REPEATED_SECONDS)
 
     def has(self, request: Request, now: float) -> bool:
         """Whether this was said in a dialog that has just ended."""

@@ -13,13 +13,12 @@ from sbc.b2bua.call import Call
 from sbc.b2bua.call import Out as CallOut
 from sbc.b2bua.commands import AskMedia, Log, StoreState, WriteCdr
 from sbc.b2bua.context import Context
-from sbc.b2bua.ended_dialogs import REPEATED_SECONDS, EndedDialogs, SavedEnded
-from sbc.b2bua.joining import Joined
-from sbc.b2bua.journal import PREFIX, CallJournal, Saved, decode
+from sbc.b2bua.ended_dialogs import REPEATED_SECONDS, EndedDialogs, SavedEnd, SavedEnded
+from sbc.b2bua.journal import END, PREFIX, CallJournal, Saved, UnreadableError, decode
 from sbc.b2bua.leftovers import Leftovers, SavedSetup
 from sbc.b2bua.leg.state import State as LegState
 from sbc.b2bua.living import LivingCalls
-from sbc.b2bua.saved_call import SavedCall, restore_call
+from sbc.b2bua.saved_call import SavedCall, joined_again, restore_call
 from sbc.core.cause import Cause
 from sbc.media import wire
 
@@ -44,9 +43,12 @@ class Recovery:
         self._set_up = 0
 
     def restore(self, items: Sequence[tuple[str, bytes]], now: float) -> None:
-        for key, value in items:
-            if key.startswith(PREFIX):
-                self._restore(key.removeprefix(PREFIX), value, now)
+        values = {key.removeprefix(PREFIX): value for key, value in items if key.startswith(PREFIX)}
+        ends = {ref.removesuffix(END): values.pop(ref) for ref in list(values) if ref.endswith(END)}
+        for ref, value in values.items():
+            self._restore(ref, value, ends.pop(ref, None), now)
+        for ref in ends:  # of calls that were about to be forgotten
+            self._lost.append(StoreState(PREFIX + ref + END, None))
 
     def start(self, now: float) -> list[Out]:
         """Once; what is to be said now."""
@@ -61,10 +63,13 @@ class Recovery:
             outs += self._living.guarded(ref, lambda call: _resume(call, now), now)
         return outs
 
-    def _restore(self, ref: str, value: bytes, now: float) -> None:
+    def _restore(self, ref: str, value: bytes, end: bytes | None, now: float) -> None:
         try:
-            saved = decode(value)
-            self._take(ref, saved, now)
+            saved, ended = decode(value), None if end is None else decode(end)
+            if isinstance(saved, SavedCall) and isinstance(ended, SavedEnd):
+                self._take_ended(ref, saved, ended, now)
+            else:
+                self._take(ref, saved, now)
         except Exception as error:  # noqa: BLE001  one call's value must not keep all others down
             self._lose(ref, error)
 
@@ -81,23 +86,27 @@ class Recovery:
                 self._leftovers.restore(ref, saved, now)
                 self._journal.is_over(ref, now + REPEATED_SECONDS, is_stored=False)
                 self._set_up += 1
-            case SavedEnded():
+            case SavedEnded(_, at, until, account, ending):
                 self._ended.restore(ref, saved, now)
-                self._records += self._records_of(ref, saved)
-                self._journal.is_over(ref, min(saved.until, now + REPEATED_SECONDS), is_stored=False)
+                record = Account.restored(ref, account).record(ending, at, self._context.wall)
+                self._records += [AskMedia(wire.DeleteSession(ref)), WriteCdr(record)]
+                self._journal.is_over(ref, min(until, now + REPEATED_SECONDS), is_stored=False)
+            case SavedEnd():
+                raise UnreadableError("the end of a call that is not there")
 
-    def _records_of(self, ref: str, saved: SavedEnded) -> list[Out]:
-        """Once more, as they are not on the disk for certain; of two records of a call the first counts."""
+    def _take_ended(self, ref: str, saved: SavedCall, end: SavedEnd, now: float) -> None:
+        """Its records are written once more, as long as they are not on the disk for certain: the first one counts."""
         context = self._context
-        joined = [
-            Joined(Account.restored(one.ref, one.account), (), None, 0, "", is_turned=one.is_turned)
-            for one in saved.joined
-        ]
-        for one, taken_in in zip(joined, saved.joined, strict=True):
-            one.into = taken_in.into
-        record = Account.restored(ref, saved.account).record(saved.ending, saved.at, context.wall)
-        written = [one.record(saved.ending, saved.at, context) for one in joined]
-        return [AskMedia(wire.DeleteSession(ref)), *written, WriteCdr(record)]
+        self._ended.restore_end(ref, saved.legs, end, now)
+        if not end.is_over:
+            account = Account.restored(ref, saved.account)
+            account.media = end.media
+            joined = [joined_again(one) for one in saved.joined]
+            self._records.append(AskMedia(wire.DeleteSession(ref)))
+            self._records += [one.record(end.ending, end.at, context) for one in joined]
+            self._records.append(WriteCdr(account.record(end.ending, end.at, context.wall)))
+        until = min(end.at, now) + REPEATED_SECONDS
+        self._journal.is_over(ref, until, is_stored=end.is_over, has_end=True)
 
     def _lose(self, ref: str, error: Exception) -> None:
         """Of a version that is not read, damaged, or of a policy that does not fit. Whatever it held is let go of."""
@@ -110,7 +119,8 @@ class Recovery:
         self._lost += [
             Log("error", "call.not_recovered", fields),
             AskMedia(wire.DeleteSession(ref)),
-            self._journal.forget(ref),
+            *self._journal.forget(ref),
+            StoreState(PREFIX + ref + END, None),
         ]
 
 

@@ -7,6 +7,7 @@ transfer is given up, and the call that it was to change goes on. Values only; t
 them.
 """
 
+from collections.abc import Iterable
 from typing import Final
 
 from msgspec import Struct
@@ -17,7 +18,6 @@ from sbc.b2bua.context import Context
 from sbc.b2bua.holdings import Holdings
 from sbc.b2bua.identity import Parties
 from sbc.b2bua.joining import Joined
-from sbc.b2bua.leftovers import reached_again
 from sbc.b2bua.leg import Leg
 from sbc.b2bua.leg.saved import SavedLeg, restore_leg, save_leg
 from sbc.b2bua.leg.state import State as LegState
@@ -25,7 +25,7 @@ from sbc.b2bua.modify import RECOVERY
 from sbc.b2bua.saved_media import SavedMedia, restore_media, save_media
 from sbc.b2bua.session_ids import SavedSessionIds, SessionIds
 from sbc.b2bua.spooling import set_interim
-from sbc.b2bua.states import Ended, Talking
+from sbc.b2bua.states import Talking
 from sbc.peering.rates import Usage
 from sbc.peering.views import Direction, HolderView
 from sbc.policy.model import Decision, Peer
@@ -140,7 +140,9 @@ def restore_call(ref: str, saved: SavedCall, context: Context, now: float) -> Ca
         ids = context.session_ids[ref] = SessionIds(context.ids)
         ids.restore(saved.session_ids)
     call.passing.told.update(saved.told)
-    call.joined = [_joined_again(one, context, now) for one in saved.joined]
+    for one in saved.joined:
+        usages = _used_again(one.ref, one.usages, one.account, context, now)
+        call.joined.append(joined_again(one, usages))
     call.transfer.count = saved.transfers
     call.state = Talking(saved.account.answered_at or saved.account.started_at)
     if saved.ends_at is not None:
@@ -164,7 +166,7 @@ def _leg(ref: str, n: int, saved: SavedCall, ingress: Peer, context: Context) ->
         leg = Leg(ref, n, ingress, "", context.timing, number=number)
         leg.state = LegState.CLOSED
         return leg
-    peer, one = peer_named(one.peer, context, one.interface), reached_again(one)
+    peer = peer_named(one.peer, context, one.interface)
     credentials = context.relations.credentials(peer.name)
     return restore_leg(one, ref, n, peer, context.timing, number=number, credentials=credentials)
 
@@ -189,8 +191,8 @@ def _joined(one: Joined, context: Context) -> SavedJoined:
     return SavedJoined(one.ref, one.account.saved(), one.leg, one.number, one.into, keys, one.is_turned, one.is_private)
 
 
-def _joined_again(saved: SavedJoined, context: Context, now: float) -> Joined:
-    usages = _used_again(saved.ref, saved.usages, saved.account, context, now)
+def joined_again(saved: SavedJoined, usages: Iterable[Usage] = ()) -> Joined:
+    """`usages`: what it goes on using; nothing where it has ended."""
     account = Account.restored(saved.ref, saved.account)
     joined = Joined(account, usages, None, saved.leg, saved.number, is_turned=saved.is_turned)
     joined.into, joined.is_private = saved.into, saved.is_private
