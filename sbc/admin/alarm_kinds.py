@@ -148,12 +148,12 @@ KINDS: Final[Mapping[str, Kind]] = {
         "What was kept before the start could not be read[ from {path}][: {reason}].", (), ("state.stored_again",)
     ),
     "state.not_stored": Kind(
-        "Registrations and orders could not be written to the disk[: {reason}]; they are kept in memory.",
+        "Calls, registrations and orders could not be written to the disk[: {reason}]; they are kept in memory.",
         (),
         ("state.stored_again",),
     ),
     "state.unreadable": Kind(
-        "What was kept before the start is lost: {path} was damaged[: {reason}], and is now {moved_to}."
+        "{path} was damaged[: {reason}], and is now {moved_to}: what was kept is lost, unless memory still had it."
     ),
     "state.full": Kind(
         "{keys} values are kept; new ones of the kind {kind} will not survive a restart.",
