@@ -33,6 +33,7 @@ class Wire:
         self._at = 0
         self._cseqs: dict[tuple[bytes, bytes], dict[int, bytes]] = {}  # Call-ID, our tag: branch by CSeq
         self._origins: dict[tuple[bytes, str], tuple[int, int, bytes]] = {}  # Call-ID, receiver: id, version, body
+        self._bodies: dict[tuple[bytes, str, bytes], bytes] = {}  # by Call-ID, receiver and CSeq
         self._seen: dict[bytes, set[bytes]] = {}
 
     def read(self, log: list[Sent]) -> None:
@@ -48,6 +49,7 @@ class Wire:
         self._at = 0
         self._cseqs.clear()
         self._origins.clear()
+        self._bodies.clear()
         self._seen.clear()
 
     def _read(self, sent: Sent) -> None:
@@ -86,9 +88,13 @@ class Wire:
 
     def _judge_origin(self, sent: Sent, call_id: bytes, body: bytes) -> None:
         """RFC 3264 §8: the session keeps its id, and its version rises with each change."""
-        origin = _ORIGIN.search(body)
-        if origin is None:
+        origin, cseq = _ORIGIN.search(body), _CSEQ.search(sent.data)
+        if origin is None or cseq is None:
             return
+        what = (call_id, sent.receiver or "", cseq[0])
+        if self._bodies.get(what) == body:
+            return  # an ACK, or a response, once more: as late as its transaction lets it
+        self._bodies[what] = body
         session, version = int(origin[1]), int(origin[2])
         key = (call_id, sent.receiver or "")
         known = self._origins.get(key)

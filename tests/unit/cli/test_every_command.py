@@ -50,6 +50,7 @@ ARGUMENTS = {
     "cdr export": "",
     "cdr report": "",
     "bench": None,
+    "simulate": None,
     "completion": None,  # cannot fail
 }
 
@@ -147,7 +148,7 @@ def test_a_token_that_cannot_be_read_is_1_and_never_shown(name, tmp_path, capsys
 
 
 def test_whom_to_ask_is_asked_by_all_that_do_not_read_files_or_measure():
-    assert set(ALL) - set(ASKING) == {"run", "check", "why", "demo", "replay", "bench", "completion"}
+    assert set(ALL) - set(ASKING) == {"run", "check", "why", "demo", "replay", "bench", "simulate", "completion"}
 
 
 @pytest.mark.parametrize("name", ["trunks", "hangup", "cdr list"])
