@@ -194,6 +194,29 @@ def test_the_installed_program_takes_over_in_the_same_process(installed):
     assert machine.show("sbc.service", "MainPID", "NRestarts") == {"MainPID": str(before["sbc"]), "NRestarts": "0"}
 
 
+def test_calls_go_on_over_restarts_and_over_the_death_of_all(installed, started, tmp_path):
+    machine = installed
+    program("sipp")
+    talks = {"calls": CALLS, "rate": 20, "prefix": machine.enter}
+    started(Sipp("carrier", "uas", tmp_path, local="127.0.0.40", **talks))
+    pbx = started(
+        Sipp("pbx", "uac", tmp_path, local="127.0.0.30", remote="127.0.0.10:5060", talk_ms=40_000, **talks)
+    )  # fmt: skip
+    machine.until(f"{ADMIN} status --json", f'"calls": {CALLS}')
+    machine.run("systemctl", "restart", "sbc.service")
+    machine.shell(f"{ADMIN} restart")
+    machine.shell("kill -KILL $(systemctl show -p MainPID --value sbc.service)")
+    machine.until(f"{ADMIN} status --json", '"ready": true')
+    machine.shell("kill -KILL $(pgrep ^sbc)")
+    machine.until(f"{ADMIN} status --json", f'"calls": {CALLS}')
+    assert pbx.child.wait(90) == 0, (pbx.errors, machine.story())
+    assert (pbx.successful, pbx.failed) == (CALLS, 0)
+    machine.until(f"{ADMIN} status --json", '"calls": 0')
+    records = json.loads(machine.shell(f"{ADMIN} cdr list --json"))["cdrs"]
+    assert [record["cause"] for record in records] == ["normal"] * CALLS
+    assert len({record["ref"] for record in records}) == CALLS
+
+
 def test_a_policy_that_is_wrong_fails_the_start_and_is_said(installed):
     machine = installed
     machine.write("/etc/sbc/8-wrong.yaml", "trunks: {broken: {}}")

@@ -75,6 +75,7 @@ class Crew:
         return pid
 
     def _watch(self, child: Child, line: socket.socket) -> None:
+        line.setblocking(False)
         self._lines[child] = line
         self._poll.register(line.fileno(), select.POLLIN)
 

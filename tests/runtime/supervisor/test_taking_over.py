@@ -2,8 +2,11 @@
 
 import json
 import os
+import shlex
 import signal
 import socket
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -131,6 +134,57 @@ def test_a_table_that_cannot_be_read_is_a_start_with_nothing_and_the_addresses_a
     os.close(table)
     assert run.said(1)[2] == "-"
     assert events(run) == ["takeover.unreadable"]
+
+
+def children(run):
+    """Names of the processes that it has started, by id."""
+    pids = Path(f"/proc/{run.process.pid}/task/{run.process.pid}/children").read_text().split()
+    return {pid: Path(f"/proc/{pid}/cmdline").read_text() for pid in pids}
+
+
+def test_who_stands_by_is_signalling_when_that_is_killed(supervise):
+    run = supervise("tell(wire.Ready('off')); say(os.getpid()); wait()")
+    [pid] = run.said(1)
+    end = time.monotonic() + 20
+    while not (others := set(children(run)) - {pid}):  # some seconds later, when the start is over
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    [standing_by] = others
+    time.sleep(0.5)  # until it has said that it is ready
+    os.kill(int(pid), signal.SIGKILL)
+    assert run.said(2) == [standing_by]
+
+
+OLD_TABLE = """
+import sys
+from sbc.runtime.supervisor import inheritance
+from sbc.runtime.supervisor.inheritance import Inheritance, LeftWorker
+worker = LeftWorker(0, int(sys.argv[1]), 0)
+left = Inheritance(inheritance.VERSION, (4, 5, 6), workers=(worker,), was_ready=True)
+sys.stdout.buffer.write(inheritance.encode(left))
+"""
+
+
+def test_a_worker_that_the_new_signalling_cannot_speak_to_is_replaced_when_that_asks_for_it(supervise):
+    table, memory = os.memfd_create("table"), os.memfd_create("memory")
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    listener.bind("")
+    listener.listen()
+    line, workers = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    script = f"{shlex.quote(sys.executable)} -c {shlex.quote(OLD_TABLE)} $! >&3"
+    run = supervise(
+        "say(ask(wire.StartWorker(0))[0].address.hex()); tell(wire.Ready('off')); wait()",
+        inherits=(table, listener.fileno(), memory, line.fileno()),
+        told=f"sleep 60 & {script}; {handing_on.TAKEOVER}=$$:3",
+    )
+    assert bytes.fromhex(run.said(1)[0]) == listener.getsockname()
+    assert run.said(1, "worker")
+    [died] = [json.loads(text) for text in run.log.splitlines()]
+    assert (died["event"], died["child"], died["status"]) == ("child.died", "media-0", -signal.SIGKILL)
+    for one in (listener, line, workers):
+        one.close()
+    for fd in (table, memory):
+        os.close(fd)
 
 
 # --- with systemd -----------------------------------------------------------------------------------------------------
