@@ -155,6 +155,26 @@ def test_who_stands_by_is_signalling_when_that_is_killed(supervise):
     assert run.said(2) == [standing_by]
 
 
+def test_a_version_that_ends_after_all_is_tried_until_it_is_put_right_with_what_is_held(supervise, host, tmp_path):
+    mark = tmp_path / "mark"
+    run = supervise(f"""
+_, [udp] = ask(wire.Listen("udp", {host!r}, 5060, 0))
+signal.signal(signal.SIGUSR2, lambda *_: sys.exit(0))
+if "--after" in sys.argv and not os.path.exists({str(mark)!r}):
+    say("broken", inodes([udp])); sys.exit(1)
+tell(wire.Ready("off")); say("ready", inodes([udp])); wait()
+""")
+    _, held = run.said(1)
+    run.signal(signal.SIGUSR2)
+    for n in range(2, 5):
+        assert run.said(n) == ["broken", held]
+    mark.touch()
+    while run.lines[-1][1] != "ready":
+        assert run.process.poll() is None, run.log
+        time.sleep(0.02)
+    assert run.lines[-1][2] == held
+
+
 OLD_TABLE = """
 import sys
 from sbc.runtime.supervisor import inheritance
