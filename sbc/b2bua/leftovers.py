@@ -136,10 +136,15 @@ def _goodbye(left: SavedLeg, user: tuple[str, str, int], now: float) -> list[Ord
     dialog, uac = copy(left.dialog), left.uac
     if dialog is None:
         return []
-    dialog.local_cseq += CSEQ_MARGIN + int(now * _LIVES_PER_SECOND) % _NUMBERS
+    dialog.local_cseq += of_this_life(now)
     orders: list[Order] = []
     if uac is not None and uac.state is UacState.ANSWERED:
         ack = dialog.ack(uac.cseq, fields=uac.credentials)
         orders.append(SendAck(user, ack, left.interface, dialog.next_hop, left.flow))
     bye = dialog.request("BYE", fields=left.bye_fields)
     return [*orders, SendRequest(user, bye, left.interface, dialog.next_hop, flow=left.flow)]
+
+
+def of_this_life(now: float) -> int:
+    """How far beyond the CSeq that was written down a life begins that writes nothing down: above those before it."""
+    return CSEQ_MARGIN + int(now * _LIVES_PER_SECOND) % _NUMBERS

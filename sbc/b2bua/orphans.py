@@ -5,6 +5,7 @@ RFC 3261 §13.2.2.4. Used by the switch.
 
 from collections.abc import Hashable, Sequence
 
+from sbc.b2bua.leftovers import LEFT, of_this_life
 from sbc.core.address import Transport
 from sbc.peering.relations import Relations
 from sbc.policy.model import Peer
@@ -15,7 +16,9 @@ from sbc.sip.message import Request
 from sbc.sip.transaction.outputs import ResponseReceived
 
 
-def end_orphan(user: Hashable, out: ResponseReceived, peer: Peer | None, relations: Relations) -> Sequence[Order]:
+def end_orphan(
+    user: Hashable, out: ResponseReceived, peer: Peer | None, relations: Relations, now: float
+) -> Sequence[Order]:
     """`peer`: who it came from."""
     status = out.response.status
     if out.request.method == "BYE" and status in (401, 407) and peer is not None:
@@ -25,8 +28,15 @@ def end_orphan(user: Hashable, out: ResponseReceived, peer: Peer | None, relatio
         # TLS: on that connection it has proved who it is, and nobody knows any more what another one would have to.
         stays = (peer is not None and peer.registers) or out.flow.transport is Transport.TLS
         flow = out.flow if stays else None
-        return end_unwanted(user, out.request, out.response, out.flow.interface, flow)
+        # An earlier life may have ended it already, and its ACK have been lost: a later BYE has another number.
+        said = out.request.cseq.number + of_this_life(now) if _is_left(user) else None
+        return end_unwanted(user, out.request, out.response, out.flow.interface, flow, said=said)
     return []
+
+
+def _is_left(user: Hashable) -> bool:
+    """Of a call that was being set up when signalling died."""
+    return isinstance(user, tuple) and user[:1] == (LEFT,)
 
 
 def _end_again(user: Hashable, out: ResponseReceived, peer: Peer, relations: Relations) -> Sequence[Order]:
