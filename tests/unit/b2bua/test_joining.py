@@ -217,6 +217,8 @@ def test_a_leg_is_replaced_and_gets_bye(consulting):
     one, two = _newcomer(consulting)
     outs, refusal = take_over(Found("one", 1), one, two, "offer", 9.0)
     assert refusal is None
+    started = outs.pop(1)  # that the newcomer talks is for the disk
+    assert (started.entry.ref, started.entry.record.answered_at) == ("two", 9.0)
     assert outs == [
         ("abandon", "one"),
         ("answer", 2, "answer of egress to offer"),
