@@ -64,6 +64,10 @@ KINDS: Final[Mapping[str, Kind]] = {
     "call.emergency": Kind("An emergency call to {called}[ from {caller}][ of {ingress}][, over {egress}].", ("ref",)),
     "paths.full": Kind("Calls of or to {peer} are refused for want of call paths[: {why}].", ("peer",)),
     "call.crashed": Kind("A bug ended the call {ref}[: {error}][, in {where}].", ("where",)),
+    "call.not_recovered": Kind(
+        "The call {ref} could not be taken up again after a restart of signalling[: {reason}].", ("ref",)
+    ),
+    "call.not_journaled": Kind("The call {ref} cannot be written down[: {reason}]; it goes on.", ("ref",)),
     "engine.failure": Kind("A bug outside of any call[, in {where}]; what came next was served.", ("where",)),
     "hep.unreachable": Kind(
         "Copies of messages do not reach the capture server {server}[: {reason}].", ("server",), ("hep.reachable",)

@@ -134,8 +134,6 @@ def restore_call(ref: str, saved: SavedCall, context: Context, now: float) -> Ca
         context.dialogs[tag] = (ref, n)
         call.tags.append(tag)
     _restore_holdings(call.holdings, ref, saved, context, now)
-    if saved.media is not None:
-        call.media = restore_media(saved.media, ref, context, now)
     if saved.session_ids is not None:
         ids = context.session_ids[ref] = SessionIds(context.ids)
         ids.restore(saved.session_ids)
@@ -150,6 +148,8 @@ def restore_call(ref: str, saved: SavedCall, context: Context, now: float) -> Ca
     set_interim(call, now)
     if saved.is_unsettled:
         call.timers.set(RECOVERY, now + SETTLE_SECONDS)
+    if saved.media is not None:  # the last, because it takes ports, or nothing
+        call.media = restore_media(saved.media, ref, context, now)
     return call
 
 
