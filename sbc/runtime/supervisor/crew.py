@@ -32,6 +32,7 @@ class Crew:
         self._lines: dict[Child, socket.socket] = {}
         self._wires: dict[Child, int] = {}  # the version that each one speaks
         self._asked_for: set[Child] = set()
+        self._empty: set[Child] = set()  # seats of an earlier supervisor, whose workers have ended with it
 
     # --- for signalling -----------------------------------------------------------------------------------------------
 
@@ -46,10 +47,13 @@ class Crew:
         child = Child(number)
         self._asked_for.add(child)
         seat = self._seats.get(child)
-        if seat is None:
+        if seat is None or child in self._empty:
             path = os.path.join(os.environ.get("SBC_MEDIA_SOCKETS", SOCKETS_FOLDER), f"media-{number}.sock")  # noqa: PTH118
             if _answers(path):
+                if seat is not None:
+                    self.dismiss(child)
                 return os.fsencode(path), None
+        if seat is None:
             seat = self._seats[child] = make_seat(number)
         return seat.address, child
 
@@ -63,6 +67,7 @@ class Crew:
     def dismiss(self, child: Child) -> None:
         """Its seat is not needed any more."""
         self._seats.pop(child).close()
+        self._empty.discard(child)
 
     # --- processes ----------------------------------------------------------------------------------------------------
 
@@ -71,6 +76,7 @@ class Crew:
         pid, line = start_worker(self._seats[child], self._environment, self._program)
         self.close_line(child)
         self._wires[child] = VERSION
+        self._empty.discard(child)
         self._watch(child, line)
         return pid
 
@@ -127,7 +133,9 @@ class Crew:
             listener, memory = socket.socket(fileno=next(descriptors)), next(descriptors)
             self._seats[child] = Seat(worker.number, listener, memory)
             self._wires[child] = worker.wire
-            if worker.pid:
+            if not worker.pid:
+                self._empty.add(child)
+            else:
                 running[child] = worker.pid
                 self._watch(child, socket.socket(fileno=next(descriptors)))
         return running
