@@ -39,14 +39,22 @@ class Recovery:
         self._journal = journal
         self._lost: list[Out] = []
         self._records: list[Out] = []
+        self._left_over: list[Out] = []  # of calls that others have taken in, where we died in the middle of that
         self._restored: list[str] = []
         self._set_up = 0
 
     def restore(self, items: Sequence[tuple[str, bytes]], now: float) -> None:
         values = {key.removeprefix(PREFIX): value for key, value in items if key.startswith(PREFIX)}
         ends = {ref.removesuffix(END): values.pop(ref) for ref in list(values) if ref.endswith(END)}
-        for ref, value in values.items():
-            self._restore(ref, value, ends.pop(ref, None), now)
+        read = {ref: self._read(ref, value, ends.pop(ref, None)) for ref, value in values.items()}
+        found = {ref: pair for ref, pair in read.items() if pair is not None}
+        taken_in = {one.ref for saved, _ in found.values() if isinstance(saved, SavedCall) for one in saved.joined}
+        self._left_over += [AskMedia(wire.DeleteSession(ref)) for ref in sorted(taken_in)]
+        for ref, (saved, ended) in found.items():
+            if ref in taken_in:
+                self._lost += [*self._journal.forget(ref), StoreState(PREFIX + ref + END, None)]
+            else:
+                self._restore(ref, saved, ended, now)
         for ref in ends:  # of calls that were about to be forgotten
             self._lost.append(StoreState(PREFIX + ref + END, None))
 
@@ -61,11 +69,19 @@ class Recovery:
             outs.append(Log("warning", "calls.recovered", (("talking", len(restored)), ("set_up", self._set_up))))
         for ref in restored:
             outs += self._living.guarded(ref, lambda call: _resume(call, now), now)
+        outs += self._left_over  # the calls that go on have taken of these what they need
+        self._left_over = []
         return outs
 
-    def _restore(self, ref: str, value: bytes, end: bytes | None, now: float) -> None:
+    def _read(self, ref: str, value: bytes, end: bytes | None) -> tuple[Saved, Saved | None] | None:
         try:
-            saved, ended = decode(value), None if end is None else decode(end)
+            return decode(value), None if end is None else decode(end)
+        except UnreadableError as error:
+            self._lose(ref, error)
+            return None
+
+    def _restore(self, ref: str, saved: Saved, ended: Saved | None, now: float) -> None:
+        try:
             if isinstance(saved, SavedCall) and isinstance(ended, SavedEnd):
                 self._take_ended(ref, saved, ended, now)
             else:
