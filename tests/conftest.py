@@ -88,7 +88,10 @@ def world(request):
 
 def is_replayed(item):
     """Not where a test reaches into the engine: what it does there is in no recording."""
-    reaches_in = not REACHING_IN.isdisjoint((item.path.stem, item.originalname)) or "monkeypatch" in inspect.signature(item.function).parameters
+    reaches_in = (
+        not REACHING_IN.isdisjoint((item.path.stem, item.originalname))
+        or "monkeypatch" in inspect.signature(item.function).parameters
+    )
     return bool(REPLAYED) and not reaches_in and zlib.crc32(item.nodeid.encode()) % REPLAYED == 0
 
 
