@@ -20,6 +20,7 @@ from sbc.b2bua.leftovers import SavedSetup, save_setup, setup_mark
 from sbc.b2bua.saved_call import SavedCall, save_call
 from sbc.b2bua.states import Ended, Talking
 from sbc.core.commands import Log, StoreState
+from sbc.core.surrogates import plain
 from sbc.trace.masking import shown_error
 
 PREFIX: Final = "call/"
@@ -40,7 +41,10 @@ class UnreadableError(Exception):
 
 
 def encode(saved: Saved) -> bytes:
-    return _HEAD + _ENCODE(saved)
+    try:
+        return _HEAD + _ENCODE(saved)
+    except UnicodeEncodeError:
+        return _HEAD + _ENCODE(plain(saved))
 
 
 def decode(value: bytes) -> Saved:

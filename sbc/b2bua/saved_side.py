@@ -15,6 +15,7 @@ from sbc.b2bua.numbers import SavedNumbers, restored_numbers, save_numbers
 from sbc.b2bua.securing import Fingerprint, SavedSecuring, Securing
 from sbc.b2bua.sides import Agreed, Dtmf, Side
 from sbc.core.ids import IdSource
+from sbc.core.surrogates import plain
 from sbc.policy.model import CodecRules, Latching
 from sbc.sdp.direction import Direction
 from sbc.sdp.model import Origin, Session
@@ -76,9 +77,16 @@ def save_side(side: Side) -> Raw:
     )
     known, saved = side.saved
     if known != state:
-        saved = Raw(_encoder.encode(_saved(side)))
+        saved = Raw(_written(_saved(side)))
         side.saved = state, saved
     return saved
+
+
+def _written(saved: SavedSide) -> bytes:
+    try:
+        return _encoder.encode(saved)
+    except UnicodeEncodeError:
+        return _encoder.encode(plain(saved))
 
 
 def _saved(side: Side) -> SavedSide:
