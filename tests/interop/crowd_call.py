@@ -47,6 +47,12 @@ class Call:
         return self.status == 408 and not any("<- SIP/2.0" in what for _, what in self.caller.heard)
 
     @property
+    def is_shed(self) -> bool:
+        """Refused before it was read: by an overloaded SBC, which writes no record of it."""
+        heard = [what for _, what in self.caller.heard if what.startswith("<- ")]
+        return self.status == 503 and not self.rang and all("SIP/2.0 503" in what for what in heard)
+
+    @property
     def number(self) -> str:
         """Whose digits are this call's: the called number of an outbound call, the caller's of an inbound one."""
         return f"+{(_CALLED if self.plan.caller == 'pbx' else _CALLER) + self.n}"

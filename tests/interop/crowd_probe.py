@@ -36,6 +36,12 @@ class Probe:
         assert at is not None
         return at - moment
 
+    def longest_wait(self, since: float) -> float:
+        """Seconds that an answer to what was asked since then took at most; what nobody answered waits to this day."""
+        answered = dict(self._answered)
+        now = time.time()
+        return max(answered.get(asked, now) - asked for asked in tuple(self._sent) if asked >= since)
+
     def close(self) -> None:
         self._over.set()
         self._thread.join(5)

@@ -42,6 +42,7 @@ class Lab:
         media: Mapping[str, str] = {},
         has_bpffs: bool = True,
         without: str = "",
+        env: Mapping[str, str] = {},
         **options: Any,
     ) -> Node:
         """`without`: a command that takes permissions from what it runs."""
@@ -50,7 +51,7 @@ class Lab:
         self.node = self._start(**{"inside": INSIDE, "outside": OUTSIDE, "pbx": PBX, "carrier": CARRIER} | options,
             prefix=(*self.namespaces.enter("sbc"), *mounts, *without.split()),
             media="{" + ", ".join(f"{key}: {value}" for key, value in keys.items()) + "}",
-            env={"SBC_BPFFS": str(self._bpffs)},
+            env={"SBC_BPFFS": str(self._bpffs)} | dict(env),
         )  # fmt: skip
         if engine != "auto":
             self.has_engine(engine)

@@ -110,7 +110,6 @@ def test_the_supervisor_is_killed(story, engine):
     told.suffers(TOTAL_KILLS, told.supervisor_dies)
     told.prints(f"the supervisor, {engine}")
     nothing_is_lost(told)
-    assert told.longest_silence() <= TOTAL_BACK_SECONDS
     told.was_back_within(TOTAL_BACK_SECONDS)
 
 
@@ -121,5 +120,4 @@ def test_all_are_killed_at_once(story, engine):
     told.suffers(TOTAL_KILLS, told.all_die)
     told.prints(f"all, {engine}")
     nothing_is_lost(told)
-    assert told.longest_silence() <= TOTAL_BACK_SECONDS
     told.was_back_within(TOTAL_BACK_SECONDS)
