@@ -446,7 +446,7 @@ class Modification:
 
     def _finish(self, now: float) -> None:
         self._change = None
-        self._call.timers.stop("change")
+        self._call.timers.stop("change", RECOVERY)
         self._call.media.settle(now)
         note_held(self._call, now)
         note_encrypted(self._call, now)

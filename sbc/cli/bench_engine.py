@@ -7,7 +7,7 @@ import gc
 import random
 import time
 import tracemalloc
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from sbc.b2bua.commands import AskMedia, Command, OpenPorts, WriteCdr
@@ -16,6 +16,7 @@ from sbc.b2bua.switch import Switch
 from sbc.core.address import Address, Flow, Transport
 from sbc.core.ids import IdSource
 from sbc.media import wire
+from sbc.policy.engine import Policy
 from sbc.policy.load import Source, parse_policy
 from sbc.sip.commands import SendMessage
 from sbc.sip.message import Request, Response
@@ -90,9 +91,9 @@ def parse_and_print(rounds: int = 4000) -> tuple[float, float]:
 class EngineBench:
     """A Switch with a scripted PBX and carrier around it. `cpu` sums the time spent inside the engine."""
 
-    def __init__(self) -> None:
+    def __init__(self, make_engine: Callable[[Policy, IdSource], Switch] = Switch) -> None:
         policy = parse_policy([Source("bench.yaml", POLICY.encode())])
-        self.switch = Switch(policy, IdSource(random.Random(1).randbytes))
+        self.switch = make_engine(policy, IdSource(random.Random(1).randbytes))
         self.now = 0.0
         self.cpu = 0.0
         self._next_port: dict[str, int] = {}

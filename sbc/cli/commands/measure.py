@@ -22,15 +22,21 @@ BenchSeconds = Annotated[
 Costs are printed beside a yardstick measured in the same run. With media:
 packets alone, between network namespaces of its own, beside kernel forwarding
 and rtpengine; this takes root. With journal: what it costs that every call
-survives, beside the same calls without it.
+survives, beside the same calls without it; with recording, likewise, of
+`sbc run --record`.
 
   sbc bench
   sbc bench media
   sbc bench media --calls 500 --seconds 60
-  sbc bench journal""",
+  sbc bench journal
+  sbc bench recording""",
 )
 def bench(
-    part: Literal["all", "media", "journal"] = "all", /, *, calls: BenchCalls = 500, seconds: BenchSeconds = 6
+    part: Literal["all", "media", "journal", "recording"] = "all",
+    /,
+    *,
+    calls: BenchCalls = 500,
+    seconds: BenchSeconds = 6,
 ) -> int:
     if part == "media":
         from sbc.cli.bench_report import run_media_bench
@@ -40,6 +46,10 @@ def bench(
         from sbc.cli.bench_journal import run_journal_bench
 
         return run_journal_bench()
+    if part == "recording":
+        from sbc.cli.bench_recording import run_recording_bench
+
+        return run_recording_bench()
     from sbc.cli.bench import run_bench
 
     return run_bench()
