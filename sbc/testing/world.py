@@ -17,7 +17,6 @@ from sbc.b2bua.commands import (
     Log,
 )
 from sbc.b2bua.events import (
-    CdrDurable,
     CdrFlows,
     CdrStarted,
     ClockSet,
@@ -398,8 +397,9 @@ class World:
         self.disk_is_full = False
         records, self.unwritten = self.unwritten, []
         for record in records:
-            self.cdr.append(record)
-            self.tell(CdrDurable(record.ref))
+            stored = self.lives.store(record)
+            if stored is not None:
+                self.tell(stored)
         refs, self.untold = self.untold, []
         for ref in refs:
             self.tell(CdrStarted(ref))

@@ -52,8 +52,9 @@ class Attempt(Struct, eq=False):
 
     @property
     def callee(self) -> Party | None:
-        """Who has answered it."""
-        return next((party for _, party in self.arrivals if party.answered_at is not None), None)
+        """Who has answered it. Of several, whose answers have crossed a CANCEL, the one that it was left to."""
+        answered = [party for _, party in self.arrivals if party.answered_at is not None]
+        return next((party for party in answered if party.stage is Stage.TALKING), answered[-1] if answered else None)
 
     def is_established(self, now: float) -> bool:
         """On both sides, and neither has said BYE."""

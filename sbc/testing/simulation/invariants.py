@@ -182,7 +182,8 @@ class Watch:
             self._is_as_planned(attempt, party, records[0] if records else None)
 
     def _rang_once(self, attempt: Attempt) -> None:
-        rung = [name for name, party in attempt.arrivals if party.answered_at is not None]
+        # Whose answer has crossed a CANCEL gets BYE (RFC 3261 §15).
+        rung = [name for name, one in attempt.arrivals if one.answered_at is not None and "BYE" not in one.heard]
         stations = [name for name, _ in attempt.arrivals]
         doubled = [name for name in stations if stations.count(name) > 1]
         if doubled and not set(attempt.excuses) & {"death", "reset", "weather"}:

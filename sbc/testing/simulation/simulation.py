@@ -11,7 +11,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from sbc.b2bua.events import Event, MediaReplied
+from sbc.b2bua.events import Event, HangUpOrdered, MediaReplied
 from sbc.media import wire
 from sbc.testing.binding import Binding
 from sbc.testing.simulation.agenda import Agenda
@@ -117,8 +117,17 @@ class Simulation:
             if not isinstance(news, wire.Running):
                 self.tell(MediaReplied(news))
         self._run_until(self.now + _QUIET_SECONDS)
+        self._end_forgotten()
         self.watch.judge()
         self._turn_page()
+
+    def _end_forgotten(self) -> None:
+        """Calls that were held when the phones of both sides died, which no timer ends: an operator does."""
+        forgotten = [one for one in self.book.all if {"death", "power", "crash"} & set(one.excuses)]
+        for ref in sorted(self.world.switch.calls)[: len(forgotten)]:
+            self.ordered.add(ref)
+            self.tell(HangUpOrdered(ref))
+        self._run_until(self.now + _QUIET_SECONDS)
 
     def _run_until(self, end: float) -> None:
         while True:

@@ -145,7 +145,7 @@ class Station:
         attempt = self._attempts.pop(party.n, None)
         if attempt is not None and self._sim.world.lives.all_died:
             attempt.excuses.append("power")  # what it said was refused, and it has not waited
-        if attempt is not None and (party is attempt.party or party.answered_at is not None):
+        if attempt is not None and (party is attempt.party or attempt.answered_at is not None):
             attempt.had_timer = attempt.had_timer if attempt.ends else party.interval is not None
             attempt.ends["caller" if party is attempt.party else "callee"] = self._sim.now
 

@@ -125,7 +125,7 @@ class Traffic:
     def _who(self, attempt: Attempt, side: str) -> tuple[str, Party] | None:
         if side == "caller":
             return None if attempt.party is None else (attempt.caller, attempt.party)
-        return next((one for one in attempt.arrivals if one[1].answered_at is not None), None)
+        return next((one for one in attempt.arrivals if one[1] is attempt.callee), None)
 
     # --- beside calls -------------------------------------------------------------------------------------------------
 
