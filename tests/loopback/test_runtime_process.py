@@ -1,5 +1,6 @@
 """`sbc run` as a process: what it says, what it holds, how it ends. Real sockets, a real media worker."""
 
+import contextlib
 import os
 import re
 import signal
@@ -292,9 +293,11 @@ def test_a_killed_supervisor_leaves_the_calls_to_the_next_start(start, peer, car
     talking(sbc, peer, carrier, host)
     sbc.kill()
     carrier.settimeout(0.5)
-    with pytest.raises(TimeoutError):
-        while not carrier.recv(4096).startswith(b"BYE "):
-            pass
+    heard = []
+    with contextlib.suppress(TimeoutError):
+        while True:
+            heard.append(carrier.recv(4096).split()[0])
+    assert b"BYE" not in heard
 
 
 def test_numbers_do_not_stand_in_the_log(start, peer, carrier, host):
