@@ -180,8 +180,8 @@ KINDS: Final[Mapping[str, Kind]] = {
     # the program
     "restart.refused": Kind("The installed program did not take over: {reason}", (), ("restart.done",)),
     "signalling.restarted": Kind(
-        "Signalling died with status {after_status} and was started again[, after {gone_seconds} seconds]; "
-        "the calls of before are not known any more."
+        "Signalling died with status {after_status} and was started again. Calls that were up go on; "
+        "those that nobody had answered were ended."
     ),
     "supervisor.gone": Kind("The supervisor was killed; this program ends."),
     "child.died": Kind("The process {child} died with status {status}; it is started again.", ("child",)),

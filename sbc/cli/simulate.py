@@ -2,7 +2,7 @@
 
 import time
 
-from sbc.core.errors import OperatorError
+from sbc.cli import UsageError
 from sbc.testing.simulation.planted import BUGS, planted
 from sbc.testing.simulation.simulation import Settings, Simulation, Violation
 from sbc.testing.simulation.story import command, tell
@@ -11,7 +11,7 @@ from sbc.testing.simulation.story import command, tell
 def run_simulation(settings: Settings, seeds: int, bug: str = "") -> int:
     """0 where every invariant held for every seed; else 1."""
     if bug and bug not in BUGS:
-        raise OperatorError(f"no such bug: {bug}; there are {', '.join(BUGS)}")
+        raise UsageError(f"--plant {bug}: no such bug; there are {', '.join(BUGS)}")
     failed: list[int] = []
     began, hours = time.perf_counter(), 0.0
     for seed in range(settings.seed, settings.seed + seeds):

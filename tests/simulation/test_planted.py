@@ -2,8 +2,8 @@
 
 import pytest
 
+from sbc.cli import UsageError
 from sbc.cli.simulate import run_simulation
-from sbc.core.errors import OperatorError
 from sbc.testing.simulation.planted import BUGS, planted
 from sbc.testing.simulation.simulation import Settings, Simulation, Violation
 from sbc.testing.simulation.story import tell
@@ -56,5 +56,5 @@ def test_the_command_is_content_where_all_holds(capsys):
 
 
 def test_a_bug_that_nobody_knows_is_refused():
-    with pytest.raises(OperatorError, match="no such bug: bee"):
+    with pytest.raises(UsageError, match="--plant bee: no such bug"):
         run_simulation(Settings(1), seeds=1, bug="bee")

@@ -57,10 +57,15 @@ def bench(
 
 Seed = Annotated[int, Parameter(name="--seed", validator=Number(gte=0), help="The first seed.")]
 Seeds = Annotated[int, Parameter(name="--seeds", validator=Number(gte=1), help="How many, one after another.")]
-Hours = Annotated[float, Parameter(name="--hours", validator=Number(gt=0), help="Of virtual time, for each seed.")]
+Hours = Annotated[
+    float, Parameter(name="--hours", validator=Number(gt=0, lte=8784), help="Of virtual time, for each seed.")
+]
 CallRate = Annotated[float, Parameter(name="--calls-per-hour", validator=Number(gt=0, lte=3600), help="On average.")]
 Faults = Annotated[
-    float, Parameter(name="--fault-minutes", validator=Number(gte=0), help="From fault to fault, on average; 0: none.")
+    float,
+    Parameter(
+        name="--fault-minutes", validator=Number(gte=0, lte=100_000), help="From fault to fault, on average; 0: none."
+    ),
 ]
 Deaths = Annotated[bool, Parameter(name="--deaths", negative="--no-deaths", help="Of signalling, and power cuts.")]
 Plant = Annotated[str, Parameter(name="--plant", help="A bug that is to be found.")]

@@ -189,3 +189,18 @@ def sbc_python(*arguments, stdout=subprocess.PIPE, **environment):
         text=True,
         env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))} | environment,
     )
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--hours", "inf"], "for --hours"),
+        (["--hours", "9000"], "for --hours"),
+        (["--fault-minutes", "inf"], "for --fault-minutes"),
+        (["--plant", "bee"], "--plant bee: no such bug; there are record-twice"),
+    ],
+)
+def test_a_simulation_that_cannot_be_meant_so_is_2_and_one_line(words, said, capsys):
+    assert run_command(["simulate", *words]) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert said in line
