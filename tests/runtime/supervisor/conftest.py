@@ -73,7 +73,7 @@ life.recv(1)
 # Becomes signalling when it is told to.
 STAND_BY = (
     f"SIGNALLING = {SIGNALLING!r}"
-     """
+    """
 import os, socket, sys
 import msgspec
 line = socket.socket(fileno=int(sys.argv[1]))
