@@ -1,7 +1,7 @@
 """What the call journal costs: CPU per complete call with it and without it, in turns of one run, and a call's size.
 
-Calls ring, are answered and end a while after each other, as fast as an SBC with `RATE` calls/s has them, so that the
-disk's writer finds its usual groups. Counted is the engine's part (values are made of calls), the memory's (they are
+Calls ring, are answered and end a while after each other, at `RATE` calls/s: so many at once each 50 ms, as the disk's
+writer gathers them. Counted is the engine's part (values are made of calls), the memory's (they are
 copied) and the writer thread's (SQLite and fsync, its CPU alone). Without: the same engine, whose journal is told
 nothing. The figures are medians of the turns; a busy machine makes them all larger. No sockets. Used by `sbc bench
 journal`.
@@ -29,6 +29,7 @@ from sbc.cli.bench_engine import EngineBench
 from sbc.core.commands import StoreState
 from sbc.runtime.held_memory import HeldMemory
 from sbc.runtime.state_store import StateStore
+from sbc.runtime.state_writer import GATHER_SECONDS
 from sbc.sip.commands import SendMessage
 from sbc.sip.message import Request, Response
 
@@ -44,19 +45,18 @@ _TALK_CALLS: Final = 60
 
 
 class JournalCost(Struct, frozen=True):
-    """CPU microseconds per complete call. `sizes`: octets of a plain call's values, the median of each sort."""
+    """CPU microseconds per complete call, medians of the turns. `ratio`: what is added, the median of the ratios within
+    a turn. `sizes`: octets of a plain call's values, the median of each sort.
+    """
 
     without: float
     engine: float  # with the journal
     memory: float
     writer: float
+    ratio: float
     calls: int
     puts: float  # values that were written for a call, and deletions
     sizes: dict[str, int]
-
-    @property
-    def ratio(self) -> float:
-        return (self.engine + self.memory + self.writer) / self.without - 1
 
 
 def journal_cost(seconds: float = 8.0) -> JournalCost:
@@ -80,6 +80,7 @@ def journal_cost(seconds: float = 8.0) -> JournalCost:
             engine,
             memory_part,
             writer,
+            statistics.median(sum(one[1:4]) / one[0] - 1 for one in turns),
             round(sum(one[4] for one in turns)),
             kept.puts / kept.calls,
             kept.sizes(),
@@ -145,9 +146,10 @@ class _Half:
         """A fifth of a second, in real time."""
         self.bench.cpu, self.calls = 0.0, 0
         begun = time.monotonic()
-        for n in range(round(_TURN_SECONDS * RATE)):
-            time.sleep(max(0.0, begun + n / RATE - time.monotonic()))
-            self.step()
+        for n in range(round(_TURN_SECONDS / GATHER_SECONDS)):
+            time.sleep(max(0.0, begun + n * GATHER_SECONDS - time.monotonic()))
+            for _ in range(round(GATHER_SECONDS * RATE)):
+                self.step()
 
     def step(self) -> None:
         """One call begins, an earlier one is answered, a still earlier one ends."""
@@ -170,6 +172,7 @@ class _Kept(_Half):
         self._store = store
         self.seconds = 0.0
         self.puts = 0
+        self._last: dict[str, tuple[str, int]] = {}
         self._sizes: dict[str, list[int]] = defaultdict(list)
         super().__init__()
 
@@ -183,8 +186,15 @@ class _Kept(_Half):
         self.seconds += time.thread_time() - begun
         if command.key.startswith(journal.PREFIX):
             self.puts += 1
-            if command.value is not None:
-                self._sizes[type(journal.decode(command.value)).__name__].append(len(command.value))
+            self._note(command.key, command.value)
+
+    def _note(self, key: str, value: bytes | None) -> None:
+        """Of the values of one sort the last one counts: that is what is kept for long."""
+        last = self._last.pop(key, None)
+        if value is not None:
+            self._last[key] = type(journal.decode(value)).__name__, len(value)
+        if last is not None and self._last.get(key, ("",))[0] != last[0]:
+            self._sizes[last[0]].append(last[1])
 
     def sizes(self) -> dict[str, int]:
         return {name: round(statistics.median(octets)) for name, octets in sorted(self._sizes.items())}
