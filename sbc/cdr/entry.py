@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from sbc.cdr.record import CallRecord
 from sbc.core.cause import Cause
+from sbc.core.surrogates import plain, spelled
 
 _CHECKSUM: Final = 8  # hexadecimal digits of a CRC-32
 
@@ -99,7 +100,7 @@ def line_of(entry: Entry) -> bytes:
     try:
         text = _encoder.encode(entry)
     except UnicodeEncodeError:  # octets of a peer that were no UTF-8 came in as lone surrogates
-        text = _encoder.encode(_storable(msgspec.to_builtins(entry)))
+        text = _encoder.encode(plain(entry, spelled))
     return b"%08x %b\n" % (zlib.crc32(text), text)
 
 
@@ -163,15 +164,3 @@ def closed(entry: Entry) -> CallRecord:
         egress_call_id=None,
         estimated=True,
     )
-
-
-def _storable(value: object) -> object:
-    match value:
-        case str():
-            return value.encode("utf-8", "backslashreplace").decode()
-        case dict():
-            return {key: _storable(one) for key, one in value.items()}
-        case list() | tuple():
-            return [_storable(one) for one in value]
-        case _:
-            return value

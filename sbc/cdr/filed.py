@@ -20,6 +20,7 @@ from sbc.cdr.record import CallRecord
 from sbc.cdr.spool import Spot
 from sbc.core.errors import OperatorError
 from sbc.core.files import Folder
+from sbc.core.surrogates import plain, spelled
 
 PLACE: Final = "files.place"
 _NEW: Final = "files.place.new"
@@ -182,8 +183,4 @@ def forget_place(kept_in: Folder) -> None:
 
 def _object(record: CallRecord) -> dict[str, Any]:
     shown = cdr_object(cdr_row(record), [attempt_row(record.ref, one) for one in record.attempts])
-    return {name: _text_of(value) for name, value in shown.items()}
-
-
-def _text_of(value: Any) -> Any:
-    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
+    return {name: plain(value, spelled) for name, value in shown.items()}

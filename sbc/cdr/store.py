@@ -28,6 +28,7 @@ from sbc.cdr.reader import PAGE_RECORDS, PAGE_RECORDS_MAXIMUM, CdrReader, Page, 
 from sbc.cdr.record import CallRecord
 from sbc.cdr.spool import Spot
 from sbc.core import limits
+from sbc.core.surrogates import spelled
 
 __all__ = ["PAGE_RECORDS", "PAGE_RECORDS_MAXIMUM", "CdrReader", "CdrWriter", "Page", "Place", "StoreError"]
 
@@ -205,7 +206,7 @@ def place_of_copy(connection: sqlite3.Connection, destination: str) -> Place | N
 
 def _storable(row: Row) -> Row:
     """Octets of a peer that were no UTF-8 and came in as lone surrogates cannot be stored as they are."""
-    return tuple(v.encode("utf-8", "backslashreplace").decode() if isinstance(v, str) else v for v in row)
+    return tuple(spelled(value) if isinstance(value, str) else value for value in row)
 
 
 def _insert(table: str, columns: Sequence[str], *, key: str) -> str:
