@@ -34,7 +34,7 @@ from sbc.b2bua.commands import (
     StoreState,
     WriteCdr,
 )
-from sbc.b2bua.events import HangUpOrdered, PolicyChanged, StateRestored
+from sbc.b2bua.events import HangUpOrdered, LeaveOrdered, PolicyChanged, StateRestored
 from sbc.b2bua.switch import Switch
 from sbc.core import limits
 from sbc.core.address import Address, Transport
@@ -184,6 +184,7 @@ class _Program:
         self._is_stopping = False
         self._label = ""  # the admin API's address
         self._is_leaving = False  # the next life goes on with our calls, and wants to begin at once
+        self._is_orphaned = False  # the supervisor was killed
         self._engine = make_engine(policy, ids)
         self._driver = driver = Driver(self._engine, _escaped)
         self._copy = CdrCopy(opened.store)
@@ -307,6 +308,7 @@ class _Program:
 
     async def _keep(self, stop: Stop, *, task_status: trio.TaskStatus[None]) -> None:
         await self._keeper.run(task_status=task_status)
+        self._is_orphaned = True
         stop.leave.set()  # nobody holds our sockets any more; whoever starts the next SBC has our calls on the disk
 
     async def _first_look_ups(self) -> None:
@@ -435,6 +437,8 @@ class _Program:
     async def _leave_when_told(self, stop: Stop, until_stopped: trio.CancelScope) -> None:
         await stop.leave.wait()
         self._is_leaving = True
+        if not self._is_orphaned:
+            self._driver.handle(LeaveOrdered())
         until_stopped.cancel()
 
     async def _restart(self, _: Restart) -> Reply:

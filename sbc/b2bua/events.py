@@ -89,6 +89,10 @@ class DrainRevoked(Struct, frozen=True):
     """
 
 
+class LeaveOrdered(Struct, frozen=True):
+    """The program ends on purpose, and leaves its calls to the next start. A drain ends with it."""
+
+
 class DrillOrdered(Struct, frozen=True):
     """Treat this PBX as down, or as what it is again."""
 
@@ -178,6 +182,7 @@ Event = (
     | HangUpOrdered
     | DrainOrdered
     | DrainRevoked
+    | LeaveOrdered
     | DrillOrdered
     | BusyOutOrdered
     | PingOrdered

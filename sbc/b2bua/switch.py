@@ -48,6 +48,7 @@ from sbc.b2bua.events import (
     Event,
     HangUpOrdered,
     InterfaceChanged,
+    LeaveOrdered,
     LiftOrdered,
     MediaReplied,
     PingOrdered,
@@ -168,7 +169,8 @@ class Switch:
 
     def start(self, now: float) -> list[Command]:
         outs = [*self.ports.start(), *self._in_force.watch_names(now), *self.relations.start(now)]
-        commands = self._run([*outs, *self.keeping_out.start(now), *self._recovery.start(now)], now)
+        more = [*self.keeping_out.start(now), *self._recovery.start(now), *self._drain.start(now)]
+        commands = self._run([*outs, *more], now)
         return self._written_first(commands, now)
 
     def receive(self, data: bytes, flow: Flow, now: float) -> list[Command]:
@@ -279,13 +281,15 @@ class Switch:
                 self._context.is_disk_stalled = isinstance(event, CdrStalled)
                 return []
             case HangUpOrdered(known):
-                ref = self._context.moves.call_of(known) or known  # another call may have taken it in
+                ref = self._context.moves.call_of(known) or self._with(known)  # another call may have taken it in
                 return self._with_call(ref, lambda call: call.hang_up(Cause.OPERATOR, now), now)
             case DrainOrdered():
                 said = self._run(self._drain.begin(event, now), now)
                 return [*said, *self._tick(now)]
             case DrainRevoked():
                 return self._run(self._drain.revoke(now), now)
+            case LeaveOrdered():
+                return self._run(self._drain.forget(), now)
             case DrillOrdered(pbx, on):
                 return self._run(self.relations.order("drill", pbx, now, on=on), now)
             case BusyOutOrdered(trunk, on):
@@ -297,6 +301,7 @@ class Switch:
             case StateRestored(items):
                 self.relations.restore(items, now, self._context.wall.at_zero)
                 self.keeping_out.restore(items, now, self._context.wall.at_zero)
+                self._drain.restore(items)
                 self._recovery.restore(items, now)
                 return []
             case PolicyChanged(policy):
@@ -437,6 +442,10 @@ class Switch:
 
     def _with_call(self, ref: str, step: Callable[[Call], Sequence[CallOut]], now: float) -> list[Command]:
         return self._run(self._living.guarded(ref, step, now), now)
+
+    def _with(self, ref: str) -> str:
+        """The call that has taken this one in, in whatever life; or itself."""
+        return next((call.ref for call in self.calls.values() if any(ref == one.ref for one in call.joined)), ref)
 
     def _is_spared(self, request: Request, name: str) -> bool:
         """What must be served though its sender's share of the transactions is used up."""

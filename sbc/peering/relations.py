@@ -191,7 +191,9 @@ class Relations:
     def _start_registrations(self, now: float) -> list[Out]:
         outs: list[Out] = []
         for peer in self.policy.peers.values():
-            if peer.register is None or peer.name in self._registrations or self._has_left:
+            if peer.register is None or peer.name in self._registrations:
+                continue
+            if self._has_left and peer.name not in self._left:
                 continue
             saved = self._saved.get(peer.name)
             registration = Registration(peer, self.credentials(peer.name), self._ids, saved=saved)
@@ -358,6 +360,10 @@ class Relations:
         return [
             out for name, one in self._registrations.items() for out in self._follow(name, one.unregister(now), now)
         ]
+
+    def stay_away(self) -> None:
+        """An earlier life had begun to leave: only carriers where it is still bound are spoken to, to leave them."""
+        self._has_left = True
 
     def register_again(self, now: float) -> list[Out]:
         """The drain was taken back: with the carriers that we had left."""

@@ -432,6 +432,34 @@ def test_a_drain_that_waits_for_a_call_keeps_the_binding_until_it_is_over(world)
     assert story.sbc.idle()
 
 
+def test_a_carrier_that_a_drain_has_left_is_not_registered_with_after_a_death(world):
+    story = Story(world).run(1.0)
+    story.sbc.tell(DrainOrdered(story.sbc.now + 60.0, is_leaving=True))
+    story.run(1.0)
+    count = len(story.registrar.registers)
+    story.sbc.signalling_dies()
+    story.sbc.signalling_lives(after=1.0)
+    story.run(2000.0)
+    assert len(story.registrar.registers) == count
+    assert not story.is_bound()
+    story.sbc.tell(DrainRevoked())
+    story.run(1.0)
+    assert story.is_bound()
+    assert story.sbc.idle()
+
+
+def test_a_carrier_that_was_just_being_left_at_a_death_is_left_by_the_next_life(world):
+    story = Story(world).run(1.0)
+    with story.sbc.net.holding(story.carrier):
+        story.sbc.tell(DrainOrdered(story.sbc.now + 60.0, is_leaving=True))
+        story.sbc.signalling_dies()
+    story.sbc.signalling_lives(after=1.0)
+    story.run(5.0)
+    assert not story.is_bound()
+    assert story.registrar.last.expires == 0
+    assert story.sbc.idle()
+
+
 def test_a_drain_that_is_taken_back_registers_again(world):
     story = Story(world).run(1.0)
     story.sbc.tell(DrainOrdered(story.sbc.now + 60.0, is_leaving=True))
