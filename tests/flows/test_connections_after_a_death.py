@@ -5,6 +5,7 @@ import pytest
 from sbc.core.address import Transport
 from sbc.testing.world import CARRIER, DID, FAR, INSIDE, OFFICE, POLICY
 
+from .test_pbxs_behind_nat import hide
 from .test_tls import POLICY as BY_TLS
 from .test_tls import by_tls, from_us
 from .test_tls_peers import HOME, home_of
@@ -14,22 +15,6 @@ REGISTERING = POLICY.replace("address: sip:10.0.0.5:5060", f"registers: true, ac
 OVER_TCP = POLICY.replace(f"sip:{CARRIER}", f"sip:{CARRIER};transport=tcp").replace(
     f"sip:{OFFICE}", f"sip:{OFFICE};transport=tcp"
 )
-PRIVATE = "192.168.1.10:5060"
-
-
-class Hidden:
-    """Behind a NAT: nobody reaches its Contact."""
-
-    def __init__(self, identity):
-        self._identity = identity
-
-    def __getattr__(self, name):
-        return getattr(self._identity, name)
-
-    @property
-    def contact(self):
-        name, value = self._identity.contact
-        return name, value.replace(str(self._identity.address), PRIVATE)
 
 
 def registered(world, *, hidden=False):
@@ -38,11 +23,7 @@ def registered(world, *, hidden=False):
     pbx.has_credentials("office", "0ff1ce")
     binding = pbx.registers("sip:office@10.0.0.1")
     if hidden:
-        me = pbx.agent.line.identity
-        pbx.agent.line.identity = Hidden(me)
-        pbx.unregisters()
-        binding.contact = f"sip:{me.user}@{PRIVATE}"
-        pbx.refreshes(expires=600)
+        hide(pbx, binding)
     carrier = sbc.carrier()
     carrier.invites(DID)
     pbx.answers()

@@ -26,13 +26,15 @@ def behind_nat(world, policy=ANYWHERE, **options):
 def hide(pbx, binding):
     """From now on its calls and its registration name the private address."""
     me = pbx.agent.line.identity
-    pbx.agent.line.identity = _Hidden(me)
-    binding.contact = f"sip:{me.user}@{PRIVATE}"
+    pbx.agent.line.identity = Hidden(me)
     pbx.unregisters()
+    binding.contact = f"sip:{me.user}@{PRIVATE}"
     pbx.refreshes(expires=600)
 
 
-class _Hidden:
+class Hidden:
+    """Behind a NAT: nobody reaches its Contact."""
+
     def __init__(self, identity):
         self._identity = identity
 
@@ -97,7 +99,7 @@ def move(sbc, pbx, address):
     """The NAT gives it another place: what it sends comes from there."""
     me = pbx.agent.line.identity._identity
     sbc.net.attach(pbx.agent, (Transport.UDP, address_of(address)))
-    pbx.agent.line.identity = _Hidden(replace(me, address=address_of(address)))
+    pbx.agent.line.identity = Hidden(replace(me, address=address_of(address)))
 
 
 def places(sbc, method):

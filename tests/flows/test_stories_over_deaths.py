@@ -5,61 +5,36 @@ left out: a death shows there, and is meant to.
 """
 
 import inspect
+from importlib import import_module
 
 import pytest
 
 from sbc.testing.dying import deaths
 
-from . import (
-    test_callee_answers,
-    test_connected_identity,
-    test_digits,
-    test_glare,
-    test_hang_up_in_each_state,
-    test_header_policy,
-    test_hold,
-    test_media_family,
-    test_media_recoding,
-    test_media_sources,
-    test_media_streams,
-    test_requests_within_calls,
-    test_rfc6337_patterns,
-    test_route_sets,
-    test_session_timers,
-    test_sessions_that_change,
-    test_srtp,
-    test_srtp_keys,
-    test_topology,
-    test_transfer_attended,
-    test_transfer_blind,
-    test_transfer_passed,
-    test_transfer_replaces,
-)
-
 FILES = (
-    test_callee_answers,
-    test_connected_identity,
-    test_digits,
-    test_glare,
-    test_hang_up_in_each_state,
-    test_header_policy,
-    test_hold,
-    test_media_family,
-    test_media_recoding,
-    test_media_sources,
-    test_media_streams,
-    test_requests_within_calls,
-    test_rfc6337_patterns,
-    test_route_sets,
-    test_session_timers,
-    test_sessions_that_change,
-    test_srtp,
-    test_srtp_keys,
-    test_topology,
-    test_transfer_attended,
-    test_transfer_blind,
-    test_transfer_passed,
-    test_transfer_replaces,
+    "callee_answers",
+    "connected_identity",
+    "digits",
+    "glare",
+    "hang_up_in_each_state",
+    "header_policy",
+    "hold",
+    "media_family",
+    "media_recoding",
+    "media_sources",
+    "media_streams",
+    "requests_within_calls",
+    "rfc6337_patterns",
+    "route_sets",
+    "session_timers",
+    "sessions_that_change",
+    "srtp",
+    "srtp_keys",
+    "topology",
+    "transfer_attended",
+    "transfer_blind",
+    "transfer_passed",
+    "transfer_replaces",
 )
 LEFT_OUT = frozenset(
     {
@@ -76,8 +51,8 @@ LEFT_OUT = frozenset(
 
 
 def stories():
-    for file in FILES:
-        name = file.__name__.rpartition(".")[2].removeprefix("test_")
+    for name in FILES:
+        file = import_module(f".test_{name}", __package__)
         for story, function in inspect.getmembers(file, inspect.isfunction):
             is_plain = story.startswith("test_") and list(inspect.signature(function).parameters) == ["world"]
             if is_plain and not getattr(function, "pytestmark", ()) and story not in LEFT_OUT:

@@ -18,11 +18,11 @@ from typing import Self
 from .children import until
 from .crowd_call import OTHER, Call, Plan
 from .crowd_exchange import Exchange, Side, Timers
-from .crowd_line import header
 from .crowd_probe import Probe
 from .crowd_sound import Sound
 from .crowd_wire import Connections, Datagrams
 from .node import Node
+from .phones import header
 
 _AT_ONCE = 20  # exchanges of one kind under way
 

@@ -6,7 +6,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from .crowd_exchange import Side
-from .crowd_line import Line, body_of
+from .crowd_line import Line
+from .phones import body_of
 
 if TYPE_CHECKING:
     from .crowd import Crowd

@@ -15,9 +15,10 @@ from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Literal
 
-from .crowd_line import Line, header
+from .crowd_line import Line
 from .crowd_sound import Ear
 from .crowd_wire import Connections, Datagrams, Way
+from .phones import header
 
 if TYPE_CHECKING:
     from .crowd import Crowd

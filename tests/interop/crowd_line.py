@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
 from .crowd_sound import Ear
+from .phones import body_of, header, in_brackets
 
 if TYPE_CHECKING:
     from .crowd_call import Call
@@ -199,19 +200,3 @@ class Line:
     def story(self) -> str:
         lines = [f"  {at:.3f} {what}" for at, what in self.heard]
         return "\n".join([f"{self.exchange.side} {self.call_id} {self.state}", *lines])
-
-
-def header(text: str, name: str) -> str:
-    found = re.search(rf"^{name}: (.*?)\r$", text, re.MULTILINE)
-    assert found, f"no {name} in {text}"
-    return found[1]
-
-
-def body_of(text: str) -> str:
-    return text.partition("\r\n\r\n")[2]
-
-
-def in_brackets(field: str) -> str:
-    found = re.search(r"<([^>]+)>", field)
-    assert found, field
-    return found[1]

@@ -6,7 +6,7 @@ import threading
 import time
 
 from .children import until
-from .crowd_line import header
+from .phones import header
 
 _PROBE_SECONDS = 0.05
 

@@ -168,7 +168,7 @@ class Phone:
 
     def _is_called(self, invite: str, call_id: str) -> "Dialog":
         us = f"{header(invite, 'To')};tag=t{next(_numbers)}"
-        dialog = Dialog(self, call_id, us, header(invite, "From"), _in_brackets(header(invite, "Contact")), "")
+        dialog = Dialog(self, call_id, us, header(invite, "From"), in_brackets(header(invite, "Contact")), "")
         self.dialogs.append(dialog)
         dialog.sdp = self.answers(dialog, body_of(invite))
         return dialog
@@ -249,7 +249,7 @@ class Dialog:
             if status < 300:
                 self.remote = body_of(text) or self.remote
                 self._them = header(text, "To")
-                self._target = _in_brackets(header(text, "Contact"))
+                self._target = in_brackets(header(text, "Contact"))
             self._sends("ACK", self._last_invite, (), "")
         self.is_over = self.is_over or method == "BYE"
         self.status = status
@@ -284,7 +284,7 @@ def bracketed(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def _in_brackets(field: str) -> str:
+def in_brackets(field: str) -> str:
     found = re.search(r"<([^>]+)>", field)
     assert found, field
     return found[1]

@@ -7,7 +7,6 @@ import structlog
 import trio
 
 from sbc.admin.alarm_kinds import KINDS
-from sbc.cdr.record import CallRecord
 from sbc.cdr.store import CdrWriter, Place
 from sbc.core import limits
 from sbc.core.errors import OperatorError
@@ -16,18 +15,10 @@ from sbc.policy.model import Postgres
 from sbc.runtime import cdr_copy, cdr_postgres
 from sbc.runtime.cdr_copy import CdrCopy
 from sbc.runtime.cdr_postgres import CopyError, need_psycopg
+from tests.runtime.records_of_tests import record
 
 HERE = Postgres("postgresql://x@here/z", Secret("secret-word"))
 THERE = Postgres("postgresql://x@there/z")
-
-
-def record(ref):
-    return CallRecord(
-        ref=ref, ingress="office", egress=None, route=None, caller="1", called="2", called_as_sent=None,
-        started_at=0.0, ringing_at=None, answered_at=None, ended_at=1.0, billable_ms=0, sip_status=404, q850=1,
-        ended_by="sbc", cause="no_route", emergency=False, disaster=False, media=None, ingress_call_id="x",
-        egress_call_id=None,
-    )  # fmt: skip
 
 
 class Server:

@@ -10,7 +10,6 @@ from structlog.testing import capture_logs
 from sbc.b2bua.commands import NoteCdr, WriteCdr
 from sbc.b2bua.events import CdrDurable
 from sbc.cdr.entry import Attempted, Stopped
-from sbc.cdr.record import CallRecord
 from sbc.cdr.spool import Spool, Spot
 from sbc.cdr.store import CdrReader, CdrWriter, StoreError
 from sbc.policy.model import CdrRules, RecordFiles
@@ -20,15 +19,7 @@ from sbc.runtime.cdr_feed import CdrFeed
 from sbc.runtime.cdr_records import CdrRecords
 from sbc.runtime.cdr_retention import CdrRetention
 from sbc.runtime.disk import DiskFolder
-
-
-def record(ref):
-    return CallRecord(
-        ref=ref, ingress="office", egress=None, route=None, caller="1", called="2", called_as_sent=None,
-        started_at=0.0, ringing_at=None, answered_at=None, ended_at=1.0, billable_ms=0, sip_status=404, q850=1,
-        ended_by="sbc", cause="no_route", emergency=False, disaster=False, media=None, ingress_call_id="x",
-        egress_call_id=None,
-    )  # fmt: skip
+from tests.runtime.records_of_tests import record
 
 
 async def until(condition):

@@ -9,20 +9,11 @@ from structlog.testing import capture_logs
 from sbc.b2bua.commands import NoteCdr, WriteCdr
 from sbc.b2bua.events import CdrDurable, CdrFailed, CdrFlows, CdrStalled, CdrStarted
 from sbc.cdr.entry import Attempted, Started, Stopped
-from sbc.cdr.record import CallRecord
 from sbc.cdr.spool import SpoolError
 from sbc.core import limits
 from sbc.runtime import cdr_sink
 from sbc.runtime.cdr_sink import CdrSink
-
-
-def record(ref):
-    return CallRecord(
-        ref=ref, ingress="office", egress=None, route=None, caller="1", called="2", called_as_sent=None,
-        started_at=0.0, ringing_at=None, answered_at=None, ended_at=1.0, billable_ms=0, sip_status=404, q850=1,
-        ended_by="sbc", cause="no_route", emergency=False, disaster=False, media=None, ingress_call_id="x",
-        egress_call_id=None,
-    )  # fmt: skip
+from tests.runtime.records_of_tests import record
 
 
 def attempt(ref):
