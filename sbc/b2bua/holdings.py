@@ -55,6 +55,11 @@ class Holdings:
         self._closing |= {moved[leg] for leg in other._closing}
         other._closing.clear()
 
+    def goes_on(self) -> None:
+        """In another life: paths of attempts that were given up wait for their peers' last word again."""
+        held = self._context.relations.paths.held_by(self._ref)
+        self._closing = {one.leg for one in held if self._legs[one.leg].is_closed}
+
     def return_paths(self) -> None:
         """Of attempts whose peers have said their last word meanwhile."""
         for leg in [n for n in self._closing if self._legs[n].is_quiet]:

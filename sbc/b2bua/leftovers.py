@@ -55,12 +55,7 @@ def setup_mark(call: "Call") -> Hashable:
 
 def left_of(legs: Iterable[Leg], layer: TransactionLayer) -> dict[int, SavedLeg]:
     """Of these, what peers still wait for, or may say yes to."""
-    return {leg.n: save_leg(leg, layer) for leg in legs if not leg.is_quiet or _is_known(leg, layer)}
-
-
-def _is_known(leg: Leg, layer: TransactionLayer) -> bool:
-    """Our final response to its INVITE may be asked for once more."""
-    return leg.uas is not None and layer.has(leg.uas.key)
+    return {leg.n: save_leg(leg, layer) for leg in legs if leg.is_remembered(layer)}
 
 
 class Leftovers:
@@ -70,13 +65,14 @@ class Leftovers:
         self._legs: dict[str, Mapping[int, SavedLeg]] = {}
 
     def restore(self, ref: str, saved: SavedSetup, now: float) -> None:  # noqa: ARG002
+        """Raises ParseError for what cannot be read; then nothing is left of it."""
+        self.go_on(ref, saved.legs)
         self._calls[ref] = saved
-        self._legs[ref] = saved.legs
 
     def go_on(self, ref: str, legs: Mapping[int, SavedLeg]) -> None:
-        """What a call that had ended has left; its record is another matter."""
+        """What a call that had ended has left; its record is another matter. Raises as `restore`."""
         if legs:
-            self._legs[ref] = legs
+            self._legs[ref] = {n: reached_again(leg) for n, leg in legs.items()}
 
     def start(self, now: float) -> list[Order | Command]:
         """All that is to be said, once."""
@@ -87,7 +83,7 @@ class Leftovers:
             outs += self._end(ref, saved, now)
         left = [leg for of_call in legs.values() for leg in of_call.values()]
         for serial, leg in enumerate(left):
-            outs += farewell(reached_again(leg), serial, now)
+            outs += farewell(leg, serial, now)
         return outs
 
     def _end(self, ref: str, saved: SavedSetup, now: float) -> list[Command]:

@@ -26,12 +26,15 @@ from sbc.b2bua.saved_media import SavedMedia, restore_media, save_media
 from sbc.b2bua.session_ids import SavedSessionIds, SessionIds
 from sbc.b2bua.spooling import set_interim
 from sbc.b2bua.states import Talking
+from sbc.core.limits import ATTEMPTS_PER_CALL, TRANSFERS_PER_CALL
 from sbc.peering.rates import Usage
 from sbc.peering.views import Direction, HolderView
 from sbc.policy.model import Decision, Peer
 from sbc.sip.message import Fields
 
 SETTLE_SECONDS: Final = 4.0  # for a peer to send again what has got no answer, before we ask both
+
+_LEGS: Final = (TRANSFERS_PER_CALL + 1) * (ATTEMPTS_PER_CALL + 1)  # of one call, at most
 
 
 class SavedParties(Struct, frozen=True, omit_defaults=True):
@@ -93,7 +96,7 @@ def save_call(call: Call) -> SavedCall:
             said.called, said.caller, said.display, said.asserted, said.is_anonymous, said.identity, said.is_sips
         ),
         call.pair,
-        {leg.n: save_leg(leg, context.layer) for leg in call.legs if not leg.is_quiet},
+        {leg.n: save_leg(leg, context.layer) for leg in call.legs if leg.is_remembered(context.layer)},
         tuple([(tag, context.dialogs[tag][1]) for tag in call.tags if tag in context.dialogs]),
         save_media(call.media),
         call.decision.emergency,
@@ -126,7 +129,7 @@ def restore_call(ref: str, saved: SavedCall, context: Context, now: float) -> Ca
     call.account = account
     call.decision = Decision(route=account.route, emergency=saved.emergency)
     call.pair = saved.pair
-    call.legs[:] = [_leg(ref, n, saved, ingress, context) for n in range(max(*saved.legs, *saved.pair, 0) + 1)]
+    call.legs[:] = [_leg(ref, n, saved, ingress, context) for n in range(_count(saved))]
     call.ingress = call.legs[0]
     for leg in call.legs:
         context.trace.begins(ref, leg.n, leg.peer.name)
@@ -159,6 +162,14 @@ def peer_named(name: str, context: Context, interface: str = "") -> Peer:
     return Peer(name, "trunk", interface or next(iter(context.interfaces)), ()) if known is None else known
 
 
+def _count(saved: SavedCall) -> int:
+    """Of its legs: numbers of those that are closed are known too, and no other leg may have them."""
+    known = (*saved.legs, *saved.pair, *(n for _, n in saved.tags), *(one.leg for one in saved.joined))
+    if min(known) < 0 or max(known) >= _LEGS:
+        raise ValueError("a leg that no call has")
+    return max(known) + 1
+
+
 def _leg(ref: str, n: int, saved: SavedCall, ingress: Peer, context: Context) -> Leg:
     """One that is closed counts, and nothing more is asked of it."""
     number, one = context.ids.number, saved.legs.get(n)
@@ -175,6 +186,7 @@ def _restore_holdings(holdings: Holdings, ref: str, saved: SavedCall, context: C
     """Whatever the caps say now: it has them."""
     held = [HolderView(trunk, ref, leg, way, since, urgent) for trunk, leg, way, since, urgent in saved.paths]
     context.relations.paths.take_again(held)
+    holdings.goes_on()
     holdings.usages += _used_again(ref, saved.usages, saved.account, context, now)
 
 

@@ -37,6 +37,7 @@ from sbc.sip.dialog.invite_uas import AckMissing, InviteUas
 from sbc.sip.message import Fields, Request, Response
 from sbc.sip.timing import Timing
 from sbc.sip.transaction.key import ServerKey
+from sbc.sip.transaction.layer import TransactionLayer
 from sbc.sip.transaction.outputs import TransactionFailed
 
 
@@ -125,6 +126,10 @@ class Leg:
         """Closed, and no INVITE of ours is left to which the peer may still say yes."""
         uac = self.sending.uac
         return self.is_closed and (uac is None or uac.is_over)
+
+    def is_remembered(self, layer: TransactionLayer) -> bool:
+        """Something of it is to be known in another life; also our refusal of its INVITE, until that has its ACK."""
+        return not self.is_quiet or (self.uas is not None and layer.has(self.uas.key))
 
     @property
     def is_modifiable(self) -> bool:
