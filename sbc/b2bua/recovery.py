@@ -46,7 +46,7 @@ class Recovery:
     def restore(self, items: Sequence[tuple[str, bytes]], now: float) -> None:
         values = {key.removeprefix(PREFIX): value for key, value in items if key.startswith(PREFIX)}
         ends = {ref.removesuffix(END): values.pop(ref) for ref in list(values) if ref.endswith(END)}
-        read = {ref: self._read(ref, value, ends.pop(ref, None)) for ref, value in values.items()}
+        read = {ref: self._read(ref, value, ends.pop(ref, None), now) for ref, value in values.items()}
         found = {ref: pair for ref, pair in read.items() if pair is not None}
         taken_in = {one.ref for saved, _ in found.values() if isinstance(saved, SavedCall) for one in saved.joined}
         self._left_over += [AskMedia(wire.DeleteSession(ref)) for ref in sorted(taken_in)]
@@ -73,11 +73,11 @@ class Recovery:
         self._left_over = []
         return outs
 
-    def _read(self, ref: str, value: bytes, end: bytes | None) -> tuple[Saved, Saved | None] | None:
+    def _read(self, ref: str, value: bytes, end: bytes | None, now: float) -> tuple[Saved, Saved | None] | None:
         try:
             return decode(value), None if end is None else decode(end)
         except UnreadableError as error:
-            self._lose(ref, error)
+            self._lose(ref, error, now)
             return None
 
     def _restore(self, ref: str, saved: Saved, ended: Saved | None, now: float) -> None:
@@ -87,7 +87,8 @@ class Recovery:
             else:
                 self._take(ref, saved, now)
         except Exception as error:  # noqa: BLE001  one call's value must not keep all others down
-            self._lose(ref, error)
+            joined = saved.joined if isinstance(saved, SavedCall) else ()
+            self._lose(ref, error, now, *[one.ref for one in joined])
 
     def _take(self, ref: str, saved: Saved, now: float) -> None:
         match saved:
@@ -124,10 +125,15 @@ class Recovery:
         until = min(end.at, now) + REPEATED_SECONDS
         self._journal.is_over(ref, until, is_stored=end.is_over, has_end=True)
 
-    def _lose(self, ref: str, error: Exception) -> None:
-        """Of a version that is not read, damaged, or of a policy that does not fit. Whatever it held is let go of."""
+    def _lose(self, ref: str, error: Exception, now: float, *joined: str) -> None:
+        """Of a version that is not read, damaged, or of a policy that does not fit. Whatever it held is let go of.
+        `joined`: calls that it has taken in.
+        """
         context = self._context
         context.relations.paths.give_back_all(ref)
+        for one in (ref, *joined):
+            context.relations.quotas.end_all(one, now, context.wall.of(now))
+        context.trace.end(ref, failed=True, at=now)
         for tag in [tag for tag, place in context.dialogs.items() if place[0] == ref]:
             del context.dialogs[tag]
         context.session_ids.pop(ref, None)

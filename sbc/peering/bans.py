@@ -248,7 +248,7 @@ def _kept(ban: _Ban) -> bytes:
 def _restored(value: bytes, source: str, now: float, wall_at_zero: float) -> _Ban | None:
     try:
         kept = msgspec.json.decode(value, type=_Kept)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return None
     zero = 0.0 if kept.clock else wall_at_zero
     until = kept.until - zero

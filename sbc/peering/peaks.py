@@ -63,7 +63,7 @@ class DayPeaks:
         """What was stored before the last stop; of another day, or of no sense, it counts as nothing."""
         try:
             found = msgspec.json.decode(saved, type=_Saved)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError):
             return
         if found.day == self._day(now):
             self.trunks |= Counter(found.trunks)

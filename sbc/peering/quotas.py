@@ -67,6 +67,11 @@ class Quotas:
         """By which `usage` gives these."""
         return tuple([key for key, usage in self._usage.items() if usage in usages]) if usages else ()
 
+    def end_all(self, ref: str, now: float, wall: float) -> None:
+        """This call uses no limit any more, whichever it has used. `wall`: wall-clock seconds (UTC) at `now`."""
+        for usage in self._usage.values():
+            usage.end(ref, now, wall)
+
     def views(self, now: float, wall: float) -> tuple[LimitView, ...]:
         """`wall`: wall-clock seconds (UTC) at `now`."""
         return tuple(
