@@ -28,6 +28,7 @@ from sbc.b2bua.journal import CallJournal
 from sbc.cli.bench_engine import EngineBench
 from sbc.core.commands import StoreState
 from sbc.runtime.held_memory import HeldMemory
+from sbc.runtime.memory import settle_memory
 from sbc.runtime.state_store import StateStore
 from sbc.runtime.state_writer import GATHER_SECONDS
 from sbc.sip.commands import SendMessage
@@ -73,6 +74,7 @@ def journal_cost(seconds: float = 8.0) -> JournalCost:
         for _ in range(_WARM):
             kept.step()
             bare.step()
+        settle_memory()  # as the program does it
         turns = [_turn(kept, bare, store) for _ in range(round(seconds / _TURN_SECONDS))]
         without, engine, memory_part, writer = (statistics.median(one[n] for one in turns) * 1e6 for n in range(4))
         cost = JournalCost(
