@@ -7,6 +7,7 @@ that comes out.
 
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Final
 
 from msgspec.structs import replace
@@ -74,7 +75,7 @@ from sbc.b2bua.shedding import Shedding
 from sbc.b2bua.snapshot import CallView, EngineView, LoadView
 from sbc.b2bua.strangers import Strangers
 from sbc.b2bua.tables import engine_tables
-from sbc.b2bua.ticking import Ticks
+from sbc.b2bua.ticking import Ticks, apart
 from sbc.b2bua.view import call_view, engine_view, load_view
 from sbc.b2bua.whose import asked, is_of_probe, ref_of, user_of
 from sbc.core import limits
@@ -168,9 +169,9 @@ class Switch:
     # --- what moves it ------------------------------------------------------------------------------------------------
 
     def start(self, now: float) -> list[Command]:
-        outs = [*self.ports.start(), *self._in_force.watch_names(now), *self.relations.start(now)]
-        more = [*self.keeping_out.start(now), *self._recovery.start(now), *self._drain.start(now)]
-        commands = self._run([*outs, *more], now)
+        parts = (self.relations, self.keeping_out, self._recovery, self._drain)
+        begun = apart(*[partial(part.start, now) for part in parts])
+        commands = self._run([*self.ports.start(), *self._in_force.watch_names(now), *begun], now)
         return self._written_first(commands, now)
 
     def receive(self, data: bytes, flow: Flow, now: float) -> list[Command]:
@@ -299,11 +300,14 @@ class Switch:
             case QueueAged(seconds, queue):
                 return self._run(self.shedding.queued(seconds, queue, now), now)
             case StateRestored(items):
-                self.relations.restore(items, now, self._context.wall.at_zero)
-                self.keeping_out.restore(items, now, self._context.wall.at_zero)
-                self._drain.restore(items)
-                self._recovery.restore(items, now)
-                return []
+                at_zero = self._context.wall.at_zero
+                refused = apart(
+                    lambda: self.relations.restore(items, now, at_zero),
+                    lambda: self.keeping_out.restore(items, now, at_zero),
+                    lambda: self._drain.restore(items),
+                    lambda: self._recovery.restore(items, now),
+                )
+                return self._run(refused, now)
             case PolicyChanged(policy):
                 self.policy = policy
                 self.peer_tapes.keep_only(policy.peers)

@@ -1,4 +1,5 @@
-"""The parts that have deadlines besides calls, each behind a barrier: a bug in one stops the timers of no other.
+"""The parts that have deadlines besides calls, each behind a barrier: a bug in one stops the timers of no other, and
+keeps no other from its start.
 
 One that has failed rests for a second, because its deadline is most likely due still. Used by the switch, whose calls
 have a barrier each (`living`).
@@ -15,6 +16,17 @@ REST_SECONDS: Final = 1.0
 Out = TypeVar("Out")
 Tick = Callable[[float], Iterable[Out]]
 Next = Callable[[], float | None]
+
+
+def apart(*parts: Callable[[], Iterable[Out] | None]) -> list[Out | Log]:
+    """What these order. What one of them cannot live with (a value of another age) keeps none of the others down."""
+    outs: list[Out | Log] = []
+    for part in parts:
+        try:
+            outs += part() or ()
+        except Exception as error:  # noqa: BLE001  see the docstring
+            outs.append(crash_log("", error))
+    return outs
 
 
 class Ticks(Generic[Out]):

@@ -7,11 +7,14 @@ from msgspec.structs import replace
 
 from sbc.b2bua import journal
 from sbc.b2bua.commands import AskMedia, Log, StoreState, WriteCdr
+from sbc.b2bua.draining import Draining
 from sbc.b2bua.events import BanOrdered, BusyOutOrdered, ClockSet, StateRestored
+from sbc.b2bua.keeping_out import KeepingOut
 from sbc.b2bua.leftovers import SavedSetup
 from sbc.b2bua.saved_call import SavedCall
 from sbc.b2bua.switch import Switch
 from sbc.media import wire
+from sbc.peering.relations import Relations
 from sbc.testing.seeds import seeded_ids
 from sbc.testing.world import FAR, POLICY, WALL_AT_ZERO
 
@@ -123,3 +126,24 @@ def test_a_ban_that_is_no_text_keeps_no_call_down(world):
     switch, _ = started(sbc, kept)
     assert len(switch.calls) == 1
     assert not switch.keeping_out.bans.is_banned(STRANGER)
+
+
+@pytest.mark.parametrize("part", [Relations, KeepingOut, Draining])
+@pytest.mark.parametrize("step", ["restore", "start"])
+def test_a_bug_in_what_begins_beside_keeps_no_call_down(world, monkeypatch, part, step):
+    sbc = world()
+    office, carrier = sbc.office(), sbc.carrier()
+    office.invites(FAR)
+    carrier.answers()
+    sbc.signalling_dies()
+
+    def fails(*_):
+        raise RuntimeError(step)
+
+    monkeypatch.setattr(part, step, fails)
+    sbc.signalling_lives()
+    assert [log.event for log in sbc.logs if log.level == "error"] == ["call.crashed"]
+    assert sbc.hears(office, carrier)
+    office.hangs_up()
+    assert sbc.cdr.only.cause == "normal"
+    assert sbc.idle(but=["errors"])
