@@ -43,7 +43,6 @@ class Faults:
         self._until = 0.0
         self.told: list[tuple[float, str]] = []  # when, what
         self.is_bad_weather = False
-        self.disk_full_since: float | None = None
         kinds: list[Callable[[], None]] = [
             self._weather, self._weather, self._phone_dies, self._phone_dies, self._connections_break,
             self._worker_dies, self._reload, self._drain, self._drill, self._busy_out, self._clock, self._full_disk,

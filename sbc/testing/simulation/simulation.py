@@ -74,7 +74,7 @@ class Simulation:
         self._binding: Binding | None = None
         self._on_death: tuple[Callable[[], None], float] | None = None
         self._digest = hashlib.sha256()
-        self._hashed = self._messages = self._answered = self._deaths = 0
+        self._messages = self._answered = self._deaths = 0
         for station in self.stations.values():
             self._manners(station, dice)
 
