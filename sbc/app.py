@@ -263,7 +263,7 @@ class _Program:
             if self._label and not self._engine.load().calls:
                 retire_identity(self._opened.store.path.parent, clock.boot_seconds() + clock.wall_at_zero())
         if unkept:
-            log.error("state.lost", values=unkept, path=str(self._opened.state.path))
+            log.error("state.lost", values=unkept, path=self._opened.state.place)
             if self._is_leaving:  # who comes next may find them in memory, as after a death
                 raise OperatorError(f"{unkept} values are not on the disk")
         if unsaved:

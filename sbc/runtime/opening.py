@@ -21,6 +21,7 @@ from sbc.runtime.dtls_identity import need_dtls
 from sbc.runtime.held_memory import open_journal
 from sbc.runtime.keeper import Keeper
 from sbc.runtime.sockets import OpenSocket
+from sbc.runtime.state_keeper import StateKeeper
 from sbc.runtime.state_store import StateStore
 
 
@@ -30,7 +31,7 @@ class Opened(Struct, frozen=True, eq=False):
     listeners: tuple[OpenSocket, ...]
     admin: socket.socket | None
     store: CdrWriter
-    state: StateStore
+    state: StateKeeper
     lost: frozenset[str]
 
 

@@ -7,6 +7,7 @@ share (Valkey, Redis: SET and DEL) would be another one. Used by `app`.
 from typing import Protocol
 
 from sbc.core.commands import StoreState
+from sbc.core.tables import Table
 
 Items = tuple[tuple[str, bytes], ...]
 
@@ -29,6 +30,11 @@ class StateKeeper(Protocol):
     - What cannot be kept, for want of room, is an alarm, and a value that is not the latest is not given back for it.
     """
 
+    @property
+    def place(self) -> str:
+        """Where the second tier is, for people."""
+        ...
+
     def load(self) -> Items:
         """Once, before anything else. The engine's clock (`clock.go_on`) goes on from where it was."""
         ...
@@ -38,6 +44,14 @@ class StateKeeper(Protocol):
         ...
 
     def store(self, command: StoreState) -> None: ...
+
+    def lag(self) -> tuple[int, float]:
+        """How many values have not reached the second tier yet, and how many seconds the oldest of them has waited."""
+        ...
+
+    def tables(self) -> tuple[Table, ...]:
+        """How full it is."""
+        ...
 
     async def watch(self) -> None:
         """For ever, beside everything else: says when the second tier is behind for long."""

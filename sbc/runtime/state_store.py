@@ -57,11 +57,10 @@ class StateStore:
         self._is_behind_said = False
 
     @property
-    def path(self) -> Path:
-        return self._disk.path
+    def place(self) -> str:
+        return str(self._disk.path)
 
     def lag(self) -> tuple[int, float]:
-        """How many values are not on the disk yet, and how many seconds the oldest of them has waited."""
         return self._disk.pending, self._disk.behind
 
     def tables(self) -> tuple[Table, ...]:

@@ -56,7 +56,7 @@ async def kept(folder, *commands):
 async def test_a_first_start_has_nothing_and_a_private_file(tmp_path):
     store, items = opened(tmp_path)
     assert items == ()
-    assert store.path.stat().st_mode & 0o777 == 0o600
+    assert Path(store.place).stat().st_mode & 0o777 == 0o600
     assert await store.finish(5) == 0
 
 
@@ -91,7 +91,7 @@ async def test_of_values_that_wait_the_last_of_each_key_is_written_in_one_transa
 async def test_a_value_is_on_the_disk_soon_without_an_end(tmp_path):
     store, _ = opened(tmp_path)
     store.store(StoreState("a", b"1"))
-    reader = sqlite3.connect(store.path)
+    reader = sqlite3.connect(store.place)
     await until(lambda: reader.execute("SELECT value FROM state").fetchall() == [(b"1",)])
     reader.close()
     await store.finish(5)

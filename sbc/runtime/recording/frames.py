@@ -45,7 +45,6 @@ class PolicyRead(Struct, frozen=True, array_like=True, tag="policy"):
     number: int
     parts: bytes
     texts: tuple[tuple[str, bytes], ...] = ()
-    withheld: bool = False  # its passwords
 
 
 class Made(Struct, frozen=True, array_like=True, tag="made"):
