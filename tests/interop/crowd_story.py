@@ -65,6 +65,7 @@ class Story:
         )
         self.calls: list[Call] = []
         self.outages: list[float] = []
+        self.longest_wait = 0.0  # of a packet, while processes died
         self.deaths: list[float] = []
         self.total_deaths: list[float] = []
         self._wanted, self._room = calls, room
@@ -84,6 +85,7 @@ class Story:
             at = kill()
             self.deaths.append(at)
             self.outages.append(self.crowd.probe.back_after(at, 30))
+        self.longest_wait = self.crowd.sound.longest_wait()
 
     def signalling_dies(self) -> float:
         return killing.kill(killing.signalling(self.node))
