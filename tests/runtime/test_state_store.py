@@ -56,7 +56,7 @@ async def kept(folder, *commands):
 async def test_a_first_start_has_nothing_and_a_private_file(tmp_path):
     store, items = opened(tmp_path)
     assert items == ()
-    assert Path(store.place).stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / "state.db").stat().st_mode & 0o777 == 0o600
     assert await store.finish(5) == 0
 
 
