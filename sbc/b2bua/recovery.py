@@ -158,7 +158,4 @@ def _resume(call: Call, now: float) -> Sequence[CallOut]:
         why = "who talked here has gone while it was transferred" if gone else "the policy has its peer no more"
         call.explain(f"signalling was started again: {why}", now)
         return [*outs, *call.fail(Cause.FAILED, now)]
-    for leg in call.legs:
-        if leg.n not in call.pair and leg.state is LegState.TALKING:
-            outs += leg.release(200, ())  # it was about to go: a transfer was nearly over
-    return outs
+    return [*outs, *call.transfer.resume(now)]

@@ -36,6 +36,16 @@ class Subscribed(Struct, frozen=True):
     fields: Fields = ()
 
 
+class SavedReferral(Struct, frozen=True, array_like=True):
+    """`id`: of the REFER. `final`: why the NOTIFY that has no answer yet is the last one; "": it is not."""
+
+    id: str
+    is_first: bool
+    expires_at: float
+    status: int
+    final: str = ""
+
+
 class Referral:
     """`cseq` is that of the REFER. `is_first`: no REFER came in this dialog before."""
 
@@ -52,6 +62,15 @@ class Referral:
         self._n = 0
         self._in_flight = False
         self._due = now
+
+    def saved(self) -> SavedReferral:
+        """While it is not over."""
+        return SavedReferral(self._id, self._is_first, self._expires_at or 0.0, self._status, self._final)
+
+    def remind(self, now: float) -> list[Notification]:
+        """In another life: what was said last may not have been heard."""
+        self._owed = True
+        return self._next(now)
 
     @property
     def is_over(self) -> bool:
@@ -139,6 +158,13 @@ class Referral:
         event = "refer" if self._is_first else f"refer;id={self._id}"
         fields = (("Event", event), ("Subscription-State", str(state)), _SIPFRAG)
         return [Notification(self._n, fields, sipfrag(self._status))]
+
+
+def restored_referral(saved: SavedReferral, now: float) -> Referral:
+    referral = Referral(0, now, is_first=saved.is_first)
+    referral._id, referral._status, referral._final = saved.id, saved.status, saved.final
+    referral._expires_at = saved.expires_at
+    return referral
 
 
 def sipfrag(status: int) -> bytes:

@@ -26,6 +26,7 @@ from sbc.b2bua.saved_media import SavedMedia, restore_media, save_media
 from sbc.b2bua.session_ids import SavedSessionIds, SessionIds
 from sbc.b2bua.spooling import set_interim
 from sbc.b2bua.states import Talking
+from sbc.b2bua.telling import SavedTelling
 from sbc.core.limits import ATTEMPTS_PER_CALL, TRANSFERS_PER_CALL
 from sbc.peering.rates import Usage
 from sbc.peering.views import Direction, HolderView
@@ -65,7 +66,7 @@ class SavedJoined(Struct, frozen=True, omit_defaults=True):
 class SavedCall(Struct, frozen=True, omit_defaults=True, tag="call", tag_field="is"):
     """Times are the engine's clock. `legs`: those that have something left to say, by number. `paths`: trunk, leg,
     direction, since, whether for an emergency. `tags`: of our dialogs, and the legs that they are of. `told`: by leg,
-    who is there. `ends_at`: by limits.max_duration.
+    who is there. `ends_at`: by limits.max_duration. `telling`: who has asked for a transfer, and what he was told.
     """
 
     account: SavedAccount
@@ -83,6 +84,7 @@ class SavedCall(Struct, frozen=True, omit_defaults=True, tag="call", tag_field="
     joined: tuple[SavedJoined, ...] = ()
     transfers: int = 0
     is_unsettled: bool = False
+    telling: SavedTelling | None = None
 
 
 def save_call(call: Call) -> SavedCall:
@@ -108,6 +110,7 @@ def save_call(call: Call) -> SavedCall:
         tuple([_joined(one, context) for one in call.joined]),
         call.transfer.count,
         call.modification.is_under_way or call.modification.has_wishes,
+        call.transfer.saved(),
     )
 
 
@@ -145,6 +148,8 @@ def restore_call(ref: str, saved: SavedCall, context: Context, now: float) -> Ca
         usages = _used_again(one.ref, one.usages, one.account, context, now)
         call.joined.append(joined_again(one, usages))
     call.transfer.count = saved.transfers
+    if saved.telling is not None:
+        call.transfer.restore(saved.telling, now)
     call.state = Talking(saved.account.answered_at or saved.account.started_at)
     if saved.ends_at is not None:
         call.timers.set("max_duration", saved.ends_at)

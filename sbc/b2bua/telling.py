@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from sbc.b2bua.referral import Notification, Referral
+from sbc.b2bua.referral import Notification, Referral, SavedReferral, restored_referral
 from sbc.b2bua.referring import Wish
 from sbc.b2bua.reports import LegAsked, LegReplied
 from sbc.sip.headers.event import Event
@@ -26,6 +26,15 @@ class Notified(Struct, frozen=True):
     n: int
 
 
+class SavedTelling(Struct, frozen=True, array_like=True):
+    """`crossed`: whom a REFER has crossed to, by leg, and until when he may say how it goes."""
+
+    leg: int
+    referred: tuple[str, ...] = ()
+    referral: SavedReferral | None = None
+    crossed: tuple[int, float] | None = None
+
+
 class Telling:
     """`leg`: whom the last REFER came from."""
 
@@ -37,6 +46,19 @@ class Telling:
         self._referral: Referral | None = None
         self._referred: tuple[str, ...] = ()  # our tags of dialogs in which REFERs came
         self._serial = 0
+
+    def saved(self, crossed: tuple[int, float] | None) -> SavedTelling:
+        referral = None if self._referral is None or self._referral.is_over else self._referral.saved()
+        return SavedTelling(self.leg, self._referred, referral, crossed)
+
+    def restore(self, saved: SavedTelling, now: float) -> None:
+        """In another life."""
+        self.leg, self._referred = saved.leg, saved.referred
+        self._referral = None if saved.referral is None else restored_referral(saved.referral, now)
+
+    def remind(self, now: float) -> "list[Out]":
+        """In another life: how it gets on, or has ended, once more."""
+        return [] if self._referral is None else self._send(self._referral.remind(now))
 
     @property
     def is_over(self) -> bool:

@@ -19,13 +19,14 @@ from sbc.b2bua.account import Ending, Who
 from sbc.b2bua.beside.errand import patience
 from sbc.b2bua.commands import Log
 from sbc.b2bua.crossing import ENDING, crossing_status
+from sbc.b2bua.leg.state import State as LegState
 from sbc.b2bua.orders import HangUpChild, JoinCalls, PlaceChild
 from sbc.b2bua.referral import SUBSCRIPTION_SECONDS, status_of
 from sbc.b2bua.referring import Wish, is_loop, parties_for, passed_fields, read_refer, referrer
 from sbc.b2bua.replaces import Found, judged, rung_by
 from sbc.b2bua.reports import LegAsked, LegReplied
 from sbc.b2bua.states import Talking
-from sbc.b2bua.telling import Notified, Telling
+from sbc.b2bua.telling import Notified, SavedTelling, Telling
 from sbc.core.cause import Cause, q850_of_status
 from sbc.core.limits import TRANSFERS_PER_CALL
 from sbc.sip.checks import Refusal
@@ -52,8 +53,8 @@ class _Crossed(Struct, frozen=True):
 
     by: int
     far: int
-    wish: Wish
     until: float
+    wish: Wish | None = None  # until it is answered
     key: ServerKey | None = None
     status: int = 0  # that a NOTIFY which came before the answer has told
     is_last: bool = False
@@ -102,6 +103,35 @@ class Transfer:
     def is_active(self) -> bool:
         """A transfer is under way, or the last word about one is."""
         return self._state is not None or not (self._telling is None or self._telling.is_over)
+
+    # --- across the death of the process ------------------------------------------------------------------------------
+
+    def saved(self) -> SavedTelling | None:
+        """Who is told what. What we do ourselves for a transfer is given up with us."""
+        state, telling = self._state, self._telling
+        if telling is None:
+            return None
+        is_crossed = isinstance(state, _Crossed) and state.key is None
+        return telling.saved((state.far, state.until) if is_crossed else None)  # type: ignore[union-attr]
+
+    def restore(self, saved: SavedTelling, now: float) -> None:
+        self._telling = Telling(self._call)
+        self._telling.restore(saved, now)
+        if saved.crossed is not None:
+            far, until = saved.crossed
+            self._state = _Crossed(saved.leg, far, until)
+
+    def resume(self, now: float) -> "list[Out]":
+        """Of a transfer that was nearly over, who was about to go goes. One that has crossed goes on. Any other is
+        given up, and who has asked for it is told so.
+        """
+        call, telling = self._call, self._telling
+        going = [leg.n for leg in call.legs if leg.n not in call.pair and leg.state is LegState.TALKING]
+        if going:
+            self._state = _Parting(tuple(going), now + _PARTING_SECONDS)
+        elif isinstance(self._state, _Crossed):
+            return [] if telling is None else telling.remind(now)
+        return self._finish(503 if telling is None or telling.leg in call.pair else 200, now)
 
     # --- what legs report ---------------------------------------------------------------------------------------------
 
@@ -345,13 +375,13 @@ class Transfer:
         if not orders:
             return self._refuse(report.key, leg, Refusal(480), now)
         # Its sender must hear something while he listens: silence may end his call (RFC 3261 §12.2.1.2, RFC 4320 §4.2).
-        self._state = _Crossed(leg.n, far.n, wish, now + patience(call.context.timing), report.key)
+        self._state = _Crossed(leg.n, far.n, now + patience(call.context.timing), wish, report.key)
         return [*orders]
 
     def _crossed(self, report: LegReplied, now: float) -> "list[Out]":
         """The other side has taken or refused the REFER."""
         state, response = self._state, report.response
-        if not isinstance(state, _Crossed) or state.key is None:
+        if not isinstance(state, _Crossed) or state.key is None or state.wish is None:
             return []
         leg = self._call.legs[state.by]
         if response is None or response.status >= 300:

@@ -118,3 +118,53 @@ def test_a_path_of_an_attempt_that_was_given_up_is_free_when_that_has_ended(worl
     assert [len(path.holders) for path in sbc.switch.snapshot(sbc.now).paths if path.trunk == "first"] == [0]
     office.hangs_up()
     assert sbc.idle(but=["complaints"])
+
+
+def test_who_asked_for_a_transfer_hears_that_it_was_given_up(world):
+    sbc, office, carrier, branch = called(world)
+    referral = refers(office)
+    branch.rings()
+    sbc.run(2)
+    lives_again(sbc)
+    sbc.run(1)
+    assert referral.progress[-1] == 503
+    assert branch.got("CANCEL")
+    assert can_talk(sbc, office, carrier)
+    again = refers(office)  # and may ask for it again, in the same dialog, by an id of its own
+    branch.answers()
+    sbc.run(1)
+    assert again.progress[-1] == 200
+    carrier.hangs_up()
+    assert sbc.idle()
+
+
+def test_who_was_about_to_be_told_of_a_transfer_that_was_made_is_told(world):
+    sbc, office, carrier, branch = called(world)
+    referral = refers(office)
+    branch.rings()
+    sbc.run(2)
+    office.ignores("NOTIFY")
+    branch.answers()
+    sbc.run(0.1)
+    sbc.signalling_dies()
+    office.wakes()
+    sbc.signalling_lives(after=0.3)
+    assert referral.progress[-1] == 200
+    assert office.call.stage == "ended"
+    assert can_talk(sbc, branch, carrier)
+    carrier.hangs_up()
+    assert sbc.idle()
+
+
+def test_the_end_of_a_transfer_that_has_crossed_crosses(world):
+    """The carrier carries it out, by a call through us, which is cut off while it is set up; so he says."""
+    sbc, office, carrier, branch = called(world, "pass")
+    referral = refers(office)
+    sbc.run(1)
+    lives_again(sbc)
+    sbc.run(2)
+    assert branch.got("CANCEL")
+    assert carrier.call.status == 503
+    assert referral.progress[-1] == 503
+    office.hangs_up()
+    assert sbc.idle()
