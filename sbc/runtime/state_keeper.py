@@ -19,7 +19,7 @@ class StateKeeper(Protocol):
     - When it has returned, the value survives the death of this process (the first tier). What is said to a peer is
       said after that; so no peer can know what we do not.
     - Within a documented bound the value survives more than that (the second tier): of `StateStore` the machine's power
-      cut, after some 50 ms; of a shared store the machine's loss.
+      cut, after some 200 ms; of a shared store the machine's loss.
     - Of two values of one key the later counts, always. Of two keys the earlier `store` is there when the later one is,
       in the first tier; in the second all of a group are, or none.
     - A value is whole or not there: never half of it, never of two mixed.

@@ -1,7 +1,7 @@
 """What the engine wants to find again (`StoreState`), in two tiers: memory that outlives us, and `data_dir/state.db`.
 
 A value is in the memory journal when `store` returns, and so survives the death of this process at any instruction.
-Within about a twentieth of a second it is on the disk, too, and survives the death of all processes and of the machine.
+Within about a fifth of a second it is on the disk, too, and survives the death of all processes and of the machine.
 After a death of ours the memory is what counts, and the disk is made like it; after any other start the disk counts.
 
 It never stops the program. That no other process writes here is the CDR store's lock. It bounds what is kept and says

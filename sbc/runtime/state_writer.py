@@ -19,7 +19,7 @@ from sbc.runtime import clock, state_file
 from sbc.runtime.state_file import STATE_FILE, StateFile
 from sbc.runtime.state_keeper import Items
 
-GATHER_SECONDS: Final = 0.05  # what comes within this is one transaction
+GATHER_SECONDS: Final = 0.2  # what comes within this is one transaction: at a twentieth it would cost twice as much
 _PAUSES_SECONDS: Final = (0.5, 1.0, 2.0, 5.0, 10.0)  # after a failure; then the last for ever
 _MARK_SECONDS: Final = 60.0  # between two marks of the clock while there is nothing else to be written
 

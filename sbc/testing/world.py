@@ -258,7 +258,7 @@ class World:
         self.lives.begin(self.policy if policy is None else read_policy(policy))
         self.settle()
 
-    def everything_dies(self, *, late: float = 0.05) -> None:
+    def everything_dies(self, *, late: float = 0.2) -> None:
         """Media worker and supervisor too, as by a power cut. The disk has what was kept `late` seconds ago."""
         self.lives.end_all(late)
 

@@ -143,7 +143,7 @@ class Faults:
             recent = [attempt.begun_at, attempt.answered_at or 0.0, *attempt.ends.values(), attempt.changed_at]
             if self._sim.now - max(recent) < _POWER_CUT_SECONDS:
                 attempt.excuses.append("power")
-        world.everything_dies(late=0.05)
+        world.everything_dies(late=0.2)
         self._sim.when_dead(lambda: self._mark("power cut"), pause)
 
     def _mark(self, what: str) -> None:
