@@ -21,11 +21,11 @@ from .namespaces import CARRIER, INSIDE, OUTSIDE, PBX
 
 EVERY = (0.02, *(0.2,) * 9)  # a tenth of the calls has 50 packets/s, the others 5: what two CPUs carry beside all else
 CALLS_PER_SECOND = 5.0  # that come and go
-ROOM = 100  # call paths beyond those of the calls that stay
+ROOM = 40  # call paths beyond those of the calls that stay
 FINAL_SECONDS = 40.0  # after the last kill, for what was being set up: 64 × T1, and what a phone needs itself
 MOST_SHED = 0.02  # of all calls: what has waited for a start comes all at once
 MOST_OF_OTHERS = 0.15  # of the machine's time, so that how long a start took says something
-UNSURE_SECONDS = 0.1  # before all processes die at once: what was said so late may be on no disk; the bound is 0.05
+UNSURE_SECONDS = 0.3  # before all processes die at once: what was said so late may be on no disk; the bound is 0.2
 
 
 class Story:
