@@ -31,13 +31,15 @@ _BUSY_SECONDS: Final = 5.0  # how long a writer waits for a foreign hand in the 
 class StoreError(OperatorError):
     """The store cannot be opened, read or written; the message names the file and what to do."""
 
+    is_full = False  # the disk
+
 
 def lock_folder(data_dir: Path) -> int:
     """SQLite before 3.51.3 can lose pages of a write-ahead log with two writing connections: there must be one."""
     path = data_dir / LOCK
     try:
         data_dir.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _FILE_MODE)
+        descriptor = _open_lock(path)
     except OSError as error:
         raise StoreError(f"{data_dir}: cannot keep CDRs here: {_reason(error)}") from error
     try:
@@ -48,6 +50,16 @@ def lock_folder(data_dir: Path) -> int:
             raise StoreError(f"{data_dir}: this data_dir is in use by another sbc process") from error
         raise StoreError(f"{path}: cannot be locked: {_reason(error)}") from error
     return descriptor
+
+
+def _open_lock(path: Path) -> int:
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _FILE_MODE)
+    except OSError as error:
+        # A disk that has failed is mounted read-only by the kernel.
+        if error.errno != errno.EROFS:
+            raise
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
 
 
 def open_for_writing(path: Path) -> sqlite3.Connection:
@@ -167,7 +179,9 @@ def told_to_operators(path: Path) -> Iterator[None]:
     except sqlite3.Error as error:
         # The extended code's low octet is the primary one.
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        raise StoreError(f"{path}: {_SENTENCES.get(code) or error}") from error
+        told = StoreError(f"{path}: {_SENTENCES.get(code) or error}")
+        told.is_full = code == sqlite3.SQLITE_FULL
+        raise told from error
 
 
 def exists(path: Path) -> bool:

@@ -39,25 +39,42 @@ class CdrWriter:
     It may be used from any thread; one waits for the other.
     """
 
-    def __init__(self, connection: sqlite3.Connection, path: Path, lock: int) -> None:
-        self._connection = connection
+    _connection: sqlite3.Connection  # there is none while it `is_late`
+
+    def __init__(self, path: Path, lock: int) -> None:
         self._lock = lock
-        self._file = identity(path)
+        self._file: tuple[int, int] | None = None
         self._turn = threading.Lock()
+        self.is_late = True
         self.path = path
-        self.newest = newest_row(connection)  # the number of the row that was written last; 0: there is none
+        self.newest = 0  # the number of the row that was written last; 0: there is none
 
     @classmethod
-    def open(cls, data_dir: Path) -> Self:
-        """Open or create the store. StoreError when the folder, the lock or the database cannot be had."""
+    def open(cls, data_dir: Path, *, is_restart: bool = False) -> Self:
+        """Open or create the store. StoreError when the folder, the lock or the database cannot be had.
+
+        `is_restart`: a database that cannot be had now is late: each use of it tries again, and says why not. So it is
+        with a full disk at any start where there is a database: the spool has what it lacks.
+        """
         path = data_dir / DATABASE
-        lock = lock_folder(data_dir)
+        writer, is_new = cls(path, lock_folder(data_dir)), identity(path) is None
         try:
-            connection = open_for_writing(path)
+            writer._open()
+        except StoreError as error:
+            if not is_restart and not (error.is_full and not is_new):
+                os.close(writer._lock)
+                raise
         except BaseException:
-            os.close(lock)
+            os.close(writer._lock)
             raise
-        return cls(connection, path, lock)
+        return writer
+
+    def _open(self) -> None:
+        self._connection = open_for_writing(self.path)
+        with told_to_operators(self.path):
+            self.newest = newest_row(self._connection)
+        self._file = identity(self.path)
+        self.is_late = False
 
     def fed(self) -> Spot:
         """Up to where it has the records of the spool; the beginning, where it has none."""
@@ -79,6 +96,8 @@ class CdrWriter:
         calls = [cdr_row(record) for record in records]
         attempts = [attempt_row(record.ref, attempt) for record in records for attempt in record.attempts]
         with self._turn:
+            if self.is_late:
+                self._open()
             if self._file is None or identity(self.path) != self._file:
                 self._begin_anew()
             try:
@@ -140,6 +159,8 @@ class CdrWriter:
     @contextlib.contextmanager
     def _working(self) -> Iterator[None]:
         with self._turn, told_to_operators(self.path):
+            if self.is_late:
+                self._open()
             if self._file is None:
                 raise StoreError(f"{self.path}: is closed")
             if identity(self.path) != self._file:
@@ -177,6 +198,9 @@ class CdrWriter:
             self._close()
 
     def _close(self) -> None:
+        if self.is_late:
+            self.is_late = False
+            os.close(self._lock)
         if self._file is None:
             return
         self._file = None

@@ -11,8 +11,8 @@ import structlog
 from sbc.admin.state import SpoolView
 from sbc.cdr.feed import Destination
 from sbc.cdr.filed import place_in
-from sbc.cdr.spool import Damage, Spool
-from sbc.cdr.store import CdrWriter
+from sbc.cdr.spool import Damage, Spool, Spot
+from sbc.cdr.store import CdrWriter, StoreError
 from sbc.policy.model import CdrRules
 from sbc.runtime.cdr_copy import CdrCopy
 from sbc.runtime.cdr_feed import CdrFeed, CdrFiles
@@ -50,12 +50,19 @@ class CdrRecords:
     def start(self, rules: CdrRules) -> None:
         """OperatorError where the spool cannot be read at all, or cannot be used with our store."""
         placed = place_in(DiskFolder(self._kept_in))
-        passed = [self._store.fed(), *([] if placed is None else [placed])]
+        passed = [self._fed(), *([] if placed is None else [placed])]
         for damage in self._spool.load(passed):
             _tell_of(damage)
         self._own.start()
         self._files.start(rules.files)
         self.sink.start()
+
+    def _fed(self) -> Spot:
+        """Where our own store is; it may be there later only, which the feed says."""
+        try:
+            return self._store.fed()
+        except StoreError:
+            return Spot()
 
     def change(self, rules: CdrRules) -> None:
         self._files.change(rules.files)

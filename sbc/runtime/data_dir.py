@@ -10,8 +10,10 @@ from pathlib import Path
 from sbc.core.errors import OperatorError
 
 
-def make_data_dir(path: Path) -> Path:
-    """Raises OperatorError. An existing folder keeps the mode that the operator gave it."""
+def make_data_dir(path: Path, *, is_restart: bool = False) -> Path:
+    """Raises OperatorError. An existing folder keeps the mode that the operator gave it. `is_restart`: a disk that has
+    failed meanwhile must not keep us down.
+    """
     try:
         # umask could only take away, and what is in it tells who called whom.
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -22,6 +24,8 @@ def make_data_dir(path: Path) -> Path:
             f"sbc.data_dir {path}: cannot be made: {(error.strerror or str(error)).lower()}; "
             f"make it, owned by the user that runs sbc, or give another one"
         ) from error
+    if is_restart:
+        return path
     if os.statvfs(path).f_flag & os.ST_RDONLY:
         raise OperatorError(f"sbc.data_dir {path}: the file system is mounted read-only; expected one to write to")
     if not os.access(path, os.R_OK | os.W_OK | os.X_OK):

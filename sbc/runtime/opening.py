@@ -53,7 +53,8 @@ def open_all(policy: Policy, admin: str, keeper: Keeper, stack: contextlib.ExitS
     except OperatorError as error:
         problems.append(str(error))
     try:
-        store = stack.enter_context(CdrWriter.open(make_data_dir(Path(policy.data_dir))))
+        data_dir = make_data_dir(Path(policy.data_dir), is_restart=keeper.is_restart)
+        store = stack.enter_context(CdrWriter.open(data_dir, is_restart=keeper.is_restart))
     except OperatorError as error:
         problems.append(str(error))
     try:

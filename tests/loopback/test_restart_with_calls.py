@@ -218,6 +218,31 @@ def test_a_call_goes_on_over_the_death_of_the_supervisor(start, office, carrier)
     ends_once(sbc, call)
 
 
+def test_a_call_goes_on_over_a_death_though_the_database_of_records_is_damaged(start, office, carrier):
+    sbc = start().ready()
+    call = Call(office, carrier, "damaged")
+    data_dir = Path(sbc.settings["data_dir"])
+    (data_dir / "cdr.db").write_bytes(b"not any more")
+    os.kill(processes(sbc)["signalling"], signal.SIGKILL)
+    sbc.until(lambda: readies(sbc) == 2)
+    sbc.until(lambda: sbc.events("cdr.feed_failing"))
+    assert sbc.get("/api/v1/status")["calls"] == 1
+    (data_dir / "cdr.db").rename(data_dir / "aside")
+    sbc.until(lambda: sbc.events("cdr.fed_again"))
+    ends_once(sbc, call)
+
+
+def test_a_drain_goes_on_over_a_death_and_ends_with_a_restart(start):
+    sbc = start().ready()
+    sbc.ask("POST", "/api/v1/drain")
+    os.kill(processes(sbc)["signalling"], signal.SIGKILL)
+    sbc.until(lambda: readies(sbc) == 2)
+    assert sbc.get("/api/v1/status")["draining"]
+    sbc.process.send_signal(signal.SIGUSR2)
+    sbc.until(lambda: readies(sbc) == 3)
+    assert not sbc.get("/api/v1/status")["draining"]
+
+
 # --- stopped processes ------------------------------------------------------------------------------------------------
 
 

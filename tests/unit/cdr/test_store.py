@@ -15,6 +15,7 @@ import pytest
 from sbc.cdr.filters import Filters
 from sbc.cdr.format import CDR_COLUMNS, cdr_row
 from sbc.cdr.record import AttemptRecord
+from sbc.cdr.spool import Spot
 from sbc.cdr.store import CdrReader, CdrWriter, StoreError
 
 CONTRACT = {
@@ -304,6 +305,68 @@ def test_a_full_disk_is_said_and_loses_nothing_that_was_stored(tmp_path, record)
         writer.write([record("r2")])
 
     assert rows(tmp_path, "SELECT ref FROM cdr ORDER BY ref") == [("r1",), ("r2",)]
+
+
+@pytest.fixture
+def full_disk(monkeypatch):
+    """Begins and ends by its `value`."""
+
+    class Full:
+        value = True
+
+    def execute(connection):
+        if Full.value:
+            connection.execute("CREATE TABLE IF NOT EXISTS filler(what)")
+            connection.execute(f"PRAGMA max_page_count={connection.execute('PRAGMA page_count').fetchone()[0]}")
+            connection.execute("INSERT INTO filler VALUES (zeroblob(100000))")
+
+    monkeypatch.setattr("sbc.cdr.database._add_columns", execute)
+    return Full
+
+
+def test_a_start_with_a_full_disk_has_its_records_later(tmp_path, record, full_disk):
+    full_disk.value = False
+    with CdrWriter.open(tmp_path) as writer:
+        writer.write([record("r1")], Spot(3, 7))
+    full_disk.value = True
+    with CdrWriter.open(tmp_path) as writer:
+        assert writer.is_late
+        for use in (writer.fed, lambda: writer.write([record("r2")]), writer.rows_before):
+            with pytest.raises(StoreError, match="the disk is full"):
+                use()
+        with pytest.raises(StoreError, match="in use by another"):
+            CdrWriter.open(tmp_path)
+        full_disk.value = False
+        assert writer.fed() == Spot(3, 7)
+        assert (writer.is_late, writer.newest) == (False, 1)
+        writer.write([record("r2")])
+    assert rows(tmp_path, "SELECT ref FROM cdr ORDER BY ref") == [("r1",), ("r2",)]
+
+
+def test_a_first_start_on_a_full_disk_is_refused(tmp_path, full_disk):
+    with pytest.raises(StoreError, match="the disk is full"):
+        CdrWriter.open(tmp_path / "new")
+    full_disk.value = False
+    CdrWriter.open(tmp_path / "new").close()
+
+
+def test_a_damaged_database_keeps_no_next_life_down(tmp_path, record):
+    (tmp_path / "cdr.db").write_bytes(b"no database, but many octets" * 100)
+    with pytest.raises(StoreError, match="not an SQLite database"):
+        CdrWriter.open(tmp_path)
+    with CdrWriter.open(tmp_path, is_restart=True) as writer:
+        with pytest.raises(StoreError, match="not an SQLite database"):
+            writer.write([record("r1")])
+        (tmp_path / "cdr.db").rename(tmp_path / "aside")
+        writer.write([record("r1")])
+    assert rows(tmp_path, "SELECT ref FROM cdr") == [("r1",)]
+
+
+def test_a_late_store_that_is_closed_gives_its_lock_back(tmp_path):
+    (tmp_path / "cdr.db").write_bytes(b"no database, but many octets" * 100)
+    CdrWriter.open(tmp_path, is_restart=True).close()
+    (tmp_path / "cdr.db").unlink()
+    CdrWriter.open(tmp_path).close()
 
 
 def test_a_file_that_is_moved_away_keeps_its_records_and_a_new_one_is_begun(tmp_path, record):
