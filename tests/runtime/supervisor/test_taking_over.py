@@ -13,6 +13,8 @@ import pytest
 
 from sbc.runtime.supervisor import handing_on
 
+from .conftest import STAND_BY
+
 pytestmark = [pytest.mark.loopback, pytest.mark.slow]
 
 
@@ -136,21 +138,14 @@ def test_a_table_that_cannot_be_read_is_a_start_with_nothing_and_the_addresses_a
     assert events(run) == ["takeover.unreadable"]
 
 
-def children(run):
-    """Names of the processes that it has started, by id."""
-    pids = Path(f"/proc/{run.process.pid}/task/{run.process.pid}/children").read_text().split()
-    return {pid: Path(f"/proc/{pid}/cmdline").read_text() for pid in pids}
+READY = 'line.send(b"ready")'
+SAYS_WHO_STANDS_BY = STAND_BY.replace(READY, READY + '; print("stand-by", os.getpid(), flush=True)')
 
 
 def test_who_stands_by_is_signalling_when_that_is_killed(supervise):
-    run = supervise("tell(wire.Ready('off')); say(os.getpid()); wait()")
+    run = supervise("tell(wire.Ready('off')); say(os.getpid()); wait()", stand_by=SAYS_WHO_STANDS_BY)
     [pid] = run.said(1)
-    end = time.monotonic() + 20
-    while not (others := set(children(run)) - {pid}):  # some seconds later, when the start is over
-        assert time.monotonic() < end
-        time.sleep(0.05)
-    [standing_by] = others
-    time.sleep(0.5)  # until it has said that it is ready
+    [standing_by] = run.said(1, "stand-by")  # some seconds later, when the start is over
     os.kill(int(pid), signal.SIGKILL)
     assert run.said(2) == [standing_by]
 
