@@ -135,7 +135,7 @@ def _goodbye(left: SavedLeg, user: tuple[str, str, int], now: float) -> list[Ord
     dialog.local_cseq += of_this_life(now)
     orders: list[Order] = []
     if uac is not None and uac.state is UacState.ANSWERED:
-        ack = dialog.ack(uac.cseq, fields=uac.credentials)
+        ack = dialog.ack(uac.cseq)
         orders.append(SendAck(user, ack, left.interface, dialog.next_hop, left.flow))
     bye = dialog.request("BYE", fields=left.bye_fields)
     return [*orders, SendRequest(user, bye, left.interface, dialog.next_hop, flow=left.flow)]

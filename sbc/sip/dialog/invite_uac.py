@@ -32,14 +32,17 @@ class State(enum.StrEnum):
 
 
 class SavedUac(Struct, frozen=True, omit_defaults=True):
-    """An INVITE of ours. `n`: the last part of its user. `answer`: what the ACK of its 2xx has brought."""
+    """An INVITE of ours. `n`: the last part of its user. `answer`: what the ACK of its 2xx has brought.
+
+    Deviation: "The ACK MUST contain the same credentials as the INVITE", RFC 3261 §13.2.2.4; an ACK of another life has
+    none. Nobody can challenge it, and what is written to a disk holds nothing that a password could be guessed from.
+    """
 
     n: int
     cseq: int
     state: State
     is_first: bool = False
     has_body: bool = False
-    credentials: Fields = ()
     answer: bytes = b""
 
 
@@ -88,7 +91,6 @@ class InviteUac:
             self.state,
             self._is_first,
             bool(request.body),
-            credentials_of(request),
             self._answer,
         )
 
@@ -228,7 +230,7 @@ def restored_uac(
     said anew.
     """
     may_be_answered = request is not None and saved.is_first
-    fields = (("CSeq", f"{saved.cseq} INVITE"), *saved.credentials) if request is None else request.fields
+    fields = (("CSeq", f"{saved.cseq} INVITE"),) if request is None else request.fields
     uri, body = "" if request is None else request.uri_text, _SOME if saved.has_body else b""
     uac = InviteUac(user, Request("INVITE", uri, fields, body), interface, dialog)
     uac._is_first, uac._answer = saved.is_first, saved.answer

@@ -20,7 +20,7 @@ from sbc.sip.message import Request, Response
 from sbc.sip.timing import Timing
 from sbc.sip.transaction.key import ClientKey
 from sbc.sip.transaction.outputs import CancelDue, Out, ResponseReceived, TransactionFailed
-from sbc.sip.transaction.saved import SavedInvite
+from sbc.sip.transaction.saved import SavedInvite, head_of
 from sbc.sip.transaction.table import Table, drops
 
 
@@ -97,7 +97,7 @@ class InviteClient:
         sent_at = None if give_up_at is None else give_up_at - timing.give_up
         if self.state is State.ABANDONED:
             sent_at = (self._timers.at(Input.TIMER_SETTLED) or timing.t1) - timing.t1
-        return SavedInvite(self.data.partition(b"\r\n\r\n")[0], self.via, self.flow, sent_at)
+        return SavedInvite(head_of(self.data), self.via, self.flow, sent_at)
 
     def abandon(self, cancel: Request, sent_at: float | None, now: float) -> list[Out]:
         """It was sent in an earlier life of this program, and nobody wants it any more. It is never sent again.

@@ -5,6 +5,7 @@ response: enough to cancel it, and to acknowledge what comes. The machines save 
 that looks like, and how the octets of a request become one again. Times are the engine's clock.
 """
 
+import re
 from typing import Final
 
 from msgspec import Struct
@@ -15,6 +16,7 @@ from sbc.sip.message import Fields, Request
 from sbc.sip.parse import parse_message
 
 _LENGTH: Final = b"\r\nContent-Length: "
+_CREDENTIALS: Final = re.compile(rb"\r\n(?:Proxy-)?Authorization:[^\r]*")
 
 
 class SavedServer(Struct, frozen=True, omit_defaults=True):
@@ -40,8 +42,8 @@ class SavedServer(Struct, frozen=True, omit_defaults=True):
 
 
 class SavedInvite(Struct, frozen=True, omit_defaults=True):
-    """An INVITE of ours without final response. `head`: its octets without the body. `sent_at`: None where a
-    provisional is known to have come, so that it may be cancelled at once.
+    """An INVITE of ours without final response. `head`: its octets without body and credentials. `sent_at`: None where
+    a provisional is known to have come, so that it may be cancelled at once.
     """
 
     head: bytes
@@ -56,6 +58,12 @@ class SavedInvite(Struct, frozen=True, omit_defaults=True):
         fields = tuple([field for field in read.fields if field[0] not in ("Via", "Content-Length", "Content-Type")])
         uri = read.uri_text if isinstance(read, Request) else ""
         return Request("INVITE", uri, fields)
+
+
+def head_of(data: bytes) -> bytes:
+    """Of an INVITE of ours, as we write it, without what answers a challenge."""
+    head = data.partition(b"\r\n\r\n")[0]
+    return _CREDENTIALS.sub(b"", head) if b"uthorization:" in head else head
 
 
 def without_connection(flow: Flow, proved: tuple[str, ...] = ()) -> Flow:
