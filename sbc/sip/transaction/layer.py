@@ -28,6 +28,7 @@ from sbc.sip.small import fitting
 from sbc.sip.status import reason_phrase
 from sbc.sip.timing import DEFAULT_TIMING, Timing
 from sbc.sip.transaction.client import Client
+from sbc.sip.transaction.hops import goes_by, is_same_hop
 from sbc.sip.transaction.invite_client import InviteClient
 from sbc.sip.transaction.invite_server import InviteServer
 from sbc.sip.transaction.key import ClientKey, MergeKey, ServerKey, client_key, merge_key, server_key
@@ -108,7 +109,7 @@ class TransactionLayer:
         self.taken_by = None
         if server is not None:
             self.taken_by = server.user
-            if flow.connection != server.flow.connection and _is_same_hop(server.came, flow):
+            if flow.connection != server.flow.connection and is_same_hop(server.came, flow):
                 # The peer has connected anew and asks again: that is where it listens, §18.2.2.
                 server.flow = server.came = flow
             return self._settle_server(server, server.receive(request, now))
@@ -151,7 +152,7 @@ class TransactionLayer:
         `was_open`: the connection had stood when they were sent. A response whose connection is gone is sent again on a
         new one.
         """
-        hit = [client for client in self._clients.values() if _goes_by(client.flow, flow)]
+        hit = [client for client in self._clients.values() if goes_by(client.flow, flow)]
         outs: list[Out] = []
         for client in hit:
             may_change = was_open or client.spare != client.flow  # a new connection to where there is none is no chance
@@ -390,7 +391,7 @@ class TransactionLayer:
         server = self._create_server(key, None, cancel, flow)
         invite_key = server_key(cancel, "INVITE")
         invite = self._servers.get(invite_key)
-        if invite is not None and not _is_same_hop(invite.came, flow):
+        if invite is not None and not is_same_hop(invite.came, flow):
             invite = None
         self.taken_by = server.user = None if invite is None else invite.user
         if invite is None:
@@ -477,31 +478,6 @@ class TransactionLayer:
         else:
             self._schedule.set(server.key, server.next_deadline())
         return outs
-
-
-def _goes_by(ours: Flow, failed: Flow) -> bool:
-    """What goes by a connection that is open is known by its number alone: of one that we have opened, who sent before
-    it was open is told as well, without a number. Else not the connection, but the interface: networks may overlap; and
-    over TLS what is proved: another certificate's failure is another connection's. What a connection has proved may be
-    judged anew by a reload; its number stays.
-    """
-    if ours.connection:
-        return ours.connection == failed.connection
-    if (ours.remote, ours.transport, ours.interface) != (failed.remote, failed.transport, failed.interface):
-        return False
-    return not ours.proved or not failed.proved or not set(ours.proved).isdisjoint(failed.proved)
-
-
-def _is_same_hop(before: Flow, now: Flow) -> bool:
-    """ "a CANCEL request SHOULD be accepted by a server if it comes from the same hop that sent the request being
-    canceled (provided that some sort of transport or network layer security association … is in place)", §22.1: who was
-    heard over TLS goes on over TLS, with all that he has proved; a branch alone proves nothing.
-    """
-    if before.transport is not Transport.TLS or before.connection == now.connection:
-        return True
-    if (now.transport, now.interface) != (before.transport, before.interface):
-        return False
-    return set(before.proved) <= set(now.proved) and (bool(before.proved) or now.remote.host == before.remote.host)
 
 
 def _change_over(client: InviteClient | Client) -> list[Out]:
