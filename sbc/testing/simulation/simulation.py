@@ -123,8 +123,9 @@ class Simulation:
 
     def _end_forgotten(self) -> None:
         """Calls that were held when the phones of both sides died, which no timer ends: an operator does."""
-        forgotten = [one for one in self.book.all if {"death", "power", "crash"} & set(one.excuses)]
-        for ref in sorted(self.world.switch.calls)[: len(forgotten)]:
+        calls = self.world.switch.calls
+        forgotten = {one.call_id for one in self.book.all if {"death", "power", "crash"} & set(one.excuses)}
+        for ref in [ref for ref, call in sorted(calls.items()) if call.account.ingress_call_id in forgotten]:
             self.ordered.add(ref)
             self.tell(HangUpOrdered(ref))
         self._run_until(self.now + _QUIET_SECONDS)
