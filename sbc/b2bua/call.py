@@ -249,7 +249,9 @@ class Call:
         """It lives again after a death of signalling: what its legs owe their peers."""
         outs: list[Out] = []
         for leg in self.legs:
-            outs += self._absorb(leg.resume(now), now)
+            uas = self.ingress.uas
+            is_answer_due = uas is not None and uas.first and uas.awaits_answer and self.media.offer is not None
+            outs += self._absorb(leg.resume(now, is_answer_due=is_answer_due), now)
         return outs
 
     def start_stored(self, now: float) -> list[Out]:

@@ -96,7 +96,7 @@ class Recovery:
                 call = restore_call(ref, saved, self._context, now)
                 self._context.trace.note(ref, now, "signalling was started again: what was said before is not known")
                 self._living.add(call)
-                self._living.settle(call, now)
+                self._living.settle(call, now, said=False)
                 self._restored.append(ref)
                 self._journal.restored(ref)
             case SavedSetup():
@@ -152,7 +152,9 @@ def _resume(call: Call, now: float) -> Sequence[CallOut]:
     outs: list[CallOut] = [*([] if put is None else [AskMedia(put)]), *call.resume(now)]
     if not call.is_answered:
         return outs
-    gone = [n for n in call.pair if call.legs[n].state is not LegState.TALKING]
+    gone = [
+        leg for leg in map(call.legs.__getitem__, call.pair) if not (leg.state is LegState.TALKING or leg.owes_answer)
+    ]
     strangers = [leg for leg in call.legs if not leg.is_closed and leg.peer.name not in call.policy.peers]
     if gone or strangers:
         why = "who talked here has gone while it was transferred" if gone else "the policy has its peer no more"

@@ -163,7 +163,7 @@ class Referral:
 def restored_referral(saved: SavedReferral, now: float) -> Referral:
     referral = Referral(0, now, is_first=saved.is_first)
     referral._id, referral._status, referral._final = saved.id, saved.status, saved.final
-    referral._expires_at = saved.expires_at
+    referral._expires_at, referral._told = saved.expires_at, saved.status
     return referral
 
 

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 _PARTING_SECONDS: Final = 5.0  # for the final NOTIFY to be answered; then the transferor gets his BYE all the same
 _LOOK_SECONDS: Final = 10.0  # a child that is gone without a word must not be waited for
+_AGAIN_SECONDS: Final = 4.0  # T2: a REFER whose 202 was lost comes again before (RFC 3261 §17.1.2.2)
 _DECLINE: Final = 603  # what no telephone hangs up at
 
 
@@ -87,6 +88,12 @@ class _Parting(Struct, frozen=True):
     at: float
 
 
+class _GivenUp(Struct, frozen=True):
+    """In an earlier life. The transferor hears of it at `at`: his REFER may come once more before, and have its 202."""
+
+    at: float
+
+
 class Transfer:
     """`count`: of transfers and replacements in this call, and in those that it has taken in."""
 
@@ -95,7 +102,7 @@ class Transfer:
     def __init__(self, call: "Call") -> None:
         self.count = 0
         self._call = call
-        self._state: _Crossed | _Waiting | _Joining | _Parting | None = None
+        self._state: _Crossed | _Waiting | _Joining | _Parting | _GivenUp | None = None
         self._telling: Telling | None = None  # made when the first REFER comes: most calls see none
         self._serial = 0
 
@@ -131,7 +138,10 @@ class Transfer:
             self._state = _Parting(tuple(going), now + _PARTING_SECONDS)
         elif isinstance(self._state, _Crossed):
             return [] if telling is None else telling.remind(now)
-        return self._finish(503 if telling is None or telling.leg in call.pair else 200, now)
+        elif telling is not None and not telling.is_over and telling.leg in call.pair:
+            self._state = _GivenUp(now + _AGAIN_SECONDS)
+            return []
+        return self._finish(200, now)
 
     # --- what legs report ---------------------------------------------------------------------------------------------
 
@@ -243,6 +253,9 @@ class Transfer:
         if isinstance(state, _Parting) and now >= state.at:
             outs += self._hurry(now)
             outs += self._part(state)
+        elif isinstance(state, _GivenUp) and now >= state.at:
+            self._state = None
+            return self._finish(503, now)
         elif isinstance(state, _Crossed) and now >= state.until:
             outs += self._cross_over(state, 504, now)
         elif isinstance(state, _Waiting) and now >= state.look_at:
@@ -257,7 +270,7 @@ class Transfer:
             return state.until if isinstance(state, _Crossed) else None
         own = telling.next_deadline()
         at: float | None = None
-        if isinstance(state, _Parting):
+        if isinstance(state, _Parting | _GivenUp):
             at = state.at
         elif isinstance(state, _Crossed):
             at = state.until

@@ -158,3 +158,18 @@ def test_an_answer_that_comes_in_the_ack_reaches_the_callee_whenever_signalling_
     office.hangs_up()
     assert sbc.cdr.only.cause == "normal"
     assert sbc.idle()
+
+
+def test_an_answer_that_never_comes_ends_the_call(world):
+    """The ACK that was to bring it cannot have come unnoticed before we died; and the callee waits for it, too."""
+    sbc = world()
+    office, carrier = sbc.office(), sbc.carrier()
+    office.never_acks()
+    office.invites(FAR, sdp=False)
+    carrier.answers()
+    sbc.signalling_dies()
+    sbc.signalling_lives(after=0.3)
+    sbc.run(60.0)
+    assert office.call.stage == carrier.call.stage == "ended"
+    assert sbc.cdr.only.ref
+    assert sbc.idle(but=["complaints"])

@@ -126,7 +126,7 @@ def test_who_asked_for_a_transfer_hears_that_it_was_given_up(world):
     branch.rings()
     sbc.run(2)
     lives_again(sbc)
-    sbc.run(1)
+    sbc.run(5)
     assert referral.progress[-1] == 503
     assert branch.got("CANCEL")
     assert can_talk(sbc, office, carrier)

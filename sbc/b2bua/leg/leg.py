@@ -354,10 +354,13 @@ class Leg:
 
     # --- time ---------------------------------------------------------------------------------------------------------
 
-    def resume(self, now: float) -> list[Out]:
-        """Once, after it was made of a value (`saved`): what its peer has waited for while we were dead."""
+    def resume(self, now: float, *, is_answer_due: bool = False) -> list[Out]:
+        """Once, after it was made of a value (`saved`): what its peer has waited for while we were dead.
+
+        `is_answer_due`: the caller's ACK is to bring the answer to what a 2xx has offered.
+        """
         waking, self.waking = self.waking, None
-        return [] if waking is None else waking.resume(now)
+        return [] if waking is None else waking.resume(now, is_answer_due=is_answer_due)
 
     def tick(self, now: float) -> list[Out]:
         outs: list[Out] = []

@@ -31,10 +31,12 @@ class Waking:
         self._invite = invite
         self._asked = asked
 
-    def resume(self, now: float) -> list[Out]:
+    def resume(self, now: float, *, is_answer_due: bool) -> list[Out]:
         leg = self._leg
         leg.refreshing.resume(now)
         orders: list[Order] = [*self.known_again(), *self._answer_peer(now)]
+        if is_answer_due and leg.owes_answer:
+            return [*orders]  # "The ACK MUST carry an answer in its body", RFC 3261 §13.2.2.4
         if leg.has_unacknowledged:
             # Its 2xx may have made an offer; whoever was to answer that is not asked any more. An ACK it gets in any
             # case: "the ACK is always sent", RFC 5407 §3.1.3.

@@ -81,14 +81,15 @@ class InviteUas:
         """In another life: our 2xx once more, and again until its ACK comes.
 
         It may have come before, without anybody's writing that down. So the time that is left is all that is waited for
-        it, and then it counts as come: who has hung up will not be missed for it, and nobody else loses his call.
+        it, and then it counts as come: who has hung up will not be missed for it, and nobody else loses his call. One
+        that was to bring an answer cannot have come unnoticed.
         """
         if self.state is not State.ANSWERED:
             return []
         if self._give_up_at is None or self._give_up_at <= now:
             self.acknowledged()
             return []
-        self._is_unsure = True
+        self._is_unsure = self._has_offer
         self._resend_at = now + self._interval
         return [ResendResponse(self.key)]
 
