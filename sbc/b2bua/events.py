@@ -59,7 +59,9 @@ class CdrStarted(Struct, frozen=True):
 
 
 class CdrStalled(Struct, frozen=True):
-    """The disk takes nothing of calls any more."""
+    """The disk takes nothing of calls any more, and why."""
+
+    why: str = ""
 
 
 class CdrFlows(Struct, frozen=True):

@@ -1,9 +1,10 @@
 """Takes what calls come to from the engine and makes it durable in the spool: a queue and one writer thread.
 
 A thread hop per call would cost more than the record, so the thread gathers for a moment, writes and syncs once, and
-says once what is safe. On a full disk records are kept and tried again with growing pauses; the engine learns of it and
-refuses new calls when too many wait, or at once where it must (`cdr: strict`). What is less than a record is given up
-first. It knows nothing of the spool's files: "write these, or raise SpoolError". Used by `app`.
+says once what is safe. On a full disk records are kept and tried again with growing pauses, and a disk that hangs
+counts as full after some seconds. The engine learns of that, and of each record that waits: it refuses new calls when too many
+do, or at once where it must (`cdr: strict`). What is less than a record is given up first. It knows nothing of the
+spool's files: "write these, or raise SpoolError". Used by `app`.
 """
 
 import queue
@@ -28,6 +29,7 @@ _SAFE_SECONDS: Final = 0.035  # a start is safe so soon, where the disk can do i
 _GATHER_SECONDS: Final = (0.002, 0.015)  # a sync costs much more than a record, so some are waited for
 _FADING: Final = 0.95
 _PAUSES_SECONDS: Final = (0.5, 1.0, 2.0, 5.0, 10.0)
+_HANGS_SECONDS: Final = 5.0  # that a write is under way: the disk takes nothing
 _TIDY_SECONDS: Final = 2.0  # between two looks for segments that nobody needs
 
 log = structlog.get_logger("cdr")
@@ -62,7 +64,7 @@ class CdrSink:
         stored: Callable[[], None] | None = None,
         tidy: Callable[[], None] | None = None,
     ) -> None:
-        self.pending = 0  # records not yet safe
+        self._waiting: dict[str, None] = {}  # records not yet safe, in order
         self._store = store
         self._tell = tell
         self._stored = stored
@@ -70,7 +72,10 @@ class CdrSink:
         self._tidy_at = 0.0  # monotonic
         self._queue: queue.SimpleQueue[Item | _Close | None] = queue.SimpleQueue()
         self._said: deque[Told] = deque()
+        self._lock = threading.Lock()  # for the next two
         self._is_stalled = False
+        self._busy_since: float | None = None  # monotonic; None: nothing is being written
+        self._why = ""  # the engine was told that the disk takes nothing; empty: it takes what comes
         self._sync_seconds = 0.0  # that a write took at most lately
         self._token: trio.lowlevel.TrioToken | None = None
         self._finishing = threading.Event()
@@ -81,12 +86,21 @@ class CdrSink:
         self._token = trio.lowlevel.current_trio_token()
         self._thread.start()
 
+    @property
+    def pending(self) -> int:
+        """Records not yet safe."""
+        return len(self._waiting)
+
     def write(self, command: WriteCdr) -> None:
-        self.pending += 1
+        self._waiting[command.record.ref] = None
         self._queue.put(command)
+        self._look_at_the_disk()
+        if self._why:
+            self._say([CdrFailed(command.record.ref, self._why)])
 
     def note(self, command: NoteCdr) -> None:
         """Not while the disk takes nothing and much waits: the record will say all of it."""
+        self._look_at_the_disk()
         if self._is_stalled and self._queue.qsize() >= limits.CDR_QUEUE:
             return
         self._queue.put(command)
@@ -110,9 +124,31 @@ class CdrSink:
     def _deliver(self) -> None:
         while self._said:
             event = self._said.popleft()
-            if isinstance(event, CdrDurable):
-                self.pending -= 1
+            match event:
+                case CdrDurable(ref):
+                    self._waiting.pop(ref, None)
+                case CdrFlows():
+                    self._why = ""
+                case _:
+                    pass
             self._tell(event)
+            if isinstance(event, CdrStalled):
+                self._why = event.why
+                for ref in list(self._waiting):
+                    self._tell(CdrFailed(ref, event.why))
+
+    def _look_at_the_disk(self) -> None:
+        """A write that neither ends nor fails is noticed by who comes next."""
+        busy_since = self._busy_since
+        if busy_since is None or self._is_stalled or time.monotonic() - busy_since < _HANGS_SECONDS:
+            return
+        with self._lock:
+            if self._busy_since is None or self._is_stalled:
+                return
+            self._is_stalled = True
+        why = f"the disk has not answered for {_HANGS_SECONDS:g} s"
+        log.error("cdr.not_stored", alarm=True, records=self.pending, failures=0, reason=why)
+        self._say([CdrStalled(why)])
 
     # --- in the thread ----------------------------------------------------------------------------------------------
 
@@ -178,7 +214,7 @@ class CdrSink:
         """Until it is stored, or the program ends and will not wait longer."""
         failures = 0
         while True:
-            begun = time.monotonic()
+            begun = self._busy_since = time.monotonic()
             try:
                 self._store.write([_entry(item) for item in batch])
             except Exception as error:  # noqa: BLE001 - whatever it was, the records must not be lost with the thread
@@ -194,8 +230,9 @@ class CdrSink:
 
     def _succeeded(self, batch: Sequence[Item], failures: int) -> None:
         events = [event for item in batch if (event := _safe(item)) is not None]
-        if failures:
-            self._is_stalled = False
+        with self._lock:
+            was_stalled, self._is_stalled, self._busy_since = self._is_stalled, False, None
+        if was_stalled:
             records = sum(isinstance(item, WriteCdr) for item in batch)
             log.warning("cdr.stored_again", records=records, failures=failures)
             self._say([*events, CdrFlows()])
@@ -206,12 +243,13 @@ class CdrSink:
 
     def _failed(self, batch: Sequence[Item], error: Exception, failures: int) -> None:
         reason = str(error) if isinstance(error, SpoolError) else f"{type(error).__name__}: {error}"
-        records = [item.record.ref for item in batch if isinstance(item, WriteCdr)]
-        waiting = max(len(records), self.pending)  # with those that came after this batch
+        records = sum(isinstance(item, WriteCdr) for item in batch)
+        waiting = max(records, self.pending)  # with those that came after this batch
         log.error("cdr.not_stored", alarm=True, records=waiting, failures=failures, reason=reason)
-        if failures == 1:
-            self._is_stalled = True
-            self._say([CdrStalled(), *(CdrFailed(ref, reason) for ref in records)])
+        with self._lock:
+            was_stalled, self._is_stalled, self._busy_since = self._is_stalled, True, None
+        if not was_stalled:
+            self._say([CdrStalled(reason)])
 
     def _say(self, events: Sequence[Told]) -> None:
         self._said.extend(events)

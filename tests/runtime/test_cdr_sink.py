@@ -122,14 +122,14 @@ async def test_a_full_disk_keeps_the_records_until_there_is_room(rig, spool):
     rig.start()
     rig.write(WriteCdr(record("a")))
     await until(lambda: rig.told)
-    assert rig.told == [CdrStalled(), CdrFailed("a", "the disk is full")]
+    assert rig.told == [CdrStalled("the disk is full"), CdrFailed("a", "the disk is full")]
     assert rig.pending == 1
 
     spool.refused.clear()
     await until(spool.refused.is_set)
     spool.full = False
     await until(lambda: rig.pending == 0)
-    assert rig.told == [CdrStalled(), CdrFailed("a", "the disk is full"), CdrDurable("a"), CdrFlows()]
+    assert rig.told == [CdrStalled("the disk is full"), CdrFailed("a", "the disk is full"), CdrDurable("a"), CdrFlows()]
     await rig.finish(5)
 
 
@@ -140,7 +140,7 @@ async def test_a_full_disk_is_noticed_by_the_first_call_that_comes(rig, spool):
     await until(lambda: rig.told)
     spool.full = False
     await until(lambda: len(rig.told) > 1)
-    assert rig.told == [CdrStalled(), CdrFlows()]
+    assert rig.told == [CdrStalled("the disk is full"), CdrFlows()]
     await rig.finish(5)
 
 
@@ -159,6 +159,49 @@ async def test_on_a_full_disk_only_records_are_kept_without_end(rig, spool, monk
     entries = [entry for batch in spool.batches for entry in batch]
     assert sum(isinstance(entry, Stopped) for entry in entries) == 51
     assert sum(isinstance(entry, Attempted) for entry in entries) <= 10
+
+
+async def test_each_record_that_waits_is_told_however_many_they_are(rig, spool):
+    """The engine refuses new calls by their number: those behind the batch that the disk refuses count, too."""
+    spool.full = True
+    rig.start()
+    rig.write(WriteCdr(record("first")))
+    await until(lambda: rig.told)
+    refs = [f"r{n}" for n in range(1200)]  # more than a batch
+    for ref in refs:
+        rig.write(WriteCdr(record(ref)))
+    await until(lambda: len(rig.told) == 2 + len(refs))
+    assert [event.ref for event in rig.told[1:]] == ["first", *refs]
+    assert all(type(event) is CdrFailed for event in rig.told[1:])
+    spool.full = False
+    await until(lambda: rig.pending == 0)
+    rig.told.clear()
+    rig.write(WriteCdr(record("later")))
+    await until(lambda: CdrDurable("later") in rig.told)
+    assert CdrFailed("later", "the disk is full") not in rig.told
+    await rig.finish(5)
+
+
+async def test_a_disk_that_hangs_is_one_that_takes_nothing(rig, spool, monkeypatch):
+    monkeypatch.setattr(cdr_sink, "_HANGS_SECONDS", 0.0)
+    spool.gate.clear()
+    rig.start()
+    with capture_logs() as lines:
+        rig.write(WriteCdr(record("a")))
+        await until(spool.called.is_set)
+        assert rig.told == []
+        rig.note(attempt("b"))
+        await until(lambda: rig.told)
+        why = "the disk has not answered for 0 s"
+        assert rig.told == [CdrStalled(why), CdrFailed("a", why)]
+        rig.write(WriteCdr(record("c")))
+        rig.note(attempt("d"))
+        await until(lambda: len(rig.told) == 3)
+        spool.gate.set()
+        await until(lambda: rig.pending == 0)
+    assert CdrFlows() in rig.told
+    assert [line["event"] for line in lines][:2] == ["cdr.not_stored", "cdr.stored_again"]
+    await rig.finish(5)
 
 
 async def test_the_alarm_counts_every_record_that_waits(rig, spool):
@@ -208,7 +251,7 @@ async def test_a_bug_in_the_spool_does_not_lose_the_writer(rig, spool, monkeypat
     rig.start()
     rig.write(WriteCdr(record("a")))
     await until(lambda: rig.pending == 0)
-    assert rig.told == [CdrStalled(), CdrFailed("a", "KeyError: 'ref'"), CdrDurable("a"), CdrFlows()]
+    assert rig.told == [CdrStalled("KeyError: 'ref'"), CdrFailed("a", "KeyError: 'ref'"), CdrDurable("a"), CdrFlows()]
     await rig.finish(5)
 
 
