@@ -2,9 +2,9 @@
 
 A thread hop per call would cost more than the record, so the thread gathers for a moment, writes and syncs once, and
 says once what is safe. On a full disk records are kept and tried again with growing pauses, and a disk that hangs
-counts as full after some seconds. The engine learns of that, and of each record that waits: it refuses new calls when too many
-do, or at once where it must (`cdr: strict`). What is less than a record is given up first. It knows nothing of the
-spool's files: "write these, or raise SpoolError". Used by `app`.
+counts as full after some seconds. The engine learns of that, and of each record that waits: it refuses new calls when
+too many do, or at once where it must (`cdr: strict`). What is less than a record is given up first. It knows nothing of
+the spool's files: "write these, or raise SpoolError". Used by `app`.
 """
 
 import queue
