@@ -8,6 +8,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from . import killing
 from .children import missing, until
 from .crowd import Crowd
@@ -182,18 +184,22 @@ class Story:
     def was_back_within(self, seconds: float) -> None:
         """After each death, by its answer to the first OPTIONS that was sent later; and nobody was deaf for longer.
 
-        Then calls that came meanwhile were let in, too. None of that is judged on a busy machine.
+        Then calls that came meanwhile were let in, too.
         """
+        away = max(self.outages, default=0.0)
+        self.is_within(away, seconds, "SIP was away for seconds")
+        self.is_within(self.longest_silence(), seconds, "sound was away for seconds")
+        shed = sum(call.is_shed for call in self.crowd.calls)
+        self.is_within(shed, MOST_SHED * len(self.crowd.calls), "calls were refused")
+
+    def is_within(self, measured: float, bound: float, what: str) -> None:
+        """A bound that takes a quiet machine: on a busy one it is not judged that it was passed."""
+        if measured <= bound:
+            return
         others = self._others.share()
-        print(f"others had {others:.0%} of all CPUs")
         if others > MOST_OF_OTHERS:
-            missing(
-                f"no quiet machine: others had {others:.0%} of its CPUs; away for {max(self.outages):.2f} s at most"
-            )
-        assert max(self.outages, default=0.0) <= seconds, self.outages
-        assert self.longest_silence() <= seconds
-        shed = [call for call in self.crowd.calls if call.is_shed]
-        assert len(shed) <= MOST_SHED * len(self.crowd.calls), shed[0].story()
+            missing(f"no quiet machine: others had {others:.0%} of it; {what}: {measured:.2f}")
+        pytest.fail(f"{what}: {measured:.2f}, and {bound:.2f} at most; others had {others:.0%} of the machine")
 
     def prints(self, what: str) -> None:
         outages = sorted(self.outages) or [0.0]
