@@ -28,7 +28,7 @@ REASONS = {
     "log_queue_full": "log lines that nobody read in time",
     "peer_over_rate": "requests beyond a peer's `rate`, refused with 503",
     "names_full": "requests of ours that found too many others waiting for the DNS",
-    "records_full": "INVITEs refused with 503 because too many records wait for the disk",
+    "records_full": "INVITEs refused with 503 because too many records wait for the disk, or any with `cdr: strict`",
     "scanner": "messages of strangers with the signature of a scanner",
     "stranger_over_rate": "messages of a stranger that sent too many in this second",
     "strangers_over_rate": "messages of strangers when all of them together sent too many in this second",

@@ -118,15 +118,20 @@ KINDS: Final[Mapping[str, Kind]] = {
     ),
     # records and state
     "cdr.not_stored": Kind(
-        "{records} call records could not be written to the disk[: {reason}]; they are kept in memory, "
+        "Call records cannot be written to the disk[: {reason}]. {records} are kept in memory, "
         "and their calls are listed as ending until then.",
         (),
         ("cdr.stored_again",),
     ),
+    "cdr.refusing": Kind(
+        "New calls are refused, but for emergencies: the disk takes no call records, and the policy has `cdr: strict`.",
+        (),
+        ("cdr.taking_calls",),
+    ),
     "cdr.spool_damaged": Kind(
-        "The spool of call records is damaged[: {octets} octets of {file}], and what stood there is lost; all else is "
-        "taken on. Calls of which only the beginning is left are closed with an estimated end.",
-        ("file", "offset"),
+        "The spool of call records is damaged[: {octets} octets of segment {segment}], and what stood there is lost; "
+        "all else is taken on. Calls of which only the beginning is left are closed with an estimated end.",
+        ("segment", "offset"),
     ),
     "cdr.feed_failing": Kind(
         "Call records do not get to {destination}[: {reason}]; they are safe in the spool.",

@@ -5,6 +5,7 @@ of a call, the call decides; what is in a dialog never comes here. Used by the s
 """
 
 from collections.abc import Sequence, Sized
+from typing import Final
 
 from sbc.b2bua.beside.beside import Beside
 from sbc.b2bua.between_calls import BetweenCalls
@@ -22,7 +23,7 @@ from sbc.b2bua.turned_away import stillborn, turn_away
 from sbc.core import limits
 from sbc.core.address import Flow
 from sbc.core.cause import Cause, cause_of_status
-from sbc.core.commands import BlockAll, BlockSource
+from sbc.core.commands import BlockAll, BlockSource, Log
 from sbc.core.shares import Shares
 from sbc.peering.relations import Out as PeerOut
 from sbc.policy.model import Peer
@@ -33,6 +34,9 @@ from sbc.sip.endpoint import Out as SipOut
 from sbc.sip.message import Request
 from sbc.sip.transaction.outputs import RequestReceived
 from sbc.trace.doorstep import Doorstep
+
+_REFUSING: Final = Log("warning", "cdr.refusing", (("alarm", True),))
+_TAKING: Final = Log("info", "cdr.taking_calls")
 
 
 class Reception:
@@ -52,6 +56,7 @@ class Reception:
         self.refused = RefusedLogins()
         self.doorstep = Doorstep()
         self._challenged: Request | None = None  # just now
+        self._is_refusing = False  # as was said last
         self._context = context
         self._endpoint = endpoint
         self._living = living
@@ -193,10 +198,19 @@ class Reception:
         outs = self._living.guarded(ref, start, now, out.key)
         return [*outs, *context.ports.replenish(now)]
 
+    def say_strictness(self) -> list[CallOut]:
+        """After news of the disk, and of the policy."""
+        was, self._is_refusing = self._is_refusing, self._wants_disk()
+        if was == self._is_refusing:
+            return []
+        return [_TAKING if was else _REFUSING]
+
     def _is_unrecorded(self, invite: Request, peer: Peer) -> bool:
         """Nothing of it would get to the disk, and the policy wants that first."""
-        context = self._context
-        return context.is_disk_stalled and context.policy.cdr.strict and not is_emergency(invite, peer, context)
+        return self._wants_disk() and not is_emergency(invite, peer, self._context)
+
+    def _wants_disk(self) -> bool:
+        return self._context.is_disk_stalled and self._context.policy.cdr.strict
 
     def _is_full(self, used: int, most: int, invite: Request, peer: Peer, shares: Shares | None = None) -> bool:
         """Or the peer's share of it is; emergencies have some room more, and all of it."""

@@ -280,7 +280,7 @@ class Switch:
                 return self._with_call(ref, lambda call: call.start_stored(now), now)
             case CdrStalled() | CdrFlows():
                 self._context.is_disk_stalled = isinstance(event, CdrStalled)
-                return []
+                return self._run(self.reception.say_strictness(), now)
             case HangUpOrdered(known):
                 ref = self._context.moves.call_of(known) or self._with(known)  # another call may have taken it in
                 return self._with_call(ref, lambda call: call.hang_up(Cause.OPERATOR, now), now)
@@ -313,7 +313,7 @@ class Switch:
                 self.peer_tapes.keep_only(policy.peers)
                 changed = self._in_force.change(policy, now)
                 self.keeping_out.set_policy(policy, now)
-                return self._run([*changed, *self.keeping_out.take()], now)
+                return self._run([*changed, *self.keeping_out.take(), *self.reception.say_strictness()], now)
             case BanOrdered(source, seconds, why):
                 self.keeping_out.add(source, seconds, why, now)
                 return self._run(self.keeping_out.take(), now)

@@ -91,7 +91,9 @@ class CdrRecords:
 
 
 def _tell_of(damage: Damage) -> None:
+    # The file's name would be masked as a telephone number.
+    segment = int(damage.file.partition(".")[0])
     if damage.is_end:
-        log.warning("cdr.spool_cut", file=damage.file, offset=damage.offset, octets=damage.octets)
+        log.warning("cdr.spool_cut", segment=segment, offset=damage.offset, octets=damage.octets)
     else:
-        log.error("cdr.spool_damaged", alarm=True, file=damage.file, offset=damage.offset, octets=damage.octets)
+        log.error("cdr.spool_damaged", alarm=True, segment=segment, offset=damage.offset, octets=damage.octets)

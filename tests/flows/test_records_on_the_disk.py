@@ -3,7 +3,7 @@
 import pytest
 from msgspec.structs import replace
 
-from sbc.b2bua.events import MediaReplied
+from sbc.b2bua.events import CdrFlows, CdrStalled, MediaReplied
 from sbc.cdr.entry import Attempted, Interim, Started
 from sbc.core import limits
 from sbc.media import wire
@@ -190,6 +190,25 @@ def test_while_the_disk_takes_nothing_new_calls_are_refused_and_emergencies_neve
     office.hangs_up()
     sbc.run(40.0)
     assert sbc.idle(but=["errors"])
+
+
+def refusals(sbc):
+    return [log.event for log in sbc.logs if log.event in ("cdr.refusing", "cdr.taking_calls")]
+
+
+def test_that_calls_are_refused_is_an_alarm_until_they_are_not(world):
+    sbc = world(STRICT)
+    sbc.tell(CdrStalled())
+    sbc.tell(CdrStalled())
+    assert refusals(sbc) == ["cdr.refusing"]
+    sbc.tell(CdrFlows())
+    assert refusals(sbc) == ["cdr.refusing", "cdr.taking_calls"]
+    sbc.tell(CdrStalled())
+    sbc.reload(POLICY)
+    assert refusals(sbc)[2:] == ["cdr.refusing", "cdr.taking_calls"]
+    sbc.reload(STRICT)
+    assert refusals(sbc)[4:] == ["cdr.refusing"]
+    assert sbc.idle()
 
 
 def test_without_strict_a_full_disk_stops_no_call(world):
