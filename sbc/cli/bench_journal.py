@@ -1,10 +1,10 @@
 """What the call journal costs: CPU per complete call with it and without it, in turns of one run, and a call's size.
 
 Calls ring, are answered and end a while after each other, at `RATE` calls/s: so many at once each 50 ms, as the disk's
-writer gathers them. Counted is the engine's part (values are made of calls), the memory's (they are
-copied) and the writer thread's (SQLite and fsync, its CPU alone). Without: the same engine, whose journal is told
-nothing. The figures are medians of the turns; a busy machine makes them all larger. No sockets. Used by `sbc bench
-journal`.
+writer gathers them. Counted is the engine's part (values are made of calls), the memory's (they are copied) and the
+writer thread's (SQLite and fsync, its CPU alone). Without: the same engine, whose journal is told nothing. Then the
+whole of it is compared with what such a call costs the running program, sockets and records included. The figures are
+medians; a busy machine makes them all larger. Used by `sbc bench journal`.
 """
 
 import os
@@ -25,6 +25,7 @@ from sbc.b2bua import journal
 from sbc.b2bua.call import Call
 from sbc.b2bua.commands import Command
 from sbc.b2bua.journal import CallJournal
+from sbc.cli import bench_calls
 from sbc.cli.bench_engine import EngineBench
 from sbc.core.commands import StoreState
 from sbc.runtime.held_memory import HeldMemory
@@ -43,6 +44,7 @@ _WARM: Final = 100  # calls before anything is counted
 _VIRTUAL_SECONDS: Final = 0.1  # of the engine's clock from call to call: what is kept for half a minute goes in time
 _RING_CALLS: Final = 20  # that come later than a call which is answered then: a fifth of a second
 _TALK_CALLS: Final = 60
+_WHOLE_CALLS: Final = 800
 
 
 class JournalCost(Struct, frozen=True):
@@ -217,7 +219,12 @@ def run_journal_bench() -> int:
     print(f"  {'engine with it':<28}{cost.engine:>9.0f} µs CPU a call")
     print(f"  {'into memory':<28}{cost.memory:>9.0f} µs CPU a call   {cost.puts:.1f} values and deletions")
     print(f"  {'onto the disk (a thread)':<28}{cost.writer:>9.0f} µs CPU a call")
-    print(f"  {'the journal':<28}{cost.ratio:>9.1%} of the engine   aim {AIM:.0%} at most")
+    print(f"  {'the journal':<28}{cost.ratio:>9.1%} of the engine")
+    added = cost.ratio * cost.without
+    whole = bench_calls.call_cost(calls=_WHOLE_CALLS, rate=RATE).sbc_ms * 1000
+    print(f"The same call through `sbc run` and UDP sockets, with its record ({_WHOLE_CALLS} calls at {RATE:.0f}/s)")
+    print(f"  {'with the journal':<28}{whole:>9.0f} µs CPU a call")
+    print(f"  {'the journal':<28}{added / (whole - added):>9.1%} of a call without it   aim {AIM:.0%} at most")
     for name, octets in cost.sizes.items():
         print(f"  {name:<28}{octets:>9} octets")
     return 0
