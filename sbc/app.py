@@ -64,7 +64,7 @@ from sbc.runtime.keeper import Keeper
 from sbc.runtime.local_keeper import LocalKeeper
 from sbc.runtime.logging import LogFormat, LogWriter
 from sbc.runtime.media_pool import MediaPool
-from sbc.runtime.memory import settle_memory
+from sbc.runtime.memory import settle_memory, uncollected
 from sbc.runtime.network import NetworkWatch
 from sbc.runtime.opening import Opened, open_all
 from sbc.runtime.port_opening import PortOpening
@@ -284,7 +284,9 @@ class _Program:
         await nursery.start(self._hep.run)
         await nursery.start(self._transports.run)
         nursery.start_soon(self._bans.run)
-        self._driver.start(StateRestored(kept))
+        settle_memory()
+        with uncollected():
+            self._driver.start(StateRestored(kept))
         self._media.settled()
         self._records.sink.close_open(self._engine.unrecorded)
         portless = self._ports.started()
@@ -295,7 +297,6 @@ class _Program:
         self._transports.listen()
         nursery.start_soon(Fullness().run, lambda: (*self._engine.tables(), *self._tables()), _escaped)
         label = await self._start_admin(nursery)
-        settle_memory()
         if ready is not None:
             ready(label)
         else:
