@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from . import killing
-from .children import missing, until
+from .children import until
 from .crowd import Crowd
 from .crowd_call import OTHER, Call, Plan
 from .crowd_exchange import Exchange, Side
@@ -193,12 +193,15 @@ class Story:
         self.is_within(shed, MOST_SHED * len(self.crowd.calls), "calls were refused")
 
     def is_within(self, measured: float, bound: float, what: str) -> None:
-        """A bound that takes a quiet machine: on a busy one it is not judged that it was passed."""
+        """A bound that takes a quiet machine: on a busy one it is said, and not judged, that it was passed. What must
+        be true of calls, sound and records is judged on any.
+        """
         if measured <= bound:
             return
         others = self._others.share()
         if others > MOST_OF_OTHERS:
-            missing(f"no quiet machine: others had {others:.0%} of it; {what}: {measured:.2f}")
+            print(f"not judged: {what}: {measured:.2f}, and others had {others:.0%} of the machine")
+            return
         pytest.fail(f"{what}: {measured:.2f}, and {bound:.2f} at most; others had {others:.0%} of the machine")
 
     def prints(self, what: str) -> None:
