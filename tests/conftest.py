@@ -125,3 +125,17 @@ def pytest_runtest_makereport(item, call):
     if call.when == "call" and report.failed:
         for world in getattr(item, "_worlds", ()):
             report.sections.append(("what happened", world.story()))
+
+
+def pytest_terminal_summary(terminalreporter):
+    """How much was simulated, and by which seeds: with -q nothing else says it."""
+    reports = terminalreporter.stats.get("passed", ())
+    runs = [value for report in reports for name, value in report.user_properties if name == "simulated"]
+    if not runs:
+        return
+    seeds = sorted({run[0] for run in runs})
+    hours, calls, deaths = (sum(run[n] for run in runs) for n in (1, 2, 3))
+    terminalreporter.write_line(
+        f"simulated: {hours:g} h in {len(runs)} runs by {len(seeds)} seeds from {seeds[0]} to {seeds[-1]}; "
+        f"{calls} calls, {deaths} deaths"
+    )
