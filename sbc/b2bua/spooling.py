@@ -34,6 +34,7 @@ def note_attempt(call: "Call") -> NoteCdr:
             account.called,
             call.context.wall.of(account.started_at),
             account.ingress_call_id,
+            call.policy.may_be_emergency(account.ingress, account.called),  # nobody has decided yet
         )
     )
 

@@ -50,6 +50,17 @@ def test_an_attempt_and_its_answer_are_noted_before_the_peers_hear_of_them(world
     assert sbc.idle()
 
 
+def test_what_may_be_an_emergency_is_noted_as_one(world):
+    """Nobody has decided that yet, and a record that is made of the attempt alone must not hide it."""
+    sbc = world(HELP)
+    office, carrier = sbc.office(), sbc.carrier()
+    carrier.script.refuses = 486
+    for number in ("911", FAR):
+        office.invites(number)
+    assert [entry.emergency for entry in sbc.noted if isinstance(entry, Attempted)] == [True, False]
+    assert sbc.idle()
+
+
 def test_a_call_that_talks_is_noted_every_minute_with_when_it_was_heard_last(world):
     sbc = world()
     office, carrier = sbc.office(), sbc.carrier()
