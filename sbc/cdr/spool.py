@@ -13,7 +13,7 @@ writes is one thread, whoever reads may be others. Used by the runtime.
 import contextlib
 import errno
 import threading
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -75,8 +75,17 @@ class _Held(Struct, frozen=True):
 class Spool:
     """`load` first, once. `write`, `closing` and `tidy` from one thread; the rest from any."""
 
-    def __init__(self, folder: Folder, *, most: int = limits.SPOOL_OCTETS, segment: int = _SEGMENT_OCTETS) -> None:
+    def __init__(
+        self,
+        folder: Folder,
+        *,
+        most: int = limits.SPOOL_OCTETS,
+        segment: int = _SEGMENT_OCTETS,
+        tell: Callable[[Damage], None] = lambda _: None,
+    ) -> None:
+        """`tell`: of a segment that is gone while destinations still want it."""
         self._folder = folder
+        self._tell = tell
         self._most = most
         self._segment_octets = segment
         self._kept_octets = min(limits.SPOOL_KEPT_OCTETS, most // 4)
@@ -194,7 +203,8 @@ class Spool:
     def _cut(self) -> None:
         if self._uncut is not None:
             with _told("cannot be cut"):
-                if self._folder.size(self._uncut.name) != self._uncut.size:
+                size = self._folder.size(self._uncut.name)
+                if size is not None and size != self._uncut.size:
                     self._folder.cut(self._uncut.name, self._uncut.size)
             self._uncut = None
 
@@ -261,9 +271,20 @@ class Spool:
                 return found, spot
             if segment.number != spot.segment:
                 spot = Spot(segment.number)
-            data = self._folder.read(segment.name, spot.offset, min(_CHUNK_OCTETS, segment.size - spot.offset))
+            try:
+                data = self._folder.read(segment.name, spot.offset, min(_CHUNK_OCTETS, segment.size - spot.offset))
+            except FileNotFoundError:
+                spot = self._give_up(segment, spot)
+                continue
             spot = self._take(segment, spot, data, found, most)
         return found, spot
+
+    def _give_up(self, segment: _Segment, spot: Spot) -> Spot:
+        """Somebody has removed the file. What is behind it must not wait for it for ever."""
+        with self._lock:
+            size, segment.size = segment.size, 0
+        self._tell(Damage(segment.name, spot.offset, size - spot.offset, is_end=False))
+        return Spot(segment.number, size)
 
     def _take(self, segment: _Segment, spot: Spot, data: bytes, found: list[CallRecord], most: int) -> Spot:
         done = 0
@@ -334,7 +355,8 @@ class Spool:
                 break
             with _told("cannot be removed"):
                 self._carry(segment)
-                self._folder.remove(segment.name)
+                with contextlib.suppress(FileNotFoundError):  # somebody else has removed it
+                    self._folder.remove(segment.name)
                 self._folder.sync()  # each for itself: an old beginning must not come back without its end
             with self._lock:
                 del self._segments[segment.number]
@@ -349,7 +371,10 @@ class Spool:
         carried = []
         for ref, held in list(self._held.items()):
             if held.segment == segment.number:
-                carried.append(("", ref, self._read(held)))
+                try:
+                    carried.append(("", ref, self._read(held)))
+                except FileNotFoundError:
+                    del self._held[ref]  # its record will come, or nobody knows of it
         self._append(carried)
 
 

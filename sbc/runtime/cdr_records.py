@@ -39,7 +39,7 @@ class CdrRecords:
     ) -> None:
         self._store = store
         self._kept_in = store.path.parent / SPOOL
-        self._spool = Spool(DiskFolder(self._kept_in))
+        self._spool = Spool(DiskFolder(self._kept_in), tell=_tell_of)
         self._own = CdrFeed("cdr.db", self._spool, self._own_store, fed=copy.stored, between=retention.step)
         self._files = CdrFiles(self._spool, self._kept_in, name)
         self.sink = CdrSink(self._spool, tell, stored=self._more, tidy=self._tidy)

@@ -3,6 +3,7 @@
 It knows no format, and swallows no error. Used by `app` for the spool of call records and the files made of it.
 """
 
+import errno
 import os
 from pathlib import Path
 from typing import Final
@@ -13,6 +14,7 @@ _FOLDER_MODE: Final = 0o750
 
 class GrowingFile:
     def __init__(self, path: Path) -> None:
+        self._path = path
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, _FILE_MODE)
 
     def write(self, data: bytes) -> None:
@@ -21,7 +23,10 @@ class GrowingFile:
             rest = rest[os.write(self._descriptor, rest) :]
 
     def sync(self) -> None:
+        """FileNotFoundError where the file is not in its place any more: nobody would find what is in it."""
         os.fdatasync(self._descriptor)
+        if not os.path.samestat(os.fstat(self._descriptor), self._path.stat()):
+            raise FileNotFoundError(errno.ENOENT, "was moved or removed while in use", str(self._path))
 
     def close(self) -> None:
         os.close(self._descriptor)

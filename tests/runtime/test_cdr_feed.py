@@ -1,6 +1,7 @@
 """The spool on a real disk and what is fed from it: our store, files, a reload between, a destination that fails."""
 
 import json
+import shutil
 import threading
 
 import pytest
@@ -174,6 +175,41 @@ async def test_a_torn_and_a_damaged_spool_are_told_and_do_not_end_the_start(tmp_
     again.write("d")
     await again.end()
     assert sorted(stored(tmp_path)) == ["a", "b", "c", "d"]  # what is damaged now, our store had already
+
+
+@pytest.mark.parametrize("way", ["removed", "moved"])
+async def test_a_data_dir_that_goes_away_loses_nothing_that_comes_after(tmp_path, way):
+    data_dir = tmp_path / "data"
+    life = Life(data_dir)
+    life.write("a")
+    await until(lambda: CdrDurable("a") in life.told and not life.records.view().pending[0][1])
+    if way == "removed":
+        shutil.rmtree(data_dir)
+    else:
+        data_dir.rename(tmp_path / "moved")
+    life.write("b")
+    await until(lambda: CdrDurable("b") in life.told)
+    life.write("c")
+    await until(lambda: CdrDurable("c") in life.told and not life.records.view().pending[0][1])
+    await life.end()
+    assert sorted(stored(data_dir)) == ["b", "c"]
+
+
+async def test_a_segment_that_is_removed_before_it_was_fed_is_told_and_holds_nothing_up(tmp_path):
+    life = Life(tmp_path)
+    life.store.close()  # so that nothing is fed
+    life.write("a")
+    await until(lambda: CdrDurable("a") in life.told)
+    spool = Spool(DiskFolder(tmp_path / "spool"), tell=(told := []).append)
+    spool.load()
+    (tmp_path / "spool" / "0000000001.spool").unlink()
+    spool.write([Stopped(record("b"))])
+    found, spot = spool.records(Spot(), 10)
+    assert [one.ref for one in found] == ["b"]
+    assert [(damage.file, damage.offset) for damage in told] == [("0000000001.spool", 0)]
+    assert spool.records(spot, 10) == ([], spot)
+    spool.close()
+    await life.records.finish(1)
 
 
 async def test_a_store_of_before_the_spool_goes_on(tmp_path):

@@ -398,3 +398,19 @@ def test_nothing_that_a_disk_gives_back_ends_the_start_or_makes_a_record_of_its_
     spool.write([Stopped(record("new"))])
     assert "new" in refs(spool, spot)
     assert "new" in refs(spool_on(again.left(Fate.DROPPED)))
+
+
+def test_segments_that_somebody_has_removed_are_passed_over_and_tidied_away(disk, record):
+    told = []
+    spool = spool_on(disk, segment=500, most=100_000, tell=told.append)
+    spool.write([attempt("long")])
+    fill(spool, record)
+    disk.folder("spool").remove(FIRST)
+    assert len(refs(spool)) + sum(damage.file == FIRST for damage in told) >= 99
+    assert [damage.file for damage in told] == [FIRST]
+    while spool.tidy([spool.end]):
+        pass
+    assert FIRST not in disk.folder("spool").names()
+    spool.write([Stopped(record("long"))])
+    assert refs(spool)[-1] == "long"
+    assert [damage.file for damage in told] == [FIRST]
