@@ -1,6 +1,6 @@
 """What the call journal costs: CPU per complete call with it and without it, in turns of one run, and a call's size.
 
-Calls ring, are answered and end a while after each other, at `RATE` calls/s: so many at once each 50 ms, as the disk's
+Calls ring, are answered and end a while after each other, at `RATE` calls/s: so many at once each 200 ms, as the disk's
 writer gathers them. Counted is the engine's part (values are made of calls), the memory's (they are copied) and the
 writer thread's (SQLite and fsync, its CPU alone). Without: the same engine, whose journal is told nothing. Then the
 whole of it is compared with what such a call costs the running program, sockets and records included. The figures are
