@@ -109,6 +109,11 @@ async def test_a_digest_tells_that_something_differs_but_not_what(tmp_path):
     sizes = [len((tmp_path / name / "0001-0001.rec").read_bytes()) for name in ("whole", "digest")]
     assert sizes[1] < sizes[0]
     assert not [result for result in replay(tmp_path / "digest")[1] if isinstance(result, Difference)]
+    life, *rest = made(("start", (), 1.0, (), [Log("info", "a")]), keeps="digest")
+    [difference] = Replay(life).run(rest)
+    told = tell(difference)
+    assert [len(line) for line in (*told.expected, *told.actual)] == [16, 16]
+    assert told.expected != told.actual
 
 
 def test_the_first_difference_is_told_and_ends_the_replay():
@@ -127,16 +132,16 @@ def test_an_engine_that_draws_otherwise_differs():
     assert "fewer random digits" in difference.why
 
 
-def made(*taken):
+def made(*taken, keeps="commands"):
     """A recording of an engine that did so."""
     from sbc.runtime.recording.engine import RecordedSwitch
     from sbc.runtime.recording.making import Making
 
     told = []
     RecordedSwitch(policy_of(), seeded_ids(), told.append)
-    making = Making()
+    making = Making(keeps)
     return [
-        Life(frames.FORMAT, 1, "", "", "", 0.0),
+        Life(frames.FORMAT, 1, "", "", "", 0.0, keeps),
         *(frame for one in [*told, *taken] for frame in making.made_of(one)),
     ]
 
