@@ -26,7 +26,6 @@ from sbc.b2bua.events import (
     StateRestored,
 )
 from sbc.b2bua.journal import PREFIX
-from sbc.b2bua.journal import PREFIX
 from sbc.b2bua.switch import Switch
 from sbc.cdr.entry import Entry
 from sbc.cdr.record import CallRecord
@@ -346,7 +345,6 @@ class World:
             "phones": [phone.name for phone in self.phones if not phone.agent.is_idle],
             "complaints": [f"{phone.name}: {text}" for phone in self.phones for text in phone.agent.complaints],
             "journal": [key for key in self.kept if key.startswith(PREFIX)] if after >= _QUIET else [],
-            "journal": [key for key in self.kept if key.startswith(PREFIX)],
             "leaks": self.leaks(),
             "shares": miscounted(self.switch),
             "errors": [log for log in self.logs if log.level == "error" and not log.event.startswith(_PEERS_FAULT)],
