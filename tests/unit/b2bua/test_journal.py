@@ -44,6 +44,14 @@ def test_this_version_and_the_one_before_it_are_read_and_no_other():
     assert {journal.VERSION, max(journal.VERSION - 1, 1)} == journal.READS
 
 
+@pytest.mark.parametrize("version", [0, journal.VERSION + 1, 255])
+def test_a_value_of_another_one_is_not_guessed_at(version):
+    _, values = written(journal.VERSION)
+    _, value = values["SavedCall"]
+    with pytest.raises(journal.UnreadableError, match=f"of version {version}, "):
+        journal.decode(bytes((version,)) + value[1:])
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("version", READ)
 def test_what_each_of_them_has_written_is_read(version, kind):
