@@ -18,9 +18,10 @@ from typing import Final
 
 from msgspec import Struct
 
-from sbc.cdr.entry import Entry, Line, Stopped, closed, glance, line_of, lines, read_entry
+from sbc.cdr.entry import Attempted, Entry, Line, Stopped, closed, glance, line_of, lines, read_entry
 from sbc.cdr.record import CallRecord
 from sbc.core import limits
+from sbc.core.cause import Cause
 from sbc.core.errors import OperatorError
 from sbc.core.files import Folder, Growing
 
@@ -151,10 +152,11 @@ class Spool:
         for entry in entries:
             if entry.ref in self._stops or entry.ref in ended:
                 continue
-            is_stop = isinstance(entry, Stopped)
-            if is_stop:
+            if isinstance(entry, Stopped):
                 ended.add(entry.ref)
-            added.append(("stop" if is_stop else "", entry.ref, line_of(entry)))
+                added.append(("stop", entry.ref, line_of(self._with_answer(entry))))
+            else:
+                added.append(("", entry.ref, line_of(entry)))
         if not added:
             return
         if self.octets + sum(len(line) for _, _, line in added) > self._most:
@@ -245,6 +247,18 @@ class Spool:
                 records.append(closed(entry))
         self._inherited = set()
         return records
+
+    def _with_answer(self, stop: Stopped) -> Stopped:
+        """What ends a call of an earlier life may have been written down before its answer, which is here: the call
+        journal is on the disk later than this. Then nobody knows its end.
+        """
+        record, held = stop.record, self._held.get(stop.ref)
+        if held is None or stop.ref not in self._inherited:
+            return stop
+        if record.answered_at is not None or record.cause is not Cause.INTERNAL:
+            return stop
+        known = self._entry(held)
+        return stop if known is None or isinstance(known, Attempted) else Stopped(closed(known))
 
     def _entry(self, held: _Held) -> Entry | None:
         try:

@@ -11,6 +11,7 @@ import pytest
 
 from sbc.cdr.entry import Attempted, Interim, Started, Stopped, line_of, lines, read_entry
 from sbc.cdr.spool import Damage, Spool, SpoolError, Spot
+from sbc.core.cause import Cause
 from sbc.testing.power import Disk, Fate
 
 FIRST = "0000000001.spool"
@@ -299,6 +300,26 @@ def test_a_record_that_the_journal_brings_before_the_closing_is_the_one(disk, re
     spool = spool_on(disk)
     spool.write([Stopped(record("a", cause="normal"))])
     assert spool.closing(()) == []
+
+
+def test_an_answer_that_only_the_spool_knows_of_is_in_the_record_that_the_journal_brings(disk, record):
+    """All died within a fifth of a second of it: the journal has a call that nobody had answered."""
+    spool_on(disk).write([attempt("a"), Started(record("a", answered_at=1010.0, billable_ms=0)), attempt("b")])
+    spool = spool_on(disk)
+    unanswered = {"answered_at": None, "billable_ms": 0, "cause": Cause.INTERNAL, "sip_status": 503}
+    spool.write([Stopped(record(ref, **unanswered)) for ref in ("a", "b")])
+    one, other = spool.records(Spot(), 9)[0]
+    assert (one.answered_at, one.billable_ms, one.cause, one.estimated) == (1010.0, 0, Cause.INTERNAL, True)
+    assert (other.answered_at, other.sip_status, other.estimated) == (None, 503, False)
+    assert spool.closing(()) == []
+
+
+def test_who_gave_up_while_the_disk_was_waited_for_has_a_call_without_answer(disk, record):
+    """With `cdr: strict`: its start is on the disk, and he has never heard of it."""
+    spool_on(disk).write([Started(record("a", answered_at=1010.0))])
+    spool = spool_on(disk)
+    spool.write([Stopped(record("a", answered_at=None, cause=Cause.CANCELLED))])
+    assert [one.answered_at for one in spool.records(Spot(), 9)[0]] == [None]
 
 
 # --- an end of segments -----------------------------------------------------------------------------------------------
