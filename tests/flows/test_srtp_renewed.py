@@ -83,7 +83,7 @@ def test_both_sides_get_another_key_one_after_the_other(world):
 
 
 def test_an_offer_of_the_peer_gets_the_new_key_in_its_answer(world):
-    sbc, office, carrier = talking(world, has_update=False)
+    sbc, _, carrier = talking(world, has_update=False)
     before = crypto(ends(sbc)[1]).send
     carrier.script.reinvites = 491
     spent(sbc, "egress")
