@@ -157,6 +157,18 @@ def test_there_and_back_again(world, sender):
     assert ends(sbc, one)
 
 
+def test_who_was_told_of_is_known_when_signalling_has_died_meanwhile(world):
+    """He is no news then, and who had the call first is, when he is back."""
+    sbc, office, carrier = talking(world)
+    carrier.changes(codecs=("PCMU",), fields=asserts(CARA))
+    sbc.signalling_dies()
+    sbc.signalling_lives(after=0.5)
+    for number, codecs in ((CARA, ("PCMA",)), (FAR, ("PCMU",))):
+        carrier.changes(codecs=codecs, fields=asserts(number))
+    assert [text for _, text in told(sbc, office)] == [f'"Desk 4" <sip:{one}@10.0.0.1>' for one in (CARA, FAR)]
+    assert ends(sbc, office)
+
+
 def test_a_refresh_that_says_nothing_changes_nothing(world):
     sbc, office, carrier = talking(world)
     carrier.changes(codecs=("PCMU",), fields=asserts(CARA))

@@ -6,7 +6,7 @@ import pytest
 from sbc.b2bua.listening import Expected, Listening, Way
 from sbc.b2bua.saved_listening import restore_listening, save_listening
 from sbc.b2bua.saved_media import SavedMedia, restore_media, save_media
-from sbc.b2bua.saved_side import read_side
+from sbc.b2bua.saved_side import read_side, restore_side
 from sbc.b2bua.totals import Totals
 from sbc.media import wire
 from sbc.testing.secure_sdp import PhoneSrtp
@@ -45,6 +45,14 @@ def test_a_damaged_side_is_an_error_and_takes_no_port(call):
         with pytest.raises(msgspec.DecodeError):
             restore_media(damaged, call.ref, call.context, 0.0)
     assert call.context.ports.in_use == in_use
+
+
+@pytest.mark.parametrize(("is_followed", "more"), [(True, 0), (False, 1)])
+def test_a_side_that_was_about_to_move_is_a_new_one_to_the_worker(call, is_followed, more):
+    """The worker may have been told of where it was to move."""
+    saved = msgspec.structs.replace(read_side(save_media(call.media).egress), is_followed=is_followed)
+    again = restore_side(msgspec.Raw(msgspec.msgpack.encode(saved)), call.context.ids, None)
+    assert again.epoch == call.media.sides["egress"].epoch + more
 
 
 def test_a_place_of_no_description_is_an_error(call):
