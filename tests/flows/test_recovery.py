@@ -265,3 +265,22 @@ def test_a_policy_without_its_peer_ends_a_call_cleanly(world):
     assert office.got("BYE")
     assert carrier.got("BYE")
     ends(sbc, cause="failed")
+
+
+def test_a_hold_that_was_cut_off_and_that_nobody_repeats_is_undone_for_both(world):
+    """The carrier believes in it, who wanted it was refused and leaves it at that: both are asked what holds."""
+    sbc = world()
+    office, carrier = sbc.office(), sbc.carrier()
+    office.invites(FAR)
+    carrier.answers()
+    office.script.retries_glare = False
+    with sbc.net.holding(office.agent):
+        sbc.signalling_dies(after=3)  # the carrier has heard of the hold
+        office.holds()
+    assert b"a=sendonly" in carrier.last("INVITE").body
+    sbc.signalling_lives(after=0.5)
+    sbc.run(30.0)
+    assert b"a=sendonly" not in carrier.last("INVITE").body
+    assert office.got("INVITE")
+    office.hangs_up()
+    assert sbc.idle()
