@@ -138,6 +138,8 @@ def restore_side(saved: Raw, ids: IdSource, fingerprint: Fingerprint | None) -> 
     said, told, sent = (_session(one, place) for place in (one.said, one.told, one.sent))
     if said is not None or told is not None:
         side.now = side.settled = Agreed(said, told, one.remotes)
+    # Deviation: "the version in the origin field MUST increment by one from the previous SDP", RFC 3264 §8. Of what was
+    # on its way when signalling died nobody knows whether it was heard: its number is not used again, and may lack.
     side.origin = Origin(one.session_id, one.version, one.shown)
     side.sent = sent
     side._before = (side.origin, sent)
