@@ -16,7 +16,7 @@ from sbc.sip.message import Fields, Request
 from sbc.sip.parse import parse_message
 
 _LENGTH: Final = b"\r\nContent-Length: "
-_CREDENTIALS: Final = re.compile(rb"\r\n(?:Proxy-)?Authorization:[^\r]*")
+_CREDENTIALS: Final = re.compile(rb"\r\n(?:Proxy-)?Authorization:[^\r]*+")
 
 
 class SavedServer(Struct, frozen=True, omit_defaults=True):
