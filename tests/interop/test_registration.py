@@ -325,14 +325,15 @@ def test_a_killed_sbc_comes_back_with_its_call_id_and_only_a_drain_takes_the_bin
     story.sbc.crash()
     assert kamailio.is_bound()
     story.sbc.start()
-    until(lambda: story.registration()["state"] == "registered", "the trunk to be registered again")
-    after = kamailio.asked()[len(before) :]
-    assert {one.call_id for one in after} == {one.call_id for one in before}
-    assert min(one.cseq for one in after) > max(one.cseq for one in before)
-    assert 0 not in [one.expires for one in after]
+    until(lambda: story.registration()["state"] == "registered", "the trunk to be registered still")
+    story.call_goes_out()
+    assert kamailio.asked() == before  # the binding was good, and is known: a restart of many trunks is no storm
     assert len(kamailio.contacts()) == 1
 
     story.sbc.says("drain")
     until(lambda: not kamailio.is_bound(), "the binding to be taken away", 2, lambda: kamailio.log)
-    assert [one.expires for one in kamailio.asked()[-2:]] == [0, 0]
+    after = kamailio.asked()[len(before) :]
+    assert [one.expires for one in after] == [0, 0]
+    assert {one.call_id for one in after} == {one.call_id for one in before}
+    assert min(one.cseq for one in after) > max(one.cseq for one in before)
     assert story.registration()["state"] == "unregistered"
