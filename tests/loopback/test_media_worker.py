@@ -141,7 +141,8 @@ async def _calls(worker: Running, n: int) -> list[Call]:
     worker.calls.extend(Call(f"call-{i}", *ports) for i, ports in enumerate(zip(inside, outside, strict=True)))
     for call in worker.calls:
         worker.pool.ask(call.put)
-    await worker.ask(wire.Query("nothing"))
+    for call in worker.calls:  # each of its own worker, or a port may still be muted when the first packet comes
+        await worker.ask(wire.Query(call.ref))
     return worker.calls
 
 
