@@ -81,8 +81,8 @@ def _calling(messages: list[Message]) -> Iterator[tuple[float, int]]:
 
 
 def records_are_right(sbc: Node, offered: Offered) -> None:
+    until(lambda: len(sbc.cdrs()) == 2 * CALLS, "the records")
     cdrs = sbc.cdrs()
-    assert len(cdrs) == 2 * CALLS
     rows = Counter(row["ref"] for row in sbc.attempts())
     for way, caller, callee, full in (
         ("office", offered.outbound, offered.carrier, 503),

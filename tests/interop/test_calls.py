@@ -2,7 +2,7 @@
 
 import pytest
 
-from .children import is_full
+from .children import is_full, until
 from .namespaces import CARRIER, INSIDE, OUTSIDE, PBX
 from .node import Node, ms_between
 from .sipp import Sipp
@@ -13,8 +13,8 @@ HOLD_MS = 200
 
 
 def records_are_right(node: Node, calls: int, *, hold_within_ms: tuple[int, int]) -> None:
+    until(lambda: len(node.cdrs()) == calls, "the records")
     cdrs, attempts = node.cdrs(), node.attempts()
-    assert len(cdrs) == calls
     assert len(attempts) == calls
     by_ref = {attempt["ref"]: attempt for attempt in attempts}
     for cdr in cdrs:

@@ -29,6 +29,7 @@ def test_requests_of_a_call_to_the_carrier_follow_its_route_set(node, behind, st
     heard = phone.received()
     assert [message.method for message in heard].count("BYE") == CALLS
     assert {message.top_via for message in heard} == {sbc.carrier}
+    until(lambda: len(sbc.cdrs()) == CALLS, "the records")
     assert {cdr["cause"] for cdr in sbc.cdrs()} == {"normal"}
 
 
