@@ -103,14 +103,13 @@ def descriptor_ceiling() -> int:
 def pairs_at_most(ceiling: int) -> int:
     """For how many pairs there are descriptors, of which each takes two.
 
-    The kernel gives the lowest free number, so a descriptor's number tells how many there are.
+    The kernel gives the lowest free number, so a descriptor's number tells how many there are: exactly none, and some
+    too many where others above it are in use.
     """
-    try:
-        probe = os.open("/", os.O_PATH | os.O_CLOEXEC)
-    except OSError:
+    free = _lowest_free()
+    if len(free) < 2 or free[1] >= ceiling:
         return 0
-    os.close(probe)
-    return (ceiling - probe) // 2
+    return (ceiling - free[0]) // 2
 
 
 def is_short_of_descriptors(ceiling: int) -> bool:
@@ -122,6 +121,21 @@ def why_short(ceiling: int) -> str:
     if is_short_of_descriptors(ceiling):
         return NO_DESCRIPTORS
     return "other programs hold the rest of media.ports; stop them or give another range"
+
+
+def _lowest_free() -> list[int]:
+    """The two descriptors that the next pair would get; fewer where there are no more."""
+    free: list[int] = []
+    try:
+        for _ in ("rtp", "rtcp"):
+            free.append(os.open("/", os.O_PATH | os.O_CLOEXEC))  # noqa: PERF401 - what is open when one fails is closed
+    except OSError as error:
+        if error.errno not in _NO_MORE:
+            raise
+    finally:
+        for one in free:
+            os.close(one)
+    return free
 
 
 def _open_pair(local: str, port: int, dscp: int) -> Pair | None:

@@ -20,7 +20,13 @@ from sbc.media import wire
 from sbc.policy.model import MediaSettings
 from sbc.runtime.local_keeper import LocalKeeper
 from sbc.runtime.media_pool import MediaPool, MediaWorkerError
-from sbc.runtime.media_sockets import is_short_of_descriptors, open_media_socket, open_pairs
+from sbc.runtime.media_sockets import (
+    NO_DESCRIPTORS,
+    is_short_of_descriptors,
+    open_media_socket,
+    open_pairs,
+    why_short,
+)
 
 pytestmark = [pytest.mark.loopback, pytest.mark.slow]
 
@@ -386,15 +392,27 @@ def test_a_range_that_is_used_up_gives_fewer_and_an_absent_address_is_an_error()
 
 
 def test_media_ports_leave_descriptors_to_the_rest_of_the_program() -> None:
-    with socket.socket() as probe:
-        ceiling = probe.fileno() + 6
+    probes = [socket.socket() for _ in range(7)]
+    ceiling = probes[-1].fileno()  # six numbers below it are free, wherever they are
+    for probe in probes:
+        probe.close()
     pairs = open_pairs(INSIDE, (39200, 39298), 9, (), lambda _: 0, ceiling=ceiling)
-    assert 0 < len(pairs) <= 3
+    assert len(pairs) == 3
     assert all(pair.rtcp.fileno() < ceiling for pair in pairs)
     assert is_short_of_descriptors(ceiling)
     for pair in pairs:
         pair.close()
     assert not is_short_of_descriptors(ceiling)
+
+
+def test_one_free_descriptor_far_below_the_others_is_no_room_for_a_pair() -> None:
+    with socket.socket() as free, socket.socket() as held, socket.socket() as last:
+        ceiling = last.fileno() + 1
+        free.close()
+        assert open_pairs(INSIDE, (39200, 39298), 9, (), lambda _: 0, ceiling=ceiling) == []
+        assert why_short(ceiling) == NO_DESCRIPTORS
+        held.close()
+        assert not is_short_of_descriptors(ceiling)
 
 
 @pytest.mark.ipv6
