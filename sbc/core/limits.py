@@ -95,7 +95,7 @@ FINGERPRINTS_PER_MEDIA: Final = 8  # a=fingerprint lines of one m= line; more ca
 PEER_SHARE: Final = 0.5  # of a table that all peers fill, that one of them may have; emergencies may go beyond
 DATAGRAMS_PER_WAKEUP: Final = 64  # drained from one socket before others get their turn
 DRAIN_SECONDS: Final = 0.01  # likewise: so many calls may begin in one turn
-TRANSACTIONS_DUE_AT_ONCE: Final = 256  # whose timers have their turn before sockets are read again
+TRANSACTIONS_DUE_AT_ONCE: Final = 256  # that say something when their time has come, before sockets are read again
 CALLS_DUE_AT_ONCE: Final = 32  # likewise calls, each of which may end in its turn
 PEERS_DUE_AT_ONCE: Final = 16  # likewise servers to be asked, and registrations: a machine that slept makes no storm
 UDP_QUEUE_OCTETS: Final = 4_194_304  # of each socket, in the kernel: a burst of some thousand messages waits there

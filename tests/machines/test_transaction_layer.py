@@ -371,3 +371,23 @@ def test_after_every_timer_nothing_is_left(layer):
     assert layer.next_deadline() is None
     assert layer._merges == {}
     assert layer._invites == {}
+
+
+def test_all_that_a_stream_has_been_answered_is_over_in_one_turn(layer):
+    """A flood that comes faster than turns do would pile it up, until its sender has no place left."""
+    stream = Flow(Transport.TCP, "inside", HERE, OTHER.remote, 7)
+    count = 4 * limits.TRANSACTIONS_DUE_AT_ONCE
+    for n in range(count):
+        asked = request("OPTIONS", branch=f"z9hG4bKs{n}", call_id=f"s{n}")
+        layer.respond(take(layer, asked, flow=stream), 200, 0.0)
+    assert len(layer) == count
+    assert layer.tick(0.01) == []
+    assert len(layer) == 0
+    assert layer.next_deadline() is None
+
+
+def test_of_those_that_have_something_to_say_so_many_have_their_turn(layer, monkeypatch):
+    monkeypatch.setattr(limits, "TRANSACTIONS_DUE_AT_ONCE", 4)
+    for n in range(10):
+        send(layer, ours("OPTIONS", branch=f"z9hG4bKs{n}", call_id=f"s{n}"), user=n)
+    assert [len(layer.tick(0.5)) for _ in range(4)] == [4, 4, 2, 0]

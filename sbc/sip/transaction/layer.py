@@ -183,16 +183,25 @@ class TransactionLayer:
         return [out for client in hit if client.spare is not None for out in _change_over(client)]
 
     def tick(self, now: float) -> list[Out]:
+        """Of those that have something to say a bounded number. What is over is forgotten at once, all of it: under a
+        flood by streams, whose transactions end as soon as they are answered, it would pile up (timer J, §17.2.2).
+        """
         outs: list[Out] = []
-        for key in self._schedule.pop_due(now, limits.TRANSACTIONS_DUE_AT_ONCE):
-            client = self._clients.get(key) if len(key) == 2 else None
-            if client is not None:
-                outs += self._settle_client(client, client.tick(now), now)
-                continue
-            server = self._servers.get(key)
-            if server is not None:
-                outs += self._settle_server(server, server.tick(now))
+        left, may_speak = len(self._schedule), limits.TRANSACTIONS_DUE_AT_ONCE
+        while left > 0 and may_speak and (due := self._schedule.pop_due(now, may_speak)):
+            left -= len(due)
+            for key in due:
+                said = self._tick(key, now)
+                may_speak -= bool(said)
+                outs += said
         return outs
+
+    def _tick(self, key: ClientKey | ServerKey, now: float) -> list[Out]:
+        client = self._clients.get(key) if len(key) == 2 else None
+        if client is not None:
+            return self._settle_client(client, client.tick(now), now)
+        server = self._servers.get(key)
+        return [] if server is None else self._settle_server(server, server.tick(now))
 
     def next_deadline(self) -> float | None:
         return self._schedule.next()
