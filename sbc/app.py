@@ -286,7 +286,7 @@ class _Program:
         nursery.start_soon(self._bans.run)
         settle_memory()
         with uncollected():
-            self._driver.start(StateRestored(kept))
+            self._driver.start(StateRestored(kept, self._opened.state.is_late))
         self._media.settled()
         self._records.sink.close_open(self._engine.unrecorded)
         portless = self._ports.started()

@@ -141,9 +141,12 @@ class QueueAged(Struct, frozen=True):
 
 
 class StateRestored(Struct, frozen=True):
-    """What `StoreState` kept before the last stop, said before `start`."""
+    """What `StoreState` kept before the last stop, said before `start`. `is_late`: what was said last may be missing,
+    because everything has died at once.
+    """
 
     items: tuple[tuple[str, bytes], ...]
+    is_late: bool = False
 
 
 class PolicyChanged(Struct, frozen=True):

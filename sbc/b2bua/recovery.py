@@ -7,6 +7,7 @@ spool. The switch uses it.
 """
 
 from collections.abc import Sequence
+from typing import Final
 
 from sbc.b2bua.account import Account
 from sbc.b2bua.call import Call
@@ -18,11 +19,13 @@ from sbc.b2bua.journal import END, PREFIX, CallJournal, Saved, UnreadableError, 
 from sbc.b2bua.leftovers import Leftovers, SavedSetup
 from sbc.b2bua.leg.state import State as LegState
 from sbc.b2bua.living import LivingCalls
-from sbc.b2bua.saved_call import SavedCall, joined_again, restore_call
+from sbc.b2bua.modify import RECOVERY
+from sbc.b2bua.saved_call import SETTLE_SECONDS, SavedCall, joined_again, restore_call
 from sbc.core.cause import Cause
 from sbc.media import wire
 
 Out = CallOut | StoreState
+ASKED_WITHIN_SECONDS: Final = 6.0  # in which all calls are asked whether they are there, after the death of everything
 
 
 class Recovery:
@@ -43,7 +46,10 @@ class Recovery:
         self._restored: list[str] = []
         self._set_up = 0
 
-    def restore(self, items: Sequence[tuple[str, bytes]], now: float) -> None:
+    def restore(self, items: Sequence[tuple[str, bytes]], now: float, *, is_late: bool = False) -> None:
+        """`is_late`: what was said last may be missing. Some of these calls have ended since, and others have changed:
+        each is offered what it had, and who has left says so.
+        """
         values = {key.removeprefix(PREFIX): value for key, value in items if key.startswith(PREFIX)}
         ends = {ref.removesuffix(END): values.pop(ref) for ref in list(values) if ref.endswith(END)}
         read = {ref: self._read(ref, value, ends.pop(ref, None), now) for ref, value in values.items()}
@@ -55,6 +61,9 @@ class Recovery:
                 self._lost += [*self._journal.forget(ref), StoreState(PREFIX + ref + END, None)]
             else:
                 self._restore(ref, saved, ended, now)
+        if is_late:
+            for ref in self._restored:
+                self._ask(self._living.calls[ref], now)
         for ref in ends:  # of calls that were about to be forgotten
             self._lost.append(StoreState(PREFIX + ref + END, None))
 
@@ -72,6 +81,12 @@ class Recovery:
         outs += self._left_over  # the calls that go on have taken of these what they need
         self._left_over = []
         return outs
+
+    def _ask(self, call: Call, now: float) -> None:
+        """A little after the start, and not all at once."""
+        spread = self._context.ids.number(round(ASKED_WITHIN_SECONDS * 1000)) / 1000
+        call.timers.set(RECOVERY, now + SETTLE_SECONDS + spread)
+        self._living.deadlines.set(call.ref, call.next_deadline())
 
     def _read(self, ref: str, value: bytes, end: bytes | None, now: float) -> tuple[Saved, Saved | None] | None:
         try:

@@ -105,7 +105,7 @@ def _saved(side: Side) -> SavedSide:
         remotes=settled.remotes,
         ports=tuple(side.ports),
         epoch=side.epoch,
-        is_followed=side._followed is settled.said,
+        is_followed=side._followed is settled.said or side._followed == settled.said,
         wills=side.wills,
         numbers=save_numbers(side.numbers, sessions.place),
         codecs=side.codecs,

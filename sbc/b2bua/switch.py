@@ -299,13 +299,13 @@ class Switch:
                 return self._run(self.relations.ping(name, token, now), now)
             case QueueAged(seconds, queue):
                 return self._run(self.shedding.queued(seconds, queue, now), now)
-            case StateRestored(items):
+            case StateRestored(items, is_late):
                 at_zero = self._context.wall.at_zero
                 refused = apart(
                     lambda: self.relations.restore(items, now, at_zero),
                     lambda: self.keeping_out.restore(items, now, at_zero),
                     lambda: self._drain.restore(items),
-                    lambda: self._recovery.restore(items, now),
+                    lambda: self._recovery.restore(items, now, is_late=is_late),
                 )
                 return self._run(refused, now)
             case PolicyChanged(policy):

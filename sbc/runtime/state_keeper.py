@@ -39,6 +39,11 @@ class StateKeeper(Protocol):
         """Once, before anything else. The engine's clock (`clock.go_on`) goes on from where it was."""
         ...
 
+    @property
+    def is_late(self) -> bool:
+        """What `load` gave may lack what was said last: it is from the second tier, and nobody had finished it."""
+        ...
+
     def start(self) -> None:
         """Values may come."""
         ...

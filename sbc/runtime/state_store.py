@@ -26,6 +26,7 @@ from sbc.runtime.state_memory import StateMemory
 from sbc.runtime.state_writer import StateWriter
 
 CALL_KEYS: Final = "call/"
+_WHOLE: Final = "whole"  # the last key that is written; gone with the first group of the next life
 _LOOK_SECONDS: Final = 1.0
 _ROOM_SHARE: Final = 0.95  # of what may be kept: below that there is room again
 
@@ -55,6 +56,8 @@ class StateStore:
         self._calls = _Bound("state_calls", limits.STATE_CALLS)
         self._others = _Bound("state_keys", limits.STATE_KEYS)
         self._is_behind_said = False
+        self._was_finished = False  # the last life has written all that it had
+        self.is_late = False
 
     @property
     def place(self) -> str:
@@ -79,7 +82,10 @@ class StateStore:
         if items is None:
             last = self._disk.mark
             clock.go_on(clock.offset_now(last), last)
-            items = self._disk.read()
+            read = self._disk.read()
+            items = tuple([item for item in read if item[0] != _WHOLE])
+            self._was_finished = len(items) < len(read)
+            self.is_late = bool(items) and not self._was_finished
             self._fill_memory(items)
         for key, _ in items:
             self._bound(key).keys.add(key)
@@ -116,6 +122,8 @@ class StateStore:
 
     def start(self) -> None:
         self._disk.start()
+        if self._was_finished:
+            self._disk.put(_WHOLE, None)
 
     def store(self, command: StoreState) -> None:
         """Returns at once. Of several values of one key that wait for the disk, the last counts."""
@@ -139,7 +147,8 @@ class StateStore:
 
     async def finish(self, patience: float) -> int:
         """Write what waits; how many values could not be written within `patience` seconds."""
-        return await self._disk.finish(patience)
+        self._disk.put(_WHOLE, b"")
+        return max(0, await self._disk.finish(patience) - 1)
 
     # --- bounds -------------------------------------------------------------------------------------------------------
 

@@ -113,6 +113,7 @@ class Lives:
         world = self._world
         self._n += 1
         former = world.switch
+        is_late = self.all_died
         if self.all_died:
             self.all_died = False
             world.net.revive(world.host)
@@ -125,7 +126,7 @@ class Lives:
             if not isinstance(news, wire.Running):
                 self._tell(MediaReplied(news))
         self._tell(ClockSet(world.wall_at_zero))
-        self._tell(StateRestored(tuple(world.kept.items())))
+        self._tell(StateRestored(tuple(world.kept.items()), is_late))
         world.net.perform(world.host, world.host.perform(world.switch.start(world.now), world.now))
         world.media.settled()
         while self._waiting and not self.is_dead:

@@ -284,3 +284,35 @@ def test_a_hold_that_was_cut_off_and_that_nobody_repeats_is_undone_for_both(worl
     assert office.got("INVITE")
     office.hangs_up()
     assert sbc.idle()
+
+
+# --- the death of everything ------------------------------------------------------------------------------------------
+
+
+def test_a_call_whose_end_no_disk_has_is_asked_for_and_ends(world):
+    """It holds a call path, and nobody else would notice for hours."""
+    sbc, office, carrier = talking(world, CAPPED)
+    sbc.run(1.0)
+    office.hangs_up()
+    sbc.run(0.05)
+    sbc.everything_dies(late=0.2)
+    sbc.signalling_lives(after=2.0)
+    assert [call.state for call in sbc.switch.snapshot(sbc.now).calls] == ["answered"]
+    sbc.run(12.0)
+    assert sbc.switch.snapshot(sbc.now).calls == ()
+    office.invites(FAR)
+    carrier.answers()
+    office.hangs_up()
+    assert sbc.idle(but=["complaints"])
+
+
+def test_calls_that_are_there_stay_when_they_are_asked(world):
+    sbc, office, carrier = talking(world)
+    sbc.everything_dies()
+    sbc.signalling_lives(after=2.0)
+    sbc.run(30.0)
+    assert office.call.stage == carrier.call.stage == "talking"
+    assert sbc.hears(office, carrier)
+    assert sbc.hears(carrier, office)
+    carrier.hangs_up()
+    ends(sbc)

@@ -59,7 +59,7 @@ class Lives:
 
     def on_disk(self):
         with sqlite3.connect(self.folder / "state.db") as file:
-            found = dict(file.execute("SELECT key, value FROM state").fetchall())
+            found = dict(file.execute("SELECT key, value FROM state WHERE key <> 'whole'").fetchall())
         file.close()
         return found
 

@@ -193,8 +193,8 @@ class _Pair:
 
     def _event(self, event: Event) -> Event:
         match event:
-            case StateRestored(items):
-                return StateRestored(tuple([self._restored(key, value) for key, value in items]))
+            case StateRestored(items, is_late):
+                return StateRestored(tuple([self._restored(key, value) for key, value in items]), is_late)
             case MediaReplied(wire.DigitHeard() as heard):
                 return MediaReplied(replace(heard, digit="0"))
             case _:
