@@ -202,7 +202,10 @@ def _inodes(pid: int) -> Iterator[str]:
 
 def others_of(pid: int) -> int:
     """Descriptors that are no sockets: pipes, files, epolls."""
-    links = [str(fd.readlink()) for fd in Path(f"/proc/{pid}/fd").iterdir() if fd.is_symlink()]
+    links = []
+    for fd in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # closed while we look
+            links.append(str(fd.readlink()))
     return sum(not link.startswith("socket:") for link in links)
 
 
