@@ -2,11 +2,13 @@
 
 import importlib.util
 import os
+import subprocess
+import sys
 
 import pytest
 
 from tests.fuzz import target as targets
-from tests.fuzz.run import Campaign
+from tests.fuzz.run import SMALL_PARENT, Campaign
 
 SECONDS = 2
 HAS_ATHERIS = importlib.util.find_spec("atheris") is not None
@@ -22,3 +24,11 @@ def test_a_short_campaign_finds_nothing(name, capsys, tmp_path):
         print(f"\n{Campaign.HEADING}\n{figures}")
     assert not campaign.failed, campaign.story
     assert campaign.executions > 0
+
+
+def test_a_campaign_does_not_weigh_what_the_tests_have_weighed():
+    """All of them failed with no word of why in a run whose tests had once had two gigabytes."""
+    ballast = b"\1" * (200 << 20)
+    own = "import resource; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    told = subprocess.run([*SMALL_PARENT, sys.executable, "-c", own], capture_output=True, check=True).stdout
+    assert int(told) << 10 < len(ballast)
