@@ -142,7 +142,7 @@ class QueueAged(Struct, frozen=True):
 
 class StateRestored(Struct, frozen=True):
     """What `StoreState` kept before the last stop, said before `start`. `is_late`: what was said last may be missing,
-    because everything has died at once.
+    because the machine has died.
     """
 
     items: tuple[tuple[str, bytes], ...]

@@ -68,7 +68,7 @@ def journal_cost(seconds: float = 8.0) -> JournalCost:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sbc-bench-")))
         memory = HeldMemory(os.memfd_create("sbc-bench", os.MFD_CLOEXEC))
         stack.callback(memory.close)
-        store = StateStore(folder, memory.journal)
+        store = StateStore(folder, lambda _of: memory.journal())
         store.load()
         store.start()
         kept, bare = _Kept(store), _Half()

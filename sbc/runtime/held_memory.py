@@ -1,4 +1,4 @@
-"""The supervisor's memfd for the memory journal, mapped.
+"""The memory that the supervisor holds for the memory journal, mapped.
 
 Mapped whole and sparse: pages are taken an extent at a time, by fallocate(2), which says that there are none where a
 store would be a SIGBUS. Pages count for the control group of whoever takes them: signalling. Used by `opening`.
@@ -16,9 +16,11 @@ from sbc.runtime.memory_journal import EXTENT_OCTETS, MemoryJournal
 _OCTETS: Final = limits.STATE_OCTETS // EXTENT_OCTETS * EXTENT_OCTETS
 
 
-def open_journal(keeper: Keeper, stack: contextlib.ExitStack) -> MemoryJournal | None:
-    """`stack` closes our part of it. None where nothing outlives us. Raises OSError."""
-    fd = keeper.journal_memory()
+def open_journal(keeper: Keeper, stack: contextlib.ExitStack, identity: bytes) -> MemoryJournal | None:
+    """`stack` closes our part of it. `identity`: of the `state.db` that it is about. None where nothing outlives us.
+    Raises OSError.
+    """
+    fd = keeper.journal_memory(identity.hex())
     if fd is None:
         return None
     held = HeldMemory(fd)
@@ -50,6 +52,6 @@ class HeldMemory:
         self.memory.madvise(mmap.MADV_REMOVE)
 
     def close(self) -> None:
-        """The memory stays, as long as the supervisor holds it."""
+        """The memory stays, with who holds it."""
         self.memory.close()
         os.close(self._fd)

@@ -64,9 +64,10 @@ class Keeper(Protocol):
         """
         ...
 
-    def journal_memory(self) -> int | None:
-        """A memfd for the memory journal: after a death of ours, the one that we had before, with what is in it. The
-        descriptor is the caller's own. None where nothing outlives us. Raises OSError.
+    def journal_memory(self, name: str) -> int | None:
+        """Memory for the memory journal, a file without a disk: after a death of ours, or of us all, what we had before
+        under this name, if there was one. The descriptor is the caller's own. None where nothing outlives us. Raises
+        OSError.
         """
         ...
 

@@ -74,7 +74,7 @@ class LocalKeeper:
     def held_pairs(self) -> list[Pair]:
         return []
 
-    def journal_memory(self) -> int | None:
+    def journal_memory(self, name: str) -> int | None:  # noqa: ARG002
         return None
 
     def worker_address(self, number: int) -> str | bytes:

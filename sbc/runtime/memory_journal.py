@@ -5,8 +5,9 @@ one. The memory is cut into extents, each extent into slots of one size. A new v
 higher sequence number and a checksum over everything; then the slot of the old one is freed. Nothing is ever moved or
 written over, and no order of the octets within a store is relied on.
 
-It knows no process and no disk: `held_memory` maps the supervisor's memfd, `state_store` writes what is here to the
-disk and says when this memory holds all that the disk does (`is_complete`). One process writes at a time.
+It knows no process and no disk: `held_memory` maps what the supervisor holds, `state_store` writes what is here to the
+disk, says when this memory holds all that the disk does (`is_complete`) and how it left that (`disk`). One process
+writes at a time.
 """
 
 import struct
@@ -25,6 +26,7 @@ _MAGIC: Final = b"sbc-kept"
 _HEADER: Final = struct.Struct("<8sIIQ16sd")  # magic, version, octets of an extent and of all, identity, clock offset
 _SUM: Final = struct.Struct("<I")
 _SUM_AT: Final = _HEADER.size
+_DISK_AT: Final = 52  # four octets and their checksum
 _COMPLETE_AT: Final = 60
 _TABLE_AT: Final = 64  # an octet for each extent: 0, or the class of its slots plus one
 _MOST_EXTENTS: Final = 4_096 - _TABLE_AT
@@ -100,6 +102,16 @@ class MemoryJournal:
     @is_complete.setter
     def is_complete(self, value: bool) -> None:
         self._memory[_COMPLETE_AT : _COMPLETE_AT + 1] = b"\x01" if value else b"\x00"
+
+    @property
+    def disk(self) -> bytes:
+        """Four octets by which the disk can be known again as it was left; empty while it is written."""
+        found = self._memory[_DISK_AT:_COMPLETE_AT]
+        return found[:4] if found[4:] == _checked(found[:4]) else b""
+
+    @disk.setter
+    def disk(self, value: bytes) -> None:
+        self._memory[_DISK_AT:_COMPLETE_AT] = value + _checked(value) if value else _FREE
 
     def items(self) -> Iterator[tuple[str, bytes]]:
         """In no order. It may not be changed meanwhile."""
@@ -234,6 +246,10 @@ class MemoryJournal:
         size = SMALLEST_OCTETS << kind
         self._free[kind] += range(begin + EXTENT_OCTETS - size, begin - 1, -size)
         return True
+
+
+def _checked(value: bytes) -> bytes:
+    return _SUM.pack(zlib.crc32(value))
 
 
 def _checksum(slot: bytes) -> int:

@@ -16,8 +16,8 @@ class StateKeeper(Protocol):
     """What it must promise, for the engine's promises to hold:
 
     - `store` returns at once: the loop calls it between two messages. It raises nothing.
-    - When it has returned, the value survives the death of this process (the first tier). What is said to a peer is
-      said after that; so no peer can know what we do not.
+    - When it has returned, the value survives the death of this process (the first tier; of `StateStore`, of all of
+      ours). What is said to a peer is said after that; so no peer can know what we do not.
     - Within a documented bound the value survives more than that (the second tier): of `StateStore` the machine's power
       cut, after some 200 ms; of a shared store the machine's loss.
     - Of two values of one key the later counts, always. Of two keys the earlier `store` is there when the later one is,

@@ -32,16 +32,18 @@ class StateMemory:
     def table(self) -> Table:
         return Table("state_memory", self._journal.octets, self._journal.most_octets)
 
-    def recall(self, identity: bytes | None) -> Items | None:
+    def recall(self, identity: bytes | None, state: bytes) -> Items | None:
         """What an earlier life of ours has left. None: nothing that can be believed.
 
-        `identity`: of the file of now; None where there is none, or where nothing is in it.
+        `identity`: of the file of now; None where there is none, or where nothing is in it. `state`: that it is in.
         """
         why = self._journal.adopt()
         if not why and not self._journal.is_complete:
             why = "it does not hold everything"
         if not why and identity not in (None, self._journal.identity):
             why = "it belongs to another data_dir"
+        if not why and identity is not None and self._journal.disk not in (b"", state):
+            why = "somebody else has written state.db since"
         if not why:
             return tuple(self._journal.items())
         if why != NOTHING:
@@ -55,6 +57,10 @@ class StateMemory:
         for key, value in items:
             self.keep(key, value)
         self._journal.is_complete = is_all and not self._left_out
+
+    def note_disk(self, state: bytes) -> None:
+        """How the disk is left; empty: it may change now."""
+        self._journal.disk = state
 
     def keep(self, key: str, value: bytes | None) -> None:
         """None: no more."""

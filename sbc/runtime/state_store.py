@@ -1,8 +1,9 @@
 """What the engine wants to find again (`StoreState`), in two tiers: memory that outlives us, and `data_dir/state.db`.
 
-A value is in the memory journal when `store` returns, and so survives the death of this process at any instruction.
-Within about a fifth of a second it is on the disk, too, and survives the death of all processes and of the machine.
-After a death of ours the memory is what counts, and the disk is made like it; after any other start the disk counts.
+A value is in the memory journal when `store` returns, and so survives the death of this process at any instruction,
+and of all of ours, as long as the machine runs. Within about a fifth of a second it is on the disk, too, and survives
+the machine. After a death the memory is what counts, and the disk is made like it, unless somebody else has written
+that meanwhile; after any other start the disk counts.
 
 It never stops the program. That no other process writes here is the CDR store's lock. It bounds what is kept and says
 so. The tiers are `state_memory` and `state_writer`. Used by `app`; what it promises, `state_keeper` says.
@@ -45,11 +46,11 @@ class _Bound(Struct, eq=False):
 class StateStore:
     """`load` before anything else, once; `start` when values may come; `finish` at the end.
 
-    `open_memory` is asked once, by `load`. None, or an OSError: nothing outlives this process, the disk is all there
-    is.
+    `open_memory` is asked once, by `load`, with the identity of `state.db`; empty: it cannot be opened. None, or an
+    OSError: nothing outlives this process, the disk is all there is.
     """
 
-    def __init__(self, data_dir: Path, open_memory: Callable[[], MemoryJournal | None] = lambda: None) -> None:
+    def __init__(self, data_dir: Path, open_memory: Callable[[bytes], MemoryJournal | None] = lambda _of: None) -> None:
         self._open_memory = open_memory
         self._memory: StateMemory | None = None
         self._disk = StateWriter(data_dir)
@@ -87,20 +88,23 @@ class StateStore:
             self._was_finished = len(items) < len(read)
             self.is_late = bool(items) and not self._was_finished
             self._fill_memory(items)
+        if self._memory is not None:
+            self._disk.left = self._memory.note_disk
+            self._memory.note_disk(self._disk.state)
         for key, _ in items:
             self._bound(key).keys.add(key)
         return items
 
     def _recall(self) -> Items | None:
         try:
-            journal = self._open_memory()
+            journal = self._open_memory(self._disk.identity or b"")
         except OSError as error:
             self._do_without_memory(error)
             return None
         if journal is None:
             return None
-        self._memory = StateMemory(journal)
-        items = self._memory.recall(None if self._disk.is_new else self._disk.identity)
+        memory = self._memory = StateMemory(journal)
+        items = memory.recall(None if self._disk.is_new else self._disk.identity, self._disk.state)
         if items is not None:
             self._disk.make_like(dict(items), self._memory.identity)
             clock.go_on(self._memory.clock_offset, self._disk.mark)

@@ -8,7 +8,8 @@ file that cannot be read is moved aside. It knows nothing of memory. Used by `st
 import sqlite3
 import threading
 import time
-from collections.abc import Mapping
+import zlib
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -31,6 +32,7 @@ class StateWriter:
 
     def __init__(self, data_dir: Path) -> None:
         self.path = data_dir / STATE_FILE
+        self.left: Callable[[bytes], None] = lambda _state: None  # told how the file is left; empty: it may change now
         self.is_all_known = True  # of what the file has
         self._file: StateFile | None = None
         self._goal: Mapping[str, bytes] | None = None  # what the file shall hold, when it has been compared
@@ -71,6 +73,11 @@ class StateWriter:
     def identity(self) -> bytes | None:
         """Of the file; None where it could not be opened."""
         return None if self._file is None else self._file.identity
+
+    @property
+    def state(self) -> bytes:
+        """Four octets that are others when the file has been written since by anybody who marks the clock."""
+        return _state_of(None if self._file is None else self._file.clock)
 
     @property
     def is_new(self) -> bool:
@@ -160,18 +167,21 @@ class StateWriter:
     def _try_to_write(self, failures: int) -> int:
         """How often in a row it could not be written."""
         batch: dict[str, bytes | None] = {}
+        marked = clock.write_mark(clock.mark())
+        self.left(b"")
         try:
             file = self._file = self._file or StateFile(self.path)
             if self._goal is not None:
                 file = self._compare(file, self._goal, self._identity)
             batch = self._take()
-            file.write(batch, clock.write_mark(clock.mark()))
+            file.write(batch, marked)
         except Exception as error:  # noqa: BLE001 - whatever it was, the values must not be lost with the thread
             self._give_back(batch)
             self._is_failing = True
             log.error("state.not_stored", alarm=True, values=self.pending, failures=failures + 1, reason=str(error))  # noqa: TRY400
             return failures + 1
         self._writing_since = None
+        self.left(_state_of(marked))
         if self._is_failing:
             self._is_failing = False
             log.warning("state.stored_again", values=len(batch), failures=failures)
@@ -211,3 +221,7 @@ class StateWriter:
             self._waiting = {**differing, **self._waiting}
         self._goal = None
         return file
+
+
+def _state_of(mark: bytes | None) -> bytes:
+    return zlib.crc32(mark or b"").to_bytes(4, "little")

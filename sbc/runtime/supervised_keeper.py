@@ -108,8 +108,8 @@ class SupervisedKeeper:
             held += some
         return held
 
-    def journal_memory(self) -> int | None:
-        _, descriptors = self._ask(wire.JournalMemory())
+    def journal_memory(self, name: str) -> int | None:
+        _, descriptors = self._ask(wire.JournalMemory(name))
         if len(descriptors) != 1:
             _close(descriptors)
             raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))

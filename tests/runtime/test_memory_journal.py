@@ -295,6 +295,21 @@ def test_whatever_is_in_the_memory_it_is_read_or_refused(seed):
         assert all(isinstance(value, bytes) for _, value in journal.items())
 
 
+@pytest.mark.parametrize("tear", TEARS)
+def test_how_the_disk_was_left_is_known_or_not_but_never_wrong(tear):
+    memory = MemoryOfTests()
+    journal = memory.journal()
+    journal.begin(NAME, 0.0)
+    assert journal.disk == b""
+    journal.disk = b"once"
+    assert memory.left().journal().disk == b"once"
+    journal.disk = b""
+    memory.stops_at, memory.tear = memory.stores, tear
+    with pytest.raises(KilledError):
+        journal.disk = b"then"
+    assert memory.left().journal().disk in (b"", b"then")
+
+
 # --- the memfd --------------------------------------------------------------------------------------------------------
 
 

@@ -36,7 +36,7 @@ class Lives:
         self.store = None
 
     def begins(self):
-        self.store = StateStore(self.folder, self.memory.journal)
+        self.store = StateStore(self.folder, lambda _of: self.memory.journal())
         return dict(self.store.load())
 
     def keeps(self, **values):
@@ -137,6 +137,39 @@ async def test_memory_of_another_data_dir_is_not_believed(lives, said, tmp_path)
     assert said[0]["reason"] == "it belongs to another data_dir"
 
 
+async def test_memory_is_not_believed_where_somebody_else_has_worked_on_the_disk_since(lives, said):
+    """A start without memory, or of a copy: what it has ended must not come back."""
+    lives.begins()
+    lives.keeps(call_1=b"a", call_2=b"b")
+    assert lives.store._disk._try_to_write(0) == 0
+    lives.keeps(call_3=b"c")
+    lives.dies()
+    memory, lives.memory = lives.memory, MemoryOfTests()
+    lives.begins()
+    lives.keeps(call_1=None, call_2=b"B")
+    await lives.ends()
+    lives.memory = memory
+    assert lives.begins() == {"call/2": b"B"}
+    assert [line["reason"] for line in said] == ["somebody else has written state.db since"]
+    assert not lives.store.is_late
+
+
+async def test_memory_is_believed_after_a_death_at_any_moment_of_a_write(lives, said, monkeypatch):
+    lives.begins()
+    lives.keeps(call_1=b"a")
+    assert lives.store._disk._try_to_write(0) == 0
+    lives.keeps(call_2=b"b")
+    with monkeypatch.context() as dying:
+        dying.setattr(lives.store._disk, "left", lambda _state: None)  # it comes to the end of its write no more
+        lives.memory.journal().disk = b""
+        assert lives.store._disk._try_to_write(0) == 0
+    lives.keeps(call_3=b"c")
+    lives.dies()
+    assert lives.begins() == {"call/1": b"a", "call/2": b"b", "call/3": b"c"}
+    assert said == []
+    assert not lives.store.is_late
+
+
 @pytest.mark.parametrize("damage", ["garbage", "gone", "page"])
 async def test_a_lost_file_is_written_again_from_memory(lives, said, damage):
     lives.begins()
@@ -217,7 +250,7 @@ async def test_calls_are_bounded_apart_from_all_else(lives, said, monkeypatch):
 
 
 async def test_without_memory_the_disk_is_all_there_is(tmp_path, said):
-    def refused():
+    def refused(_identity):
         raise OSError(12, "Cannot allocate memory")
 
     store = StateStore(tmp_path, refused)
@@ -231,7 +264,7 @@ async def test_without_memory_the_disk_is_all_there_is(tmp_path, said):
 async def test_memory_that_does_not_even_begin_is_done_without(tmp_path, said):
     memory = MemoryOfTests()
     memory.has = 0
-    store = StateStore(tmp_path, memory.journal)
+    store = StateStore(tmp_path, lambda _of: memory.journal())
     assert store.load() == ()
     store.store(StoreState("a", b"1"))
     assert [line["event"] for line in said] == ["state.memory_refused"]

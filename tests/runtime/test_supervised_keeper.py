@@ -140,14 +140,14 @@ def test_the_memory_of_the_journal_comes_as_a_descriptor_of_our_own(link):
     keeper, theirs = link
     held = os.memfd_create("journal")
     socket.send_fds(theirs, [wire.encode(wire.Answered(1, wire.Opened()))], [held])
-    mine = keeper.journal_memory()
+    mine = keeper.journal_memory("00" * 16)
     assert os.fstat(mine).st_ino == os.fstat(held).st_ino
     assert not os.get_inheritable(mine)
     os.close(mine)
     os.close(held)
     answer(theirs, 2, wire.Opened())
     with pytest.raises(OSError, match="open files"):
-        keeper.journal_memory()
+        keeper.journal_memory("00" * 16)
 
 
 async def test_it_beats_and_run_returns_when_the_supervisor_is_gone(link):

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from sbc.runtime.media_sockets import Pair, descriptor_ceiling, open_pairs, why_short
 from sbc.runtime.sip_sockets import open_sip_socket, set_dscp
-from sbc.runtime.supervisor import wire
+from sbc.runtime.supervisor import shared_memory, wire
 from sbc.runtime.supervisor.inheritance import Inheritance, LeftListener, LeftPairs
 
 _JOURNAL: Final = "journal"  # of `inheritance.memories`
@@ -105,11 +105,16 @@ class Held:
             some.append(self._left.pop(key))
         return some
 
-    def journal_memory(self) -> int:
-        """A memfd, which signalling sizes and fills; nobody reads it here."""
+    def journal_memory(self, name: str) -> int:
+        """Which signalling sizes and fills; nobody reads it here. `name`: of what it belongs to."""
         if self._journal is None:
-            self._journal = os.memfd_create("sbc-journal", os.MFD_CLOEXEC)
+            self._journal = shared_memory.open_memory(name)
         return self._journal
+
+    def forget_journal(self) -> None:
+        """Signalling has ended in order: nobody needs it any more."""
+        if self._journal is not None:
+            shared_memory.remove(self._journal)
 
     # --- from one supervisor to the next ------------------------------------------------------------------------------
 

@@ -60,6 +60,7 @@ from sbc.runtime.supervisor.starting import RUNNING, WORKER_PROGRAM, name_proces
 PROGRAM: Final = ("-m", "sbc.runtime.supervisor")  # this interpreter's arguments, to be this again
 SIGNALLING_PROGRAM: Final = ("-m", "sbc.cli.signalling")
 _STOPS: Final = (signal.SIGTERM, signal.SIGINT)
+_IN_ORDER: Final = (0, *(-number for number in _STOPS))  # how signalling ends that has written all that it had
 _SIGNALS: Final = (*_STOPS, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 _OURS: Final = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "FDSTORE")  # systemd talks to us, not to the children
 
@@ -216,6 +217,8 @@ class Supervisor:
         self._reserve.end()
         if self._is_to_be_left:
             self._leave()
+        if self._fell in _IN_ORDER:
+            self._held.forget_journal()
         self._held.close()
         return self._status
 
@@ -323,8 +326,8 @@ class Supervisor:
                     return wire.Pairs(pairs[0].local if pairs else "", _ports(pairs)), _descriptors(pairs)
                 case wire.StartWorker(number):
                     return wire.WorkerAt(self._worker_address(number)), []
-                case wire.JournalMemory():
-                    return wire.Opened(), [self._held.journal_memory()]
+                case wire.JournalMemory(name):
+                    return wire.Opened(), [self._held.journal_memory(name)]
         except OSError as error:
             return wire.Failed(error.errno or errno.EIO, str(error)), []
         except (OverflowError, ValueError) as error:  # a number that no socket takes

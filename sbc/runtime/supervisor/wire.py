@@ -47,7 +47,11 @@ class StartWorker(Struct, frozen=True, tag=True):
 
 
 class JournalMemory(Struct, frozen=True, tag=True):
-    """The memfd of the memory journal, the same in each life: answered by `Opened`."""
+    """The memory of the memory journal, the same in each life of signalling, and under one name in each life of the
+    supervisor: answered by `Opened`.
+    """
+
+    name: str = ""
 
 
 Question = Listen | OpenPairs | HeldPairs | StartWorker | JournalMemory

@@ -15,7 +15,7 @@ SEEDS = tuple(
         wire.Asked(1, wire.Listen("udp", "127.0.0.1", 5060, 0)), wire.Asked(2,
         wire.OpenPairs("127.0.0.1", 20000, 20100, 4, 46)),
         wire.Asked(3, wire.HeldPairs()), wire.Asked(4, wire.StartWorker(0)),
-        wire.Asked(5, wire.JournalMemory()), wire.ReplaceWorker(1), wire.Beat("x"),
+        wire.Asked(5, wire.JournalMemory("00" * 16)), wire.ReplaceWorker(1), wire.Beat("x"),
         wire.Stopping(), wire.Restart(),
         wire.Answered(0, wire.RestartRefused("no")), wire.Answered(0, wire.RestartBegins()),
         wire.CloseListener("tcp", "::1", 1), wire.ClosePairs("127.0.0.1", (20000,)), wire.Ready("unix:/x"),

@@ -4,9 +4,12 @@ import json
 import os
 import signal
 import socket
+import uuid
 from pathlib import Path
 
 import pytest
+
+from sbc.runtime.supervisor.shared_memory import FOLDER
 
 pytestmark = [pytest.mark.loopback, pytest.mark.slow]
 
@@ -151,6 +154,37 @@ def test_the_memory_of_the_journal_is_given_back_to_each_life_with_what_is_in_it
         os.kill(int(pid), signal.SIGKILL)
         pid, *same = run.said(2 * life + 1)
         assert same == [inode, b"kept".hex()]
+
+
+NAMED = """
+_, [fd] = ask_descriptors(wire.JournalMemory(NAME))
+say(os.getpid(), os.pread(fd, 4, 0).decode() or "-")
+os.pwrite(fd, b"kept", 0)
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+tell(wire.Ready("off")); say("ready"); wait()
+"""
+
+
+def test_the_memory_of_the_journal_outlives_all_of_them_and_goes_with_a_stop(supervise):
+    name = uuid.uuid4().hex
+    path = Path(FOLDER) / f"sbc-journal-{name}"
+    program = f"NAME = {name!r}" + NAMED
+    found = []
+    for last in (False, False, True):
+        run = supervise(program)
+        pid, said = run.said(1)
+        run.said(2)
+        found.append(said)
+        if last:
+            run.signal(signal.SIGTERM)
+        else:
+            run.signal(signal.SIGKILL)
+            os.kill(int(pid), signal.SIGKILL)
+        run.process.wait(10)
+        while is_alive(pid):  # it has the memory open, and so to itself
+            pass
+        assert path.exists() is not last
+    assert found == ["-", "kept", "kept"]
 
 
 def test_what_nobody_asks_for_again_is_closed_when_signalling_is_ready(supervise, host, tmp_path):
