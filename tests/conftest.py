@@ -75,10 +75,12 @@ def world(request):
 
     if not is_replayed(request.node):
         yield make
+        worlds.clear()  # pytest keeps its items to the end, and thousands of worlds weighed two gigabytes
         return
     folder, tests = request.getfixturevalue("replayed_elsewhere")
     with recorded_worlds() as tapes:
         yield make
+    worlds.clear()
     for tape in tapes:
         difference = tape.difference()
         assert not difference, f"a replay went another way: {difference}"

@@ -61,10 +61,11 @@ class Machine:
     def __init__(self, monkeypatch, disk=None, memory=None):
         self.disk = disk or Disk()
         self.memory = memory or MemoryOfTests(extents=20)
-        monkeypatch.setattr(state_writer, "StateFile", lambda _path: FileOfTests(self.disk))
+        monkeypatch.setattr(state_writer, "StateFile", lambda _path, disk=self.disk: FileOfTests(disk))
 
     def begins(self, folder):
-        self.store = StateStore(folder, lambda _of: self.memory.journal())
+        memory = self.memory
+        self.store = StateStore(folder, lambda _of: memory.journal())
         return dict(self.store.load())
 
     def writes(self):
@@ -128,6 +129,7 @@ def test_at_each_store_into_memory_nothing_is_lost_and_the_disk_gets_it(tmp_path
 
 
 def test_whenever_the_power_fails_what_was_written_is_there_and_was_all_true_at_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(memory_journal, "EXTENT_OCTETS", 32_768)
     machine = Machine(monkeypatch)
     machine.begins(tmp_path)
     for n, (key, value) in enumerate(STORY, 1):
