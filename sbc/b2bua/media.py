@@ -1,8 +1,9 @@
 """One call's media: what each side has said, what it is told of the other, and the relay that follows.
 
 Descriptions cross with our addresses and ports, in the numbers and with the codecs of the side that they go to
-(RFC 3264 §5 to §8; RFC 6337). It allocates port pairs and composes `PutSession`; it sends nothing and knows no dialog.
-How the text of an offer and an answer crosses is in `offers`, what becomes of it in the relay in `relaying`.
+(RFC 3264 §5 to §8; RFC 6337). It composes `PutSession`; it sends nothing and knows no dialog. Its ports are in
+`call_ports`, how the text of an offer and an answer crosses is in `offers`, what becomes of it in the relay in
+`relaying`.
 """
 
 from collections.abc import Sequence
@@ -10,8 +11,9 @@ from collections.abc import Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
+from sbc.b2bua.call_ports import CallPorts, OutOfPortsError, ports_for
 from sbc.b2bua.listening import Listening, Way, ways_of
-from sbc.b2bua.offers import Offer, answered, answers, reply_for, says_enough, shaped
+from sbc.b2bua.offers import Offer, answered, answers, own_session, reply_for, says_enough, shaped
 from sbc.b2bua.ports import PortPool
 from sbc.b2bua.refreshed import is_repeated, only_turns, said_anew
 from sbc.b2bua.relaying import early_streams, streams_between
@@ -24,17 +26,12 @@ from sbc.policy.model import CodecRules, Latching
 from sbc.sdp.hostile import check_hostile_remote
 from sbc.sdp.model import SdpError, Session, same_except_origin
 from sbc.sdp.negotiate import check_answer
-from sbc.sdp.own_offer import own_stream
 from sbc.sdp.parse import parse_sdp
 from sbc.sdp.remotes import MediaRemote, media_remotes
 from sbc.sdp.secured import unsecured
 from sbc.sdp.serialize import serialize_sdp
 
 __all__ = ["CallMedia", "MediaRules", "Offer", "OutOfPortsError", "Side", "SideName"]
-
-
-class OutOfPortsError(Exception):
-    """No media port pair is to be had on this local address."""
 
 
 class MediaRules(Struct, frozen=True):
@@ -63,16 +60,14 @@ class CallMedia:
         self.offer: Offer | None = None
         self.is_answered = False
         self._rules = rules
-        self._pool = pool
+        self.ports = CallPorts(pool)
         self._ids = ids
         self._generation = 0
         self._streams: tuple[wire.Stream, ...] = ()
         self._last_read: tuple[Session | None, tuple[MediaRemote, ...]] = (None, ())
         self._is_renumbered = False  # the two sides may have different numbers for one codec
         self._answered: Offer | None = None  # the offer that `now` of both sides comes from, until that is settled
-        self._may_bury = False  # a stream may have ended
         self.waits = False  # whoever is on the ingress side is not to hear anything yet
-        self._dead: list[tuple[str, int]] = []  # ports of streams that have ended, to be given back
         self.was_changing = False  # an exchange was on its way when signalling died, and none is settled since
 
     @property
@@ -136,7 +131,7 @@ class CallMedia:
         if old is not None and old.local == local:
             side.ports, side.epoch = old.ports, old.epoch + 1  # to the media worker it is one end with a new peer
         elif old is not None:
-            self._pool.give_back(old.local, old.ports, now)
+            self.ports.give_back(old, now)
         self.sides["egress"] = side
         self.offer = None
         self.is_answered = False  # what another target's provisional has answered is nobody's answer now
@@ -167,7 +162,7 @@ class CallMedia:
         self._answered = offer
         for remote in remotes:
             if remote.refused:
-                self._may_bury = True
+                self.ports.may_bury = True
         if passed is None:
             return b""
         offerer.now = Agreed(offer.received, passed, offer.remotes)
@@ -180,19 +175,19 @@ class CallMedia:
         for name, side in self.sides.items():
             if side.now is not side.settled:
                 side.settle(() if offer is None or offer.by == name else offer.remotes)
-        if self._may_bury:
-            self._bury()
+        if self.ports.may_bury:
+            self.ports.bury(self.sides.values())
         if now is not None:
-            self._give_back_dead(now)
+            self.ports.give_back_dead(now)
 
     def restore(self, now: float | None = None) -> None:
         """The offer was rejected: "the session MUST remain unchanged" (RFC 3264 §8). Early answers to it are void."""
         self.offer = self._answered = None
         for side in self.sides.values():
             side.now = side.settled
-        self._bury()
+        self.ports.bury(self.sides.values())
         if now is not None:
-            self._give_back_dead(now)
+            self.ports.give_back_dead(now)
 
     def last_sent(self, to: SideName) -> bytes:
         """What that side was told last and has not rejected; repeated in a 2xx whose provisional carried the answer."""
@@ -251,15 +246,8 @@ class CallMedia:
 
         Then it has the codecs that both may use, or the usual ones. Raises SdpError 488 without any, OutOfPortsError.
         """
-        side, other = self.sides[to], self.sides[_other(to)]
-        session = other.wanted()
-        if session is None:
-            stream = other.restrict(side.restrict(own_stream(side.codecs.allow or other.codecs.allow)))
-            if not stream.port and side.recodes and other.codecs.allow:
-                stream = own_stream(other.codecs.allow)  # its law of G.711; `shaped` puts the other one behind it
-            if not stream.port:
-                raise SdpError("no codec that both may use", 488)
-            session = Session("", "-", None, ("t=0 0",), (stream,))
+        other = self.sides[_other(to)]
+        session = other.wanted() or own_session(self.sides[to], other)
         return self._make_offer(_other(to), session, now, is_ours=True)
 
     def repeat_offer(self, to: SideName) -> bytes:
@@ -290,13 +278,13 @@ class CallMedia:
             session = side.securing.admitted(session, side.now.told)
         side.numbers.said(session)  # also where it comes to nothing: its peer may hold on to them
         side.meet_family(self._remotes(session))
-        self._ensure_ports(side, session, now)
+        self.ports.ensure(side, session, now)
         known = side.now.told
         if known is not None and side.securing is None and self.fits(to, session) and answers(known, session):
             told = side.describe_again(known)
         else:
             reply = reply_for(session, side, self.sides[to])
-            told = side.describe(reply, self._ports(side, reply), session)
+            told = side.describe(reply, ports_for(side, reply), session)
         refused = [not media.port for media in told.media]
         remotes = [
             replace(remote, refused=True) if dead else remote
@@ -305,8 +293,8 @@ class CallMedia:
         side.now = Agreed(session, told, tuple(remotes))
         side.settle(())
         self.is_answered = self._is_renumbered = True
-        self._bury()
-        self._give_back_dead(now)
+        self.ports.bury(self.sides.values())
+        self.ports.give_back_dead(now)
         return serialize_sdp(told)
 
     def hear_answer(self, by: SideName, session: Session) -> None:
@@ -334,8 +322,7 @@ class CallMedia:
         """A leg of another call comes in the place of ours, whose ports are given back."""
         old = self.sides.get(name)
         if old is not None and old is not side:
-            self._pool.give_back(old.local, old.ports, now)
-            old.ports = []
+            self.ports.give_back(old, now)
         self.offer = None
         self.sides[name] = side
         self._is_renumbered = True
@@ -362,7 +349,7 @@ class CallMedia:
 
         Where an exchange was on its way, and the worker may have been told of what is not kept of it, it is a new one.
         """
-        self._give_back_dead(now)
+        self.ports.give_back_dead(now)
         if not self.is_up:
             return None
         if self.was_changing:
@@ -399,11 +386,7 @@ class CallMedia:
         i = side.ports.index(end.port)
         if not side.securing.spend(i, side.told_stream(i)):
             return self.is_spent(name)
-        taken = self._pool.take(side.local, 1, now)
-        if taken is None:
-            raise OutOfPortsError(side.local)
-        self._dead.append((side.local, side.ports[i]))
-        side.ports[i] = taken[0]
+        self.ports.exchange(side, i, now)
         return True
 
     def is_spent(self, name: SideName) -> bool:
@@ -422,20 +405,10 @@ class CallMedia:
                 return i
         return None
 
-    def describe_live(self) -> tuple[tuple[str, str], ...]:
-        """For the operator: (side, "codec local > remote") of each stream, and by what it is encrypted."""
-        return tuple(
-            (name, f"{remote.codec} {side.local}:{port} > {remote.host or '-'}:{remote.port}{_encrypted(side, i)}")
-            for name, side in self.sides.items()
-            for i, (port, remote) in enumerate(zip(side.ports, side.now.remotes, strict=False))
-            if not remote.refused
-        )
-
     def release(self, now: float) -> None:
-        self._give_back_dead(now)
+        self.ports.give_back_dead(now)
         for side in self.sides.values():
-            self._pool.give_back(side.local, side.ports, now)
-            side.ports = []
+            self.ports.give_back(side, now)
 
     def report(self, counts: Sequence[wire.StreamCount]) -> str:
         """The CDR's `media`: what came from each side, by the worker's last word."""
@@ -455,11 +428,11 @@ class CallMedia:
         if crossing is not session:
             self._is_renumbered = True
         for side in (to, from_):
-            self._ensure_ports(side, crossing, now)
-        forwarded = to.describe(crossing, self._ports(to, crossing))
+            self.ports.ensure(side, crossing, now)
+        forwarded = to.describe(crossing, ports_for(to, crossing))
         self.offer = Offer(by, session, forwarded, remotes, is_ours)
-        if self._dead:
-            self._give_back_dead(now)
+        if self.ports.dead:
+            self.ports.give_back_dead(now)
         return serialize_sdp(forwarded)
 
     def _answer(self, offer: Offer, reply: Session, remotes: Sequence[MediaRemote]) -> Session:
@@ -468,9 +441,7 @@ class CallMedia:
         crossing = answered(offer, offerer, answerer, reply, remotes)
         if crossing is not reply:
             self._is_renumbered = True
-        received = offer.received.media
-        ports = [port if media.port else 0 for port, media in zip(offerer.ports, received, strict=False)]
-        return offerer.describe(crossing, ports, offer.received)
+        return offerer.describe(crossing, ports_for(offerer, offer.received), offer.received)
 
     def _text_for(self, to: SideName, session: Session) -> Session | None:
         """What an offer would tell that side; None where it cannot cross."""
@@ -483,44 +454,6 @@ class CallMedia:
     def _remotes(self, session: Session) -> tuple[MediaRemote, ...]:
         known, remotes = self._last_read
         return remotes if known is session else media_remotes(session)
-
-    # --- ports --------------------------------------------------------------------------------------------------------
-
-    def _ensure_ports(self, side: Side, session: Session, now: float) -> None:
-        """A pair for every stream that is wanted; an m= line keeps its pair for as long as it lives."""
-        ports = side.ports
-        more = len(session.media) - len(ports)
-        if more > 0:
-            ports += [0] * more
-        elif 0 not in ports:
-            return
-        missing = [i for i, media in enumerate(session.media) if media.port and not ports[i]]
-        if not missing:
-            return
-        taken = self._pool.take(side.local, len(missing), now)
-        if taken is None:
-            raise OutOfPortsError(side.local)
-        for i, port in zip(missing, taken, strict=True):
-            ports[i] = port
-
-    def _ports(self, side: Side, session: Session) -> list[int]:
-        return [port if media.port else 0 for port, media in zip(side.ports, session.media, strict=False)]
-
-    def _bury(self) -> None:
-        """Streams that have ended leave their m= lines behind, and give up their ports."""
-        self._may_bury = False
-        for side in self.sides.values():
-            self._dead += side.bury()
-
-    def _give_back_dead(self, now: float) -> None:
-        for local, port in self._dead:
-            self._pool.give_back(local, [port], now)
-        self._dead.clear()
-
-
-def _encrypted(side: Side, i: int) -> str:
-    by = side.protection(i)
-    return f", SRTP {by}" if by else ""
 
 
 def _other(side: SideName) -> SideName:

@@ -20,6 +20,7 @@ from sbc.sdp.g711 import added_law, behind, in_law_of, lacks_a_law, laws, with_o
 from sbc.sdp.model import Media, SdpError, Session, same_except_origin
 from sbc.sdp.mux import has_mux
 from sbc.sdp.negotiate import answer_stream
+from sbc.sdp.own_offer import own_stream
 from sbc.sdp.payload_types import speaks_alike, translation
 from sbc.sdp.remotes import MediaRemote
 
@@ -105,6 +106,19 @@ def answers(told: Session, offer: Session) -> bool:
         if one.port and not (speaks_alike(one, offered) and direction is allowed):
             return False
     return True
+
+
+def own_session(to: Side, other: Side) -> Session:
+    """To offer to this side where the other one's peer has described nothing yet: sound, in what both may use.
+
+    Raises SdpError 488 where that is nothing.
+    """
+    stream = other.restrict(to.restrict(own_stream(to.codecs.allow or other.codecs.allow)))
+    if not stream.port and to.recodes and other.codecs.allow:
+        stream = own_stream(other.codecs.allow)  # its law of G.711; `shaped` puts the other one behind it
+    if not stream.port:
+        raise SdpError("no codec that both may use", 488)
+    return Session("", "-", None, ("t=0 0",), (stream,))
 
 
 def says_enough(told: Session, said: Session | None, text: Session, theirs: Session) -> bool:

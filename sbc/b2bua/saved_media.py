@@ -69,7 +69,7 @@ def save_media(media: CallMedia) -> SavedMedia:
         _NOBODY if egress is None else save_side(egress),
         save_listening(media.listening),
         first,
-        tuple(media._dead),
+        tuple(media.ports.dead),
         media.is_answered,
         is_changing,
         media._is_renumbered,
@@ -97,7 +97,7 @@ def restore_media(saved: SavedMedia, ref: str, context: Context, now: float) -> 
     media.waits = saved.waits
     media._generation = saved.generation
     media._is_renumbered = saved.is_renumbered
-    media._may_bury = True
+    media.ports.may_bury = True
     for side in media.sides.values():
         pool.hold(side.local, [port for port in side.ports if port])
     for local, port in saved.dead:

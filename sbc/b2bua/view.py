@@ -11,6 +11,7 @@ from sbc.b2bua.beside.beside import Beside
 from sbc.b2bua.call import Call
 from sbc.b2bua.context import Context
 from sbc.b2bua.joining import number_of_party
+from sbc.b2bua.sides import Side
 from sbc.b2bua.snapshot import CallState, CallView, EngineView, LoadView, MediaView
 from sbc.b2bua.states import Asking, Hunting, Recording, Talking
 from sbc.sip.endpoint import Endpoint
@@ -88,11 +89,26 @@ def _view_of(call: Call, wall_at_zero: float) -> CallView:
         called=number_of_party(call, call.pair[1]),
         started_at=wall_at_zero + account.started_at,
         answered_at=None if account.answered_at is None else wall_at_zero + account.answered_at,
-        media=call.media.describe_live(),
+        media=_streams_of(call),
         quality=call.media.listening.live(),
         emergency=call.is_emergency,
         joined=tuple([joined.ref for joined in call.joined]),
     )
+
+
+def _streams_of(call: Call) -> tuple[tuple[str, str], ...]:
+    """(side, "codec local > remote") of each stream, and by what it is encrypted."""
+    return tuple(
+        (name, f"{remote.codec} {side.local}:{port} > {remote.host or '-'}:{remote.port}{_encrypted(side, i)}")
+        for name, side in call.media.sides.items()
+        for i, (port, remote) in enumerate(zip(side.ports, side.now.remotes, strict=False))
+        if not remote.refused
+    )
+
+
+def _encrypted(side: Side, i: int) -> str:
+    by = side.protection(i)
+    return f", SRTP {by}" if by else ""
 
 
 def _states_of(calls: Iterable[Call]) -> tuple[tuple[CallState, int], ...]:
