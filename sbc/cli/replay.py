@@ -5,19 +5,21 @@ that goes by the order of a set would else differ for no reason that anybody wan
 or reads a file beside the recording.
 """
 
+import json
 import os
 import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from enum import IntFlag
 from pathlib import Path
 from typing import Final
 
 from msgspec import Struct
 
 import sbc
-from sbc.cli import UsageError
+from sbc.cli import UsageError, end_with, guarded
 from sbc.cli.output import printable, printable_lines
 from sbc.core.errors import OperatorError
 from sbc.runtime.recording import frames
@@ -64,30 +66,64 @@ def replay_recording(folder: Path, wish: Wish) -> int:
         from sbc.cli.replay_mask import mask_recording
 
         return mask_recording(lives, wish.mask, wish.life)
-    chosen = [wish.life] if wish.life is not None else list(lives)
-    statuses = [_one_life(folder, n, lives[n], wish) for n in chosen]
-    return max(statuses)
+    return _lives(folder, lives if wish.life is None else {wish.life: lives[wish.life]}, wish)
 
 
-def _one_life(folder: Path, number: int, segments: Sequence[Path], wish: Wish) -> int:
+class _End(IntFlag):
+    """Of one life. Also the exit status of the process that ran it, where that was another one."""
+
+    FAILED = 1  # something came out otherwise, or an error was told
+    LACKS_CALL = 64  # the one that is asked for; no status of `sbc` itself
+
+
+def _lives(folder: Path, lives: Mapping[int, Sequence[Path]], wish: Wish) -> int:
+    """All of them, whatever is wrong with one. Raises what is wrong in the end."""
+    ends: list[_End] = []
+    errors: list[OperatorError] = []
+    for number, segments in lives.items():
+        try:
+            ends.append(_one_life(folder, number, segments, wish))
+        except OperatorError as error:
+            errors.append(error)
+    # A call is in one life, or in a few: it is missed where none has it.
+    if wish.ref is not None and ends and all(_End.LACKS_CALL in end for end in ends):
+        where = "the recording" if wish.life is None else f"life {wish.life}"
+        errors.append(OperatorError(f"{folder}: no call {wish.ref} is in {where}, as far as it was run"))
+    if errors:
+        raise ExceptionGroup("lives", errors)
+    return int(any(_End.FAILED in end for end in ends))
+
+
+def _one_life(folder: Path, number: int, segments: Sequence[Path], wish: Wish) -> _End:
     torn: list[Torn] = []
     rest = read_life(segments, torn)
     life = next(rest, None)
     if not isinstance(life, Life):
-        print(f"life {number}: nothing of it is whole")
-        return 1
+        raise _nothing_whole(number, torn)
     if life.seed and life.seed != os.environ.get(_SEED, "") and life.seed.isdigit():
         return _elsewhere(folder, number, life.seed, wish)
     return _Shown(life, wish).run(rest, torn)
 
 
-def _elsewhere(folder: Path, number: int, seed: str, wish: Wish) -> int:
-    words = [sys.executable, "-m", "sbc", "replay", str(folder), "--life", str(number)]
-    for option, value in (("--from", wish.begin), ("--to", wish.end), ("--ref", wish.ref)):
-        words += [] if value is None else [option, str(value)]
-    words += ["--ladder"] * wish.ladder
+def _nothing_whole(number: int, torn: Sequence[Torn]) -> OperatorError:
+    """Of a life that was cut off before its first block was written, or damaged there."""
+    return OperatorError("\n".join([f"life {number}: nothing of it can be read", *(where.words for where in torn)]))
+
+
+def _elsewhere(folder: Path, number: int, seed: str, wish: Wish) -> _End:
+    words = [sys.executable, "-m", "sbc.cli.replay", str(folder), str(number)]
+    words.append(json.dumps([wish.begin, wish.end, wish.ref, wish.ladder]))
     sys.stdout.flush()
-    return subprocess.run(words, env={**os.environ, _SEED: seed}, check=False).returncode  # noqa: S603
+    ended = subprocess.run(words, env={**os.environ, _SEED: seed}, check=False).returncode  # noqa: S603
+    return _End(ended) if ended in (0, 1, 64, 65) else _End.FAILED
+
+
+def main() -> None:
+    """`python -m sbc.cli.replay DIR LIFE WISH`: one life, with the hash seed that it had. Nobody types it."""
+    folder, number = Path(sys.argv[1]), int(sys.argv[2])
+    begin, end, ref, ladder = json.loads(sys.argv[3])
+    wish = Wish(number, begin, end, ref, ladder)
+    end_with(lambda: guarded(lambda: _one_life(folder, number, lives_in(folder)[number], wish), debug=False))
 
 
 class _Shown:
@@ -100,8 +136,9 @@ class _Shown:
         self._last = 0.0
         self._over_at: float | None = None
         self._told: str | None = None  # the ladder of the call that is asked for, once it is over
+        self._is_told = False  # nothing more will come to it
 
-    def run(self, rest: Iterator[frames.Frame], torn: list[Torn]) -> int:
+    def run(self, rest: Iterator[frames.Frame], torn: list[Torn]) -> _End:
         for line in self._head():
             print(printable(line))
         difference: Difference | None = None
@@ -121,7 +158,15 @@ class _Shown:
             print(line)
         for line in self._verdict(difference, torn):
             print(printable(line[:_LONGEST_LINE]))
-        return 0 if difference is None else 1
+        return self._end(difference)
+
+    def _end(self, difference: Difference | None) -> _End:
+        end = _End(0) if difference is None else _End.FAILED
+        return end if self._wish.ref is None or self._has_call(self._wish.ref) else end | _End.LACKS_CALL
+
+    def _has_call(self, ref: str) -> bool:
+        switch = self._replay.switch
+        return switch is not None and (self._told is not None or ref in switch.trace)
 
     def _head(self) -> Iterator[str]:
         life = self._life
@@ -139,12 +184,13 @@ class _Shown:
         return self._wish.end is not None and self._last > self._wish.end
 
     def _look(self) -> None:
-        """Of thousands of calls only the last are remembered at the end."""
+        """Of thousands of calls only the last are remembered at the end, and on a busy machine not for long."""
         ref, trace = self._wish.ref, self._replay.running.trace
-        if ref is None or self._told is not None or ref not in trace or trace.is_running(ref):
+        if ref is None or self._is_told or ref not in trace or trace.is_running(ref):
             return
         self._over_at = self._last if self._over_at is None else self._over_at
-        if self._last > self._over_at + _AFTER_SECONDS:
+        self._is_told = self._last > self._over_at + _AFTER_SECONDS
+        if self._told is None or self._is_told:
             self._told = self._ladder(ref)
 
     def _time(self, result: Done | Difference) -> float:
@@ -179,7 +225,7 @@ class _Shown:
     def _verdict(self, difference: Difference | None, torn: list[Torn]) -> Iterator[str]:
         steps = self._replay.steps
         for where in torn:
-            yield f"  {where.file}: not whole from octet {where.at} on; what was before is replayed"
+            yield f"  {where.words}; what was before is replayed"
         if self._replay.ended is not None:
             yield f"  the recording was ended: {self._replay.ended}"
         if difference is None:
@@ -204,3 +250,7 @@ def _shown(step: frames.Step) -> str:
 
 def _first_line(data: bytes) -> str:
     return data.lstrip(b"\r\n").split(b"\r\n", 1)[0][:120].decode("utf-8", "replace")
+
+
+if __name__ == "__main__":
+    main()

@@ -99,7 +99,7 @@ class _Finding:
     def story(self, segments: Sequence[Path]) -> _Story | None:
         torn: list[Torn] = []
         read = read_life(segments, torn)
-        life = next(read)
+        life = next(read, None)
         if not isinstance(life, Life):
             return None
         replay = Replay(life)

@@ -17,6 +17,7 @@ def mask_recording(lives: Mapping[int, Sequence[Path]], target: Path, only: int 
     if target.exists() and any(target.iterdir()):
         raise OperatorError(f"{target}: there is something in it; name another folder")
     masking = Masking(os.urandom(32), os.urandom)
+    written = 0
     for number, segments in lives.items():
         if only not in (None, number):
             continue
@@ -24,10 +25,16 @@ def mask_recording(lives: Mapping[int, Sequence[Path]], target: Path, only: int 
         rest = read_life(segments, torn)
         life = next(rest, None)
         if not isinstance(life, Life):
+            print(printable(f"life {number}: nothing of it can be read; left out"))
             continue
         try:
             steps = write_life(target, number, masking.life(life, rest))
         except (MaskError, UnfitError) as error:
             raise OperatorError(f"life {number} cannot be masked: {error}") from error
         print(printable(f"life {number}: {steps} frames written to {target}"))
+        for where in torn:
+            print(printable(f"  {where.words}; what was before is written"))
+        written += 1
+    if not written:
+        raise OperatorError("nothing of the recording can be read, so that there is nothing to mask")
     return 0

@@ -33,10 +33,15 @@ _GATHERED: Final = 1024 * 1024  # octets of frames in one block, where there is 
 
 
 class Torn(Struct, frozen=True):
-    """Reading ended before the life did: `file` is not whole from octet `at` on."""
+    """Reading ended before the life did: `file` is not whole from octet `at` on, or (None) is not there."""
 
     file: str
-    at: int
+    at: int | None
+
+    @property
+    def words(self) -> str:
+        """For a person."""
+        return f"{self.file}: " + ("missing" if self.at is None else f"not whole from octet {self.at} on")
 
 
 def segment_name(life: int, segment: int) -> str:
@@ -73,12 +78,17 @@ def pack(some: Iterable[bytes]) -> bytes:
 
 
 def read_life(segments: Iterable[Path], torn: list[Torn]) -> Iterator[Frame]:
-    """The frames of one life, the life itself first. `torn` is told where it is not whole.
+    """The frames of one life, the life itself first. `torn` is told where it is not whole, as without a segment.
 
+    None at all where its process was killed before it had written one.
     Raises OperatorError for what is no recording at all.
     """
     is_first = True
-    for path in segments:
+    for number, path in enumerate(segments, 1):
+        expected = _expected(path, number)
+        if expected is not None:
+            torn.append(Torn(str(expected), None))
+            return
         for block in _blocks(path, torn):
             for frame in _frames(block, path):
                 if is_first is not isinstance(frame, Life):
@@ -87,15 +97,25 @@ def read_life(segments: Iterable[Path], torn: list[Torn]) -> Iterator[Frame]:
                 yield frame
         if torn:
             return
-    if is_first and not torn:
-        raise OperatorError("the recording holds nothing")
+
+
+def _expected(path: Path, number: int) -> Path | None:
+    """The segment that should be in the place of this one; None: it is the one."""
+    match = _NAME.fullmatch(path.name)
+    if match is None or int(match[2]) == number:
+        return None
+    return path.with_name(segment_name(int(match[1]), number))
 
 
 def _blocks(path: Path, torn: list[Torn]) -> Iterator[bytes]:
     try:
         with path.open("rb") as stream:
-            if stream.read(len(MAGIC)) != MAGIC:
+            magic = stream.read(len(MAGIC))
+            if not MAGIC.startswith(magic):
                 raise OperatorError(f"{path}: this is no recording")
+            if magic != MAGIC:  # its process was killed before it had written more
+                torn.append(Torn(str(path), 0))
+                return
             while head := stream.read(_BLOCK.size):
                 at = stream.tell() - len(head)
                 block = None

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 import sbc
 from sbc.b2bua.events import HangUpOrdered
@@ -33,14 +34,15 @@ def record(folder, story, policy=POLICY, life=1):
     return folder, world.cdr[0].ref
 
 
-def talk(world):
+def talk(world, times=1):
     office, carrier = world.office(), world.carrier()
-    office.invites(FAR)
-    carrier.rings()
-    world.run(2.0)
-    carrier.answers()
-    world.run(5.0)
-    office.hangs_up()
+    for _ in range(times):
+        office.invites(FAR)
+        carrier.rings()
+        world.run(2.0)
+        carrier.answers()
+        world.run(5.0)
+        office.hangs_up()
 
 
 def run(capsys, *words):
@@ -94,12 +96,53 @@ def test_a_call_that_is_not_in_it_is_said(recorded, capsys):
     assert "no call nobody is in life 1" in run(capsys, recorded[0], "--ref", "nobody")[1]
 
 
+def test_a_call_that_is_in_no_life_is_1_and_on_stderr(recorded, capsys):
+    status, out, err = run(capsys, recorded[0], "--ref", "nobody")
+    assert (status, err) == (1, f"sbc: {recorded[0]}: no call nobody is in the recording, as far as it was run\n")
+    assert "the same commands" in out
+
+
+def test_a_call_that_had_not_come_yet_is_not_there(recorded, capsys):
+    assert run(capsys, recorded[0], "--ref", recorded[1], "--to", "0.5")[0] == 0
+    status, _, err = run(capsys, recorded[0], "--ref", recorded[1], "--to", "-1")
+    assert status == 1
+    assert "as far as it was run" in err
+
+
+def test_a_call_of_one_life_is_found_among_others(recorded, capsys):
+    record(recorded[0], lambda world: talk(world, times=2), life=2)
+    [ref] = {*re.findall(r"call (\w+), over", run(capsys, recorded[0], "--ladder")[1])} - {recorded[1]}
+    status, out, err = run(capsys, recorded[0], "--ref", ref)
+    assert (status, err) == (0, "")
+    assert f"no call {ref} is in life 1" in out
+    assert f"call {ref}, over" in out
+    status, _, err = run(capsys, recorded[0], "--ref", ref, "--life", "1")
+    assert status == 1
+    assert f"no call {ref} is in life 1" in err
+    assert run(capsys, recorded[0], "--ref", ref, "--life", "2")[::2] == (0, "")
+
+
+def test_a_life_with_another_hash_seed_says_whether_it_has_the_call(recorded, tmp_path, capfd, monkeypatch):
+    monkeypatch.setenv("PYTHONHASHSEED", "4")
+    monkeypatch.setenv("PYTHONPATH", str(Path(sbc.__file__).parent.parent))
+    folder = seeded(recorded[0], tmp_path / "seeded")
+    status, out, err = run(capfd, folder, "--ref", recorded[1])
+    assert (status, err) == (0, "")
+    assert f"call {recorded[1]}, over" in out
+    status, _, err = run(capfd, folder, "--ref", "nobody")
+    assert (status, err) == (1, f"sbc: {folder}: no call nobody is in the recording, as far as it was run\n")
+
+
+def test_a_call_is_shown_though_thousands_have_ended_since(recorded, capsys, monkeypatch):
+    monkeypatch.setattr("sbc.core.limits.TRACE_CALLS", 1)
+    folder, ref = record(recorded[0], lambda world: talk(world, times=3), life=2)
+    status, out, _ = run(capsys, folder, "--ref", ref, "--life", "2")
+    assert status == 0
+    assert f"call {ref}, over" in out
+
+
 def test_another_hash_seed_is_taken_on(recorded, tmp_path):
-    read = list(read_life(lives_in(recorded[0])[1], []))
-    folder = tmp_path / "seeded"
-    life = frames.Life(*[getattr(read[0], name) for name in read[0].__struct_fields__])
-    seeded = [frames.Life(life.format, 1, life.program, life.python, "17", life.at), *read[1:]]
-    write_life(folder, 1, iter(seeded))
+    folder = seeded(recorded[0], tmp_path / "seeded")
     root = str(Path(sbc.__file__).parent.parent)
     done = subprocess.run(
         [sys.executable, "-m", "sbc", "replay", str(folder)],
@@ -108,6 +151,13 @@ def test_another_hash_seed_is_taken_on(recorded, tmp_path):
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "the same commands" in done.stdout
+
+
+def seeded(folder, target):
+    """The recording as if it had been made with another order of sets."""
+    life, *rest = read_life(lives_in(folder)[1], [])
+    write_life(target, 1, iter([replace(life, seed="17"), *rest]))
+    return target
 
 
 @pytest.mark.parametrize(
@@ -124,10 +174,80 @@ def test_what_cannot_be_done_is_said(recorded, capsys, words, status, says):
     assert says in found[2]
 
 
-def test_a_folder_without_a_recording_is_said(tmp_path, capsys):
-    status, _, err = run(capsys, tmp_path)
+@pytest.mark.parametrize("words", [(), ("--ref", "nobody"), ("--mask", "x"), ("--ref", "nobody", "--as-test", "x.py")])
+def test_what_is_no_recording_is_said(tmp_path, capsys, words):
+    def says(folder):
+        status, out, err = run(capsys, folder, *words)
+        assert (status, out) == (1, "")
+        return err
+
+    assert "No such file or directory" in says(tmp_path / "nowhere")
+    (tmp_path / "file").touch()
+    assert "Not a directory" in says(tmp_path / "file")
+    (tmp_path / "empty").mkdir()
+    assert "no recording (no NNNN-NNNN.rec) is in it" in says(tmp_path / "empty")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "0001-0001.rec").write_bytes(b"a file of somebody else")
+    assert "this is no recording" in says(tmp_path / "other")
+
+
+# --- recordings that were cut -----------------------------------------------------------------------------------------
+
+
+def cut(folder, octets, name="0001-0001.rec"):
+    path = folder / name
+    path.write_bytes(path.read_bytes()[:octets])
+    return path
+
+
+@pytest.mark.parametrize("octets", [0, 5, 8, 11, 300])
+def test_a_life_of_which_nothing_is_whole_is_1_and_in_nobodys_way(recorded, capsys, octets):
+    record(recorded[0], talk, life=2)
+    path = cut(recorded[0], octets)
+    status, out, err = run(capsys, recorded[0])
     assert status == 1
-    assert "no recording" in err
+    assert err.startswith("sbc: life 1: nothing of it can be read\n")
+    assert octets == 8 or f"{path}: not whole from octet {min(octets, 8) // 8 * 8} on" in err
+    assert "life 2: recorded by" in out
+    assert "the same commands" in out
+
+
+def test_a_life_that_was_cut_is_replayed_so_far_and_says_where(recorded, tmp_path, capsys):
+    read = list(read_life(lives_in(recorded[0])[1], []))
+    folder = tmp_path / "cut"
+    path = folder / "0001-0001.rec"
+    write_life(folder, 1, iter(read[:-5]))
+    at = path.stat().st_size
+    path.write_bytes(path.read_bytes() + b"\0\0\1\0half a block")
+    status, out, err = run(capsys, folder, "--ladder")
+    assert (status, err) == (0, "")
+    assert f"{path}: not whole from octet {at} on; what was before is replayed" in out
+    assert f"call {recorded[1]}, " in out
+    status, out, _ = run(capsys, folder, "--mask", tmp_path / "masked")
+    assert status == 0
+    assert f"{path}: not whole from octet {at} on; what was before is written" in out
+
+
+def test_a_segment_that_is_missing_ends_the_life(recorded, capsys):
+    whole = recorded[0] / "0001-0001.rec"
+    whole.with_name("0001-0003.rec").write_bytes(whole.read_bytes())
+    status, out, _ = run(capsys, recorded[0])
+    assert status == 0
+    assert "0001-0002.rec: missing; what was before is replayed" in out
+    whole.unlink()
+    status, _, err = run(capsys, recorded[0])
+    assert status == 1
+    assert err.endswith("0001-0001.rec: missing\n")
+
+
+def test_nothing_is_made_of_a_life_of_which_nothing_is_whole(recorded, tmp_path, capsys):
+    cut(recorded[0], 20)
+    status, _, err = run(capsys, recorded[0], "--mask", tmp_path / "masked")
+    assert status == 1
+    assert "nothing of the recording can be read" in err
+    status, _, err = run(capsys, recorded[0], "--ref", recorded[1], "--as-test", tmp_path / "test_it.py")
+    assert status == 1
+    assert f"no call {recorded[1]} is in the recording" in err
 
 
 # --- what is made of it -----------------------------------------------------------------------------------------------
