@@ -152,13 +152,18 @@ SHOWN = {
     # media
     "CONTROL_MESSAGE_OCTETS": "the log: `media.worker_died` names it",
     "MEDIA_REQUESTS_WAITING": (_TABLE, "media_requests"),
-    "MEDIA_REPORTS_WAITING": "nothing: what was not told is asked for with the next query",
+    "MEDIA_SLOTS": (_TABLE, "media_slots"),
+    "MEDIA_REPORTS_WAITING": (_TABLE, "media_reports"),
     "LATCH_CANDIDATES LATCH_KEPT_OCTETS": (_FAMILY, "sbc_rtp_foreign_total"),
     "HANDED_SECONDS": (_RECORD,),
-    "SRTP_SOURCES SRTP_RECORDS SRTP_KEYS SRTP_KEYS_TRIED SRTP_ROLLOVERS_TRIED": (_RECORD,),
-    "DTLS_SOURCES DTLS_RECORDS_PER_SECOND DTLS_STRANGERS_PER_SECOND": (_RECORD,),
+    "SRTP_SOURCES SRTP_KEYS SRTP_KEYS_TRIED SRTP_ROLLOVERS_TRIED": (_RECORD,),
+    "SRTP_RECORDS": (_TABLE, "media_srtp_records"),
+    "DTLS_SOURCES": (_TABLE, "media_dtls_handshakes"),
+    "DTLS_STRANGERS_PER_SECOND": (_TABLE, "media_dtls_strangers"),
+    "DTLS_RECORDS_PER_SECOND": (_RECORD,),
     "DTLS_FINGERPRINTS DTLS_GIVE_UP_SECONDS DTLS_KEPT_SECONDS": (_RECORD,),
-    "DIGITS_WAITING DIGITS_HEARD_PER_SECOND DIGITS_UNSAID DIGIT_MILLISECONDS": (_RECORD,),
+    "DIGITS_WAITING DIGITS_HEARD_PER_SECOND DIGIT_MILLISECONDS": (_RECORD,),
+    "DIGITS_UNSAID": (_TABLE, "media_digits_unsaid"),
     "PORT_QUARANTINE_SECONDS PORT_QUARANTINE_MINIMUM_SECONDS PORT_QUARANTINE_MAXIMUM_SECONDS": (
         _FAMILY,
         "sbc_media_ports_resting",
@@ -195,7 +200,8 @@ def page() -> str:
         "",
         "The unit is the last word of a name, else it is a number of things. A test is named by its file and function.",
         "`sbc_table_used` and `sbc_table_limit` are [metrics](metrics.md) of every table; of those marked there, four",
-        "fifths are an alarm, `table.filling`.",
+        "fifths are an alarm, `table.filling`. Media workers tell of theirs every two seconds, and of what lasts for a",
+        "moment the most of the last 16 seconds; of several workers the one is shown where a table is fullest.",
     ]
     section = ""
     for bound in bounds():

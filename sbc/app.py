@@ -365,7 +365,7 @@ class _Program:
             Table("alerts", self._alerts.waiting, limits.ALERTS, is_ring=True),
             Table("alarms", self._alerts.remembered, limits.ALARMS, is_ring=True),
             *self._opened.state.tables(),
-            Table("media_requests", self._media.most_waiting, limits.MEDIA_REQUESTS_WAITING),
+            *self._media.tables(),
             *self._transports.tables(),
         )
 

@@ -212,6 +212,7 @@ CDR_START_SECONDS: Final = 2.0  # that an answer waits for the disk (`cdr: stric
 # Media
 CONTROL_MESSAGE_OCTETS: Final = 65_536  # one message to or from the media worker
 MEDIA_REPORTS_WAITING: Final = 1_000  # to signalling, before it is not told any more what it did not ask for
+MEDIA_SLOTS: Final = 32_768  # two for each stream; beyond, counters die with the worker, and the kernel relays nothing
 LATCH_CANDIDATES: Final = 8  # sources on probation at once; one more takes the place of the one that was silent longest
 LATCH_KEPT_OCTETS: Final = 2_048  # a larger packet is no voice, and is not kept while its source is on probation
 MEDIA_REQUESTS_WAITING: Final = 10_000  # unsent to one media worker, beyond its start; with more it is taken for dead

@@ -15,6 +15,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
+from sbc.core.tables import Table, fullest
 from sbc.media import wire
 from sbc.media.counting import Counts, Key, ends_of
 from sbc.media.hand_overs import HandOvers
@@ -160,7 +161,7 @@ class MediaClient:
         return [
             self._outgoing(everything, n)
             for n, link in enumerate(self._links)
-            if link.is_running and (self._has_sessions(n) or link.orphans) and link.may_say(everything)
+            if link.is_running and (self._has_sessions(n) or link.is_in_use) and link.may_say(everything)
         ]
 
     # --- what becomes of the workers ------------------------------------------------------------------------------
@@ -266,6 +267,10 @@ class MediaClient:
         """Every worker has said, once at least, what sessions it had: `busy_ports` is complete."""
         return all(link.is_known for link in self._links)
 
+    def tables(self) -> tuple[Table, ...]:
+        """Of each kind that of the worker where it is fullest."""
+        return fullest(table for link in self._links for table in link.tables)
+
     def busy_ports(self) -> frozenset[Key]:
         """(local, RTP port) of pairs that sessions use which nobody here has put."""
         return frozenset(
@@ -341,7 +346,7 @@ class MediaClient:
 
     def _report(self, report: wire.Report, worker: int) -> wire.Report:
         strangers = {count.ref: count.ports for count in report.sessions if count.ref not in self._sessions}
-        self._links[worker].reported(strangers, last=report.last)
+        self._links[worker].reported(strangers, last=report.last, tables=report.tables)
         return wire.Report(tuple(map(self._counted, report.sessions)), report.last)
 
     def _counted(self, count: wire.SessionCount) -> wire.SessionCount:

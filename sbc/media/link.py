@@ -8,12 +8,15 @@ pairs are in use until the worker ends them.
 from collections import deque
 
 from sbc.core.limits import DIGITS_UNSAID
+from sbc.core.tables import Table
 from sbc.media import wire
 from sbc.media.counting import Key
 
 
 class Link:
-    """`refs`: sessions that live here and are not deleted. `left`: pairs that another worker was given meanwhile."""
+    """`refs`: sessions that live here and are not deleted. `left`: pairs that another worker was given meanwhile.
+    `told`: how full its tables are, by the latest answer about all sessions; empty: it has not said.
+    """
 
     __slots__ = (
         "_asked",
@@ -26,6 +29,7 @@ class Link:
         "left",
         "orphans",
         "refs",
+        "told",
     )
 
     def __init__(self) -> None:
@@ -35,6 +39,7 @@ class Link:
         self.refs: set[str] = set()
         self.left: set[Key] = set()
         self.orphans: dict[str, tuple[Key, ...]] = {}
+        self.told: tuple[Table, ...] = ()
         self._reported: dict[str, tuple[Key, ...]] = {}  # orphans in the parts of an answer that is not complete
         self._asked: deque[str] = deque()  # queries under way: answers come in this order
         self._queries: dict[str, None] = {}
@@ -48,8 +53,19 @@ class Link:
     def lost(self) -> None:
         self.is_running = False
         self.engine = None
+        self.told = ()
         self._asked.clear()
         self._reported.clear()
+
+    @property
+    def tables(self) -> tuple[Table, ...]:
+        """Of this worker, and what waits here for one."""
+        return (*self.told, Table("media_digits_unsaid", len(self._digits), DIGITS_UNSAID, is_ring=True))
+
+    @property
+    def is_in_use(self) -> bool:
+        """Though we have no session there: by orphans, or its tables are not empty yet, as far as it has said."""
+        return bool(self.orphans) or any(table.used for table in self.told)
 
     def may_say(self, request: wire.Query | wire.PlayDigit) -> bool:
         """False: no worker runs, and the request waits for one."""
@@ -72,9 +88,10 @@ class Link:
         self._digits.clear()
         return waiting
 
-    def reported(self, strangers: dict[str, tuple[Key, ...]], *, last: bool) -> None:
-        """Part of an answer to the oldest query: sessions that nobody here has put."""
+    def reported(self, strangers: dict[str, tuple[Key, ...]], *, last: bool, tables: tuple[Table, ...] = ()) -> None:
+        """Part of an answer to the oldest query: sessions that nobody here has put, and how full the tables are."""
         self._reported.update(strangers)
+        self.told = tables or self.told
         if not last:
             return
         asked = self._asked.popleft() if self._asked else None

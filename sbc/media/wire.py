@@ -14,6 +14,7 @@ from typing import Final, Literal
 import msgspec
 from msgspec import Struct
 
+from sbc.core.tables import Table
 from sbc.media.wire_keys import Crypto as Crypto
 from sbc.media.wire_keys import Dtls as Dtls
 from sbc.media.wire_keys import DtlsIdentity as DtlsIdentity
@@ -334,10 +335,15 @@ class SessionCount(Struct, frozen=True):
 
 
 class Report(Struct, frozen=True, tag=True):
-    """Answer to `Query`. `last` marks the final part of an answer in several parts."""
+    """Answer to `Query`. `last` marks the final part of an answer in several parts.
+
+    `tables`: how full the worker's are, in that part of an answer about every session; empty: it does not say, being
+    older than signalling. `media.client` keeps them to itself.
+    """
 
     sessions: tuple[SessionCount, ...]
     last: bool = True
+    tables: tuple[Table, ...] = ()
 
 
 class DigitHeard(Struct, frozen=True, tag=True):

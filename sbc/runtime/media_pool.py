@@ -18,7 +18,8 @@ import trio
 
 from sbc.b2bua.events import MediaReplied, PortsOpened
 from sbc.core.errors import OperatorError
-from sbc.core.limits import PORT_QUARANTINE_SECONDS
+from sbc.core.limits import MEDIA_REQUESTS_WAITING, PORT_QUARANTINE_SECONDS
+from sbc.core.tables import Table
 from sbc.media import wire
 from sbc.media.client import POLL_SECONDS, Asked, MediaClient, Outgoing
 from sbc.policy.model import MediaSettings
@@ -90,10 +91,10 @@ class MediaPool:
         self._links: list[MediaLink | None] = [None] * media.workers
         self._known = trio.Event()
 
-    @property
-    def most_waiting(self) -> int:
-        """Requests that the worker with the longest queue has not taken yet."""
-        return max((link.waiting for link in self._links if link), default=0)
+    def tables(self) -> tuple[Table, ...]:
+        """Of the worker where each is fullest: requests that it has not taken yet, and what it says of itself."""
+        waiting = max((link.waiting for link in self._links if link), default=0)
+        return (Table("media_requests", waiting, MEDIA_REQUESTS_WAITING), *self._client.tables())
 
     @property
     def pids(self) -> tuple[int | None, ...]:

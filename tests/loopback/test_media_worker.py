@@ -15,7 +15,8 @@ import trio
 from msgspec import Struct
 
 from sbc.b2bua.events import MediaReplied
-from sbc.core.limits import MEDIA_REQUESTS_WAITING
+from sbc.core.limits import MEDIA_REQUESTS_WAITING, MEDIA_SLOTS
+from sbc.core.tables import Table
 from sbc.media import wire
 from sbc.policy.model import MediaSettings
 from sbc.runtime.local_keeper import LocalKeeper
@@ -317,6 +318,8 @@ async def test_a_worker_ignores_what_a_terminal_or_an_init_system_sends_to_every
             os.kill(pid, number)
         assert await worker.ask(wire.Query()) == wire.Report(())
         assert worker.pool.pid == pid
+        tables = {table.name: table for table in worker.pool.tables()}
+        assert tables["media_slots"] == Table("media_slots", 0, MEDIA_SLOTS)
 
 
 async def test_a_worker_that_cannot_start_is_a_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ from sbc.core.limits import (
     DTLS_SOURCES,
     DTLS_STRANGERS_PER_SECOND,
 )
+from sbc.core.tables import Table
 from sbc.media import wire
 from sbc.media.worker import surroundings
 from sbc.testing.dtls import DtlsFar, dtls_identity, fingerprint
@@ -129,6 +130,11 @@ def test_a_handshake_of_a_stranger_keeps_nobody_out():
     assert lab.from_carrier(one.far.rtp(rtp_packet(2))) == [rtp_packet(2)]
 
 
+def told(lab, name):
+    *_, report = lab.service.receive(wire.encode(wire.Query()))
+    return next(table for table in report.tables if table.name == name)
+
+
 # BOUND: DTLS_SOURCES, DTLS_RECORDS_PER_SECOND
 def test_hellos_of_others_begun_and_left_keep_nobody_out():
     lab, one = Lab(dtls=OURS), DtlsFar(OURS, active=True)
@@ -137,6 +143,9 @@ def test_hellos_of_others_begun_and_left_keep_nobody_out():
     for n in range(3 * DTLS_SOURCES):
         lab.sends(Address(CARRIER.host, 6000 + n), Address(OUTSIDE, 20000), DtlsFar(OURS, active=True).first()[0])
     assert len(lab.service._around.associations[OUTSIDE, 20000][False]._handshakes) == DTLS_SOURCES
+    assert told(lab, "media_dtls_handshakes") == Table(
+        "media_dtls_handshakes", DTLS_SOURCES, DTLS_SOURCES, is_ring=True
+    )
     for _ in range(4 * DTLS_RECORDS_PER_SECOND):
         lab.sends(Address(CARRIER.host, 7000), Address(OUTSIDE, 20000), b"\x16\xfe\xfd" + bytes(50))
     assert lab.count().egress.dropped > 3 * DTLS_RECORDS_PER_SECOND
@@ -152,6 +161,7 @@ def test_hellos_of_others_to_all_calls_cost_no_more_than_is_set_aside_for_them()
         pass
     stranger, hello = Address(CARRIER.host, 6000), DtlsFar(OURS, active=True).first()[0]
     assert lab.sends(stranger, Address(OUTSIDE, 20000), hello) == []
+    assert told(lab, "media_dtls_strangers") == Table("media_dtls_strangers", *[DTLS_STRANGERS_PER_SECOND] * 2)
     shake(lab, one)
     assert lab.from_carrier(one.far.rtp(rtp_packet(2))) == [rtp_packet(2)]
     identity = lab.service._around.identity()

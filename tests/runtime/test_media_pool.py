@@ -13,7 +13,8 @@ import trio
 import trio.testing
 
 from sbc.b2bua.events import MediaReplied
-from sbc.core.limits import PORT_QUARANTINE_SECONDS
+from sbc.core.limits import DIGITS_UNSAID, MEDIA_REQUESTS_WAITING, PORT_QUARANTINE_SECONDS
+from sbc.core.tables import Table
 from sbc.media import wire
 from sbc.media.client import POLL_SECONDS
 from sbc.policy.model import MediaSettings
@@ -462,6 +463,19 @@ async def test_a_worker_that_answers_is_left_alone(
             assert one.workers[0].hear() == [wire.Query()]
             one.workers[0].say(wire.Report(()))
         assert killed == keeper.replaced == []
+
+
+async def test_what_workers_say_of_their_tables_is_told_with_what_waits_for_them(keeper: Keeper) -> None:
+    async with bench(keeper, workers=2) as one:
+        await one.start()
+        for worker, used in zip(one.workers, (1, 30_000), strict=True):
+            worker.say(wire.Report((), tables=(Table("media_slots", used, 32_768),)))
+        await settle()
+        assert one.pool.tables() == (
+            Table("media_requests", 0, MEDIA_REQUESTS_WAITING),
+            Table("media_slots", 30_000, 32_768),
+            Table("media_digits_unsaid", 0, DIGITS_UNSAID, is_ring=True),
+        )
 
 
 async def test_a_worker_that_takes_a_connection_and_never_runs_is_replaced(

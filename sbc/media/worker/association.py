@@ -71,6 +71,11 @@ class Association:
         self._resumes_at = 0.0
         self._looked = {True: (0.0, 0), False: (0.0, 0)}
 
+    @property
+    def handshakes(self) -> int:
+        """How many are kept, over ones included."""
+        return len(self._handshakes)
+
     def start(self) -> None:
         """The far end may be spoken to, if it is known where. Twice is once."""
         if self._gives_up_at or self._is_closed or self.keys is not None or self.target() is None:

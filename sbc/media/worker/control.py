@@ -64,6 +64,7 @@ class Control:
         for reply in news:
             if len(self._outbox) < MEDIA_REPORTS_WAITING:
                 self.send(reply)
+        self._service.unread(len(self._outbox))
 
     def _answer(self, data: bytes, descriptors: list[int]) -> None:
         """The crash barrier: a request that breaks us is refused, and the other calls go on."""

@@ -15,6 +15,7 @@ from OpenSSL import SSL
 
 from sbc.core.limits import DTLS_STRANGERS_PER_SECOND
 from sbc.media import wire
+from sbc.media.worker.peak import Peak
 from sbc.media.worker.srtp_suite import SUITES
 
 DATAGRAM_OCTETS: Final = 1_200  # less than any path is known to break
@@ -45,7 +46,7 @@ _HASHES: Final[dict[str, hashes.HashAlgorithm]] = {
 class Identity:
     """What we show. Raises ValueError where certificate and key are none, or do not belong together."""
 
-    __slots__ = ("_certificate", "_contexts", "_key", "_strangers", "given")
+    __slots__ = ("_certificate", "_contexts", "_key", "_strangers", "given", "strangers")
 
     def __init__(self, given: wire.DtlsIdentity) -> None:
         self.given = given
@@ -53,6 +54,7 @@ class Identity:
         self._key = serialization.load_pem_private_key(given.key.encode(), None)
         self._contexts: dict[tuple[str, ...], SSL.Context] = {}
         self._strangers = (0.0, 0)
+        self.strangers = Peak()  # that wanted a handshake in one second
         self.context(tuple(_PROFILES))
 
     def may_meet(self, now: float) -> bool:
@@ -60,6 +62,7 @@ class Identity:
         since, begun = self._strangers
         since, begun = (now, 1) if now - since >= 1 else (since, begun + 1)
         self._strangers = since, begun
+        self.strangers.note(begun)
         return begun <= DTLS_STRANGERS_PER_SECOND
 
     def context(self, suites: tuple[str, ...]) -> SSL.Context:

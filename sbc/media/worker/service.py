@@ -12,10 +12,13 @@ from typing import Final
 import msgspec
 
 from sbc.core.limits import HANDED_SECONDS, PORT_QUARANTINE_MINIMUM_SECONDS
+from sbc.core.tables import Table
 from sbc.media import wire
 from sbc.media.worker.agenda import Agenda
 from sbc.media.worker.engine_choice import EngineChoice, OpenEngine
+from sbc.media.worker.fullness import tables
 from sbc.media.worker.inlet import Clock
+from sbc.media.worker.peak import Peak
 from sbc.media.worker.ports import Key, Pair, Ports, Udp, dscp
 from sbc.media.worker.refusals import STREAMS_AT_MOST, is_host_of, problem
 from sbc.media.worker.resting import Rest
@@ -47,6 +50,7 @@ class Service:
         "_ports",
         "_put_here",
         "_sweep",
+        "_unread",
         "_watch",
         "agenda",
         "news",
@@ -74,6 +78,7 @@ class Service:
         self._media: frozenset[str] = frozenset()
         self._is_connected = True
         self._is_synced = False
+        self._unread = Peak()
         self._put_here: set[str] = set()  # on this connection
         self._added: set[Key] = set()
 
@@ -83,6 +88,7 @@ class Service:
         """Signalling is there, perhaps another than before: it says everything again, and `Synced` then."""
         self.news.clear()
         self._is_connected, self._is_synced = True, False
+        self._unread = Peak()
         self._put_here.clear()
         self._added.clear()
 
@@ -99,6 +105,10 @@ class Service:
         ready = self._choice.turn()
         if ready is not None:
             self._say(ready)
+
+    def unread(self, replies: int) -> None:
+        """So many have been sent that signalling has not read yet."""
+        self._unread.note(replies)
 
     def _say(self, reply: wire.Reply) -> None:
         if self._is_connected:
@@ -136,10 +146,14 @@ class Service:
                 return self._play(request)
             case wire.Query(ref=""):
                 refs = list(self._lives)
-                return _reports(life.session for ref in refs if (life := self._lives.get(ref)) is not None)
+                sessions = (life.session for ref in refs if (life := self._lives.get(ref)) is not None)
+                return _reports(sessions, self._tables)
             case wire.Query(ref=ref):
                 life = self._lives.get(ref)
                 return list(_reports([life.session] if life else []))
+
+    def _tables(self) -> tuple[Table, ...]:
+        return tables(self._around, self._unread.tell())
 
     def _configure(self, configure: wire.Configure) -> wire.EngineReady:
         self._sweep.orphan_seconds = configure.orphan_seconds
@@ -374,7 +388,7 @@ def _without_keys(end: wire.End) -> wire.End:
     return msgspec.structs.replace(end, secured=msgspec.structs.replace(end.secured, keys=None, rtcp_keys=None))
 
 
-def _reports(sessions: Iterable[Session]) -> Iterator[wire.Report]:
+def _reports(sessions: Iterable[Session], tables_now: Callable[[], tuple[Table, ...]] = tuple) -> Iterator[wire.Report]:
     """Every session in reports of bounded size; at least one report, and only the final one is `last`."""
     part: list[wire.SessionCount] = []
     streams = 0
@@ -386,4 +400,4 @@ def _reports(sessions: Iterable[Session]) -> Iterator[wire.Report]:
         ports = tuple((end.local, end.port) for end in _ends(put))
         part.append(wire.SessionCount(put.ref, put.generation, session.counts(), ports))
         streams += max(len(put.streams), 1)
-    yield wire.Report(tuple(part), last=True)
+    yield wire.Report(tuple(part), last=True, tables=tables_now())

@@ -12,8 +12,10 @@ import mmap
 from hashlib import blake2b
 from typing import Final
 
+from sbc.core.limits import MEDIA_SLOTS
+
 SLOT_OCTETS: Final = 128
-SLOTS: Final = 32_768  # 4 MiB; two for each stream of a call
+SLOTS: Final = MEDIA_SLOTS  # 4 MiB, as the C source has it
 
 # Octet offsets in a slot. What a packet changes stands first, so that one `pack_into` of HOT writes it.
 HOT: Final = "<QQQQIIIH"  # packets, octets, last_ns, window, timestamp, jitter, jitter_max, sequence
@@ -75,6 +77,11 @@ class Slots:
     @property
     def free(self) -> int:
         return len(self._free)
+
+    @property
+    def most(self) -> int:
+        """How many there are in our share, free or not."""
+        return len(self._share)
 
     def owners(self) -> set[int]:
         return set(self._of)

@@ -38,6 +38,11 @@ class Keyring:
             self._records = Records(self._memory, BEHIND) if has_room(self._memory) else Records()
         return self._records
 
+    @property
+    def used(self) -> int:
+        """Records that are not free. They are not looked through for it."""
+        return 0 if self._records is None else self._records.used
+
     def sender(
         self, ref: str, crypto: Crypto, *, is_resumed: bool, is_lost: bool = False, is_adopted: bool = False
     ) -> Sender:

@@ -32,6 +32,7 @@ DIGITS_CONVERTED: Final = "digits are converted"
 RECODED: Final = "recoded"
 OTHER_FAMILY: Final = "address families differ"
 NO_RTP: Final = "no RTP"
+NO_SLOT: Final = "no counters are free"
 
 
 class Plan:
@@ -229,6 +230,8 @@ class Way:
             obstacle = RECODED
         elif (":" in pair.local) != (":" in opposite.local):
             obstacle = OTHER_FAMILY
+        elif self._around.slots is None or self.frm.statistics.memory is not self._around.slots.memory:
+            obstacle = NO_SLOT
         is_offered = self.to is not None and not isinstance(self._around.engine, NoEngine)
         dscp = self._around.dscp(opposite.rtp) if is_offered else 0
         out = (canonical(opposite.local), opposite.port)

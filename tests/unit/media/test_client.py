@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from sbc.core.address import Address
 from sbc.core.limits import DIGITS_UNSAID
+from sbc.core.tables import Table
 from sbc.media import counting, wire
 from sbc.media.client import MediaClient, Outgoing
 from sbc.testing.media import FakeMedia, Packet
@@ -146,6 +147,22 @@ def test_it_polls_only_a_running_worker_that_has_sessions() -> None:
     client.ask(wire.DeleteSession("a"))
     client.received(wire.encode(wire.SessionEnded("a", ())))
     assert client.poll() == []
+
+
+def test_what_a_worker_says_of_its_tables_is_told_until_it_says_otherwise_or_is_gone() -> None:
+    client = running()
+    some, none = Table("media_slots", 2, 32), Table("media_slots", 0, 32)
+    [report] = client.received(wire.encode(wire.Report((), tables=(some,))))
+    assert report == wire.Report(()), "the engine has no use for it"
+    assert client.tables()[0] == some
+    client.received(wire.encode(wire.Report(())))
+    assert client.tables()[0] == some, "part of an answer"
+    assert requests(client.poll()) == [wire.Query()], "though it has no session: until its tables are empty"
+    client.received(wire.encode(wire.Report((), tables=(none,))))
+    assert client.poll() == []
+    assert client.tables()[0] == none
+    client.worker_lost()
+    assert some.name not in {table.name for table in client.tables()}
 
 
 @pytest.mark.parametrize("data", [b"", b"\xff\xff", wire.encode(wire.Query())])
@@ -311,7 +328,9 @@ def test_only_the_newest_digits_wait_for_a_worker() -> None:
     client = MediaClient()
     for n in range(DIGITS_UNSAID + 5):
         client.ask(wire.PlayDigit("a", n, "egress", "5", 100))
+    assert client.tables() == (Table("media_digits_unsaid", DIGITS_UNSAID, DIGITS_UNSAID, is_ring=True),)
     said = [request.stream for request in started(client) if isinstance(request, wire.PlayDigit)]
+    assert client.tables()[0].used == 0
     assert said == list(range(5, DIGITS_UNSAID + 5))
 
 

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sbc.core.tables import Table
 from sbc.media import wire
 from sbc.media.client import MediaClient, Outgoing
 
@@ -217,6 +218,17 @@ def test_an_orphan_whose_end_was_not_heard_is_missed_by_the_next_poll() -> None:
     assert said(client.poll()) == [(1, wire.Query())]
     answer(client, 1)
     assert client.busy_ports() == frozenset()
+
+
+def test_of_several_workers_the_fullest_table_is_told() -> None:
+    client = client_of(2)
+    for number, used in enumerate((3, 9)):
+        tables = (Table("media_slots", used, 10), Table("media_reports", 10 - used, 10))
+        client.received(wire.encode(wire.Report((), tables=tables)), number)
+    told = {table.name: table.used for table in client.tables()}
+    assert told == {"media_slots": 9, "media_reports": 7, "media_digits_unsaid": 0}
+    client.worker_lost(1)
+    assert {table.name: table.used for table in client.tables()}["media_slots"] == 3
 
 
 def test_the_answer_about_one_session_says_nothing_of_the_others() -> None:

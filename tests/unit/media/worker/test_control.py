@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from sbc.core.limits import MEDIA_REPORTS_WAITING
 from sbc.media import wire
 from sbc.media.worker import breakage
 from sbc.media.worker.control import Control, is_ours
@@ -37,6 +38,10 @@ class Service:
     def __init__(self) -> None:
         self.answer: list[wire.Reply] | Iterator[wire.Reply] = []
         self.received: list[bytes] = []
+        self.most_unread = 0
+
+    def unread(self, replies: int) -> None:
+        self.most_unread = max(self.most_unread, replies)
 
     def receive(self, data: bytes, sockets: list[socket.socket]) -> list[wire.Reply] | Iterator[wire.Reply]:
         self.received.append(data)
@@ -172,6 +177,7 @@ def test_answers_wait_for_a_signalling_that_is_slow_and_news_do_not_pile_up(line
     for _ in range(3000):
         line.control.send(answer)
     line.control.tell([news] * 3000)
+    assert line.service.most_unread >= MEDIA_REPORTS_WAITING
     heard: list[wire.Reply] = []
     while got := line.heard():
         heard += got

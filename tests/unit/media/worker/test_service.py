@@ -4,6 +4,7 @@ import pytest
 from msgspec import structs
 
 from sbc.core.limits import CONTROL_MESSAGE_OCTETS
+from sbc.core.tables import Table
 from sbc.media import wire
 from sbc.media.worker.ports import Udp
 from sbc.media.worker.refusals import STREAMS_AT_MOST
@@ -239,7 +240,10 @@ def test_a_report_fits_in_a_message_when_everything_in_it_is_at_its_largest() ->
     most |= {"source": far, "engine": "userland", "why": "w" * 100}
     streams = (wire.StreamCount(wire.EndCount(**most), wire.EndCount(**most)),)  # type: ignore[arg-type]
     session = wire.SessionCount("r" * 256, 2**31, streams, ((local, 65534), (local, 65534)))
-    assert len(wire.encode(wire.Report((session,) * STREAMS_PER_REPORT))) <= CONTROL_MESSAGE_OCTETS
+    report = wire.Report(
+        (session,) * STREAMS_PER_REPORT, tables=(Table("media_dtls_handshakes", 2**32, 2**32, True),) * 8
+    )
+    assert len(wire.encode(report)) <= CONTROL_MESSAGE_OCTETS
     assert len(wire.encode(wire.SessionEnded("r" * 256, streams * STREAMS_AT_MOST))) <= CONTROL_MESSAGE_OCTETS
 
 

@@ -49,6 +49,19 @@ def test_a_session_remembers_keys_that_it_had():
     assert keyring.sender("a", crypto(0), is_resumed=False) is not first
 
 
+def test_how_many_records_there_are_is_told_without_looking_through_them():
+    octets = memory()
+    keyring = Keyring(octets)
+    assert keyring.used == 0
+    assert not any(octets)
+    keyring.sender("a", crypto(1), is_resumed=False)
+    keyring.counter(99)
+    assert keyring.used == 2
+    keyring.release("a")
+    keyring.forget_counter(99)
+    assert keyring.used == 0
+
+
 # BOUND: SRTP_RECORDS
 def test_records_are_bounded_and_a_lack_of_them_is_remembered():
     octets = memory()
