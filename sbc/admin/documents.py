@@ -57,11 +57,14 @@ class Overload(Document, frozen=True):
 
 
 class Status(Document, frozen=True):
-    """`ports`: media port pairs that calls hold. `tasks`: what works for calls in the background; 0 when idle."""
+    """`ready`: new calls are taken; `reason`: why they are not, emergency calls excepted. `ports`: media port pairs
+    that calls hold. `tasks`: what works for calls in the background; 0 when idle.
+    """
 
     name: str
     ready: bool
     draining: bool
+    reason: str
     version: str
     started_at: Time
     uptime_seconds: Seconds

@@ -12,7 +12,8 @@ from sbc.peering.views import PathView, PeerView, RegistrationView
 
 def live_texts(engine: EngineView) -> Mapping[str, str]:
     """By the peer's name, a line for each thing that a call would meet; by "" what every call meets."""
-    node = "" if engine.ready else "draining: new calls get 503, but emergency calls"
+    reason = engine.refusing if engine.ready else "draining"
+    node = f"{reason}: new calls get 503, but emergency calls" if reason else ""
     paths = {path.trunk: path for path in engine.paths if path.kind == "trunk"}
     pools = {path.trunk: path for path in engine.paths if path.kind == "pool"}
     texts = {peer.name: "\n".join(_lines(peer, paths.get(peer.name), pools, engine)) for peer in engine.peers}

@@ -118,7 +118,13 @@ def _spool_families(spool: SpoolView) -> tuple[str, ...]:
 
 def _node_families(engine: EngineView, runtime: RuntimeView) -> tuple[str, ...]:
     return (
-        _family("sbc_ready", "gauge", "1 while new calls are taken", (), [((), engine.ready)]),
+        _family(
+            "sbc_ready",
+            "gauge",
+            "1 while new calls are taken; 0 in a drain, and while the disk keeps them out",
+            (),
+            [((), engine.takes_calls)],
+        ),
         _family("sbc_uptime_seconds", "gauge", "Since signalling has started", (), [((), runtime.uptime_seconds)]),
         _family("sbc_build_info", "gauge", "What runs", ("version", "name"), [((runtime.version, engine.name), 1)]),
         _family(

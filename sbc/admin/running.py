@@ -20,8 +20,11 @@ def health(_request: Request, state: AdminState, _name: str) -> Reply:
 
 
 def readiness(_request: Request, state: AdminState, _name: str) -> Reply:
-    if not state.glance(0).ready:
+    engine = state.glance(0)
+    if not engine.ready:
         return problem(503, "starting, or draining: send no new calls here")
+    if engine.refusing:
+        return problem(503, f"{engine.refusing}: send no new calls here, but emergency calls")
     return json_reply({"ready": True})
 
 

@@ -13,8 +13,9 @@ from sbc.cdr.format import time_text
 def status_object(engine: EngineView, runtime: RuntimeView) -> dict[str, Any]:
     return {
         "name": engine.name,
-        "ready": engine.ready,
+        "ready": engine.takes_calls,
         "draining": not engine.ready,
+        "reason": engine.refusing if engine.ready else "draining",
         "version": runtime.version,
         "started_at": time_text(runtime.started_at),
         "uptime_seconds": round(runtime.uptime_seconds, 1),

@@ -205,6 +205,14 @@ class Reception:
             return []
         return [_TAKING if was else _REFUSING]
 
+    def why_refusing(self) -> str:
+        """Why no new call is taken, but for emergencies, while the disk is as it is; empty: they are taken."""
+        if self._wants_disk():
+            return "the disk takes no call records, and the policy has cdr: strict"
+        if len(self._unstored) >= limits.CDR_QUEUE:
+            return "too many call records wait for the disk"
+        return ""
+
     def _is_unrecorded(self, invite: Request, peer: Peer) -> bool:
         """Nothing of it would get to the disk, and the policy wants that first."""
         return self._wants_disk() and not is_emergency(invite, peer, self._context)

@@ -66,7 +66,7 @@ class LoadView(Struct, frozen=True):
 
 
 class EngineView(Struct, frozen=True):
-    """What is alive now, and what has been counted."""
+    """What is alive now, and what has been counted. `ready`: it does not drain."""
 
     name: str
     ready: bool
@@ -97,6 +97,11 @@ class EngineView(Struct, frozen=True):
     tables: tuple[Table, ...] = ()  # how full each is
     overload: OverloadView = OverloadView()
     paths_leaked: int = 0  # call paths that outlived their call, since the start: must be none
+    refusing: str = ""  # why new calls get 503 though it does not drain, emergencies excepted; empty: they are taken
+
+    @property
+    def takes_calls(self) -> bool:
+        return self.ready and not self.refusing
 
     @property
     def running(self) -> int:

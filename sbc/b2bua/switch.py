@@ -374,7 +374,8 @@ class Switch:
     def snapshot(self, now: float, newest: int | None = None) -> EngineView:
         """`newest`: shows at most so many calls, and nobody who holds a call path; for whoever looks often."""
         view = engine_view(self._context, self.endpoint, self.beside, newest, now, is_ready=not self._drain.is_on)
-        return replace(view, tables=self.tables(), overload=self.shedding.view())
+        refusing = self.reception.why_refusing()
+        return replace(view, tables=self.tables(), overload=self.shedding.view(), refusing=refusing)
 
     def tables(self) -> tuple[Table, ...]:
         """How full each is; cheap."""

@@ -22,7 +22,7 @@ def show_status(sbc: Running) -> int:
     if sbc.json:
         show_json(status)
     else:
-        rows = [(name, _word(name, value)) for name, value in _flat(status)]
+        rows = [(name, _word(value)) for name, value in _flat(status)]
         show_table(("WHAT", "NOW"), [*rows, *_well_or_not(sbc)])
     return 0
 
@@ -109,7 +109,11 @@ def _flat(status: dict[str, Any]) -> list[tuple[str, object]]:
     """What a table can show: one line for each process."""
     rows: list[tuple[str, object]] = []
     for name, value in status.items():
-        if name == "pids":
+        if name == "ready":
+            rows.append((name, "yes" if value else _unready(status)))
+        elif name == "reason":
+            continue  # said with `ready`
+        elif name == "pids":
             rows += [(f"pid of {who}", pid) for who, pid in value.items() if pid is not None]
         elif name == "rates":
             rows += [(which.replace("_", " "), f"{rate:g}") for which, rate in value.items()]
@@ -151,7 +155,12 @@ def _overload(overload: dict[str, Any]) -> str:
     return f"{overload['refused_percent']} % of new work is refused, waited {overload['waited_ms']} ms"
 
 
-def _word(name: str, value: object) -> str:
-    if name == "ready" and value is False:
+def _unready(status: dict[str, Any]) -> str:
+    reason = status.get("reason", "")
+    if not reason or status.get("draining"):
         return "no: draining, new calls are refused"
+    return f"no: {reason}; new calls are refused, but emergency calls"
+
+
+def _word(value: object) -> str:
     return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)

@@ -93,7 +93,7 @@ def _header(picture: Picture, look: Look, now: float, alarms: int) -> Iterator[T
     rates = status.get("rates", {})
     line = Text(overflow="ellipsis", no_wrap=True)
     line.append(printable(str(status["name"])), "bold")
-    line.append("  ready" if status["ready"] else "  draining: no new calls", "green" if status["ready"] else "yellow")
+    line.append(*_readiness(status))
     line.append(f"  up {_up(status, now)}  {picture.total} calls")
     line.append(f"  {rates.get('calls_per_second', 0):g}/s, answered {rates.get('answered_per_second', 0):g}/s  ")
     line.append(f"{alarms} alarms" if alarms != 1 else "1 alarm", "bold red" if alarms else "")
@@ -106,6 +106,13 @@ def _header(picture: Picture, look: Look, now: float, alarms: int) -> Iterator[T
         chosen = f"calls of {printable(look.trunk)}" if look.trunk else "all calls"
         keys = f"q quit · s order: {look.order} first · t trunk: {chosen}"
         yield Text(keys, "dim", overflow="ellipsis", no_wrap=True)
+
+
+def _readiness(status: Mapping[str, Any]) -> tuple[str, str]:
+    if status["ready"]:
+        return "  ready", "green"
+    is_told = status.get("reason") and not status.get("draining")
+    return ("  NOT READY: no new calls", "bold red") if is_told else ("  draining: no new calls", "yellow")
 
 
 def _up(status: Mapping[str, Any], now: float) -> str:

@@ -222,6 +222,47 @@ def test_that_calls_are_refused_is_an_alarm_until_they_are_not(world):
     assert sbc.idle()
 
 
+def readiness(sbc):
+    view = sbc.switch.snapshot(sbc.now, 0)
+    return view.takes_calls, view.ready, view.refusing
+
+
+def test_a_load_balancer_is_told_while_calls_are_refused_and_emergencies_are_served(world):
+    sbc = world(HELP)
+    office, carrier = sbc.office(), sbc.carrier()
+    assert readiness(sbc) == (True, True, "")
+    sbc.disk_is_full = True
+    sbc.tell(CdrStalled("the disk is full"))
+    assert readiness(sbc) == (False, True, "the disk takes no call records, and the policy has cdr: strict")
+    office.invites(FAR)
+    assert office.got(503)
+    office.invites("911")
+    carrier.answers()
+    assert office.is_talking
+    sbc.disk_has_room()
+    assert readiness(sbc) == (True, True, "")
+    office.hangs_up()
+    sbc.run(40.0)
+    assert sbc.idle()
+
+
+def test_without_strict_that_is_so_when_too_many_records_wait(world, monkeypatch):
+    monkeypatch.setattr(limits, "CDR_QUEUE", 1)
+    sbc = world()
+    office, carrier = sbc.office(), sbc.carrier()
+    sbc.disk_is_full = True
+    sbc.tell(CdrStalled("the disk is full"))
+    assert readiness(sbc) == (True, True, "")
+    office.invites(FAR)
+    carrier.answers()
+    office.hangs_up()
+    assert readiness(sbc) == (False, True, "too many call records wait for the disk")
+    sbc.disk_has_room()
+    assert readiness(sbc) == (True, True, "")
+    sbc.run(40.0)
+    assert sbc.idle()
+
+
 def test_without_strict_a_full_disk_stops_no_call(world):
     sbc = world()
     office, carrier = sbc.office(), sbc.carrier()

@@ -54,7 +54,7 @@ def test_it_says_ready_once_serves_and_ends_with_status_zero(start, peer, host):
     assert status.pop("rates") == {"calls_per_second": 0, "answered_per_second": 0}
     assert status.pop("overload") == {"refused_percent": 0, "waited_ms": 0, "refused": 0}
     assert status == {
-        "name": "test", "ready": True, "draining": False,
+        "name": "test", "ready": True, "draining": False, "reason": "",
         "calls": 0, "transactions": 0, "dialogs": 0, "ports": 0, "tasks": 0, "bans": 0,
     }  # fmt: skip
     assert pids == {"supervisor": sbc.process.pid, "signalling": children(sbc.process.pid)["sbc-signalling"]}

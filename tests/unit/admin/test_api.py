@@ -43,6 +43,7 @@ def test_status_has_the_contracts_keys_and_the_processes():
         "name": "hq",
         "ready": True,
         "draining": False,
+        "reason": "",
         "version": "1.2",
         "started_at": "2025-01-31T08:00:00.000Z",
         "uptime_seconds": 3700.5,
@@ -158,6 +159,23 @@ def test_ready_is_503_while_starting_or_draining():
     draining = StillState(EngineView("hq", ready=False))
     assert is_problem(ask("/readyz", state=draining), 503)
     assert ask("/healthz", state=draining).status == 200
+
+
+def test_ready_is_503_with_the_reason_while_the_disk_keeps_calls_out():
+    refusing = StillState(EngineView("hq", ready=True, refusing="the disk is full"))
+    reply = ask("/readyz", state=refusing)
+    assert is_problem(reply, 503)
+    assert body(reply)["detail"] == "the disk is full: send no new calls here, but emergency calls"
+    status = body(ask("/api/v1/status", state=refusing))
+    assert (status["ready"], status["draining"], status["reason"]) == (False, False, "the disk is full")
+    assert b"sbc_ready 0\n" in ask("/metrics", state=refusing).body
+    assert b"sbc_ready 1\n" in ask("/metrics").body
+    assert "nothing is draining" in body(ask("/api/v1/drain", state=refusing, method="DELETE"))["detail"]
+
+
+def test_a_drain_is_the_reason_of_a_node_that_drains():
+    status = body(ask("/api/v1/status", state=StillState(EngineView("hq", ready=False, refusing="the disk is full"))))
+    assert (status["ready"], status["draining"], status["reason"]) == (False, True, "draining")
 
 
 class Asked:

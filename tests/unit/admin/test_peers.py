@@ -177,6 +177,11 @@ def test_live_texts_tell_of_a_drain():
     assert live_texts(draining) == {"": "draining: new calls get 503, but emergency calls"}
 
 
+def test_live_texts_tell_why_the_disk_keeps_calls_out():
+    refusing = EngineView("hq", ready=True, refusing="the disk is full")
+    assert live_texts(refusing) == {"": "the disk is full: new calls get 503, but emergency calls"}
+
+
 def test_live_texts_of_a_trunk_in_trouble():
     holders = tuple(HolderView("t", f"r{n}", 1, "inbound", 0.0, False) for n in range(2))
     trunk = PeerView(

@@ -277,6 +277,15 @@ def status_of(signalling, *, ready=True):
     return {"pids": {"signalling": signalling}, "ready": ready, "calls": 2, "version": "9.9"}
 
 
+def test_a_restart_does_not_wait_for_a_disk_that_keeps_calls_out(sbc, run, monkeypatch):
+    full = status_of(12, ready=False) | {"draining": False, "reason": "the disk is full"}
+    sbc.knows("GET /api/v1/status", status_of(11))
+    sbc.knows("POST /api/v1/restart", {"restarting": True}, 202)
+    monkeypatch.setattr("sbc.cli.control.time.sleep", lambda _: sbc.knows("GET /api/v1/status", full))
+
+    assert run("restart") == (0, ["restarted: version 9.9, 2 calls go on"], "")
+
+
 def test_a_restart_is_waited_for_until_another_process_is_ready(sbc, run, monkeypatch):
     states = iter([status_of(11), status_of(12, ready=False), status_of(12)])
     slept = []

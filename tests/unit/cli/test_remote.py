@@ -44,6 +44,15 @@ def test_status_says_why_no_call_is_taken(sbc, capsys):
     assert "ready         no: draining, new calls are refused\n" in capsys.readouterr().out
 
 
+def test_status_says_in_words_what_keeps_calls_out(sbc, capsys):
+    sbc.knows("GET /api/v1/status", STATUS | {"ready": False, "draining": False, "reason": "the disk is full"})
+
+    assert run_command(["status", "--admin", sbc.address]) == 0
+    said = capsys.readouterr().out
+    assert "ready         no: the disk is full; new calls are refused, but emergency calls\n" in said
+    assert "reason" not in said
+
+
 def test_status_says_how_long_it_is_up_and_how_fast_calls_come(sbc, capsys):
     more = {"uptime_seconds": 7_450.2, "rates": {"calls_per_second": 1.25, "answered_per_second": 1.0}}
     sbc.knows("GET /api/v1/status", STATUS | more)

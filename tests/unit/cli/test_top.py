@@ -61,6 +61,14 @@ def drawn(picture=PICTURE, look=Look(), width=140, height=40):  # noqa: B008 - i
     return out.getvalue().splitlines()
 
 
+def test_the_header_says_that_no_new_calls_are_taken():
+    def word(**status):
+        return drawn(replace(PICTURE, status=STATUS | {"ready": False} | status))[0].split("  ")[1]
+
+    assert word(draining=True, reason="draining") == word() == "draining: no new calls"
+    assert word(draining=False, reason="the disk is full") == "NOT READY: no new calls"
+
+
 def refs(lines):
     return [line.split()[0] for line in lines if line.split()[:1] and line.split()[0] in {"oldest", "middle", "newest"}]
 
