@@ -16,6 +16,7 @@ from sbc.core import limits
 from sbc.core.address import Address
 from sbc.sip.message import Request, Response
 from sbc.sip.parse import parse_message
+from sbc.testing.byhand import ByHand
 from sbc.testing.world import DID, FAR, INSIDE, POLICY, World
 
 from .knocking import ANYWHERE, flow, message, said
@@ -91,6 +92,30 @@ def test_what_belongs_to_a_call_that_is_up_is_served(world):
     assert carrier.got("INVITE", "ACK", "INVITE")
     office.hangs_up()
     assert sbc.cdr.only.cause == "normal"
+    assert sbc.idle()
+
+
+@pytest.mark.parametrize("method", ["PRACK", "UPDATE", "INFO"])
+def test_within_a_dialog_every_method_is_served(world, method):
+    """A caller's, by hand: none of them is judged, however late the queue is."""
+    sbc = world()
+    office, carrier = sbc.office(), sbc.carrier()
+    carrier.uses_100rel()
+    hand = ByHand(sbc, office)
+    hand.sends("INVITE", f"sip:{FAR}@10.0.0.1", sdp=True, fields=(("Require", "100rel"),))
+    carrier.rings()
+    overload(sbc)
+    sbc.tell(QueueAged(1.0, "udp"))
+    rseq = next(message.header("RSeq") for message in hand.heard if message.header("RSeq"))
+    hand.sends("PRACK", to_tag=hand.our_tag, cseq=2, fields=(("RAck", f"{rseq} 1 INVITE"),))
+    carrier.answers()
+    hand.sends("ACK", to_tag=hand.our_tag, cseq=1)
+    if method != "PRACK":
+        hand.sends(method, to_tag=hand.our_tag, cseq=3)
+    assert hand.statuses(method) == [200]
+    hand.sends("BYE", to_tag=hand.our_tag, cseq=9)
+    assert hand.statuses("BYE") == [200]
+    assert sbc.switch.shedding.view().shed == ()
     assert sbc.idle()
 
 

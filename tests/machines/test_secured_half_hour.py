@@ -33,7 +33,7 @@ def test_half_an_hour_with_refreshes_and_deaths(inside, outside):
             moved = stream(pbx, carrier)
             lab.put(replace(moved, egress=replace(moved.egress, remote=wire.Remote(CARRIER.host, 5010, 5011), epoch=1)))
             lab.put(replace(moved, egress=replace(moved.egress, epoch=2)))
-        out, home = rtp_packet(65_500 + n), rtp_packet(40_000 + n, ssrc=9)
+        out, home = rtp_packet(65_500 + n), rtp_packet(60_000 + n, ssrc=9)  # two rollovers each way
         assert there.arrived(lab.from_pbx(there.leaves(out))) == [out]
         assert back.arrived(lab.from_carrier(back.leaves(home))) == [home]
         if n % 250 == 0:
