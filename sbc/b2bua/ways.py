@@ -1,7 +1,8 @@
 """How the requests of one user go over TLS: which certificate the far end must show, and by which connection it speaks.
 
 The endpoint asks, wherever the policy has TLS listeners. A request in a dialog proves its leg's peer, whatever address
-the peer's Contact names (RFC 5922 §7.2). It reads the tables of the switch, and changes nothing.
+the peer's Contact names (RFC 5922 §7.2), and goes over TLS where the dialog was set up so. It reads the tables of the
+switch, and changes nothing.
 """
 
 from collections.abc import Hashable
@@ -9,7 +10,7 @@ from typing import Final
 
 from sbc.b2bua.beside.beside import Beside
 from sbc.b2bua.context import Context
-from sbc.core.address import Flow, Transport
+from sbc.core.address import Address, Flow, Transport
 from sbc.policy.engine import Policy
 from sbc.policy.model import Peer
 from sbc.sip.connections import Way
@@ -32,7 +33,8 @@ def way_of(user: Hashable, context: Context, beside: Beside) -> Way:
         case (str(ref), int(n), int()) if ref in context.calls:
             call = context.calls[ref]
             leg = call.legs[n]
-            return _way(leg.peer, policy if leg.peer.name in policy.peers else call.policy, leg.came_by)
+            policy = policy if leg.peer.name in policy.peers else call.policy
+            return _way(leg.peer, policy, leg.reached.came_by, leg.reached.by_tls)
     return _NO_WAY
 
 
@@ -46,5 +48,5 @@ def has_tls(policy: Policy) -> bool:
     return any(one.transport is Transport.TLS for face in policy.interfaces.values() for one in face.listeners)
 
 
-def _way(peer: Peer, policy: Policy, in_use: Flow | None = None) -> Way:
-    return Way(policy.tls_profile(peer.name), peer.transports == _TLS_ALONE, in_use)
+def _way(peer: Peer, policy: Policy, in_use: Flow | None = None, by_tls: Address | None = None) -> Way:
+    return Way(policy.tls_profile(peer.name), by_tls is not None or peer.transports == _TLS_ALONE, in_use, by_tls)

@@ -24,12 +24,13 @@ from sbc.sip.uri import SipUri, parse_uri
 class Way(Struct, frozen=True):
     """How the requests of one user go. `proof`: the TLS profile that a new connection must prove; "": none can be
     opened. `is_secure`: over TLS, whatever their next hop says. `in_use`: the connection by which the peer has spoken
-    last in this dialog.
+    last in this dialog. `by_tls`: where the first hop of this dialog takes TLS.
     """
 
     proof: str = ""
     is_secure: bool = False
     in_use: Flow | None = None
+    by_tls: Address | None = None
 
 
 class Connections:
@@ -109,13 +110,18 @@ def spoken_by(flow: Flow, before: Flow | None) -> Flow | None:
     return before if before is not None and before.proved and not flow.proved else flow
 
 
-def secured(next_hop: str) -> str:
-    """The same hop over TLS, whatever transport the URI names."""
-    return _secured(next_hop) if len(next_hop) <= limits.REMEMBERED_CHARACTERS else _secured.__wrapped__(next_hop)
+def secured(next_hop: str, by_tls: Address | None = None) -> str:
+    """The same hop over TLS, whatever transport the URI names. `by_tls`: where this dialog is known to be taken."""
+    # Deviation: "If the URI specifies a transport protocol in the transport parameter, that transport protocol SHOULD
+    # be used", and without one a sip URI with an address or a port means UDP, RFC 3263 §4.1. A Contact that forgets its
+    # transport would draw a dialog out of TLS, and the keys of its media with it; so it stays there. "IT IS REQUIRED
+    # that encryption of the encapsulating payload be used whenever a master key … appears", RFC 4568 §8.3.
+    is_short = len(next_hop) <= limits.REMEMBERED_CHARACTERS
+    return _secured(next_hop, by_tls) if is_short else _secured.__wrapped__(next_hop, by_tls)
 
 
 @lru_cache(maxsize=1024)
-def _secured(next_hop: str) -> str:
+def _secured(next_hop: str, by_tls: Address | None) -> str:
     try:
         uri = parse_uri(next_hop)
     except ParseError:
@@ -123,7 +129,15 @@ def _secured(next_hop: str) -> str:
     if not isinstance(uri, SipUri) or uri.scheme == "sips" or uri.transport == "tls":
         return next_hop
     others = tuple([(name, value) for name, value in uri.params if name != "transport"])
-    return str(replace(uri, params=(*others, ("transport", "tls"))))
+    port = uri.port if by_tls is None else _port(uri, by_tls)
+    return str(replace(uri, port=port, params=(*others, ("transport", "tls"))))
+
+
+def _port(uri: SipUri, by_tls: Address) -> int | None:
+    """Of a URI that names no TLS: its port is another transport's, where we know better or it is the one of those."""
+    if canonical_ip(uri.host) == by_tls.host or uri.port == Transport.UDP.default_port:
+        return by_tls.port
+    return uri.port
 
 
 def _leads_to(far_end: str, host: str) -> bool:

@@ -262,11 +262,14 @@ class Endpoint:
         return (flow,) if self.way is None else tuple(self.connections.choose(flow, self.way(user)))
 
     def _secured(self, order: SendRequest | SendAck) -> SendRequest | SendAck:
-        """Who speaks by TLS alone gets nothing by anything else, whatever his Contact says; nor does a SIPS URI."""
+        """Who speaks by TLS alone gets nothing by anything else, whatever his Contact says; nor does a SIPS URI, nor
+        who is in a dialog that was set up over TLS.
+        """
+        way = None if self.way is None else self.way(order.user)
         is_sips = order.request.uri_text[:5].lower() == "sips:"
-        if not is_sips and (self.way is None or not self.way(order.user).is_secure):
+        if not is_sips and (way is None or not way.is_secure):
             return order
-        hop = secured(order.next_hop)
+        hop = secured(order.next_hop, None if way is None else way.by_tls)
         return order if hop == order.next_hop else replace(order, next_hop=hop)
 
     # --- requests whose next hop is being looked up -------------------------------------------------------------------

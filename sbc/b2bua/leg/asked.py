@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 
 from sbc.b2bua.leg.described import SDP_TYPE, description
+from sbc.b2bua.leg.reached import OVERHEARD
 from sbc.b2bua.leg.state import Out, State
 from sbc.b2bua.reports import LegAcknowledged, LegAsked, LegCancelled, LegOffered
 from sbc.sip.commands import Adopt, Order, Respond
@@ -83,6 +84,9 @@ class Asked:
             return [Respond(key, 200, fields=leg.abilities.fields_of_options())]
         if not dialog.is_in_order(request):
             return [self._later(key)]
+        if leg.reached.would_tell_keys(request, leg.peer):
+            status, fields = OVERHEARD
+            return [Respond(key, status, fields=fields)]
         match method:
             case "BYE":
                 return leg.leaving.take_bye(key, request)

@@ -7,7 +7,7 @@ again by itself. It opens no media, decides nothing about the call, and has neve
 The call sees only this file. Each part has a concern of its own, belongs to one leg and finds the other parts there:
 `answering` or `dialling` the first INVITE; `offering` our offers after that, and `asked` what the peer offers and asks;
 `sending` our requests, and `replies` what becomes of them; `refreshing` the session timer; `leaving` the end;
-`abilities` what each of the two understands.
+`abilities` what each of the two understands; `reached` how.
 """
 
 from collections.abc import Callable, Hashable
@@ -20,17 +20,17 @@ from sbc.b2bua.leg.described import SDP_TYPE, labelled
 from sbc.b2bua.leg.dialling import Dialling
 from sbc.b2bua.leg.leaving import Leaving
 from sbc.b2bua.leg.offering import Offering
+from sbc.b2bua.leg.reached import Reached
 from sbc.b2bua.leg.refreshing import Refreshing
 from sbc.b2bua.leg.sending import Sending
 from sbc.b2bua.leg.state import Out, State
 from sbc.b2bua.leg.waking import Waking, take_stray
 from sbc.b2bua.reports import LegUnacknowledged
-from sbc.core.address import Flow, Transport
+from sbc.core.address import Flow
 from sbc.core.timers import earlier
 from sbc.policy.model import Peer
 from sbc.sip.auth.client import Authenticator
 from sbc.sip.commands import Order
-from sbc.sip.connections import spoken_by
 from sbc.sip.dialog import invite_uac
 from sbc.sip.dialog.dialog import Dialog
 from sbc.sip.dialog.invite_uas import AckMissing, InviteUas
@@ -53,7 +53,6 @@ class Leg:
         "abilities",
         "answering",
         "asked",
-        "came_by",
         "contact",
         "dialling",
         "dialog",
@@ -65,6 +64,7 @@ class Leg:
         "number",
         "offering",
         "peer",
+        "reached",
         "ref",
         "refreshing",
         "sending",
@@ -92,7 +92,6 @@ class Leg:
         self.contact = contact
         self.features = ""  # of who is on the other side, as our Contact here shows them
         self.flow = flow
-        self.came_by: Flow | None = None  # the TLS connection by which the peer has spoken last
         self.heard = False
         self.state = State.SETUP
         self.dialog: Dialog | None = None
@@ -101,6 +100,7 @@ class Leg:
         self.number = number
         self.timing = timing
         self.abilities = Abilities(peer)
+        self.reached = Reached()
         self.sending = Sending(self, credentials)
         self.refreshing = Refreshing(self)
         self.offering = Offering(self)
@@ -187,6 +187,7 @@ class Leg:
 
     def take_invite(self, key: ServerKey, request: Request, local_tag: str) -> list[Order]:
         """The call's first INVITE: 100 at once, and the dialog that our responses will make."""
+        self.reached.invited(request)
         self.answering = Answering(self)
         return self.answering.take_invite(key, request, local_tag)
 
@@ -313,13 +314,12 @@ class Leg:
         """A peer that has registered with us, and speaks in this dialog, is now where that came from. Requests over TLS
         go by the connection that it uses, as long as that leads where its Contact says.
         """
-        if flow.transport is Transport.TLS:
-            self.came_by = spoken_by(flow, self.came_by)
-        if self.flow is not None:
-            self.flow = flow
+        self.flow = self.reached.spoke(flow, self.flow)
 
     def moves_to(self, flow: Flow) -> list[Order]:
         """A peer that has registered with us has come back by another way."""
+        if not self.reached.takes(flow):
+            return []
         self.flow = flow
         return self.leaving.peer_is_back()
 

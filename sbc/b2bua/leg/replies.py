@@ -41,6 +41,8 @@ def _take_response_to_invite(
 ) -> list[Out]:
     is_first = leg.state is State.SETUP
     leg.heard = True
+    if is_first:
+        leg.reached.replied(flow)
     if is_first and response.status == 100:
         return [LegTried(leg.n)]
     if uac.is_pending and leg.refreshing.is_too_small(response):

@@ -47,7 +47,7 @@ class SavedLeg(Struct, frozen=True, omit_defaults=True):
     """`peer`: by name. `contact`, `features`, `flow`, `heard`: as `Leg` has them. `allow`: of the peer, as it has said.
     `count`: of requests. `server`: the transaction of its INVITE. `invite`: of ours, given up and without a final
     response. `open`: requests that came by a connection and have no answer; over UDP they come again by themselves.
-    `dialled`: we have made the dialog.
+    `dialled`: we have made the dialog. `by_tls`: as `Reached` has it.
     """
 
     peer: str
@@ -69,6 +69,7 @@ class SavedLeg(Struct, frozen=True, omit_defaults=True):
     invite: SavedInvite | None = None
     open: tuple[SavedServer, ...] = ()
     bye_fields: Fields = ()
+    by_tls: Address | None = None
 
 
 def save_leg(leg: Leg, layer: TransactionLayer) -> SavedLeg:
@@ -105,6 +106,7 @@ def save_leg(leg: Leg, layer: TransactionLayer) -> SavedLeg:
         invite,
         _open_by_connection(leg, layer),
         leg.leaving.bye_fields if state is State.ENDING else (),
+        leg.reached.by_tls,
     )
 
 
@@ -128,6 +130,7 @@ def restore_leg(
     leg = Leg(ref, n, peer, saved.contact, timing, number=number, credentials=credentials, flow=saved.flow)
     leg.features, leg.heard, leg.state = saved.features, saved.heard, saved.state
     leg.abilities.said = saved.allow
+    leg.reached.by_tls = saved.by_tls
     leg.asked.restore(saved.answered)
     leg.leaving.bye_fields = saved.bye_fields
     if saved.timer is not None:

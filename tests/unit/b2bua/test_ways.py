@@ -22,10 +22,12 @@ trunks:
 """)])  # fmt: skip
 CAME = Flow(Transport.TLS, "outside", Address("203.0.113.1", 5061), Address("192.0.2.9", 40_000), 3)
 
+BY_TLS = Address("192.0.2.9", 5061)
+
 
 @pytest.fixture
 def ask():
-    legs = [SimpleNamespace(peer=POLICY.peers["carrier"], came_by=CAME)]
+    legs = [SimpleNamespace(peer=POLICY.peers["carrier"], reached=SimpleNamespace(came_by=CAME, by_tls=BY_TLS))]
     context = SimpleNamespace(policy=POLICY, moves=Moves(), calls={"ref": SimpleNamespace(legs=legs, policy=POLICY)})
     beside = SimpleNamespace(
         asked=lambda id_, n: POLICY.peers["either"] if (id_, n) == ("x", 1) else None, came_by=lambda *_: None
@@ -36,9 +38,9 @@ def ask():
 @pytest.mark.parametrize(
     ("user", "way"),
     [
-        (("ref", 0, 5), Way("carrier", True, CAME)),
-        ((("ref", 0, 5), "again"), Way("carrier", True, CAME)),
-        (((("ref", 0, 5), "bye"), "again"), Way("carrier", True, CAME)),
+        (("ref", 0, 5), Way("carrier", True, CAME, BY_TLS)),
+        ((("ref", 0, 5), "again"), Way("carrier", True, CAME, BY_TLS)),
+        (((("ref", 0, 5), "bye"), "again"), Way("carrier", True, CAME, BY_TLS)),
         (("gone", 0, 5), Way()),
         (("health", "carrier", 7), Way("carrier", True)),
         (("register", "either", 7), Way("either")),
