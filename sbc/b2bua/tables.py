@@ -46,6 +46,7 @@ def engine_tables(
         Table("struck_sources", keeping_out.bans.struck, limits.STRUCK_SOURCES, is_ring=True),
         Table("proved_sources", keeping_out.proved, limits.PROVED_SOURCES, is_ring=True),
         Table("tls_connections", len(endpoint.connections), limits.TLS_CONNECTIONS_REMEMBERED, is_ring=True),
+        Table("throttled_servers", len(relations.throttle), limits.THROTTLED_SERVERS, is_ring=True),
         *_traces(context, doorstep),
     )
 

@@ -40,6 +40,10 @@ class Throttle:
         self.is_used = False
         self.set_policy(policy)
 
+    def __len__(self) -> int:
+        """How many servers are remembered, whose word may have expired."""
+        return len(self._servers)
+
     def set_policy(self, policy: Policy) -> None:
         self._wanted = frozenset(name for name, peer in policy.peers.items() if peer.overload == "rfc7339")
         self._shown = {name for name in self._shown if name in policy.peers}

@@ -13,6 +13,7 @@ import structlog
 import trio
 from msgspec.structs import replace
 
+from sbc.core import limits
 from sbc.core.address import Address, Transport
 from sbc.core.tables import Table
 from sbc.policy.model import Interface, Listener
@@ -81,7 +82,12 @@ class Transports:
     def tables(self) -> tuple[Table, ...]:
         looks = [udp.look() for udp in self._udp.values()]
         fullest = max(looks, key=lambda look: look[0] / max(1, look[1]), default=(0, 0))
-        return (*self._tcp.tables(), Table("udp_queue_octets", *fullest))
+        backlog = max((udp.waiting for udp in self._udp.values()), default=0)
+        return (
+            *self._tcp.tables(),
+            Table("udp_queue_octets", *fullest),
+            Table("udp_backlog", backlog, limits.UDP_BACKLOG),
+        )
 
     @property
     def removed(self) -> int:

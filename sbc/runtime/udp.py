@@ -142,6 +142,11 @@ class UdpSocket:
         age = time.time() - seconds - nanoseconds / 1e9
         return min(age, time.monotonic() - self._reading_since) if 0.0 < age < _LONGEST_AGE else 0.0
 
+    @property
+    def waiting(self) -> int:
+        """Datagrams that the kernel has not taken yet."""
+        return len(self._backlog)
+
     def look(self) -> tuple[int, int]:
         """Octets of the kernel's buffer that wait in it, and how many fit. Counts what did not fit since the last look.
 

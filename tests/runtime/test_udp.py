@@ -159,12 +159,14 @@ async def test_what_would_block_waits_in_order_and_what_does_not_fit_is_counted(
         for n in range(300):
             rig.udp.send(b"%d" % n, flow)
         assert rig.drops["udp_backlog_full"] == 300 - 256
+        assert rig.udp.waiting == 256
 
         rig.udp._socket.error = None
         rig.udp.send(b"jumps the queue?", flow)  # no room: it must not overtake
         nursery.start_soon(rig.udp._send_backlog)
         await trio.testing.wait_all_tasks_blocked()
         assert [peer.recv(100) for _ in range(256)] == [b"%d" % n for n in range(256)]
+        assert rig.udp.waiting == 0
         assert rig.drops["udp_backlog_full"] == 300 - 256 + 1
     close_all(rig.opened)
 

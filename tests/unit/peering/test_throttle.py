@@ -108,4 +108,5 @@ def test_the_words_of_so_many_servers_are_kept_and_no_more():
     one, _ = throttle()
     for n in range(3_000):
         one.was_asked(Address(f"10.1.{n // 250}.{n % 250}", 5060), Asked(1, 60.0, None), 0.0)
-    assert len(one._servers) <= 1_000
+        assert len(one) <= 1_000
+    assert len(one) == 1_000
