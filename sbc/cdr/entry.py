@@ -101,6 +101,11 @@ def line_of(entry: Entry) -> bytes:
         text = _encoder.encode(entry)
     except UnicodeEncodeError:  # octets of a peer that were no UTF-8 came in as lone surrogates
         text = _encoder.encode(plain(entry, spelled))
+    return checked_line(text)
+
+
+def checked_line(text: bytes) -> bytes:
+    """As `lines` reads it. `text`: JSON, without a newline."""
     return b"%08x %b\n" % (zlib.crc32(text), text)
 
 

@@ -2,7 +2,8 @@
 
 The file that is written to ends in `.part`, and is renamed when its time is over: what has its full name is complete
 and is never touched again. How long the file was when the spool's `Spot` was noted is noted with it, in the spool's
-folder (`files.place`): what is behind that after a death comes again, and is cut off first. So each record stands once.
+folder (`files.place`): what is behind that after a death comes again, and is cut off first. Which records they have is
+noted there, too (`filed_refs`). So each record stands once.
 
 Times are wall seconds. One thread uses it. It removes nothing: who picks the files up does.
 """
@@ -13,8 +14,10 @@ from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from sbc.cdr import sheet
+from sbc.cdr.filed_refs import REFS, FiledRefs, remove
 from sbc.cdr.format import attempt_row, cdr_object, cdr_row, time_text
 from sbc.cdr.record import CallRecord
 from sbc.cdr.spool import Spot
@@ -53,6 +56,7 @@ class RecordFiles:
         self._rotate = rotate
         self._label = label
         self._kept_in = kept_in
+        self._refs = FiledRefs(kept_in)
         self._place = _Place(where, Spot())
         self._wall = 0.0
 
@@ -62,8 +66,10 @@ class RecordFiles:
         """
         found = _read_place(self._kept_in)
         if found is None or found.folder != self._where:
+            remove(self._kept_in, REFS)
             self._keep(_Place(self._where, end))
             return
+        self._refs.load(found.spot)
         self._place = found
 
     def fed(self) -> Spot:
@@ -75,8 +81,12 @@ class RecordFiles:
 
     def take(self, records: Sequence[CallRecord], spot: Spot) -> None:
         self.turn()
+        new = self._refs.new(records)
+        if not new:
+            self._keep(replace(self._place, spot=spot))
+            return
         place = self._place_to_write()
-        data = "".join(self._text(records, with_header=place.size == 0)).encode()
+        data = "".join(self._text(new, with_header=place.size == 0)).encode()
         file = self._folder.grow(place.file + _PART)
         try:
             file.write(data)
@@ -85,7 +95,10 @@ class RecordFiles:
             file.close()
         if place.size == 0:
             self._folder.sync()
+        refs = [record.ref for record in new]
+        self._refs.write(refs, spot)
         self._keep(_Place(self._where, spot, place.file, place.size + len(data), place.until))
+        self._refs.add(refs)
 
     def _place_to_write(self) -> _Place:
         """Noted before the file is made, so that none is ever there that nobody knows of."""
@@ -143,8 +156,7 @@ class RecordFiles:
 
     def _keep(self, place: _Place) -> None:
         """Whole or not at all."""
-        if self._kept_in.size(_NEW) is not None:
-            self._kept_in.remove(_NEW)
+        remove(self._kept_in, _NEW)
         file = self._kept_in.grow(_NEW)
         try:
             file.write(msgspec.json.encode(place))
@@ -176,8 +188,8 @@ def _read_place(kept_in: Folder) -> _Place | None:
 
 def forget_place(kept_in: Folder) -> None:
     """There is no such destination any more."""
-    if kept_in.size(PLACE) is not None:
-        kept_in.remove(PLACE)
+    # Without a place refs say nothing, so it goes first.
+    if any([remove(kept_in, PLACE), remove(kept_in, REFS)]):
         kept_in.sync()
 
 
