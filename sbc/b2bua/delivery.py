@@ -118,7 +118,7 @@ class Delivery:
         if request.to.tag is None:
             if request.method != "INVITE":
                 self._reception.keep_on_tape(out, peer, data, now)
-            refused = self._shedding.refuse(out, peer) if self._shedding.overload.is_on else None
+            refused = self._shedding.refuse(out, peer, now) if self._shedding.overload.is_on else None
             return self._reception.take(out, peer, data, now) if refused is None else refused
         refusal = refusal_of(request, peer.methods, reliable=peer.reliable == "offer")
         if refusal is not None:

@@ -2,6 +2,7 @@
 
 from msgspec import Struct
 
+from sbc.core.address import Flow
 from sbc.media import wire
 from sbc.policy.engine import Policy
 from sbc.sip.events import FlowClosed, FlowFailed, LookedUp, Ponged
@@ -133,11 +134,13 @@ class LiftOrdered(Struct, frozen=True):
 class QueueAged(Struct, frozen=True):
     """The oldest message of this queue had waited so many seconds when it was read; 0: there is no queue any more.
 
-    `queue`: a listener, or "loop" for how late the engine's turn was.
+    `queue`: a listener, or "loop" for how late the engine's turn was, or a stream. `flow`: that stream, whose age says
+    nothing about anybody else; None: all wait in this queue.
     """
 
     seconds: float
     queue: str
+    flow: Flow | None = None
 
 
 class StateRestored(Struct, frozen=True):

@@ -1,10 +1,11 @@
 """How much new work is let in: judged by how long what arrives has waited, and peer by peer.
 
-What is measured is the age of the oldest message when it is read (as CoDel does, RFC 8289): a queue that
-stands for an interval means that more comes than can be served; one that empties in between was a burst. From then on a
-rate is found at which the queue stays short, and each peer has its fair share of it: who asks for less than his share
-has all of it. What one peer may have is a fraction, and a call is let in or not by its Call-ID, so that asking again is
-no lottery. It reads no message, and sends nothing: `shedding` does. Times are seconds of the engine's clock.
+A rate is found (`steering`) at which what all peers share stays short: the datagrams' queues, and the lag of the loop.
+Each peer has its fair share of it: who asks for less than his share has all of it. The queue of a stream says something
+about that stream alone, since a peer that floods one keeps it long whatever is refused: so it has a rate of its own,
+which binds nobody but whose it is. What one peer may have is a fraction, and a call is let in or not by its Call-ID, so
+that asking again is no lottery. It reads no message, and sends nothing: `shedding` does. Times are seconds of the
+engine's clock.
 
 Units of work: a new call is one; what else begins something costs a fifth of it.
 """
@@ -15,22 +16,10 @@ from typing import Final
 
 from msgspec import Struct
 
-INTERVAL: Final = 0.1  # between two judgements
-TARGET: Final = 0.1  # age that is aimed at: a call's messages wait as long each, and no peer repeats any of them
+from sbc.b2bua.steering import INTERVAL, TARGET, Steering
+
 LATE: Final = 0.3  # whoever has more than his share gets nothing more until the queue is shorter
 TOO_LATE: Final = 0.5  # peers repeat by now what waits (T1, RFC 3261 §17): a refusal would not come in time either
-CALM_SECONDS: Final = 2.0  # without anything to refuse, until it is over
-_BY_GROWTH: Final = 0.5  # of the rate, by seconds that the queue has grown in a second
-_BY_LENGTH: Final = 0.6  # of the rate, by seconds that the queue is longer than it should be
-_LARGEST_DECREASE: Final = 0.4
-_LARGEST_INCREASE: Final = 0.05
-_FAST_INCREASE: Final = 0.2  # while the rate is far below where the queue began to stand
-_FAR_BELOW: Final = 0.6  # of that
-_AT_ONCE: Final = 0.3  # of that: it is not lowered further at first, however old the queue is
-_KNEE_FADES: Final = 0.93  # in each interval that the queue stands on
-# Units a second that are always let in. A peer that floods a stream keeps its own queue long whatever is refused, and
-# must not bring the rate below what the others need; any machine serves so many.
-_LEAST_RATE: Final = 40.0
 _SMOOTHING: Final = 0.5
 _LEAST_TOLD: Final = 0.05  # a client that is told to send nothing could never show that it has less
 _NOTHING: Final = 0.05  # units a second: such a peer is forgotten
@@ -64,7 +53,7 @@ class OverloadView(Struct, frozen=True):
     is_on: bool = False
     level: float = 0.0
     age: float = 0.0
-    rate: float | None = None  # units a second that are let in; None: whatever comes
+    rate: float | None = None  # units a second that are let in of all peers; None: whatever comes
     shed: tuple[tuple[str, str, str, int], ...] = ()
 
 
@@ -88,27 +77,27 @@ class Overload:
         self.level = 0.0
         self.age = 0.0
         self.changed_at = 0.0  # when peers were told something else last; the sequence of RFC 7339
-        self._rate: float | None = None
-        self._knee = 0.0  # the rate at which the queue began to stand last
-        self._has_knee = False  # and it stands still
+        self._shared = Steering(0.0)  # by what all peers wait in
+        self._own: dict[str, Steering] = {}  # by peer: by its streams alone, while those are or were long
         self._peers: dict[str, _Peer] = {}
-        self._youngest: dict[str, float] = {}  # by queue: the least age in this interval
-        self._last_age = 0.0  # the newest word
         self._due = 0.0
-        self._calm_since = 0.0
 
     # --- what it is told ----------------------------------------------------------------------------------------------
 
-    def queued(self, age: float, queue: str, now: float) -> None:
+    def queued(self, age: float, queue: str, now: float, *, whose: str | None = None) -> None:
         """The oldest message of this queue has waited so long. To be told while there is a queue, and when there is
-        none any more.
+        none any more. `whose`: the peer that alone has filled it; None: all wait in it.
         """
-        youngest = self._youngest
-        youngest[queue] = min(age, youngest.get(queue, age))
-        self._last_age = age
-        if not self.is_on and age > TARGET:
-            self.is_on, self._due, self._calm_since = True, now + INTERVAL, now
-            self._youngest = {queue: age}
+        if not self.is_on:
+            if age <= TARGET:
+                return
+            self.is_on, self._due, self._shared = True, now + INTERVAL, Steering(now)
+        steering = self._shared if whose is None else self._own.get(whose)
+        if steering is None:
+            if age <= TARGET or whose is None:
+                return
+            steering = self._own[whose] = Steering(now)
+        steering.queued(age, queue, now)
 
     def admits(self, peer: str, kind: Kind, mark: float) -> Verdict:
         """`mark`: a number in [0, 1) that is drawn of what asks, the same each time that it asks."""
@@ -117,17 +106,17 @@ class Overload:
             one = self._peers[peer] = _Peer()
         units = CALL if kind is Kind.CALL else BESIDE
         one.offered += units
-        if one.fraction < 1.0 and mark >= self._allowed(one.fraction, kind):
-            return Verdict.DROP if self._last_age > TOO_LATE else Verdict.REFUSE
+        if one.fraction < 1.0:
+            age = self._last_age(peer)
+            if mark >= _allowed(one.fraction, kind, age):
+                return Verdict.DROP if age > TOO_LATE else Verdict.REFUSE
         one.admitted += units
         return Verdict.ADMIT
 
-    def _allowed(self, fraction: float, kind: Kind) -> float:
-        if kind is Kind.REGISTER:
-            return 0.0 if self._last_age > TOO_LATE else 2.0 * fraction
-        if self._last_age > LATE:
-            return 0.0
-        return fraction if kind is Kind.CALL else 2.0 * fraction - 1.0
+    def _last_age(self, peer: str) -> float:
+        """Of what this peer waits in."""
+        own = self._own.get(peer)
+        return self._shared.last_age if own is None else max(own.last_age, self._shared.last_age)
 
     def fraction(self, peer: str) -> float:
         """Of the calls of this peer that arrive, how many are let in."""
@@ -146,8 +135,8 @@ class Overload:
 
     @property
     def rate(self) -> float | None:
-        """Units a second that are let in; None: whatever comes."""
-        return self._rate if self.is_shedding else None
+        """Units a second that are let in of all peers together; None: whatever comes."""
+        return self._shared.rate if self._shared.is_limit else None
 
     # --- judgement ----------------------------------------------------------------------------------------------------
 
@@ -160,15 +149,11 @@ class Overload:
             return
         seconds = INTERVAL + now - self._due
         self._due = now + INTERVAL
-        age = max(self._youngest.values(), default=0.0)
         self._measure(seconds, speakers)
-        self._steer(age)
-        self._youngest = {}
+        self._steer(now)
         self._share(speakers)
         self.changed_at = now
-        if self.is_shedding or age > TARGET:
-            self._calm_since = now
-        elif now - self._calm_since >= CALM_SECONDS:
+        if not self._own and not self.is_shedding and self._shared.is_over(now):
             self._end()
 
     def _measure(self, seconds: float, speakers: Collection[str]) -> None:
@@ -179,38 +164,23 @@ class Overload:
             if one.demand < _NOTHING and one.fraction >= 1.0:
                 del self._peers[name]
 
-    def _steer(self, age: float) -> None:
-        """A queue grows by what comes beyond what is served: that much less is let in, and a little less or more than
-        that, so that it gets to the length that is aimed at.
-        """
-        served = sum(one.admitted for one in self._peers.values()) / INTERVAL
-        grown, self.age = (age - self.age) / INTERVAL, age
-        if self._rate is None:
-            if age <= TARGET or not served:
-                return  # a queue in which nothing new was, as after a pause of the process, tells no rate either
-            self._rate = served
-        if age <= TARGET and not self.is_shedding:
-            return  # a limit that nothing reaches says nothing about what can be served
-        if age > TARGET:
-            self._knee = self._knee * _KNEE_FADES if self._has_knee else self._rate
-        self._has_knee = age > TARGET
-        self._rate = max(_LEAST_RATE, self._rate * (1.0 + self._change(self._rate, age, grown)))
-
-    def _change(self, rate: float, age: float, grown: float) -> float:
-        """As a fraction of `rate`."""
-        change = -_BY_GROWTH * grown - _BY_LENGTH * (age - TARGET)
-        if age <= TARGET and rate < _FAR_BELOW * self._knee:
-            return _FAST_INCREASE * (1.0 - age / TARGET)
-        least = min(0.0, _AT_ONCE * self._knee / rate - 1.0)
-        return min(_LARGEST_INCREASE, max(-_LARGEST_DECREASE, change, least))
+    def _steer(self, now: float) -> None:
+        self._shared.steer(sum(one.admitted for one in self._peers.values()) / INTERVAL, now)
+        if self._own and self._shared.rate is not None and self._shared.is_over(now):
+            self._shared = Steering(now)  # a flood on one stream may go on for hours; the others' limit is forgotten
+        for name, own in list(self._own.items()):
+            peer = self._peers.get(name)
+            own.steer(0.0 if peer is None else peer.admitted / INTERVAL, now)
+            if own.is_over(now):
+                del self._own[name]
+        self.age = max(self._shared.age, max((own.age for own in self._own.values()), default=0.0))
 
     def _share(self, speakers: Collection[str]) -> None:
-        rate, peers = self._rate, self._peers
-        demands = {name: one.demand for name, one in peers.items()}
-        shares = demands if rate is None else fair_shares(demands, rate)
+        peers = self._peers
+        shares = self._shares()
         wanted = given = 0.0
         for name, one in peers.items():
-            share, demand = shares[name], demands[name]
+            share, demand = shares[name], one.demand
             fits = share >= _SAYS_IT_FITS * demand
             one.told = 1.0 if fits else max(_LEAST_TOLD, share / demand)
             arriving = demand * one.told if name in speakers and not fits else demand
@@ -221,10 +191,32 @@ class Overload:
         self.is_shedding = any(one.told < 1.0 for one in peers.values())
         self.level = 1.0 - given / wanted if self.is_shedding and wanted else 0.0
 
+    def _shares(self) -> dict[str, float]:
+        """By peer, units a second: no more than its own streams bear, and of that its part of what all share."""
+        wishes = {name: one.demand for name, one in self._peers.items()}
+        for name, own in self._own.items():
+            demand = wishes.get(name, 0.0)
+            own.is_limit = own.rate is not None and own.rate < _SAYS_IT_FITS * demand
+            if own.rate is not None and own.rate < demand:
+                wishes[name] = own.rate
+        rate = self._shared.rate
+        shares = wishes if rate is None else fair_shares(wishes, rate)
+        self._shared.is_limit = any(shares[name] < _SAYS_IT_FITS * wish for name, wish in wishes.items())
+        return shares
+
     def _end(self) -> None:
         self.is_on = self.is_shedding = False
-        self._rate, self.level, self.age, self._last_age = None, 0.0, 0.0, 0.0
-        self._peers, self._youngest = {}, {}
+        self.level, self.age = 0.0, 0.0
+        self._peers = {}
+
+
+def _allowed(fraction: float, kind: Kind, age: float) -> float:
+    """Of what has waited so long, by a peer of whose calls this fraction may be let in."""
+    if kind is Kind.REGISTER:
+        return 0.0 if age > TOO_LATE else 2.0 * fraction
+    if age > LATE:
+        return 0.0
+    return fraction if kind is Kind.CALL else 2.0 * fraction - 1.0
 
 
 def fair_shares(demands: Mapping[str, float], rate: float) -> dict[str, float]:

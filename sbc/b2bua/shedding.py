@@ -62,6 +62,7 @@ class Shedding:
         self._prefix = b"oc" + context.ids.tag().encode("ascii")
         self._mark = b";tag=" + self._prefix  # by which an ACK of our 503 is known
         self._is_judged = False  # the message that is being parsed has been looked at already
+        self._sender: Peer | None = None  # of that message
         self._refused: set[bytes] = set()
         self._refused_before: set[bytes] = set()
         self._rotate_at = 0.0
@@ -71,8 +72,17 @@ class Shedding:
 
     # --- how it stands ------------------------------------------------------------------------------------------------
 
-    def queued(self, age: float, queue: str, now: float) -> list[Command]:
-        self.overload.queued(age, queue, now)
+    def queued(self, age: float, queue: str, flow: Flow | None, now: float) -> list[Command]:
+        """`flow`: the stream whose queue it is; None: all wait in it. What a stranger's stream brings is dropped, so
+        that how long it is concerns nobody.
+        """
+        if flow is None:
+            self.overload.queued(age, queue, now)
+            return self.tick(now)
+        remote = flow.remote
+        peer = self._context.policy.identify(flow.interface, remote.host, remote.port, flow.transport, flow.proved)
+        if peer is not None:
+            self.overload.queued(age, queue, now, whose=self._asker(peer, flow, now))
         return self.tick(now)
 
     def tick(self, now: float) -> list[Command]:
@@ -120,7 +130,7 @@ class Shedding:
 
     def take(self, peer: Peer, data: bytes, flow: Flow, now: float) -> list[Command] | None:
         """What follows at once; None: it is let in, and parsed. Asked only while `overload.is_on`."""
-        self._is_judged = False
+        self._is_judged, self._sender = False, peer
         name = data[: data.find(b" ", 0, 12)]
         kind = _KINDS.get(name)
         if kind is not None:
@@ -210,19 +220,22 @@ class Shedding:
 
     # --- after it was parsed ------------------------------------------------------------------------------------------
 
-    def refuse(self, out: RequestReceived, peer: Peer) -> list[Respond] | None:
-        """Of what could not be read at a glance; None: it may come in. Asked only while `overload.is_on`."""
+    def refuse(self, out: RequestReceived, peer: Peer, now: float) -> list[Respond] | None:
+        """Of what could not be read at a glance; None: it may come in. Asked only while `overload.is_on`. `peer`: who
+        speaks; where several share a source, the share is that of `take`.
+        """
         kind = _METHODS.get(out.request.method)
         if kind is None or self._is_judged:
             return None
         request = out.request
         digest = self._digest(request.call_id.encode("utf-8", "surrogateescape"))
-        if self.overload.admits(peer.name, kind, _mark_of(digest)) is Verdict.ADMIT:
+        asker = self._asker(self._sender or peer, out.flow, now)
+        if self.overload.admits(asker, kind, _mark_of(digest)) is Verdict.ADMIT:
             return None
         if kind is Kind.CALL and is_emergency(request, peer, self._context):
             return None
         self.shed[peer.name, request.method, "refused"] += 1
-        seconds = self._retry_after(peer.name, digest)
+        seconds = self._retry_after(asker, digest)
         return [Respond(out.key, 503, fields=(("Retry-After", str(seconds)),) if seconds else ())]
 
     # --- RFC 7339, as a server ----------------------------------------------------------------------------------------

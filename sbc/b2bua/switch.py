@@ -297,8 +297,8 @@ class Switch:
                 return self._run(self.relations.order("busyout", trunk, now, on=on), now)
             case PingOrdered(name, token):
                 return self._run(self.relations.ping(name, token, now), now)
-            case QueueAged(seconds, queue):
-                return self._run(self.shedding.queued(seconds, queue, now), now)
+            case QueueAged(seconds, queue, flow):
+                return self._run(self.shedding.queued(seconds, queue, flow, now), now)
             case StateRestored(items, is_late):
                 at_zero = self._context.wall.at_zero
                 refused = apart(

@@ -8,7 +8,8 @@ import time
 from msgspec import Struct
 
 from sbc.b2bua.events import QueueAged
-from sbc.b2bua.overload import INTERVAL, LATE
+from sbc.b2bua.overload import LATE
+from sbc.b2bua.steering import INTERVAL
 from sbc.cli.bench_engine import PBX, EngineBench, bench_invite
 from sbc.sip.commands import SendMessage
 

@@ -264,6 +264,9 @@ class Connection:
                 self._tls_failed(error)
             except OSError as error:
                 self.abort(_words(error))
+            finally:
+                if self._full_since is not None:
+                    self._tell_queue(is_full=False)  # nothing of it waits any more
 
     def _tls_failed(self, error: TlsError) -> None:
         """Of a stream that was cut nothing is lost that was whole; but who waits for an answer waits in vain."""
@@ -328,7 +331,7 @@ class Connection:
         age = self._now() - self._full_since if is_full else 0.0
         if not is_full:
             self._full_since = None
-        self._driver.handle(QueueAged(age, f"{self.flow.transport}:{self.flow.remote}"))
+        self._driver.handle(QueueAged(age, f"{self.flow.transport}:{self.flow.remote}", self.flow))
 
     def _open(self, session: TlsSession) -> bytes | None:
         """None where more must come first. What TLS itself has to answer goes out, in the same bounds as all else."""

@@ -10,7 +10,8 @@ from collections import Counter, deque
 import pytest
 
 from sbc.b2bua.events import QueueAged
-from sbc.b2bua.overload import INTERVAL, TARGET, Kind, Overload
+from sbc.b2bua.overload import Kind, Overload
+from sbc.b2bua.steering import INTERVAL, TARGET
 from sbc.cli.bench_engine import CARRIER, PBX, EngineBench, bench_invite
 from sbc.core import limits
 from sbc.core.address import Address

@@ -2,6 +2,7 @@
 
 import stat
 
+import msgspec
 import pytest
 
 from sbc.b2bua.commands import Log
@@ -77,6 +78,14 @@ async def test_what_was_recorded_replays(tmp_path, said):
     assert any(came_out[1:])
     assert run.steps == 8
     assert [event for event, _ in said] == ["recording.began"]
+
+
+def test_whose_queue_had_aged_is_kept_and_what_was_recorded_before_that_is_read_still():
+    stream = Flow(Transport.TCP, "inside", Address("10.0.0.1", 5060), Address("10.0.0.5", 40000), 1)
+    aged = QueueAged(0.3, "tcp:10.0.0.5:40000", stream)
+    assert frames.event_of(frames.handled(aged, 1.0, (), b"")) == aged
+    before = msgspec.msgpack.encode({"seconds": 0.3, "queue": "udp"})
+    assert frames.event_of(frames.Handled(1.0, "QueueAged", before)) == QueueAged(0.3, "udp")
 
 
 async def test_a_recording_is_for_its_owner_alone(tmp_path):

@@ -504,3 +504,22 @@ async def test_a_stream_that_brings_more_than_is_read_says_how_long_it_has_been_
     assert standing == sorted(standing)
     assert standing[0] > 0.0
     assert len({event.queue for event in told}) == 1
+    assert {event.flow for event in told} == {rig.driver.received[0][1]}
+
+
+async def test_a_stream_that_ends_while_more_waits_says_that_nothing_waits_any_more(rig, monkeypatch):
+    monkeypatch.setattr(connection, "_READ_OCTETS", 50)
+
+    def ends_at_the_tenth(_data, _flow):
+        if len(rig.driver.received) == 10:
+            next(iter(rig.tcp._connections.values())).abort("")
+
+    rig.driver.on_receive = ends_at_the_tenth
+    stream = await connect(rig)
+    async with stream:
+        await stream.send_all(message() * 20)
+        await until(lambda: rig.driver.received and rig.tcp.connections == 0)
+    assert len(rig.driver.received) == 10
+    ages = [event.seconds for event in rig.driver.failed if isinstance(event, QueueAged)]
+    assert ages[-2] > 0.0
+    assert ages[-1] == 0.0

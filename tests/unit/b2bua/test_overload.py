@@ -4,7 +4,8 @@ import random
 
 import pytest
 
-from sbc.b2bua.overload import INTERVAL, LATE, TARGET, TOO_LATE, Kind, Overload, Verdict, fair_shares
+from sbc.b2bua.overload import LATE, TOO_LATE, Kind, Overload, Verdict, fair_shares
+from sbc.b2bua.steering import INTERVAL, TARGET
 
 
 def offer(overload, peer, calls, *, kind=Kind.CALL, seed=0):
@@ -24,7 +25,7 @@ def overloaded(**offers):
         overload.queued(2 * TARGET, "udp", now + INTERVAL / 2)
         now += INTERVAL
         overload.tick(now)
-    overload._rate = sum(offers.values()) / INTERVAL / 2
+    overload._shared.rate = sum(offers.values()) / INTERVAL / 2
     overload._share(())
     overload.queued(TARGET, "udp", now)
     return overload, now
@@ -127,6 +128,104 @@ def test_peers_that_ask_for_nothing_are_forgotten():
         overload.queued(2 * TARGET, "udp", now - 0.01)
         overload.tick(now)
     assert set(overload._peers) == {"a"}
+
+
+# --- queues of one peer alone -----------------------------------------------------------------------------------------
+
+
+def flooding(seconds, *, flood=400, others=30, shared_age=0.0):
+    """One stream is flooded and stays long whatever is refused; "a" and "b" ask for less each. Calls by interval; and
+    how many of them were let in, by peer, in the last interval.
+    """
+    overload, now, draw = Overload(), 0.0, random.Random(3).random
+    admitted = {}
+    while now < seconds:
+        overload.queued(now + 2 * TARGET, "tcp:flood", now, whose="flood")
+        overload.queued(shared_age, "udp", now)
+        for peer, calls in (("flood", flood), ("a", others), ("b", others)):
+            verdicts = [overload.admits(peer, Kind.CALL, draw()) for _ in range(calls)]
+            admitted[peer] = verdicts.count(Verdict.ADMIT)
+        now += INTERVAL
+        overload.tick(now)
+    return overload, now, admitted
+
+
+def test_the_queue_of_a_stream_binds_whose_it_is_and_nobody_else():
+    overload, _, admitted = flooding(10.0)
+    assert admitted == {"flood": 0, "a": 30, "b": 30}
+    assert (overload.fraction("a"), overload.loss("a")) == (1.0, 0)
+    assert overload.loss("flood") == 95
+    assert overload.busiest() == "flood"
+    assert overload.is_shedding
+    assert overload.level == pytest.approx(1.0 - (40 + 2 * 300) / (4000 + 2 * 300), abs=0.01)
+    assert overload.rate is None  # of all together
+
+
+def test_the_silence_of_what_is_too_late_is_for_whose_stream_it_is():
+    overload, _, _ = flooding(2.0)
+    overload._peers["a"].fraction = 0.5
+    assert overload.admits("flood", Kind.CALL, 0.0) is Verdict.DROP
+    assert overload.admits("a", Kind.CALL, 0.9) is Verdict.REFUSE
+    assert overload.admits("a", Kind.CALL, 0.4) is Verdict.ADMIT
+
+
+def test_what_all_share_binds_all_while_one_floods_his_stream():
+    overload, now, _ = flooding(3.0, others=100, shared_age=3 * TARGET)
+    assert overload.rate is not None
+    assert overload.fraction("a") < 1.0
+    assert overload.fraction("b") < 1.0
+    overload.queued(TOO_LATE + 0.01, "udp", now)
+    assert overload.admits("a", Kind.CALL, 0.99) is Verdict.DROP
+
+
+def test_a_peer_has_no_more_than_its_fair_share_though_its_own_stream_bears_more():
+    overload, now = overloaded(flood=300, other=300)
+    overload.queued(2 * TARGET, "tcp:flood", now, whose="flood")
+    overload._own["flood"].rate = 2900.0
+    overload._share(())
+    assert overload.fraction("flood") == pytest.approx(0.5, abs=0.05)
+    overload._own["flood"].rate = 100.0
+    overload._share(())
+    assert overload.fraction("flood") == pytest.approx(100 / 3000, abs=0.01)
+    assert overload.fraction("other") == pytest.approx(2900 / 3000, abs=0.02)  # what is left is the others'
+
+
+def test_the_limit_of_a_stream_is_forgotten_when_it_is_short_again_and_all_is_let_in():
+    overload, now, _ = flooding(3.0)
+    overload.queued(0.0, "tcp:flood", now, whose="flood")
+    begun = now
+    while overload.is_on:
+        offer(overload, "flood", 10)
+        offer(overload, "a", 30)
+        now += INTERVAL
+        overload.tick(now)
+        assert now - begun < 5.0
+    assert overload._own == {}
+    assert offer(overload, "flood", 100) == 1.0
+
+
+def test_what_all_share_is_forgotten_though_somebody_floods_his_stream_on():
+    overload, now, _ = flooding(3.0, others=100, shared_age=3 * TARGET)
+    for n in range(60):
+        overload.queued(now + 2 * TARGET, "tcp:flood", now, whose="flood")
+        overload.queued(0.0, "udp", now)
+        offer(overload, "flood", 400, seed=n)
+        offer(overload, "a", 5)
+        now += INTERVAL
+        overload.tick(now)
+    assert overload.is_shedding
+    assert overload._shared.rate is None
+    assert offer(overload, "a", 500) == 1.0
+
+
+def test_a_short_stream_leaves_nothing_behind():
+    overload = Overload()
+    for n in range(1000):
+        overload.queued(TARGET / 2, f"tcp:{n}", 0.0, whose=f"peer {n}")
+    assert not overload.is_on
+    overload.queued(2 * TARGET, "udp", 0.0)
+    overload.queued(TARGET / 2, "tcp:1", 0.0, whose="peer 1")
+    assert overload._own == {}
 
 
 # RFC: 7339
