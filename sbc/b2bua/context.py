@@ -135,6 +135,16 @@ class Context:
         keying = tuple(dict.fromkeys((*rules.keying, *_ANY_KEYING)))
         return Securing(replace(rules, mode="optional", keying=keying), self.ids, self.fingerprint)
 
+    def securing_who_helps(self, rules: SrtpRules, *, has_refused: bool) -> Securing | None:
+        """The same for the side of who is called for help. SRTP that is required is offered, and plain RTP is taken.
+        `has_refused`: that was asked already, and would not have SRTP.
+        """
+        if rules.mode != "required":
+            return self.securing(rules)
+        if has_refused:
+            return self.securing(replace(rules, mode="optional"))
+        return Securing(rules, self.ids, self.fingerprint, yields=True)
+
     def media_addresses(self, interface: str, *, ipv6: bool) -> tuple[MediaAddress, ...]:
         """The media addresses of an interface, that of the wanted family first, where there is one."""
         known = self.interfaces[interface]

@@ -17,13 +17,16 @@ _CONTINUE_ON: Final = frozenset({401, 403, 407, 408, 430, 500, 502, 503, 504})
 # Q.850: unallocated, and what says that the called party was found and will not or cannot talk.
 _STOP_ON_Q850: Final = frozenset({1, 17, 18, 19, 20, 21, 22, 28})
 _CONTINUE_ON_Q850: Final = frozenset({2, 3, 34, 38, 41, 42, 44, 47})
+_ABOUT_MEDIA: Final = frozenset({415, 488, 606})
+_INCOMPATIBLE: Final = 88
 
 
 class Attempt(Struct, frozen=True):
     """One INVITE to be sent: to this server of this target's peer.
 
     `hop`: the address; None while the server's name is not looked up yet. `uri`: the Request-URI and `routes` the Route
-    values of a PBX that has registered with us; for others they follow from the target.
+    values of a PBX that has registered with us; for others they follow from the target. `is_plain`: once more, without
+    the SRTP that it has refused.
     """
 
     target: Target
@@ -31,6 +34,7 @@ class Attempt(Struct, frozen=True):
     hop: Hop | None = None
     uri: str = ""
     routes: tuple[str, ...] = ()
+    is_plain: bool = False
 
     @property
     def next_hop(self) -> str:
@@ -54,6 +58,14 @@ class Attempt(Struct, frozen=True):
 
 Lead = Target | Attempt
 """What is left of a hunt: targets that are still to be opened into the addresses of their servers, and those."""
+
+
+def refuses_srtp(attempt: Attempt, status: int, q850: int | None) -> bool:
+    """Whether SRTP, which this attempt has insisted on, may be what was refused: 415, 488 and 606 are about the
+    description (RFC 3261 §21.4.13, §21.4.26, §21.6.4), Q.850 88 says "incompatible destination".
+    """
+    is_asked = attempt.target.peer.srtp.mode == "required" and not attempt.is_plain
+    return is_asked and (status in _ABOUT_MEDIA or q850 == _INCOMPATIBLE)
 
 
 def drawn(targets: Sequence[Target], number: Callable[[int], int]) -> tuple[Target, ...]:

@@ -65,15 +65,26 @@ class SavedSecuring(Struct, frozen=True, omit_defaults=True):
     former: tuple[tuple[int, wire.Crypto, tuple[wire.MasterKey, ...]], ...] = ()
     shut: wire.Crypto | None = None
     associations: tuple[SavedAssociation, ...] = ()
+    yields: bool = False
+    plain: tuple[int, ...] = ()
 
 
 class Securing:
-    """`fingerprint`: of our certificate in DTLS handshakes; None: there are none."""
+    """`fingerprint`: of our certificate in DTLS handshakes; None: there are none. `yields`: we offer what the rules
+    say, and plain RTP is taken all the same.
+    """
 
-    __slots__ = ("_answer", "_associations", "_fingerprint", "_former", "_ids", "_read", "_rules", "_shut", "_spent")
+    __slots__ = (
+        "_answer", "_associations", "_fingerprint", "_former", "_ids", "_plain", "_read", "_rules", "_shut", "_spent",
+        "_yields",
+    )  # fmt: skip
 
-    def __init__(self, rules: SrtpRules, ids: IdSource, fingerprint: Fingerprint | None) -> None:
+    def __init__(
+        self, rules: SrtpRules, ids: IdSource, fingerprint: Fingerprint | None, *, yields: bool = False
+    ) -> None:
         self._rules = rules
+        self._yields = yields
+        self._plain: frozenset[int] = frozenset()  # streams for which SRTP was offered, and plain RTP answered
         self._ids = ids
         self._fingerprint = fingerprint
         self._read: tuple[Session | None, Session | None] = (None, None)  # an offer as it came, as it is admitted
@@ -86,11 +97,13 @@ class Securing:
     def saved(self) -> SavedSecuring:
         """What holds when no exchange is under way."""
         former = tuple([(i, crypto, keys) for i, (crypto, keys) in self._former.items()])
-        return SavedSecuring(self._rules, former, self._shut, self._associations.saved())
+        associations = self._associations.saved()
+        return SavedSecuring(self._rules, former, self._shut, associations, self._yields, tuple(sorted(self._plain)))
 
     @classmethod
     def restored(cls, saved: SavedSecuring, ids: IdSource, fingerprint: Fingerprint | None) -> "Securing":
-        securing = cls(saved.rules, ids, fingerprint)
+        securing = cls(saved.rules, ids, fingerprint, yields=saved.yields)
+        securing._plain = frozenset(saved.plain)
         securing._former = {i: (crypto, keys) for i, crypto, keys in saved.former}
         securing._shut = saved.shut
         securing._associations.restore(saved.associations)
@@ -98,6 +111,12 @@ class Securing:
 
     @property
     def is_required(self) -> bool:
+        """Nothing else is taken."""
+        return self._insists and not self._yields
+
+    @property
+    def _insists(self) -> bool:
+        """Nothing else is offered."""
         return self._rules.mode == "required"
 
     # --- what its peer says -------------------------------------------------------------------------------------------
@@ -121,9 +140,13 @@ class Securing:
 
     def check_answer(self, told: Session, said: Session) -> None:
         """SdpError 488 unless each stream of the answer is secured as the offer `told` wants it (RFC 4568 §5.1.3)."""
-        for offered, answered in zip(told.media, said.media, strict=False):
-            if offered.port and answered.port and answered.is_rtp:
-                self._check(offered.security, answered.security)
+        plain_streams: list[int] = []
+        for i, (offered, answered) in enumerate(zip(told.media, said.media, strict=False)):
+            if not (offered.port and answered.port and answered.is_rtp):
+                continue
+            if self._check(offered.security, answered.security):
+                plain_streams.append(i)
+        self._plain = frozenset(plain_streams)
 
     def is_unchanged(self, session: Session, told: Session | None, said: Session | None) -> bool:
         """Whether a new offer says the same as `said` did, and asks for the keys that are in force: that it names other
@@ -171,15 +194,16 @@ class Securing:
                     return line
         return None
 
-    def _check(self, offered: Security | None, answered: Security | None) -> None:
+    def _check(self, offered: Security | None, answered: Security | None) -> bool:
+        """Whether it is plain RTP, against our offer."""
         if offered is None:
             if answered is not None and answered.proto:
                 raise SdpError("SRTP in the answer to an offer of plain RTP", 488)
-            return
+            return False
         if answered is None or (offered.proto and not answered.proto):
-            if offered.proto or self.is_required:
+            if (offered.proto and not self._yields) or self.is_required:
                 raise SdpError(_PLAIN_ANSWER, 488)
-            return
+            return bool(offered.proto)
         if len(answered.crypto) > 1:
             raise SdpError("several a=crypto lines in the answer", 488)
         found = agreed(offered, answered)
@@ -187,6 +211,7 @@ class Securing:
             raise SdpError("SRTP in the answer that was not offered, or with keys that are not good", 488)
         if found.handshake is not None and not _is_answer(*(end.setup for end in found.handshake)):
             raise SdpError(f"a=setup:{found.handshake[1].setup} in the answer", 488)
+        return False
 
     # --- what its peer is told ----------------------------------------------------------------------------------------
 
@@ -214,7 +239,12 @@ class Securing:
 
         An answer of ours has one line; an offer that follows has it too, and no other suites than that.
         """
-        streams = tuple([self._offered(media, self._kept(i, _stream(told, i))) for i, media in enumerate(text.media)])
+        streams = tuple(
+            [
+                media if i in self._plain else self._offered(media, self._kept(i, _stream(told, i)))
+                for i, media in enumerate(text.media)
+            ]
+        )
         if any(media.port for media in text.media) and not any(media.port for media in streams):
             raise SdpError("no stream is left that can be SRTP", 488)
         return replace(text, media=streams)
@@ -242,6 +272,7 @@ class Securing:
                 ]
             )
             self._answer = (received, answers)
+            self._plain -= {i for i, one in enumerate(answers) if one is not None}
         return answers
 
     def _answer_to(self, media: Media, told: Media | None, now: Agreement | None) -> Security | None:
@@ -290,11 +321,11 @@ class Securing:
         keyings = [one for one in self._rules.keying if one == "sdes" or self._fingerprint is not None]
         if not keyings:
             return None
-        if self.is_required:
+        if self._insists:
             keyings = keyings[:1]
         lines = [CryptoLine(n, suite, self._new_keys(suite)) for n, suite in enumerate(self._rules.suites, 1)]
         return Security(
-            secured_proto(proto, by_handshake="dtls" in keyings) if self.is_required else "",
+            secured_proto(proto, by_handshake="dtls" in keyings) if self._insists else "",
             tuple(lines) if "sdes" in keyings else (),
             self._our_dtls("actpass") if "dtls" in keyings else None,
         )
@@ -315,6 +346,8 @@ class Securing:
         """
         told, said = [None if media is None else media.security for media in described]
         found = agreed(told, said)
+        if found is None and i in self._plain:
+            return None
         if found is None:
             return self._closed(told) if self.is_required or (told is not None and told.proto) else None
         if isinstance(found.ours, DtlsSetup) and isinstance(found.theirs, DtlsSetup):

@@ -8,12 +8,14 @@ by reliable provisionals (RFC 3262, RFC 6337 §2) is final in its early dialog; 
 from functools import partial
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from sbc.b2bua.account import Ending
 from sbc.b2bua.choosing import Choosing
 from sbc.b2bua.commands import AskMedia, Log
 from sbc.b2bua.crossing import crossing_status
 from sbc.b2bua.headers import crossing
-from sbc.b2bua.hunt import Attempt, Lead, goes_on
+from sbc.b2bua.hunt import Attempt, Lead, goes_on, refuses_srtp
 from sbc.b2bua.identity import contact_user, egress_invite
 from sbc.b2bua.leg import Leg
 from sbc.b2bua.media import OutOfPortsError
@@ -34,6 +36,7 @@ from sbc.b2bua.reports import (
     LegUnacknowledged,
     Report,
 )
+from sbc.b2bua.securing import Securing
 from sbc.b2bua.sides import Agreed
 from sbc.b2bua.states import Hunting
 from sbc.core.cause import Cause, cause_of_status, q850_of_status
@@ -172,7 +175,7 @@ class Setup:
             media_from=peer.media_from,
             recodes=peer.transcode == "auto",
             others=[(other.local, other.shown) for other in others],
-            securing=context.securing(peer.srtp),
+            securing=self._securing(attempt),
         )
         try:
             body = self._describe(peer, now)
@@ -225,6 +228,12 @@ class Setup:
         early = call.media.prepare()
         flow = None if hop is None else hop.flow
         return [*([] if early is None else [AskMedia(early)]), *leg.dial(invite, attempt.next_hop, flow)]
+
+    def _securing(self, attempt: Attempt) -> Securing | None:
+        context, rules = self._call.context, attempt.target.peer.srtp
+        if self._decision.emergency:
+            return context.securing_who_helps(rules, has_refused=attempt.is_plain)
+        return context.securing(rules)
 
     def _describe(self, peer: Peer, now: float) -> bytes:
         """The offer that this callee gets; nothing where it shall make one."""
@@ -405,6 +414,11 @@ class Setup:
         has_rung = state.rang and not self._decision.emergency
         peer = state.attempt.target.peer.name
         call.context.trace.note(call.ref, now, Refusing(peer, status, q850, hunts_on, has_rung))
+        if self._decision.emergency and refuses_srtp(state.attempt, status, q850):
+            # Nobody is left without help for want of encryption; but whoever has it is asked before.
+            call.context.trace.note(call.ref, now, f"an emergency: {peer} is asked without SRTP if nobody else helps")
+            again = replace(state.attempt, is_plain=True)
+            state = Hunting(state.attempt, (*state.rest, again), state.rang)
         if hunts_on:
             return self._failed(state, ending, now, is_down=status == 503)
         return call.end(ending, now, report.leg, report.response)

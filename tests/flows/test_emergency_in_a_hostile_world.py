@@ -116,6 +116,111 @@ def test_with_media_that_its_callers_srtp_does_not_allow(world, mode, phone, tru
     assert sbc.idle()
 
 
+def plainly(body):
+    """What a phone describes, without what it has of SRTP."""
+    lines = [line for line in body.split(b"\r\n") if not line.startswith((b"a=crypto", b"a=fingerprint", b"a=setup"))]
+    return b"\r\n".join(lines).replace(b"UDP/TLS/", b"").replace(b"RTP/SAVP", b"RTP/AVP")
+
+
+@pytest.mark.parametrize("keying", ["sdes", "dtls"])
+@pytest.mark.parametrize("how", ["answer", "offer"])
+def test_who_helps_in_plain_rtp_is_heard_whatever_his_srtp_says(world, how, keying):
+    """RFC 6881 ED-58: "If TLS session establishment is not available or fails, the call MUST be retried without TLS". Somebody
+    has picked up: nobody hangs up on him because his equipment has no SRTP.
+    """
+    sbc = world(KNOWN, peers={"carrier": {"srtp": {"mode": "required", "keying": keying}}})
+    sbc.switch.show_fingerprint(FINGERPRINT)
+    office, carrier = sbc.office(), sbc.carrier(srtp=PhoneSrtp(False, keying))
+    carrier.agent.line.spoil = plainly
+    office.invites("911", sdp=how == "answer")
+    assert carrier.last("INVITE").body == b"" or b"SAVP" in carrier.last("INVITE").body
+    carrier.answers()
+    assert office.is_talking
+    assert carrier.is_talking
+    assert [end.secured for end in ends(sbc)] == [None, None]
+    assert sbc.hears(carrier, office)
+    assert sbc.hears(office, carrier)
+    office.holds()
+    office.resumes()
+    assert b"SAVP" not in carrier.last("INVITE").body  # what it has not is not asked for again
+    carrier.holds()
+    carrier.resumes()
+    assert sbc.hears(office, carrier)
+    sbc.signalling_dies()
+    sbc.signalling_lives(after=0.5)
+    office.holds()
+    office.resumes()
+    assert sbc.hears(carrier, office)
+    office.hangs_up()
+    assert len(sbc.cdr[-1].attempts) == 1
+    assert sbc.cdr[-1].cause == "normal"
+    assert sbc.idle()
+
+
+def test_early_media_of_who_helps_is_heard_in_plain_rtp(world):
+    sbc = world(KNOWN, peers={"carrier": {"srtp": "required"}})
+    office, carrier = sbc.office(), sbc.carrier(srtp=PhoneSrtp(required=False))
+    carrier.agent.line.spoil = plainly
+    office.invites("911")
+    carrier.progresses()
+    assert sbc.hears(carrier, office)
+    carrier.answers()
+    assert sbc.hears(office, carrier)
+    office.hangs_up()
+    assert sbc.idle()
+
+
+@pytest.mark.parametrize("status", [415, 488, 606])
+def test_who_refuses_srtp_is_asked_for_help_without_it_when_nobody_else_is_left(world, status):
+    """Who has SRTP is asked before."""
+    spare = "  spare: {interface: outside, servers: sip:198.51.100.8, srtp: required}\n"
+    policy = KNOWN.replace("trunks:\n", f"trunks:\n{spare}").replace(
+        "emergency: true, via: [carrier]", "emergency: true, via: [carrier, spare]"
+    )
+    sbc = world(policy, peers={"carrier": {"srtp": "required"}})
+    office, carrier = both(sbc)
+    other = sbc.phone("gw.spare.net", "198.51.100.8:5060", through="203.0.113.1:5060", user=FAR)
+    office.invites("911")
+    carrier.refuses(status)
+    assert b"SAVP" in other.last("INVITE").body
+    other.refuses(503)
+    assert b"SAVP" not in carrier.last("INVITE").body
+    carrier.answers()
+    assert office.is_talking
+    assert sbc.hears(carrier, office)
+    office.hangs_up()
+    assert [one.sip_status for one in sbc.cdr[-1].attempts] == [status, 503, 200]
+    assert sbc.idle()
+
+
+def test_who_refuses_plain_rtp_too_ends_the_hunt(world):
+    sbc = world(KNOWN, peers={"carrier": {"srtp": "required"}})
+    office, carrier = both(sbc)
+    office.invites("911")
+    carrier.refuses(488)
+    carrier.refuses(488)
+    assert office.call.status == 488
+    assert len(sbc.cdr[-1].attempts) == 2
+    assert sbc.idle()
+
+
+def test_any_other_call_gets_no_plain_rtp_where_srtp_is_required(world):
+    policy = KNOWN.replace("{name: outbound,", "{name: outbound, continue_on: [488],")
+    sbc = world(policy, peers={"carrier": {"srtp": "required"}})
+    office = sbc.office()
+    carrier = sbc.carrier(srtp=PhoneSrtp(required=False))
+    carrier.agent.line.spoil = plainly
+    office.invites(FAR)
+    carrier.answers()
+    assert office.call.status == 488
+    office.invites(FAR)
+    carrier.refuses(488)
+    assert office.call.status == 488
+    assert len(sbc.cdr[-1].attempts) == 1
+    sbc.run(40.0)
+    assert sbc.idle()
+
+
 # --- who comes from anywhere ------------------------------------------------------------------------------------------
 
 
