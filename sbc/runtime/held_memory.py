@@ -37,6 +37,7 @@ class HeldMemory:
             if os.fstat(fd).st_size != octets:  # a new one, or of a version with another bound
                 os.ftruncate(fd, 0)
                 os.ftruncate(fd, octets)
+            os.posix_fallocate(fd, 0, mmap.PAGESIZE)  # which is read before anything is known of it
             self.memory = mmap.mmap(fd, octets)
         except BaseException:
             os.close(fd)

@@ -6,8 +6,8 @@ higher sequence number and a checksum over everything; then the slot of the old 
 written over, and no order of the octets within a store is relied on.
 
 It knows no process and no disk: `held_memory` maps what the supervisor holds, `state_store` writes what is here to the
-disk, says when this memory holds all that the disk does (`is_complete`) and how it left that (`disk`). One process
-writes at a time.
+disk, says when this memory holds all that the disk does (`is_complete`), how it left that (`note_disk`) and until when
+it has listened (`seen`). One process writes at a time.
 """
 
 import struct
@@ -26,10 +26,13 @@ _MAGIC: Final = b"sbc-kept"
 _HEADER: Final = struct.Struct("<8sIIQ16sd")  # magic, version, octets of an extent and of all, identity, clock offset
 _SUM: Final = struct.Struct("<I")
 _SUM_AT: Final = _HEADER.size
-_DISK_AT: Final = 52  # four octets and their checksum
+_DISK_AT: Final = 52  # four octets: how the disk was; and four: how it may be now
 _COMPLETE_AT: Final = 60
 _TABLE_AT: Final = 64  # an octet for each extent: 0, or the class of its slots plus one
-_MOST_EXTENTS: Final = 4_096 - _TABLE_AT
+_SEEN_AT: Final = 4_088
+_HEAD_OCTETS: Final = 4_096
+_MOST_EXTENTS: Final = _SEEN_AT - _TABLE_AT
+_SEEN: Final = struct.Struct("<d")
 _FIELDS: Final = struct.Struct("<QIH")  # sequence number (0: free), octets of the value, octets of the key
 _FREE: Final = bytes(8)
 _SHIFT: Final = SMALLEST_OCTETS.bit_length() - 1
@@ -103,15 +106,26 @@ class MemoryJournal:
     def is_complete(self, value: bool) -> None:
         self._memory[_COMPLETE_AT : _COMPLETE_AT + 1] = b"\x01" if value else b"\x00"
 
-    @property
-    def disk(self) -> bytes:
-        """Four octets by which the disk can be known again as it was left; empty while it is written."""
+    def knows_disk(self, state: bytes) -> bool:
+        """Whether the disk is as we have left it. `state`: four octets by which it can be known again."""
         found = self._memory[_DISK_AT:_COMPLETE_AT]
-        return found[:4] if found[4:] == _checked(found[:4]) else b""
+        return found == _FREE or state in (found[:4], found[4:])  # free: by a version that has noted nothing
 
-    @disk.setter
-    def disk(self, value: bytes) -> None:
-        self._memory[_DISK_AT:_COMPLETE_AT] = value + _checked(value) if value else _FREE
+    def note_disk(self, was: bytes, becomes: bytes) -> None:
+        """How the disk is before a write and after it; both the same when that is certain. Four octets each, not zero.
+        One half stays as it is, so that a death in the middle of this leaves one that is true.
+        """
+        self._memory[_DISK_AT:_COMPLETE_AT] = was + becomes
+
+    @property
+    def seen(self) -> float:
+        """When somebody last heard what peers say, in seconds of the engine's clock; zero: not known."""
+        found: float = _SEEN.unpack(self._memory[_SEEN_AT:_HEAD_OCTETS])[0]
+        return found
+
+    @seen.setter
+    def seen(self, now: float) -> None:
+        self._memory[_SEEN_AT:_HEAD_OCTETS] = _SEEN.pack(now)
 
     def items(self) -> Iterator[tuple[str, bytes]]:
         """In no order. It may not be changed meanwhile."""
@@ -126,7 +140,7 @@ class MemoryJournal:
         """Empty, and not complete. `identity`: 16 octets, of the state.db that it is filled from. Raises OSError."""
         self._ground.clear()
         self._start_empty()
-        self._ground.grow(0, _TABLE_AT + self._most)
+        self._ground.grow(0, _HEAD_OCTETS)
         self.identity, self.clock_offset = identity, clock_offset
         header = _HEADER.pack(_MAGIC, VERSION, EXTENT_OCTETS, len(self._memory), identity, clock_offset)
         self._memory[0 : _SUM_AT + _SUM.size] = header + _SUM.pack(zlib.crc32(header))
@@ -246,10 +260,6 @@ class MemoryJournal:
         size = SMALLEST_OCTETS << kind
         self._free[kind] += range(begin + EXTENT_OCTETS - size, begin - 1, -size)
         return True
-
-
-def _checked(value: bytes) -> bytes:
-    return _SUM.pack(zlib.crc32(value))
 
 
 def _checksum(slot: bytes) -> int:

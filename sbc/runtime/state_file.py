@@ -43,12 +43,11 @@ class StateFile:
             self._connection.execute("PRAGMA synchronous=FULL")
             self._connection.execute(_TABLE.format("state"))
             self._connection.execute(_TABLE.format("about"))
-            drawn = self._connection.execute(_DRAW, (IDENTITY,))
+            self._connection.execute(_DRAW, (IDENTITY,))
             about = self._connection.execute("SELECT key, value FROM about").fetchall()
         except BaseException:
             self._connection.close()
             raise
-        self.is_new = drawn.rowcount == 1
         self._about = {key: value for key, value in about if isinstance(key, str) and isinstance(value, bytes)}
 
     @property
@@ -61,8 +60,13 @@ class StateFile:
         self._about[IDENTITY] = identity
 
     @property
+    def is_new(self) -> bool:
+        """Nothing was ever written here."""
+        return CLOCK not in self._about
+
+    @property
     def clock(self) -> bytes | None:
-        """As it was when the file was opened."""
+        """As it was when the file was opened, or has been written since."""
         return self._about.get(CLOCK)
 
     def items(self) -> Iterator[tuple[str, bytes]]:
@@ -87,6 +91,7 @@ class StateFile:
             with contextlib.suppress(sqlite3.Error):
                 self._connection.execute("ROLLBACK")
             raise
+        self._about[CLOCK] = clock
 
     def close(self) -> None:
         with contextlib.suppress(sqlite3.Error):

@@ -41,7 +41,9 @@ class StateKeeper(Protocol):
 
     @property
     def is_late(self) -> bool:
-        """What `load` gave may lack what was said last: it is from the second tier, and nobody had finished it."""
+        """What `load` gave may lack what was said last: it is from the second tier, and nobody had finished it; or what
+        peers have said since, in a time longer than they repeat it.
+        """
         ...
 
     def start(self) -> None:

@@ -42,7 +42,7 @@ class StateMemory:
             why = "it does not hold everything"
         if not why and identity not in (None, self._journal.identity):
             why = "it belongs to another data_dir"
-        if not why and identity is not None and self._journal.disk not in (b"", state):
+        if not why and identity is not None and not self._journal.knows_disk(state):
             why = "somebody else has written state.db since"
         if not why:
             return tuple(self._journal.items())
@@ -50,17 +50,30 @@ class StateMemory:
             log.error("state.memory_refused", alarm=True, reason=why)
         return None
 
-    def fill(self, items: Items, identity: bytes, clock_offset: float, *, is_all: bool) -> None:
-        """Anew. `is_all`: the file has nothing else. Raises OSError: there is no memory at all."""
+    def fill(self, items: Items, identity: bytes, state: bytes, clock_offset: float, *, is_all: bool) -> None:
+        """Anew. `identity` and `state`: of the file, where it is open. `is_all`: it has nothing else. Raises OSError:
+        there is no memory at all.
+        """
         self._holds_disk = is_all
         self._journal.begin(identity, clock_offset)
+        if state:
+            self.note_disk(state, state)
         for key, value in items:
             self.keep(key, value)
         self._journal.is_complete = is_all and not self._left_out
 
-    def note_disk(self, state: bytes) -> None:
-        """How the disk is left; empty: it may change now."""
-        self._journal.disk = state
+    def note_disk(self, was: bytes, becomes: bytes) -> None:
+        """How the disk is, and how it will be when what is written now is there."""
+        self._journal.note_disk(was, becomes)
+
+    def note_time(self, now: float) -> None:
+        """We live."""
+        self._journal.seen = now
+
+    def was_away(self, now: float) -> float:
+        """For how many seconds nobody has heard what peers say; none where that is not known."""
+        seen = self._journal.seen
+        return now - seen if seen else 0.0
 
     def keep(self, key: str, value: bytes | None) -> None:
         """None: no more."""

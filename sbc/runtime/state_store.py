@@ -29,6 +29,9 @@ from sbc.runtime.state_writer import StateWriter
 CALL_KEYS: Final = "call/"
 _WHOLE: Final = "whole"  # the last key that is written; gone with the first group of the next life
 _LOOK_SECONDS: Final = 1.0
+_REPEATED_SECONDS: Final = 28.0  # that a request waits for us: each 4 s for 64 * T1 (RFC 3261, section 17.1.2.2)
+_ASKED_SECONDS: Final = 20.0  # after which all calls of a late start have been asked
+_LONG_AGO: Final = float("-inf")
 _ROOM_SHARE: Final = 0.95  # of what may be kept: below that there is room again
 
 log = structlog.get_logger("state")
@@ -88,9 +91,13 @@ class StateStore:
             self._was_finished = len(items) < len(read)
             self.is_late = bool(items) and not self._was_finished
             self._fill_memory(items)
+        elif self._memory is not None:
+            self.is_late = bool(items) and self._memory.was_away(clock.boot_seconds()) > _REPEATED_SECONDS
+            if self._disk.state:  # else it is still as it was
+                self._memory.note_disk(self._disk.state, self._disk.state)
         if self._memory is not None:
-            self._disk.left = self._memory.note_disk
-            self._memory.note_disk(self._disk.state)
+            self._disk.noted = self._memory.note_disk
+            self._memory.note_time(_LONG_AGO if self.is_late else clock.boot_seconds())
         for key, _ in items:
             self._bound(key).keys.add(key)
         return items
@@ -114,7 +121,8 @@ class StateStore:
         if self._memory is None:
             return
         try:
-            self._memory.fill(items, self._disk.identity or b"", clock.offset(), is_all=self._disk.is_all_known)
+            disk = self._disk
+            self._memory.fill(items, disk.identity or b"", disk.state, clock.offset(), is_all=disk.is_all_known)
         except OSError as error:
             self._do_without_memory(error)
 
@@ -145,8 +153,11 @@ class StateStore:
 
     async def watch(self) -> None:
         """For ever: says when the disk does not keep up."""
+        asked_at = trio.current_time() + (_ASKED_SECONDS if self.is_late else 0.0)
         while True:
             self._look_behind()
+            if self._memory is not None and trio.current_time() >= asked_at:
+                self._memory.note_time(clock.boot_seconds())
             await trio.sleep(_LOOK_SECONDS)
 
     async def finish(self, patience: float) -> int:

@@ -32,11 +32,12 @@ class StateWriter:
 
     def __init__(self, data_dir: Path) -> None:
         self.path = data_dir / STATE_FILE
-        self.left: Callable[[bytes], None] = lambda _state: None  # told how the file is left; empty: it may change now
+        self.noted: Callable[[bytes, bytes], None] = _nobody  # told how the file is, and how it may be from now on
         self.is_all_known = True  # of what the file has
         self._file: StateFile | None = None
         self._goal: Mapping[str, bytes] | None = None  # what the file shall hold, when it has been compared
         self._identity = b""  # that it shall have then
+        self._mark: bytes | None = None  # that goes with what is written: the same until it is there for certain
         self._waiting: dict[str, bytes | None] = {}
         self._waiting_since = 0.0  # monotonic, of the oldest in `_waiting`
         self._writing_since: float | None = None
@@ -76,8 +77,10 @@ class StateWriter:
 
     @property
     def state(self) -> bytes:
-        """Four octets that are others when the file has been written since by anybody who marks the clock."""
-        return _state_of(None if self._file is None else self._file.clock)
+        """Four octets that are others when the file has been written since by anybody who marks the clock; empty where
+        it could not be opened.
+        """
+        return b"" if self._file is None else _state_of(self._file.clock)
 
     @property
     def is_new(self) -> bool:
@@ -104,7 +107,9 @@ class StateWriter:
 
     def _not_read(self, error: Exception) -> None:
         """A new file in its place where that one is damaged."""
+        identity = b""
         if self._file is not None:
+            identity = self._file.identity
             self._file.close()
             self._file = None
         aside = ""
@@ -112,6 +117,8 @@ class StateWriter:
             try:
                 aside = state_file.move_aside(self.path)
                 self._file = StateFile(self.path)
+                if identity:  # by which the memory is found again after the death of all
+                    self._file.identify(identity)
             except (sqlite3.Error, OSError) as again:
                 error = again
         if self._file is None:
@@ -144,7 +151,9 @@ class StateWriter:
             await trio.to_thread.run_sync(self._thread.join, patience)
             self._giving_up.set()
             await trio.to_thread.run_sync(self._thread.join, 1.0)
-        if self._file is not None and not self._thread.is_alive():
+        if self._thread.is_alive():
+            self.noted = _nobody  # the memory goes with us
+        elif self._file is not None:
             self._file.close()
         return len(self._waiting)
 
@@ -167,25 +176,30 @@ class StateWriter:
     def _try_to_write(self, failures: int) -> int:
         """How often in a row it could not be written."""
         batch: dict[str, bytes | None] = {}
-        marked = clock.write_mark(clock.mark())
-        self.left(b"")
         try:
             file = self._file = self._file or StateFile(self.path)
             if self._goal is not None:
                 file = self._compare(file, self._goal, self._identity)
             batch = self._take()
-            file.write(batch, marked)
+            self._write(file, batch)
         except Exception as error:  # noqa: BLE001 - whatever it was, the values must not be lost with the thread
             self._give_back(batch)
             self._is_failing = True
             log.error("state.not_stored", alarm=True, values=self.pending, failures=failures + 1, reason=str(error))  # noqa: TRY400
             return failures + 1
         self._writing_since = None
-        self.left(_state_of(marked))
         if self._is_failing:
             self._is_failing = False
             log.warning("state.stored_again", values=len(batch), failures=failures)
         return 0
+
+    def _write(self, file: StateFile, batch: Mapping[str, bytes | None]) -> None:
+        """A write that fails may be there all the same after the next death: so its mark is that of the next try."""
+        mark = self._mark = self._mark or clock.write_mark(clock.mark())
+        self.noted(_state_of(file.clock), _state_of(mark))
+        file.write(batch, mark)
+        self._mark = None
+        self.noted(_state_of(mark), _state_of(mark))
 
     def _take(self) -> dict[str, bytes | None]:
         with self._lock:
@@ -214,6 +228,7 @@ class StateWriter:
                 raise
             file, differing = self._file, dict(goal)
         if file.identity != identity:
+            self.noted(_state_of(file.clock), _state_of(file.clock))
             file.identify(identity)
         with self._lock:
             if not self._waiting:
@@ -224,4 +239,8 @@ class StateWriter:
 
 
 def _state_of(mark: bytes | None) -> bytes:
-    return zlib.crc32(mark or b"").to_bytes(4, "little")
+    return (zlib.crc32(mark or b"") or 1).to_bytes(4, "little")
+
+
+def _nobody(_was: bytes, _becomes: bytes) -> None:
+    pass

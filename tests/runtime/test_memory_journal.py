@@ -1,5 +1,6 @@
 """A value is there or the one before it, wherever the process was killed; and nothing but ours is read."""
 
+import mmap
 import os
 import random
 import signal
@@ -296,18 +297,21 @@ def test_whatever_is_in_the_memory_it_is_read_or_refused(seed):
 
 
 @pytest.mark.parametrize("tear", TEARS)
-def test_how_the_disk_was_left_is_known_or_not_but_never_wrong(tear):
+@pytest.mark.parametrize("is_written", [False, True])
+def test_the_disk_is_known_again_whenever_we_die_and_no_other_one(tear, is_written):
     memory = MemoryOfTests()
     journal = memory.journal()
     journal.begin(NAME, 0.0)
-    assert journal.disk == b""
-    journal.disk = b"once"
-    assert memory.left().journal().disk == b"once"
-    journal.disk = b""
+    assert journal.knows_disk(b"else")  # nothing is known of it
+    journal.note_disk(b"once", b"once")
+    if is_written:
+        journal.note_disk(b"once", b"then")
     memory.stops_at, memory.tear = memory.stores, tear
     with pytest.raises(KilledError):
-        journal.disk = b"then"
-    assert memory.left().journal().disk in (b"", b"then")
+        journal.note_disk(b"then" if is_written else b"once", b"then")
+    left = memory.left().journal()
+    assert left.knows_disk(b"then" if is_written else b"once")
+    assert not left.knows_disk(b"else")
 
 
 # --- the memfd --------------------------------------------------------------------------------------------------------
@@ -318,6 +322,15 @@ def test_by_default_it_is_as_long_as_there_may_be_values():
     fd = os.memfd_create("journal")
     held = HeldMemory(os.dup(fd))
     assert os.fstat(fd).st_size == held.journal().most_octets == limits.STATE_OCTETS
+    held.close()
+    os.close(fd)
+
+
+def test_what_is_read_first_is_there_before_it_is_read():
+    """A full /dev/shm would be a SIGBUS, in each life anew."""
+    fd = os.memfd_create("journal")
+    held = HeldMemory(os.dup(fd), 4 * EXTENT_OCTETS)
+    assert os.fstat(fd).st_blocks * 512 == mmap.PAGESIZE
     held.close()
     os.close(fd)
 

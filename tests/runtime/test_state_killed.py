@@ -46,6 +46,7 @@ class FileOfTests:
     def write(self, batch, clock):
         after = dict(self.disk.tables.get("state", {})) | batch | {CLOCK: clock}
         self.disk.commit("state", {key: value for key, value in after.items() if value is not None})
+        self.clock = clock
 
     def close(self):
         pass

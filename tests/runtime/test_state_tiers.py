@@ -12,6 +12,7 @@ from sbc.core.commands import StoreState
 from sbc.runtime import clock, state_writer
 from sbc.runtime.state_store import StateStore
 from tests.runtime.memory_of_tests import MemoryOfTests
+from tests.runtime.state_lives import Lives
 
 
 @pytest.fixture
@@ -25,43 +26,6 @@ def quick(monkeypatch):
     monkeypatch.setattr(state_writer, "_PAUSES_SECONDS", (0.01,))
     monkeypatch.setattr(state_writer, "GATHER_SECONDS", 0.01)
     monkeypatch.setattr(clock, "_origin", clock._Origin())
-
-
-class Lives:
-    """One life of signalling after the other, with memory that outlives it."""
-
-    def __init__(self, folder, extents=12):
-        self.folder = folder
-        self.memory = MemoryOfTests(extents)
-        self.store = None
-
-    def begins(self):
-        self.store = StateStore(self.folder, lambda _of: self.memory.journal())
-        return dict(self.store.load())
-
-    def keeps(self, **values):
-        for key, value in values.items():
-            self.store.store(StoreState(key.replace("_", "/"), value))
-
-    def dies(self):
-        """Before its thread has written anything, where that was not started."""
-        self.closes()
-        self.memory = self.memory.left()
-
-    def closes(self):
-        if self.store is not None and self.store._disk._file is not None:
-            self.store._disk._file.close()
-
-    async def ends(self):
-        if not self.store._disk._thread.is_alive():
-            self.store.start()
-        assert await self.store.finish(5) == 0
-
-    def on_disk(self):
-        with sqlite3.connect(self.folder / "state.db") as file:
-            found = dict(file.execute("SELECT key, value FROM state WHERE key <> 'whole'").fetchall())
-        file.close()
-        return found
 
 
 @pytest.fixture
@@ -137,39 +101,6 @@ async def test_memory_of_another_data_dir_is_not_believed(lives, said, tmp_path)
     assert said[0]["reason"] == "it belongs to another data_dir"
 
 
-async def test_memory_is_not_believed_where_somebody_else_has_worked_on_the_disk_since(lives, said):
-    """A start without memory, or of a copy: what it has ended must not come back."""
-    lives.begins()
-    lives.keeps(call_1=b"a", call_2=b"b")
-    assert lives.store._disk._try_to_write(0) == 0
-    lives.keeps(call_3=b"c")
-    lives.dies()
-    memory, lives.memory = lives.memory, MemoryOfTests()
-    lives.begins()
-    lives.keeps(call_1=None, call_2=b"B")
-    await lives.ends()
-    lives.memory = memory
-    assert lives.begins() == {"call/2": b"B"}
-    assert [line["reason"] for line in said] == ["somebody else has written state.db since"]
-    assert not lives.store.is_late
-
-
-async def test_memory_is_believed_after_a_death_at_any_moment_of_a_write(lives, said, monkeypatch):
-    lives.begins()
-    lives.keeps(call_1=b"a")
-    assert lives.store._disk._try_to_write(0) == 0
-    lives.keeps(call_2=b"b")
-    with monkeypatch.context() as dying:
-        dying.setattr(lives.store._disk, "left", lambda _state: None)  # it comes to the end of its write no more
-        lives.memory.journal().disk = b""
-        assert lives.store._disk._try_to_write(0) == 0
-    lives.keeps(call_3=b"c")
-    lives.dies()
-    assert lives.begins() == {"call/1": b"a", "call/2": b"b", "call/3": b"c"}
-    assert said == []
-    assert not lives.store.is_late
-
-
 @pytest.mark.parametrize("damage", ["garbage", "gone", "page"])
 async def test_a_lost_file_is_written_again_from_memory(lives, said, damage):
     lives.begins()
@@ -195,6 +126,35 @@ async def test_a_lost_file_is_written_again_from_memory(lives, said, damage):
     lives.dies()
     assert len(lives.begins()) == 99
     assert len(said) <= 1
+
+
+async def test_a_damaged_file_has_a_new_one_that_its_memory_is_found_by(lives, said):
+    """Memory goes by the name of the file, after the death of all."""
+    lives.begins()
+    lives.keeps(**{f"call_{n}": bytes([n]) * 3_000 for n in range(100)})
+    await lives.ends()
+    name = lives.store._disk.identity
+    path = lives.folder / "state.db"
+    octets = bytearray(path.read_bytes())
+    octets[20 * 4096 : 60 * 4096] = bytes(40 * 4096)
+    path.write_bytes(octets)
+    lives.memory = MemoryOfTests()
+    assert lives.begins() == {}
+    assert lives.store._disk.identity == lives.store._memory.identity == name
+    assert [line["event"] for line in said] == ["state.unreadable"]
+
+
+async def test_a_new_file_that_has_never_been_written_is_believed_by_nobody(lives, said):
+    """Two deaths in a row, and the file was gone before the first."""
+    lives.begins()
+    lives.keeps(call_1=b"a")
+    await lives.ends()
+    lives.dies()
+    (lives.folder / "state.db").unlink()
+    for _ in range(2):
+        assert lives.begins() == {"call/1": b"a"}
+        lives.dies()
+    assert said == []
 
 
 async def test_where_the_disk_could_not_be_read_memory_is_not_the_whole_truth(lives, said, monkeypatch):
@@ -336,6 +296,48 @@ async def test_after_a_reboot_the_engines_clock_goes_on_by_what_the_wall_says(li
     lives.memory = MemoryOfTests()
     lives.begins()
     assert clock.boot_seconds() == pytest.approx(1_625.0)
+
+
+@pytest.mark.parametrize(("away", "is_late"), [(27.0, False), (29.0, True)])
+async def test_who_was_away_for_longer_than_a_request_is_repeated_asks_all_calls(lives, machine, away, is_late):
+    """Who has hung up meanwhile has tried 32 s long, and does not come again."""
+    lives.begins()
+    assert not lives.store.is_late
+    lives.keeps(call_1=b"a")
+    lives.dies()
+    machine.passes(away)
+    assert lives.begins() == {"call/1": b"a"}
+    assert lives.store.is_late is is_late
+
+
+async def test_that_we_listen_is_written_down_while_we_do(lives, machine, autojump_clock):
+    lives.begins()
+    lives.keeps(call_1=b"a")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(lives.store.watch)
+        await trio.sleep(0.5)
+        machine.passes(500)
+        await trio.sleep(1)
+        nursery.cancel_scope.cancel()
+    lives.dies()
+    machine.passes(2)
+    lives.begins()
+    assert not lives.store.is_late
+
+
+async def test_a_late_start_that_dies_before_all_were_asked_is_followed_by_another_one(lives, machine, autojump_clock):
+    lives.begins()
+    lives.keeps(call_1=b"a")
+    assert lives.store._disk._try_to_write(0) == 0
+    lives.memory = MemoryOfTests()
+    for seconds, is_late in ((5, True), (25, True), (5, False)):
+        lives.begins()
+        assert lives.store.is_late is is_late
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(lives.store.watch)
+            await trio.sleep(seconds)
+            nursery.cancel_scope.cancel()
+        lives.dies()
 
 
 async def test_the_clock_is_marked_though_nothing_is_kept(lives, machine, monkeypatch):

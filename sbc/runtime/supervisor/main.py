@@ -60,7 +60,6 @@ from sbc.runtime.supervisor.starting import RUNNING, WORKER_PROGRAM, name_proces
 PROGRAM: Final = ("-m", "sbc.runtime.supervisor")  # this interpreter's arguments, to be this again
 SIGNALLING_PROGRAM: Final = ("-m", "sbc.cli.signalling")
 _STOPS: Final = (signal.SIGTERM, signal.SIGINT)
-_IN_ORDER: Final = (0, *(-number for number in _STOPS))  # how signalling ends that has written all that it had
 _SIGNALS: Final = (*_STOPS, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 _OURS: Final = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "FDSTORE")  # systemd talks to us, not to the children
 
@@ -127,6 +126,7 @@ class Supervisor:
         self._pids: dict[Child, int] = {}
         self._status: int | None = None
         self._fell: int | None = None  # how signalling ended, when it was ready last
+        self._last_end = 0  # how it ended, ready or not
 
     # --- from one supervisor to the next ------------------------------------------------------------------------------
 
@@ -184,7 +184,7 @@ class Supervisor:
         try:
             # Who has left in order has all of the memory on the disk; and the disk stays true if somebody else works
             # on it before the next start.
-            handing_on.store(self._left(was_ready=False, with_memory=bool(self._fell)))
+            handing_on.store(self._left(was_ready=False, with_memory=not self._has_all_on_disk()))
         except OSError as error:
             self._say(Log("error", "takeover.not_stored", {"reason": str(error)}))
 
@@ -217,10 +217,14 @@ class Supervisor:
         self._reserve.end()
         if self._is_to_be_left:
             self._leave()
-        if self._fell in _IN_ORDER:
+        if self._has_all_on_disk():
             self._held.forget_journal()
         self._held.close()
         return self._status
+
+    def _has_all_on_disk(self) -> bool:
+        """All that signalling has ever known. One that was never ready may have known more than the one before it."""
+        return self._fell == self._last_end == 0
 
     def _patience(self) -> int | None:
         """Milliseconds."""
@@ -252,8 +256,9 @@ class Supervisor:
             return
         self._hear_last_words(child)
         del self._pids[child]
-        if child == SIGNALLING and self._fell is None:
-            self._fell = os.waitstatus_to_exitcode(status)
+        if child == SIGNALLING:
+            self._last_end = os.waitstatus_to_exitcode(status)
+            self._fell = self._last_end if self._fell is None else self._fell
         self._perform(self._children.handle(Ended(child, pid, os.waitstatus_to_exitcode(status)), time.monotonic()))
         if child == SIGNALLING and self._status is None:
             notify("STATUS=signalling has ended")

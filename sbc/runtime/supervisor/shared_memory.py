@@ -33,8 +33,10 @@ def open_memory(name: str, folder: str = FOLDER) -> int:
 def remove(fd: int, folder: str = FOLDER) -> None:
     """Its name; the memory goes with the last who has it open. Nothing where it has none."""
     with contextlib.suppress(OSError):
-        path = os.readlink(f"/proc/self/fd/{fd}")  # noqa: PTH115 - pathlib costs the supervisor memory
-        if path.startswith(f"{folder}/{_PREFIX}"):
+        # The path may be that of another mount namespace, where an earlier supervisor has opened it.
+        name = os.readlink(f"/proc/self/fd/{fd}").rpartition("/")[2]  # noqa: PTH115 - pathlib costs memory
+        path = f"{folder}/{name}"
+        if name.startswith(_PREFIX) and os.path.samestat(os.stat(path, follow_symlinks=False), os.fstat(fd)):  # noqa: PTH116
             os.unlink(path)  # noqa: PTH108
 
 
@@ -47,6 +49,7 @@ def _named(folder: str, path: str) -> int:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from None
         fd = os.open(path, _FLAGS | os.O_CREAT, 0o600)
     try:
+        fcntl.fcntl(fd, fcntl.F_GET_SEALS)  # refused by a real disk, which would outlive a reboot, and not whole
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)  # shared with signalling, which has the same open file
         is_ours = _is_ours(os.fstat(fd))
     except BaseException:
@@ -59,4 +62,6 @@ def _named(folder: str, path: str) -> int:
 
 
 def _is_ours(found: os.stat_result) -> bool:
-    return stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o077
+    """And has this one name, which its last owner has not just removed."""
+    is_private = found.st_uid == os.geteuid() and not found.st_mode & 0o077
+    return stat.S_ISREG(found.st_mode) and is_private and found.st_nlink == 1

@@ -187,6 +187,25 @@ def test_the_memory_of_the_journal_outlives_all_of_them_and_goes_with_a_stop(sup
     assert found == ["-", "kept", "kept"]
 
 
+KILLED_EARLY = """
+_, [fd] = ask_descriptors(wire.JournalMemory(NAME))
+if "--after" not in sys.argv:
+    tell(wire.Ready("off")); sys.exit(0)
+say(os.getpid()); wait()
+"""
+
+
+def test_the_memory_of_the_journal_stays_where_a_life_was_killed_after_one_that_ended_in_order(supervise):
+    """It was not ready, but has known what is not on the disk."""
+    name = uuid.uuid4().hex
+    run = supervise(f"NAME = {name!r}" + KILLED_EARLY)
+    os.kill(int(run.said(1)[0]), signal.SIGKILL)
+    run.said(2)
+    run.signal(signal.SIGTERM)
+    run.process.wait(10)
+    (Path(FOLDER) / f"sbc-journal-{name}").unlink()
+
+
 def test_what_nobody_asks_for_again_is_closed_when_signalling_is_ready(supervise, host, tmp_path):
     mark = str(tmp_path / "mark")
     run = supervise(f"""

@@ -1,9 +1,12 @@
 """Memory that outlives the supervisor: under a name where that can be, without one where it cannot."""
 
+import contextlib
+import fcntl
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 import uuid
 from pathlib import Path
 from typing import NamedTuple
@@ -22,12 +25,19 @@ class Room(NamedTuple):
 
 
 @pytest.fixture
-def opened(tmp_path):
+def memory():
+    """A folder like /dev/shm."""
+    with tempfile.TemporaryDirectory(prefix="sbc-test-", dir=shared_memory.FOLDER) as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
+def opened(memory):
     """Opens as a supervisor of its own would."""
     held = []
 
     def open_(name=NAME):
-        held.append(open_memory(name, str(tmp_path)))
+        held.append(open_memory(name, str(memory)))
         return held[-1]
 
     yield open_
@@ -39,26 +49,26 @@ def is_named(fd):
     return os.fstat(fd).st_nlink == 1
 
 
-def test_what_a_killed_supervisor_has_left_is_found_again(tmp_path):
+def test_what_a_killed_supervisor_has_left_is_found_again(memory):
     program = f"""
 import os, signal
 from sbc.runtime.supervisor.shared_memory import open_memory
-os.pwrite(open_memory({NAME!r}, {str(tmp_path)!r}), b"kept", 0)
+os.pwrite(open_memory({NAME!r}, {str(memory)!r}), b"kept", 0)
 os.kill(os.getpid(), signal.SIGKILL)
 """
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == -signal.SIGKILL
-    fd = open_memory(NAME, str(tmp_path))
+    fd = open_memory(NAME, str(memory))
     assert os.pread(fd, 9, 0) == b"kept"
     os.close(fd)
 
 
-def test_only_we_may_read_it_and_its_name_goes_when_all_is_in_order(opened, tmp_path):
+def test_only_we_may_read_it_and_its_name_goes_when_all_is_in_order(opened, memory):
     fd = opened()
-    [path] = tmp_path.iterdir()
+    [path] = memory.iterdir()
     assert path.stat().st_mode & 0o777 == 0o600
-    remove(fd, str(tmp_path))
-    assert list(tmp_path.iterdir()) == []
-    remove(fd, str(tmp_path))  # it has none any more
+    remove(fd, str(memory))
+    assert list(memory.iterdir()) == []
+    remove(fd, str(memory))  # it has none any more
 
 
 def test_of_two_that_want_the_same_one_the_second_gets_another_without_a_name(opened):
@@ -69,14 +79,14 @@ def test_of_two_that_want_the_same_one_the_second_gets_another_without_a_name(op
 
 
 @pytest.mark.parametrize("name", ["", "journal", "../" + NAME, NAME.upper(), NAME + "0"])
-def test_a_name_that_is_none_names_nothing(opened, tmp_path, name):
+def test_a_name_that_is_none_names_nothing(opened, memory, name):
     assert not is_named(opened(name))
-    assert list(tmp_path.iterdir()) == []
+    assert list(memory.iterdir()) == []
 
 
-@pytest.mark.parametrize("kind", ["of others", "link", "folder", "fifo"])
-def test_what_somebody_else_has_put_there_is_left_alone(opened, tmp_path, kind):
-    path, other = tmp_path / f"sbc-journal-{NAME}", tmp_path / "other"
+@pytest.mark.parametrize("kind", ["of others", "link", "second name", "folder", "fifo"])
+def test_what_somebody_else_has_put_there_is_left_alone(opened, memory, kind):
+    path, other = memory / f"sbc-journal-{NAME}", memory / "other"
     match kind:
         case "of others":
             path.write_bytes(b"")
@@ -85,6 +95,10 @@ def test_what_somebody_else_has_put_there_is_left_alone(opened, tmp_path, kind):
             other.write_bytes(b"theirs")
             other.chmod(0o600)
             path.symlink_to(other)
+        case "second name":
+            other.write_bytes(b"theirs")
+            other.chmod(0o600)
+            path.hardlink_to(other)
         case "folder":
             path.mkdir()
         case "fifo":
@@ -95,20 +109,48 @@ def test_what_somebody_else_has_put_there_is_left_alone(opened, tmp_path, kind):
     assert not other.exists() or other.read_bytes() == b"theirs"
 
 
-def test_where_there_is_little_room_nothing_is_begun_there_and_what_is_there_is_found(opened, tmp_path, monkeypatch):
+def test_where_there_is_little_room_nothing_is_begun_there_and_what_is_there_is_found(opened, memory, monkeypatch):
     room = Room(shared_memory.ROOM_OCTETS // 4096 - 1, 4096)
     with monkeypatch.context() as small:
         small.setattr(os, "statvfs", lambda _folder: room)
         assert not is_named(opened())
-    fd = open_memory(NAME, str(tmp_path))
+    fd = open_memory(NAME, str(memory))
     os.pwrite(fd, b"kept", 0)
     os.close(fd)
     monkeypatch.setattr(os, "statvfs", lambda _folder: room)
     assert os.pread(opened(), 4, 0) == b"kept"
 
 
-def test_where_there_is_no_such_place_it_has_no_name(tmp_path):
-    fd = open_memory(NAME, str(tmp_path / "none"))
+def test_its_name_goes_also_where_its_path_was_another_one(opened, memory, tmp_path):
+    """/dev/shm is a link somewhere, and of another mount namespace after a restart of the unit."""
+    link = tmp_path / "shm"
+    link.symlink_to(memory)
+    fd = opened()
+    remove(fd, str(link))
+    assert list(memory.iterdir()) == []
+
+
+def test_what_has_its_name_elsewhere_stays(opened, memory, tmp_path):
+    fd = opened()
+    other = tmp_path / f"sbc-journal-{NAME}"
+    other.write_bytes(b"theirs")
+    remove(fd, str(tmp_path))
+    assert other.exists()
+    assert is_named(fd)
+
+
+def test_what_a_reboot_would_not_forget_is_no_memory(tmp_path):
+    """In a chroot without a tmpfs: after a power cut it would be old and look new."""
+    with (tmp_path / "probe").open("wb") as probe, contextlib.suppress(OSError):
+        fcntl.fcntl(probe, fcntl.F_GET_SEALS)
+        pytest.skip("the folder of the tests is memory itself")
+    fd = open_memory(NAME, str(tmp_path))
+    assert not is_named(fd)
+    os.close(fd)
+
+
+def test_where_there_is_no_such_place_it_has_no_name(memory):
+    fd = open_memory(NAME, str(memory / "none"))
     assert os.fstat(fd).st_nlink == 0
     os.close(fd)
 
