@@ -27,6 +27,7 @@ SHOWN = {
     "MESSAGE_OCTETS HEADER_SECTION_OCTETS": (_DROPPED, "unreadable", "bad_frame"),
     "HEADER_FIELDS HEADER_VALUE_OCTETS VIA_VALUES ROUTE_VALUES URI_OCTETS": (_DROPPED, "unreadable"),
     "REMEMBERED_CHARACTERS REMEMBERED_TEXTS": "nothing: a text that is not remembered is read again",
+    "REMEMBERED_NUMBERS REMEMBERED_NUMBER_CHARACTERS": "nothing: a number that is not remembered is read again",
     "DIVERSION_VALUES HISTORY_VALUES PRIVACY_VALUES DISPLAY_CHARACTERS GEOLOCATION_VALUES": (_RECORD,),
     "BODY_PARTS BODY_PART_HEADER_OCTETS": (_SIP, "400", "413"),
     # authentication
@@ -37,6 +38,8 @@ SHOWN = {
     "INCOMPLETE_MESSAGE_SECONDS": (_DROPPED, "tcp_timed_out"),
     "OUTBOX_OCTETS": (_TABLE, "outbox_octets"),
     "CONNECT_SECONDS": (_FAMILY, "sbc_server_up"),
+    "CONNECT_FAILURES_SAID": "the log: `tcp.connect_failed` of a remote comes more often than once a minute",
+    "REMEMBERED_CHAINS": "the log: `tls.refused` of who goes on with a session that is not remembered",
     "FLUSH_SECONDS LINGER_SECONDS HALF_CLOSED_SECONDS": (_TABLE, "connections"),
     "UDP_BACKLOG": (_TABLE, "udp_backlog"),
     "UDP_FLOWS": "nothing: a flow that is forgotten is made anew",
@@ -68,7 +71,7 @@ SHOWN = {
         "dns_failed",
     ),
     "LOOK_UPS LOOK_UPS_AT_ONCE": (_TABLE, "look_ups"),
-    "CNAMES LOOK_UP_SECONDS": (_DROPPED, "dns_failed"),
+    "CNAMES LOOK_UP_SECONDS FAILING_NAMES_SAID": (_DROPPED, "dns_failed"),
     "NAME_WAIT_SECONDS REQUESTS_AWAITING_NAMES": (_TABLE, "requests_awaiting_names"),
     # SDP
     "SDP_OCTETS SDP_LINES MEDIA_LINES FORMATS_PER_MEDIA": (_SIP, "488"),
@@ -122,6 +125,7 @@ SHOWN = {
     "BANS_IN_KERNEL BANS_AT_ONCE BAN_WHY_CHARACTERS STREAMED_BANS": (_FAMILY, "sbc_bans"),
     "STRUCK_SOURCES": (_TABLE, "struck_sources"),
     "PROVED_SOURCES PROVED_SECONDS": (_TABLE, "proved_sources"),
+    "REMEMBERED_SOURCES": "nothing: an address that is not remembered is looked up again",
     "COUNTED_SOURCES STRANGERS_MESSAGES_PER_SECOND": (_DROPPED, "strangers_over_rate"),
     "STRANGER_MESSAGES_PER_SECOND USERS_MESSAGES_PER_SECOND": (_DROPPED, "stranger_over_rate"),
     "BANNED_EMERGENCIES_PER_SECOND": (_DROPPED, "banned"),

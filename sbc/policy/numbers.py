@@ -13,6 +13,7 @@ from msgspec import Struct
 from phonenumbers import shortnumberinfo
 
 from sbc.core.errors import OperatorError
+from sbc.core.limits import REMEMBERED_NUMBER_CHARACTERS, REMEMBERED_NUMBERS
 from sbc.policy.model import NumberForm
 
 if TYPE_CHECKING:
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 
 WORDS: Final = ("dids", "emergency", "national", "international", "premium")
 
-_REMEMBERED: Final = 8_192  # numbers; about 2 MiB
-_LONGEST_REMEMBERED: Final = 64  # characters; what is longer is not dialled twice
 _LONGEST: Final = 32  # digits; E.164 ends at 15, the rest is room for dialled prefixes
 _SEPARATORS: Final = str.maketrans("", "", "-.() ")  # RFC 3966 §5.1.1 visual separators
 _NANP: Final = "1"
@@ -74,9 +73,9 @@ class NumberPlan:
         number = self._read.get(key)
         if number is None:
             number = self._parse(user, bare=bare)
-            if len(user) > _LONGEST_REMEMBERED:
+            if len(user) > REMEMBERED_NUMBER_CHARACTERS:
                 return number
-            if len(self._read) >= _REMEMBERED:
+            if len(self._read) >= REMEMBERED_NUMBERS:
                 self._read.clear()
             self._read[key] = number
         return number
@@ -86,7 +85,7 @@ class NumberPlan:
         words = self._words.get(number)
         if words is None:
             words = self._classify(number)
-            if len(self._words) >= _REMEMBERED:
+            if len(self._words) >= REMEMBERED_NUMBERS:
                 self._words.clear()
             self._words[number] = words
         return words

@@ -13,9 +13,9 @@ from collections.abc import Hashable, Iterable, Mapping
 from typing import Final
 
 from sbc.core.address import Transport, canonical_ip
+from sbc.core.limits import REMEMBERED_SOURCES
 from sbc.policy.model import Peer
 
-_REMEMBERED: Final = 16_384  # addresses per interface, transport and verdict
 _TLS: Final = Transport.TLS
 _Candidates = tuple[Peer, ...]
 _NOBODY: Final[dict[Hashable, _Candidates]] = {}
@@ -122,12 +122,12 @@ class SourceTable:
             return ()
         found = self._proved(interface, *key) if isinstance(key, tuple) else self._unproved(interface, key, transport)
         if not found:
-            if len(strangers) >= _REMEMBERED:
+            if len(strangers) >= REMEMBERED_SOURCES:
                 strangers.clear()
             strangers.add(key)
             return ()
         known = self._known[transport][interface]
-        if len(known) >= _REMEMBERED:
+        if len(known) >= REMEMBERED_SOURCES:
             known.clear()
         known[key] = found
         return found

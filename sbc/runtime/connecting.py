@@ -18,7 +18,6 @@ from sbc.runtime.sip_sockets import set_dscp, socket_address
 from sbc.runtime.sockets import OpenSocket
 
 SAID_AGAIN_SECONDS: Final = 60.0
-_KNOWN_REMOTES: Final = 1_024  # that were said; forgotten together
 
 log = structlog.get_logger("tcp")
 
@@ -34,7 +33,7 @@ class Sayings:
         now = self._now()
         if now - self._said_at.get(remote, -math.inf) < SAID_AGAIN_SECONDS:
             return False
-        if len(self._said_at) >= _KNOWN_REMOTES:
+        if len(self._said_at) >= limits.CONNECT_FAILURES_SAID:
             self._said_at.clear()
         self._said_at[remote] = now
         return True

@@ -36,7 +36,6 @@ _PER_SERVER_SECONDS: Final = 1.5  # then the next name server is asked, and afte
 _HOSTS_TTL: Final = 10.0  # seconds until a change of the hosts file counts
 _NO_SOA_TTL: Final = 30.0  # RFC 2308 §5: what is said without a SOA should not be kept; a little, so as not to flood
 _IMPOSSIBLE_TTL: Final = 300.0
-_FAILING_REMEMBERED: Final = 10_000
 
 Servers = Sequence[tuple[str, int]]
 
@@ -205,7 +204,7 @@ class Resolver:
     def _failed(self, asked: LookUp, reason: str) -> LookedUp:
         """Said once per name, until it is answered again."""
         self._drops["dns_failed"] += 1
-        if asked.name not in self._failing and len(self._failing) < _FAILING_REMEMBERED:
+        if asked.name not in self._failing and len(self._failing) < limits.FAILING_NAMES_SAID:
             self._failing.add(asked.name)
             log.warning("dns.failed", name=asked.name, kind=asked.kind, reason=reason)
         return LookedUp(asked.name, asked.kind, failed=reason)

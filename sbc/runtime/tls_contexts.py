@@ -17,6 +17,7 @@ from typing import Final, Literal
 from cryptography import x509
 from msgspec import Struct
 
+from sbc.core import limits
 from sbc.core.errors import OperatorError
 from sbc.policy.protection import KeyPair, TlsVersion, Trust
 from sbc.sip.domain_certificate import read_certificate
@@ -31,7 +32,6 @@ _VERIFY: Final = {
     "required": ssl.CERT_REQUIRED,
 }
 _SYSTEM_FILES: Final = 1_000  # of a folder of authorities
-_REMEMBERED_CHAINS: Final = 1_000
 
 
 class Rules(Struct, frozen=True):
@@ -59,7 +59,7 @@ class Context:
         """`verified`: of this connection; empty where it has resumed a session."""
         if not verified:
             return self._chains.get(fingerprint, frozenset())
-        if len(self._chains) >= _REMEMBERED_CHAINS:
+        if len(self._chains) >= limits.REMEMBERED_CHAINS:
             self._chains.clear()
         self._chains[fingerprint] = verified
         return verified
@@ -99,7 +99,7 @@ class Contexts:
         text = trust.authorities or self._system
         found = self._authorities.get(text)
         if found is None:
-            if len(self._authorities) >= _REMEMBERED_CHAINS:
+            if len(self._authorities) >= limits.REMEMBERED_CHAINS:
                 self._authorities.clear()
             found = self._authorities[text] = _fingerprints(text, with_keys=bool(trust.authorities))
         return found

@@ -153,6 +153,24 @@ async def test_a_failing_name_is_said_once(rig, autojump_clock):
     assert [(entry["event"], entry["name"]) for entry in logs] == [("dns.failed", "carrier.example")]
 
 
+# BOUND: FAILING_NAMES_SAID
+async def test_that_names_fail_is_said_of_so_many_until_they_are_answered(rig, monkeypatch, autojump_clock):
+    monkeypatch.setattr(limits, "FAILING_NAMES_SAID", 3)
+    with structlog.testing.capture_logs() as logs:
+        for n in range(5):
+            rig.look_up(LookUp(f"{n}.example", "A"))
+            await trio.sleep(1)
+        rig._answered(LookUp("1.example", "A"))
+        rig.look_up(LookUp("4.example", "A"))
+        await trio.sleep(1)
+    assert [(entry["event"], entry["name"]) for entry in logs] == [
+        *(("dns.failed", f"{n}.example") for n in range(3)),
+        ("dns.answered_again", "1.example"),
+        ("dns.failed", "4.example"),
+    ]
+    assert rig._drops["dns_failed"] == 6, "each is counted"
+
+
 # --- which name servers -----------------------------------------------------------------------------------------------
 
 

@@ -5,10 +5,11 @@ import ssl
 import pytest
 from cryptography.hazmat.primitives import serialization
 
+from sbc.core import limits
 from sbc.core.errors import OperatorError
 from sbc.core.secret import Secret
 from sbc.policy.protection import KeyPair, TlsProfile, Trust
-from sbc.runtime.tls_contexts import Contexts, Rules, expiry_of
+from sbc.runtime.tls_contexts import Context, Contexts, Rules, expiry_of
 from sbc.runtime.tls_proof import Shown, can_judge, refusal
 from sbc.runtime.tls_rules import network_of
 from sbc.sip.domain_certificate import read_certificate
@@ -68,6 +69,18 @@ def test_the_authorities_of_the_system_are_read_when_asked():
     contexts = Contexts()
     contexts.read_system()
     assert contexts.authorities(Trust(AUTHORITY.pem)).isdisjoint(contexts.authorities(Trust()))
+
+
+# BOUND: REMEMBERED_CHAINS
+def test_chains_of_so_many_certificates_are_remembered(monkeypatch):
+    monkeypatch.setattr(limits, "REMEMBERED_CHAINS", 3)
+    context = Context(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
+    chains = {f"certificate {n}": frozenset({f"authority {n}"}) for n in range(4)}
+    for n, (one, chain) in enumerate(chains.items()):
+        assert context.chain_of(one, chain) == chain
+        assert len(context._chains) == n % 3 + 1
+    assert context.chain_of("certificate 3", frozenset()) == chains["certificate 3"]
+    assert context.chain_of("certificate 0", frozenset()) == frozenset(), "as if it had led to nobody"
 
 
 def test_the_end_of_a_pair_is_that_of_its_certificate():

@@ -183,6 +183,7 @@ def test_any_digits_are_read_without_a_crash_and_e164_is_a_fixed_point(digits):
             assert e164 == "" or plan.read(e164).e164 == e164
 
 
+# BOUND: REMEMBERED_NUMBERS
 def test_what_is_remembered_is_bounded():
     plan = NumberPlan("US")
     for n in range(10_000):
@@ -202,6 +203,7 @@ def test_parameters_behind_a_number_are_no_part_of_it():
     assert US.read("alice;x=1") == Number("alice;x=1")
 
 
+# BOUND: REMEMBERED_NUMBER_CHARACTERS
 def test_a_user_part_beyond_all_numbers_is_not_remembered():
     plan = NumberPlan("US")
     plan.read("a" * 65)

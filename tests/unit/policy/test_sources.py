@@ -149,6 +149,7 @@ def test_learning_does_not_widen_an_accept_of_its_own():
     assert find(table, "192.0.2.7") is None
 
 
+# BOUND: REMEMBERED_SOURCES
 def test_a_flood_of_strangers_takes_bounded_memory_and_forgets_no_peer():
     table = SourceTable([A])
     for n in range(20_000):
@@ -157,6 +158,7 @@ def test_a_flood_of_strangers_takes_bounded_memory_and_forgets_no_peer():
     assert find(table, "192.0.2.1") == "a"
 
 
+# BOUND: REMEMBERED_SOURCES
 def test_a_flood_from_a_wide_accept_takes_bounded_memory():
     table = SourceTable([peer("a", ("h", None), accept=("10.0.0.0/8",))])
     for n in range(20_000):
