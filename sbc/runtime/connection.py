@@ -26,6 +26,7 @@ from sbc.sip.framing import BadFrame, Ping, StreamFramer
 
 _READ_OCTETS: Final = 65_536
 _READ_SEALED_OCTETS: Final = 16_384  # records can be small, and each is work; then it is others' turn
+_PIECE_OCTETS: Final = 1_024  # what waits is put together so far: a pong has two octets, and each piece costs 40 more
 _RESET_LOOK_SECONDS: Final = 0.05  # how soon a refusal by a peer that had ended its half is noticed
 _PING: Final = b"\r\n\r\n"
 _PONG: Final = b"\r\n"
@@ -127,7 +128,11 @@ class Connection:
             self._drops["tcp_outbox_full"] += 1
             self.abort("the peer does not read: outbox full")
             return
-        self._outbox.append(rest)
+        last = self._outbox[-1] if self._outbox else None
+        if isinstance(last, bytes) and len(last) + len(rest) <= _PIECE_OCTETS:
+            self._outbox[-1] = last + rest
+        else:
+            self._outbox.append(rest)
         self._queued += len(rest)
         self._more.set()
 

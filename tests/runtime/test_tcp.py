@@ -1,6 +1,7 @@
 """TCP on loopback sockets: framing, reuse, bounds, every way to end."""
 
 import socket
+import sys
 from collections import Counter
 from types import SimpleNamespace
 
@@ -325,6 +326,37 @@ async def test_a_peer_that_does_not_read_is_closed_when_its_outbox_is_full(rig):
     assert rig.driver.failed == [FlowFailed(flow, "the peer does not read: outbox full", was_open=True)]
     assert rig.drops["tcp_outbox_full"] == 1
     await until(lambda: rig.tcp.connections == 0)
+
+
+class Slow:
+    """A socket whose peer takes nothing yet."""
+
+    def __init__(self):
+        self.taken, self.is_read = [], False
+
+    def send(self, data):
+        if not self.is_read:
+            raise BlockingIOError
+        self.taken.append(bytes(data))
+        return len(data)
+
+
+# BOUND: OUTBOX_OCTETS
+async def test_many_short_answers_wait_in_little_more_room_than_their_octets():
+    """A peer that asks whether we are there, and never reads, costs the octets that are counted and no more."""
+    slow, flow = Slow(), Flow(Transport.TCP, "inside", Address("127.0.0.1", 5060), Address("127.0.0.2", 5060), 1)
+    one = Connection(slow, flow, FakeDriver(), Counter(), trio.current_time)
+    one.connected()
+    said = []
+    for n in range(4_000):
+        said.append(b"\r\n" if n % 100 else b"%06d" % n * 200)
+        one.send(said[-1])
+    assert one.queued == sum(map(len, said))
+    assert sum(map(sys.getsizeof, one._outbox)) < 1.2 * one.queued
+    assert len(one._outbox) <= 2 * 40
+    slow.is_read = True
+    assert one._write_some()
+    assert (b"".join(slow.taken), one.queued) == (b"".join(said), 0)
 
 
 async def test_an_outbox_that_becomes_full_while_somebody_waits_to_write_ends_that_connection_alone(rig):
