@@ -4,7 +4,8 @@ Calls ring, are answered and end a while after each other, at `RATE` calls/s: so
 writer gathers them. Counted is the engine's part (values are made of calls), the memory's (they are copied) and the
 writer thread's (SQLite and fsync, its CPU alone). Without: the same engine, whose journal is told nothing. Then the
 whole of it is compared with what such a call costs the running program, sockets and records included. The figures are
-medians; a busy machine makes them all larger. Used by `sbc bench journal`.
+medians; a busy machine makes them all larger. How soon a call's start is on the disk is printed besides, by
+`bench_start`. Used by `sbc bench journal`.
 """
 
 import os
@@ -25,7 +26,7 @@ from sbc.b2bua import journal
 from sbc.b2bua.call import Call
 from sbc.b2bua.commands import Command
 from sbc.b2bua.journal import CallJournal
-from sbc.cli import bench_calls
+from sbc.cli import bench_calls, bench_start
 from sbc.cli.bench_engine import EngineBench
 from sbc.core.commands import StoreState
 from sbc.runtime.held_memory import HeldMemory
@@ -227,4 +228,5 @@ def run_journal_bench() -> int:
     print(f"  {'the journal':<28}{added / (whole - added):>9.1%} of a call without it   aim {AIM:.0%} at most")
     for name, octets in cost.sizes.items():
         print(f"  {name:<28}{octets:>9} octets")
+    print("\n".join(bench_start.lines_of(bench_start.start_cost(RATE), RATE)))
     return 0

@@ -2,7 +2,7 @@
 
 import re
 
-from sbc.cli import bench_calls, bench_journal
+from sbc.cli import bench_calls, bench_journal, bench_start
 from sbc.cli.bench_calls import CallCost
 
 
@@ -17,6 +17,7 @@ def test_it_prints_what_the_journal_costs_and_how_large_a_call_is_in_it(monkeypa
 
     monkeypatch.setattr(bench_journal, "journal_cost", lambda: measured)
     monkeypatch.setattr(bench_calls, "call_cost", lambda **_: CallCost(1, 0, 100.0, 1_000.0, 1.0))  # 1 s of CPU a call
+    monkeypatch.setattr(bench_start, "start_cost", lambda _: bench_start.cost_of([0.016], [0.004]))
     assert bench_journal.run_journal_bench() == 0
     said = capsys.readouterr().out
     of_engine, of_call = re.findall(r"the journal +([0-9.]+)%", said)
