@@ -340,6 +340,7 @@ class _Program:
             tables=self._tables,
             supervisor=self._keeper.supervisor,
             certificates=self._certificates.expiries,
+            revocation_lists=self._certificates.list_expiries,
         )
         data_dir = self._opened.store.path.parent
         nursery.start_soon(_look_at_the_load, view)

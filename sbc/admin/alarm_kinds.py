@@ -60,6 +60,16 @@ KINDS: Final[Mapping[str, Kind]] = {
         ("certificate",),
         ("certificate.renewed", "certificate.unused"),
     ),
+    "crl.expires": Kind(
+        "The revocation list of {authority} ends on {ends}, and there is no newer one.",
+        ("authority",),
+        ("crl.renewed", "crl.unused", "crl.expired"),
+    ),
+    "crl.expired": Kind(
+        "The revocation list of {authority} has ended on {ends}: new connections with its certificates are refused.",
+        ("authority",),
+        ("crl.renewed", "crl.unused"),
+    ),
     # calls
     "call.emergency": Kind("An emergency call to {called}[ from {caller}][ of {ingress}][, over {egress}].", ("ref",)),
     "paths.full": Kind("Calls of or to {peer} are refused for want of call paths[: {why}].", ("peer",)),

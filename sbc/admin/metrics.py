@@ -58,6 +58,13 @@ def render(engine: EngineView, runtime: RuntimeView, alarms: Iterable[AlarmView]
                 ("name",),
                 _samples(runtime.certificates),
             ),
+            _family(
+                "sbc_crl_expiry_timestamp_seconds",
+                "gauge",
+                "When the revocation list of an authority ends",
+                ("authority",),
+                _samples(runtime.revocation_lists),
+            ),
             _family("sbc_bans", "gauge", "Sources that are banned", (), [((), len(engine.bans))]),
             *_table_families((*engine.tables, *runtime.tables)),
             _family("sbc_alarms", "gauge", "Active alarms", ("event",), _alarms(alarms)),

@@ -60,6 +60,7 @@ class RuntimeView(Struct, frozen=True):
     state_behind_seconds: float = 0.0  # that the oldest of them has waited
     workers: tuple[WorkerView, ...] = ()
     certificates: tuple[tuple[str, float], ...] = ()  # name, end in seconds since 1970; of peers' `peer NAME`
+    revocation_lists: tuple[tuple[str, float], ...] = ()  # by their authority
 
 
 class AlarmView(Struct, frozen=True):

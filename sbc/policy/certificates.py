@@ -66,6 +66,18 @@ def check_crls(text: str, what: str, now: float | None) -> list[str]:
     ]
 
 
+def ends_of_lists(text: str) -> list[tuple[str, float, float]]:
+    """Of each revocation list that says it: whose it is, when it was made, and when the next one has to be there, in
+    seconds since 1970. `text`: PEM that `check_crls` has taken.
+    """
+    lists = [x509.load_pem_x509_crl(block.encode()) for block in _CRL.findall(text)]
+    return [
+        (_name(one.issuer), one.last_update_utc.timestamp(), one.next_update_utc.timestamp())
+        for one in lists
+        if one.next_update_utc is not None
+    ]
+
+
 def check_key(text: str, leaf: x509.Certificate, what: str) -> None:
     """Whether it is the key of this certificate. Raises UnfitError."""
     try:

@@ -10,7 +10,6 @@ import math
 import os
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Final, Protocol
@@ -21,6 +20,7 @@ import trio
 from sbc.policy.load import Stamp, stamp_of
 from sbc.policy.model import Interface, Peer
 from sbc.policy.protection import KeyPair
+from sbc.runtime.revocation_ends import RevocationEnds, date
 from sbc.runtime.tls_contexts import expiry_of
 
 LOOK_SECONDS: Final = 60.0
@@ -64,11 +64,16 @@ class CertificateWatch:
         self._away: list[str] = []  # files that cannot be read; said
         self._ours: dict[str, float] = {}
         self._said: dict[str, tuple[str, float]] = {}  # event, and when it was said last, by certificate
+        self._lists = RevocationEnds()
         self._changed = trio.Event()
 
     def expiries(self) -> tuple[tuple[str, float], ...]:
         """Every certificate that matters, with its end in seconds since 1970. Those of peers are `peer NAME`."""
         return (*self._ours.items(), *((f"peer {name}", ends) for name, ends in list(self._shown.items())))
+
+    def list_expiries(self) -> tuple[tuple[str, float], ...]:
+        """The end of each authority's revocation list, likewise."""
+        return self._lists.expiries()
 
     def policy_changed(self) -> None:
         """There may be other certificates: they are looked at at once."""
@@ -87,7 +92,9 @@ class CertificateWatch:
     async def _look(self) -> None:
         policy = self._policy()
         self._ours = await trio.to_thread.run_sync(_ends_of, policy)
+        await trio.to_thread.run_sync(self._lists.read, policy)
         self._say_what_ends()
+        self._lists.say(self._wall())
         if policy.certificate_files or self._away:
             await self._look_at_files(policy)
 
@@ -137,7 +144,7 @@ class CertificateWatch:
         event = "certificate.expired" if ends <= now else "certificate.expires"
         if ends - now > EARLY_SECONDS:
             if self._said.pop(name, None) is not None:
-                log.info("certificate.renewed", certificate=name, ends=_date(ends))
+                log.info("certificate.renewed", certificate=name, ends=date(ends))
             return
         before, said_at = self._said.get(name, ("", -math.inf))
         if before == event and now - said_at < _SAID_AGAIN_SECONDS:
@@ -145,9 +152,9 @@ class CertificateWatch:
         self._said[name] = event, now
         days = max(0, int((ends - now) // 86_400))
         if event == "certificate.expired":
-            log.error("certificate.expired", alarm=True, certificate=name, ends=_date(ends))
+            log.error("certificate.expired", alarm=True, certificate=name, ends=date(ends))
         else:
-            log.warning("certificate.expires", alarm=True, certificate=name, ends=_date(ends), days=days)
+            log.warning("certificate.expires", alarm=True, certificate=name, ends=date(ends), days=days)
 
 
 def _ends_of(policy: PolicyOfFiles) -> dict[str, float]:
@@ -183,7 +190,3 @@ async def _settled(stamps: dict[str, Stamp]) -> dict[str, Stamp]:
         if stamps == before:
             break
     return stamps
-
-
-def _date(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")

@@ -82,6 +82,7 @@ class ProgramView:
         tables: Callable[[], tuple[Table, ...]] = tuple,
         supervisor: int | None = None,
         certificates: Callable[[], tuple[tuple[str, float], ...]] = tuple,
+        revocation_lists: Callable[[], tuple[tuple[str, float], ...]] = tuple,
     ) -> None:
         self._engine = engine
         self._driver = driver
@@ -99,6 +100,7 @@ class ProgramView:
         self._tables = tables
         self._supervisor = supervisor
         self._certificates = certificates
+        self._revocation_lists = revocation_lists
         self._started = now()
         self._history = History()
 
@@ -148,6 +150,7 @@ class ProgramView:
             state_pending=state_pending,
             state_behind_seconds=state_behind,
             certificates=self._certificates(),
+            revocation_lists=self._revocation_lists(),
             tables=self._tables(),
             workers=self._workers(),
         )

@@ -113,12 +113,12 @@ class Authority:
         certificate = _sign(_name(cn or "no name"), private, self.certificate.subject, self.private, dates, extensions)
         return Issued(certificate, private, () if self._above is None else (self.certificate,))
 
-    def crl(self, *revoked: Issued, ends: dt.datetime = ENDS) -> str:
+    def crl(self, *revoked: Issued, begins: dt.datetime = BEGINS, ends: dt.datetime = ENDS) -> str:
         """A revocation list of this authority, in PEM."""
         builder = (
             x509.CertificateRevocationListBuilder()
             .issuer_name(self.certificate.subject)
-            .last_update(BEGINS)
+            .last_update(begins)
             .next_update(ends)
         )
         for one in revoked:

@@ -125,8 +125,8 @@ def plainly(body):
 @pytest.mark.parametrize("keying", ["sdes", "dtls"])
 @pytest.mark.parametrize("how", ["answer", "offer"])
 def test_who_helps_in_plain_rtp_is_heard_whatever_his_srtp_says(world, how, keying):
-    """RFC 6881 ED-58: "If TLS session establishment is not available or fails, the call MUST be retried without TLS". Somebody
-    has picked up: nobody hangs up on him because his equipment has no SRTP.
+    """Somebody has picked up: nobody hangs up on him because his equipment has no SRTP. RFC 6881 ED-58: "If TLS session
+    establishment is not available or fails, the call MUST be retried without TLS".
     """
     sbc = world(KNOWN, peers={"carrier": {"srtp": {"mode": "required", "keying": keying}}})
     sbc.switch.show_fingerprint(FINGERPRINT)

@@ -137,6 +137,7 @@ def test_every_metric_is_announced_once_with_its_type():
         ["sbc_build_info", "gauge"],
         ["sbc_limit_minutes_today", "gauge"],
         ["sbc_certificate_expiry_timestamp_seconds", "gauge"],
+        ["sbc_crl_expiry_timestamp_seconds", "gauge"],
         ["sbc_bans", "gauge"],
         ["sbc_table_used", "gauge"],
         ["sbc_table_limit", "gauge"],
