@@ -105,6 +105,7 @@ class Call:
             context.ids.session_id(),
             codecs=peer.codecs,
             fax=peer.t38 == "pass",
+            hold=peer.hold,
             dtmf=peer.dtmf,
             media_from=peer.media_from,
             recodes=peer.transcode == "auto",

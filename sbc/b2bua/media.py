@@ -18,7 +18,7 @@ from sbc.b2bua.ports import PortPool
 from sbc.b2bua.refreshed import is_repeated, only_turns, said_anew
 from sbc.b2bua.relaying import early_streams, streams_between
 from sbc.b2bua.securing import Securing
-from sbc.b2bua.sides import ALL_CODECS, Agreed, Dtmf, Side, SideName
+from sbc.b2bua.sides import ALL_CODECS, Agreed, Dtmf, Hold, Side, SideName
 from sbc.b2bua.totals import Totals
 from sbc.core.ids import IdSource
 from sbc.media import wire
@@ -107,6 +107,7 @@ class CallMedia:
         *,
         codecs: CodecRules = ALL_CODECS,
         fax: bool = True,
+        hold: Hold = "pass",
         dtmf: Dtmf = "pass",
         media_from: tuple[str, ...] = (),
         recodes: bool = True,
@@ -122,6 +123,7 @@ class CallMedia:
             self._ids.session_id(),
             codecs=codecs,
             fax=fax,
+            hold=hold,
             dtmf=dtmf,
             media_from=media_from,
             recodes=recodes,

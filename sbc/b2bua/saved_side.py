@@ -28,7 +28,7 @@ class SavedSide(Struct, frozen=True, omit_defaults=True):
     """`sessions`: descriptions, each once; `said`, `told` and `sent` are places among them, -1: there is none.
 
     `is_followed`: the relay goes by `said`. The rest is `Side`'s. `dtmf` has no default, because text is left out where
-    it is that very object: two programs would write one side in two ways.
+    it is that very object: two programs would write one side in two ways. So `is_held_inactive` is `hold`, and no text.
     """
 
     local: str
@@ -54,6 +54,7 @@ class SavedSide(Struct, frozen=True, omit_defaults=True):
     recodes: bool = True
     others: tuple[tuple[str, str], ...] = ()
     securing: SavedSecuring | None = None
+    is_held_inactive: bool = False
 
 
 _encoder: Final = msgspec.msgpack.Encoder()
@@ -116,6 +117,7 @@ def _saved(side: Side) -> SavedSide:
         others=tuple(side._others),
         securing=None if side.securing is None else side.securing.saved(),
         sessions=sessions.all,
+        is_held_inactive=side.hold == "inactive",
     )
 
 
@@ -128,6 +130,7 @@ def restore_side(saved: Raw, ids: IdSource, fingerprint: Fingerprint | None) -> 
         one.latching,
         one.session_id,
         codecs=one.codecs,
+        hold="inactive" if one.is_held_inactive else "pass",
         dtmf=one.dtmf,
         media_from=one.media_from,
         recodes=one.recodes,

@@ -171,6 +171,7 @@ class Setup:
             now,
             codecs=peer.codecs,
             fax=peer.t38 == "pass",
+            hold=peer.hold,
             dtmf=peer.dtmf,
             media_from=peer.media_from,
             recodes=peer.transcode == "auto",

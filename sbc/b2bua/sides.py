@@ -18,7 +18,7 @@ from sbc.policy.model import CodecRules, Latching
 from sbc.sdp.allowed import allowed, ordered, without_fax
 from sbc.sdp.anchor import anchor
 from sbc.sdp.codecs import TELEPHONE_EVENT
-from sbc.sdp.direction import Direction, directed
+from sbc.sdp.direction import Direction, directed, direction_of
 from sbc.sdp.hostile import is_out_of_reach
 from sbc.sdp.model import Media, Origin, SdpError, Session, same_except_origin
 from sbc.sdp.mux import has_mux, muxed_streams
@@ -27,6 +27,7 @@ from sbc.sdp.secured import plain
 
 SideName = Literal["ingress", "egress"]
 Dtmf = Literal["pass", "rfc4733", "info"]
+Hold = Literal["pass", "inactive"]
 ALL_CODECS: Final = CodecRules()
 
 
@@ -51,11 +52,12 @@ class Side:
     `now` is what the relay follows; `settled` is what a rejected offer comes back to. `wills`: what the peer itself
     wants of each stream, whatever the other side's holds have made it answer; empty: to send and receive. `recodes`:
     its peer may be offered a G.711 law that the other side has not. `epoch`: see `wire.End`. `securing`: its peer may,
-    or must, have SRTP; None: it has none. `saved`: what was written down of it last, and by which state (`saved_side`).
+    or must, have SRTP; None: it has none. `hold` inactive: its peer knows no stream that goes one way. `saved`: what
+    was written down of it last, and by which state (`saved_side`).
     """
 
     __slots__ = (
-        "_before", "_followed", "_others", "codecs", "dtmf", "epoch", "fax", "is_plain", "latching", "local",
+        "_before", "_followed", "_others", "codecs", "dtmf", "epoch", "fax", "hold", "is_plain", "latching", "local",
         "media_from", "now", "numbers", "origin", "ports", "recodes", "saved", "securing", "sent", "settled", "shown",
         "wills",
     )  # fmt: skip
@@ -69,6 +71,7 @@ class Side:
         *,
         codecs: CodecRules = ALL_CODECS,
         fax: bool = True,
+        hold: Hold = "pass",
         dtmf: Dtmf = "pass",
         media_from: tuple[str, ...] = (),
         recodes: bool = True,
@@ -86,6 +89,7 @@ class Side:
         self._others = others
         self.codecs = codecs
         self.fax = fax = fax and not (securing is not None and securing.is_required)  # nothing encrypts T.38
+        self.hold = hold
         self.dtmf = dtmf
         self.is_plain = fax and dtmf == "pass" and not codecs.allow and not codecs.order
         self.origin = Origin(session_id, 0, shown)
@@ -108,7 +112,7 @@ class Side:
         """
         origin = self._next_origin()
         muxed = self._muxing() if offer is None else muxed_streams(offer)
-        text = anchor(session, origin, self.shown, ports, muxed)
+        text = self._held(anchor(session, origin, self.shown, ports, muxed), offer)
         return self._send(text if self.securing is None else self._secured(text, offer), origin)
 
     def describe_again(self, told: Session) -> Session:
@@ -122,8 +126,22 @@ class Side:
         """What `describe` would give; nothing is remembered. A stream that has no port yet shows some other one."""
         ports = [*self.ports, *([0] * len(session.media))]
         shown = [(port or _SOME_PORT) if media.port else 0 for port, media in zip(ports, session.media, strict=False)]
-        text = anchor(session, self.origin, self.shown, shown, self._muxing())
+        text = self._held(anchor(session, self.origin, self.shown, shown, self._muxing()), None)
         return text if self.securing is None else self._secured(text, None)
+
+    def _held(self, text: Session, offer: Session | None) -> Session:
+        """Where its peer knows no other hold: what does not go both ways goes neither way. Before the first exchange is
+        over nothing is a hold: early media, and who calls to listen, pass as they are. It is answered in its own words.
+        """
+        if self.hold == "pass" or self.settled is NOTHING:
+            return text
+        asked = () if offer is None else offer.media
+        streams = []
+        for i, media in enumerate(text.media):
+            is_asked = offer is not None and i < len(asked) and direction_of(offer, asked[i]) is not _BOTH
+            is_one_way = media.port and not is_asked and direction_of(text, media) is not _BOTH
+            streams.append(directed(text, media, Direction.INACTIVE) if is_one_way else media)
+        return replace(text, media=tuple(streams))
 
     def _secured(self, text: Session, offer: Session | None) -> Session:
         """The last step on the way out. Until the first exchange is complete, what was sent is what there is."""
@@ -226,12 +244,17 @@ class Side:
         wills = []
         for i, remote in enumerate(remotes):
             before = self.wills[i] if i < len(self.wills) else Direction.SENDRECV
-            offer = asked[i].direction if i < len(asked) else Direction.SENDRECV
+            offer = self._asked(i, asked[i].direction) if i < len(asked) else Direction.SENDRECV
             # What the offer did not let it say, it is still of the same mind about.
             sends = remote.direction.sends if offer.receives else before.sends
             receives = remote.direction.receives if offer.sends else before.receives
             wills.append(Direction.of(sends=sends, receives=receives))
         return tuple(wills)
+
+    def _asked(self, i: int, direction: Direction) -> Direction:
+        """What the other side has asked for, as this side's peer was told it."""
+        told = None if self.hold == "pass" else self.told_stream(i)
+        return direction if told is None or self.now.told is None else direction_of(self.now.told, told)
 
     def bury(self) -> list[tuple[str, int]]:
         """(local address, port) of each stream that this side's peer has no more, or was refused. Nothing before the

@@ -49,4 +49,5 @@ def has_tls(policy: Policy) -> bool:
 
 
 def _way(peer: Peer, policy: Policy, in_use: Flow | None = None, by_tls: Address | None = None) -> Way:
-    return Way(policy.tls_profile(peer.name), by_tls is not None or peer.transports == _TLS_ALONE, in_use, by_tls)
+    is_secure = by_tls is not None or peer.transports == _TLS_ALONE
+    return Way(policy.tls_profile(peer.name), is_secure, in_use, by_tls, peer.tls.reuse)

@@ -173,6 +173,7 @@ class _Builder:
             transfer=fields.get("transfer", "terminate" if kind == "pbx" else "refuse"),
             redirect=fields.get("redirect", "follow" if kind == "pbx" else "refuse"),
             t38=fields.get("t38", "pass"),
+            hold=fields.get("hold", "pass"),
             dtmf=fields.get("dtmf", "pass"),
             codecs=fields.get("codecs", CodecRules()),
             headers=fields.get("headers", HeaderRules()),

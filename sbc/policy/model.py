@@ -240,6 +240,7 @@ class Peer(Struct, frozen=True):
 
     `transfer`: what becomes of a REFER from this peer; pbxs: terminate where the policy says nothing, trunks: refuse.
     `redirect`: of a 3xx from it; likewise follow and refuse. `t38`: of a fax session, offered by or to this peer.
+    `hold` inactive: what does not go both ways is told to it as going neither way.
     `dtmf`: how this peer sends and hears digits; pass: as the other side does. `early_media` ringback: this peer hears
     a plain 180 instead of the other side's early media. `delayed_offer` convert: this peer's INVITEs always have an
     offer. `reliable`: whether we say that we understand 100rel (RFC 3262). `session_timer` None: none is asked for.
@@ -279,6 +280,7 @@ class Peer(Struct, frozen=True):
     transfer: Literal["pass", "terminate", "refuse"] = "refuse"
     redirect: Literal["follow", "refuse"] = "refuse"
     t38: Literal["pass", "refuse"] = "pass"
+    hold: Literal["pass", "inactive"] = "pass"
     dtmf: Literal["pass", "rfc4733", "info"] = "pass"
     codecs: CodecRules = CodecRules()
     headers: HeaderRules = HeaderRules()

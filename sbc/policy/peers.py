@@ -106,6 +106,14 @@ _ANY_PEER: Final = (
         default="pass",
     ),
     Key(
+        "hold",
+        "pass or inactive",
+        "how a hold is told to it; pass: in the words of who holds; inactive: as `a=inactive` alone, for a peer that "
+        "knows no other. Its music is not heard then",
+        choice("pass", "inactive"),
+        default="pass",
+    ),
+    Key(
         "dtmf",
         "pass, rfc4733 or info",
         "how it sends and hears digits; pass: as whoever is on the other side",

@@ -61,7 +61,8 @@ class PeerTls(Struct, frozen=True):
 
     `identity` certificate: it is heard only over connections on which it has proved it; source: its address is enough
     where it opens the connection and shows no certificate; address: it is not even asked for one there. `pair`: what it
-    is shown instead of the interface's. `trust` None: the interface's.
+    is shown instead of the interface's. `trust` None: the interface's. `reuse`: whether our requests go by connections
+    that it has opened, where it speaks by them.
     """
 
     domains: tuple[str, ...] = ()
@@ -69,6 +70,7 @@ class PeerTls(Struct, frozen=True):
     identity: TlsIdentity = "source"
     pair: KeyPair | None = None
     trust: Trust | None = None
+    reuse: bool = True
 
 
 class TlsProfile(Struct, frozen=True):

@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 
 from sbc.core.address import Transport, canonical_ip
 from sbc.core.secret import Secret
-from sbc.policy import addresses, certificates
+from sbc.policy import addresses, certificates, values
 from sbc.policy.documents import Node
 from sbc.policy.model import Server
 from sbc.policy.problems import Problems, UnfitError
@@ -139,6 +139,14 @@ PEER_TLS: Final = (
         choice("source", "certificate", "address"),
         default="source",
     ),
+    Key(
+        "reuse",
+        "true or false",
+        "whether our requests within a call go by the connection that it has opened and speaks by; false: by one of "
+        "our own, as for a service that reads only answers there",
+        one(values.flag),
+        default="true",
+    ),
     Key("certificate", _CERTIFICATE_FORMS, "shown to this peer", _PAIR[0].read, default="the interface's"),
     Key("key", _KEY_FORMS, "its private key", _PAIR[1].read),
     *_trust_keys("the interface's", "the interface's"),
@@ -182,6 +190,7 @@ def peer_tls(fields: Fields, interface: InterfaceTls, vault: Vault, problems: Pr
         identity=written.get("identity", "source"),
         pair=_pair(written, vault, problems, as_client=True),
         trust=_trust(written, interface.trust, vault, problems) if has_trust else None,
+        reuse=written.get("reuse", True),
     )
 
 

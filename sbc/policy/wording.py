@@ -120,6 +120,7 @@ def calls(peer: Peer) -> str:
         codecs(peer.codecs),
         "G.711 is not recoded" if peer.transcode == "off" else "",
         "no fax streams" if peer.t38 == "refuse" else "",
+        "holds are told as inactive" if peer.hold == "inactive" else "",
         _DIGITS.get(peer.dtmf, ""),
         "hears 180 instead of early media" if peer.early_media == "ringback" else "",
         "always gets an offer" if peer.delayed_offer == "convert" else "",
@@ -206,7 +207,8 @@ def tls(peer: Peer, domains: Sequence[str]) -> str:
         proof = f"its certificate must name {' or '.join(domains)}" if domains else ""
     always = "which it must always show" if peer.tls.identity == "certificate" else ""
     own = f"gets {peer.tls.pair.name}" if peer.tls.pair is not None else ""
-    return " · ".join(filter(None, (heard, ", ".join(filter(None, (proof, always))), own)))
+    apart = "" if peer.tls.reuse else "our requests go by connections of our own"
+    return " · ".join(filter(None, (heard, ", ".join(filter(None, (proof, always))), own, apart)))
 
 
 def hunting(route: Route) -> str:

@@ -24,13 +24,15 @@ from sbc.sip.uri import SipUri, parse_uri
 class Way(Struct, frozen=True):
     """How the requests of one user go. `proof`: the TLS profile that a new connection must prove; "": none can be
     opened. `is_secure`: over TLS, whatever their next hop says. `in_use`: the connection by which the peer has spoken
-    last in this dialog. `by_tls`: where the first hop of this dialog takes TLS.
+    last in this dialog. `by_tls`: where the first hop of this dialog takes TLS. `reuses`: whether they go by
+    connections that the peer has opened.
     """
 
     proof: str = ""
     is_secure: bool = False
     in_use: Flow | None = None
     by_tls: Address | None = None
+    reuses: bool = True
 
 
 class Connections:
@@ -79,8 +81,8 @@ class Connections:
         if flow.connection:
             yield flow
             return
-        used = self._in_use(flow, way) or self._aliased(flow, way)
-        if used is not None:
+        used = (self._in_use(flow, way) or self._aliased(flow, way)) if way.reuses else None
+        if used is not None:  # else the runtime finds one of ours, if there is one to this address
             yield used
         yield replace(flow, proved=(way.proof,)) if way.proof else flow
 

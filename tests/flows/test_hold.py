@@ -4,7 +4,12 @@
 import pytest
 
 from sbc.sdp import Direction
+from sbc.sdp.direction import direction_of
+from sbc.testing.build import sdp_of
+from sbc.testing.byhand import ByHand
 from sbc.testing.world import FAR
+
+from .transferring import called, can_talk, refers
 
 
 def talking(world, **options):
@@ -31,6 +36,73 @@ def test_hold_and_resume(world, holder, asked, answered):
     assert sbc.hears(other, one)
     one.hangs_up()
     assert sbc.cdr.only.cause == "normal"
+    assert sbc.idle()
+
+
+# --- where one side knows no hold but a=inactive ----------------------------------------------------------------------
+
+INACTIVE_ALONE = {"carrier": {"hold": "inactive"}}
+
+
+@pytest.mark.parametrize("asked", [Direction.SENDONLY, Direction.INACTIVE])
+@pytest.mark.parametrize("by", ["INVITE", "UPDATE"])
+def test_who_knows_inactive_alone_is_told_of_a_hold_so(world, asked, by):
+    sbc, office, carrier = talking(world, peers=INACTIVE_ALONE)
+    port = carrier.call.remote_sdp.media[0].port
+    office.holds(asked, by=by)
+    assert (carrier.direction, office.direction) == (Direction.INACTIVE, Direction.INACTIVE)
+    office.reinvites()
+    assert (carrier.direction, office.direction) == (Direction.INACTIVE, Direction.INACTIVE)
+    office.resumes(by=by)
+    assert (carrier.direction, office.direction) == (Direction.SENDRECV, Direction.SENDRECV)
+    assert carrier.call.remote_sdp.media[0].port == port  # never another place for media
+    assert sbc.hears(office, carrier)
+    assert sbc.hears(carrier, office)
+    office.hangs_up()
+    assert sbc.idle()
+
+
+def test_what_who_knows_inactive_alone_says_crosses_as_it_is(world):
+    sbc, office, carrier = talking(world, peers=INACTIVE_ALONE)
+    carrier.holds()
+    assert (office.direction, carrier.direction) == (Direction.SENDONLY, Direction.RECVONLY)
+    office.holds()
+    carrier.resumes()
+    assert carrier.direction is Direction.INACTIVE
+    office.resumes()
+    assert (office.direction, carrier.direction) == (Direction.SENDRECV, Direction.SENDRECV)
+    carrier.hangs_up()
+    assert sbc.idle()
+
+
+def test_being_held_as_inactive_is_no_will_to_hold(world):
+    """Held with music, and told that nothing goes either way: who takes the call over hears and is heard."""
+    sbc, office, carrier, branch = called(world, peers=INACTIVE_ALONE)
+    office.holds()
+    assert carrier.direction is Direction.INACTIVE
+    [call] = sbc.switch.calls.values()
+    wanted = call.media.sides["ingress"].wanted()
+    assert direction_of(wanted, wanted.media[0]) is Direction.SENDRECV
+    refers(office)
+    branch.answers()
+    sbc.run(1)
+    assert (branch.direction, carrier.direction) == (Direction.SENDRECV, Direction.SENDRECV)
+    assert can_talk(sbc, branch, carrier)
+    branch.hangs_up()
+    assert sbc.idle()
+
+
+def test_a_first_description_is_no_hold(world):
+    sbc = world(peers=INACTIVE_ALONE)
+    office, carrier = sbc.office(), sbc.carrier()
+    hand = ByHand(sbc, office)
+    music = sdp_of("10.0.0.5").replace(b"a=sendrecv", b"a=sendonly")
+    hand.sends("INVITE", f"sip:{FAR}@10.0.0.1", body=music, fields=(("Content-Type", "application/sdp"),))
+    carrier.answers()
+    assert carrier.direction is Direction.SENDONLY
+    hand.sends("ACK", to_tag=hand.our_tag, cseq=1)
+    hand.sends("BYE", to_tag=hand.our_tag, cseq=2)
+    assert carrier.got("BYE")
     assert sbc.idle()
 
 

@@ -133,6 +133,8 @@ class Walk:
         self.dice = dice = random.Random(seed)
         conditions = network(dice)
         peers = {name: manners_of_peer(dice) for name in ("office", "branch", "carrier")}
+        if seed % 5 == 0 and seed not in KEPT:  # without a throw of the dice: what was found stays where it was
+            peers["carrier"]["hold"] = "inactive"
         self.sbc = sbc = world(POLICY % "terminate", peers=peers, seed=seed, conditions=conditions)
         sbc.net.settle = lambda: None  # a move lets the network settle; here the next one may cross it
         self.tale = [f"seed {seed}", str(conditions), *[f"{name} {manners}" for name, manners in peers.items()]]

@@ -201,6 +201,24 @@ def test_a_request_in_a_dialog_goes_by_the_connection_that_the_peer_uses(world):
     assert sbc.idle()
 
 
+@pytest.mark.parametrize("who", ["carrier", "office"])
+def test_what_a_peer_has_opened_carries_no_request_of_ours_where_the_policy_says_so(world, who):
+    """Its own requests come by it and are answered there; ours go by one connection, which we have opened."""
+    sbc = world(POLICY, peers={"carrier": {"tls": {"reuse": "false"}}})
+    office, carrier = talking(sbc)
+    office.holds()
+    carrier.holds()
+    office.resumes()
+    carrier.resumes()
+    (carrier if who == "carrier" else office).hangs_up()
+    assert carrier.got("INVITE", "INVITE")
+    theirs, ours = (one.ends for one in sbc.net.streams.of("sbc"))
+    assert (theirs[1].host, ours[0].host, ours[0].flow.proved) == ("sbc", "sbc", ("carrier",))
+    by = {True: theirs[0].flow.local.port, False: 5061}  # their end of it
+    assert all(one.target.port == by[one.data.startswith(b"SIP/2.0")] for one in from_us(sbc, carrier))
+    assert sbc.idle()
+
+
 # RFC: 5923
 def test_a_lost_connection_is_opened_anew_within_the_dialog(world):
     """RFC 5923 §8.2: "the server MUST open a new connection to the resolved address"."""

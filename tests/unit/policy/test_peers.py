@@ -20,8 +20,8 @@ def test_a_pbx_may_move_calls_on_and_a_carrier_may_not(load, well):
 @pytest.mark.parametrize("name", ["office", "carrier-a"])
 def test_all_else_is_the_same_for_both_where_nothing_is_said(load, well, name):
     peer = load(well).peers[name]
-    assert (peer.t38, peer.dtmf, peer.early_media, peer.delayed_offer, peer.reliable) == (
-        "pass", "pass", "pass", "pass", "offer",
+    assert (peer.t38, peer.hold, peer.dtmf, peer.early_media, peer.delayed_offer, peer.reliable) == (
+        "pass", "pass", "pass", "pass", "pass", "offer",
     )  # fmt: skip
     assert (peer.methods, peer.events) == (TALK_METHODS, EVENTS)
     assert (peer.codecs, peer.headers, peer.session_timer) == (CodecRules(), HeaderRules(), SessionTimerRules())
@@ -31,6 +31,7 @@ WORDS = {
     "transfer": ("pass", "terminate", "refuse"),
     "redirect": ("follow", "refuse"),
     "t38": ("pass", "refuse"),
+    "hold": ("pass", "inactive"),
     "dtmf": ("pass", "rfc4733", "info"),
     "early_media": ("pass", "ringback"),
     "delayed_offer": ("pass", "convert"),

@@ -6,6 +6,7 @@ from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from sbc.core.address import Transport
+from sbc.policy import wording
 from sbc.policy.check import summary
 from sbc.policy.load import load_policy
 from sbc.policy.problems import PolicyError
@@ -226,6 +227,13 @@ def test_how_a_peer_proves_who_it_is(policy):
     assert policy(keys).peers["x"].tls == PeerTls(("sip.example.com", "b.example"), identity="certificate")
     pinned = policy(f"servers: sip:192.0.2.1;transport=tls, tls: {{pin: '{PIN}'}}").peers["x"].tls
     assert pinned == PeerTls(pins=(FINGERPRINT,))
+
+
+def test_whether_our_requests_go_by_connections_that_a_peer_has_opened(policy):
+    found = policy("servers: sip:x.example;transport=tls, tls: {reuse: false}")
+    assert found.peers["x"].tls == PeerTls(reuse=False)
+    assert wording.tls(found.peers["x"], ("x.example",)).endswith(" · our requests go by connections of our own")
+    assert policy("servers: sip:x.example;transport=tls").peers["x"].tls.reuse
 
 
 def test_what_a_peer_is_shown(policy, tmp_path):

@@ -112,6 +112,7 @@ def test_durations(seconds, said):
             "transfers are carried out here · redirections are followed",
         ),
         ("trunk", {"t38": "refuse", "dtmf": "info"}, "no fax streams · digits by INFO"),
+        ("trunk", {"hold": "inactive"}, "holds are told as inactive"),
         (
             "trunk",
             {"early_media": "ringback", "delayed_offer": "convert", "reliable": "off", "dtmf": "rfc4733"},
