@@ -262,12 +262,14 @@ class _Program:
                 unkept = await self._opened.state.finish(_FLUSH_SECONDS)
             if self._label and not self._engine.load().calls:
                 retire_identity(self._opened.store.path.parent, clock.boot_seconds() + clock.wall_at_zero())
-        if unkept:
+        problems: list[str] = []
+        if unkept:  # who comes next may find them in memory, as after a death: so this is no end in order
             log.error("state.lost", values=unkept, path=self._opened.state.place)
-            if self._is_leaving:  # who comes next may find them in memory, as after a death
-                raise OperatorError(f"{unkept} values are not on the disk")
+            problems.append(f"{self._opened.state.place}: {unkept} values are not on the disk")
         if unsaved:
-            raise OperatorError(f"{self._opened.store.path}: {unsaved} call records could not be stored and are lost")
+            problems.append(f"{self._opened.store.path}: {unsaved} call records could not be stored and are lost")
+        if problems:
+            raise OperatorError("\n".join(problems))
 
     # --- beginning ------------------------------------------------------------------------------------------------
 

@@ -187,6 +187,15 @@ def test_the_memory_of_the_journal_outlives_all_of_them_and_goes_with_a_stop(sup
     assert found == ["-", "kept", "kept"]
 
 
+def test_the_memory_of_the_journal_stays_where_signalling_could_not_write_all_to_the_disk(supervise):
+    name = uuid.uuid4().hex
+    run = supervise(f"NAME = {name!r}" + NAMED.replace("exit(0)", "exit(1)"))
+    run.said(2)
+    run.signal(signal.SIGTERM)
+    assert run.process.wait(10) == 1
+    (Path(FOLDER) / f"sbc-journal-{name}").unlink()
+
+
 KILLED_EARLY = """
 _, [fd] = ask_descriptors(wire.JournalMemory(NAME))
 if "--after" not in sys.argv:
