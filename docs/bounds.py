@@ -83,7 +83,7 @@ SHOWN = {
         "nothing: what is due beyond has its turn a hundredth of a second later"
     ),
     "UDP_QUEUE_OCTETS": (_TABLE, "udp_queue_octets"),
-    "REFUSED_REMEMBERED": (_FAMILY, "sbc_overload_shed_total"),
+    "REFUSED_REMEMBERED": (_TABLE, "refused_remembered"),
     "THROTTLED_SERVERS": (_TABLE, "throttled_servers"),
     "TRANSACTIONS TRANSACTIONS_RESERVED": (_TABLE, "transactions"),
     "TRANSACTION_OCTETS": (_TABLE, "transaction_octets"),

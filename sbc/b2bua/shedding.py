@@ -18,6 +18,7 @@ from sbc.b2bua.entrance import is_emergency
 from sbc.b2bua.overload import Kind, Overload, OverloadView, Verdict
 from sbc.core import limits
 from sbc.core.address import Flow, Transport
+from sbc.core.tables import Table
 from sbc.policy.model import Peer
 from sbc.sip.checks import ACCEPT, SUPPORTED, UNRELIABLE, allow_field
 from sbc.sip.commands import Respond
@@ -120,6 +121,11 @@ class Shedding:
 
     def next_deadline(self) -> float | None:
         return self.overload.next_deadline()
+
+    def table(self) -> Table:
+        """Requests that were refused, and are remembered."""
+        used = len(self._refused) + len(self._refused_before)
+        return Table("refused_remembered", used, limits.REFUSED_REMEMBERED, is_ring=True)
 
     def view(self) -> OverloadView:
         overload = self.overload

@@ -380,7 +380,8 @@ class Switch:
     def tables(self) -> tuple[Table, ...]:
         """How full each is; cheap."""
         former, doorstep = self._in_force.former, self.reception.doorstep
-        return engine_tables(self._context, self.endpoint, self.beside, former, doorstep, self._unstored)
+        tables = engine_tables(self._context, self.endpoint, self.beside, former, doorstep, self._unstored)
+        return (*tables, self.shedding.table())
 
     def call_view(self, ref: str) -> CallView | None:
         """The running call of this ref, or the one that has taken it in."""

@@ -255,6 +255,12 @@ def test_what_was_refused_is_remembered_within_bounds():
     for n in range(limits.REFUSED_REMEMBERED):
         bench.switch.receive(bench_invite(n), PBX, 0.05)
     assert len(bench.switch.shedding._refused) == limits.REFUSED_REMEMBERED // 2
+    table = next(table for table in bench.switch.tables() if table.name == "refused_remembered")
+    assert (table.used, table.most, table.is_ring) == (
+        len(bench.switch.shedding._refused),
+        limits.REFUSED_REMEMBERED,
+        True,
+    )
     assert judge.is_on
 
 
