@@ -45,6 +45,12 @@ KINDS: Final[Mapping[str, Kind]] = {
     "tls.refused": Kind(
         "An encrypted connection with {peer}[ at {remote}] was refused[: {reason}].", ("peer",), ("tls.proved",)
     ),
+    "tls.unproved": Kind(
+        "{peer} comes without its certificate[ from {remote}], and is served as somebody who has not logged in"
+        "[: {reason}].",
+        ("peer",),
+        ("tls.proved",),
+    ),
     "certificates.away": Kind(
         "Files of certificates or keys cannot be read, and the next start would fail: {files}.",
         (),

@@ -96,6 +96,8 @@ class TlsGate:
                 self._say(connection.flow, self._name(way), why, "in")
             return False
         self._stands(connection, session, shown, proved)
+        if not proved:
+            self._say_unproved(connection.flow, shown)
         if not proved and self._refused.get(self._name(way)) == "in" and self._need_not_prove(way):
             self._is_over(self._name(way), connection)  # who need prove nothing comes in again
         return True
@@ -203,6 +205,33 @@ class TlsGate:
             direction=direction,
             reason=why,
             **({"alarm": True} if alarm else {}),
+        )
+
+    def _say_unproved(self, flow: Flow, shown: Shown) -> None:
+        """It may go on, as anybody may on this interface; but it is the address of peers who all have to prove who they
+        are, and to the engine it is none of them: their calls are those of somebody who has not logged in.
+        """
+        policy = self._rules.policy
+        peers = [one for one in policy.tls_peers(flow.interface, flow.remote.host) if not one.accepts_any]
+        if not peers or any(one.tls.identity != "certificate" for one in peers):
+            return
+        peer = next((one for one in peers if one.kind == "trunk"), peers[0])
+        name = policy.tls_profile(peer.name)
+        profile = policy.tls_profiles.get(name)
+        if profile is None:
+            return
+        is_alarm = peer.kind == "trunk"
+        if is_alarm:
+            self._refused.setdefault(name, "in")
+        if not self._sayings.is_due(f"{flow.remote.host} {name} unproved"):
+            return
+        log.warning(
+            "tls.unproved",
+            peer=name,
+            remote=flow.remote.host,
+            interface=flow.interface,
+            reason=self._refusal(profile, shown),
+            **({"alarm": True} if is_alarm else {}),
         )
 
     def _need_not_prove(self, way: Way | None) -> bool:

@@ -544,6 +544,48 @@ async def test_the_alarm_of_who_has_to_prove_himself_stands_while_his_neighbour_
     assert said == [("tls.refused", "carrier"), ("tls.proved", "carrier")]
 
 
+async def test_a_carrier_without_its_certificate_is_an_alarm_where_anybody_may_come(monkeypatch):
+    """Its connection stands, as it may be that of somebody who logs in; to the engine it is no carrier's."""
+    said = []
+    monkeypatch.setattr(tls_gate.log, "warning", lambda event, **fields: said.append((event, fields)))
+    monkeypatch.setattr(tls_gate.log, "info", lambda event, **fields: said.append((event, fields["peer"])))
+    async with running(proving("certificate"), anybody()) as rig:
+        for _ in range(3):
+            async with await connect(rig) as stream:
+                assert await echoed(stream)
+        async with await connect(rig, source="127.0.0.2") as stream:  # nobody's address
+            assert await echoed(stream)
+        (unproved,) = said
+        async with await connect(rig, GOOD) as stream:
+            assert await echoed(stream)
+    assert unproved == (
+        "tls.unproved",
+        {
+            "peer": "carrier",
+            "remote": "127.0.0.1",
+            "interface": "outside",
+            "reason": "it has shown no certificate",
+            "alarm": True,
+        },
+    )
+    assert said[1:] == [("tls.proved", "carrier")]
+    assert rig.flows[0].proved == ()
+
+
+@pytest.mark.parametrize(
+    "others",
+    [(), (trunk("second", tls=PeerTls(("second.example",), trust=Trust(AUTHORITY.pem))),)],
+    ids=["its address is enough", "that of a neighbour is"],
+)
+async def test_no_alarm_about_an_address_whose_peers_need_not_prove_themselves(monkeypatch, others):
+    said = []
+    monkeypatch.setattr(tls_gate.log, "warning", lambda event, **_: said.append(event))
+    peers = (proving("certificate" if others else "source"), *others, anybody())
+    async with running(*peers) as rig, await connect(rig) as stream:
+        assert await echoed(stream)
+    assert said == []
+
+
 async def test_another_reason_why_a_server_is_refused_is_said_at_once(monkeypatch):
     said = []
     monkeypatch.setattr(tls_gate.log, "warning", lambda _event, **fields: said.append(fields["reason"]))

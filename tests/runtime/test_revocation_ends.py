@@ -53,7 +53,7 @@ def looks(ends, in_force, at, said):
 
 @pytest.mark.parametrize(("life", "early"), LIVES)
 def test_it_is_said_when_a_quarter_of_its_life_is_left_and_three_days_at_most(said, life, early):
-    """RFC 5280 §5.1.2.5: "The next CRL could be issued before the indicated date, but it will not be issued any later"."""
+    """RFC 5280 §5.1.2.5: "it will not be issued any later than the indicated date"."""
     ends = RevocationEnds()
     assert looks(ends, policy(crl(life)), 0, said) == []
     assert looks(ends, policy(crl(life)), life - early - 1, said) == []
