@@ -145,7 +145,7 @@ class QueueAged(Struct, frozen=True):
 
 class StateRestored(Struct, frozen=True):
     """What `StoreState` kept before the last stop, said before `start`. `is_late`: what was said last may be missing,
-    because the machine has died.
+    because the machine has died, or nobody has listened for longer than peers repeat it.
     """
 
     items: tuple[tuple[str, bytes], ...]

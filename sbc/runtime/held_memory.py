@@ -9,9 +9,13 @@ import mmap
 import os
 from typing import Final
 
+import structlog
+
 from sbc.core import limits
 from sbc.runtime.keeper import Keeper
 from sbc.runtime.memory_journal import EXTENT_OCTETS, MemoryJournal
+
+log = structlog.get_logger("state")
 
 _OCTETS: Final = limits.STATE_OCTETS // EXTENT_OCTETS * EXTENT_OCTETS
 
@@ -23,6 +27,8 @@ def open_journal(keeper: Keeper, stack: contextlib.ExitStack, identity: bytes) -
     fd = keeper.journal_memory(identity.hex())
     if fd is None:
         return None
+    if not os.fstat(fd).st_nlink:
+        log.info("state.memory_unnamed")
     held = HeldMemory(fd)
     stack.callback(held.close)
     return held.journal()

@@ -30,7 +30,7 @@ _DISK_AT: Final = 52  # four octets: how the disk was; and four: how it may be n
 _COMPLETE_AT: Final = 60
 _TABLE_AT: Final = 64  # an octet for each extent: 0, or the class of its slots plus one
 _SEEN_AT: Final = 4_088
-_HEAD_OCTETS: Final = 4_096
+_PAGE_OCTETS: Final = 4_096
 _MOST_EXTENTS: Final = _SEEN_AT - _TABLE_AT
 _SEEN: Final = struct.Struct("<d")
 _FIELDS: Final = struct.Struct("<QIH")  # sequence number (0: free), octets of the value, octets of the key
@@ -120,12 +120,12 @@ class MemoryJournal:
     @property
     def seen(self) -> float:
         """When somebody last heard what peers say, in seconds of the engine's clock; zero: not known."""
-        found: float = _SEEN.unpack(self._memory[_SEEN_AT:_HEAD_OCTETS])[0]
+        found: float = _SEEN.unpack(self._memory[_SEEN_AT:_PAGE_OCTETS])[0]
         return found
 
     @seen.setter
     def seen(self, now: float) -> None:
-        self._memory[_SEEN_AT:_HEAD_OCTETS] = _SEEN.pack(now)
+        self._memory[_SEEN_AT:_PAGE_OCTETS] = _SEEN.pack(now)
 
     def items(self) -> Iterator[tuple[str, bytes]]:
         """In no order. It may not be changed meanwhile."""
@@ -140,7 +140,7 @@ class MemoryJournal:
         """Empty, and not complete. `identity`: 16 octets, of the state.db that it is filled from. Raises OSError."""
         self._ground.clear()
         self._start_empty()
-        self._ground.grow(0, _HEAD_OCTETS)
+        self._ground.grow(0, _PAGE_OCTETS)
         self.identity, self.clock_offset = identity, clock_offset
         header = _HEADER.pack(_MAGIC, VERSION, EXTENT_OCTETS, len(self._memory), identity, clock_offset)
         self._memory[0 : _SUM_AT + _SUM.size] = header + _SUM.pack(zlib.crc32(header))

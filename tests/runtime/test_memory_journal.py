@@ -1,17 +1,20 @@
 """A value is there or the one before it, wherever the process was killed; and nothing but ours is read."""
 
+import contextlib
 import mmap
 import os
 import random
 import signal
 import struct
 import time
+from types import SimpleNamespace
 
 import pytest
+import structlog
 
 from sbc.core import limits
 from sbc.runtime import memory_journal
-from sbc.runtime.held_memory import HeldMemory
+from sbc.runtime.held_memory import HeldMemory, open_journal
 from sbc.runtime.memory_journal import CLASSES, EXTENT_OCTETS, HEAD_OCTETS, NOTHING, SMALLEST_OCTETS, MemoryFullError
 from tests.runtime.memory_of_tests import TEARS, KilledError, MemoryOfTests
 
@@ -333,6 +336,15 @@ def test_what_is_read_first_is_there_before_it_is_read():
     assert os.fstat(fd).st_blocks * 512 == mmap.PAGESIZE
     held.close()
     os.close(fd)
+
+
+@pytest.mark.parametrize("is_named", [True, False])
+def test_memory_that_a_death_of_all_would_take_is_said(is_named, tmp_path):
+    fd = os.open(tmp_path / "journal", os.O_RDWR | os.O_CREAT) if is_named else os.memfd_create("journal")
+    keeper = SimpleNamespace(journal_memory=lambda name: fd if name == NAME.hex() else None)
+    with structlog.testing.capture_logs() as said, contextlib.ExitStack() as stack:
+        open_journal(keeper, stack, NAME)
+    assert [line["event"] for line in said] == ([] if is_named else ["state.memory_unnamed"])
 
 
 def test_the_memfd_is_mapped_sparse_and_what_is_in_it_is_found_again():
