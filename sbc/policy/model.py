@@ -298,7 +298,7 @@ class Peer(Struct, frozen=True):
     @property
     def is_anybody(self) -> bool:
         """Whether what speaks as this peer may be anybody at all, until its credentials have shown otherwise."""
-        return self.accepts_any and self.tls.identity == "source"
+        return self.accepts_any and self.tls.identity != "certificate"
 
 
 class Route(Struct, frozen=True):

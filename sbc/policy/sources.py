@@ -114,7 +114,7 @@ class SourceTable:
     def _may_be_anybody(self, peer: Peer, interface: str, transport: Transport) -> bool:
         """Whoever has proved nothing, from wherever he is."""
         is_here = peer.accepts_any and peer.interface == interface and transport in peer.transports
-        return is_here and peer.tls.identity == "source"
+        return is_here and peer.tls.identity != "certificate"
 
     def _search(self, interface: str, key: str | tuple[str, tuple[str, ...]], transport: Transport) -> _Candidates:
         strangers = self._strangers.get((transport, interface))
@@ -134,7 +134,7 @@ class SourceTable:
 
     def _unproved(self, interface: str, host: str, transport: Transport) -> _Candidates:
         near = self._longest_prefix(interface, host)
-        return tuple([peer for peer in near if transport in peer.transports and peer.tls.identity == "source"])
+        return tuple([peer for peer in near if transport in peer.transports and peer.tls.identity != "certificate"])
 
     def _proved(self, interface: str, host: str, proved: tuple[str, ...]) -> _Candidates:
         """Over TLS. Who has proved to be somebody is nobody else."""

@@ -97,6 +97,17 @@ def test_another_certificate_gets_no_call(world):
     assert sbc.idle()
 
 
+def test_a_trunk_that_is_known_by_its_address_calls_without_a_certificate_and_is_called_by_its_name(world):
+    sbc = world(POLICY, peers={"carrier": {"tls": {"identity": "address"}}})
+    office, carrier = talking(sbc, certificate="")
+    assert sbc.hears(office, carrier)
+    carrier.hangs_up()
+    office.invites(FAR)
+    assert office.got(503)  # where we connect, it must show who it is
+    assert [record.cause for record in sbc.cdr] == ["normal", "unreachable"]
+    assert sbc.idle()
+
+
 def test_a_trunk_that_must_prove_itself_is_nobody_without_its_certificate(world):
     sbc = world(POLICY, peers=CERTIFICATE)
     sbc.office()

@@ -227,6 +227,22 @@ def test_peers_at_one_source_are_told_apart_by_transport():
     assert [who(table, "192.0.2.1", transport) for transport in Transport] == [["b"], ["b"], ["a"]]
 
 
+@pytest.mark.parametrize("identity", ["source", "address"])
+def test_who_need_show_no_certificate_is_known_by_its_address(identity):
+    table = made(over("a", UDP, TLS, identity=identity))
+    assert who(table, "192.0.2.1", UDP) == ["a"]
+    assert who(table, "192.0.2.1", TLS) == ["a"]
+    assert who(table, "192.0.2.2", TLS) == []
+
+
+@pytest.mark.parametrize("identity", ["source", "address"])
+def test_anybody_is_a_peer_from_anywhere_that_need_show_no_certificate(identity):
+    """And is anybody, until its credentials have shown otherwise."""
+    table = made(far := over("far", UDP, TLS, identity=identity, accepts_any=True))
+    assert who(table, "198.51.100.9", TLS) == who(table, "198.51.100.9", UDP) == ["far"]
+    assert far.is_anybody
+
+
 def test_who_must_show_a_certificate_is_nobody_without():
     table = made(over("a", TLS, identity="certificate"))
     assert who(table, "192.0.2.1", TLS) == []
