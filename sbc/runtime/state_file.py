@@ -43,12 +43,18 @@ class StateFile:
             self._connection.execute("PRAGMA synchronous=FULL")
             self._connection.execute(_TABLE.format("state"))
             self._connection.execute(_TABLE.format("about"))
-            self._connection.execute(_DRAW, (IDENTITY,))
-            about = self._connection.execute("SELECT key, value FROM about").fetchall()
+            about = self._read_about()
+            if IDENTITY not in about:  # a write, for which somebody who looks into the file may let us wait
+                self._connection.execute(_DRAW, (IDENTITY,))
+                about = self._read_about()
         except BaseException:
             self._connection.close()
             raise
-        self._about = {key: value for key, value in about if isinstance(key, str) and isinstance(value, bytes)}
+        self._about = about
+
+    def _read_about(self) -> dict[str, bytes]:
+        about = self._connection.execute("SELECT key, value FROM about").fetchall()
+        return {key: value for key, value in about if isinstance(key, str) and isinstance(value, bytes)}
 
     @property
     def identity(self) -> bytes:

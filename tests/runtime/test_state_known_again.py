@@ -1,5 +1,8 @@
 """The memory knows its `state.db` again, whenever we have died, and takes none for it that others have written."""
 
+import contextlib
+import sqlite3
+
 import pytest
 import structlog
 
@@ -43,6 +46,21 @@ async def test_memory_is_not_believed_where_somebody_else_has_worked_on_the_disk
     assert lives.begins() == {"call/2": b"B"}
     assert [line["reason"] for line in said] == ["somebody else has written state.db since"]
     assert not lives.store.is_late
+
+
+async def test_it_is_known_while_an_operator_is_about_to_write_into_it(lives, said):
+    """With sqlite3, in the middle of the night. To read, nobody has to wait for him."""
+    lives.begins()
+    lives.keeps(call_1=b"a")
+    await lives.ends()
+    lives.keeps(call_2=b"b")
+    lives.dies()
+    with contextlib.closing(sqlite3.connect(lives.folder / "state.db", isolation_level=None)) as operator:
+        operator.execute("BEGIN IMMEDIATE")
+        assert lives.begins() == {"call/1": b"a", "call/2": b"b"}
+        lives.memory = MemoryOfTests()
+        assert lives.begins() == {"call/1": b"a"}
+    assert said == []
 
 
 @pytest.fixture
