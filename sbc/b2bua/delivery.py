@@ -188,7 +188,8 @@ class Delivery:
                     ref, lambda call: call.take_response(leg, n, response, flow, now, is_genuine=genuine), now
                 )
             case _:
-                return end_orphan(user, out, peer, self._context.relations, now)
+                ended = end_orphan(user, out, peer, self._context.relations, now)
+                return [*self._living.left_answered(user, out), *ended]
 
     def _stray(self, response: Response, flow: Flow, peer: Peer | None, data: bytes, now: float) -> Sequence[Out]:
         """A 2xx to an INVITE of ours that no transaction awaits: of an earlier life of this program, or very late."""

@@ -19,8 +19,10 @@ from sbc.b2bua.ended_dialogs import REPEATED_SECONDS, SavedEnd, SavedEnded, save
 from sbc.b2bua.leftovers import SavedSetup, save_setup, setup_mark
 from sbc.b2bua.saved_call import SavedCall, save_call
 from sbc.b2bua.states import Ended, Talking
+from sbc.b2bua.unanswered import Unanswered
 from sbc.core.commands import Log, StoreState
 from sbc.core.surrogates import plain
+from sbc.sip.transaction.outputs import ResponseReceived
 from sbc.trace.masking import shown_error
 
 PREFIX: Final = "call/"
@@ -60,7 +62,7 @@ def decode(value: bytes) -> Saved:
 class CallJournal:
     """`touched` by every step of a call, `over` when it is forgotten, `take` at the end of what the switch does."""
 
-    __slots__ = ("_ended", "_kept", "_marks", "_over", "_talking", "_tombs", "_touched", "_unstored")
+    __slots__ = ("_ended", "_kept", "_marks", "_over", "_talking", "_tombs", "_touched", "_unstored", "unanswered")
 
     def __init__(self) -> None:
         self._touched: dict[str, Call] = {}
@@ -71,6 +73,7 @@ class CallJournal:
         self._marks: dict[str, Hashable] = {}  # by call that does not talk: what a new value would be written for
         self._tombs: deque[tuple[float, str]] = deque()  # calls that are over, and when that need not be known any more
         self._unstored: set[str] = set()  # of those: whose records are not on the disk for certain
+        self.unanswered = Unanswered()  # of those: what the life before has left, and this one has said
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -104,11 +107,20 @@ class CallJournal:
         self._kept.discard(ref)
         self._talking.discard(ref)
         self._marks.pop(ref, None)
+        self.unanswered.forget(ref)
         outs = [StoreState(PREFIX + ref, None)]
         if ref in self._ended:
             self._ended.discard(ref)
             outs.append(StoreState(PREFIX + ref + END, None))
         return outs
+
+    def answered(self, user: Hashable, out: ResponseReceived) -> list[StoreState]:
+        """A response to something that no call has said: what need not be said in a further life."""
+        found = self.unanswered.take(user, out)
+        if found is None:
+            return []
+        ref, left = found
+        return [StoreState(PREFIX + ref + (END if isinstance(left, SavedEnd) else ""), encode(left))]
 
     def take(self, now: float) -> list[StoreState | Log]:
         """What is to be written now; empty where nothing has changed."""

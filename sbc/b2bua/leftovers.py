@@ -9,7 +9,7 @@ answers it all the same gets ACK and BYE by `orphans`. The transactions' timers 
 over may leave the same behind (`ended_dialogs`). `recovery` uses it.
 """
 
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from copy import copy
 from typing import TYPE_CHECKING, Final
 
@@ -74,16 +74,17 @@ class Leftovers:
         if legs:
             self._legs[ref] = {n: reached_again(leg) for n, leg in legs.items()}
 
-    def start(self, now: float) -> list[Order | Command]:
-        """All that is to be said, once."""
+    def start(self, said: Callable[[int, str, int], None], now: float) -> list[Order | Command]:
+        """All that is to be said, once. `said` is told, of each leg, the last part of its user, the ref, its number."""
         legs, self._legs = self._legs, {}
         calls, self._calls = self._calls, {}
         outs: list[Order | Command] = []
         for ref, saved in calls.items():
             outs += self._end(ref, saved, now)
-        left = [leg for of_call in legs.values() for leg in of_call.values()]
-        for serial, leg in enumerate(left):
+        left = [(ref, n, leg) for ref, of_call in legs.items() for n, leg in of_call.items()]
+        for serial, (ref, n, leg) in enumerate(left):
             outs += farewell(leg, serial, now)
+            said(serial, ref, n)
         return outs
 
     def _end(self, ref: str, saved: SavedSetup, now: float) -> list[Command]:
@@ -126,8 +127,8 @@ def farewell(left: SavedLeg, serial: int, now: float) -> list[Order]:
 
 
 def _goodbye(left: SavedLeg, user: tuple[str, str, int], now: float) -> list[Order]:
-    """To who was about to hear it, or has answered while the caller had not been told. Nobody writes down that it was
-    said: the next life may say it once more, and does so under a later number.
+    """To who was about to hear it, or has answered while the caller had not been told. Only its answer is written down
+    (`unanswered`): without one the next life says it once more, under a later number.
     """
     dialog, uac = copy(left.dialog), left.uac
     if dialog is None:

@@ -11,10 +11,12 @@ from sbc.b2bua.commands import Log
 from sbc.b2bua.context import Context
 from sbc.b2bua.journal import CallJournal
 from sbc.core.address import Flow
+from sbc.core.commands import StoreState
 from sbc.core.shares import Shares
 from sbc.core.timers import Schedule
 from sbc.sip.commands import Respond, SendMessage
 from sbc.sip.transaction.key import ServerKey
+from sbc.sip.transaction.outputs import ResponseReceived
 from sbc.trace.masking import shown_error
 from sbc.trace.recorder import leg_name
 
@@ -89,6 +91,10 @@ class LivingCalls:
         if self.calls.pop(call.ref, None) is not None:
             self.shares.give_back(self._begun_by.pop(call.ref))
         self._forgotten(call.ref)
+
+    def left_answered(self, user: Hashable, out: ResponseReceived) -> list[StoreState]:
+        """A response to something that no call here has said: calls of the life before may have."""
+        return self._journal.answered(user, out)
 
     # --- tapes: of calls, and of peers --------------------------------------------------------------------------------
 

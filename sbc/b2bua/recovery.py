@@ -70,7 +70,7 @@ class Recovery:
     def start(self, now: float) -> list[Out]:
         """Once; what is to be said now."""
         outs, self._lost = self._lost, []
-        outs += self._leftovers.start(now)
+        outs += self._leftovers.start(self._journal.unanswered.said, now)
         outs += self._records
         self._records = []
         restored, self._restored = self._restored, []
@@ -117,12 +117,14 @@ class Recovery:
             case SavedSetup():
                 self._leftovers.restore(ref, saved, now)
                 self._journal.is_over(ref, now + REPEATED_SECONDS, is_stored=False)
+                self._journal.unanswered.keep(ref, saved)
                 self._set_up += 1
             case SavedEnded(_, at, until, account, ending):
                 self._ended.restore(ref, saved, now)
                 record = Account.restored(ref, account).record(ending, at, self._context.wall)
                 self._records += [AskMedia(wire.DeleteSession(ref)), WriteCdr(record)]
                 self._journal.is_over(ref, min(until, now + REPEATED_SECONDS), is_stored=False)
+                self._journal.unanswered.keep(ref, saved)
             case SavedEnd():
                 raise UnreadableError("the end of a call that is not there")
 
@@ -139,6 +141,8 @@ class Recovery:
             self._records.append(WriteCdr(account.record(end.ending, end.at, context.wall)))
         until = min(end.at, now) + REPEATED_SECONDS
         self._journal.is_over(ref, until, is_stored=end.is_over, has_end=True)
+        if not end.is_over:
+            self._journal.unanswered.keep(ref, end)
 
     def _lose(self, ref: str, error: Exception, now: float, *joined: str) -> None:
         """Of a version that is not read, damaged, or of a policy that does not fit. Whatever it held is let go of.
