@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from sbc.core.address import Transport
+from sbc.sdp import Direction
 from sbc.sdp.parse import parse_sdp
 from sbc.sip.message import Request
 from sbc.sip.parse import parse_message
@@ -62,16 +63,18 @@ def test_the_three_names_are_tried_in_order_on_port_5061(teams):
     assert found == [(name, 5061, Transport.TLS) for name in NAMES]
 
 
-def test_calls_come_from_the_published_networks_with_a_certificate_that_has_one_of_the_names(shipped, teams):
+def test_calls_come_from_the_published_networks_over_tls_alone(shipped, teams):
     assert teams.accept == ("52.112.0.0/14", "52.122.0.0/15")
-    assert (teams.tls.identity, teams.tls.domains) == ("certificate", tuple(NAMES))
     policy = shipped("providers/teams.yaml")
-    proved = (policy.tls_profile("teams"),)
     for host in ("52.112.0.1", "52.115.255.254", "52.122.0.1", "52.123.255.254"):
-        assert policy.identify("cloud", host, 40_000, Transport.TLS, proved) is teams
-        assert policy.identify("cloud", host, 40_000, Transport.TLS, ()) is None
+        assert policy.identify("cloud", host, 40_000, Transport.TLS, ()) is teams
+        assert policy.identify("cloud", host, 40_000, Transport.TCP, ()) is None
     for host in ("52.111.255.254", "52.116.0.1", "52.121.255.254", "52.124.0.1"):
-        assert policy.identify("cloud", host, 40_000, Transport.TLS, proved) is None
+        assert policy.identify("cloud", host, 40_000, Transport.TLS, ()) is None
+
+
+def test_where_it_connects_it_is_asked_for_no_certificate_and_where_we_connect_it_must_have_one_of_the_names(teams):
+    assert (teams.tls.identity, teams.tls.domains) == ("address", tuple(NAMES))
 
 
 @pytest.mark.parametrize("certificate", ["sip.pstnhub.microsoft.com.evil.example", "pstnhub.microsoft.com"])
@@ -167,13 +170,83 @@ def test_it_is_told_of_no_refer_and_a_refer_of_it_is_refused():
     """Then Teams carries transfers out by itself."""
     sbc, proxy, carrier = called()
     [invite] = sent_to(sbc, proxy, "INVITE")
-    assert "REFER" not in invite.header("Allow")
+    allowed = invite.header("Allow").split(", ")
+    assert "REFER" not in allowed
+    assert {"INVITE", "ACK", "CANCEL", "BYE", "INFO", "NOTIFY", "PRACK", "UPDATE", "OPTIONS"} == set(allowed)
     proxy.call.target = proxy.call.target.replace("sbc.example.com", "203.0.113.10")  # it looks no names up
     proxy.transfers(MOBILE)
     assert proxy.got("405 REFER")
     assert carrier.is_talking
     carrier.hangs_up()
     assert sbc.idle()
+
+
+def test_a_request_of_ours_never_goes_by_a_connection_that_it_has_opened():
+    """What it asks in the call comes by one of its own, as its calls do; our BYE goes by ours."""
+    sbc, proxy, carrier = called()
+    proxy.call.target = proxy.call.target.replace("sbc.example.com", "203.0.113.10")  # it looks no names up
+    proxy.presses("5")
+    assert len(sbc.net.streams.of("sbc")) == 2
+    carrier.hangs_up()
+    assert proxy.got("BYE")
+    sent = [one for one in sbc.net.log if one.sender == "sbc" and one.receiver == proxy.name]
+    requests = {one.target.port for one in sent if not one.data.startswith(b"SIP/2.0")}
+    answers = {one.target.port for one in sent if one.data.startswith(b"SIP/2.0")}
+    assert requests == {5061}
+    assert answers.isdisjoint({5061})
+    assert answers
+    assert sbc.idle()
+
+
+@pytest.mark.parametrize("old", [False, True])
+def test_a_hold_of_the_carrier_is_inactive_there_and_its_media_never_goes_elsewhere(old):
+    """Media re-targeting, 0.0.0.0, sendonly and recvonly are what it does not know."""
+    sbc, proxy, carrier = called()
+    before = len(sent_to(sbc, proxy, "INVITE"))
+    where = proxy.call.remote_sdp.media[0].port
+    carrier.holds(old=old)
+    assert proxy.direction is Direction.INACTIVE
+    carrier.resumes()
+    assert proxy.direction is Direction.SENDRECV
+    held, resumed = [parse_sdp(one.body) for one in sent_to(sbc, proxy, "INVITE")[before:]]
+    assert {one.media[0].port for one in (held, resumed)} == {where}
+    assert {(one.media[0].connection or one.connection).address for one in (held, resumed)} == {"203.0.113.10"}
+    assert sbc.hears(proxy, carrier)
+    carrier.hangs_up()
+    assert sbc.idle()
+
+
+def test_nothing_that_it_refuses_is_sent():
+    """SIPS URIs, Replaces, an address where a name belongs, a Record-Route."""
+    sbc, proxy, carrier = called()
+    carrier.holds()
+    carrier.resumes()
+    carrier.hangs_up()
+    sbc.run(70)
+    requests = [one for method in ("INVITE", "ACK", "BYE", "OPTIONS") for one in sent_to(sbc, proxy, method)]
+    assert {one.method for one in requests} == {"INVITE", "ACK", "BYE", "OPTIONS"}
+    for one in requests:
+        names = {name.lower() for name, _ in one.fields}
+        assert names.isdisjoint({"replaces", "record-route"})
+        assert not [value for name, value in one.fields if "sips:" in value.lower()]
+        assert "203.0.113.10" not in str([value for _, value in one.fields])
+    assert sbc.idle()
+
+
+@pytest.mark.parametrize(("status", "goes_on"), [(503, True), (603, False), (486, False)])
+def test_a_busy_centre_is_left_for_the_next_one_and_a_callee_who_declines_is_not_called_again(status, goes_on):
+    sbc = World(PROFILE, names=NAMES)
+    first, second, carrier = a_proxy(sbc), a_proxy(sbc, "52.114.1.10:5061"), a_carrier(sbc)
+    carrier.invites(DESK)
+    first.refuses(status, fields=(("Retry-After", "1"),) if status == 503 else ())
+    assert bool(sent_to(sbc, second, "INVITE")) is goes_on
+    if goes_on:
+        second.answers()
+        carrier.hangs_up()
+    else:
+        assert carrier.call.status == status
+    sbc.run(40)
+    assert sbc.switch.calls == {}
 
 
 def test_the_next_name_is_tried_when_the_first_does_not_answer():
