@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from sbc.policy import crosscheck, peercheck, routecheck, sourcecheck, tlscheck
+from sbc.policy import crosscheck, listcheck, peercheck, routecheck, sourcecheck, tlscheck
 from sbc.policy.addresses import ANY
 from sbc.policy.engine import Policy
 from sbc.policy.identity import caller_id
@@ -61,6 +61,7 @@ def build_policy(draft: Draft, start: Where, files: tuple[str, ...], vault: Vaul
     peers += [made.peer(name, fields, "trunk") for name, fields in draft.named["trunks"].items()]
     routes = [made.route(n, fields) for n, fields in enumerate(draft.lists["routes"], 1)]
     sourcecheck.check_sources(peers, routes, dids, plan, problems)
+    listcheck.check_lists(peers, interfaces, problems)
     routecheck.warn_operator(peers, routes, dids, plan, problems)
     problems.raise_any(files)
     return Policy(

@@ -36,7 +36,7 @@ def check_sources(
 ) -> None:
     by_source: dict[tuple[str, str], list[Peer]] = {}
     for peer in peers:
-        for source in _sources(peer):
+        for source in sources_of(peer):
             by_source.setdefault((peer.interface, source), []).append(peer)
     takes = _Takers(routes, dids, plan)
     for (_, source), sharing in by_source.items():
@@ -179,7 +179,8 @@ def _check_any(anywhere: Sequence[Peer], problems: Problems) -> None:
             )
 
 
-def _sources(peer: Peer) -> tuple[str, ...]:
+def sources_of(peer: Peer) -> tuple[str, ...]:
+    """Networks and names, as text."""
     if peer.accept:
         return peer.accept
     hosts = (canonical_ip(server.host) or server.host for server in peer.servers)
