@@ -1,13 +1,15 @@
 """`sbc run` with encrypted listeners: certificates out of files, exchanged while connections stand."""
 
+import contextlib
 import datetime as dt
 import signal
 import socket
 import ssl
 
 import pytest
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from sbc.testing.certificates import BEGINS, Authority
+from sbc.testing.certificates import BEGINS, Authority, self_signed
 
 pytestmark = pytest.mark.loopback
 
@@ -30,6 +32,7 @@ trunks:
 routes:
   - {{name: out, from: office, to: ["+X."], via: [carrier]}}
 """
+PATIENCE = 10.0
 SOON = dt.datetime.now(dt.UTC) + dt.timedelta(days=5)
 OPTIONS = (
     "OPTIONS sip:sbc.example SIP/2.0\r\nVia: SIP/2.0/TLS {host}.40:5061;branch=z9hG4bK{branch}\r\nMax-Forwards: 70\r\n"
@@ -131,6 +134,56 @@ def test_a_reload_adds_and_takes_away_encrypted_listeners(process, tmp_path, aut
         assert secured.recv(1) == b""  # declared: a cut would raise
     with connect(process, tmp_path, authority, good) as secured:
         assert answer(secured, process, "two").startswith("SIP/2.0 200 ")
+
+
+def started_with(start, authority, tmp_path, tls):
+    """`tls`: the trunk's, instead of a certificate that it must always show; with OPTIONS to it."""
+    authority.issue("sbc.example").write(tmp_path, "ours")
+    (tmp_path / "ca.pem").write_text(authority.pem)
+    template = POLICY.replace("tls: {{domain: sip.carrier.example, identity: certificate}}",
+                              f"tls: {{{{{tls}}}}}\n    health: {{{{options: 1s, retry: 1s}}}}")  # fmt: skip
+    for name in ("ours.pem", "ours.key", "ca.pem"):
+        template = template.replace(name, str(tmp_path / name))
+    return start(template=template).ready()
+
+
+def test_a_trunk_that_is_known_by_its_address_is_heard_whatever_its_certificate_is_for(
+    start, host, authority, tmp_path
+):
+    """As public ones are, for servers alone (RFC 5280 §4.2.1.12); a stranger gets nothing all the same."""
+    process = started_with(start, authority, tmp_path, "domain: sip.carrier.example, identity: address")
+    of_a_server = authority.issue("sip.carrier.example", uses=(ExtendedKeyUsageOID.SERVER_AUTH,))
+    with connect(process, tmp_path, authority, of_a_server) as secured:
+        assert answer(secured, process, "one").startswith("SIP/2.0 200 ")
+    with connect(process, tmp_path, authority) as secured:
+        assert answer(secured, process, "two").startswith("SIP/2.0 200 ")
+
+
+def test_a_pinned_trunk_signs_its_own_certificate_and_no_other_one_is_taken(start, host, authority, tmp_path):
+    own = self_signed("whatever.example")
+    with contextlib.closing(socket.create_server((f"{host}.40", 5061))) as listener:
+        listener.settimeout(PATIENCE)
+        process = started_with(start, authority, tmp_path, f'pin: "sha256:{own.fingerprint}"')
+        with accepted(listener, tmp_path, own) as secured:
+            assert secured.recv(65_536).startswith(b"OPTIONS sip:")
+        with contextlib.suppress(OSError), accepted(listener, tmp_path, authority.issue("whatever.example")) as secured:
+            assert secured.recv(65_536) == b""  # well signed, for the same name, and another one
+    process.until(lambda: process.events("tls.refused"))
+    assert process.events("tls.refused")[0]["peer"] == "carrier"
+    with connect(process, tmp_path, authority) as secured:  # where it connects, its address says who it is
+        assert answer(secured, process, "one").startswith("SIP/2.0 200 ")
+
+
+def accepted(listener, tmp_path, issued):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*issued.write(tmp_path, "carrier"))
+    plain, _ = listener.accept()
+    plain.settimeout(PATIENCE)
+    try:
+        return context.wrap_socket(plain, server_side=True)
+    except BaseException:
+        plain.close()
+        raise
 
 
 def test_keys_come_by_systemd_credentials_and_new_ones_with_a_reload(start, host, authority, tmp_path, monkeypatch):
