@@ -17,7 +17,7 @@ from sbc.b2bua.listeners import FormerListeners
 from sbc.b2bua.media import MediaRules
 from sbc.b2bua.reachable import locals_of, own_places
 from sbc.b2bua.states import Talking
-from sbc.b2bua.ways import has_tls, proof_of, way_of
+from sbc.b2bua.ways import has_tls, is_by_tls, proof_of, way_of
 from sbc.b2bua.whose import ref_of
 from sbc.core.address import Address, Transport
 from sbc.peering.hop import server_uri
@@ -41,7 +41,7 @@ class PolicyInForce:
         endpoint.is_renamed = _renames(context.policy)
         endpoint.own = own_places(context.policy)
         endpoint.layer.proof = lambda peer: proof_of(peer, context.policy)
-        self._find_ways()
+        self.find_ways()
 
     # --- names --------------------------------------------------------------------------------------------------------
 
@@ -74,7 +74,7 @@ class PolicyInForce:
         context.media_rules = media_rules(policy)
         self._endpoint.is_renamed = _renames(policy)
         self._endpoint.own = own_places(policy)
-        self._find_ways()
+        self.find_ways()
         outs = [
             *moved,
             *self.watch_names(now),
@@ -86,9 +86,11 @@ class PolicyInForce:
             policy.learn_addresses(host, addresses)  # it has never heard of them, and the DNS need not say it again
         return outs
 
-    def _find_ways(self) -> None:
-        """Nobody is asked how a request goes over TLS where nothing ever has spoken it."""
-        if has_tls(self._context.policy):
+    def find_ways(self) -> None:
+        """Nobody is asked how a request goes over TLS where nothing ever has spoken it; a call of an earlier life may
+        have, by a policy that is no more.
+        """
+        if has_tls(self._context.policy) or any(is_by_tls(call.legs) for call in self._context.calls.values()):
             self._endpoint.way = partial(way_of, context=self._context, beside=self._beside)
 
     def _calls_of_changed(self, old: Policy, new: Policy) -> Iterator[str]:

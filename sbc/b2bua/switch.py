@@ -306,6 +306,7 @@ class Switch:
                     lambda: self.keeping_out.restore(items, now, at_zero),
                     lambda: self._drain.restore(items),
                     lambda: self._recovery.restore(items, now, is_late=is_late),
+                    self._in_force.find_ways,
                 )
                 return self._run(refused, now)
             case PolicyChanged(policy):

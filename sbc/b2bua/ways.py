@@ -5,11 +5,12 @@ the peer's Contact names (RFC 5922 §7.2), and goes over TLS where the dialog wa
 switch, and changes nothing.
 """
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from typing import Final
 
 from sbc.b2bua.beside.beside import Beside
 from sbc.b2bua.context import Context
+from sbc.b2bua.leg import Leg
 from sbc.core.address import Address, Flow, Transport
 from sbc.policy.engine import Policy
 from sbc.policy.model import Peer
@@ -29,7 +30,10 @@ def way_of(user: Hashable, context: Context, beside: Beside) -> Way:
             return _NO_WAY if peer is None else _way(peer, policy)
         case ("beside", str(id_), int(n)):
             peer = beside.asked(id_, n)
-            return _NO_WAY if peer is None else _way(peer, policy, beside.came_by(id_, n))
+            side = beside.side(id_, n)
+            if peer is None or side is None:
+                return _NO_WAY if peer is None else _way(peer, policy)
+            return _way(peer, policy, side.came_by, side.by_tls)
         case (str(ref), int(n), int()) if ref in context.calls:
             call = context.calls[ref]
             leg = call.legs[n]
@@ -46,6 +50,11 @@ def proof_of(peer: str, policy: Policy) -> tuple[str, ...]:
 
 def has_tls(policy: Policy) -> bool:
     return any(one.transport is Transport.TLS for face in policy.interfaces.values() for one in face.listeners)
+
+
+def is_by_tls(legs: Sequence[Leg]) -> bool:
+    """Whether one of these dialogs was set up over TLS."""
+    return any(leg.reached.by_tls is not None for leg in legs)
 
 
 def _way(peer: Peer, policy: Policy, in_use: Flow | None = None, by_tls: Address | None = None) -> Way:

@@ -112,6 +112,15 @@ def spoken_by(flow: Flow, before: Flow | None) -> Flow | None:
     return before if before is not None and before.proved and not flow.proved else flow
 
 
+def takes_tls_at(request: Request, flow: Flow) -> Address | None:
+    """Where who has sent this takes connections over TLS: at the address that it came from, and the port of its Via or
+    the default (RFC 3261 §18.2.2). None: it has not come over TLS.
+    """
+    if flow.transport is not Transport.TLS:
+        return None
+    return Address(flow.remote.host, request.via.port or flow.transport.default_port)
+
+
 def secured(next_hop: str, by_tls: Address | None = None) -> str:
     """The same hop over TLS, whatever transport the URI names. `by_tls`: where this dialog is known to be taken."""
     # Deviation: "If the URI specifies a transport protocol in the transport parameter, that transport protocol SHOULD

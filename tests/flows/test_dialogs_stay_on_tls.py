@@ -2,6 +2,8 @@
 its media in every description, nothing of it may go out in the clear.
 """
 
+import re
+
 import pytest
 
 from sbc.core.address import Transport
@@ -96,6 +98,23 @@ def test_so_they_do_after_a_death_of_signalling(world, by):
 
 
 @pytest.mark.parametrize("by", ["office", "carrier"])
+def test_nothing_goes_out_in_the_clear_where_the_next_life_speaks_no_tls(world, by):
+    """Its policy has no listener for it any more: requests fail, and no key is told."""
+    sbc, office, carrier = talking(world, by)
+    sbc.run(40.0)
+    sbc.signalling_dies()
+    plain = re.sub(r", tls:[0-9.]+:5061", "", POLICY).replace(
+        '5061;transport=tls"]', '5060;transport=udp"], srtp: required'
+    )
+    sbc.signalling_lives(plain, after=0.5)
+    office.holds()
+    assert office.call.last_status == 503
+    office.hangs_up()
+    sbc.run(40.0)
+    assert is_all_by_tls(sbc, carrier)
+
+
+@pytest.mark.parametrize("by", ["office", "carrier"])
 @pytest.mark.parametrize("method", ["INVITE", "UPDATE"])
 def test_so_they_do_when_a_target_refresh_brings_such_a_contact(world, by, method):
     sbc = world(POLICY, peers=MIXED)
@@ -181,3 +200,28 @@ def test_what_has_no_keys_is_answered_where_it_came_from(world):
     assert by_udp(sbc, carrier, clear, "UPDATE", offers=False)[-1].startswith(b"SIP/2.0 200 ")
     assert by_udp(sbc, carrier, clear, "BYE", offers=False)[-1].startswith(b"SIP/2.0 200 ")
     assert sbc.cdr.only.cause == "normal"
+
+
+def test_a_subscription_stays_on_tls_too(world):
+    """What is notified says who calls whom."""
+    extra = {"methods": ["SUBSCRIBE", "NOTIFY"], "events": ["message-summary"]}
+    sbc = world(POLICY, peers={"carrier": {**extra, "transports": ["udp", "tls"]}, "office": extra})
+    office, carrier = sbc.office(), secured_carrier(sbc)
+    carrier.subscribes("message-summary", DID)
+    office.notifies(b"Messages-Waiting: yes\r\n")
+    sbc.net.reset(carrier.agent)
+    office.notifies(b"Messages-Waiting: no\r\n")
+    assert carrier.heard.count("NOTIFY") >= 2
+    assert is_all_by_tls(sbc, carrier)
+
+
+def test_so_does_one_of_a_notifier(world):
+    extra = {"methods": ["SUBSCRIBE", "NOTIFY"], "events": ["message-summary"]}
+    sbc = world(POLICY, peers={"carrier": {**extra, "transports": ["udp", "tls"]}, "office": extra})
+    office, carrier = sbc.office(), secured_carrier(sbc)
+    office.subscribes("message-summary", FAR)
+    carrier.notifies(b"Messages-Waiting: yes\r\n")
+    before = carrier.heard.count("SUBSCRIBE")
+    office.resubscribes()
+    assert carrier.heard.count("SUBSCRIBE") > before
+    assert is_all_by_tls(sbc, carrier)

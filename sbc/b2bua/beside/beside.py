@@ -13,6 +13,7 @@ from sbc.b2bua.beside.carried import NOTHING_ACCEPTED, accepted, allow_events, p
 from sbc.b2bua.beside.errand import Out, User
 from sbc.b2bua.beside.exchange import Exchange
 from sbc.b2bua.beside.names import Names
+from sbc.b2bua.beside.pending import Side
 from sbc.b2bua.beside.publications import Publication, Publications
 from sbc.b2bua.beside.subscription import Subscription
 from sbc.b2bua.bodies import ACCEPTED, may_cross
@@ -79,10 +80,10 @@ class Beside:
         machine = self._machines.get(id_)
         return None if machine is None else machine.asked(n)
 
-    def came_by(self, id_: str, n: int) -> Flow | None:
-        """The TLS connection by which he has spoken last, in the dialog of that request."""
+    def side(self, id_: str, n: int) -> Side | None:
+        """In whose dialog that request went out; None: in none."""
         machine = self._machines.get(id_)
-        return machine.came_by(n) if isinstance(machine, Subscription) else None
+        return machine.side(n) if isinstance(machine, Subscription) else None
 
     # --- requests -----------------------------------------------------------------------------------------------------
 

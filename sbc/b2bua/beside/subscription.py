@@ -26,7 +26,6 @@ from sbc.core.commands import Log
 from sbc.core.timers import TimerTable
 from sbc.policy.model import Peer
 from sbc.sip.commands import Respond
-from sbc.sip.connections import spoken_by
 from sbc.sip.dialog.dialog import dialog_of_uac, dialog_of_uas
 from sbc.sip.headers.event import Event, SubscriptionState, parse_event, parse_subscription_state
 from sbc.sip.message import Fields, Request, Response
@@ -70,7 +69,7 @@ class Subscription:
         self._has_answer = False  # of the first SUBSCRIBE, or nobody gives one
         self._is_confirmed = False  # a NOTIFY has made the dialog with the notifier
         prepare = partial(self._prepare, asked)
-        self._subscriber.came_by = spoken_by(received.flow, None)
+        self._subscriber.begins(asked.request, received.flow)
         self._errand: Errand | None = Errand(
             peer, asked.decision, prepare, names.next_user, context, is_sips=asked.parties.is_sips
         )
@@ -102,9 +101,9 @@ class Subscription:
         errand = self._errand
         return errand.peer if errand is not None and n == errand.n else self._pending.peer(n)
 
-    def came_by(self, n: int) -> Flow | None:
-        """The TLS connection by which he has spoken last."""
-        return self._pending.came_by(n)
+    def side(self, n: int) -> Side | None:
+        """In whose dialog it went out; None: in none yet."""
+        return self._pending.side(n)
 
     def is_of(self, leg: int, request: Request) -> bool:
         """Whether it belongs to the dialog of this leg. The notifier's has no other end until it has notified."""
@@ -240,6 +239,7 @@ class Subscription:
             if not is_read:
                 return [Respond(key, 415, fields=ACCEPTED)]  # it establishes nothing: the SUBSCRIBE waits on
             self._confirm(side, request)
+            side.begins(request, received.flow)
         elif side.dialog is None or not side.dialog.is_in_order(request) or self._is_crowded:
             return [self._later(key)]
         side.speaks(request, received.flow)
@@ -429,7 +429,7 @@ class Subscription:
     def peer_moved(self, pbx: str, was: Flow, flow: Flow) -> None:
         for side in (self._subscriber, self._notifier):
             if side is not None and side.flow == was and side.peer.name == pbx:
-                side.flow = flow
+                side.moves_to(flow)
 
     def _facts(self, why: str = "", status: int = 0) -> tuple[tuple[str, object], ...]:
         """For the log."""

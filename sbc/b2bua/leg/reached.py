@@ -9,7 +9,7 @@ from typing import Final
 
 from sbc.core.address import Address, Flow, Transport
 from sbc.policy.model import Peer
-from sbc.sip.connections import spoken_by
+from sbc.sip.connections import spoken_by, takes_tls_at
 from sbc.sip.message import Request
 from sbc.sip.sips import warning
 
@@ -31,9 +31,8 @@ class Reached:
         self.is_overheard = False
 
     def invited(self, request: Request) -> None:
-        """Its first INVITE is here. RFC 3261 §18.2.2: it takes connections at the port of its Via, or the default."""
-        if self.came_by is not None:
-            self.by_tls = Address(self.came_by.remote.host, request.via.port or _TLS_PORT)
+        """Its first INVITE is here."""
+        self.by_tls = None if self.came_by is None else takes_tls_at(request, self.came_by)
 
     def replied(self, flow: Flow) -> None:
         """A response to our first INVITE is here, which has gone out by `flow`. What a peer has connected from is no

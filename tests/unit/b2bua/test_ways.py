@@ -30,7 +30,7 @@ def ask():
     legs = [SimpleNamespace(peer=POLICY.peers["carrier"], reached=SimpleNamespace(came_by=CAME, by_tls=BY_TLS))]
     context = SimpleNamespace(policy=POLICY, moves=Moves(), calls={"ref": SimpleNamespace(legs=legs, policy=POLICY)})
     beside = SimpleNamespace(
-        asked=lambda id_, n: POLICY.peers["either"] if (id_, n) == ("x", 1) else None, came_by=lambda *_: None
+        asked=lambda id_, n: POLICY.peers["either"] if (id_, n) == ("x", 1) else None, side=lambda *_: None
     )
     return lambda user: way_of(user, context, beside)
 
