@@ -135,6 +135,7 @@ class Walk:
         peers = {name: manners_of_peer(dice) for name in ("office", "branch", "carrier")}
         if seed % 5 == 0 and seed not in KEPT:  # without a throw of the dice: what was found stays where it was
             peers["carrier"]["hold"] = "inactive"
+        self.knows_one_way = "hold" not in peers["carrier"]
         self.sbc = sbc = world(POLICY % "terminate", peers=peers, seed=seed, conditions=conditions)
         sbc.net.settle = lambda: None  # a move lets the network settle; here the next one may cross it
         self.tale = [f"seed {seed}", str(conditions), *[f"{name} {manners}" for name, manners in peers.items()]]
@@ -316,6 +317,8 @@ class Walk:
             if _open(one) or _open(other) or self._was_refused(call.ref):
                 continue
             ours, theirs = _flows(one), _flows(other)
+            if not self.knows_one_way:  # who holds in an answer may be told so, and the held one that nothing goes
+                ours, theirs = _neither_way(ours), _neither_way(theirs)
             if [(kind, way.reversed()) for kind, way in theirs] != ours:
                 found.append(f"{call.ref}: {ours} and {theirs}")
         return found
@@ -365,6 +368,11 @@ TEXT = (("Content-Type", "text/plain"),)
 def _open(party):
     talk = party.talk
     return talk.our_offer or talk.their_offer or party.owes_answer or party.inviting or party.invite_key
+
+
+def _neither_way(flows):
+    """As who knows no other hold has it."""
+    return [(kind, way if way is Direction.SENDRECV else Direction.INACTIVE) for kind, way in flows]
 
 
 def _flows(party):
