@@ -27,7 +27,7 @@ ROOM = 40  # call paths beyond those of the calls that stay
 FINAL_SECONDS = 40.0  # after the last kill, for what was being set up: 64 × T1, and what a phone needs itself
 MOST_SHED = 0.02  # of all calls: what has waited for a start comes all at once
 MOST_OF_OTHERS = 0.15  # of the machine's time, so that how long a start took says something
-UNSURE_SECONDS = 0.3  # before all processes die at once: what was said so late may be on no disk; the bound is 0.2
+UNSURE_SECONDS = 0.3  # before all die on a machine without room in /dev/shm: what was said so late may be on no disk
 
 
 class Story:
@@ -223,7 +223,9 @@ class Story:
         return found
 
     def _is_unsure(self, number: str) -> bool:
-        """Something of this call was said so shortly before all died that no disk need have it."""
+        """Something of this call was said so shortly before all died that no disk need have it, and no memory has."""
+        if "state.memory_unnamed" not in self.node.child.log:
+            return False
         call = self.crowd.call_of(number)
         return call is not None and any(
             death - UNSURE_SECONDS <= at <= death
