@@ -16,7 +16,7 @@ from sbc.core import limits
 
 FOLDER: Final = "/dev/shm"  # noqa: S108 - shm_overview(7); what is there is checked before it is believed
 ROOM_OCTETS: Final = limits.STATE_OCTETS // 4  # that have to be free: less would be full before the calls are
-_PREFIX: Final = "sbc-journal-"
+PREFIX: Final = "sbc-journal-"
 _NAME: Final = re.compile(r"[0-9a-f]{32}")
 _FLAGS: Final = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
@@ -26,7 +26,7 @@ def open_memory(name: str, folder: str = FOLDER) -> int:
     fd = None
     if _NAME.fullmatch(name):
         with contextlib.suppress(OSError):
-            fd = _named(folder, f"{folder}/{_PREFIX}{name}")
+            fd = _named(folder, f"{folder}/{PREFIX}{name}")
     return os.memfd_create("sbc-journal", os.MFD_CLOEXEC) if fd is None else fd
 
 
@@ -36,7 +36,7 @@ def remove(fd: int, folder: str = FOLDER) -> None:
         # The path may be that of another mount namespace, where an earlier supervisor has opened it.
         name = os.readlink(f"/proc/self/fd/{fd}").rpartition("/")[2]  # noqa: PTH115 - pathlib costs memory
         path = f"{folder}/{name}"
-        if name.startswith(_PREFIX) and os.path.samestat(os.stat(path, follow_symlinks=False), os.fstat(fd)):  # noqa: PTH116
+        if name.startswith(PREFIX) and os.path.samestat(os.stat(path, follow_symlinks=False), os.fstat(fd)):  # noqa: PTH116
             os.unlink(path)  # noqa: PTH108
 
 
