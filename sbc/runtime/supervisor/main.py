@@ -50,6 +50,7 @@ from sbc.runtime.supervisor.children import (
     name,
 )  # fmt: skip
 from sbc.runtime.supervisor.crew import Crew
+from sbc.runtime.supervisor.descriptors import close_all, keep_to_ourselves
 from sbc.runtime.supervisor.held import Held
 from sbc.runtime.supervisor.inheritance import Inheritance, UnreadableError
 from sbc.runtime.supervisor.log_line import LogFormat, log_line, write_line
@@ -77,24 +78,6 @@ def main() -> NoReturn:
         signal.signal(-status, signal.SIG_DFL)
         os.kill(os.getpid(), -status)
     sys.exit(status if status >= 0 else 128 - status)
-
-
-def _keep_to_ourselves() -> None:
-    """What we were started with besides the standard streams is not for our children."""
-    for number in _open_descriptors():
-        with contextlib.suppress(OSError):  # the folder's own, closed by now
-            os.set_inheritable(number, False)
-
-
-def _close_all() -> None:
-    """What an earlier supervisor left and we cannot name: its addresses are needed. Nothing of ours is open yet."""
-    for number in _open_descriptors():
-        with contextlib.suppress(OSError):
-            os.close(number)
-
-
-def _open_descriptors() -> list[int]:
-    return [number for name in os.listdir("/proc/self/fd") if (number := int(name)) > 2]  # noqa: PTH208 - costs memory
 
 
 class Supervisor:
@@ -138,10 +121,10 @@ class Supervisor:
         except UnreadableError as error:
             self._say(Log("error", "takeover.unreadable", {"reason": str(error)}))
             left = None
-            _close_all()
+            close_all()
         for key in ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", handing_on.TAKEOVER):
             self._environment.pop(key, None)
-        _keep_to_ourselves()
+        keep_to_ourselves()
         if left is not None:
             self._inherit(left)
             self._is_to_be_left = is_from_systemd
