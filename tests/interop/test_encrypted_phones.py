@@ -128,9 +128,14 @@ def encrypted(namespaces, node, started, tmp_path) -> Encrypted:
 
 
 @pytest.mark.parametrize(
-    ("srtp", "media"), [("required", "srtp-mand"), ("{mode: required, keying: dtls}", "dtls_srtp")]
+    ("srtp", "media", "suite"),
+    [
+        ("required", "srtp-mand", "AES_CM_128_HMAC_SHA1_80"),
+        ("{mode: required, suites: [AEAD_AES_256_GCM]}", "srtp-mand", "AEAD_AES_256_GCM"),
+        ("{mode: required, keying: dtls}", "dtls_srtp", ""),
+    ],
 )
-def test_plain_rtp_inside_and_baresip_with_srtp_outside_hear_each_other(encrypted, srtp, media):
+def test_plain_rtp_inside_and_baresip_with_srtp_outside_hear_each_other(encrypted, srtp, media, suite):
     encrypted.border(srtp)
     callee, caller = encrypted.carrier(media), encrypted.plain_pbx()
     _calls(caller, f"dial sip:+14155559999@{INSIDE}")
@@ -141,6 +146,7 @@ def test_plain_rtp_inside_and_baresip_with_srtp_outside_hear_each_other(encrypte
     _both_heard(caller, callee)
     _is_encrypted(*encrypted.datagrams())
     _says_srtp(cdr, egress=True, ingress=False)
+    assert suite in json.loads(cdr["media"])["egress"][0]["srtp"]
 
 
 @pytest.mark.parametrize("keying", ["sdes", "dtls"])
