@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from sbc.testing.seeds import seeded_ids
+from tests.left_memory import forget_memory
 
 CHAOS_SEEDS = range(20)
 REPLAYED = {"all": 1, "none": 0}.get(os.environ.get("SBC_TEST_REPLAY", ""), 8)  # every eighth test is also replayed
@@ -41,6 +42,13 @@ settings.load_profile("untimed")
 def ids():
     """Identifiers that are the same in every run."""
     return seeded_ids()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_left_in_memory(tmp_path_factory):
+    """Also of what was killed by tests that do not look back."""
+    yield
+    forget_memory(tmp_path_factory.getbasetemp())
 
 
 @pytest.fixture(scope="session")

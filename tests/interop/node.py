@@ -1,6 +1,5 @@
 """`sbc run` as a child, with a policy of one PBX and one carrier; its admin API and its database seen from outside."""
 
-import contextlib
 import http.client
 import json
 import shutil
@@ -15,8 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sbc.runtime.state_file import IDENTITY
-from sbc.runtime.supervisor.shared_memory import FOLDER, PREFIX
+from tests.left_memory import forget_memory
 
 from .children import Child, until
 
@@ -118,8 +116,7 @@ class Node:
     def stop(self) -> None:
         self.child.stop()
         shutil.rmtree(self._short, ignore_errors=True)
-        for path in self.folder.rglob("state.db"):
-            _forget_memory(path)
+        forget_memory(self.folder)
 
     # --- the admin API --------------------------------------------------------------------------------------------
 
@@ -269,11 +266,3 @@ def _command_line(pid: int) -> bytes:
         return Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
         return b""
-
-
-def _forget_memory(path: Path) -> None:
-    """What a killed SBC has left in the machine's memory, for a next start that does not come."""
-    asked = "SELECT value FROM about WHERE key = ?"
-    with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(path)) as file:
-        for (identity,) in file.execute(asked, (IDENTITY,)).fetchall():
-            Path(FOLDER, f"{PREFIX}{identity.hex()}").unlink(missing_ok=True)
