@@ -1,4 +1,4 @@
-"""Words of the policy, from the text to what the peer gets: packs of call paths, digits put and taken, where a DID is."""
+"""Words of the policy, from the text to what a peer gets: packs of call paths, digits put and taken, where a DID is."""
 
 import pytest
 
