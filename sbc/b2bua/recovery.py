@@ -84,6 +84,8 @@ class Recovery:
 
     def _ask(self, call: Call, now: float) -> None:
         """A little after the start, and not all at once."""
+        for side in call.media.sides.values():
+            side.lose_track()
         spread = self._context.ids.number(round(ASKED_WITHIN_SECONDS * 1000)) / 1000
         call.timers.set(RECOVERY, now + SETTLE_SECONDS + spread)
         self._living.deadlines.set(call.ref, call.next_deadline())

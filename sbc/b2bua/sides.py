@@ -43,6 +43,7 @@ NOTHING: Final = Agreed()
 _BOTH: Final = Direction.SENDRECV
 _SOME_PORT: Final = 9  # that no stream of ours has
 _UNSAVED: Final = Raw()
+_UNKNOWN_VERSIONS: Final = 100  # of descriptions that a power cut may have taken; as of CSeq
 
 
 class Side:
@@ -121,6 +122,14 @@ class Side:
             return told
         origin = self._next_origin()
         return self._send(replace(told, origin=str(origin)), origin)
+
+    def lose_track(self) -> None:
+        """Its peer may have been told more than is known here: what comes next has a version that was not used."""
+        # Deviation: "the version in the origin field MUST increment by one", RFC 3264 §8. After a power cut nobody knows
+        # which number was the last.
+        self.origin = Origin(self.origin.session_id, self.origin.version + _UNKNOWN_VERSIONS, self.shown)
+        self.sent = None
+        self._before = (self.origin, None)
 
     def would_tell(self, session: Session) -> Session:
         """What `describe` would give; nothing is remembered. A stream that has no port yet shows some other one."""

@@ -116,6 +116,8 @@ class Lives:
         is_late = self.all_died
         if self.all_died:
             self.all_died = False
+            for party in (party for phone in world.phones for party in phone.agent.parties):
+                party.talk.may_skip = True  # what was said last is forgotten, and its number not used again
             world.net.revive(world.host)
         world.listen_anew(policy)
         self.is_dead = False

@@ -316,3 +316,23 @@ def test_calls_that_are_there_stay_when_they_are_asked(world):
     assert sbc.hears(carrier, office)
     carrier.hangs_up()
     ends(sbc)
+
+
+def test_no_version_of_a_description_is_used_twice_where_a_power_cut_takes_a_hold(world):
+    """The carrier has been told to hold by a version that no disk has; the resume must not come by the same one."""
+    sbc, office, carrier = talking(world)
+    sbc.run(1.0)
+    office.holds()
+    held = version_told(sbc, carrier)
+    sbc.everything_dies(late=0.2)
+    sbc.signalling_lives(after=2.0)
+    sbc.run(12.0)
+    assert version_told(sbc, carrier) > held
+    office.hangs_up()
+    assert sbc.idle(but=["complaints"])
+
+
+def version_told(sbc, phone):
+    """Of the description that this phone was sent last."""
+    told = [data for data in sbc.net.sent_to(phone.name) if b"\r\no=- " in data]
+    return int(told[-1].partition(b"\r\no=- ")[2].split()[1])

@@ -174,7 +174,9 @@ class Watch:
         if party is None:
             return
         self._rang_once(attempt)
-        was_heard = bool(attempt.arrivals) or any(heard[:1].isdigit() for heard in party.heard)
+        # Who was asked for credentials and came no more, because something was in the way, has made no call.
+        asked = "401" if attempt.excuses else ""
+        was_heard = bool(attempt.arrivals) or any(heard[:1].isdigit() and heard != asked for heard in party.heard)
         if len(records) > 1 or (was_heard and not records and "power" not in attempt.excuses):
             raise Violation("records", f"it has {len(records)} records", attempt.call_id)
         is_ordered = bool(records) and records[0].ref in self._sim.ordered
