@@ -125,8 +125,8 @@ class Side:
 
     def lose_track(self) -> None:
         """Its peer may have been told more than is known here: what comes next has a version that was not used."""
-        # Deviation: "the version in the origin field MUST increment by one", RFC 3264 §8. After a power cut nobody knows
-        # which number was the last.
+        # Deviation: "the version in the origin field MUST increment by one", RFC 3264 §8. After a power cut nobody
+        # knows which number was the last.
         self.origin = Origin(self.origin.session_id, self.origin.version + _UNKNOWN_VERSIONS, self.shown)
         self.sent = None
         self._before = (self.origin, None)
