@@ -147,6 +147,8 @@ def siege(monkeypatch):
 
 def test_every_table_stays_within_its_bound_and_the_memory_comes_back(siege):
     siege.attack()
+    siege.passes(600.0)  # what is kept of what is over (rings, caches) has been filled once
+    siege.attack()
     during = siege.memory()
     full = {table.name for table in siege.switch.tables() if table.used >= table.most * limits.PEER_SHARE * 0.9}
     assert full >= {"calls", "transactions", "transaction_octets", "exchanges"}, full
@@ -161,7 +163,7 @@ def test_every_table_stays_within_its_bound_and_the_memory_comes_back(siege):
     print(
         f"\nmemory: {during / 1e6:.1f} MB in the siege, {after / 1e6:.1f} after, {again / 1e6:.1f} and {end / 1e6:.1f}"
     )
-    assert end - after < 300_000, "the second siege leaves nothing that the first has not left"
+    assert end - after < 300_000, "another siege leaves nothing that those before have not left"
     assert again < during * 1.1
     assert siege.switch.is_idle
 
