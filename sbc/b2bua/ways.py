@@ -33,7 +33,7 @@ def way_of(user: Hashable, context: Context, beside: Beside) -> Way:
             side = beside.side(id_, n)
             if peer is None or side is None:
                 return _NO_WAY if peer is None else _way(peer, policy)
-            return _way(peer, policy, side.came_by, side.by_tls)
+            return _way(peer, policy, side.reached.came_by, side.reached.by_tls)
         case (str(ref), int(n), int()) if ref in context.calls:
             call = context.calls[ref]
             leg = call.legs[n]

@@ -9,11 +9,11 @@ from msgspec import Struct
 from sbc.b2bua.beside.errand import Out, patience, trying_after
 from sbc.b2bua.beside.names import Names
 from sbc.b2bua.context import Context
-from sbc.core.address import Address, Flow, Transport
+from sbc.b2bua.leg.reached import Reached
+from sbc.core.address import Flow
 from sbc.core.timers import TimerTable
 from sbc.policy.model import Peer
 from sbc.sip.commands import Respond, SendRequest
-from sbc.sip.connections import spoken_by, takes_tls_at
 from sbc.sip.dialog.dialog import Dialog
 from sbc.sip.message import Fields, Request, Response
 from sbc.sip.transaction.key import ServerKey
@@ -21,38 +21,32 @@ from sbc.sip.transaction.outputs import ResponseReceived
 
 
 class Side:
-    """One dialog. `flow`: where a peer that has registered with us is reached; `contact`: user part of our Contact.
-    `came_by`: the TLS connection by which the peer has spoken last. `by_tls`: where its first hop takes TLS; None: the
-    dialog was not set up over TLS.
-    """
+    """One dialog. `flow`: where a peer that has registered with us is reached; `contact`: user part of our Contact."""
 
-    __slots__ = ("by_tls", "came_by", "contact", "dialog", "flow", "peer")
+    __slots__ = ("contact", "dialog", "flow", "peer", "reached")
 
     def __init__(self, peer: Peer, contact: str, flow: Flow | None, dialog: Dialog | None = None) -> None:
         self.peer = peer
         self.contact = contact
         self.flow = flow
-        self.came_by: Flow | None = None
-        self.by_tls: Address | None = None
+        self.reached = Reached()
         self.dialog = dialog
 
     def speaks(self, request: Request, flow: Flow) -> None:
         """SUBSCRIBE and NOTIFY say where their sender is from now on (RFC 3261 §12.2, RFC 6665 §4.5.1)."""
         if self.dialog is not None:
             self.dialog.refresh_target(request)
-        self.came_by = spoken_by(flow, self.came_by)
-        if self.flow is not None:
-            self.moves_to(flow)
+        self.flow = self.reached.spoke(flow, self.flow)
 
     def moves_to(self, flow: Flow) -> None:
         """A peer that has registered with us is there now; but out of TLS it is not followed."""
-        if self.by_tls is None or flow.transport is Transport.TLS:
+        if self.reached.takes(flow):
             self.flow = flow
 
     def begins(self, request: Request, flow: Flow) -> None:
         """The peer's request that makes the dialog."""
-        self.came_by = spoken_by(flow, None)
-        self.by_tls = takes_tls_at(request, flow)
+        self.reached.spoke(flow, None)
+        self.reached.invited(request)
 
 
 class Sent(Struct, frozen=True, eq=False):

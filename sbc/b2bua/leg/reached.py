@@ -1,8 +1,9 @@
-"""How the peer of a leg is reached: over TLS for as long as the dialog lasts, where it was set up so.
+"""How the peer of a dialog is reached: over TLS for as long as the dialog lasts, where it was set up so.
 
 A Contact or a Record-Route without `transport=tls` names UDP; by that the keys in a description would go out in the
 clear, and so would all else of a dialog that began encrypted. This knows where the peer's first hop takes TLS, and by
-which connection the peer speaks; the way of each request the endpoint finds (`ways`). The leg uses it.
+which connection the peer speaks; the way of each request the endpoint finds (`ways`). A leg uses it, and each side of
+a subscription.
 """
 
 from typing import Final
@@ -31,7 +32,7 @@ class Reached:
         self.is_overheard = False
 
     def invited(self, request: Request) -> None:
-        """Its first INVITE is here."""
+        """Its first request is here, which makes the dialog; `spoke` comes before."""
         self.by_tls = None if self.came_by is None else takes_tls_at(request, self.came_by)
 
     def replied(self, flow: Flow) -> None:
