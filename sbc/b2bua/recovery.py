@@ -25,7 +25,7 @@ from sbc.core.cause import Cause
 from sbc.media import wire
 
 Out = CallOut | StoreState
-ASKED_WITHIN_SECONDS: Final = 6.0  # in which all calls are asked whether they are there, after a power cut
+ASKED_WITHIN_SECONDS: Final = 6.0  # in which all calls are asked whether they are there, where news may be missing
 
 
 class Recovery:
